@@ -1,0 +1,155 @@
+"""The folder of a run or of a bundle: its manifest, its files, their checksums, and how it is replaced as a whole.
+
+Plain json and hashlib: a device reads a bundle with this module.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from textapp.errors import ArtifactError
+
+MANIFEST = "manifest.json"
+FORMAT = 1
+PARTIAL = ".partial"
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A run folder or a bundle that was opened and checked.
+
+    Attributes:
+        path: the folder.
+        manifest: what manifest.json holds; `kind` is `run` or `bundle`.
+    """
+
+    path: Path
+    manifest: dict[str, Any]
+
+    @property
+    def kind(self) -> str:
+        return self.manifest["kind"]
+
+    @property
+    def parent(self) -> Path | None:
+        """The run folder around a bundle that still lies in `<run>/exports/<target>/`; None elsewhere."""
+        run = self.path.resolve().parent.parent
+        inside = self.kind == "bundle" and self.path.resolve().parent.name == "exports" and (run / MANIFEST).is_file()
+        return run if inside else None
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def write_manifest(folder: Path, manifest: Mapping[str, Any], files: Iterable[str] | None = None) -> None:
+    """Writes manifest.json with the checksum of each file.
+
+    Args:
+        folder: the run or bundle.
+        manifest: everything but `format` and `files`.
+        files: names relative to `folder`; None for every file that lies there.
+    """
+    if files is None:
+        files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    sums = {name: sha256(folder / name) for name in files if name != MANIFEST}
+    content = {"format": FORMAT, **manifest, "files": sums}
+    write_text(folder / MANIFEST, json.dumps(content, ensure_ascii=False, indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file as a whole or not at all: a full disk leaves the old one."""
+    partial = path.with_name(path.name + PARTIAL)
+    try:
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def open_artifact(path: str | Path) -> Artifact:
+    """Opens a run folder or a bundle and checks that every file is there, unchanged.
+
+    Raises:
+        ArtifactError: it is missing, was cut off, or a file differs from the manifest.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        hint = _unfinished(folder)
+        raise ArtifactError(f"{folder}: no such folder; expected a run folder or a bundle{hint}")
+    manifest = _read_manifest(folder)
+    for name, expected in manifest["files"].items():
+        file = folder / name
+        if not file.is_file():
+            raise ArtifactError(f"{file}: missing, though {MANIFEST} lists it: copy the whole folder again")
+        if sha256(file) != expected:
+            raise ArtifactError(f"{file}: changed since it was written (its sha256 differs from {MANIFEST}): copy it again")
+    return Artifact(folder, manifest)
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    file = folder / MANIFEST
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ArtifactError(
+            f"{folder}: has no {MANIFEST}; expected a finished run or a bundle{_unfinished(folder)}"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{file}: not readable as JSON ({error}): copy the folder again") from error
+    if not isinstance(manifest, dict) or not {"format", "kind", "files", "task"} <= manifest.keys():
+        raise ArtifactError(f"{file}: not a manifest of textapp: expected the keys format, kind, task and files")
+    if manifest["format"] != FORMAT:
+        raise ArtifactError(f"{file}: format {manifest['format']}, expected {FORMAT}: another version of textapp wrote it")
+    return manifest
+
+
+def _unfinished(folder: Path) -> str:
+    partial = folder if folder.name.endswith(PARTIAL) else partial_folder(folder)
+    return f"; {partial} is a training cut off: the same train command again resumes it" if partial.is_dir() else ""
+
+
+def partial_folder(final: Path) -> Path:
+    """Where the work goes on until `final` is whole."""
+    return final.with_name(final.name + PARTIAL)
+
+
+@contextmanager
+def replaced_folder(final: Path) -> Iterator[Path]:
+    """Gives an empty folder to fill and puts it in the place of `final` once the block ends without an error.
+
+    Example:
+        with replaced_folder(run / "exports" / "litert") as folder:
+            (folder / "model.tflite").write_bytes(content)
+    """
+    partial = partial_folder(final)
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        swap(partial, final)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def swap(partial: Path, final: Path) -> None:
+    """Renames `partial` to `final`; what stood there before is deleted only after the new one is in place."""
+    old = final.with_name(final.name + ".old")
+    shutil.rmtree(old, ignore_errors=True)
+    if final.exists():
+        os.replace(final, old)
+    os.replace(partial, final)
+    shutil.rmtree(old, ignore_errors=True)
