@@ -1,0 +1,198 @@
+"""What the commands print: data to stdout, everything else to stderr.
+
+Owns the rule that scripts rely on: with `--json` stdout holds JSON alone; without it stdout holds the readable result.
+Notes, warnings and progress bars always go to stderr. rich is imported only when something is printed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+MISSING = "-"
+
+
+# --- where it goes -------------------------------------------------------------------------------------------------
+
+
+def emit(data: Any, as_json: bool, show: Callable[[Console], None]) -> None:
+    """Prints the result of a command to stdout: as JSON, or as `show` draws it.
+
+    Args:
+        data: what `--json` prints; NaN and infinities become null, NumPy numbers plain ones.
+        as_json: was `--json` given?
+        show: draws the readable form on the console that it is handed.
+    """
+    if as_json:
+        emit_line(data, indent=2)
+    else:
+        show(console())
+
+
+def emit_line(data: Any, indent: int | None = None) -> None:
+    """Prints one JSON value to stdout, on one line unless `indent` is given."""
+    # A terminal or a pipe that is not UTF-8 gets escapes, which are still JSON, and not an error.
+    encoding = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "")
+    text = json.dumps(plain(data), ensure_ascii=encoding != "utf8", indent=indent, allow_nan=False)
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def stdout_for_json(as_json: bool) -> Iterator[None]:
+    """While the block works, what Python code prints goes to stderr if stdout is kept for JSON."""
+    with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+        yield
+
+
+def note(message: str) -> None:
+    """One line for the user on stderr."""
+    console(stderr=True).print(message, markup=False, highlight=False, soft_wrap=True)
+
+
+def warn(message: str) -> None:
+    """One warning for the user on stderr."""
+    console(stderr=True).print(f"warning: {message}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
+@contextlib.contextmanager
+def progress(description: str, total: int) -> Iterator[Callable[[], None]]:
+    """A progress bar on stderr; the block calls what it is given once for each finished piece.
+
+    Example:
+        with progress("measuring", total=len(paths)) as advance:
+            for path in paths:
+                advance()
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console(stderr=True), transient=True) as bar:
+        task = bar.add_task(description, total=total)
+        yield lambda: bar.advance(task)
+
+
+def console(stderr: bool = False) -> Console:
+    """A rich console on stdout or stderr; a pipe gets 120 columns without colours."""
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(file=stream, width=None if stream.isatty() else 120)
+
+
+# --- tables --------------------------------------------------------------------------------------------------------
+
+
+def table(title: str | None, columns: Sequence[str], rows: Sequence[Sequence[Any]], left: int = 1) -> Table:
+    """A table whose first `left` columns are text; the others stand flush right, as numbers do."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
+    for index, name in enumerate(columns):
+        text = index < left
+        drawn.add_column(name, justify="left" if text else "right", no_wrap=not text, overflow="fold")
+    for row in rows:
+        drawn.add_row(*(Text(shown(cell)) for cell in row))
+    return drawn
+
+
+def facts(title: str | None, values: Mapping[str, Any]) -> Table:
+    """A table of two columns, names and what they are; entries that are None or empty are left out."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(title=title, box=box.SIMPLE, show_header=False, title_justify="left", title_style="bold", pad_edge=False)
+    drawn.add_column(no_wrap=True, style="dim")
+    drawn.add_column(overflow="fold")
+    for name, value in values.items():
+        if value is not None and value != [] and value != "":
+            drawn.add_row(name, Text(shown(value)))
+    return drawn
+
+
+def variants_table(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> Table:
+    """The one table that compares variants of a model: speed never without the quality of that same variant.
+
+    Args:
+        rows: each `{path, variant, size_bytes, latency_ms: {p50, p90, p99}, accuracy, f1_macro}` and, where they were
+            measured, `start_ms` and `peak_memory_mb`; a column that no row has is left out.
+    """
+    cells: dict[str, Callable[[Mapping[str, Any]], Any]] = {
+        "variant": lambda row: row["variant"],
+        "size": lambda row: size(row.get("size_bytes")),
+        **{f"{name} ms": _latency(name) for name in ("p50", "p90", "p99")},
+        "start ms": lambda row: _rounded(row.get("start_ms"), 0),
+        "peak MB": lambda row: _rounded(row.get("peak_memory_mb"), 0),
+        "accuracy": lambda row: _rounded(row.get("accuracy"), 2),
+        "macro F1": lambda row: _rounded(row.get("f1_macro"), 2),
+    }
+    columns = {name: [cell(row) for row in rows] for name, cell in cells.items()}
+    columns = {name: values for name, values in columns.items() if any(value is not None for value in values)}
+    return table(title, list(columns), list(zip(*columns.values(), strict=True)))
+
+
+def _latency(name: str) -> Callable[[Mapping[str, Any]], str | None]:
+    return lambda row: _rounded((row.get("latency_ms") or {}).get(name), 3)
+
+
+def _rounded(value: float | None, digits: int) -> str | None:
+    return None if value is None else f"{value:.{digits}f}"
+
+
+# --- values --------------------------------------------------------------------------------------------------------
+
+
+def shown(value: Any) -> str:
+    """A value as a reader wants it: `1,234`, `12.35`, `a, b`, `name 1, other 2`."""
+    if value is None:
+        return MISSING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.2f}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {shown(item)}" for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(shown(item) for item in value)
+    return str(value)
+
+
+def size(size_bytes: int | None) -> str | None:
+    """`512 B`, `38.2 kB`, `4.1 MB`: powers of 1000."""
+    if size_bytes is None:
+        return None
+    if size_bytes < 1000:
+        return f"{size_bytes} B"
+    return f"{size_bytes / 1e3:.1f} kB" if size_bytes < 1e6 else f"{size_bytes / 1e6:.1f} MB"
+
+
+def shortened(text: str, most: int = 60) -> str:
+    """The text on one line, cut to `most` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def plain(value: Any) -> Any:
+    """The value in types that JSON has."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if hasattr(value, "tolist"):  # NumPy arrays and numbers
+        return plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)
