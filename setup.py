@@ -1,0 +1,55 @@
+"""What `pip install .` brings: the half that answers without TensorFlow; training is an extra."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'^__version__ = "(.+)"$', (HERE / "textapp" / "__init__.py").read_text(encoding="utf-8"), re.M)[1]
+
+EVALUATE = ["scikit-learn>=1.4", "matplotlib>=3.8"]
+TRAIN = [
+    "tensorflow>=2.21,<2.22",
+    "keras>=3.15,<4",
+    "keras-nlp>=0.32,<0.33",  # installs KerasHub
+    "tensorflow-text>=2.21,<2.22",
+    "tensorflow-model-optimization>=0.8,<0.9",
+    "tf_keras>=2.21,<2.22",
+    "ml_dtypes>=0.5.1",
+    "safetensors>=0.4",
+    "tensorboard>=2.20",
+    "ai-edge-litert>=2.1",  # an export is checked in the interpreter that will run it
+    *EVALUATE,
+]
+DEV = ["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100", "ruff>=0.9", "import-linter>=2.1"]
+
+setup(
+    name="textapp",
+    version=VERSION,
+    description="From a file of text examples to a small, fast model that answers on a device",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8") if (HERE / "README.md").is_file() else "",
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.10",  # tried on 3.11
+    packages=find_packages(include=["textapp", "textapp.*"]),
+    package_data={"textapp": ["py.typed", "records/samples/*.tsv", "records/samples/*.yaml"]},
+    install_requires=[
+        "numpy>=1.26",
+        "sentencepiece>=0.2.0",
+        "tokenizers>=0.20",
+        "pydantic>=2.7",
+        "pyyaml>=6.0",
+        "typer>=0.12",
+        "rich>=13.7",
+    ],
+    extras_require={
+        "litert": ["ai-edge-litert>=2.1"],
+        # its wheels end at Python 3.11 and were built against numpy 1
+        "tflite-runtime": ["tflite-runtime==2.14.0; python_version < '3.12'", "numpy<2"],
+        "evaluate": EVALUATE,
+        "train": TRAIN,
+        "dev": DEV,
+    },
+    entry_points={"console_scripts": ["textapp=textapp.cli:main"]},
+)

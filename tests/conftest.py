@@ -1,0 +1,139 @@
+"""What every test may ask for: the real data, the command line, one small trained bundle."""
+
+from __future__ import annotations
+
+import os
+
+# Before anything imports TensorFlow; children inherit it. Two pytest workers share two cores.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+class Completed(NamedTuple):
+    """What a command left: its exit code and what it printed."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+def textapp_command(*args: object, env: dict[str, str] | None = None, cwd: Path | None = None) -> Completed:
+    """Runs `python -m textapp ARGS` in a process of its own."""
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    done = subprocess.run(
+        [sys.executable, "-m", "textapp", *map(str, args)],
+        env={**os.environ, "PYTHONPATH": path, **(env or {})},
+        cwd=cwd,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=600,
+    )
+    return Completed(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture(scope="session")
+def run_textapp() -> Callable[..., Completed]:
+    """The command line in a subprocess: `run_textapp("evaluate", run, "--json").stdout`."""
+    return textapp_command
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of real data sets, named by TEXTAPP_DATA; without it the test is skipped."""
+    named = os.environ.get("TEXTAPP_DATA")
+    if not named:
+        pytest.skip("TEXTAPP_DATA is not set: no real data here")
+    folder = Path(named)
+    if not folder.is_dir():
+        pytest.skip(f"TEXTAPP_DATA={named}: no such folder")
+    return folder
+
+
+def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
+    """Lets the first pytest worker make `folder` while the others wait for it.
+
+    `mkdir` is the lock: it succeeds for one process only. `make` fills `folder`; a worker that finds the lock waits
+    for the mark of success, and fails with the maker's error when there is a mark of failure.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    finished, failed = folder.with_suffix(".finished"), folder.with_suffix(".failed")
+    try:
+        folder.with_suffix(".lock").mkdir()
+    except FileExistsError:
+        deadline = time.monotonic() + 600
+        while not finished.exists() and not failed.exists() and time.monotonic() < deadline:
+            time.sleep(0.2)
+    else:
+        try:
+            make(folder)
+            finished.touch()
+        except BaseException as error:
+            failed.write_text(str(error), encoding="utf-8")
+            raise
+    if not finished.exists():
+        raise AssertionError(failed.read_text(encoding="utf-8") if failed.exists() else f"{folder}: not made in time")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all pytest workers of this session share."""
+    base = tmp_path_factory.getbasetemp()
+    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+
+
+@pytest.fixture(scope="session")
+def tiny_run(shared_folder: Path) -> Path:
+    """A small cnn trained on the bundled samples by the command line. Read only: all tests share it."""
+
+    def make(folder: Path) -> None:
+        from textapp.records.samples import write_samples
+
+        samples = folder.with_name("samples")
+        write_samples(samples)
+        config = {
+            "task": "classification",
+            "run": str(folder),
+            "data": {"train": str(samples / "train.tsv"), "test": str(samples / "test.tsv")},
+            "tokenizer": {"vocabulary_size": 1500},
+            "lengths": [16, 32],
+            "model": {"architecture": "cnn", "embedding_dim": 32, "filters": 32},
+            "training": {"epochs": 3, "precision": "float32"},
+        }
+        file = folder.with_suffix(".yaml")
+        file.write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML
+        _succeed("train", file, "--run", folder)
+
+    return made_once(shared_folder / "tiny-cnn", make)
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(shared_folder: Path, tiny_run: Path) -> Path:
+    """The same cnn exported for LiteRT with dynamic-range int8. Read only: all tests share it."""
+    made_once(
+        shared_folder / "tiny-cnn-litert",
+        lambda _: _succeed("export", tiny_run, "--target", "litert", "--quantize", "dynamic"),
+    )
+    return tiny_run / "exports" / "litert"
+
+
+def _succeed(*args: object) -> None:
+    done = textapp_command(*args)
+    if done.code:
+        raise AssertionError(f"textapp {' '.join(map(str, args))} ended with {done.code}:\n{done.stderr}")

@@ -1,0 +1,36 @@
+"""textapp turns a file of text examples into a small, fast model and ships it to a device.
+
+The way of the data is the list of packages:
+
+    records -> text -> tasks -> decoding, retrieval, metrics -> edge -> predictor      answers without TensorFlow
+    batches -> layers -> models -> objectives -> training -> compression -> export     trains, on TensorFlow
+
+    commands, cli    one file a command
+    config           YAML -> frozen models
+    artifact         the folder of a run or a bundle
+    errors           what a user can mend
+
+Example:
+    import textapp
+    predictor = textapp.load("saved_models/sst2-cnn/exports/litert")
+    predictor("a film to remember").label      # 'positive'
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from textapp.predictor import load as load
+
+__all__ = ["__version__", "load"]
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    # `load` is found on first use, so that `import textapp` costs nothing.
+    if name == "load":
+        from textapp.predictor import load
+
+        return load
+    raise AttributeError(f"module 'textapp' has no attribute '{name}'")
