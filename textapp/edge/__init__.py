@@ -1,0 +1,1 @@
+"""Runs a .tflite file with an interpreter alone: no TensorFlow, no Keras."""

@@ -1,0 +1,107 @@
+"""The one door to the interpreters of .tflite files: ai-edge-litert and tflite-runtime."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from textapp.errors import ArtifactError, UsageError
+
+# In order of preference: the first one is faster on every file that both of them load.
+PACKAGES = {"litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime"}
+
+
+def available() -> list[str]:
+    """The names of the runtimes that are installed, the preferred one first."""
+    return [name for name, package in PACKAGES.items() if importlib.util.find_spec(package) is not None]
+
+
+def version(runtime: str) -> str:
+    """The package behind a runtime and its version: `ai-edge-litert 2.3.0`."""
+    from importlib.metadata import version as installed_version  # slow to import, and no prediction needs it
+
+    distribution = PACKAGES[runtime].replace("_", "-")
+    return f"{distribution} {installed_version(distribution)}"
+
+
+def choose(runtime: str) -> str:
+    """Resolves `auto` to a runtime that is installed, and checks one that is named.
+
+    Raises:
+        UsageError: it is not installed, or cannot run in this process.
+    """
+    installed = available()
+    if runtime == "auto" and installed:
+        return installed[0]
+    if runtime not in installed:
+        extra = "litert" if runtime == "auto" else runtime
+        what = "an interpreter of .tflite files" if runtime == "auto" else f"the runtime {runtime}"
+        raise UsageError(f"this needs {what}, which is not installed: pip install 'textapp[{extra}]'")
+    if runtime == "tflite-runtime" and "tensorflow" in sys.modules:
+        raise UsageError("tflite-runtime cannot run in a process that imported TensorFlow: use a process of its own, or litert")
+    return runtime
+
+
+def open_interpreter(model_path: str | Path, threads: int = 1, runtime: str = "auto") -> Any:
+    """Opens a .tflite file.
+
+    Args:
+        model_path: the file.
+        threads: CPU threads of one call.
+        runtime: `litert`, `tflite-runtime`, or `auto` for whichever is installed.
+
+    Returns:
+        The `Interpreter` of that package. Tensors are not allocated yet.
+
+    Raises:
+        ArtifactError: the file is missing or this runtime does not load it.
+        UsageError: no runtime is installed.
+    """
+    if not Path(model_path).is_file():
+        raise ArtifactError(f"{model_path}: no such file; expected a .tflite file")
+    name = choose(runtime)
+    module = _import(name)
+    try:
+        with quiet():
+            return module.Interpreter(model_path=str(model_path), num_threads=threads)
+    except (ValueError, RuntimeError) as error:
+        raise ArtifactError(f"{model_path}: {version(name)} does not load it: {' '.join(str(error).split())}") from error
+
+
+def _import(runtime: str) -> ModuleType:
+    try:
+        return importlib.import_module(f"{PACKAGES[runtime]}.interpreter")
+    except (ImportError, AttributeError) as error:
+        # tflite-runtime was built for numpy 1; pip installs numpy 2 beside it without a word.
+        raise UsageError(
+            f"the runtime {runtime} is installed but does not start ({error}): "
+            f"pip install 'textapp[{runtime}]' brings the numpy that it needs"
+        ) from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps what the C++ side writes to stderr, 'INFO: Created TensorFlow Lite XNNPACK delegate', from the user.
+
+    Errors are raised, not only written, so none is lost.
+    """
+    try:
+        kept = os.dup(2)
+    except OSError:  # a service may have closed stderr: then there is nothing to keep quiet
+        yield
+        return
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)
+        os.close(nowhere)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
