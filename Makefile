@@ -28,12 +28,12 @@ lint: install
 
 install: $(STAMP)
 
-$(STAMP): requirements.txt setup.py
+$(STAMP): requirements.txt tests/requirements.txt setup.py
 	@test -n "$(PYTHON)" || { echo "textapp needs Python 3.11: neither python3.11 nor python3 is that version." \
 		"Install it, or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@test -x $(BIN)/python || { "$(PYTHON)" -m venv $(VENV) || { \
 		echo "no virtual environment could be made: on Debian and Ubuntu apt install python3.11-venv" >&2; exit 1; }; }
 	@echo "Installing the pinned packages into $(VENV) (about 3 GB, a few minutes, once)"
 	@$(BIN)/pip install --quiet --requirement requirements.txt
-	@$(BIN)/pip install --quiet --no-deps --editable .
+	@$(BIN)/pip install --quiet --no-deps --requirement tests/requirements.txt --editable .
 	@touch $@
