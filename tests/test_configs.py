@@ -1,0 +1,52 @@
+"""Every config that the repository ships loads, and is complete once resolved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from textapp.config import load_config, resolve
+
+ROOT = Path(__file__).parents[1] / "configs"
+CONFIGS = sorted(ROOT.rglob("*.yaml"))
+
+
+def test_there_are_configs() -> None:
+    assert ROOT / "classification" / "sst2_cnn.yaml" in CONFIGS
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.relative_to(ROOT).as_posix())
+class TestEveryConfig:
+    def test_is_complete_once_resolved(self, path: Path) -> None:
+        config = resolve(load_config(path), num_examples=5000, token_counts=[5] * 50 + [30] * 50)
+        training = config.training
+        assert config.lengths and config.cleaning is not None
+        assert None not in (training.epochs, training.batch_size, training.learning_rate, training.schedule)
+
+    def test_runs_into_saved_models(self, path: Path) -> None:
+        assert Path(load_config(path).run).parts[0] == "saved_models"
+
+    def test_lies_in_the_folder_of_its_task(self, path: Path) -> None:
+        assert path.relative_to(ROOT).parts[0] == load_config(path).task
+
+    def test_names_files_that_exist(self, path: Path, data_dir: Path) -> None:
+        from textapp.records.readers import expand
+
+        data = load_config(path).data
+        for source in (data.train, data.validation, data.test):
+            if isinstance(source, (str, list)):
+                assert expand(source, data_dir)
+
+
+def test_no_two_configs_write_to_one_run() -> None:
+    runs = [load_config(path).run for path in CONFIGS]
+    assert len(set(runs)) == len(runs)
+
+
+def test_the_article_model_has_the_numbers_of_the_article() -> None:
+    config = load_config(ROOT / "classification" / "article_lstm.yaml")
+    model, training = config.model, config.training
+    assert (model.embedding_dim, model.units, model.dense_units, model.bidirectional) == (50, [128, 64], 64, False)
+    assert (training.optimizer, training.learning_rate, training.schedule) == ("adam", 1e-3, "constant")
+    assert (training.batch_size, training.epochs, config.data.validation, config.lengths) == (32, 10, 0.2, [100])
