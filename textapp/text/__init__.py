@@ -1,0 +1,1 @@
+"""Text: cleaning, tokenizers, and the language that a script stands for."""

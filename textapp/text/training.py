@@ -1,0 +1,146 @@
+"""Trains a tokenizer on texts: SentencePiece models, and WordPiece by the package `tokenizers`.
+
+Padding is 0, unknown 1, start 2, end 3. A vocabulary larger than the texts can fill comes out smaller.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from textapp.errors import DataError
+from textapp.text.cleaning import check_steps, clean_text
+from textapp.text.language import east_asian_share, guess_language
+from textapp.text.tokenizer import (
+    SentencePieceTokenizer,
+    Template,
+    Tokenizer,
+    TokenizersTokenizer,
+    python_steps,
+    without_surrogates,
+)
+
+PAD_ID, UNKNOWN_ID, START_ID, END_ID = range(4)
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
+
+_MODEL_TYPES = {"sentencepiece": "unigram", "bpe": "bpe", "characters": "char"}
+# A single text gets no special tokens; the end id parts the two texts of a pair.
+_TEMPLATE = Template(middle=(END_ID,))
+_MOST_LINES = 500_000
+# SentencePiece skips lines over 4,192 bytes; a thousand characters are 4,000 at most.
+_LINE_CHARACTERS = 1000
+# Sums of floats depend on the number of threads, so the same texts give the same model only with a fixed one.
+_THREADS = 2
+
+
+def train_tokenizer(
+    kind: str,
+    vocabulary_size: int,
+    texts: Iterable[str],
+    cleaning: Sequence[str] = (),
+    language: str | None = None,
+    seed: int = 7,
+) -> Tokenizer:
+    """Makes a tokenizer for texts. The same texts and the same seed give the same tokenizer.
+
+    Args:
+        kind: `sentencepiece` (the unigram model), `bpe`, `characters` or `wordpiece`.
+        vocabulary_size: most tokens, the four special ones included.
+        texts: the training texts, as they are; the cleaning steps run here.
+        cleaning: names out of `cleaning.STEPS`, kept with the tokenizer.
+        language: `en`, `zh`, ...; None: told from the script.
+        seed: picks the lines where there are more than 500,000.
+
+    Raises:
+        ValueError: the kind or a cleaning step is unknown.
+        DataError: no text has a character left after cleaning.
+
+    Example:
+        tokenizer = train_tokenizer("sentencepiece", 8000, ["A good film.", ...], ["nfkc", "lowercase"], "en")
+        tokenizer.ids("A good film.")
+    """
+    steps = check_steps(cleaning)
+    if kind not in (*_MODEL_TYPES, "wordpiece"):
+        raise ValueError(f"unknown kind of tokenizer {kind!r}; expected {', '.join(_MODEL_TYPES)} or wordpiece")
+    lines = [line for text in texts for line in _lines(clean_text(without_surrogates(text), steps))]
+    if not lines:
+        raise DataError("no text to train a tokenizer on: every text is empty, or empty after cleaning")
+    if kind == "wordpiece":
+        return _train_wordpiece(vocabulary_size, lines, steps)
+    model = _train_sentencepiece(kind, vocabulary_size, lines, steps, language or guess_language(lines), seed)
+    return SentencePieceTokenizer(model, kind, steps, _TEMPLATE)
+
+
+def _lines(text: str) -> Iterator[str]:
+    """Short lines without NUL, which ends a text for SentencePiece's trainer."""
+    for line in text.replace("\0", " ").splitlines():
+        for start in range(0, len(line), _LINE_CHARACTERS):
+            if part := line[start : start + _LINE_CHARACTERS].strip():
+                yield part
+
+
+def _train_sentencepiece(
+    kind: str, vocabulary_size: int, lines: list[str], steps: tuple[str, ...], language: str, seed: int
+) -> bytes:
+    import sentencepiece
+
+    model = io.BytesIO()
+    options = {
+        "model_type": _MODEL_TYPES[kind],
+        "vocab_size": vocabulary_size,
+        "hard_vocab_limit": False,
+        # One character in 2,000 of a script with thousands of them is not worth a token of its own.
+        "character_coverage": 0.9995 if east_asian_share(lines) > 0.05 else 1.0,
+        "normalization_rule_name": _normaliser(steps),
+        "remove_extra_whitespaces": "whitespace" in steps,
+        # Chinese and Japanese have no spaces: a mark for the start of a word would cost a token in every text.
+        "add_dummy_prefix": language not in ("zh", "ja"),
+        "pad_id": PAD_ID, "unk_id": UNKNOWN_ID, "bos_id": START_ID, "eos_id": END_ID,
+        "input_sentence_size": _MOST_LINES,
+        "shuffle_input_sentence": True,
+        "num_threads": _THREADS,
+        "minloglevel": 2,
+    }  # fmt: skip
+    sentencepiece.set_random_generator_seed(seed)
+    try:
+        sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(lines), model_writer=model, **options)
+    except RuntimeError as error:
+        if not re.search("smaller than required_chars", str(error)):
+            raise
+        lines = _frequent_characters(lines, vocabulary_size // 2)
+        sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(lines), model_writer=model, **options)
+    return model.getvalue()
+
+
+def _normaliser(steps: Sequence[str]) -> str:
+    """The normalisation rule of SentencePiece. `nmt_` also drops control characters; `cf` is case folding."""
+    if python_steps(steps) == tuple(steps):
+        return "identity"
+    return "nmt_nfkc_cf" if "lowercase" in steps else "nmt_nfkc"
+
+
+def _frequent_characters(lines: list[str], most: int) -> list[str]:
+    """Drops all but the most frequent characters, for a vocabulary that cannot hold the alphabet of the texts."""
+    counts = Counter(character for line in lines for character in line)
+    rare = {ord(character): None for character, _ in counts.most_common()[most:] if character != " "}
+    return [left for line in lines if (left := line.translate(rare).strip())]
+
+
+def _train_wordpiece(vocabulary_size: int, lines: list[str], steps: tuple[str, ...]) -> TokenizersTokenizer:
+    """WordPiece as in BERT (Devlin et al., 2019), case and accents left to the cleaning steps."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+    pipeline = Tokenizer(models.WordPiece(unk_token=SPECIAL_TOKENS[UNKNOWN_ID]))
+    pipeline.normalizer = normalizers.BertNormalizer(lowercase=False, strip_accents=False)
+    pipeline.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    pipeline.decoder = decoders.WordPiece()
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=vocabulary_size,
+        special_tokens=list(SPECIAL_TOKENS),
+        limit_alphabet=max(1, vocabulary_size // 2),
+        show_progress=False,
+    )
+    pipeline.train_from_iterator(lines, trainer)
+    return TokenizersTokenizer(pipeline.to_str(), "wordpiece", steps, _TEMPLATE, PAD_ID, UNKNOWN_ID)
