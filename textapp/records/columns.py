@@ -1,0 +1,146 @@
+"""Where the fields of a record stand in a table: is there a header, which column is which."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from textapp.errors import DataError, did_you_mean
+
+Columns = Mapping[str, int | list[str]]
+
+
+class Layout(NamedTuple):
+    """Field -> index of its cell, and whether the first row is a header."""
+
+    indices: dict[str, int]
+    has_header: bool
+
+
+def normalised(name: str) -> str:
+    """The form in which names of columns are compared."""
+    return name.strip().casefold()
+
+
+def find_layout(
+    path: Path, rows: Sequence[Sequence[str]], columns: Columns, header: str | bool, required: Collection[str]
+) -> Layout:
+    """Finds the columns of a table.
+
+    Args:
+        path: named in errors.
+        rows: all cells of the file, the first row too.
+        columns: field -> number counted from 0, or names that may stand for it.
+        header: `True`, `False`, or `auto`: told from the rows.
+        required: the fields that must be there.
+
+    Raises:
+        DataError: a required column is missing, or nothing tells which column is which.
+
+    Example: rows `[["label", "text_a"], ["1", "good"]]` with the default names give
+    `Layout({"text": 1, "label": 0}, True)`.
+    """
+    first = rows[0]
+    named = {field: names for field, names in columns.items() if not isinstance(names, int)}
+    if header == "auto" and not named:
+        header = _looks_like_header(rows, columns)
+    elif header == "auto":
+        header = any(_position(first, names) is not None for names in named.values())
+        if not header and is_default(columns) and len(first) <= 2:
+            return _guessed_layout(path, rows, required)
+        header = True  # names were given and none is there: the first row is taken for the header, and that is an error
+    if not header and named:
+        if is_default(columns) and len(first) <= 2:
+            return Layout(_guessed_layout(path, rows, required).indices, False)
+        field, names = next(iter(named.items()))
+        raise DataError(
+            f"{path}: has no header, so the column {field} cannot be found by the name {names[0]!r};"
+            f" expected numbers counted from 0, such as columns: {{text: 1, label: 0}}"
+        )
+    return Layout(_indices(path, first, columns, bool(header), required), bool(header))
+
+
+def is_default(columns: Columns) -> bool:
+    """Are these the names that a config has by itself?"""
+    from textapp.config import LABEL_NAMES, TEXT_NAMES  # here: reading by given columns does without the config
+
+    defaults = {"text": TEXT_NAMES, "label": LABEL_NAMES}
+    return all(not isinstance(names, int) and tuple(names) == defaults.get(field) for field, names in columns.items())
+
+
+def missing_column(path: Path, field: str, names: Sequence[str], found: Sequence[str]) -> DataError:
+    """The error for a column that no name finds."""
+    near = next(filter(None, (did_you_mean(normalised(name), map(normalised, found)) for name in names)), "")
+    shown = ", ".join(repr(name.strip()[:40]) for name in list(found)[:12])
+    expected = repr(names[0]) if len(names) == 1 else "one of " + ", ".join(names)
+    return DataError(
+        f"{path}: no column for {field}: found {shown}; expected {expected}{near}"
+        f" (set columns: {{{field}: NAME}}, or numbers counted from 0 where the file has no header)"
+    )
+
+
+def _indices(
+    path: Path, first: Sequence[str], columns: Columns, has_header: bool, required: Collection[str]
+) -> dict[str, int]:
+    indices = {}
+    for field, column in columns.items():
+        if isinstance(column, int):
+            position = column if column < len(first) else None
+            if position is None and field in required:
+                raise DataError(
+                    f"{path}: no column {column} for {field}: the first line has {len(first)} cells, counted from 0"
+                )
+        else:
+            position = _position(first, column)
+            if position is None and field in required:
+                raise missing_column(path, field, column, first)
+        if position is not None:
+            indices[field] = position
+    return indices
+
+
+def _position(first: Sequence[str], names: Sequence[str]) -> int | None:
+    found = [normalised(cell) for cell in first]
+    return next((found.index(normalised(name)) for name in names if normalised(name) in found), None)
+
+
+def _looks_like_header(rows: Sequence[Sequence[str]], columns: Columns) -> bool:
+    """For columns by number: a first label that is a well-known name, or that stands alone while all others repeat."""
+    from textapp.config import LABEL_NAMES, TEXT_NAMES
+
+    first = rows[0]
+    for field, known in (("text", TEXT_NAMES), ("label", LABEL_NAMES)):
+        column = columns.get(field)
+        if isinstance(column, int) and column < len(first) and normalised(first[column]) in known:
+            return True
+    column = columns.get("label")
+    return isinstance(column, int) and column < len(first) and _stands_alone(rows, column)
+
+
+def _stands_alone(rows: Sequence[Sequence[str]], column: int) -> bool:
+    counts: dict[str, int] = {}
+    for row in rows[1:]:
+        if column < len(row):
+            counts[row[column]] = counts.get(row[column], 0) + 1
+    return bool(counts) and rows[0][column] not in counts and min(counts.values()) > 1
+
+
+def _guessed_layout(path: Path, rows: Sequence[Sequence[str]], required: Collection[str]) -> Layout:
+    """One column is the text; of two, the label is the one with far fewer distinct values."""
+    if len(rows[0]) == 1:
+        if "label" in required:
+            raise missing_column(path, "label", ["label"], rows[0])
+        return Layout({"text": 0}, False)
+    distinct = [len({row[column] for row in rows if len(row) > column}) for column in (0, 1)]
+    if max(distinct) >= 2 * min(distinct):
+        label = distinct.index(min(distinct))
+    elif "label" in required:
+        raise DataError(
+            f"{path}: cannot tell the label from the text: no header, and the two columns have {distinct[0]} and"
+            f" {distinct[1]} distinct values; expected far fewer labels: set columns: {{text: 1, label: 0}}"
+        )
+    else:
+        length = [sum(len(row[column]) for row in rows if len(row) > column) for column in (0, 1)]
+        label = length.index(min(length))
+    return Layout({"text": 1 - label, "label": label}, _stands_alone(rows, label))

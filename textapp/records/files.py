@@ -1,0 +1,101 @@
+"""Files as text and lines: found by path or glob, unpacked, decoded, with each broken byte told by its line."""
+
+from __future__ import annotations
+
+import glob
+import gzip
+import re
+import zlib
+from pathlib import Path
+from typing import NamedTuple
+
+from textapp.errors import DataError
+
+_MENDING = (
+    "save the file as UTF-8; for a whole file in another encoding: iconv -f LATIN1 -t UTF-8 (Chinese: -f GB18030)"
+)
+_BROKEN = re.compile("[\udc80-\udcff]")
+
+
+class Source(NamedTuple):
+    """What a file holds.
+
+    Attributes:
+        text: its characters, without the byte order mark; a broken byte stands as a lone surrogate.
+        broken: line, counted from 1 -> what is wrong with the first broken byte in it.
+    """
+
+    text: str
+    broken: dict[int, str]
+
+
+def expand(source: str | list[str], data_dir: Path) -> list[Path]:
+    """Finds the files that a config names.
+
+    Args:
+        source: a path, a glob, or a list of them; relative ones start at `data_dir`.
+        data_dir: the folder of the data.
+
+    Returns:
+        The files, in the order given; those of one glob sorted by name.
+
+    Raises:
+        DataError: a path or a glob matches no file.
+    """
+    paths: list[Path] = []
+    for name in [source] if isinstance(source, str) else source:
+        whole = Path(data_dir) / name
+        found = [whole] if whole.exists() else [Path(path) for path in sorted(glob.glob(str(whole), recursive=True))]
+        files = [path for path in found if not path.is_dir()]
+        if not files:
+            what = "a folder" if whole.is_dir() else "no such file"
+            raise DataError(
+                f"{whole}: {what}; expected a file or a glob such as data/*.tsv"
+                f" (relative paths start at --data-dir, else TEXTAPP_DATA, else the working directory)"
+            )
+        paths += [path for path in files if path not in paths]
+    return paths
+
+
+def kind_of(path: Path) -> str:
+    """The ending that says how a file is written, without `.gz`: `.tsv` for `train.tsv.gz`."""
+    name = path.name.lower()
+    return Path(name.removesuffix(".gz")).suffix
+
+
+def read_source(path: Path) -> Source:
+    """Reads a whole file, gzip or not, as UTF-8 with or without a byte order mark.
+
+    Raises:
+        DataError: it cannot be opened or unpacked, is empty, or is UTF-16.
+    """
+    try:
+        data = path.read_bytes()
+        if path.name.lower().endswith(".gz"):
+            data = gzip.decompress(data)
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file") from error
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"{path}: not a whole gzip file ({error}): copy it again, or rename it without .gz") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise DataError(f"{path}: is UTF-16, expected UTF-8: iconv -f UTF-16 -t UTF-8 {path.name}")
+    data = data.removeprefix(b"\xef\xbb\xbf")
+    if not data.strip():
+        raise DataError(f"{path}: the file is empty; expected one example a line")
+    try:
+        return Source(data.decode("utf-8"), {})
+    except UnicodeDecodeError:
+        text = data.decode("utf-8", errors="surrogateescape")
+        return Source(text, _broken_lines(text))
+
+
+def _broken_lines(text: str) -> dict[int, str]:
+    broken: dict[int, str] = {}
+    for line, content in enumerate(text.split("\n"), start=1):
+        if match := _BROKEN.search(content):
+            before = len(content[: match.start()].encode("utf-8"))
+            byte = ord(match.group()) - 0xDC00
+            broken[line] = f"byte {before + 1} of the line is 0x{byte:02x}, which is not UTF-8: {_MENDING}"
+    return broken

@@ -1,0 +1,322 @@
+"""Rows -> records of a classification run: checked, with their labels, in the splits that a config asks for."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from textapp.errors import DataError, did_you_mean
+from textapp.records.columns import Columns, find_layout, is_default
+from textapp.records.files import kind_of, read_source
+from textapp.records.readers import Row, RowError, expand, scan_rows
+from textapp.records.splits import split_share
+from textapp.records.tables import csv_rows, tsv_rows
+
+if TYPE_CHECKING:
+    from textapp.config import Config, Data
+
+_logger = logging.getLogger("textapp")
+_SEPARATORS = ("\n", "|", ";", ",")
+_SHOWN_LABELS = 20
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the rows of a run become records.
+
+    Attributes:
+        columns: field -> number of its column counted from 0, or names that may stand for it.
+        header: does the first line name the columns? `True`, `False` or `auto`.
+        pattern: a regular expression with groups text and label, for one line each.
+        multiple: may a text have several labels, or none?
+    """
+
+    columns: Columns
+    header: str | bool = "auto"
+    pattern: str | None = None
+    multiple: bool = False
+
+    @staticmethod
+    def of(source: Reading | Data | Mapping[str, Any]) -> Reading:
+        """From the `data` of a config, or from the keys columns, header, pattern and multiple of a manifest."""
+        if isinstance(source, Reading):
+            return source
+        if isinstance(source, Mapping):
+            columns = {field: _names(column) for field, column in source["columns"].items() if column is not None}
+            return Reading(columns, source["header"], source["pattern"], source["multiple"])
+        return Reading(source.columns.given(), source.header, source.pattern, source.labels == "multiple")
+
+
+def _names(column: int | str | list[str]) -> int | list[str]:
+    return [column] if isinstance(column, str) else column
+
+
+class Splits(NamedTuple):
+    """The records of a run. `origin` says for each split in use where it came from: `train.tsv`, `10 % of train`."""
+
+    train: list[dict]
+    validation: list[dict]
+    test: list[dict]
+    origin: dict[str, str]
+
+
+class _Example(NamedTuple):
+    """A record and where it stands, for errors."""
+
+    place: str
+    record: dict[str, Any]
+
+
+# --- splits --------------------------------------------------------------------------------------------------------
+
+
+def load_splits(config: Config, data_dir: Path) -> Splits:
+    """Loads the training, validation and test records of a config.
+
+    A share for test is taken from train first, then the share for validation from what is left. Training examples
+    without a text are dropped with a warning; elsewhere they stay.
+
+    Args:
+        config: as `load_config` gave it.
+        data_dir: where relative paths start.
+
+    Raises:
+        DataError: a file is at fault, train has one class only, or another split has a label that train never had.
+    """
+    data = config.data
+    reading = settle_columns(data.train, data, data_dir)
+    train = _with_text(_labelled(data.train, reading, data_dir), data.train)
+    labels = label_names(train)
+    _check_classes(train, labels, data.train, reading)
+    origin = {"train": _describe(data.train)}
+    test: list[dict] = []
+    if data.test is not None:
+        train, test = _split(train, data.test, reading, data_dir, labels, config.seed, "test", origin)
+    train, validation = _split(train, data.validation, reading, data_dir, labels, config.seed, "validation", origin)
+    return Splits(train, validation, test, origin)
+
+
+def _split(
+    train: list[dict],
+    wanted: float | str | list[str],
+    reading: Reading,
+    data_dir: Path,
+    labels: Sequence[str],
+    seed: int,
+    name: str,
+    origin: dict[str, str],
+) -> tuple[list[dict], list[dict]]:
+    """The training records that stay, and the records of the split `name`."""
+    if isinstance(wanted, float):
+        rest, taken = split_share(train, wanted, seed)
+        if not taken:
+            raise DataError(
+                f"data.{name}: {wanted:g} of {len(train)} training examples leaves no example for {name};"
+                f" expected a larger share, more examples, or a file"
+            )
+        origin[name] = f"{100 * wanted:g} % of train"
+        return rest, taken
+    origin[name] = _describe(wanted)
+    return train, load_records(wanted, reading, data_dir, known_labels=labels)
+
+
+def label_names(records: Iterable[Mapping[str, Any]]) -> list[str]:
+    """All labels of the records, in sorted order: numbers by value."""
+    found = {label for record in records for label in _as_list(record["label"])}
+    return sorted(found, key=lambda label: (0, int(label), label) if _is_integer(label) else (1, 0, label))
+
+
+def _is_integer(label: str) -> bool:
+    digits = label.removeprefix("-")
+    return digits.isascii() and digits.isdigit()
+
+
+def _as_list(label: str | list[str]) -> list[str]:
+    return [label] if isinstance(label, str) else label
+
+
+def _with_text(records: list[dict], source: str | list[str]) -> list[dict]:
+    kept = [record for record in records if record["text"].strip()]
+    if len(kept) < len(records):
+        dropped = len(records) - len(kept)
+        _logger.warning("%s: dropped %d of %d training examples: their text is empty", source, dropped, len(records))
+    return kept
+
+
+def _check_classes(train: list[dict], labels: Sequence[str], source: str | list[str], reading: Reading) -> None:
+    least = 1 if reading.multiple else 2
+    if len(labels) < least:
+        found = f"only the label {labels[0]!r}" if labels else "no label"
+        raise DataError(
+            f"{_describe(source)}: found {found} in {len(train)} training examples; expected at least {least}:"
+            f" check data.columns.label, or add examples of another label"
+        )
+
+
+def _describe(source: str | list[str]) -> str:
+    names = [source] if isinstance(source, str) else source
+    return ", ".join(names) if len(names) <= 3 else f"{names[0]} and {len(names) - 1} more"
+
+
+# --- records -------------------------------------------------------------------------------------------------------
+
+
+def load_records(
+    source: str | list[str],
+    reading: Reading | Data | Mapping[str, Any],
+    data_dir: Path,
+    labels_required: bool = True,
+    known_labels: Collection[str] | None = None,
+) -> list[dict]:
+    """Loads the records of one source.
+
+    Args:
+        source: a path, a glob, or a list of them.
+        reading: how rows become records: of a config, or of a manifest.
+        data_dir: where relative paths start.
+        labels_required: False where texts are only to be answered: labels may then be missing.
+        known_labels: the labels that the model has; None where they are still to be found.
+
+    Returns:
+        `{"text": ..., "text_pair": ... (pairs only), "label": a string, or a list of strings}` for each row.
+
+    Raises:
+        DataError: the first row at fault, with its file and line, or a file that cannot be read.
+
+    Example: `load_records("test.tsv", config.data, folder)[0]` is `{"text": "good", "label": "1"}`.
+    """
+    if not labels_required:
+        return [_raised(record) for _, record in scan_records(source, reading, data_dir)]
+    return _labelled(source, Reading.of(reading), data_dir, known_labels)
+
+
+def scan_records(
+    source: str | list[str], reading: Reading | Data | Mapping[str, Any], data_dir: Path
+) -> Iterator[tuple[int, dict | RowError]]:
+    """The records of texts to be answered, in order; a row at fault gives its error in its place.
+
+    Labels may be missing, a text may be empty; a `.txt` without labels is one text a line.
+
+    Yields:
+        The line, and the record or the `RowError`, whose `input` is what could be read of the row.
+
+    Raises:
+        DataError: a whole file is at fault: not there, empty, without the column of the text.
+    """
+    reading = Reading.of(reading)
+    required = [field for field in reading.columns if field != "label"]
+    for path in expand(source, Path(data_dir)):
+        rows = list(scan_rows(path, reading.columns, reading.header, reading.pattern, required))
+        separator = _separator(rows) if reading.multiple else None
+        for row in rows:
+            if isinstance(row, RowError):
+                yield row.line, row
+            else:
+                record = _record(row, separator)
+                if not row.values.get("label", "").strip():
+                    record.pop("label", None)
+                yield row.line, record
+
+
+def _raised(record: dict | RowError) -> dict:
+    if isinstance(record, RowError):
+        raise record
+    return record
+
+
+def _labelled(
+    source: str | list[str], reading: Reading, data_dir: Path, known_labels: Collection[str] | None = None
+) -> list[dict]:
+    records = []
+    known = None if known_labels is None else frozenset(known_labels)
+    for path in expand(source, Path(data_dir)):
+        rows = [_raised_row(row) for row in _scan(path, reading)]
+        separator = _separator(rows) if reading.multiple else None
+        for row in rows:
+            record = _record(row, separator)
+            if separator is None:
+                _check_label(path, row, record["label"])
+            if known is not None and not known.issuperset(_as_list(record["label"])):
+                raise _unknown_label(path, row, record["label"], known_labels)
+            records.append(record)
+    return records
+
+
+def _scan(path: Path, reading: Reading) -> Iterator[Row | RowError]:
+    return scan_rows(path, reading.columns, reading.header, reading.pattern, list(reading.columns))
+
+
+def _raised_row(row: Row | RowError) -> Row:
+    if isinstance(row, RowError):
+        raise row
+    return row
+
+
+def _record(row: Row, separator: str | None) -> dict[str, Any]:
+    record: dict[str, Any] = {"text": row.values["text"]}
+    if "text_pair" in row.values:
+        record["text_pair"] = row.values["text_pair"]
+    label = row.values.get("label", "").strip()
+    record["label"] = label if separator is None else _several(label, separator)
+    return record
+
+
+def _several(label: str, separator: str) -> list[str]:
+    """The labels of a cell, each once, in their order."""
+    return list(dict.fromkeys(part.strip() for part in label.split(separator) if part.strip()))
+
+
+def _separator(rows: Iterable[Row | RowError]) -> str:
+    """What divides the labels of a cell: the first of newline | ; , that occurs in the column."""
+    found = set("".join(row.values.get("label", "").strip() for row in rows if isinstance(row, Row)))
+    return next((separator for separator in _SEPARATORS if separator in found), "\n")
+
+
+def _check_label(path: Path, row: Row, label: str) -> None:
+    if not label:
+        raise RowError(path, row.line, f"the label of {row.values['text'][:60]!r} is empty: fill it, or drop the row")
+    if "\n" in label:
+        labels = ", ".join(label.split("\n"))
+        raise RowError(path, row.line, f"found several labels ({labels}), expected one: set data.labels: multiple")
+
+
+def _unknown_label(path: Path, row: Row, label: str | list[str], known: Collection[str]) -> RowError:
+    unknown = next(part for part in _as_list(label) if part not in known)
+    shown = ", ".join(list(known)[:_SHOWN_LABELS]) + (", ..." if len(known) > _SHOWN_LABELS else "")
+    return RowError(
+        path,
+        row.line,
+        f"found the label {unknown!r}, which the training data never had; expected one of {shown}"
+        f"{did_you_mean(unknown, known)} (mend the label, drop the row, or add examples of it to train)",
+    )
+
+
+def settle_columns(source: str | list[str], reading: Reading | Data | Mapping[str, Any], data_dir: Path) -> Reading:
+    """Settles by number the columns that can only be guessed: default names, no header, two columns.
+
+    What the training files show then holds for every other file of the run, however small it is.
+
+    Returns:
+        The reading with numbers for columns where they were guessed, else unchanged.
+
+    Example: for a headerless `pos<TAB>good food`, ... the columns become `{"text": 1, "label": 0}`.
+    """
+    reading = Reading.of(reading)
+    path = expand(source, Path(data_dir))[0]
+    if reading.pattern is not None or kind_of(path) not in (".csv", ".tsv") or not is_default(reading.columns):
+        return reading
+    text = read_source(path).text
+    rows = [row.cells for row in (csv_rows(text) if kind_of(path) == ".csv" else tsv_rows(text))]
+    layout = find_layout(path, rows, reading.columns, reading.header, list(reading.columns))
+    if layout.has_header:
+        return reading
+    balance = Counter(row[layout.indices["label"]] for row in rows if len(row) > layout.indices["label"])
+    _logger.info(
+        "%s: no header; column %d is taken for the label (%d values), column %d for the text",
+        path, layout.indices["label"], len(balance), layout.indices["text"],
+    )  # fmt: skip
+    return replace(reading, columns=layout.indices)
