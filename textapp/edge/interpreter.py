@@ -45,7 +45,9 @@ def choose(runtime: str) -> str:
         what = "an interpreter of .tflite files" if runtime == "auto" else f"the runtime {runtime}"
         raise UsageError(f"this needs {what}, which is not installed: pip install 'textapp[{extra}]'")
     if runtime == "tflite-runtime" and "tensorflow" in sys.modules:
-        raise UsageError("tflite-runtime cannot run in a process that imported TensorFlow: use a process of its own, or litert")
+        raise UsageError(
+            "tflite-runtime cannot run in a process that imported TensorFlow: use a process of its own, or litert"
+        )
     return runtime
 
 
@@ -72,7 +74,9 @@ def open_interpreter(model_path: str | Path, threads: int = 1, runtime: str = "a
         with quiet():
             return module.Interpreter(model_path=str(model_path), num_threads=threads)
     except (ValueError, RuntimeError) as error:
-        raise ArtifactError(f"{model_path}: {version(name)} does not load it: {' '.join(str(error).split())}") from error
+        raise ArtifactError(
+            f"{model_path}: {version(name)} does not load it: {' '.join(str(error).split())}"
+        ) from error
 
 
 def _import(runtime: str) -> ModuleType:

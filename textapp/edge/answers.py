@@ -1,0 +1,107 @@
+"""Lets .tflite files answer prepared inputs in a process of its own: `python -m textapp.edge.answers JOB`.
+
+An export is verified and timed here, because this process has no TensorFlow, as a device has none.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from textapp.edge.interpreter import version
+from textapp.edge.runner import EdgeRunner
+from textapp.errors import TextappError
+
+Inputs = dict[str, dict[str, np.ndarray]]  # signature -> input name -> [examples, length]
+
+
+def save_inputs(path: Path, inputs: Mapping[str, Mapping[str, np.ndarray]]) -> None:
+    """Writes inputs for another process. `inputs`: signature -> input name -> `[examples, length]` int32."""
+    np.savez(
+        path, **{f"{signature}/{name}": rows for signature, named in inputs.items() for name, rows in named.items()}
+    )
+
+
+def load_inputs(path: str | Path) -> Inputs:
+    """Reads what `save_inputs` wrote."""
+    inputs: Inputs = {}
+    with np.load(path) as arrays:
+        for key in arrays.files:
+            signature, name = key.split("/", 1)
+            inputs.setdefault(signature, {})[name] = arrays[key]
+    return inputs
+
+
+def answers(model_path: str, runtime: str, inputs: Inputs) -> dict[str, np.ndarray]:
+    """Every signature on every row: `{"classify_16/probabilities": [examples, classes]}`."""
+    runner = EdgeRunner(model_path, runtime=runtime)
+    found: dict[str, np.ndarray] = {}
+    for signature, named in inputs.items():
+        rows = [runner.run(signature, features) for features in _rows(named)]
+        for name in rows[0] if rows else ():
+            found[f"{signature}/{name}"] = np.concatenate([row[name] for row in rows])
+    return found
+
+
+def latencies(model_paths: Mapping[str, str], runtime: str, inputs: Inputs, seconds: float) -> dict[str, list[float]]:
+    """Times several files side by side on the same inputs, each input by each file in turn.
+
+    In turn, so that a slow minute of the machine is a slow minute for all of them.
+
+    Args:
+        model_paths: a name for each file.
+        runtime: `litert` or `tflite-runtime`.
+        inputs: the inputs of each signature, as many as real texts go there.
+        seconds: how long to measure in all; every input is taken at least once.
+
+    Returns:
+        Milliseconds of each call, by the name of the file.
+    """
+    runners = {name: EdgeRunner(path, runtime=runtime) for name, path in model_paths.items()}
+    calls = [(signature, features) for signature, named in inputs.items() for features in _rows(named)]
+    for signature in inputs:
+        for runner in runners.values():
+            for features in _rows(inputs[signature])[:5]:
+                runner.run(signature, features)
+    times: dict[str, list[float]] = {name: [] for name in runners}
+    end = time.perf_counter() + seconds
+    while not times[next(iter(times))] or time.perf_counter() < end:
+        for signature, features in calls:
+            for name, runner in runners.items():
+                start = time.perf_counter()
+                runner.run(signature, features)
+                times[name].append(1000 * (time.perf_counter() - start))
+    return times
+
+
+def _rows(named: Mapping[str, np.ndarray]) -> list[dict[str, np.ndarray]]:
+    count = len(next(iter(named.values())))
+    return [{name: rows[index : index + 1] for name, rows in named.items()} for index in range(count)]
+
+
+def _work(job: Mapping[str, Any]) -> dict[str, Any]:
+    inputs = load_inputs(job["inputs"])
+    if "models" in job:
+        times = latencies(job["models"], job["runtime"], inputs, job["seconds"])
+        figures = {name: [float(np.percentile(values, share)) for share in (50, 90)] for name, values in times.items()}
+        return {"latency_ms": {name: {"p50": p50, "p90": p90} for name, (p50, p90) in figures.items()}}
+    np.savez(job["outputs"], **answers(job["model"], job["runtime"], inputs))
+    return {"runtime": version(job["runtime"]), "tensorflow": "tensorflow" in sys.modules}
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Prints one JSON object; a fault that a user can mend is `{"error": message}`."""
+    try:
+        print(json.dumps(_work(json.loads(arguments[0]))))
+    except (TextappError, OSError) as error:
+        print(json.dumps({"error": str(error)}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,212 @@
+"""From a run to a bundle: converted, verified, and only then put in its place."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from textapp.artifact import MANIFEST, Artifact, replaced_folder, write_manifest
+from textapp.edge.answers import save_inputs
+from textapp.edge.interpreter import PACKAGES, available
+from textapp.errors import ExportError, UsageError
+from textapp.export import auto, saved_model, tflite
+from textapp.export.auto import Candidate
+from textapp.export.examples import Examples, make_examples, spread, verification_and_calibration
+from textapp.export.signatures import signatures_of
+from textapp.export.verify import Outputs, Verdict, model_outputs, verify_tflite
+from textapp.tasks import task_from_manifest
+from textapp.text.tokenizer import load_tokenizer
+
+TARGETS = (*tflite.TARGETS, "saved_model")
+NUM_GOLDEN = 3
+
+
+def export_run(
+    run: Artifact,
+    target: str,
+    quantize: str = "none",
+    max_drop: float = 0.5,
+    records: Sequence[Mapping[str, Any]] = (),
+    text_signature: bool = False,
+    out: str | Path | None = None,
+) -> Path:
+    """Exports a run's model and verifies it on real examples.
+
+    Args:
+        run: an opened run folder.
+        target: `litert`, `tflite-runtime` or `saved_model`.
+        quantize: `none`, `float16`, `dynamic`, `int8` or `auto`; a SavedModel takes `none` and `auto` (the same there).
+        max_drop: points of accuracy, 0 to 100, that the export may lose against the run.
+        records: labelled examples, at best 200 or more, to verify with and to calibrate int8.
+        text_signature: a SavedModel that also takes raw strings.
+        out: another folder than `<run>/exports/<target>/`.
+
+    Returns:
+        The bundle's folder.
+
+    Raises:
+        ExportError: refused; what stood at the bundle's place before stays as it was.
+        UsageError: the target does not take these options, or its interpreter is not installed.
+    """
+    _check_call(run, target, quantize, records, text_signature)
+    final = Path(out) if out is not None else run.path / "exports" / target
+    _check_place(final)
+    try:
+        with replaced_folder(final) as folder, tempfile.TemporaryDirectory(prefix="textapp-export-") as work:
+            _fill(folder, Path(work), run, target, quantize, max_drop, records, text_signature)
+    except OSError as error:
+        raise ExportError(
+            f"{final}: could not be written: {error}; an export that was there before is unchanged"
+        ) from error
+    return final
+
+
+def _check_call(
+    run: Artifact, target: str, quantize: str, records: Sequence[Mapping[str, Any]], text_signature: bool
+) -> None:
+    if target not in TARGETS:
+        raise UsageError(f"target '{target}' is unknown, expected one of {', '.join(TARGETS)}")
+    if quantize not in (*tflite.QUANTIZATIONS, "auto"):
+        raise UsageError(f"quantize '{quantize}' is unknown, expected one of {', '.join(tflite.QUANTIZATIONS)}, auto")
+    if run.kind != "run":
+        raise UsageError(f"{run.path}: is a {run.kind}, expected a run folder: export the run that it came from")
+    if target == "saved_model" and quantize not in ("none", "auto"):
+        raise UsageError(f"target saved_model takes quantize none, found '{quantize}': int8 is for the .tflite targets")
+    if target != "saved_model" and text_signature:
+        raise UsageError("the text signature needs target saved_model: a .tflite file takes token ids")
+    if target in PACKAGES and target not in available():
+        raise UsageError(
+            f"target {target} is verified in its own interpreter, which is missing: pip install 'textapp[{target}]'"
+        )
+    if not records:
+        raise ExportError(f"{run.path}: an export is verified on real examples, and none were found")
+
+
+def _check_place(final: Path) -> None:
+    """A bundle is replaced as a whole, so nothing but a bundle may stand there."""
+    if not final.exists() or (final.is_dir() and not any(final.iterdir())):
+        return
+    try:
+        kind = json.loads((final / MANIFEST).read_text(encoding="utf-8"))["kind"]
+    except (OSError, ValueError, KeyError, TypeError):
+        kind = None
+    if kind != "bundle":
+        raise UsageError(f"{final}: exists and is no bundle: name a folder that is new, empty, or a bundle to replace")
+
+
+def _fill(
+    folder: Path, work: Path, run: Artifact, target: str, quantize: str, max_drop: float,
+    records: Sequence[Mapping[str, Any]], text_signature: bool,
+) -> None:  # fmt: skip
+    """Writes the whole bundle into `folder`, the manifest last."""
+    task = task_from_manifest(run.manifest, load_tokenizer(run.path / "tokenizer"))
+    verified, calibrated = verification_and_calibration(records)
+    examples = make_examples(task, verified)
+    model = load_model(run.path / "model.keras")
+    signatures = signatures_of(model, run.manifest)
+    expected = model_outputs(signatures, examples)
+    if target == "saved_model":
+        tokens = saved_model.tokens_signature(signatures, run.manifest)
+        result = _saved_model(folder, work, run, model, tokens, task, examples, expected, max_drop, text_signature)
+    else:
+        tflite.write_saved_model(model, signatures, work / "saved_model")
+        save_inputs(work / "calibration.npz", make_examples(task, calibrated).inputs)
+
+        def make(way: str) -> Candidate:
+            file = work / f"{way}.tflite"
+            names = [signature.name for signature in signatures]
+            tflite.convert(work / "saved_model", file, names, target, way, work / "calibration.npz")
+            tflite.check_builtins(file)
+            return Candidate(way, file, verify_tflite(file, target, way, task, examples, expected, max_drop))
+
+        result = _tflite(folder, work, make, target, quantize, examples)
+    shutil.copytree(run.path / "tokenizer", folder / "tokenizer")
+    _write_golden(folder / "golden.json", task, examples, result["verdict"])
+    write_manifest(folder, _manifest(run, target, result))
+
+
+def _tflite(
+    folder: Path, work: Path, make: Callable[[str], Candidate], target: str, quantize: str, examples: Examples
+) -> dict[str, Any]:
+    if quantize == "auto":
+        chosen, tried = auto.choose(make, target, examples, work)
+    else:
+        chosen, tried = make(quantize), []
+    shutil.copyfile(chosen.model_path, folder / "model.tflite")
+    shapes = {
+        name: {
+            "inputs": {key: [1, rows.shape[1]] for key, rows in inputs.items()},
+            "outputs": {"probabilities": [1, chosen.verdict.outputs[name].shape[1]]},
+        }
+        for name, inputs in examples.inputs.items()
+    }
+    return {"verdict": chosen.verdict, "quantize": chosen.quantize, "tried": tried, "signatures": shapes}
+
+
+def _saved_model(
+    folder: Path, work: Path, run: Artifact, model: Any, tokens: Any, task: Any, examples: Examples,
+    expected: Outputs, max_drop: float, text_signature: bool,
+) -> dict[str, Any]:  # fmt: skip
+    sentencepiece_model = None
+    if text_signature:
+        saved_model.check_text_signature(run.manifest, task.tokenizer, run.path / "tokenizer")
+        sentencepiece_model = run.path / "tokenizer" / "sentencepiece.model"
+    place = folder / saved_model.FOLDER
+    saved_model.write_saved_model(model, tokens, place, sentencepiece_model, task.tokenizer)
+    verdict = saved_model.verify_saved_model(place, text_signature, task, examples, expected, max_drop, work)
+    outputs = {"probabilities": [None, len(run.manifest["labels"])]}
+    shapes = {"tokens": {"inputs": dict.fromkeys(run.manifest["features"], [None, None]), "outputs": outputs}}
+    if text_signature:
+        shapes["text"] = {"inputs": {"text": [None]}, "outputs": outputs}
+    return {"verdict": verdict, "quantize": "none", "tried": [], "signatures": shapes}
+
+
+def _manifest(run: Artifact, target: str, result: Mapping[str, Any]) -> dict[str, Any]:
+    verdict: Verdict = result["verdict"]
+    kept = {key: value for key, value in run.manifest.items() if key not in ("format", "files")}
+    return {
+        **kept,
+        "kind": "bundle",
+        "target": target,
+        "quantize": result["quantize"],
+        "signatures": result["signatures"],
+        "parent": {"run": run.path.resolve().name, "sha256": run.manifest["files"]["model.keras"]},
+        "verification": verdict.report,
+        "tried": result["tried"],
+        "quality": {"examples": verdict.report["examples"], "accuracy": verdict.report["accuracy"]},
+    }
+
+
+def _write_golden(path: Path, task: Any, examples: Examples, verdict: Verdict) -> None:
+    """Three texts with their ids and answers: a port in another language tests itself against them."""
+    golden = []
+    for index in spread(range(len(examples.records)), NUM_GOLDEN):
+        signature = next(name for name, owners in examples.owners.items() if index in owners)
+        row = examples.owners[signature].index(index)
+        record = examples.records[index]
+        golden.append({
+            **{key: record[key] for key in ("text", "text_pair") if record.get(key) is not None},
+            "signature": signature,
+            "inputs": {name: rows[row].tolist() for name, rows in examples.inputs[signature].items()},
+            "probabilities": verdict.outputs[signature][row].tolist(),
+            "label": task.answer(record, {"probabilities": verdict.outputs[signature][row]}).label,
+        })  # fmt: skip
+    path.write_text(json.dumps(golden, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def load_model(path: Path) -> Any:
+    """Opens model.keras for export: without code from the file, computing in float32."""
+    import keras
+
+    import textapp.objectives  # noqa: F401  registers the classes of our layers
+
+    model = keras.models.load_model(path, compile=False, safe_mode=True)
+    for layer in model._flatten_layers():
+        if layer.compute_dtype != "float32":
+            # A run trained in mixed precision has float32 weights; an edge kernel for bfloat16 does not exist.
+            layer.dtype_policy = keras.DTypePolicy("float32")
+    return model

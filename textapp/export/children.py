@@ -1,0 +1,59 @@
+"""Processes of our own for what must not happen in this one.
+
+A conversion leaks memory and may crash; a verification must not have TensorFlow in its process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import textapp
+from textapp.errors import ExportError
+
+PACKAGE_ROOT = Path(textapp.__file__).parents[1]
+TIME_LIMIT_SECONDS = 3600
+
+
+def run_child(module: str, job: dict[str, Any], what: str) -> dict[str, Any]:
+    """Runs `python -m module JOB` and waits.
+
+    Args:
+        module: prints one JSON object as its last line, `{"error": "..."}` for a fault that it can explain.
+        job: handed over as JSON.
+        what: for errors, what the child was to do: `converting to int8`.
+
+    Returns:
+        The object that the child printed.
+
+    Raises:
+        ExportError: the child explained a fault, or crashed.
+    """
+    search_path = os.pathsep.join(filter(None, [str(PACKAGE_ROOT), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "PYTHONPATH": search_path, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", module, json.dumps(job)],
+            env=environment, capture_output=True, encoding="utf-8", errors="replace", timeout=TIME_LIMIT_SECONDS,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise ExportError(f"{what} took more than {TIME_LIMIT_SECONDS} s and was stopped") from error
+    if done.returncode < 0:
+        name = signal.Signals(-done.returncode).name
+        raise ExportError(f"{what} crashed ({name}): {_tail(done.stderr)}")
+    if done.returncode > 0:
+        raise ExportError(f"{what} failed: {_tail(done.stderr)}")
+    answer = json.loads(done.stdout.splitlines()[-1])
+    if "error" in answer:
+        raise ExportError(f"{what} failed: {answer['error']}")
+    return answer
+
+
+def _tail(stderr: str) -> str:
+    lines = [line for line in stderr.splitlines() if line.strip()]
+    return lines[-1][:500] if lines else "it left no message"

@@ -1,0 +1,130 @@
+"""A Keras model to a .tflite file, for LiteRT and for the older tflite-runtime."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from textapp.errors import ExportError
+from textapp.export.children import run_child
+from textapp.export.signatures import Signature
+
+if TYPE_CHECKING:
+    import keras
+
+TARGETS = ("litert", "tflite-runtime")
+QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
+
+
+def write_saved_model(model: keras.Model, signatures: Sequence[Signature], folder: Path) -> None:
+    """Writes a SavedModel with these signatures; the variables are those of `model`."""
+    import keras
+    import tensorflow as tf
+
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    for signature in signatures:
+        specs = {name: tf.TensorSpec(shape, tf.int32, name=name) for name, shape in signature.inputs.items()}
+        archive.add_endpoint(signature.name, signature.call, input_signature=[specs])
+    archive.write_out(str(folder), verbose=False)
+
+
+def convert(
+    saved_model: Path, model_path: Path, signatures: Sequence[str], target: str, quantize: str, calibration: Path
+) -> None:
+    """Converts in a process of its own: the converter leaks about 20 MB a call.
+
+    Args:
+        saved_model: from `write_saved_model`, with fixed shapes.
+        model_path: the file to write.
+        signatures: their names.
+        target: `litert` or `tflite-runtime`.
+        quantize: `none`: float32. `float16`: weights in half the space, computed in float32. `dynamic`: int8 weights,
+            activations quantized on the fly. `int8`: weights and activations int8, with ranges found on examples; what
+            has no int8 kernel stays float.
+        calibration: inputs as `textapp.edge.answers.save_inputs` writes them; read for `int8` only.
+
+    Raises:
+        ExportError: the model holds an op that is not a builtin of the target, or the file cannot be written.
+    """
+    job = {
+        "saved_model": str(saved_model), "model": str(model_path), "signatures": list(signatures),
+        "target": target, "quantize": quantize, "calibration": str(calibration),
+    }  # fmt: skip
+    run_child("textapp.export.tflite", job, f"converting to {target} with quantize {quantize}")
+
+
+def operators(model_path: Path) -> list[str]:
+    """The ops of a .tflite file that are not builtins, by name: `["FlexTensorListReserve"]`."""
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(model_path.read_bytes(), 0))
+    custom = {code.customCode for code in model.operatorCodes if code.builtinCode == schema.BuiltinOperator.CUSTOM}
+    return sorted(name.decode() if isinstance(name, bytes) else str(name) for name in custom)
+
+
+def check_builtins(model_path: Path) -> None:
+    """Refuses a file with ops that a runtime without TensorFlow does not have.
+
+    Raises:
+        ExportError: naming the ops.
+    """
+    found = operators(model_path)
+    if found:
+        raise ExportError(f"the model needs ops that are no builtins of TensorFlow Lite: {', '.join(found)}")
+
+
+# --- in the child -------------------------------------------------------------------------------------------------
+
+
+def _convert(job: Mapping[str, Any]) -> None:
+    import tensorflow as tf
+
+    converter = tf.lite.TFLiteConverter.from_saved_model(job["saved_model"], signature_keys=job["signatures"])
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    if job["quantize"] != "none":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if job["quantize"] == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if job["quantize"] == "int8":
+        converter.representative_dataset = lambda: _calibration_rows(job["calibration"])
+    if job["target"] == "tflite-runtime":
+        # The newer quantizer writes FULLY_CONNECTED version 12, which tflite-runtime 2.14 does not load.
+        converter.experimental_new_dynamic_range_quantizer = False
+    Path(job["model"]).write_bytes(converter.convert())
+
+
+def _calibration_rows(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    from textapp.edge.answers import load_inputs
+
+    for signature, named in load_inputs(path).items():
+        for index in range(len(next(iter(named.values())))):
+            yield signature, {name: rows[index : index + 1] for name, rows in named.items()}
+
+
+def _reason(error: Exception) -> str:
+    """The converter's own message is screens long; the names of the ops are what helps."""
+    message = str(error)
+    ops = re.findall(r"(?:Flex|Custom) ops: ([^\n]*)", message)
+    if ops:
+        return f"the model needs ops that are no builtins of TensorFlow Lite: {'; '.join(dict.fromkeys(ops))}"
+    return " ".join(message.split())[:500]
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Converts as the job says and prints `{}` or `{"error": message}`."""
+    from tensorflow.lite.python.convert import ConverterError
+
+    try:
+        _convert(json.loads(arguments[0]))
+        print("{}")
+    except (ConverterError, ValueError, RuntimeError, OSError) as error:
+        print(json.dumps({"error": _reason(error)}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

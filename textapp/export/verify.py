@@ -1,0 +1,149 @@
+"""An export is verified or it is not written: its answers against those of the Keras model, on real examples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from textapp.edge.answers import save_inputs
+from textapp.errors import ExportError
+from textapp.export.children import run_child
+from textapp.export.examples import Examples
+from textapp.export.signatures import Signature
+
+Outputs = dict[str, np.ndarray]  # signature -> probabilities [examples, classes]
+
+MOST_ERROR_UNQUANTIZED = 1e-3
+BATCH_SIZE = 64
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """An export that passed.
+
+    Attributes:
+        outputs: what it answered, signature -> `[examples, classes]`.
+        report: runtime, examples, max_error, agreement, accuracy, accuracy_of_run: shares in 0 to 100.
+    """
+
+    outputs: Outputs
+    report: dict[str, Any]
+
+
+def model_outputs(signatures: Sequence[Signature], examples: Examples) -> Outputs:
+    """The Keras model's own answers to the inputs of every signature."""
+    import tensorflow as tf
+
+    found = {}
+    for signature in signatures:
+        call = tf.function(signature.call, reduce_retracing=True)
+        inputs = examples.inputs[signature.name]
+        count = len(inputs["token_ids"])
+        batches = [
+            call({name: tf.constant(rows[start : start + BATCH_SIZE]) for name, rows in inputs.items()})
+            for start in range(0, count, BATCH_SIZE)
+        ]
+        found[signature.name] = np.concatenate([batch["probabilities"].numpy() for batch in batches])
+    return found
+
+
+def verify_tflite(
+    model_path: Path, target: str, quantize: str, task: Any, examples: Examples, expected: Outputs, max_drop: float
+) -> Verdict:
+    """Runs every signature in the target's own interpreter, in a process without TensorFlow, and compares.
+
+    Args:
+        model_path: the .tflite file; scratch files are written beside it.
+        target: `litert` or `tflite-runtime`.
+        quantize: `none` is held to 0.001 in every probability, the others to the accuracy.
+        task: answers from probabilities.
+        examples: real examples.
+        expected: from `model_outputs`, on the same examples.
+        max_drop: points of accuracy, 0 to 100, that the export may lose.
+
+    Raises:
+        ExportError: the runtime does not load the file, or answers otherwise than the model.
+    """
+    inputs, outputs = model_path.with_suffix(".inputs.npz"), model_path.with_suffix(".outputs.npz")
+    save_inputs(inputs, examples.inputs)
+    job = {"model": str(model_path), "runtime": target, "inputs": str(inputs), "outputs": str(outputs)}
+    child = run_child("textapp.edge.answers", job, f"running the export (quantize {quantize}) in {target}")
+    if child["tensorflow"]:
+        raise ExportError(
+            "the process that verifies imported TensorFlow: an installed package (sitecustomize?) loads it"
+        )
+    with np.load(outputs) as arrays:
+        found = {name: arrays[f"{name}/probabilities"] for name in examples.inputs}
+    exact = quantize == "none"
+    return Verdict(found, {"runtime": child["runtime"], **compare(found, expected, task, examples, max_drop, exact)})
+
+
+def compare(
+    found: Outputs, expected: Outputs, task: Any, examples: Examples, max_drop: float, exact: bool
+) -> dict[str, Any]:
+    """Figures of the difference between an export and its model.
+
+    Args:
+        found: the export's answers.
+        expected: the model's.
+        exact: refuse an error over 0.001, for what was not quantized.
+
+    Raises:
+        ExportError: not finite, too far off, or too many answers lost.
+    """
+    for name in expected:
+        _check_finite(expected[name], f"the Keras model's own answers in {name}; train it again")
+        _check_finite(found[name], f"the export's answers in {name}")
+    max_error = max(float(np.abs(found[name] - expected[name]).max()) for name in expected)
+    if exact and max_error > MOST_ERROR_UNQUANTIZED:
+        raise ExportError(
+            f"the export's probabilities differ from the model's by {max_error:.4f}, at most 0.001 is allowed"
+        )
+    before, after = accuracy(task, examples, expected), accuracy(task, examples, found)
+    if before - after > max_drop:
+        raise ExportError(
+            f"accuracy on {len(examples.records)} examples falls from {before:.2f} to {after:.2f}, more than the "
+            f"{max_drop:g} points allowed: quantize less, or raise --max-drop"
+        )
+    return {
+        "examples": len(examples.records),
+        "max_error": max_error,
+        "agreement": round(_agreement(task, examples, expected, found), 2),
+        "accuracy": round(after, 2),
+        "accuracy_of_run": round(before, 2),
+    }
+
+
+def _check_finite(values: np.ndarray, what: str) -> None:
+    if not np.isfinite(values).all():
+        raise ExportError(f"NaN or infinity among {what}")
+
+
+def accuracy(task: Any, examples: Examples, outputs: Outputs) -> float:
+    """Share of the records, 0 to 100, whose label (or set of labels) is answered."""
+    answers = _labels(task, examples, outputs)
+    right = sum(_same(answer, record["label"]) for answer, record in zip(answers, examples.records, strict=True))
+    return 100 * right / len(examples.records)
+
+
+def _agreement(task: Any, examples: Examples, one: Outputs, other: Outputs) -> float:
+    pairs = zip(_labels(task, examples, one), _labels(task, examples, other), strict=True)
+    return 100 * sum(_same(a, b) for a, b in pairs) / len(examples.records)
+
+
+def _labels(task: Any, examples: Examples, outputs: Outputs) -> list[Any]:
+    """The answers in the order of the records, each from the signature that a predictor would take."""
+    labels: list[Any] = [None] * len(examples.records)
+    for signature, owners in examples.owners.items():
+        for row, index in enumerate(owners):
+            probabilities: Mapping[str, np.ndarray] = {"probabilities": outputs[signature][row]}
+            labels[index] = task.answer(examples.records[index], probabilities).label
+    return labels
+
+
+def _same(one: Any, other: Any) -> bool:
+    return set(one) == set(other) if isinstance(one, list) else one == other
