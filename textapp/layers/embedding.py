@@ -1,0 +1,143 @@
+"""From ids to vectors: tokens, hashed token n-grams, positions."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+# Rows of the n-gram table. As int8 with 64 numbers a row it is 4 MB; and `hash * MULTIPLIER + id` stays below 2**31
+# for every vocabulary under a million, so that TensorFlow and the edge runtimes never wrap around.
+NGRAM_ROWS = 2**16
+MULTIPLIER = 31337
+
+
+@keras.saving.register_keras_serializable(package="textapp")
+class TokenEmbedding(keras.layers.Embedding):
+    """`keras.layers.Embedding` read by one plain gather: ids are never negative here, so none is compared or moved.
+
+    Call arguments:
+        token_ids: `[batch, length]` int32.
+
+    Returns:
+        `[batch, length, output_dim]`.
+    """
+
+    def call(self, inputs):
+        return tf.cast(tf.gather(tf.convert_to_tensor(self.embeddings), inputs), self.compute_dtype)
+
+
+@keras.saving.register_keras_serializable(package="textapp")
+class NgramEmbedding(keras.layers.Layer):
+    """The sum of the vectors of the n-grams that end at each token, hashed into one table (Joulin et al., 2016).
+
+    Args:
+        most: the longest n-gram in tokens; the shortest has 2.
+        output_dim: numbers a vector.
+        pad_id: the padding id; an n-gram never reaches before the first token nor into padding.
+        rows: rows of the table.
+
+    Call arguments:
+        token_ids: `[batch, length]` int32, padding on the right.
+
+    Returns:
+        `[batch, length, output_dim]`, 0 on padding.
+    """
+
+    def __init__(self, most: int, output_dim: int, pad_id: int, rows: int = NGRAM_ROWS, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if most < 2 or not 1 <= rows <= NGRAM_ROWS:
+            raise ValueError(f"expected most >= 2 and 1 <= rows <= {NGRAM_ROWS}, found most={most}, rows={rows}")
+        self.most, self.output_dim, self.pad_id, self.rows = most, output_dim, pad_id, rows
+
+    def build(self, input_shape) -> None:
+        self.embeddings = self.add_weight(
+            name="embeddings", shape=(self.rows, self.output_dim), initializer="uniform", autocast=False
+        )
+
+    def call(self, token_ids):
+        table = tf.convert_to_tensor(self.embeddings)
+        total = None
+        for hashed, mask in self._hashes(token_ids):
+            vectors = tf.cast(tf.gather(table, hashed), self.compute_dtype) * tf.expand_dims(mask, -1)
+            total = vectors if total is None else total + vectors
+        return total
+
+    def _hashes(self, token_ids):
+        """For n of 2, 3, ...: the row of the n-gram that ends at each position, and 1.0 where there is one."""
+        real = tf.cast(tf.not_equal(token_ids, self.pad_id), tf.int32)
+        hashed, exists = tf.math.floormod(token_ids, self.rows), real
+        for _ in range(2, self.most + 1):
+            # The hash of the (n-1)-gram that ends one position earlier is extended by the token here.
+            hashed = tf.math.floormod(_later(hashed) * MULTIPLIER + token_ids, self.rows)
+            exists = _later(exists) * real
+            yield hashed, tf.cast(exists, self.compute_dtype)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape, self.output_dim)
+
+    def get_config(self) -> dict[str, Any]:
+        own = {"most": self.most, "output_dim": self.output_dim, "pad_id": self.pad_id, "rows": self.rows}
+        return {**super().get_config(), **own}
+
+
+def _later(values):
+    """Moves `[batch, length]` one position to the right: `[[1, 2, 3]]` gives `[[0, 1, 2]]`."""
+    length = tf.shape(values)[1] if values.shape[1] is None else values.shape[1]
+    return tf.slice(tf.pad(values, [[0, 0], [1, 0]]), [0, 0], [-1, length])
+
+
+@keras.saving.register_keras_serializable(package="textapp")
+class Positions(keras.layers.Layer):
+    """Adds to each position what tells it from the others (Vaswani et al., 2017).
+
+    Args:
+        kind: `learned` is a trained table, `sinusoidal` a fixed one.
+        max_length: rows of the table, in tokens.
+
+    Call arguments:
+        sequence: `[batch, length, dim]`, length at most `max_length`.
+
+    Returns:
+        `[batch, length, dim]`.
+    """
+
+    def __init__(self, kind: Literal["learned", "sinusoidal"], max_length: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if kind not in ("learned", "sinusoidal"):
+            raise ValueError(f"expected the kind learned or sinusoidal, found {kind!r}")
+        self.kind, self.max_length = kind, max_length
+
+    def build(self, input_shape) -> None:
+        dim = input_shape[-1]
+        if self.kind == "learned":
+            normal = keras.initializers.RandomNormal(stddev=0.02)
+            self.table = self.add_weight(name="table", shape=(self.max_length, dim), initializer=normal)
+        else:
+            self.table = sinusoids(self.max_length, dim)
+
+    def call(self, sequence):
+        length = tf.shape(sequence)[1] if sequence.shape[1] is None else sequence.shape[1]
+        rows = tf.slice(tf.cast(tf.convert_to_tensor(self.table), self.compute_dtype), [0, 0], [length, -1])
+        return sequence + rows
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "kind": self.kind, "max_length": self.max_length}
+
+
+def sinusoids(length: int, dim: int) -> np.ndarray:
+    """Sines in the first half of the numbers and cosines in the second, with wave lengths from 2 pi to 10,000 * 2 pi.
+
+    Returns:
+        `[length, dim]` float32; row 0 is all 0 in the first half and all 1 in the second.
+    """
+    angles = rotary_angles(length, 2 * ((dim + 1) // 2))
+    return np.concatenate([np.sin(angles), np.cos(angles)], axis=-1)[:, :dim].astype(np.float32)
+
+
+def rotary_angles(length: int, dim: int) -> np.ndarray:
+    """The angle of each position and pair of numbers, `[length, dim / 2]`, in radians."""
+    rates = 1.0 / 10000.0 ** (np.arange(0, dim, 2) / dim)
+    return np.arange(length)[:, None] * rates[None, :]

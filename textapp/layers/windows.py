@@ -1,0 +1,51 @@
+"""Features of windows of tokens: the parallel convolutions of Kim (2014)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable(package="textapp")
+class WindowFeatures(keras.layers.Layer):
+    """ReLU features of the window around each token, for several window lengths at once.
+
+    The same as one `keras.layers.Conv1D(filters, size, padding="same", activation="relu")` a window length, but as one
+    product of all tokens with all kernels, whose columns are then moved into place and added: matrix products are
+    what edge runtimes quantize best.
+
+    Args:
+        filters: features a window length.
+        kernel_sizes: window lengths in tokens.
+
+    Call arguments:
+        sequence: `[batch, length, dim]`; zeros on padding, so that windows at the end see what the border shows.
+
+    Returns:
+        `[batch, length, filters * len(kernel_sizes)]`, at least 0.
+    """
+
+    def __init__(self, filters: int, kernel_sizes: Sequence[int], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.filters, self.kernel_sizes = filters, list(kernel_sizes)
+
+    def build(self, input_shape) -> None:
+        dim = input_shape[-1]
+        self.kernels = [
+            self.add_weight(name=f"kernel_{size}", shape=(size, dim, self.filters), initializer="glorot_uniform")
+            for size in self.kernel_sizes
+        ]
+        self.bias = self.add_weight(name="bias", shape=(self.filters * len(self.kernel_sizes),), initializer="zeros")
+
+    def call(self, sequence):
+        features = [tf.nn.conv1d(sequence, kernel, stride=1, padding="SAME") for kernel in self.kernels]
+        return tf.nn.relu(tf.concat(features, axis=-1) + self.bias)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.filters * len(self.kernel_sizes))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "filters": self.filters, "kernel_sizes": self.kernel_sizes}

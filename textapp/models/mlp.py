@@ -1,0 +1,34 @@
+"""A bag of token and n-gram embeddings, averaged: the fastText of this house (Joulin et al., 2016)."""
+
+from __future__ import annotations
+
+import keras
+
+from textapp.config import MlpModel
+from textapp.layers import NgramEmbedding, TokenEmbedding
+
+POOLING = "mean"
+
+
+def encoder(config: MlpModel, vocabulary_size: int, pad_id: int, max_length: int) -> keras.Model:
+    """Token ids `[batch, length]` to, at each token, the sum of its vector and those of the n-grams that end there."""
+    token_ids = keras.Input((None,), dtype="int32", name="token_ids")
+    sequence = TokenEmbedding(vocabulary_size, config.embedding_dim, name="token_embedding")(token_ids)
+    if config.ngrams > 1:
+        ngrams = NgramEmbedding(config.ngrams, config.embedding_dim, pad_id, name="ngram_embedding")(token_ids)
+        sequence = keras.layers.Add(name="sum")([sequence, ngrams])
+    return keras.Model({"token_ids": token_ids}, sequence, name="encoder")
+
+
+def head(config: MlpModel) -> list[keras.layers.Layer]:
+    """The hidden layers after the mean."""
+    layers: list[keras.layers.Layer] = []
+    for number, units in enumerate(config.hidden_dims):
+        layers.append(keras.layers.Dropout(config.dropout, name=f"hidden_dropout_{number}"))
+        layers.append(keras.layers.Dense(units, name=f"hidden_{number}"))
+        if config.batch_normalization:
+            layers.append(keras.layers.BatchNormalization(name=f"hidden_norm_{number}"))
+        layers.append(keras.layers.ReLU(name=f"hidden_relu_{number}"))
+    if config.batch_normalization and not config.hidden_dims:
+        layers.append(keras.layers.BatchNormalization(name="norm"))
+    return layers

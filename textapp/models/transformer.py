@@ -1,0 +1,47 @@
+"""A pre-norm Transformer encoder, trained from scratch (Vaswani et al., 2017; Xiong et al., 2020)."""
+
+from __future__ import annotations
+
+import keras
+
+from textapp.config import TransformerModel
+from textapp.layers import AttentionMask, PaddingMask, Positions, TokenEmbedding, TransformerBlock
+
+POOLING = "mean"
+
+
+def encoder(config: TransformerModel, vocabulary_size: int, pad_id: int, max_length: int) -> keras.Model:
+    """Token ids `[batch, length]` to `[batch, length, hidden_dim]`."""
+    token_ids = keras.Input((None,), dtype="int32", name="token_ids")
+    mask = AttentionMask(name="attention_mask")(PaddingMask(pad_id, name="padding_mask")(token_ids))
+    sequence = _embedded(config, vocabulary_size, max_length, token_ids)
+    for number in range(config.num_layers):
+        sequence = TransformerBlock(
+            num_heads=config.num_heads,
+            intermediate_dim=config.intermediate_dim or 4 * config.hidden_dim,
+            num_key_value_heads=config.num_key_value_heads,
+            activation=config.activation,
+            dropout=config.dropout,
+            rope=config.positions == "rope",
+            max_length=max_length,
+            name=f"block_{number}",
+        )(sequence, mask)
+    sequence = keras.layers.LayerNormalization(epsilon=1e-6, name="norm")(sequence)
+    return keras.Model({"token_ids": token_ids}, sequence, name="encoder")
+
+
+def _embedded(config: TransformerModel, vocabulary_size: int, max_length: int, token_ids):
+    dim = config.embedding_dim or config.hidden_dim
+    normal = keras.initializers.RandomNormal(stddev=0.02)
+    table = TokenEmbedding(vocabulary_size, dim, embeddings_initializer=normal, name="token_embedding")
+    sequence = table(token_ids)
+    if dim != config.hidden_dim:
+        sequence = keras.layers.Dense(config.hidden_dim, name="embedding_projection")(sequence)
+    if config.positions != "rope":
+        sequence = Positions(config.positions, max_length, name="positions")(sequence)
+    return keras.layers.Dropout(config.dropout, name="dropout")(sequence)
+
+
+def head(config: TransformerModel) -> list[keras.layers.Layer]:
+    """Nothing stands between the mean and the logits."""
+    return []
