@@ -96,7 +96,9 @@ def open_artifact(path: str | Path) -> Artifact:
         if not file.is_file():
             raise ArtifactError(f"{file}: missing, though {MANIFEST} lists it: copy the whole folder again")
         if sha256(file) != expected:
-            raise ArtifactError(f"{file}: changed since it was written (its sha256 differs from {MANIFEST}): copy it again")
+            raise ArtifactError(
+                f"{file}: changed since it was written (its sha256 differs from {MANIFEST}): copy it again"
+            )
     return Artifact(folder, manifest)
 
 
@@ -113,7 +115,9 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     if not isinstance(manifest, dict) or not {"format", "kind", "files", "task"} <= manifest.keys():
         raise ArtifactError(f"{file}: not a manifest of textapp: expected the keys format, kind, task and files")
     if manifest["format"] != FORMAT:
-        raise ArtifactError(f"{file}: format {manifest['format']}, expected {FORMAT}: another version of textapp wrote it")
+        raise ArtifactError(
+            f"{file}: format {manifest['format']}, expected {FORMAT}: another version of textapp wrote it"
+        )
     return manifest
 
 

@@ -169,7 +169,9 @@ class Training(Model):
     weight_decay: Annotated[float, Field(ge=0)] | None = None
     label_smoothing: Rate = 0.0
     class_weights: Literal["balanced"] | dict[str, Annotated[float, Field(gt=0)]] | None = None
-    patience: Annotated[int, Field(ge=0)] | None = Field(default=None, description="epochs without a gain; 0: never stop")
+    patience: Annotated[int, Field(ge=0)] | None = Field(
+        default=None, description="epochs without a gain; 0: never stop"
+    )
     monitor: Literal["accuracy", "f1_macro", "loss"] = "accuracy"
     clip_norm: Annotated[float, Field(gt=0)] | None = None
     xla: bool = False
@@ -351,7 +353,9 @@ def _filled(part: Model, defaults: Mapping[str, Any]) -> Model:
 
 
 def _tokenizer_defaults(config: Config, num_examples: int) -> TokenizerConfig:
-    given = config.tokenizer or TokenizerConfig(kind="preset" if config.model.architecture == "preset" else "sentencepiece")
+    given = config.tokenizer or TokenizerConfig(
+        kind="preset" if config.model.architecture == "preset" else "sentencepiece"
+    )
     if given.kind == "preset" or given.vocabulary_size is not None:
         return given
     size = 4000 if num_examples < 2000 else 8000 if num_examples < 20000 else 16000

@@ -1,0 +1,245 @@
+"""The command line: one command a stage. Each command's code is imported only when it is called."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from textapp.errors import TextappError
+
+app = typer.Typer(
+    name="textapp",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="From a text file to a small, fast model that answers on a device.",
+    epilog="Begin with: textapp check CONFIG, then train, evaluate, export. --debug after any command shows tracebacks.",
+)
+
+
+class Target(str, Enum):
+    litert = "litert"
+    tflite_runtime = "tflite-runtime"
+    saved_model = "saved_model"
+
+
+class Quantize(str, Enum):
+    none = "none"
+    float16 = "float16"
+    dynamic = "dynamic"
+    int8 = "int8"
+    auto = "auto"
+
+
+ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="the YAML of the run; configs/ holds complete ones")]
+PathArgument = Annotated[Path, typer.Argument(metavar="PATH", help="a run folder or a bundle")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="override a key, training.epochs=1; repeats; the value is YAML"),
+]
+DataDir = Annotated[
+    Path | None, typer.Option(help="where relative data paths start [default: TEXTAPP_DATA, else here]")
+]
+Json = Annotated[bool, typer.Option("--json", help="JSON alone on stdout, all else on stderr")]
+DataFile = Annotated[Path | None, typer.Option("--data", metavar="FILE", help="these examples instead of the run's")]
+ColumnsOption = Annotated[
+    str | None, typer.Option(metavar="FIELD=COLUMN,..", help="the columns of --data, text=0,label=1 or names")
+]
+Threads = Annotated[int, typer.Option(min=1, help="threads inside one answer")]
+Threshold = Annotated[
+    float | None,
+    typer.Option(min=0, max=1, help="answer 'unknown' below this probability (several labels: from it on)"),
+]
+Runtime = Annotated[str, typer.Option(metavar="NAME", help="for .tflite files: auto, litert or tflite-runtime")]
+
+
+@app.command()
+def train(
+    config: ConfigPath,
+    overrides: Overrides = None,
+    run: Annotated[
+        str | None, typer.Option(metavar="DIR", help="the folder to make [default: the config's run]")
+    ] = None,
+    data_dir: DataDir = None,
+    overwrite: Annotated[bool, typer.Option(help="start anew where a run is there already")] = False,
+) -> None:
+    """Train what CONFIG describes. Cut off, the same command resumes it."""
+    from textapp.commands.train import train as command
+
+    command(config, overrides or [], run, data_dir, overwrite)
+
+
+@app.command()
+def evaluate(
+    path: PathArgument,
+    data: DataFile = None,
+    columns: ColumnsOption = None,
+    data_dir: DataDir = None,
+    threshold: Threshold = None,
+    threads: Threads = 1,
+    runtime: Runtime = "auto",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="where metrics.json, confusion.png and mistakes.tsv go [default: RUN/evaluation]"
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure quality, with the latency of the same file beside it: on test, else on validation."""
+    from textapp.commands.evaluate import evaluate as command
+
+    command(path, data, columns, data_dir, threshold, threads, runtime, output, as_json)
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="a run folder")],
+    target: Annotated[Target, typer.Option(help="where it shall answer")] = Target.litert,
+    quantize: Annotated[Quantize, typer.Option(help="number format; auto measures and picks")] = Quantize.auto,
+    max_drop: Annotated[float, typer.Option(min=0, help="points of accuracy that it may lose")] = 0.5,
+    text: Annotated[bool, typer.Option("--text", help="saved_model: also a signature that takes strings")] = False,
+    data_dir: DataDir = None,
+    output: Annotated[Path | None, typer.Option(metavar="DIR", help="the bundle [default: RUN/exports/TARGET]")] = None,
+    as_json: Json = False,
+) -> None:
+    """Export a run as a bundle: verified in the target's own interpreter, or not written."""
+    from textapp.commands.export import export as command
+
+    command(run, target.value, quantize.value, max_drop, text, data_dir, output, as_json)
+
+
+@app.command()
+def predict(
+    path: PathArgument,
+    texts: Annotated[list[str] | None, typer.Argument(metavar="TEXT..", help="texts; none: lines of stdin")] = None,
+    pair: Annotated[
+        list[str] | None, typer.Option("--pair", metavar="TEXT", help="the second text of each, for models of pairs")
+    ] = None,
+    input_file: Annotated[
+        Path | None, typer.Option("--input", metavar="FILE", help="a .csv .tsv .jsonl .json or .txt, also .gz")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(metavar="FILE", help="write a JSON line an input")] = None,
+    columns: ColumnsOption = None,
+    threshold: Threshold = None,
+    workers: Annotated[int, typer.Option(min=1, help="runners that answer at the same time")] = 1,
+    threads: Threads = 1,
+    runtime: Runtime = "auto",
+    as_json: Json = False,
+) -> None:
+    """Answer texts."""
+    from textapp.commands.predict import predict as command
+
+    command(path, texts or [], pair or [], input_file, output, columns, threshold, workers, threads, runtime, as_json)
+
+
+@app.command()
+def benchmark(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH..", help="run folders and bundles")],
+    data: DataFile = None,
+    columns: ColumnsOption = None,
+    data_dir: DataDir = None,
+    threads: Threads = 1,
+    runtime: Runtime = "auto",
+    as_json: Json = False,
+) -> None:
+    """Compare runs and bundles: size, latency and memory, with the quality of each beside them."""
+    from textapp.commands.benchmark import benchmark as command
+
+    command(paths, data, columns, data_dir, threads, runtime, as_json)
+
+
+@app.command()
+def inspect(path: PathArgument, as_json: Json = False) -> None:
+    """Show what a run or a bundle is."""
+    from textapp.commands.inspect import inspect as command
+
+    command(path, as_json)
+
+
+@app.command()
+def check(
+    config: Annotated[Path | None, typer.Argument(metavar="CONFIG", help="none: the environment alone")] = None,
+    overrides: Overrides = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Profile the data of CONFIG and this machine, before anyone trains."""
+    from textapp.commands.check import check as command
+
+    command(config, overrides or [], data_dir, as_json)
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option("--run", metavar="DIR", help="the folder of the demo's run")] = Path(
+        "saved_models/demo"
+    ),
+) -> None:
+    """Train on the bundled samples, export, answer without TensorFlow, print the table."""
+    from textapp.commands.demo import demo as command
+
+    command(folder)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs one command and leaves with its exit code: 0 done, 1 files or data at fault, 2 the call or the YAML."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    _quiet()
+    try:
+        sys.exit(app(arguments, prog_name="textapp", standalone_mode=False) or 0)
+    except TextappError as error:
+        if debug:
+            raise
+        _leave(f"error: {error}", error.exit_code)
+    except typer.Exit as leave:
+        sys.exit(leave.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        _leave("interrupted", 128 + signal.SIGINT)
+    except BrokenPipeError:  # the reader of a pipe left, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as error:
+        _fault(error, debug)
+
+
+def _fault(error: Exception, debug: bool) -> None:
+    """A call that click refuses, a disk that is full, or a fault of our own."""
+    if hasattr(error, "format_message"):  # click's own errors: the call is wrong
+        context: Any = getattr(error, "ctx", None)
+        command = context.command_path if context else "textapp"
+        _leave(f"error: {error.format_message()}\ntry: {command} --help", 2)
+    if debug:
+        raise error
+    if isinstance(error, OSError):
+        _leave(f"error: {error.strerror or error}{f': {error.filename}' if error.filename else ''}", 1)
+    _leave(f"error: {type(error).__name__}: {error}\nthis looks like a fault of textapp: run it again with --debug", 1)
+
+
+def _leave(message: str, code: int) -> None:
+    print(message, file=sys.stderr)
+    sys.exit(code)
+
+
+def _quiet() -> None:
+    """Silences TensorFlow's start-up noise and sends our own log to stderr."""
+    import logging
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    log = logging.getLogger("textapp")
+    if not log.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        log.addHandler(handler)
+        log.setLevel(logging.INFO)
+        log.propagate = False

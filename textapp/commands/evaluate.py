@@ -1,0 +1,161 @@
+"""`textapp evaluate`: quality on test, else on validation, with the latency of the same file beside it."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from textapp.artifact import Artifact, open_artifact, write_text
+from textapp.commands import tables
+from textapp.config import Columns, data_directory, load_config
+from textapp.errors import ArtifactError, DataError, UsageError, did_you_mean
+from textapp.metrics.quality import worst_mistakes
+from textapp.metrics.speed import latency
+from textapp.predictor import Predictor, load
+from textapp.records.loading import Layout, load_records, load_splits
+
+Record = dict[str, Any]
+BLOCK = 512  # texts between two moves of the progress bar
+MISTAKES = 20
+
+
+def evaluate(
+    path: Path,
+    data: Path | None = None,
+    columns: str | None = None,
+    data_dir: Path | None = None,
+    threshold: float | None = None,
+    threads: int = 1,
+    runtime: str = "auto",
+    output: Path | None = None,
+    as_json: bool = False,
+) -> dict[str, Any]:
+    """Measures a run or a bundle, prints the figures, and keeps them with the plot and the mistakes.
+
+    Args:
+        path: a run folder or a bundle.
+        data: examples instead of the run's own.
+        columns: `text=0,label=1`, where the columns of `data` are not those of the run.
+        data_dir: where the run's relative data paths start.
+        threshold: answer `unknown` below it.
+        threads: threads inside one answer.
+        runtime: the interpreter for a .tflite file.
+        output: where the files go; None: `<run>/evaluation`, and nowhere for a bundle, which holds what it ships.
+        as_json: print JSON.
+
+    Returns:
+        The figures, quality from 0 to 100, `latency_ms` of single texts from string to answer.
+    """
+    artifact = open_artifact(path)
+    records, origin = evaluation_records(artifact, data, columns, data_dir)
+    predictor = load(path, threads=threads, threshold=threshold, runtime=runtime)
+    figures, mistakes = measure(predictor, records)
+    figures = {"data": origin, **figures}
+    folder = output or (path / "evaluation" if artifact.kind == "run" else None)
+    if folder is not None:
+        _keep(folder, figures, mistakes, predictor.task.labels)
+    tables.emit(figures, as_json, lambda console: show(console, figures, mistakes, folder))
+    return figures
+
+
+def evaluation_records(
+    artifact: Artifact, data: Path | None = None, columns: str | None = None, data_dir: Path | None = None
+) -> tuple[list[Record], str]:
+    """The labelled examples to measure on, and in words which they are.
+
+    Raises:
+        ArtifactError: a bundle far from its run, and no `data`.
+        DataError: no examples, or labels that the model does not know.
+    """
+    if data is not None:
+        layout = layout_of(artifact.manifest, columns)
+        records, origin = load_records(str(data), layout, Path()), str(data)
+    else:
+        records, origin = _own_records(artifact, data_dir)
+    known = set(artifact.manifest["labels"])
+    for record in records:
+        given = record["label"] if isinstance(record["label"], list) else [record["label"]]
+        for label in given:
+            if label not in known:
+                raise DataError(
+                    f"{origin}: label '{label}' is unknown to {artifact.path}, which knows {', '.join(sorted(known))}"
+                    f"{did_you_mean(label, known)}: mend the file or name the columns with --columns text=..,label=.."
+                )
+    return records, origin
+
+
+def _own_records(artifact: Artifact, data_dir: Path | None) -> tuple[list[Record], str]:
+    run = artifact.path if artifact.kind == "run" else artifact.parent
+    if run is None:
+        raise ArtifactError(
+            f"{artifact.path}: its run is not around it, so it has no examples: name some with --data FILE"
+        )
+    config = load_config(run / "config.yaml")
+    splits = load_splits(config, data_directory(data_dir or artifact.manifest.get("data_dir")))
+    name = "test" if splits.test else "validation"
+    return getattr(splits, name), f"{name} ({splits.origin[name]})"
+
+
+def layout_of(manifest: Mapping[str, Any], columns: str | None = None) -> Layout:
+    """How files of examples for this model look: as those of its run, unless `columns` says otherwise.
+
+    Example: `columns="text=0,label=stars"`.
+    """
+    fields: dict[str, int | list[str]] = dict(manifest["columns"])
+    known = Columns.model_fields
+    for part in filter(None, (columns or "").split(",")):
+        field, equals, column = (word.strip() for word in part.partition("="))
+        if not equals or not column or field not in known:
+            raise UsageError(
+                f"--columns {columns}: expected FIELD=COLUMN with the fields {', '.join(known)}, found '{part}'"
+            )
+        fields[field] = int(column) if column.isdigit() else [column]
+    pattern = None if columns else manifest.get("pattern")
+    return Layout(columns=fields, header=manifest["header"], pattern=pattern, multiple=manifest["multiple"])
+
+
+def measure(predictor: Predictor, records: Sequence[Record]) -> tuple[dict[str, Any], list[Record]]:
+    """Quality over all records, latency over up to 200 of them one by one, and the worst mistakes."""
+    answers = []
+    with tables.progress("evaluating", total=-(-len(records) // BLOCK)) as advance:
+        for start in range(0, len(records), BLOCK):
+            answers += predictor.batch(records[start : start + BLOCK])
+            advance()
+    figures = predictor.task.score(records, answers)
+    queries = [(record["text"], record.get("text_pair")) for record in records]
+    figures["latency_ms"] = latency(lambda query: predictor(*query), queries)
+    return figures, worst_mistakes(records, answers, MISTAKES)
+
+
+def _keep(folder: Path, figures: Mapping[str, Any], mistakes: Sequence[Record], labels: Sequence[str]) -> None:
+    """metrics.json, mistakes.tsv and, with one label a text, confusion.png."""
+    from textapp.report.plots import confusion_plot
+
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / "metrics.json", json.dumps(tables.plain(figures), ensure_ascii=False, indent=2) + "\n")
+    with (folder / "mistakes.tsv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, delimiter="\t")
+        writer.writerow(["text", "label", "predicted", "probability"])
+        writer.writerows([row["text"], row["label"], row["predicted"], row["probability"]] for row in mistakes)
+    if "confusion" in figures:
+        confusion_plot(figures["confusion"], labels, folder / "confusion.png")
+
+
+def show(console: Any, figures: Mapping[str, Any], mistakes: Sequence[Record], folder: Path | None) -> None:
+    """Prints the figures for a reader."""
+    single = {name: value for name, value in figures.items() if isinstance(value, (int, float, str))}
+    speed = figures["latency_ms"]
+    console.print(tables.facts(None, {**single, "latency ms": {name: speed[name] for name in ("p50", "p90", "p99")}}))
+    columns = ("precision", "recall", "f1", "examples")
+    rows = [[label, *(scores[column] for column in columns)] for label, scores in figures["per_class"].items()]
+    console.print(tables.table("by class", ["label", *columns], rows))
+    if mistakes:
+        rows = [
+            [tables.shortened(row["text"]), row["label"], row["predicted"], row["probability"]] for row in mistakes[:10]
+        ]
+        console.print(tables.table("the worst mistakes", ["text", "label", "predicted", "probability"], rows, left=3))
+    if folder is not None:
+        console.print(f"kept in {folder}", highlight=False)

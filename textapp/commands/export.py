@@ -1,0 +1,73 @@
+"""`textapp export`: a run as a bundle for one target, verified before it is written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from textapp.artifact import open_artifact
+from textapp.commands import tables
+from textapp.config import data_directory, load_config
+from textapp.errors import ArtifactError
+from textapp.records.loading import load_splits
+
+LEAST_EXAMPLES = 200  # fewer in validation: training examples stand in
+
+
+def export(
+    run: Path,
+    target: str = "litert",
+    quantize: str = "auto",
+    max_drop: float = 0.5,
+    text_signature: bool = False,
+    data_dir: Path | None = None,
+    output: Path | None = None,
+    as_json: bool = False,
+) -> Path:
+    """Exports a run.
+
+    Args:
+        run: the run folder.
+        target: `litert`, `tflite-runtime` or `saved_model`.
+        quantize: `none`, `float16`, `dynamic`, `int8`, or `auto`, which measures them and picks.
+        max_drop: points of accuracy that the export may lose against the Keras model.
+        text_signature: for `saved_model` also a signature that takes strings.
+        data_dir: where the run's relative data paths start.
+        output: the bundle's folder; None: `<run>/exports/<target>`.
+        as_json: print JSON.
+
+    Returns:
+        The bundle.
+
+    Raises:
+        ExportError: the export does not answer as the model does; nothing is written, an older bundle stays.
+    """
+    artifact = open_artifact(run)
+    if artifact.kind != "run":
+        raise ArtifactError(f"{run}: is a bundle already; export takes the run folder it came from")
+    with tables.stdout_for_json(as_json):
+        from textapp.export.bundle import export_run
+
+        config = load_config(run / "config.yaml")
+        splits = load_splits(config, data_directory(data_dir or artifact.manifest.get("data_dir")))
+        records = splits.validation
+        if len(records) < LEAST_EXAMPLES:
+            records = records + splits.train[: LEAST_EXAMPLES - len(records)]
+        bundle = export_run(artifact, target, quantize, max_drop, records, text_signature=text_signature, out=output)
+    manifest = open_artifact(bundle).manifest
+    result = {
+        "path": str(bundle),
+        **{key: manifest.get(key) for key in ("target", "quantize", "quality", "verification")},
+    }
+    tables.emit(result, as_json, lambda console: _show(console, manifest, bundle))
+    return bundle
+
+
+def _show(console: Any, manifest: dict[str, Any], bundle: Path) -> None:
+    if manifest.get("tried"):
+        console.print(
+            tables.variants_table([{"variant": row["quantize"], **row} for row in manifest["tried"]], title="tried")
+        )
+    facts = {name: manifest.get(name) for name in ("target", "quantize", "quality", "verification")}
+    console.print(tables.facts(None, facts))
+    console.print(f"bundle: {bundle}", highlight=False)
