@@ -19,7 +19,7 @@ from textapp.export.examples import Examples, make_examples, spread, verificatio
 from textapp.export.signatures import signatures_of
 from textapp.export.verify import Outputs, Verdict, model_outputs, verify_tflite
 from textapp.tasks import task_from_manifest
-from textapp.text.tokenizer import load_tokenizer
+from textapp.text.tokenizer import SENTENCEPIECE_FILE, load_tokenizer
 
 TARGETS = (*tflite.TARGETS, "saved_model")
 NUM_GOLDEN = 3
@@ -106,7 +106,7 @@ def _fill(
     task = task_from_manifest(run.manifest, load_tokenizer(run.path / "tokenizer"))
     verified, calibrated = verification_and_calibration(records)
     examples = make_examples(task, verified)
-    model = load_model(run.path / "model.keras")
+    model = load_float32(run.path / "model.keras")
     signatures = signatures_of(model, run.manifest)
     expected = model_outputs(signatures, examples)
     if target == "saved_model":
@@ -153,8 +153,8 @@ def _saved_model(
 ) -> dict[str, Any]:  # fmt: skip
     sentencepiece_model = None
     if text_signature:
-        saved_model.check_text_signature(run.manifest, task.tokenizer, run.path / "tokenizer")
-        sentencepiece_model = run.path / "tokenizer" / "sentencepiece.model"
+        saved_model.check_text_signature(run.manifest, task.tokenizer)
+        sentencepiece_model = run.path / "tokenizer" / SENTENCEPIECE_FILE
     place = folder / saved_model.FOLDER
     saved_model.write_saved_model(model, tokens, place, sentencepiece_model, task.tokenizer)
     verdict = saved_model.verify_saved_model(place, text_signature, task, examples, expected, max_drop, work)
@@ -198,15 +198,14 @@ def _write_golden(path: Path, task: Any, examples: Examples, verdict: Verdict) -
     path.write_text(json.dumps(golden, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
-def load_model(path: Path) -> Any:
-    """Opens model.keras for export: without code from the file, computing in float32."""
+def load_float32(path: Path) -> Any:
+    """Opens model.keras, computing in float32: what mixed precision trained has float32 weights all the same."""
     import keras
 
-    import textapp.objectives  # noqa: F401  registers the classes of our layers
+    from textapp.objectives.runner import load_model
 
-    model = keras.models.load_model(path, compile=False, safe_mode=True)
+    model = load_model(path)
     for layer in model._flatten_layers():
         if layer.compute_dtype != "float32":
-            # A run trained in mixed precision has float32 weights; an edge kernel for bfloat16 does not exist.
             layer.dtype_policy = keras.DTypePolicy("float32")
     return model

@@ -16,29 +16,31 @@ from textapp.export.children import run_child
 from textapp.export.examples import Examples
 from textapp.export.signatures import Signature
 from textapp.export.verify import Outputs, Verdict, compare
+from textapp.text.tokenizer import SentencePieceTokenizer
 
 if TYPE_CHECKING:
     import keras
 
+    from textapp.text.tokenizer import Tokenizer
+
 FOLDER = "saved_model"
-# What SentencePiece's own normaliser does inside the graph; the other steps are Python.
-STEPS_IN_GRAPH = {"nfkc", "lowercase", "whitespace"}
 
 
-def check_text_signature(manifest: Mapping[str, Any], tokenizer: Any, tokenizer_folder: Path) -> None:
+def check_text_signature(manifest: Mapping[str, Any], tokenizer: Tokenizer) -> None:
     """Refuses the `text` signature for a run whose way from text to ids cannot be a TensorFlow graph.
 
     Raises:
         UsageError: with the reason.
     """
-    steps = [step for step in tokenizer.cleaning if step not in STEPS_IN_GRAPH]
     reason = ""
-    if not (tokenizer_folder / "sentencepiece.model").is_file():
+    if not isinstance(tokenizer, SentencePieceTokenizer):
         reason = f"its tokenizer is of kind '{tokenizer.kind}'; TensorFlow Text has only SentencePiece's"
-    elif steps:
-        reason = f"its cleaning has {', '.join(steps)}, which is Python code and cannot be part of a graph"
+    elif tokenizer.python_steps:
+        reason = f"its cleaning has {', '.join(tokenizer.python_steps)}, done in Python, which no graph can hold"
     elif manifest["inputs"] != ["text"]:
         reason = "it takes pairs of texts"
+    elif tokenizer.join([tokenizer.unknown_id], None, 8)[0] != [tokenizer.unknown_id]:
+        reason = "its tokenizer puts special tokens around a text"
     if reason:
         raise UsageError(f"this run has no text signature: {reason}. Export it with the tokens signature alone")
 

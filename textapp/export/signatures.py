@@ -25,13 +25,10 @@ class Signature(NamedTuple):
 
 def classification(model: keras.Model, manifest: Mapping[str, Any]) -> list[Signature]:
     """`classify_<L>` for each bucket: features `[1, L]` to `probabilities` `[1, classes]`."""
+    from textapp.objectives.classification import probabilities
 
     def classify(features: Mapping[str, Any]) -> dict[str, Any]:
-        import tensorflow as tf
-
-        outputs = model(dict(features), training=False)
-        logits = tf.cast(outputs["logits"] if isinstance(outputs, Mapping) else outputs, tf.float32)
-        return {"probabilities": tf.sigmoid(logits) if manifest["multiple"] else tf.nn.softmax(logits)}
+        return {"probabilities": probabilities(model(dict(features), training=False), manifest["multiple"])}
 
     return [
         Signature(f"classify_{length}", {name: (1, length) for name in manifest["features"]}, classify)
