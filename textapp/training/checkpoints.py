@@ -1,0 +1,101 @@
+"""The state of a training on disk: weights, optimizer, seeds, position. Each file is whole or not there."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from textapp.errors import ArtifactError
+
+LAST = "last.npz"
+BEST = "best.npz"
+
+
+class Checkpoints:
+    """Keeps the last state of a training, and the best weights beside it.
+
+    Args:
+        folder: made when first needed.
+        model: all its variables, those of dropout seeds among them.
+        optimizer: built.
+        seams: further variables, of `transform_weights` and `after_update`.
+        writes: False on workers that are not the chief: they read and write nothing.
+
+    Example:
+        checkpoints = Checkpoints(folder, model, optimizer)
+        position = checkpoints.restore() or {"epoch": 0, "step": 0}
+        checkpoints.save(position)
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        seams: Sequence[keras.Variable] = (),
+        writes: bool = True,
+    ) -> None:
+        self.folder = folder
+        self._weights = list(model.variables)
+        self._state = [*self._weights, *optimizer.variables, *seams]
+        self._writes = writes
+
+    def save(self, position: Mapping[str, Any]) -> None:
+        """Writes everything that a resumed run needs; `position` is anything that JSON holds."""
+        self._write(LAST, self._state, position)
+
+    def restore(self) -> dict[str, Any] | None:
+        """Sets every variable to its saved value and returns the position; None where nothing was saved.
+
+        Raises:
+            ArtifactError: the file is damaged or of another model.
+        """
+        return self._read(LAST, self._state)
+
+    def save_best(self) -> None:
+        """Keeps the weights of this moment as the best."""
+        self._write(BEST, self._weights, {})
+
+    def restore_best(self) -> None:
+        """Gives the model its best weights; without any it stays as it is."""
+        self._read(BEST, self._weights)
+
+    def _write(self, name: str, variables: Sequence[keras.Variable], position: Mapping[str, Any]) -> None:
+        if not self._writes:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        arrays = {str(i): keras.ops.convert_to_numpy(variable) for i, variable in enumerate(variables)}
+        partial = self.folder / f"{name}.partial"
+        with partial.open("wb") as file:
+            np.savez(file, position=np.array(json.dumps(position)), **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, self.folder / name)
+
+    def _read(self, name: str, variables: Sequence[keras.Variable]) -> dict[str, Any] | None:
+        path = self.folder / name
+        if not path.is_file():
+            return None
+        try:
+            with np.load(path, allow_pickle=False) as saved:
+                arrays = {key: saved[key] for key in saved.files}
+            position = json.loads(str(arrays.pop("position")))
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise ArtifactError(f"{path}: not readable ({error}); delete it to start this training anew") from error
+        found = [arrays[key].shape for key in sorted(arrays, key=int)]
+        expected = [tuple(variable.shape) for variable in variables]
+        if found != expected:
+            raise ArtifactError(
+                f"{path}: holds {len(found)} variables of another model or optimizer, expected {len(expected)}; "
+                "train with the config it was made with, or delete it to start anew"
+            )
+        for i, variable in enumerate(variables):
+            variable.assign(arrays[str(i)])
+        return position

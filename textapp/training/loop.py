@@ -1,0 +1,108 @@
+"""The one training step, compiled. Owns forward, backward and update; knows no epochs, files or metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from textapp.training.optimizers import LazyAdam
+
+Batch = dict[str, Any]
+WeightPairs = Iterable[tuple[keras.Variable, tf.Tensor]]
+
+
+class TrainingLoop:
+    """Runs the same step on every replica and keeps their weights equal.
+
+    The loss is the sum over all replicas of `weights * loss`, divided by the weights of the whole global batch: any
+    number of replicas gives the losses of one.
+
+    Three seams let compression work without a loop of its own:
+        `loss(batch, outputs)`, also for a teacher; `transform_weights()`, the tensors that the forward pass sees in
+        place of variables, computed inside the gradient tape; `after_update()`, run inside the step, after the update.
+
+    Args:
+        model: takes `batch["features"]`, its variables made under `strategy.scope()`.
+        optimizer: any Keras optimizer, in a `LossScaleOptimizer` for float16.
+        loss: `(batch, outputs) -> [rows]`, float, one number an example.
+        strategy: where the variables lie.
+        transform_weights: returns pairs of a variable and the tensor that stands for it, of the same shape.
+        after_update: no arguments; TensorFlow operations only.
+        jit_compile: lets XLA compile the forward and the backward pass.
+
+    Example:
+        loop = TrainingLoop(model, optimizer, loss, tf.distribute.get_strategy())
+        for batch in Pipeline(examples, pad_id=0).distributed(plan, loop.strategy):
+            print(float(loop.step(batch)))
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        loss: Callable[[Batch, Any], tf.Tensor],
+        strategy: tf.distribute.Strategy,
+        *,
+        transform_weights: Callable[[], WeightPairs] | None = None,
+        after_update: Callable[[], Any] | None = None,
+        jit_compile: bool = False,
+    ) -> None:
+        self.model, self.optimizer, self.strategy = model, optimizer, strategy
+        self._loss, self._transform, self._after_update = loss, transform_weights, after_update
+        self._scales = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+        with strategy.scope():
+            optimizer.build(model.trainable_variables)
+        # Keras sums the gradients over the replicas only after it clipped them. The step sums them before, so that
+        # the norm is that of the whole batch, and Keras must not sum again.
+        for each in (optimizer, getattr(optimizer, "inner_optimizer", optimizer)):
+            each._all_reduce_sum_gradients = list
+        self._gradients = tf.function(self._loss_and_gradients, jit_compile=jit_compile)
+        self._keeps_rows = isinstance(optimizer, LazyAdam)
+        self.step = tf.function(self._step)
+
+    def _step(self, batch: Any) -> tf.Tensor:
+        """One update. `batch` as `Pipeline.distributed` yields it; returns the loss of the global batch."""
+        losses = self.strategy.run(self._replica_step, args=(batch,))
+        return self.strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
+
+    def _replica_step(self, batch: Batch) -> tf.Tensor:
+        loss, gradients = self._gradients(batch)
+        self.optimizer.apply(self._summed(gradients), self.model.trainable_variables)
+        if self._after_update is not None:
+            self._after_update()
+        return loss
+
+    def _summed(self, gradients: list) -> list:
+        """Over all replicas; variables that took no part keep None."""
+        present = [gradient for gradient in gradients if gradient is not None]
+        if not self._keeps_rows:
+            present = [tf.convert_to_tensor(gradient) for gradient in present]
+        if self.strategy.num_replicas_in_sync > 1:
+            present = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, present)
+        remaining = iter(present)
+        return [None if gradient is None else next(remaining) for gradient in gradients]
+
+    def _loss_and_gradients(self, batch: Batch) -> tuple[tf.Tensor, list]:
+        with tf.GradientTape() as tape:
+            outputs = self._forward(batch["features"])
+            losses = tf.cast(self._loss(batch, outputs), tf.float32)
+            loss = tf.reduce_sum(losses * batch["weights"]) / batch["total_weight"]
+            scaled = self.optimizer.scale_loss(loss) if self._scales else loss
+        return loss, tape.gradient(scaled, [variable.value for variable in self.model.trainable_variables])
+
+    def _forward(self, features: dict[str, tf.Tensor]) -> Any:
+        if self._transform is None:
+            return self.model(features, training=True)
+        pairs = list(self._transform())
+        with keras.StatelessScope(state_mapping=pairs) as scope:
+            outputs = self.model(features, training=True)
+        # The scope held back what layers assign to themselves: seeds, moving averages.
+        transformed = {id(variable) for variable, _ in pairs}
+        for variable in self.model.non_trainable_variables:
+            value = scope.get_current_value(variable)
+            if value is not None and id(variable) not in transformed:
+                variable.assign(value)
+        return outputs

@@ -1,0 +1,117 @@
+"""Optimizers by their config names, and the learning rate over the steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from textapp.config import Training
+
+
+@keras.saving.register_keras_serializable("textapp")
+class LazyAdam(keras.optimizers.Adam):
+    """Adam that updates only the rows of an embedding that a batch used (LazyAdam, SparseAdam elsewhere).
+
+    Keras turns the gradient of an embedding into a table of zeros with few rows filled, and its Adam then works
+    through the whole table at every step. Here moments and weights of unused rows stay as they are. Gradients that
+    are no rows are treated as Keras treats them.
+    """
+
+    def _clip_gradients(self, grads: list) -> list:
+        """The one place where Keras hands over all gradients at once: equal rows are summed, then the norm is cut."""
+        grads = [_unique_rows(grad) if isinstance(grad, tf.IndexedSlices) else grad for grad in grads]
+        return tf.clip_by_global_norm(grads, self.global_clipnorm)[0] if self.global_clipnorm else grads
+
+    def update_step(self, gradient: tf.Tensor | tf.IndexedSlices, variable: tf.Variable, learning_rate: tf.Tensor):
+        if not isinstance(gradient, tf.IndexedSlices):
+            return super().update_step(gradient, variable, learning_rate)
+        index = self._get_variable_index(variable)
+        rows, values = gradient.indices, gradient.values
+        step = tf.cast(self.iterations + 1, values.dtype)
+        rate = tf.cast(learning_rate, values.dtype)
+        rate *= tf.sqrt(1 - self.beta_2**step) / (1 - self.beta_1**step)
+        first = self._moved(self._momentums[index], rows, values, self.beta_1)
+        second = self._moved(self._velocities[index], rows, tf.square(values), self.beta_2)
+        self.assign_sub(variable, tf.IndexedSlices(rate * first / (tf.sqrt(second) + self.epsilon), rows))
+
+    def _moved(self, moment: keras.Variable, rows: tf.Tensor, values: tf.Tensor, beta: float) -> tf.Tensor:
+        """Moves the rows of a moment towards `values` `[rows, dim]` and returns them."""
+        moved = tf.gather(moment.value, rows) * beta + values * (1 - beta)
+        self.assign(moment, tf.IndexedSlices(moved, rows))
+        return moved
+
+
+def _unique_rows(slices: tf.IndexedSlices) -> tf.IndexedSlices:
+    rows, places = tf.unique(tf.reshape(slices.indices, [-1]))
+    values = tf.math.unsorted_segment_sum(slices.values, places, tf.size(rows))
+    return tf.IndexedSlices(values, rows, slices.dense_shape)
+
+
+@keras.saving.register_keras_serializable("textapp")
+class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
+    """Rises in a straight line over the first steps, then follows `schedule` to the last.
+
+    Args:
+        peak: the learning rate after the warm-up.
+        warmup_steps: 0 starts at the peak.
+        total_steps: where `linear` and `cosine` reach 0.
+        schedule: constant, linear, cosine, or inverse_sqrt (Vaswani et al., 2017).
+
+    Example: peak 1.0, 2 steps of warm-up, 6 in all, linear: 0.5, 1, 1, 0.75, 0.5, 0.25.
+    """
+
+    def __init__(self, peak: float, warmup_steps: int, total_steps: int, schedule: str) -> None:
+        self.peak, self.warmup_steps, self.total_steps, self.schedule = peak, warmup_steps, total_steps, schedule
+
+    def __call__(self, step: int | tf.Tensor) -> tf.Tensor:
+        step = tf.cast(step, tf.float32)
+        warmup = float(self.warmup_steps)
+        passed = tf.clip_by_value((step - warmup) / max(1.0, self.total_steps - warmup), 0.0, 1.0)
+        factor = {
+            "constant": lambda: tf.ones_like(step),
+            "linear": lambda: 1 - passed,
+            "cosine": lambda: (1 + tf.cos(passed * 3.14159265)) / 2,
+            "inverse_sqrt": lambda: tf.math.rsqrt(tf.maximum(step, max(warmup, 1.0)) / max(warmup, 1.0)),
+        }[self.schedule]()
+        return self.peak * tf.where(step < warmup, (step + 1) / max(warmup, 1.0), factor)
+
+    def get_config(self) -> dict:
+        return {
+            "peak": self.peak, "warmup_steps": self.warmup_steps,
+            "total_steps": self.total_steps, "schedule": self.schedule,
+        }  # fmt: skip
+
+
+def make_optimizer(
+    config: Training, total_steps: int, variables: Sequence[keras.Variable], loss_scaling: bool = False
+) -> keras.optimizers.Optimizer:
+    """Makes the optimizer of a run; call it under `strategy.scope()`.
+
+    Args:
+        config: resolved: nothing is None, except `clip_norm` where the norm is not cut.
+        total_steps: updates of the whole run.
+        variables: what it will train; of these the biases, the norms and the position embeddings do not decay.
+        loss_scaling: for float16, whose small gradients would vanish.
+    """
+    rate = WarmupSchedule(config.learning_rate, config.warmup_steps, total_steps, config.schedule)
+    shared = {
+        "learning_rate": rate, "weight_decay": config.weight_decay or None, "global_clipnorm": config.clip_norm
+    }  # fmt: skip
+    match config.optimizer:
+        case "adam" | "adamw":
+            optimizer = LazyAdam(**shared)
+        case "adafactor":
+            optimizer = keras.optimizers.Adafactor(**shared)
+        case "sgd":
+            optimizer = keras.optimizers.SGD(momentum=0.9, **shared)
+        case other:
+            raise ValueError(f"optimizer: expected adam, adamw, adafactor or sgd, found {other!r}")
+    if config.weight_decay:
+        optimizer.exclude_from_weight_decay([variable for variable in variables if not _decays(variable)])
+    return keras.optimizers.LossScaleOptimizer(optimizer) if loss_scaling else optimizer
+
+
+def _decays(variable: keras.Variable) -> bool:
+    return len(variable.shape) > 1 and "position" not in variable.path

@@ -1,0 +1,93 @@
+"""How a training shows itself: a bar on a terminal, plain lines elsewhere. Always on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+SECONDS_BETWEEN_LINES = 30
+
+
+class Progress(Protocol):
+    """What `train_model` tells while it works."""
+
+    def begin(self, epoch: int, epochs: int, steps: int, done: int) -> None:
+        """An epoch, counted from 1, starts at step `done` of `steps`."""
+
+    def update(self, done: int, loss: float) -> None:
+        """`done` steps of the epoch are over; `loss` is the mean of its last steps."""
+
+    def end(self, row: Mapping[str, Any]) -> None:
+        """The epoch is over; `row` is its line of the history."""
+
+    def close(self) -> None:
+        """The training is over or broke off."""
+
+
+class LineProgress:
+    """Plain lines: one an epoch, and one every half minute within it."""
+
+    def begin(self, epoch: int, epochs: int, steps: int, done: int) -> None:
+        self._name, self._steps, self._last = f"epoch {epoch}/{epochs}", steps, time.monotonic()
+
+    def update(self, done: int, loss: float) -> None:
+        if time.monotonic() - self._last >= SECONDS_BETWEEN_LINES:
+            self._last = time.monotonic()
+            self._say(f"{self._name}  step {done}/{self._steps}  loss {loss:.4f}")
+
+    def end(self, row: Mapping[str, Any]) -> None:
+        self._say(f"{self._name}  {summary(row)}")
+
+    def close(self) -> None:
+        pass
+
+    def _say(self, line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+
+class BarProgress(LineProgress):
+    """A bar an epoch, replaced by its line at the end."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        loss = TextColumn("loss {task.fields[loss]:.4f}")
+        self._bar = Bar(*columns, loss, console=Console(stderr=True), transient=True)
+        self._task = None
+
+    def begin(self, epoch: int, epochs: int, steps: int, done: int) -> None:
+        super().begin(epoch, epochs, steps, done)
+        self._bar.start()
+        self._task = self._bar.add_task(self._name, total=steps, completed=done, loss=float("nan"))
+
+    def update(self, done: int, loss: float) -> None:
+        self._bar.update(self._task, completed=done, loss=loss)
+
+    def end(self, row: Mapping[str, Any]) -> None:
+        self.close()
+        super().end(row)
+
+    def close(self) -> None:
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+            self._task = None
+        self._bar.stop()
+
+
+def summary(row: Mapping[str, Any]) -> str:
+    """One line of figures. Example: `loss 0.4012  validation_accuracy 84.20  12.3 s  5,400 examples/s`."""
+    figures = [f"loss {row['loss']:.4f}"]
+    for key, value in row.items():
+        if key.startswith("validation_"):
+            figures.append(f"{key} {value:.4f}" if key.endswith("loss") else f"{key} {value:.2f}")
+    return "  ".join([*figures, f"{row['seconds']:.1f} s", f"{row['examples_per_second']:,.0f} examples/s"])
+
+
+def make_progress() -> Progress:
+    """A bar where stderr is a terminal, lines where it is a file or a pipe."""
+    return BarProgress() if sys.stderr.isatty() else LineProgress()

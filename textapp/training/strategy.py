@@ -1,0 +1,160 @@
+"""Where a training runs, and in which numbers it computes."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from pathlib import Path
+
+import tensorflow as tf
+
+from textapp.errors import ConfigError, UsageError
+
+logger = logging.getLogger(__name__)
+
+TF_CONFIG_FORM = (
+    '{"cluster": {"worker": ["host1:4000", "host2:4000"]}, "task": {"type": "worker", "index": 0}}, '
+    "the same cluster on every worker, index 0 to the number of workers less one"
+)
+
+
+def make_strategy(device: str) -> tf.distribute.Strategy:
+    """The strategy of a device by its config name; call it before anything else of TensorFlow.
+
+    Args:
+        device: `auto` takes the workers of TF_CONFIG where it names several, else every GPU, else the CPU; `cpu`;
+            `gpu`, the first one; `mirrored`, every GPU, or every logical CPU where there is no GPU;
+            `multi_worker`, as TF_CONFIG says; `tpu`.
+
+    Raises:
+        UsageError: the device is not there, or TF_CONFIG is missing or malformed.
+    """
+    if device == "auto":
+        device = _best_device()
+    match device:
+        case "cpu":
+            return _on_cpu()
+        case "gpu":
+            return _on_gpu()
+        case "mirrored":
+            return tf.distribute.MirroredStrategy(_names("GPU") or _names("CPU"))
+        case "multi_worker":
+            return _over_workers()
+        case "tpu":
+            return _on_tpu()
+    raise ValueError(f"device: expected auto, cpu, gpu, mirrored, multi_worker or tpu, found {device!r}")
+
+
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """True in the one process that writes files: worker 0, or the only one."""
+    resolver = strategy.cluster_resolver
+    return resolver is None or not resolver.cluster_spec().as_dict().get("worker") or resolver.task_id in (None, 0)
+
+
+def choose_precision(precision: str, architecture: str, device: str) -> str:
+    """Resolves `auto`: mixed_bfloat16 where the hardware has it and the model is large enough to gain, else float32.
+
+    Args:
+        precision: of the config; anything but `auto` is returned as it is.
+        architecture: of the config. mlp, cnn and lstm stay in float32: measured on a CPU with AVX512-BF16, their
+            products are too small to pay for the casts.
+        device: of the config.
+
+    Returns:
+        the name of a Keras dtype policy.
+    """
+    if precision != "auto":
+        return precision
+    where = None
+    if architecture in ("transformer", "preset"):
+        where = _bfloat16_hardware(device)
+    chosen = "mixed_bfloat16" if where else "float32"
+    reason = where or ("no bfloat16 hardware" if architecture in ("transformer", "preset") else f"model {architecture}")
+    logger.info("precision: %s (%s); training.precision sets another", chosen, reason)
+    return chosen
+
+
+def _best_device() -> str:
+    workers = os.environ.get("TF_CONFIG") and len(_tf_config()["cluster"].get("worker", []))
+    if workers and workers > 1:
+        return "multi_worker"
+    return ("cpu", "gpu", "mirrored")[min(2, len(tf.config.list_physical_devices("GPU")))]
+
+
+def _names(kind: str) -> list[str]:
+    return [device.name for device in tf.config.list_logical_devices(kind)]
+
+
+def _on_cpu() -> tf.distribute.Strategy:
+    # The default strategy has the least overhead, but would go to a GPU where there is one.
+    return tf.distribute.OneDeviceStrategy("/cpu:0") if _names("GPU") else tf.distribute.get_strategy()
+
+
+def _on_gpu() -> tf.distribute.Strategy:
+    if not _names("GPU"):
+        raise UsageError(
+            "training.device: gpu, but TensorFlow sees no GPU: check nvidia-smi and install tensorflow[and-cuda], "
+            "or set training.device to cpu"
+        )
+    return tf.distribute.get_strategy()
+
+
+def _over_workers() -> tf.distribute.Strategy:
+    _check_cluster(_tf_config())
+    options = tf.distribute.experimental.CommunicationOptions(
+        implementation=tf.distribute.experimental.CommunicationImplementation.RING
+    )
+    return tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
+
+
+def _tf_config() -> dict:
+    """TF_CONFIG, parsed.
+
+    Raises:
+        UsageError: it is missing or is not JSON with a cluster and a task.
+    """
+    text = os.environ.get("TF_CONFIG")
+    if not text:
+        raise UsageError(f"training.device: multi_worker needs the environment variable TF_CONFIG: {TF_CONFIG_FORM}")
+    try:
+        config = json.loads(text)
+    except ValueError as error:
+        raise UsageError(f"TF_CONFIG: not JSON ({error}); expected {TF_CONFIG_FORM}") from error
+    if not isinstance(config, dict) or not isinstance(config.get("cluster"), dict):
+        raise UsageError(f"TF_CONFIG: found {text}; expected {TF_CONFIG_FORM}")
+    return config
+
+
+def _check_cluster(config: dict) -> None:
+    workers, task = config["cluster"].get("worker"), config.get("task")
+    if not isinstance(workers, list) or not workers:
+        raise UsageError(f"TF_CONFIG: the cluster has no list 'worker'; expected {TF_CONFIG_FORM}")
+    if not isinstance(task, dict) or task.get("type") != "worker" or task.get("index") not in range(len(workers)):
+        raise UsageError(
+            f"TF_CONFIG: found the task {task}; expected type worker and an index from 0 to {len(workers) - 1}"
+        )
+
+
+def _on_tpu() -> tf.distribute.Strategy:
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=os.environ.get("TPU_NAME", ""))
+        tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+    except (ValueError, tf.errors.OpError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise ConfigError(
+            f"training.device: tpu, but no TPU answers ({first}): set TPU_NAME, or set training.device to auto"
+        ) from error
+    return tf.distribute.TPUStrategy(resolver)
+
+
+def _bfloat16_hardware(device: str) -> str | None:
+    """What there is of it, in words; None for nothing."""
+    if device == "tpu":
+        return "TPU"
+    if device != "cpu" and tf.config.list_physical_devices("GPU"):
+        return "GPU"
+    cpuinfo = Path("/proc/cpuinfo")
+    flags = cpuinfo.read_text(encoding="utf-8", errors="replace") if cpuinfo.is_file() else ""
+    return next((f"CPU with {flag}" for flag in ("amx_bf16", "avx512_bf16") if flag in flags), None)

@@ -1,0 +1,304 @@
+"""A whole training: epochs, validation, early stopping, checkpoints, the way back after a stop."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from textapp.batches.buckets import training_plan
+from textapp.batches.pipeline import Examples, Pipeline
+from textapp.config import Training
+from textapp.errors import ConfigError, TextappError
+from textapp.training.checkpoints import Checkpoints
+from textapp.training.loop import Batch, TrainingLoop
+from textapp.training.optimizers import make_optimizer
+from textapp.training.progress import Progress, make_progress
+from textapp.training.strategy import is_chief
+
+STEPS_BETWEEN_CHECKS = 50
+SECONDS_BETWEEN_SAVES = 300.0
+EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 75}
+
+
+class Interrupted(TextappError):
+    """A signal stopped the training, after a checkpoint.
+
+    Attributes:
+        exit_code: 130 for Ctrl-C, 75 for SIGTERM.
+    """
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+@dataclass
+class History:
+    """What each epoch brought.
+
+    Attributes:
+        monitor: the validation figure that decides: accuracy, f1_macro or loss.
+        epochs: a row an epoch: epoch (from 1), loss, seconds, examples_per_second, and `validation_` + each figure.
+    """
+
+    monitor: str
+    epochs: list[dict[str, float]] = field(default_factory=list)
+
+    @property
+    def best(self) -> dict[str, float] | None:
+        """The row of the best epoch, the earliest among equals; None where nothing was validated."""
+        sign = 1 if self.monitor == "loss" else -1
+        key = f"validation_{self.monitor}"
+        rows = [row for row in self.epochs if math.isfinite(row.get(key, math.nan))]
+        return min(rows, key=lambda row: sign * row[key]) if rows else None
+
+    def epochs_without_gain(self) -> int:
+        """Epochs since the best one; 0 where nothing was validated."""
+        return self.epochs[-1]["epoch"] - self.best["epoch"] if self.best else 0
+
+
+@dataclass
+class _Position:
+    """Where a training stands: `step` steps of the epoch (from 0) are done, their losses add up to `loss_sum`."""
+
+    epoch: int = 0
+    step: int = 0
+    total_steps: int = 0
+    loss_sum: float = 0.0
+    seconds: float = 0.0
+
+
+def train_model(
+    model: keras.Model,
+    examples: Examples,
+    *,
+    config: Training,
+    lengths: Sequence[int],
+    pad_id: int,
+    loss: Callable[[Batch, Any], tf.Tensor],
+    seed: int,
+    strategy: tf.distribute.Strategy,
+    folder: Path,
+    validate: Callable[[], Mapping[str, float]] | None = None,
+    progress: Progress | None = None,
+    steps_limit: int | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    transform_weights: Callable[[], Any] | None = None,
+    after_update: Callable[[], Any] | None = None,
+    seam_variables: Sequence[keras.Variable] = (),
+) -> History:
+    """Trains `model` in place; it ends with its best weights, or with the last where nothing validates it.
+
+    A training that was stopped goes on from `folder/checkpoints` to the same final weights.
+
+    Args:
+        model: features -> outputs; built under `strategy.scope()`, under the dtype policy of the wanted precision.
+        examples: what it learns from, unpadded.
+        config: resolved: every field that depends on data is filled.
+        lengths: the buckets in tokens, ascending.
+        loss: `(batch, outputs) -> [rows]`; see `TrainingLoop`.
+        seed: decides the order of the examples; weights and dropout are the model's own.
+        folder: for `checkpoints/` and `logs/` (TensorBoard).
+        validate: called after each epoch; returns accuracy and f1_macro in 0 to 100, and loss.
+        progress: None: a bar on a terminal, else lines, on stderr.
+        steps_limit: stop after so many steps in all, in the middle of an epoch too.
+        callbacks: told of epochs, not of steps.
+        transform_weights, after_update: see `TrainingLoop`. Their variables are `seam_variables`.
+
+    Returns:
+        the history, of the epochs before a resume too.
+
+    Raises:
+        Interrupted: Ctrl-C or SIGTERM, after a checkpoint.
+        TextappError: the loss is no longer a number.
+        ConfigError: the batch size does not divide by the number of replicas.
+    """
+    _check(config, examples, strategy)
+    steps = math.ceil(len(examples) / config.batch_size)
+    halves = any(layer.compute_dtype == "float16" for layer in model._flatten_layers())
+    with strategy.scope():
+        optimizer = make_optimizer(config, steps * config.epochs, model.trainable_variables, loss_scaling=halves)
+    loop = TrainingLoop(
+        model, optimizer, loss, strategy,
+        transform_weights=transform_weights, after_update=after_update, jit_compile=config.xla,
+    )  # fmt: skip
+    checkpoints = Checkpoints(folder / "checkpoints", model, optimizer, seam_variables, writes=is_chief(strategy))
+    run = _Run(loop, checkpoints, examples, config, lengths, seed, Pipeline(examples, pad_id))
+    run.limit = steps * config.epochs if steps_limit is None else min(steps_limit, steps * config.epochs)
+    run.steps, run.validate, run.progress = steps, validate, progress or make_progress()
+    watchers = [*callbacks, *_tensorboard(folder / "logs", strategy)]
+    with _signals_held() as received:
+        return run(received, keras.callbacks.CallbackList(watchers, model=_watched(model, optimizer)))
+
+
+def _check(config: Training, examples: Examples, strategy: tf.distribute.Strategy) -> None:
+    replicas = strategy.num_replicas_in_sync
+    if config.batch_size % replicas:
+        below = max(replicas, config.batch_size // replicas * replicas)
+        raise ConfigError(
+            f"training.batch_size: found {config.batch_size}, expected a multiple of the {replicas} replicas "
+            f"(batch_size counts the examples of all of them): try {below} or {below + replicas}"
+        )
+    if not len(examples):
+        raise ValueError("examples: expected at least one, found none")
+    if tf.config.list_logical_devices("GPU"):
+        # Sums on a GPU depend on the order of its threads unless it is told otherwise.
+        tf.config.experimental.enable_op_determinism()
+
+
+class _Run:
+    """The state of one call of `train_model`."""
+
+    limit: int
+    steps: int
+    validate: Callable[[], Mapping[str, float]] | None
+    progress: Progress
+
+    def __init__(self, loop, checkpoints, examples, config, lengths, seed, pipeline) -> None:
+        self.loop, self.checkpoints, self.config, self.seed = loop, checkpoints, config, seed
+        self.counts, self.lengths, self.pipeline = examples.counts, lengths, pipeline
+        self.history, self.position = History(config.monitor), _Position()
+        self.last_save = time.monotonic()
+
+    def __call__(self, received: list[int], callbacks: keras.callbacks.CallbackList) -> History:
+        self._resume()
+        callbacks.on_train_begin()
+        try:
+            while not self._finished():
+                callbacks.on_epoch_begin(self.position.epoch)
+                self._epoch(received)
+                row = self._close_epoch()
+                callbacks.on_epoch_end(row["epoch"] - 1, {k: v for k, v in row.items() if k != "epoch"})
+                self.progress.end(row)
+                self._stop_if(received)
+        finally:
+            self.progress.close()
+        callbacks.on_train_end()
+        if self.history.best is not None:
+            self.checkpoints.restore_best()
+        return self.history
+
+    def _resume(self) -> None:
+        saved = self.checkpoints.restore()
+        if saved is not None:
+            self.position = _Position(**saved["position"])
+            self.history.epochs = saved["history"]
+
+    def _finished(self) -> bool:
+        patience = self.config.patience
+        stops = bool(patience) and self.history.epochs_without_gain() >= patience
+        return stops or self.position.epoch >= self.config.epochs or self.position.total_steps >= self.limit
+
+    def _epoch(self, received: list[int]) -> None:
+        """The steps of one epoch that are not done yet."""
+        position = self.position
+        plan = training_plan(self.counts, self.lengths, self.config.batch_size, self.seed, position.epoch)
+        last = min(plan.steps, position.step + self.limit - position.total_steps)
+        self.progress.begin(position.epoch + 1, self.config.epochs, last, position.step)
+        batches = self.pipeline.distributed(plan, self.loop.strategy, position.step)
+        losses, started = [], time.monotonic()
+        for step in range(position.step + 1, last + 1):
+            losses.append(self.loop.step(next(batches)))
+            saves = time.monotonic() - self.last_save > SECONDS_BETWEEN_SAVES
+            # Reading a loss waits for the device, so they are read in blocks.
+            if step % STEPS_BETWEEN_CHECKS and step != last and not received and not saves:
+                continue
+            self._advance(losses, time.monotonic() - started)
+            losses, started = [], time.monotonic()
+            if saves:
+                self._save()
+            self._stop_if(received)
+
+    def _advance(self, losses: list[tf.Tensor], seconds: float) -> None:
+        values = tf.stack(losses).numpy().tolist()
+        for number, value in enumerate(values, start=self.position.step + 1):
+            if not math.isfinite(value):
+                raise TextappError(
+                    f"training: the loss is {value} at step {number} of epoch {self.position.epoch + 1}; expected a "
+                    f"number. Lower training.learning_rate (now {self.config.learning_rate:g}), or set "
+                    "training.precision to float32. The last checkpoint is from before and is kept"
+                )
+        position = self.position
+        position.step += len(values)
+        position.total_steps += len(values)
+        position.loss_sum += math.fsum(values)
+        position.seconds += seconds
+        self.progress.update(position.step, math.fsum(values) / len(values))
+
+    def _close_epoch(self) -> dict[str, float]:
+        position = self.position
+        seen = min(position.step * self.config.batch_size, len(self.counts))
+        row = {
+            "epoch": position.epoch + 1,
+            "loss": position.loss_sum / position.step,
+            "seconds": position.seconds,
+            "examples_per_second": seen / max(position.seconds, 1e-9),
+        }
+        figures = self.validate() if self.validate is not None else {}
+        self.history.epochs.append(row | {f"validation_{name}": float(value) for name, value in figures.items()})
+        if self.history.best is self.history.epochs[-1]:
+            self.checkpoints.save_best()
+        self.position = _Position(epoch=position.epoch + 1, total_steps=position.total_steps)
+        self._save()
+        return self.history.epochs[-1]
+
+    def _save(self) -> None:
+        self.checkpoints.save({"position": vars(self.position), "history": self.history.epochs})
+        self.last_save = time.monotonic()
+
+    def _stop_if(self, received: list[int]) -> None:
+        if received:
+            self._save()
+            name = signal.Signals(received[0]).name
+            raise Interrupted(
+                f"training: stopped by {name} in epoch {self.position.epoch + 1} after {self.position.step} steps of "
+                f"it; saved in {self.checkpoints.folder}. The same command again goes on from there",
+                EXIT_CODES[signal.Signals(received[0])],
+            )
+
+
+@contextmanager
+def _signals_held():
+    """Collects SIGINT and SIGTERM in a list instead of dying of them; a second one acts as before."""
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+
+    def hold(number: int, frame: Any) -> None:
+        received.append(number)
+        signal.signal(number, before[number])
+
+    before = {number: signal.signal(number, hold) for number in EXIT_CODES}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _tensorboard(folder: Path, strategy: tf.distribute.Strategy) -> list[keras.callbacks.Callback]:
+    """The TensorBoard callback, where the package is installed; it needs no more than the figures of an epoch."""
+    try:
+        import tensorboard  # noqa: F401
+    except ModuleNotFoundError:
+        return []
+    if not is_chief(strategy):
+        return []
+    return [keras.callbacks.TensorBoard(str(folder), write_graph=False, update_freq="epoch", profile_batch=0)]
+
+
+def _watched(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> keras.Model:
+    """The model with the optimizer where Keras callbacks look for it."""
+    model.optimizer = optimizer
+    return model
