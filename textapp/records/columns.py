@@ -11,7 +11,7 @@ from textapp.errors import DataError, did_you_mean
 Columns = Mapping[str, int | list[str]]
 
 
-class Layout(NamedTuple):
+class Placement(NamedTuple):
     """Field -> index of its cell, and whether the first row is a header."""
 
     indices: dict[str, int]
@@ -23,9 +23,9 @@ def normalised(name: str) -> str:
     return name.strip().casefold()
 
 
-def find_layout(
+def find_columns(
     path: Path, rows: Sequence[Sequence[str]], columns: Columns, header: str | bool, required: Collection[str]
-) -> Layout:
+) -> Placement:
     """Finds the columns of a table.
 
     Args:
@@ -39,7 +39,7 @@ def find_layout(
         DataError: a required column is missing, or nothing tells which column is which.
 
     Example: rows `[["label", "text_a"], ["1", "good"]]` with the default names give
-    `Layout({"text": 1, "label": 0}, True)`.
+    `Placement({"text": 1, "label": 0}, True)`.
     """
     first = rows[0]
     named = {field: names for field, names in columns.items() if not isinstance(names, int)}
@@ -48,17 +48,17 @@ def find_layout(
     elif header == "auto":
         header = any(_position(first, names) is not None for names in named.values())
         if not header and is_default(columns) and len(first) <= 2:
-            return _guessed_layout(path, rows, required)
+            return _guessed_columns(path, rows, required)
         header = True  # names were given and none is there: the first row is taken for the header, and that is an error
     if not header and named:
         if is_default(columns) and len(first) <= 2:
-            return Layout(_guessed_layout(path, rows, required).indices, False)
+            return Placement(_guessed_columns(path, rows, required).indices, False)
         field, names = next(iter(named.items()))
         raise DataError(
             f"{path}: has no header, so the column {field} cannot be found by the name {names[0]!r};"
             f" expected numbers counted from 0, such as columns: {{text: 1, label: 0}}"
         )
-    return Layout(_indices(path, first, columns, bool(header), required), bool(header))
+    return Placement(_indices(path, first, columns, bool(header), required), bool(header))
 
 
 def is_default(columns: Columns) -> bool:
@@ -126,12 +126,12 @@ def _stands_alone(rows: Sequence[Sequence[str]], column: int) -> bool:
     return bool(counts) and rows[0][column] not in counts and min(counts.values()) > 1
 
 
-def _guessed_layout(path: Path, rows: Sequence[Sequence[str]], required: Collection[str]) -> Layout:
+def _guessed_columns(path: Path, rows: Sequence[Sequence[str]], required: Collection[str]) -> Placement:
     """One column is the text; of two, the label is the one with far fewer distinct values."""
     if len(rows[0]) == 1:
         if "label" in required:
             raise missing_column(path, "label", ["label"], rows[0])
-        return Layout({"text": 0}, False)
+        return Placement({"text": 0}, False)
     distinct = [len({row[column] for row in rows if len(row) > column}) for column in (0, 1)]
     if max(distinct) >= 2 * min(distinct):
         label = distinct.index(min(distinct))
@@ -143,4 +143,4 @@ def _guessed_layout(path: Path, rows: Sequence[Sequence[str]], required: Collect
     else:
         length = [sum(len(row[column]) for row in rows if len(row) > column) for column in (0, 1)]
         label = length.index(min(length))
-    return Layout({"text": 1 - label, "label": label}, _stands_alone(rows, label))
+    return Placement({"text": 1 - label, "label": label}, _stands_alone(rows, label))

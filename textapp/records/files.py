@@ -29,7 +29,7 @@ class Source(NamedTuple):
     broken: dict[int, str]
 
 
-def expand(source: str | list[str], data_dir: Path) -> list[Path]:
+def expand(source: str | Path | list[str], data_dir: Path) -> list[Path]:
     """Finds the files that a config names.
 
     Args:
@@ -43,7 +43,7 @@ def expand(source: str | list[str], data_dir: Path) -> list[Path]:
         DataError: a path or a glob matches no file.
     """
     paths: list[Path] = []
-    for name in [source] if isinstance(source, str) else source:
+    for name in source if isinstance(source, list) else [source]:
         whole = Path(data_dir) / name
         found = [whole] if whole.exists() else [Path(path) for path in sorted(glob.glob(str(whole), recursive=True))]
         files = [path for path in found if not path.is_dir()]

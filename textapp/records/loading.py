@@ -3,56 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from textapp.errors import DataError, did_you_mean
-from textapp.records.columns import Columns, find_layout, is_default
-from textapp.records.files import kind_of, read_source
+from textapp.records.layout import Layout, settle_columns
 from textapp.records.readers import Row, RowError, expand, scan_rows
 from textapp.records.splits import split_share
-from textapp.records.tables import csv_rows, tsv_rows
 
 if TYPE_CHECKING:
     from textapp.config import Config, Data
 
+__all__ = ["Layout", "Splits", "label_names", "load_records", "load_splits", "read_records"]
+
 _logger = logging.getLogger("textapp")
 _SEPARATORS = ("\n", "|", ";", ",")
 _SHOWN_LABELS = 20
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How the rows of a run become records.
-
-    Attributes:
-        columns: field -> number of its column counted from 0, or names that may stand for it.
-        header: does the first line name the columns? `True`, `False` or `auto`.
-        pattern: a regular expression with groups text and label, for one line each.
-        multiple: may a text have several labels, or none?
-    """
-
-    columns: Columns
-    header: str | bool = "auto"
-    pattern: str | None = None
-    multiple: bool = False
-
-    @staticmethod
-    def of(source: Reading | Data | Mapping[str, Any]) -> Reading:
-        """From the `data` of a config, or from the keys columns, header, pattern and multiple of a manifest."""
-        if isinstance(source, Reading):
-            return source
-        if isinstance(source, Mapping):
-            columns = {field: _names(column) for field, column in source["columns"].items() if column is not None}
-            return Reading(columns, source["header"], source["pattern"], source["multiple"])
-        return Reading(source.columns.given(), source.header, source.pattern, source.labels == "multiple")
-
-
-def _names(column: int | str | list[str]) -> int | list[str]:
-    return [column] if isinstance(column, str) else column
 
 
 class Splits(NamedTuple):
@@ -62,13 +29,6 @@ class Splits(NamedTuple):
     validation: list[dict]
     test: list[dict]
     origin: dict[str, str]
-
-
-class _Example(NamedTuple):
-    """A record and where it stands, for errors."""
-
-    place: str
-    record: dict[str, Any]
 
 
 # --- splits --------------------------------------------------------------------------------------------------------
@@ -88,22 +48,22 @@ def load_splits(config: Config, data_dir: Path) -> Splits:
         DataError: a file is at fault, train has one class only, or another split has a label that train never had.
     """
     data = config.data
-    reading = settle_columns(data.train, data, data_dir)
-    train = _with_text(_labelled(data.train, reading, data_dir), data.train)
+    layout = settle_columns(data.train, data, data_dir)
+    train = _with_text(_labelled(data.train, layout, data_dir), data.train)
     labels = label_names(train)
-    _check_classes(train, labels, data.train, reading)
+    _check_classes(train, labels, data.train, layout)
     origin = {"train": _describe(data.train)}
     test: list[dict] = []
     if data.test is not None:
-        train, test = _split(train, data.test, reading, data_dir, labels, config.seed, "test", origin)
-    train, validation = _split(train, data.validation, reading, data_dir, labels, config.seed, "validation", origin)
+        train, test = _split(train, data.test, layout, data_dir, labels, config.seed, "test", origin)
+    train, validation = _split(train, data.validation, layout, data_dir, labels, config.seed, "validation", origin)
     return Splits(train, validation, test, origin)
 
 
 def _split(
     train: list[dict],
     wanted: float | str | list[str],
-    reading: Reading,
+    layout: Layout,
     data_dir: Path,
     labels: Sequence[str],
     seed: int,
@@ -121,7 +81,7 @@ def _split(
         origin[name] = f"{100 * wanted:g} % of train"
         return rest, taken
     origin[name] = _describe(wanted)
-    return train, load_records(wanted, reading, data_dir, known_labels=labels)
+    return train, load_records(wanted, layout, data_dir, known_labels=labels)
 
 
 def label_names(records: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -147,8 +107,8 @@ def _with_text(records: list[dict], source: str | list[str]) -> list[dict]:
     return kept
 
 
-def _check_classes(train: list[dict], labels: Sequence[str], source: str | list[str], reading: Reading) -> None:
-    least = 1 if reading.multiple else 2
+def _check_classes(train: list[dict], labels: Sequence[str], source: str | list[str], layout: Layout) -> None:
+    least = 1 if layout.multiple else 2
     if len(labels) < least:
         found = f"only the label {labels[0]!r}" if labels else "no label"
         raise DataError(
@@ -166,9 +126,9 @@ def _describe(source: str | list[str]) -> str:
 
 
 def load_records(
-    source: str | list[str],
-    reading: Reading | Data | Mapping[str, Any],
-    data_dir: Path,
+    source: str | Path | list[str],
+    layout: Layout | Data | Mapping[str, Any],
+    data_dir: Path = Path(),
     labels_required: bool = True,
     known_labels: Collection[str] | None = None,
 ) -> list[dict]:
@@ -176,7 +136,7 @@ def load_records(
 
     Args:
         source: a path, a glob, or a list of them.
-        reading: how rows become records: of a config, or of a manifest.
+        layout: how rows become records: of a config, or of a manifest.
         data_dir: where relative paths start.
         labels_required: False where texts are only to be answered: labels may then be missing.
         known_labels: the labels that the model has; None where they are still to be found.
@@ -190,12 +150,12 @@ def load_records(
     Example: `load_records("test.tsv", config.data, folder)[0]` is `{"text": "good", "label": "1"}`.
     """
     if not labels_required:
-        return [_raised(record) for _, record in scan_records(source, reading, data_dir)]
-    return _labelled(source, Reading.of(reading), data_dir, known_labels)
+        return [_raised(record) for _, record in read_records(source, layout, data_dir)]
+    return _labelled(source, Layout.of(layout), data_dir, known_labels)
 
 
-def scan_records(
-    source: str | list[str], reading: Reading | Data | Mapping[str, Any], data_dir: Path
+def read_records(
+    source: str | Path | list[str], layout: Layout | Data | Mapping[str, Any], data_dir: Path = Path()
 ) -> Iterator[tuple[int, dict | RowError]]:
     """The records of texts to be answered, in order; a row at fault gives its error in its place.
 
@@ -207,11 +167,11 @@ def scan_records(
     Raises:
         DataError: a whole file is at fault: not there, empty, without the column of the text.
     """
-    reading = Reading.of(reading)
-    required = [field for field in reading.columns if field != "label"]
+    layout = Layout.of(layout)
+    required = [field for field in layout.columns if field != "label"]
     for path in expand(source, Path(data_dir)):
-        rows = list(scan_rows(path, reading.columns, reading.header, reading.pattern, required))
-        separator = _separator(rows) if reading.multiple else None
+        rows = list(scan_rows(path, layout.columns, layout.header, layout.pattern, required))
+        separator = _separator(rows) if layout.multiple else None
         for row in rows:
             if isinstance(row, RowError):
                 yield row.line, row
@@ -229,13 +189,13 @@ def _raised(record: dict | RowError) -> dict:
 
 
 def _labelled(
-    source: str | list[str], reading: Reading, data_dir: Path, known_labels: Collection[str] | None = None
+    source: str | list[str], layout: Layout, data_dir: Path, known_labels: Collection[str] | None = None
 ) -> list[dict]:
     records = []
     known = None if known_labels is None else frozenset(known_labels)
     for path in expand(source, Path(data_dir)):
-        rows = [_raised_row(row) for row in _scan(path, reading)]
-        separator = _separator(rows) if reading.multiple else None
+        rows = [_raised_row(row) for row in _scan(path, layout)]
+        separator = _separator(rows) if layout.multiple else None
         for row in rows:
             record = _record(row, separator)
             if separator is None:
@@ -246,8 +206,8 @@ def _labelled(
     return records
 
 
-def _scan(path: Path, reading: Reading) -> Iterator[Row | RowError]:
-    return scan_rows(path, reading.columns, reading.header, reading.pattern, list(reading.columns))
+def _scan(path: Path, layout: Layout) -> Iterator[Row | RowError]:
+    return scan_rows(path, layout.columns, layout.header, layout.pattern, list(layout.columns))
 
 
 def _raised_row(row: Row | RowError) -> Row:
@@ -293,30 +253,3 @@ def _unknown_label(path: Path, row: Row, label: str | list[str], known: Collecti
         f"found the label {unknown!r}, which the training data never had; expected one of {shown}"
         f"{did_you_mean(unknown, known)} (mend the label, drop the row, or add examples of it to train)",
     )
-
-
-def settle_columns(source: str | list[str], reading: Reading | Data | Mapping[str, Any], data_dir: Path) -> Reading:
-    """Settles by number the columns that can only be guessed: default names, no header, two columns.
-
-    What the training files show then holds for every other file of the run, however small it is.
-
-    Returns:
-        The reading with numbers for columns where they were guessed, else unchanged.
-
-    Example: for a headerless `pos<TAB>good food`, ... the columns become `{"text": 1, "label": 0}`.
-    """
-    reading = Reading.of(reading)
-    path = expand(source, Path(data_dir))[0]
-    if reading.pattern is not None or kind_of(path) not in (".csv", ".tsv") or not is_default(reading.columns):
-        return reading
-    text = read_source(path).text
-    rows = [row.cells for row in (csv_rows(text) if kind_of(path) == ".csv" else tsv_rows(text))]
-    layout = find_layout(path, rows, reading.columns, reading.header, list(reading.columns))
-    if layout.has_header:
-        return reading
-    balance = Counter(row[layout.indices["label"]] for row in rows if len(row) > layout.indices["label"])
-    _logger.info(
-        "%s: no header; column %d is taken for the label (%d values), column %d for the text",
-        path, layout.indices["label"], len(balance), layout.indices["text"],
-    )  # fmt: skip
-    return replace(reading, columns=layout.indices)

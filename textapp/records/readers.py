@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from textapp.errors import DataError
-from textapp.records.columns import Columns, find_layout, missing_column, normalised
+from textapp.records.columns import Columns, find_columns, missing_column, normalised
 from textapp.records.files import Source, expand, kind_of, read_source
 from textapp.records.tables import Cells, csv_rows, tsv_rows
 
@@ -109,16 +109,16 @@ def _table_rows(
     path: Path, source: Source, kind: str, columns: Columns, header: str | bool, required: Collection[str]
 ) -> Iterator[Row | RowError]:
     rows = list(csv_rows(source.text) if kind == ".csv" else tsv_rows(source.text))
-    layout = find_layout(path, [row.cells for row in rows], columns, header, required)
+    placement = find_columns(path, [row.cells for row in rows], columns, header, required)
     width = len(rows[0].cells)
-    needed = 1 + max((index for field, index in layout.indices.items() if field in required), default=0)
-    most = width if layout.has_header else None
-    fields = list(layout.indices.items())
-    for row in rows[1:] if layout.has_header else rows:
+    needed = 1 + max((index for field, index in placement.indices.items() if field in required), default=0)
+    most = width if placement.has_header else None
+    fields = list(placement.indices.items())
+    for row in rows[1:] if placement.has_header else rows:
         cells = row.cells
         fault = row.fault or (_broken(source, row) if source.broken else None)
         if fault is None and len(cells) < needed:
-            fault = f"found {len(cells)} cells, expected {width if layout.has_header else needed}{_cut(kind)}"
+            fault = f"found {len(cells)} cells, expected {width if placement.has_header else needed}{_cut(kind)}"
         elif fault is None and most is not None and len(cells) > most and any(cells[most:]):
             fault = f"found {len(cells)} cells, but the header has {most}: quote a text that holds the delimiter"
         if fault is not None:

@@ -111,7 +111,7 @@ def _quoted_cells(lines: list[str], start: int, width: int) -> tuple[list[str], 
 
 
 def _parse_tsv(line: str) -> list[str] | None:
-    """The cells of a row whose quoted cells may hold tabs and newlines; None where a newline stands outside of quotes."""
+    """The cells of a row whose quoted cells may hold tabs and newlines; None for a newline outside of quotes."""
     cells, position = [], 0
     while True:
         match = _TSV_CELL.match(line, position)

@@ -1,0 +1,72 @@
+"""How the files of a run look: its columns, its header, its pattern; as a config or a manifest says it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from textapp.records.columns import Columns, find_columns, is_default
+from textapp.records.files import expand, kind_of, read_source
+from textapp.records.tables import csv_rows, tsv_rows
+
+if TYPE_CHECKING:
+    from textapp.config import Data
+
+_logger = logging.getLogger("textapp")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the rows of a run become records.
+
+    Attributes:
+        columns: field -> number of its column counted from 0, or names that may stand for it.
+        header: does the first line name the columns? `True`, `False` or `auto`.
+        pattern: a regular expression with groups text and label, for one line each.
+        multiple: may a text have several labels, or none?
+    """
+
+    columns: Columns
+    header: str | bool = "auto"
+    pattern: str | None = None
+    multiple: bool = False
+
+    def __post_init__(self) -> None:
+        given = {field: [column] if isinstance(column, str) else column for field, column in self.columns.items()}
+        object.__setattr__(self, "columns", {field: column for field, column in given.items() if column is not None})
+
+    @staticmethod
+    def of(source: Layout | Data | Mapping[str, Any]) -> Layout:
+        """From the `data` of a config, or from the keys columns, header, pattern and multiple of a manifest."""
+        if isinstance(source, Layout):
+            return source
+        if isinstance(source, Mapping):
+            return Layout(source["columns"], source["header"], source["pattern"], source["multiple"])
+        return Layout(source.columns.given(), source.header, source.pattern, source.labels == "multiple")
+
+
+def settle_columns(source: str | list[str], layout: Layout | Data | Mapping[str, Any], data_dir: Path) -> Layout:
+    """Settles by number the columns that can only be guessed: default names, no header, two columns.
+
+    What the training files show then holds for every other file of the run, however small it is.
+
+    Returns:
+        The layout with numbers for columns where they were guessed, else unchanged.
+
+    Example: for a headerless `pos<TAB>good food`, ... the columns become `{"text": 1, "label": 0}`.
+    """
+    layout = Layout.of(layout)
+    path = expand(source, Path(data_dir))[0]
+    if layout.pattern is not None or kind_of(path) not in (".csv", ".tsv") or not is_default(layout.columns):
+        return layout
+    text = read_source(path).text
+    rows = [row.cells for row in (csv_rows(text) if kind_of(path) == ".csv" else tsv_rows(text))]
+    placement = find_columns(path, rows, layout.columns, layout.header, list(layout.columns))
+    if placement.has_header:
+        return layout
+    label, text_column = placement.indices["label"], placement.indices["text"]
+    _logger.info("%s: no header; column %d is taken for the label, column %d for the text", path, label, text_column)
+    return replace(layout, columns=placement.indices)
