@@ -135,10 +135,11 @@ _MARKUP = re.compile(
     r"|&(?:\#[0-9]{1,7}|\#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,31});",
     re.IGNORECASE | re.DOTALL,
 )
-_BLOCKS = frozenset(
-    "address article aside blockquote body br button caption center dd details dialog div dl dt fieldset figcaption "
-    "figure footer form h1 h2 h3 h4 h5 h6 head header hr html iframe img input li main menu nav ol option p pre section "
-    "select summary table tbody td textarea tfoot th thead title tr ul".split()
+_BLOCKS = re.compile(
+    "address|article|aside|blockquote|body|br|button|caption|center|dd|details|dialog|div|dl|dt|fieldset|figcaption|"
+    "figure|footer|form|h[1-6]|head|header|hr|html|iframe|img|input|li|main|menu|nav|ol|option|p|pre|section|select|"
+    "summary|table|tbody|td|textarea|tfoot|th|thead|title|tr|ul",
+    re.IGNORECASE,
 )
 
 
@@ -146,7 +147,7 @@ def _without_markup(match: re.Match[str]) -> str:
     if match["silent"]:
         return " "
     if match["tag"]:
-        return " " if match["tag"].lower() in _BLOCKS else ""
+        return " " if _BLOCKS.fullmatch(match["tag"]) else ""
     return html.unescape(match[0])
 
 

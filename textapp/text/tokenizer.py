@@ -260,9 +260,7 @@ def load_tokenizer(folder: Path) -> Tokenizer:
             model = (folder / SENTENCEPIECE_FILE).read_bytes()
             return SentencePieceTokenizer(model, pad_id=settings["pad_id"], **shared)
         pipeline = (folder / TOKENIZERS_FILE).read_text(encoding="utf-8")
-        return TokenizersTokenizer(
-            pipeline, pad_id=settings["pad_id"], unknown_id=settings["unknown_id"], **shared
-        )
+        return TokenizersTokenizer(pipeline, pad_id=settings["pad_id"], unknown_id=settings["unknown_id"], **shared)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise ArtifactError(
             f"{folder}: not a tokenizer ({type(error).__name__}: {error}); expected {SETTINGS} and "

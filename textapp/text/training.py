@@ -6,9 +6,9 @@ Padding is 0, unknown 1, start 2, end 3. A vocabulary larger than the texts can 
 from __future__ import annotations
 
 import io
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from textapp.errors import DataError
 from textapp.text.cleaning import check_steps, clean_text
@@ -107,7 +107,7 @@ def _train_sentencepiece(
     try:
         sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(lines), model_writer=model, **options)
     except RuntimeError as error:
-        if not re.search("smaller than required_chars", str(error)):
+        if "smaller than required_chars" not in str(error):
             raise
         lines = _frequent_characters(lines, vocabulary_size // 2)
         sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(lines), model_writer=model, **options)
@@ -130,17 +130,39 @@ def _frequent_characters(lines: list[str], most: int) -> list[str]:
 
 def _train_wordpiece(vocabulary_size: int, lines: list[str], steps: tuple[str, ...]) -> TokenizersTokenizer:
     """WordPiece as in BERT (Devlin et al., 2019), case and accents left to the cleaning steps."""
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+    from tokenizers import Tokenizer, models, trainers
 
-    pipeline = Tokenizer(models.WordPiece(unk_token=SPECIAL_TOKENS[UNKNOWN_ID]))
-    pipeline.normalizer = normalizers.BertNormalizer(lowercase=False, strip_accents=False)
-    pipeline.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    pipeline.decoder = decoders.WordPiece()
+    pipeline = _wordpiece_pipeline(Tokenizer(models.WordPiece(unk_token=SPECIAL_TOKENS[UNKNOWN_ID])))
+    counts = Counter(character for line in lines for character in line if not character.isspace())
+    alphabet = sorted(character for character, _ in counts.most_common(max(1, vocabulary_size // 4)))
+    # The trainer numbers "##a" in the order of a hash table that differs from run to run, and breaks ties by number.
+    # Named among the special tokens these get fixed ids; the pipeline that is kept does not know them as special.
+    inner = [f"##{character}" for character in alphabet if _stands_inside_words(pipeline, character)]
     trainer = trainers.WordPieceTrainer(
         vocab_size=vocabulary_size,
-        special_tokens=list(SPECIAL_TOKENS),
-        limit_alphabet=max(1, vocabulary_size // 2),
+        special_tokens=[*SPECIAL_TOKENS, *inner],
+        initial_alphabet=alphabet,
+        limit_alphabet=len(alphabet),
         show_progress=False,
     )
     pipeline.train_from_iterator(lines, trainer)
-    return TokenizersTokenizer(pipeline.to_str(), "wordpiece", steps, _TEMPLATE, PAD_ID, UNKNOWN_ID)
+    model = models.WordPiece(pipeline.get_vocab(), unk_token=SPECIAL_TOKENS[UNKNOWN_ID])
+    kept = _wordpiece_pipeline(Tokenizer(model))
+    kept.add_special_tokens(list(SPECIAL_TOKENS))
+    return TokenizersTokenizer(kept.to_str(), "wordpiece", steps, _TEMPLATE, PAD_ID, UNKNOWN_ID)
+
+
+def _wordpiece_pipeline(pipeline: Any) -> Any:
+    """Gives a `tokenizers.Tokenizer` BERT's rules for words: spaces, punctuation, each Chinese character alone."""
+    from tokenizers import decoders, normalizers, pre_tokenizers
+
+    pipeline.normalizer = normalizers.BertNormalizer(lowercase=False, strip_accents=False)
+    pipeline.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    pipeline.decoder = decoders.WordPiece()
+    return pipeline
+
+
+def _stands_inside_words(pipeline: Any, character: str) -> bool:
+    """Whether a word can go on with this character; punctuation and Chinese characters are words by themselves."""
+    words = pipeline.pre_tokenizer.pre_tokenize_str(pipeline.normalizer.normalize_str(f"a{character}"))
+    return len(words) == 1 and len(words[0][0]) == 2
