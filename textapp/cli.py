@@ -20,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="From a text file to a small, fast model that answers on a device.",
-    epilog="Begin with: textapp check CONFIG, then train, evaluate, export. --debug after any command shows tracebacks.",
+    epilog="Begin with textapp check CONFIG, then train, evaluate, export. --debug after a command shows tracebacks.",
 )
 
 
@@ -55,7 +55,7 @@ ColumnsOption = Annotated[
 Threads = Annotated[int, typer.Option(min=1, help="threads inside one answer")]
 Threshold = Annotated[
     float | None,
-    typer.Option(min=0, max=1, help="answer 'unknown' below this probability (several labels: from it on)"),
+    typer.Option(min=0, max=1, help="answer 'unknown' below it; several labels: those from it on"),
 ]
 Runtime = Annotated[str, typer.Option(metavar="NAME", help="for .tflite files: auto, litert or tflite-runtime")]
 
@@ -65,7 +65,7 @@ def train(
     config: ConfigPath,
     overrides: Overrides = None,
     run: Annotated[
-        str | None, typer.Option(metavar="DIR", help="the folder to make [default: the config's run]")
+        str | None, typer.Option(metavar="DIR", help="the folder [default: the config's run]")
     ] = None,
     data_dir: DataDir = None,
     overwrite: Annotated[bool, typer.Option(help="start anew where a run is there already")] = False,
@@ -88,7 +88,7 @@ def evaluate(
     output: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="where metrics.json, confusion.png and mistakes.tsv go [default: RUN/evaluation]"
+            metavar="DIR", help="for metrics.json, confusion.png, mistakes.tsv [default: RUN/evaluation]"
         ),
     ] = None,
     as_json: Json = False,

@@ -55,10 +55,8 @@ def export(
             records = records + splits.train[: LEAST_EXAMPLES - len(records)]
         bundle = export_run(artifact, target, quantize, max_drop, records, text_signature=text_signature, out=output)
     manifest = open_artifact(bundle).manifest
-    result = {
-        "path": str(bundle),
-        **{key: manifest.get(key) for key in ("target", "quantize", "quality", "verification")},
-    }
+    shown = ("target", "quantize", "quality", "verification", "tried")
+    result = {"path": str(bundle), **{key: manifest.get(key) for key in shown}}
     tables.emit(result, as_json, lambda console: _show(console, manifest, bundle))
     return bundle
 

@@ -14,12 +14,13 @@ from typing import Any, TextIO
 from textapp.artifact import PARTIAL
 from textapp.commands import tables
 from textapp.commands.evaluate import layout_of
-from textapp.errors import DataError, UsageError
+from textapp.errors import UsageError
 from textapp.predictor import Predictor, load
 from textapp.records.loading import read_records
+from textapp.records.readers import RowError
 
+Row = dict[str, Any] | RowError
 BLOCK = 2048  # rows answered together: bounds the memory, and gives the sorting by length enough to work with
-Row = dict[str, Any] | DataError
 
 
 def predict(
@@ -63,9 +64,8 @@ def predict(
     if input_file:
         rows: Iterable[Row] = (row for _, row in read_records(input_file, layout_of(predictor.manifest, columns)))
     elif texts:
-        rows = [
-            {"text": text, "text_pair": second} for text, second in zip(texts, pair or [""] * len(texts), strict=True)
-        ]
+        pairs = zip(texts, pair or [""] * len(texts), strict=True)
+        rows = [{"text": text, "text_pair": second} for text, second in pairs]
     else:
         rows = ({"text": line.rstrip("\r\n")} for line in sys.stdin)
     as_json = as_json or output is not None
@@ -83,10 +83,10 @@ def predict(
 def _answers(predictor: Predictor, rows: Iterable[Row], workers: int) -> Iterator[dict[str, Any]]:
     iterator = iter(rows)
     while block := list(islice(iterator, BLOCK)):
-        good = [row for row in block if not isinstance(row, DataError)]
+        good = [row for row in block if not isinstance(row, RowError)]
         answers = iter(predictor.batch(good, workers))
         for row in block:
-            yield {"input": None, "error": str(row)} if isinstance(row, DataError) else asdict(next(answers))
+            yield {"input": row.input, "error": str(row)} if isinstance(row, RowError) else asdict(next(answers))
 
 
 def _line(row: dict[str, Any], as_json: bool) -> str:

@@ -5,38 +5,29 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from textapp.artifact import partial_folder, swap, write_text
-from textapp.config import Config, data_directory, differing_key, load_config, parse_config, resolve
+from textapp.artifact import partial_folder, swap, write_manifest, write_text
+from textapp.commands import tables
+from textapp.commands.prepare import CACHE, TOKENIZER, Prepared, prepare
+from textapp.config import Config, data_directory, differing_key, load_config, parse_config, save_config
 from textapp.errors import ArtifactError
-from textapp.records.cache import TokenCache
-from textapp.records.loading import Splits, load_splits
-from textapp.tasks.classification import ClassificationTask
-from textapp.text.language import guess_language
-from textapp.text.tokenizer import Tokenizer, load_tokenizer
+from textapp.records.layout import settle_columns
+
+if TYPE_CHECKING:
+    import keras
+
+    from textapp.training.trainer import History
 
 log = logging.getLogger("textapp")
+CONFIG, METRICS = "config.yaml", "metrics.json"
 REQUEST = "request.json"  # in checkpoints/: the config as asked for, to tell whether a later call asks for the same
 PACKAGES = ("textapp", "tensorflow", "keras", "keras-hub", "numpy", "sentencepiece", "tokenizers")
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """All that training needs: the completed config, the splits, and each split's features and targets."""
-
-    config: Config
-    splits: Splits
-    task: ClassificationTask
-    features: dict[str, dict[str, list[np.ndarray]]]
-    targets: dict[str, np.ndarray]
-    language: str
 
 
 def train(
@@ -67,17 +58,19 @@ def train(
 
 def train_config(config: Config, data_dir: Path, overwrite: bool = False) -> Path:
     """Trains a config that was read already. See `train`."""
-    from textapp.training.strategy import make_strategy
+    from textapp.training.strategy import is_chief, make_strategy
 
     final = Path(config.run)
+    partial = partial_folder(final)
     strategy = make_strategy(config.training.device)
-    chief = strategy.is_chief
-    partial = partial_folder(final) if chief else strategy.scratch_folder()
-    if chief:
-        _open_partial(config, final, partial, overwrite)
     started = time.perf_counter()
-    prepared = prepare(config, data_dir, partial)
-    model, history = _fit(prepared, strategy, partial)
+    with tempfile.TemporaryDirectory() as scratch:
+        chief = is_chief(strategy)
+        if chief:
+            _open_partial(config, final, partial, overwrite)
+        # Every worker makes the same tokenizer and ids from the same data; only the chief's are kept.
+        prepared = prepare(config, data_dir, partial if chief else Path(scratch))
+        model, history = _fit(prepared, strategy, partial)
     if chief:
         _finish(prepared, model, history, partial, data_dir, time.perf_counter() - started)
         swap(partial, final)
@@ -92,100 +85,148 @@ def _open_partial(config: Config, final: Path, partial: Path, overwrite: bool) -
             f"{final}: finished already; --overwrite trains it anew, --run DIR trains another beside it"
         )
     request = partial / "checkpoints" / REQUEST
-    if partial.exists() and not overwrite and request.is_file():
-        begun = parse_config(json.loads(request.read_text(encoding="utf-8")), source=str(request))
-        key = differing_key(begun, config)
+    begun = (partial / "checkpoints" / "last.npz").is_file()
+    if begun and not overwrite and request.is_file():
+        asked = parse_config(json.loads(request.read_text(encoding="utf-8")), source=str(request))
+        key = differing_key(asked, config)
         if key:
             raise ArtifactError(
                 f"{partial}: was begun with another config: '{key}' differs; --overwrite starts anew, "
                 "the same config resumes it"
             )
+        log.info("resuming %s", partial)
         return
     shutil.rmtree(partial, ignore_errors=True)
     request.parent.mkdir(parents=True)
     write_text(request, json.dumps(config.model_dump(mode="json"), ensure_ascii=False))
 
 
-def prepare(config: Config, data_dir: Path, folder: Path) -> Prepared:
-    """Reads the data, finds or trains the tokenizer, and turns every text into ids.
-
-    Args:
-        config: as read.
-        data_dir: where relative data paths start.
-        folder: keeps tokenizer/ and the ids, for the next time.
-    """
-    splits = load_splits(config, data_dir)
-    config = resolve(config, len(splits.train))
-    texts = [record["text"] for record in splits.train]
-    language = config.data.language or guess_language(texts)
-    log.info(
-        "data: %s training, %s validation, %s test examples (%s)",
-        len(splits.train), len(splits.validation), len(splits.test), language,
-    )  # fmt: skip
-    tokenizer = _tokenizer(config, splits, language, folder / "tokenizer")
-    task = _task(config, splits, tokenizer, lengths=[4096])
-    cache = TokenCache(folder / "cache")
-    features = {name: _features(task, records, cache) for name, records in _named(splits).items()}
-    counts = [len(ids) for ids in features["train"]["token_ids"]]
-    config = resolve(config, len(splits.train), counts)
-    log.info("buckets: %s tokens; vocabulary: %s", config.lengths, tokenizer.vocabulary_size)
-    task = _task(config, splits, tokenizer, lengths=config.lengths or [])
-    targets = {name: _targets(task, records) for name, records in _named(splits).items()}
-    return Prepared(config, splits, task, features, targets, language)
+# --- the model -----------------------------------------------------------------------------------------------------
 
 
-def _named(splits: Splits) -> dict[str, list[dict[str, Any]]]:
-    return {"train": splits.train, "validation": splits.validation, "test": splits.test}
+def _fit(prepared: Prepared, strategy: Any, partial: Path) -> tuple[keras.Model, History]:
+    """Trains the model in the precision that pays here; returns it in float32, with its best weights."""
+    import keras
+
+    from textapp.batches.pipeline import Examples
+    from textapp.objectives.classification import label_weights, make_loss
+    from textapp.objectives.validation import Validation
+    from textapp.training.strategy import choose_precision
+    from textapp.training.trainer import train_model
+
+    config, task, training = prepared.config, prepared.task, prepared.config.training
+    precision = choose_precision(training.precision, config.model.architecture, training.device)
+    keras.utils.set_random_seed(config.seed)
+    with strategy.scope():
+        model = _build(prepared, precision)
+    log.info("model: %s, %s parameters", config.model.architecture, f"{model.count_params():,}")
+    weights = label_weights(training.class_weights, task.labels, prepared.targets["train"])
+    loss = make_loss(task.multiple, training.label_smoothing, weights)
+    history = train_model(
+        model,
+        Examples(prepared.features["train"], prepared.targets["train"]),
+        config=training,
+        lengths=config.lengths,
+        pad_id=task.tokenizer.pad_id,
+        loss=lambda batch, logits: loss(batch["targets"], logits),
+        seed=config.seed,
+        strategy=strategy,
+        folder=partial,
+        validate=Validation(model, task, prepared.features["validation"], prepared.targets["validation"]),
+    )
+    if precision == "float32":
+        return model, history
+    whole = _build(prepared, "float32")
+    whole.set_weights(model.get_weights())
+    return whole, history
 
 
-def _tokenizer(config: Config, splits: Splits, language: str, folder: Path) -> Tokenizer:
-    """The tokenizer of a run that goes on, else the preset's, else one trained on the training texts."""
-    if (folder / "settings.json").is_file():
-        return load_tokenizer(folder)
-    settings = config.tokenizer
-    if settings.kind == "preset":
-        from textapp.text.preset import preset_tokenizer
+def _build(prepared: Prepared, precision: str) -> keras.Model:
+    import keras
 
-        tokenizer = preset_tokenizer(config.model.path)
-    else:
-        from textapp.text.training import train_tokenizer
+    from textapp.objectives.classification import build_model
 
-        texts = [text for record in splits.train for text in (record["text"], record.get("text_pair")) if text]
-        log.info("tokenizer: training %s on %s texts", settings.kind, len(texts))
-        tokenizer = train_tokenizer(
-            settings.kind, settings.vocabulary_size, texts, config.cleaning or [], language, config.seed
-        )
-    tokenizer.save(folder)
-    return tokenizer
-
-
-def _task(config: Config, splits: Splits, tokenizer: Tokenizer, lengths: Sequence[int]) -> ClassificationTask:
-    multiple = config.data.labels == "multiple"
-    given = (record["label"] for record in splits.train)
-    labels = sorted({label for record_labels in given for label in record_labels} if multiple else set(given))
-    pair = config.data.columns.text_pair is not None
-    return ClassificationTask(tokenizer, labels, lengths, multiple, pair, segments=pair)
-
-
-def _features(
-    task: ClassificationTask, records: Sequence[dict[str, Any]], cache: TokenCache
-) -> dict[str, list[np.ndarray]]:
-    """Token ids of every record, tokenised once and kept on disk."""
+    config, task = prepared.config, prepared.task
     tokenizer = task.tokenizer
-    names = ("token_ids", "segment_ids") if task.pair else ("token_ids",)
-    columns = ["text", "text_pair"] if task.pair else ["text"]
-    ids = [cache.ids([record.get(column) or "" for record in records], tokenizer) for column in columns]
-    rows = [
-        task.joined([int(i) for i in first], [int(i) for i in second[0]] if second else None)
-        for first, *second in zip(*ids, strict=True)
-    ]
-    return {name: [np.asarray(row[name], np.int32) for row in rows] for name in names}
+    vectors = None
+    if getattr(config.model, "vectors", None):
+        from textapp.text.vectors import load_vectors
+
+        vectors = load_vectors(config.model.vectors, tokenizer.pieces(), config.model.embedding_dim)
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        return build_model(
+            config, tokenizer.vocabulary_size, tokenizer.pad_id, len(task.labels), task.segments, vectors
+        )
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
-def _targets(task: ClassificationTask, records: Sequence[dict[str, Any]]) -> np.ndarray:
-    """`[examples]` int32, with several labels a text `[examples, labels]` float32."""
-    return np.array([task.target(record) for record in records], np.float32 if task.multiple else np.int32)
+# --- the end -------------------------------------------------------------------------------------------------------
 
 
-def _fit(prepared: Prepared, strategy: Any, partial: Path) -> tuple[Any, Any]:
-    """Trains the model. Returns it in float32, with the history."""
+def _finish(
+    prepared: Prepared, model: keras.Model, history: History, partial: Path, data_dir: Path, seconds: float
+) -> None:
+    """Measures the model on what it did not see, and writes the rest of the run folder."""
+    from textapp.objectives.runner import MODEL, KerasRunner
+    from textapp.predictor import Predictor
+
+    config, task, splits = prepared.config, prepared.task, prepared.splits
+    predictor = Predictor(task, KerasRunner.from_model(model, task.multiple), {}, partial)
+    figures: dict[str, Any] = {}
+    for name, records in (("validation", splits.validation), ("test", splits.test)):
+        if records:
+            figures[name] = {"data": splits.origin[name], **task.score(records, predictor.batch(records))}
+            log.info("%s", summary(name, figures[name]))
+    training = {"seconds": round(seconds, 1), "parameters": model.count_params(), "history": history.epochs}
+    metrics = tables.plain({**figures, "training": training})
+    model.save(partial / MODEL)
+    write_text(partial / METRICS, json.dumps(metrics, ensure_ascii=False, indent=2) + "\n")
+    save_config(config, partial / CONFIG)
+    shutil.rmtree(partial / CACHE, ignore_errors=True)
+    tokenizer_files = [f"{TOKENIZER}/{file.name}" for file in sorted((partial / TOKENIZER).iterdir())]
+    write_manifest(partial, _manifest(prepared, data_dir), [MODEL, METRICS, CONFIG, *tokenizer_files])
+
+
+def _manifest(prepared: Prepared, data_dir: Path) -> dict[str, Any]:
+    config, task = prepared.config, prepared.task
+    layout = settle_columns(config.data.train, config.data, data_dir)
+    return {
+        "kind": "run",
+        "task": config.task,
+        "architecture": config.model.architecture,
+        "languages": [prepared.language],
+        "labels": task.labels,
+        "multiple": task.multiple,
+        "columns": dict(layout.columns),
+        "header": layout.header,
+        "pattern": layout.pattern,
+        "inputs": ["text", "text_pair"] if task.pair else ["text"],
+        "features": ["token_ids", "segment_ids"] if task.segments else ["token_ids"],
+        "lengths": task.lengths,
+        "tokenizer": {
+            name: getattr(task.tokenizer, name) for name in ("kind", "vocabulary_size", "pad_id", "unknown_id")
+        },
+        "parent": None,
+        "data_dir": str(data_dir.resolve()),
+        "seed": config.seed,
+        "versions": {name: metadata.version(name) for name in PACKAGES if _installed(name)},
+    }
+
+
+def _installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def summary(name: str, figures: Mapping[str, Any]) -> str:
+    """One line for a reader: `test: accuracy 91.20, macro F1 90.87 on 500 examples`."""
+    return (
+        f"{name}: accuracy {figures['accuracy']:.2f}, macro F1 {figures['f1_macro']:.2f} "
+        f"on {figures['examples']:,} examples ({figures['data']})"
+    )

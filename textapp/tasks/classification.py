@@ -42,7 +42,7 @@ class ClassificationTask:
         multiple: a text may have several labels (or none).
         pair: a record has a `text_pair` beside its `text`.
         segments: the model takes `segment_ids`.
-        threshold: the probability below which the answer is `unknown`; with `multiple` the one from which a label is given.
+        threshold: answer `unknown` below this probability; with `multiple`, the labels from it on.
     """
 
     name = "classification"

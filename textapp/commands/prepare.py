@@ -1,0 +1,108 @@
+"""From a config to features: the data are read, the tokenizer is found or trained, every text becomes ids."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from textapp.config import Config, resolve
+from textapp.records.cache import TokenCache, folder_key
+from textapp.records.loading import Splits, label_names, load_splits
+from textapp.tasks.classification import ClassificationTask
+from textapp.text.language import guess_language
+from textapp.text.tokenizer import SETTINGS, Tokenizer, load_tokenizer
+
+Record = dict[str, Any]
+Features = dict[str, list[np.ndarray]]
+
+log = logging.getLogger("textapp")
+TOKENIZER, CACHE = "tokenizer", "cache"
+MOST_TOKENS = 4096  # of one text, before the buckets are known
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All that training needs: the completed config, the splits, and each split's features and targets."""
+
+    config: Config
+    splits: Splits
+    task: ClassificationTask
+    features: dict[str, Features]
+    targets: dict[str, np.ndarray]
+    language: str
+
+
+def prepare(config: Config, data_dir: Path, folder: Path) -> Prepared:
+    """Reads the data, finds or trains the tokenizer, and turns every text into ids.
+
+    Args:
+        config: as read.
+        data_dir: where relative data paths start.
+        folder: keeps tokenizer/ and the ids, for the next time.
+    """
+    splits = load_splits(config, data_dir)
+    config = resolve(config, len(splits.train))
+    texts = [record["text"] for record in splits.train]
+    language = config.data.language or guess_language(texts)
+    log.info(
+        "data: %s training, %s validation, %s test examples (%s)",
+        len(splits.train), len(splits.validation), len(splits.test), language,
+    )  # fmt: skip
+    tokenizer = _tokenizer(config, splits, language, folder / TOKENIZER)
+    labels = label_names(splits.train)
+    task = _task(config, labels, tokenizer, [MOST_TOKENS])
+    cache = TokenCache(folder / CACHE)
+    key = folder_key(folder / TOKENIZER)
+    named = {name: records for name, records in splits._asdict().items() if name != "origin"}
+    features = {name: _features(task, records, cache, key) for name, records in named.items()}
+    config = resolve(config, len(splits.train), [len(ids) for ids in features["train"]["token_ids"]])
+    log.info("buckets: %s tokens; vocabulary: %s", config.lengths, tokenizer.vocabulary_size)
+    task = _task(config, labels, tokenizer, config.lengths)
+    targets = {name: _targets(task, records) for name, records in named.items()}
+    return Prepared(config, splits, task, features, targets, language)
+
+
+def _tokenizer(config: Config, splits: Splits, language: str, folder: Path) -> Tokenizer:
+    """The tokenizer of a run that goes on, else the preset's, else one trained on the training texts."""
+    if (folder / SETTINGS).is_file():
+        return load_tokenizer(folder)
+    settings = config.tokenizer
+    if settings.kind == "preset":
+        from textapp.text.preset import preset_tokenizer
+
+        tokenizer = preset_tokenizer(config.model.path)
+    else:
+        from textapp.text.training import train_tokenizer
+
+        texts = [text for record in splits.train for text in (record["text"], record.get("text_pair")) if text]
+        log.info("tokenizer: training %s on %s texts", settings.kind, f"{len(texts):,}")
+        tokenizer = train_tokenizer(
+            settings.kind, settings.vocabulary_size, texts, config.cleaning, language, config.seed
+        )
+    tokenizer.save(folder)
+    return tokenizer
+
+
+def _task(config: Config, labels: Sequence[str], tokenizer: Tokenizer, lengths: Sequence[int]) -> ClassificationTask:
+    pair = config.data.columns.text_pair is not None
+    segments = pair and config.model.architecture == "preset"
+    return ClassificationTask(tokenizer, labels, lengths, config.data.labels == "multiple", pair, segments)
+
+
+def _features(task: ClassificationTask, records: Sequence[Record], cache: TokenCache, key: str) -> Features:
+    """What the model takes of every record; tokenised once and kept on disk."""
+    fields = ["text", "text_pair"] if task.pair else ["text"]
+    ids = [cache.ids([record.get(name) or "" for record in records], key, task.tokenizer.ids) for name in fields]
+    rows = [task.joined(*(part.tolist() for part in parts)) for parts in zip(*ids, strict=True)]
+    names = ("token_ids", "segment_ids") if task.segments else ("token_ids",)
+    return {name: [np.asarray(row[name], np.int32) for row in rows] for name in names}
+
+
+def _targets(task: ClassificationTask, records: Sequence[Record]) -> np.ndarray:
+    """`[examples]` int32, with several labels a text `[examples, labels]` float32."""
+    return np.array([task.target(record) for record in records], np.float32 if task.multiple else np.int32)

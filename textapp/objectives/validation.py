@@ -1,0 +1,61 @@
+"""The figures that decide, after each epoch, which weights are the best."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import keras
+import numpy as np
+
+from textapp.batches.pipeline import evaluation_batches
+from textapp.metrics import quality
+from textapp.objectives.runner import KerasRunner
+from textapp.tasks.classification import SEVERAL_FROM, ClassificationTask
+
+
+class Validation:
+    """Measures a model in training on examples that it does not train on.
+
+    Args:
+        model: features -> logits; its weights change between the calls.
+        task: has the labels and the buckets.
+        features: unpadded, as for training.
+        targets: `[examples]` int32, or `[examples, labels]` float32.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        task: ClassificationTask,
+        features: Mapping[str, Sequence[np.ndarray]],
+        targets: np.ndarray,
+    ) -> None:
+        self._runner = KerasRunner.from_model(model, task.multiple)
+        self._task, self._features, self._targets = task, features, targets
+
+    def __call__(self) -> dict[str, float]:
+        """Accuracy and macro F1, 0 to 100, and the mean loss."""
+        probabilities = self._probabilities()
+        labels, targets = np.array(self._task.labels, object), self._targets
+        if self._task.multiple:
+            expected = [labels[row > 0].tolist() for row in targets]
+            given = [labels[row >= SEVERAL_FROM].tolist() for row in probabilities]
+            scores = quality.multilabel_scores(expected, given, self._task.labels, None)
+            right = np.where(targets > 0, probabilities, 1 - probabilities)
+        else:
+            given = labels[probabilities.argmax(axis=1)].tolist()
+            scores = quality.classification_scores(labels[targets].tolist(), given, self._task.labels, None)
+            right = probabilities[np.arange(len(targets)), targets]
+        loss = float(-np.log(np.maximum(right, 1e-7)).mean())
+        return {"loss": loss, "accuracy": scores["accuracy"], "f1_macro": scores["f1_macro"]}
+
+    def _probabilities(self) -> np.ndarray:
+        """`[examples, labels]` float32, in the order of the examples."""
+        rows = np.zeros((len(self._targets), len(self._task.labels)), np.float32)
+        task = self._task
+        for chosen, features in evaluation_batches(
+            self._features, task.lengths, task.tokenizer.pad_id, self._runner.max_batch
+        ):
+            signature, _ = task.signature(features["token_ids"].shape[1])
+            rows[chosen] = self._runner.run(signature, features)["probabilities"]
+        return rows
