@@ -1,0 +1,1 @@
+"""Figures of quality, speed and size."""

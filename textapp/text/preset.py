@@ -1,0 +1,198 @@
+"""The tokenizer of a pretrained checkpoint, as one that predicts without the checkpoint's own framework.
+
+Reads folders in Hugging Face layout and in KerasHub layout; a preset name goes through KerasHub once, at training time.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from textapp.errors import ConfigError, require
+from textapp.text.tokenizer import SentencePieceTokenizer, Template, Tokenizer, TokenizersTokenizer
+
+SUPPORTED = (
+    "supported are a Hugging Face folder with tokenizer.json, vocab.txt, or vocab.json and merges.txt; a KerasHub "
+    "folder with WordPiece (BERT, DistilBERT, ELECTRA), byte-level BPE (RoBERTa, GPT-2) or SentencePiece (ALBERT, "
+    "DeBERTa-v3, F-Net) files; and the name of such a KerasHub preset"
+)
+
+_ASSETS = Path("assets/tokenizer")
+_REMOTE = re.compile(r"[a-z]+://.+")
+_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+_START, _END = ("[CLS]", "<s>"), ("[SEP]", "</s>")
+_PAD, _UNKNOWN = ("[PAD]", "<pad>", "<|endoftext|>", "<|padding|>"), ("[UNK]", "<unk>", "<|endoftext|>")
+
+
+def preset_tokenizer(path: str | Path) -> Tokenizer:
+    """Reads the tokenizer of a pretrained checkpoint.
+
+    Args:
+        path: a folder in Hugging Face or KerasHub layout, or the name of a KerasHub preset, `bert_tiny_en_uncased`.
+
+    Returns:
+        A tokenizer of kind `preset`, without cleaning steps of its own: the checkpoint's rules are its cleaning.
+        Its ids are those of the package `tokenizers`.
+
+    Raises:
+        ConfigError: there is no such folder or preset, or its kind of tokenizer is not supported.
+    """
+    folder = Path(path)
+    try:
+        if folder.is_dir():
+            return _from_folder(folder)
+        if _REMOTE.fullmatch(str(path)) or _NAME.fullmatch(str(path)):
+            return _from_name(str(path))
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise ConfigError(f"model.path: {path}: its tokenizer is not readable: {error}; {SUPPORTED}") from error
+    raise ConfigError(f"model.path: {path}: no such folder; {SUPPORTED}")
+
+
+def _from_name(name: str) -> Tokenizer:
+    """Lets KerasHub fetch a preset's tokenizer, and reads the files that it saves."""
+    keras_hub = require("keras_hub", "train")
+    with tempfile.TemporaryDirectory() as folder:
+        keras_hub.models.Tokenizer.from_preset(name).save_to_preset(folder)
+        return _from_folder(Path(folder))
+
+
+def _from_folder(folder: Path) -> Tokenizer:
+    settings = _json(folder / "tokenizer.json")
+    if "model" in settings:
+        return _from_pipeline((folder / "tokenizer.json").read_text(encoding="utf-8"), folder)
+    if "class_name" in settings:
+        return _from_keras_hub(folder / _ASSETS, settings)
+    if (folder / "vocab.txt").is_file():
+        vocabulary = _read_vocabulary(folder / "vocab.txt")
+        given = _json(folder / "tokenizer_config.json")
+        # A vocabulary without capitals belongs to an uncased model.
+        uncased = all(word == word.lower() for word in vocabulary if not re.fullmatch(r"\[.+\]", word))
+        return _wordpiece(vocabulary, given.get("do_lower_case", uncased), given.get("strip_accents"))
+    if (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
+        spaced = _json(folder / "tokenizer_config.json").get("add_prefix_space", False)
+        return _byte_pairs(folder / "vocab.json", folder / "merges.txt", spaced)
+    found = ", ".join(sorted(file.name for file in folder.iterdir())[:10]) or "nothing"
+    raise ConfigError(f"model.path: {folder}: no tokenizer that textapp can read (found {found}); {SUPPORTED}")
+
+
+def _from_keras_hub(assets: Path, settings: Mapping[str, Any]) -> Tokenizer:
+    """KerasHub's layout: tokenizer.json holds the settings, assets/tokenizer/ the vocabulary."""
+    options = settings["config"]
+    if (assets / "vocabulary.txt").is_file():
+        # KerasHub's default leaves accents in uncased text; the checkpoints were trained without, as `tokenizers` does.
+        strip_accents = options.get("strip_accents") or None
+        return _wordpiece(_read_vocabulary(assets / "vocabulary.txt"), options.get("lowercase", False), strip_accents)
+    if (assets / "vocabulary.json").is_file():
+        return _byte_pairs(assets / "vocabulary.json", assets / "merges.txt", options.get("add_prefix_space", False))
+    if settings["class_name"] in ("AlbertTokenizer", "DebertaV3Tokenizer", "FNetTokenizer"):
+        return _sentencepiece((assets / "vocabulary.spm").read_bytes())
+    raise ConfigError(
+        f"model.path: the tokenizer {settings['class_name']} is not one that textapp can read; {SUPPORTED}"
+    )
+
+
+def _wordpiece(vocabulary: Sequence[str], lowercase: bool, strip_accents: bool | None) -> Tokenizer:
+    import tokenizers
+    from tokenizers import decoders, models, normalizers, pre_tokenizers
+
+    ids = {word: number for number, word in enumerate(vocabulary)}
+    pipeline = tokenizers.Tokenizer(models.WordPiece(ids, unk_token="[UNK]"))
+    pipeline.normalizer = normalizers.BertNormalizer(lowercase=lowercase, strip_accents=strip_accents)
+    pipeline.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    pipeline.decoder = decoders.WordPiece()
+    pipeline.add_special_tokens([word for word in ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]") if word in ids])
+    return _made(pipeline, _template(ids), {})
+
+
+def _byte_pairs(vocabulary: Path, merges: Path, add_prefix_space: bool) -> Tokenizer:
+    import tokenizers
+    from tokenizers import decoders, models, pre_tokenizers
+
+    model = models.BPE.from_file(str(vocabulary), str(merges))
+    pipeline = tokenizers.Tokenizer(model)
+    pipeline.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=add_prefix_space)
+    pipeline.decoder = decoders.ByteLevel()
+    ids = pipeline.get_vocab()
+    pipeline.add_special_tokens([word for word in (*_START, *_END, *_PAD, *_UNKNOWN, "<mask>") if word in ids])
+    return _made(pipeline, _template(ids), {})
+
+
+def _sentencepiece(model: bytes) -> Tokenizer:
+    import sentencepiece
+
+    processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+    ids = {processor.id_to_piece(number): number for number in range(len(processor))}
+    return SentencePieceTokenizer(model, "preset", (), _template(ids), pad_id=_first(ids, _PAD, "padding"))
+
+
+def _from_pipeline(content: str, folder: Path) -> Tokenizer:
+    """Hugging Face's tokenizer.json, which holds the whole pipeline; its own rules say where special tokens go."""
+    import tokenizers
+
+    pipeline = tokenizers.Tokenizer.from_str(content)
+    pipeline.no_padding()
+    pipeline.no_truncation()
+    one = pipeline.encode("a", add_special_tokens=True)
+    pair = pipeline.encode("a", "a", add_special_tokens=True)
+    start, end = _special_runs(one.ids, one.special_tokens_mask)
+    _, middle, _ = _special_runs(pair.ids, pair.special_tokens_mask)
+    template = Template(start, middle, end, second_segment=max(pair.type_ids, default=0))
+    return _made(pipeline, template, _json(folder / "tokenizer_config.json"))
+
+
+def _special_runs(ids: Sequence[int], mask: Sequence[int]) -> list[tuple[int, ...]]:
+    """The special tokens before, between and after the texts: one run more than there are texts.
+
+    Example: `_special_runs([101, 7, 102], [1, 0, 1])` is `[(101,), (102,)]`.
+    """
+    runs: list[list[int]] = [[]]
+    text = False
+    for token_id, special in zip(ids, mask, strict=True):
+        if special:
+            runs[-1].append(token_id)
+        elif not text:
+            runs.append([])
+        text = not special
+    return [tuple(run) for run in runs]
+
+
+def _made(pipeline: Any, template: Template, given: Mapping[str, Any]) -> Tokenizer:
+    ids = pipeline.get_vocab()
+    pad_id = _first(ids, (_token(given.get("pad_token")), *_PAD), "padding")
+    unknown_id = _first(ids, (_token(given.get("unk_token")), *_UNKNOWN, *_PAD), "unknown words")
+    return TokenizersTokenizer(pipeline.to_str(), "preset", (), template, pad_id, unknown_id)
+
+
+def _template(ids: Mapping[str, int]) -> Template:
+    """`[CLS] a [SEP] b [SEP]` as in BERT, `<s> a </s></s> b </s>` as in RoBERTa, or nothing around a text."""
+    if "[CLS]" in ids and "[SEP]" in ids:
+        return Template((ids["[CLS]"],), (ids["[SEP]"],), (ids["[SEP]"],))
+    if "<s>" in ids and "</s>" in ids:
+        end = ids["</s>"]
+        return Template((ids["<s>"],), (end, end), (end,), second_segment=0)
+    return Template(second_segment=0)
+
+
+def _first(ids: Mapping[str, int], names: Sequence[str], use: str) -> int:
+    for name in names:
+        if name in ids:
+            return ids[name]
+    raise ConfigError(f"model.path: its tokenizer has no token for {use} (looked for {', '.join(filter(None, names))})")
+
+
+def _token(given: Any) -> str:
+    """The text of a special token in tokenizer_config.json: a string, or an object with `content`."""
+    return given.get("content", "") if isinstance(given, dict) else given or ""
+
+
+def _read_vocabulary(file: Path) -> list[str]:
+    """One word a line. Only the line feed ends one: BERT's vocabularies hold other characters that split lines."""
+    return file.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+
+
+def _json(file: Path) -> dict[str, Any]:
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
