@@ -8,6 +8,8 @@ import keras
 
 from textapp.layers.attention import SelfAttention
 
+INWARD = {"gelu": "gelu", "relu": "relu", "swiglu": "silu"}
+
 
 @keras.saving.register_keras_serializable(package="textapp")
 class TransformerBlock(keras.layers.Layer):
@@ -17,7 +19,7 @@ class TransformerBlock(keras.layers.Layer):
         num_heads: attention heads.
         intermediate_dim: units inside the feed-forward part.
         num_key_value_heads: see `SelfAttention`.
-        activation: `gelu`, `relu`, or `swiglu` (Shazeer, 2020: a swish gate beside a linear part).
+        activation: `gelu`, `gelu_approximate` (by tanh), `relu`, or `swiglu` (Shazeer, 2020: a swish gate beside a linear part).
         dropout: share dropped of attention weights and of what each part adds.
         rope: see `SelfAttention`.
         max_length: tokens; used with `rope` only.
@@ -37,7 +39,7 @@ class TransformerBlock(keras.layers.Layer):
         num_heads: int,
         intermediate_dim: int,
         num_key_value_heads: int | None = None,
-        activation: Literal["gelu", "relu", "swiglu"] = "gelu",
+        activation: Literal["gelu", "gelu_approximate", "relu", "swiglu"] = "gelu",
         dropout: float = 0.0,
         rope: bool = False,
         max_length: int = 512,
@@ -66,7 +68,7 @@ class TransformerBlock(keras.layers.Layer):
             key: settings[key] for key in ("num_heads", "num_key_value_heads", "dropout", "rope", "max_length")
         }
         self.attention = SelfAttention(**attention, name="attention", dtype=policy)
-        inward = {"gelu": "gelu", "relu": "relu", "swiglu": "silu"}[self.activation]
+        inward = _gelu_approximate if self.activation == "gelu_approximate" else INWARD[self.activation]
         self.inward = keras.layers.Dense(inner, activation=inward, name="inward", dtype=policy)
         self.linear = keras.layers.Dense(inner, name="linear", dtype=policy) if self.activation == "swiglu" else None
         self.outward = keras.layers.Dense(dim, name="outward", dtype=policy)
@@ -102,3 +104,7 @@ class TransformerBlock(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), **self.settings}
+
+
+def _gelu_approximate(values):
+    return keras.activations.gelu(values, approximate=True)

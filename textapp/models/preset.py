@@ -1,10 +1,19 @@
-"""A pretrained KerasHub text backbone."""
+"""A pretrained KerasHub text backbone.
+
+BERT is rebuilt on textapp's own layers with the preset's weights, so that it runs on the same fast attention as
+everything else; other families keep KerasHub's layers.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
+import numpy as np
 
 from textapp.config import PresetModel
+from textapp.errors import ConfigError, require
+from textapp.layers import AttentionMask, PaddingMask, Positions, TokenEmbedding, TransformerBlock
 
 POOLING = "mean"
 
@@ -12,9 +21,139 @@ POOLING = "mean"
 def encoder(
     config: PresetModel, vocabulary_size: int, pad_id: int, max_length: int, segments: bool = False
 ) -> keras.Model:
-    raise NotImplementedError
+    """Token ids `[batch, length]` (and segment ids) to the backbone's sequence `[batch, length, hidden_dim]`.
+
+    Raises:
+        ConfigError: there is no such preset, it is no text backbone, or it is too small for the tokenizer or the lengths.
+    """
+    backbone = load_backbone(config.path)
+    _check_fits(config, backbone, vocabulary_size, max_length, segments)
+    if type(backbone).__name__ == "BertBackbone":
+        return _bert(backbone, config.dropout, pad_id, max_length, segments)
+    return _kerashub(backbone, pad_id, segments)
 
 
 def head(config: PresetModel) -> list[keras.layers.Layer]:
     """Nothing stands between the mean and the logits."""
     return []
+
+
+def takes_segments(path: str) -> bool:
+    """Whether a preset reads segment ids. Loads it."""
+    return "segment_ids" in load_backbone(path).input
+
+
+def load_backbone(path: str) -> keras.Model:
+    """Loads a KerasHub backbone from a preset name or a folder in KerasHub or Hugging Face layout.
+
+    Raises:
+        ConfigError: there is no such preset, or it is none of text.
+    """
+    keras_hub = require("keras_hub", "train")
+    try:
+        backbone = keras_hub.models.Backbone.from_preset(path)
+    except (ValueError, OSError, KeyError, ImportError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ConfigError(
+            f"model.path: found {path!r}, which does not load ({reason}); expected the name of a KerasHub preset, or a "
+            "folder in KerasHub layout (config.json, model.weights.h5) or Hugging Face layout (config.json, "
+            "model.safetensors)"
+        ) from error
+    if not isinstance(backbone.input, dict) or not {"token_ids", "padding_mask"} <= backbone.input.keys():
+        raise ConfigError(f"model.path: {path!r} holds a {type(backbone).__name__}; expected a text encoder")
+    return backbone
+
+
+def _check_fits(config: PresetModel, backbone: keras.Model, vocabulary_size: int, max_length: int, segments: bool):
+    rows = getattr(backbone, "vocabulary_size", vocabulary_size)
+    if vocabulary_size > rows:
+        raise ConfigError(f"model.path: {config.path!r} knows {rows} tokens, its tokenizer has {vocabulary_size}")
+    most = getattr(backbone, "max_sequence_length", max_length)
+    if max_length > most:
+        raise ConfigError(f"lengths: found {max_length} tokens; the preset {config.path!r} reads {most} at most")
+    if segments and "segment_ids" not in backbone.input:
+        raise ConfigError(f"model.path: {config.path!r} takes no segment ids")
+
+
+def _inputs(segments: bool) -> dict[str, Any]:
+    names = ["token_ids", "segment_ids"] if segments else ["token_ids"]
+    return {name: keras.Input((None,), dtype="int32", name=name) for name in names}
+
+
+# --- BERT on our own layers ----------------------------------------------------------------------------------------
+
+
+def _bert(backbone: keras.Model, dropout: float, pad_id: int, max_length: int, segments: bool) -> keras.Model:
+    """The same function of its inputs; without segment ids, segment 0 is added to the positions once and for all."""
+    inputs = _inputs(segments)
+    mask = AttentionMask(name="attention_mask")(PaddingMask(pad_id, name="padding_mask")(inputs["token_ids"]))
+    dim = backbone.hidden_dim
+    sequence = TokenEmbedding(backbone.vocabulary_size, dim, name="token_embedding")(inputs["token_ids"])
+    if segments:
+        segment = TokenEmbedding(backbone.num_segments, dim, name="segment_embedding")(inputs["segment_ids"])
+        sequence = keras.layers.Add(name="add_segments")([sequence, segment])
+    sequence = Positions("learned", max_length, name="positions")(sequence)
+    sequence = keras.layers.LayerNormalization(epsilon=1e-12, name="embeddings_norm")(sequence)
+    sequence = keras.layers.Dropout(dropout, name="dropout")(sequence)
+    for number in range(backbone.num_layers):
+        sequence = TransformerBlock(
+            num_heads=backbone.num_heads,
+            intermediate_dim=backbone.intermediate_dim,
+            activation="gelu_approximate",
+            dropout=dropout,
+            norm_first=False,
+            epsilon=1e-12,
+            name=f"block_{number}",
+        )(sequence, mask)
+    model = keras.Model(inputs, sequence, name="encoder")
+    _copy_embeddings(backbone, model, segments)
+    for number in range(backbone.num_layers):
+        _copy_block(backbone.get_layer(f"transformer_layer_{number}"), model.get_layer(f"block_{number}"))
+    return model
+
+
+def _copy_embeddings(backbone: keras.Model, model: keras.Model, segments: bool) -> None:
+    model.get_layer("token_embedding").set_weights(backbone.token_embedding.get_weights()[:1])
+    table = model.get_layer("positions").table
+    positions = backbone.position_embedding.get_weights()[0][: table.shape[0]]
+    segment = backbone.segment_embedding.get_weights()[0]
+    if segments:
+        model.get_layer("segment_embedding").set_weights([segment])
+    else:
+        positions = positions + segment[0]
+    table.assign(positions)
+    model.get_layer("embeddings_norm").set_weights(backbone.embeddings_layer_norm.get_weights())
+
+
+def _copy_block(source: Any, block: TransformerBlock) -> None:
+    """KerasHub keeps attention kernels as `[dim, heads, head_dim]`; here they are matrices."""
+    attention = source._self_attention_layer
+    parts = {
+        "query": attention.query_dense,
+        "key": attention.key_dense,
+        "value": attention.value_dense,
+        "output": attention.output_dense,
+    }
+    dim = block.attention_norm.gamma.shape[0]
+    for name, part in parts.items():
+        kernel, bias = part.get_weights()
+        block.attention.projections[name].set_weights([np.reshape(kernel, (dim, dim)), np.reshape(bias, (dim,))])
+    block.attention_norm.set_weights(source._self_attention_layer_norm.get_weights())
+    block.feed_forward_norm.set_weights(source._feedforward_layer_norm.get_weights())
+    block.inward.set_weights(source._feedforward_intermediate_dense.get_weights())
+    block.outward.set_weights(source._feedforward_output_dense.get_weights())
+
+
+# --- other families ------------------------------------------------------------------------------------------------
+
+
+def _kerashub(backbone: keras.Model, pad_id: int, segments: bool) -> keras.Model:
+    """KerasHub's own layers, with the mask (and zeros for the segments) made inside the graph."""
+    inputs = _inputs(segments)
+    mask = PaddingMask(pad_id, name="padding_mask", dtype="float32")(inputs["token_ids"])
+    features = {**inputs, "padding_mask": keras.ops.cast(mask, "int32")}
+    if "segment_ids" in backbone.input and not segments:
+        features["segment_ids"] = keras.ops.zeros_like(inputs["token_ids"])
+    outputs = backbone(features)
+    sequence = outputs["sequence_output"] if isinstance(outputs, dict) else outputs
+    return keras.Model(inputs, sequence, name="encoder")

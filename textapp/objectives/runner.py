@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import tensorflow as tf
 
 import textapp.models  # noqa: F401  registers the layers that a saved model names
 from textapp.artifact import open_artifact
-from textapp.errors import ArtifactError
+from textapp.errors import ArtifactError, require
 from textapp.objectives.classification import probabilities
 
 MODEL = "model.keras"
@@ -24,12 +25,20 @@ def load_model(path: str | Path) -> keras.Model:
         ArtifactError: it is missing, or holds something else than a model of textapp.
     """
     try:
+        _register_layers(Path(path))
         return keras.models.load_model(path, compile=False, safe_mode=True)
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
         reason = str(error).splitlines()[0]
         raise ArtifactError(
             f"{path}: not a model that textapp saved ({reason}): train it again or copy it again"
         ) from error
+
+
+def _register_layers(path: Path) -> None:
+    """Imports KerasHub where the model has its layers: safe mode loads only what is registered."""
+    with zipfile.ZipFile(path) as archive:
+        if b"keras_hub" in archive.read("config.json"):
+            require("keras_hub", "train")
 
 
 class KerasRunner:
