@@ -112,7 +112,8 @@ def facts(title: str | None, values: Mapping[str, Any]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(title=title, box=box.SIMPLE, show_header=False, title_justify="left", title_style="bold", pad_edge=False)
+    title_looks: dict[str, Any] = {"title_justify": "left", "title_style": "bold"}
+    drawn = Table(title=title, box=box.SIMPLE, show_header=False, pad_edge=False, **title_looks)
     drawn.add_column(no_wrap=True, style="dim")
     drawn.add_column(overflow="fold")
     for name, value in values.items():

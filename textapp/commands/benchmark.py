@@ -1,0 +1,245 @@
+"""`textapp benchmark`: runs and bundles side by side, speed and quality of the very same files.
+
+Each one lives in a process of its own (measure.py). They answer blocks of queries in turn, so that a machine that gets
+slower or faster meanwhile does so for all of them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from textapp import errors
+from textapp.artifact import Artifact, open_artifact
+from textapp.commands import tables
+from textapp.commands.evaluate import Record, evaluation_records
+from textapp.metrics.size import size_bytes
+
+WARM_UP = 20  # queries before the clock counts
+MOST_QUERIES = 200
+BLOCK = 20  # queries that one model answers before the next has its turn
+STARTS = 3  # fresh processes for the start-up time, of which the median counts
+SLOW_START = 2000  # ms; from here on one start is enough
+PERCENTILES = (50, 90, 99)
+THREAD_SETTINGS = (
+    "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"
+)  # fmt: skip
+MODEL_FILES = ("model.keras", "model.tflite", "saved_model", "tokenizer")
+
+
+def benchmark(
+    paths: Sequence[Path],
+    data: Path | None = None,
+    columns: str | None = None,
+    data_dir: Path | None = None,
+    threads: int = 1,
+    runtime: str = "auto",
+    as_json: bool = False,
+) -> list[dict[str, Any]]:
+    """Measures runs and bundles and prints one table.
+
+    Args:
+        paths: run folders and bundles. One run alone stands for itself and for every bundle in its exports/.
+        data: examples instead of each run's own.
+        columns: `text=0,label=1`, where the columns of `data` are not those of the run.
+        data_dir: where a run's relative data paths start.
+        threads: threads inside one answer.
+        runtime: the interpreter for .tflite files; `auto`: the one that a bundle was made for.
+        as_json: print JSON.
+
+    Returns:
+        One dict a path, in the order given: `path, variant, data, threads, size_bytes` (model, tokenizer), `start_ms`
+        (from a fresh process to its first answer), `latency_ms: {p50, p90, p99}` (one text at a time, string to answer,
+        up to 200 after 20 to warm up), `peak_memory_mb` (after these), and quality on the whole of the data, 0 to 100.
+
+    Raises:
+        ArtifactError: a path is no run or bundle, its process ends, or it has no examples and `data` is not given.
+    """
+    artifacts = contenders(paths)
+    records = [evaluation_records(artifact, data, columns, data_dir) for artifact in artifacts]
+    with tables.progress("measuring", total=3 * len(artifacts)) as advance, ExitStack() as stack:
+        children, rows = [], []
+        for artifact, (examples, origin) in zip(artifacts, records, strict=True):
+            child, start_ms = started(artifact, threads, runtime, examples[0], stack)
+            children.append(child)
+            rows.append({
+                "path": str(artifact.path), "variant": variant(artifact), "data": origin, "threads": threads,
+                "size_bytes": model_size(artifact.path), "start_ms": start_ms,
+            })  # fmt: skip
+            advance()
+        timings = interleaved(children, [spread(examples, MOST_QUERIES) for examples, _ in records])
+        for row, child, ms, (examples, _) in zip(rows, children, timings, records, strict=True):
+            row["latency_ms"] = {f"p{p}": round(float(np.percentile(ms, p)), 4) for p in PERCENTILES}
+            row |= child.ask({"do": "memory"})
+            advance()
+            row |= child.quality(examples)
+            advance()
+    tables.emit(rows, as_json, lambda console: _show(console, rows))
+    return rows
+
+
+def contenders(paths: Sequence[Path]) -> list[Artifact]:
+    """Opens what is to be measured, each folder once."""
+    artifacts = [open_artifact(path) for path in dict.fromkeys(map(Path, paths))]
+    if len(artifacts) == 1 and artifacts[0].kind == "run":
+        bundles = sorted(manifest.parent for manifest in (artifacts[0].path / "exports").glob("*/manifest.json"))
+        artifacts += map(open_artifact, bundles)
+    return artifacts
+
+
+def variant(artifact: Artifact) -> str:
+    """How the table calls it: `keras float32`, `litert dynamic`."""
+    if artifact.kind == "run":
+        return "keras float32"
+    quantize = artifact.manifest["quantize"]
+    return f"{artifact.manifest['target']} {'float32' if quantize == 'none' else quantize}"
+
+
+def model_size(folder: Path) -> int:
+    """Bytes of the model and its tokenizer, without what else a run folder keeps."""
+    return sum(size_bytes(folder / name) for name in MODEL_FILES if (folder / name).exists())
+
+
+def spread(records: Sequence[Record], most: int) -> list[Record]:
+    """At most `most` records, evenly spread: files are often sorted by label.
+
+    Example: `spread(list("abcdef"), 3)` is `["a", "c", "e"]`.
+    """
+    count = min(most, len(records))
+    return [records[index * len(records) // count] for index in range(count)]
+
+
+def started(
+    artifact: Artifact, threads: int, runtime: str, record: Record, stack: ExitStack
+) -> tuple[Child, float]:
+    """A process that has given its first answer, and the median milliseconds from its start to that answer."""
+    times: list[float] = []
+    while True:
+        began = time.perf_counter()
+        child = Child(artifact, threads, _runtime(artifact, runtime))
+        last = False
+        try:
+            child.ask({"do": "answer", "record": record})
+            times.append(1000 * (time.perf_counter() - began))
+            last = len(times) == STARTS or times[-1] > SLOW_START
+        finally:
+            if not last:
+                child.close()
+        if last:
+            return stack.enter_context(child), round(float(np.median(times)), 1)
+
+
+def _runtime(artifact: Artifact, runtime: str) -> str:
+    from textapp.edge.interpreter import available
+
+    target = artifact.manifest.get("target")
+    return target if runtime == "auto" and target in available() else runtime
+
+
+def interleaved(children: Sequence[Child], queries: Sequence[Sequence[Record]]) -> list[list[float]]:
+    """Milliseconds of each query for each child. They work in turn, block by block; each round another is the first."""
+    for child, own in zip(children, queries, strict=True):
+        child.times((list(own) * WARM_UP)[:WARM_UP])
+    timings: list[list[float]] = [[] for _ in children]
+    for turn, begin in enumerate(range(0, max(map(len, queries)), BLOCK)):
+        for place in range(len(children)):
+            index = (turn + place) % len(children)
+            block = queries[index][begin : begin + BLOCK]
+            if block:
+                timings[index] += children[index].times(block)
+    return timings
+
+
+class Child:
+    """The process of one model; see measure.py for what it is asked.
+
+    Args:
+        artifact: the run or bundle.
+        threads: threads inside one answer, for every library that it may use.
+        runtime: the interpreter for a .tflite file.
+    """
+
+    def __init__(self, artifact: Artifact, threads: int, runtime: str) -> None:
+        self.path = artifact.path
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  # closed by close()
+        package = Path(__file__).parents[2]
+        environment = {
+            **os.environ,
+            **dict.fromkeys(THREAD_SETTINGS, str(threads)),
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(package), os.environ.get("PYTHONPATH")])),
+            "PYTHONUTF8": "1",
+        }
+        command = [sys.executable, "-m", "textapp.commands.measure", str(artifact.path), str(threads), runtime]
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(
+            command, stdin=pipe, stdout=pipe, stderr=self._stderr, env=environment, encoding="utf-8"
+        )
+
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+        self._stderr.close()
+
+    def ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Sends one request and waits for its reply.
+
+        Raises:
+            TextappError: what the child raised, as the same class.
+            ArtifactError: the child ended without a reply.
+        """
+        line = ""
+        try:
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+            line = self._process.stdout.readline()
+        except BrokenPipeError:
+            pass  # it ended; told below, with what it left on stderr
+        if not line:
+            raise errors.ArtifactError(f"{self.path}: its process ended: {self._last_words()}")
+        reply = json.loads(line)
+        if "error" in reply:
+            raise getattr(errors, reply["kind"])(reply["error"])
+        return reply
+
+    def times(self, records: Sequence[Record]) -> list[float]:
+        """Milliseconds of each record, answered one by one."""
+        return self.ask({"do": "time", "records": list(records)})["ms"]
+
+    def quality(self, records: Sequence[Record]) -> dict[str, Any]:
+        """The figures of quality on all records, which go through a file: they may be many."""
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "records.json"
+            file.write_text(json.dumps(list(records)), encoding="utf-8")
+            return self.ask({"do": "quality", "file": str(file)})
+
+    def _last_words(self) -> str:
+        code = self._process.wait()
+        self._stderr.seek(0)
+        lines = self._stderr.read().decode("utf-8", errors="replace").strip().splitlines()
+        return " ".join([f"exit code {code};", *lines[-3:]])
+
+
+def _show(console: Any, rows: Sequence[Mapping[str, Any]]) -> None:
+    folders = len({row["variant"] for row in rows}) < len(rows)  # two of a kind need their folders to be told apart
+    named = [{**row, "variant": f"{row['variant']}  {row['path']}"} if folders else row for row in rows]
+    console.print(tables.variants_table(named))
+    for origin in dict.fromkeys(row["data"] for row in rows):
+        console.print(f"quality on {origin}; latency of one text, string to answer", markup=False, highlight=False)

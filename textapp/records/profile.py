@@ -1,0 +1,295 @@
+"""What stands in the data, before anyone trains on it: balance, lengths, duplicates, leaks, odd texts.
+
+Works on records and on token counts; the tokenizer stays outside. Shares are percentages, 0 to 100.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from textapp.records.loading import label_names
+
+Record = Mapping[str, Any]
+Key = tuple[str, str]
+
+EXAMPLES = 3  # shown of each kind of fault
+MOST_EXAMPLE_CHARACTERS = 120
+VERY_LONG = 4  # times the longest bucket
+FEW_EXAMPLES = 10  # a class with fewer is hard to learn and hard to measure
+LARGE_IMBALANCE = 10  # times the smallest class
+NOTABLE_SHARE = 5.0  # percent of texts cut, or repeated in train
+NOTABLE_UNKNOWN = 0.5  # percent of tokens
+
+
+def profile(
+    splits: Mapping[str, Sequence[Record]],
+    tokens: Mapping[str, Sequence[int]],
+    unknown: Mapping[str, Sequence[int]],
+    lengths: Sequence[int],
+) -> dict[str, Any]:
+    """Profiles the splits of a data set.
+
+    Args:
+        splits: records by split: `train`, and where there are any `validation` and `test`.
+        tokens: length in tokens of each record, by split, uncut.
+        unknown: how many of these are the unknown token.
+        lengths: the buckets, in tokens, ascending.
+
+    Returns:
+        `{"rows", "labels", "balance", "lengths", "duplicates", "overlaps", "unknown", "odd", "warnings"}`.
+    """
+    found: dict[str, Any] = {
+        "rows": {name: len(records) for name, records in splits.items()},
+        "labels": label_counts(splits),
+        "balance": balance(splits["train"]),
+        "lengths": length_profile(tokens["train"], lengths),
+        "duplicates": duplicates(splits["train"]),
+        "overlaps": {
+            name: overlap(splits["train"], records) for name, records in splits.items() if name != "train" and records
+        },
+        "unknown": {name: unknown_share(tokens[name], unknown[name]) for name, records in splits.items() if records},
+        "odd": {name: odd_texts(records, tokens[name], lengths[-1]) for name, records in splits.items() if records},
+    }
+    return {**found, "warnings": warnings(found)}
+
+
+def label_counts(splits: Mapping[str, Sequence[Record]]) -> dict[str, dict[str, int]]:
+    """How many records of each split have each label: `{label: {split: count}}`."""
+    counts = {name: Counter(_all_labels(records)) for name, records in splits.items()}
+    labels = label_names(record for records in splits.values() for record in records)
+    return {label: {name: counter[label] for name, counter in counts.items()} for label in labels}
+
+
+def balance(records: Sequence[Record]) -> dict[str, Any]:
+    """How evenly the labels of the training records are spread.
+
+    Example: 90 records of `a` and 10 of `b` give `{"classes": 2, "largest": "a", "largest_share": 90.0,
+    "smallest": "b", "smallest_count": 10, "ratio": 9.0}`.
+    """
+    counts = Counter(_all_labels(records))
+    if not counts:
+        return {"classes": 0}
+    ordered = sorted(counts, key=lambda label: (-counts[label], label))
+    largest, smallest = ordered[0], ordered[-1]
+    return {
+        "classes": len(counts),
+        "largest": largest,
+        "largest_share": percent(counts[largest], len(records)),
+        "smallest": smallest,
+        "smallest_count": counts[smallest],
+        "ratio": round(counts[largest] / counts[smallest], 2),
+    }
+
+
+def length_profile(tokens: Sequence[int], lengths: Sequence[int]) -> dict[str, Any]:
+    """The lengths of the training texts, and what each bucket makes of them.
+
+    A text goes to the smallest bucket that holds it and is padded up to it; one that is longer than the last is cut.
+
+    Example: fifty texts of 5 tokens and fifty of 30, in buckets of 8 and 32: half of the texts go to each; 37.5 % of
+    the first bucket and 6.25 % of the second is padding, 12.5 % of both together; nothing is cut.
+    """
+    counts = np.asarray(tokens, np.int64)
+    buckets, padded, least = [], 0, -1
+    for length in lengths:
+        last = length == lengths[-1]
+        inside = counts[(counts > least) & ((counts <= length) | last)]
+        filled = int(np.minimum(inside, length).sum())
+        padded += length * inside.size
+        buckets.append({
+            "length": length,
+            "texts_share": percent(inside.size, counts.size),
+            "padding_share": percent(length * inside.size - filled, length * inside.size),
+            "longer_share": percent(int((counts > length).sum()), counts.size),
+        })  # fmt: skip
+        least = length
+    used = int(np.minimum(counts, lengths[-1]).sum())
+    quantiles = np.percentile(counts, [50, 90, 95, 99], method="higher") if counts.size else [0] * 4
+    return {
+        "mean": round(float(counts.mean()), 2) if counts.size else 0.0,
+        **{name: int(value) for name, value in zip(("p50", "p90", "p95", "p99"), quantiles, strict=True)},
+        "longest": int(counts.max(initial=0)),
+        "buckets": buckets,
+        "cut_share": buckets[-1]["longer_share"],
+        "padding_share": percent(padded - used, padded),
+    }
+
+
+def duplicates(records: Sequence[Record]) -> dict[str, Any]:
+    """Texts that stand in the training records more than once, and those of them that have different labels.
+
+    Example: `a/x, a/x, a/y, b/x` holds one repeated text with 2 rows too many, and its labels disagree.
+    """
+    labels = _labels_by_text(records)
+    rows = Counter(key_of(record) for record in records)
+    repeated = [key for key, count in rows.items() if count > 1]
+    disagreeing = [key for key in repeated if len(labels[key]) > 1]
+    surplus = sum(rows[key] - 1 for key in repeated)
+    return {
+        "texts": len(repeated),
+        "rows": surplus,
+        "share": percent(surplus, len(records)),
+        "other_label": len(disagreeing),
+        "examples": [
+            {"text": _excerpt(key), "labels": sorted(_joined(label) for label in labels[key])}
+            for key in disagreeing[:EXAMPLES]
+        ],
+    }
+
+
+def overlap(train: Sequence[Record], other: Sequence[Record]) -> dict[str, Any]:
+    """Rows of another split whose text also stands in train: what a model may answer by heart.
+
+    `other_label` counts those whose label train never gives to that text. Their examples come first.
+    """
+    known = _labels_by_text(train)
+    shared = [record for record in other if key_of(record) in known]
+    differing = [record for record in shared if tuple(labels_of(record)) not in known[key_of(record)]]
+    chosen = {id(record): record for record in [*differing, *shared]}
+    return {
+        "rows": len(shared),
+        "share": percent(len(shared), len(other)),
+        "other_label": len(differing),
+        "examples": [
+            {
+                "text": _excerpt(key_of(record)),
+                "label": _joined(labels_of(record)),
+                "train_labels": sorted(_joined(label) for label in known[key_of(record)]),
+            }
+            for record in list(chosen.values())[:EXAMPLES]
+        ],
+    }
+
+
+def unknown_share(tokens: Sequence[int], unknown: Sequence[int]) -> dict[str, float]:
+    """The share of tokens that the tokenizer does not know, and of the texts that hold one."""
+    return {
+        "tokens_share": percent(sum(unknown), sum(tokens)),
+        "texts_share": percent(sum(1 for count in unknown if count), len(unknown)),
+    }
+
+
+def odd_texts(records: Sequence[Record], tokens: Sequence[int], longest: int) -> dict[str, Any]:
+    """Empty texts, and texts more than four times as long as the longest bucket."""
+    long = [(count, record) for count, record in zip(tokens, records, strict=True) if count > VERY_LONG * longest]
+    long.sort(key=lambda pair: -pair[0])
+    return {
+        "empty": sum(1 for record in records if not record["text"].strip()),
+        "very_long": len(long),
+        "examples": [{"tokens": count, "text": _excerpt(key_of(record))} for count, record in long[:EXAMPLES]],
+    }
+
+
+# --- judging -------------------------------------------------------------------------------------------------------
+
+
+def warnings(found: Mapping[str, Any]) -> list[str]:
+    """One sentence for everything in a profile that a trained model would suffer from, with the way to mend it."""
+    return [*_label_warnings(found), *_leak_warnings(found), *_text_warnings(found)]
+
+
+def _label_warnings(found: Mapping[str, Any]) -> list[str]:
+    lines = []
+    spread = found["balance"]
+    if spread["classes"] < 2:
+        lines.append("train has one label only: there is nothing to tell apart")
+    elif spread["ratio"] >= LARGE_IMBALANCE:
+        lines.append(
+            f"'{spread['largest']}' is {spread['ratio']:g} times as frequent as '{spread['smallest']}': "
+            "look at macro F1 beside accuracy, and try training.class_weights: balanced"
+        )
+    counts = found["labels"]
+    few = [label for label, split in counts.items() if 0 < split["train"] < FEW_EXAMPLES]
+    if few:
+        lines.append(f"fewer than {FEW_EXAMPLES} training examples: {_listed(few)}")
+    unseen = [label for label, split in counts.items() if not split["train"]]
+    if unseen:
+        lines.append(f"never in train, so never answered: {_listed(unseen)}")
+    return lines
+
+
+def _leak_warnings(found: Mapping[str, Any]) -> list[str]:
+    lines = []
+    repeated = found["duplicates"]
+    if repeated["share"] >= NOTABLE_SHARE:
+        lines.append(f"{repeated['share']:g} % of the training rows repeat an earlier text")
+    if repeated["other_label"]:
+        lines.append(f"{repeated['other_label']} texts stand in train with different labels: one of them is wrong")
+    for name, shared in found["overlaps"].items():
+        if shared["rows"]:
+            lines.append(
+                f"{shared['rows']} rows of {name} ({shared['share']:g} %) also stand in train, "
+                f"{shared['other_label']} of them with another label: figures on them are no measure of new texts"
+            )
+    return lines
+
+
+def _text_warnings(found: Mapping[str, Any]) -> list[str]:
+    lines = []
+    cut, longest = found["lengths"]["cut_share"], found["lengths"]["buckets"][-1]["length"]
+    if cut >= NOTABLE_SHARE:
+        lines.append(f"{cut:g} % of the training texts are cut at {longest} tokens: add a length")
+    for name, share in found["unknown"].items():
+        if share["tokens_share"] >= NOTABLE_UNKNOWN:
+            lines.append(
+                f"{share['tokens_share']:g} % of the tokens of {name} are unknown to the tokenizer: "
+                "another script than train, or a small vocabulary"
+            )
+    for name, odd in found["odd"].items():
+        if odd["empty"]:
+            lines.append(f"{odd['empty']} empty texts in {name}")
+        if odd["very_long"]:
+            example = odd["examples"][0]
+            lines.append(
+                f"{odd['very_long']} very long texts in {name}, the longest of {example['tokens']} tokens "
+                f"('{example['text'][:40]}'): only their beginning is read"
+            )
+    return lines
+
+
+# --- records -------------------------------------------------------------------------------------------------------
+
+
+def labels_of(record: Record) -> list[str]:
+    """The labels of a record, sorted: one, or where it may have several any number."""
+    label = record["label"]
+    return [label] if isinstance(label, str) else sorted(label)
+
+
+def _all_labels(records: Sequence[Record]) -> Iterator[str]:
+    return (label for record in records for label in labels_of(record))
+
+
+def key_of(record: Record) -> Key:
+    """What makes two records the same text: the text, and the second text of a pair."""
+    return record["text"].strip(), (record.get("text_pair") or "").strip()
+
+
+def percent(part: int, whole: int) -> float:
+    """`percent(1, 8)` is 12.5; of nothing it is 0."""
+    return round(100 * part / whole, 2) if whole else 0.0
+
+
+def _labels_by_text(records: Sequence[Record]) -> dict[Key, set[tuple[str, ...]]]:
+    labels = defaultdict(set)
+    for record in records:
+        labels[key_of(record)].add(tuple(labels_of(record)))
+    return labels
+
+
+def _joined(labels: Sequence[str]) -> str:
+    return " + ".join(labels)
+
+
+def _excerpt(key: Key) -> str:
+    line = " ".join(" | ".join(part for part in key if part).split())
+    return line if len(line) <= MOST_EXAMPLE_CHARACTERS else line[: MOST_EXAMPLE_CHARACTERS - 1] + "…"
+
+
+def _listed(labels: Sequence[str], most: int = 8) -> str:
+    shown = ", ".join(f"'{label}'" for label in labels[:most])
+    return shown if len(labels) <= most else f"{shown} and {len(labels) - most} more"
