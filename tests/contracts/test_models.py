@@ -40,6 +40,8 @@ MODELS = {
         "architecture": "transformer", "hidden_dim": 16, "num_layers": 1, "num_heads": 2, "positions": "sinusoidal",
         "activation": "relu", "dropout": 0.1,
     },
+    "preset": {"architecture": "preset", "path": "bert", "dropout": 0.1},
+    "preset_of_another_family": {"architecture": "preset", "path": "distil_bert", "dropout": 0.1},
 }  # fmt: skip
 ROLE_TABLE = [
     ("mlp", {"encoder"}),
@@ -48,6 +50,23 @@ ROLE_TABLE = [
     ("transformer", {"encoder"}),
     ("preset", {"encoder"}),
 ]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def presets(tmp_path_factory):
+    """Tiny presets in KerasHub layout, one that is rebuilt on our layers and one that is not."""
+    import keras_hub
+
+    sizes = {
+        "vocabulary_size": VOCABULARY, "num_layers": 2, "num_heads": 2, "hidden_dim": 8, "intermediate_dim": 12,
+        "max_sequence_length": 32,
+    }  # fmt: skip
+    folder = tmp_path_factory.mktemp("presets")
+    keras_hub.models.BertBackbone(**sizes).save_to_preset(folder / "bert")
+    keras_hub.models.DistilBertBackbone(**sizes).save_to_preset(folder / "distil_bert")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        yield folder
 
 
 def config_of(name):

@@ -19,7 +19,8 @@ class TransformerBlock(keras.layers.Layer):
         num_heads: attention heads.
         intermediate_dim: units inside the feed-forward part.
         num_key_value_heads: see `SelfAttention`.
-        activation: `gelu`, `gelu_approximate` (by tanh), `relu`, or `swiglu` (Shazeer, 2020: a swish gate beside a linear part).
+        activation: `gelu`, `gelu_approximate` (by tanh), `relu`, or `swiglu` (Shazeer, 2020: a swish gate beside a
+            linear part).
         dropout: share dropped of attention weights and of what each part adds.
         rope: see `SelfAttention`.
         max_length: tokens; used with `rope` only.

@@ -24,7 +24,7 @@ def encoder(
     """Token ids `[batch, length]` (and segment ids) to the backbone's sequence `[batch, length, hidden_dim]`.
 
     Raises:
-        ConfigError: there is no such preset, it is no text backbone, or it is too small for the tokenizer or the lengths.
+        ConfigError: there is no such preset, it is no text backbone, or too small for the tokenizer or the lengths.
     """
     backbone = load_backbone(config.path)
     _check_fits(config, backbone, vocabulary_size, max_length, segments)

