@@ -184,7 +184,7 @@ class SentencePieceTokenizer(_Base):
     def encode(self, text: str) -> Encoding:
         cleaned = clean(without_surrogates(text), self.python_steps)
         mapping = self._processor.encode(cleaned.text, out_type="offset_mapping")
-        return Encoding(mapping["ids"], _original_offsets(text, cleaned, mapping["offsets"]))
+        return Encoding(mapping["ids"], _original_offsets(cleaned, mapping["offsets"]))
 
     def decode(self, ids: Sequence[int]) -> str:
         return self._processor.decode([int(token_id) for token_id in ids])
@@ -232,7 +232,7 @@ class TokenizersTokenizer(_Base):
     def encode(self, text: str) -> Encoding:
         cleaned = clean(without_surrogates(text), self.python_steps)
         encoding = self._pipeline.encode(cleaned.text, add_special_tokens=False)
-        return Encoding(encoding.ids, _original_offsets(text, cleaned, encoding.offsets))
+        return Encoding(encoding.ids, _original_offsets(cleaned, encoding.offsets))
 
     def decode(self, ids: Sequence[int]) -> str:
         return self._pipeline.decode([int(token_id) for token_id in ids], skip_special_tokens=True)
@@ -295,13 +295,13 @@ def _quick_encode(processor: Any) -> Callable[[str], list[int]]:
     return encode if same else processor.encode
 
 
-def _original_offsets(text: str, cleaned: Cleaned, offsets: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+def _original_offsets(cleaned: Cleaned, offsets: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     """Leads offsets in the cleaned text back to the original, without the space that opens a word's first token."""
     spans = []
-    for offset in offsets:
-        start, end = cleaned.span(*offset)
-        word = start + len(text[start:end]) - len(text[start:end].lstrip())
-        spans.append((word if word < end else start, end))
+    for start, end in offsets:
+        part = cleaned.text[start:end]
+        bare = part.lstrip()
+        spans.append(cleaned.span(start + len(part) - len(bare) if bare else start, end))
     return spans
 
 

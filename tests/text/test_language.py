@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import pytest
+
+from textapp.text.language import east_asian_share, guess_language
+
+
+@pytest.mark.parametrize(
+    ("texts", "language"),
+    [
+        (["A good film.", "très bien"], "en"),
+        (["今天天气很好", "OK"], "zh"),
+        (["映画はとても良かったです", "また来たい"], "ja"),
+        (["영화가 정말 좋았어요"], "ko"),
+        (["хороший фильм"], "ru"),
+        (["فيلم جيد"], "ar"),
+        (["123 !!", ""], "en"),
+        ([], "en"),
+    ],
+)
+def test_the_script_names_the_language(texts: list[str], language: str) -> None:
+    assert guess_language(iter(texts)) == language
+
+
+def test_a_chinese_character_weighs_four_letters() -> None:
+    assert east_asian_share(["好abcd"]) == 0.5
+    assert east_asian_share(["123"]) == 0
