@@ -55,6 +55,7 @@ def test_origins_are_those_counted_by_hand(text: str, steps: list[str], expected
     assert clean(text, steps) == expected
 
 
+@settings(deadline=None)
 @given(TEXTS, CHOICES)
 @example("e\u0301", {"nfkc"})
 def test_origins_ascend_and_lie_in_the_text(text: str, steps: set[str]) -> None:
@@ -70,6 +71,7 @@ def test_origins_ascend_and_lie_in_the_text(text: str, steps: set[str]) -> None:
     assert all(0 <= start < end <= len(text) for start, end in zip(cleaned.origins, cleaned.ends, strict=False))
 
 
+@settings(deadline=None)
 @given(TEXTS)
 def test_what_a_step_leaves_alone_keeps_its_own_origin(text: str) -> None:
     for step in STEPS:
@@ -79,7 +81,7 @@ def test_what_a_step_leaves_alone_keeps_its_own_origin(text: str) -> None:
             assert cleaned.text[index] == source or clean_text(source, [step]) != source
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.one_of(TEXTS, st.text()))
 def test_nfkc_by_clusters_is_nfkc_of_the_whole(text: str) -> None:
     assert clean(text, ["nfkc"]).text == unicodedata.normalize("NFKC", text)
@@ -93,6 +95,7 @@ def test_every_character_behind_a_letter_normalises_as_in_the_whole() -> None:
 
 # Not html: "&lt;b&gt;" becomes a tag, which a second pass would drop.
 @pytest.mark.parametrize("step", [step for step in STEPS if step != "html"])
+@settings(deadline=None)
 @given(text=TEXTS)
 def test_a_second_pass_changes_nothing(step: str, text: str) -> None:
     once = clean_text(text, [step])

@@ -165,6 +165,10 @@ def _html_pieces(text: str) -> Iterable[Piece]:
 _URL = re.compile(r"(?:https?://|(?<![a-z0-9])www\.)[!#-;=?-~]*[a-z0-9/_#=&%+@~-]", re.IGNORECASE | re.ASCII)
 
 
+def _urls_fast(text: str) -> str:
+    return _URL.sub(URL_WORD, text) if "://" in text or "www." in text.lower() else text
+
+
 def _urls_pieces(text: str) -> Iterable[Piece]:
     return (Piece(*match.span(), URL_WORD) for match in _URL.finditer(text))
 
@@ -244,7 +248,7 @@ def _whitespace_pieces(text: str) -> Iterable[Piece]:
 
 _STEPS = {
     "html": Step(_html_fast, _html_pieces),
-    "urls": Step(lambda text: _URL.sub(URL_WORD, text), _urls_pieces),
+    "urls": Step(_urls_fast, _urls_pieces),
     "full_width": Step(_full_width_fast, _full_width_pieces),
     "nfkc": Step(_nfkc_fast, _nfkc_pieces),
     # Case folding rather than lower case: it looks at one character at a time, and SentencePiece does the same.
