@@ -15,8 +15,16 @@ MULTIPLIER = 31337
 
 
 @keras.saving.register_keras_serializable(package="textapp")
-class TokenEmbedding(keras.layers.Embedding):
-    """`keras.layers.Embedding` read by one plain gather: ids are never negative here, so none is compared or moved.
+class TokenEmbedding(keras.layers.Layer):
+    """A vector for each id, read by one plain gather.
+
+    `keras.layers.Embedding` also compares and moves negative ids, which are never given here, and in mixed precision
+    casts its whole table at each step.
+
+    Args:
+        input_dim: rows of the table; ids run from 0 to this, exclusive.
+        output_dim: numbers a vector.
+        initializer: of the table.
 
     Call arguments:
         token_ids: `[batch, length]` int32.
@@ -25,8 +33,26 @@ class TokenEmbedding(keras.layers.Embedding):
         `[batch, length, output_dim]`.
     """
 
-    def call(self, inputs):
-        return tf.cast(tf.gather(tf.convert_to_tensor(self.embeddings), inputs), self.compute_dtype)
+    def __init__(self, input_dim: int, output_dim: int, initializer: Any = "uniform", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.input_dim, self.output_dim = input_dim, output_dim
+        self.initializer = keras.initializers.get(initializer)
+
+    def build(self, input_shape) -> None:
+        self.embeddings = self.add_weight(
+            name="embeddings", shape=(self.input_dim, self.output_dim), initializer=self.initializer, autocast=False
+        )
+
+    def call(self, token_ids):
+        return tf.cast(tf.gather(tf.convert_to_tensor(self.embeddings), token_ids), self.compute_dtype)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape, self.output_dim)
+
+    def get_config(self) -> dict[str, Any]:
+        initializer = keras.initializers.serialize(self.initializer)
+        own = {"input_dim": self.input_dim, "output_dim": self.output_dim, "initializer": initializer}
+        return {**super().get_config(), **own}
 
 
 @keras.saving.register_keras_serializable(package="textapp")

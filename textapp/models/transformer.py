@@ -33,7 +33,7 @@ def encoder(config: TransformerModel, vocabulary_size: int, pad_id: int, max_len
 def _embedded(config: TransformerModel, vocabulary_size: int, max_length: int, token_ids):
     dim = config.embedding_dim or config.hidden_dim
     normal = keras.initializers.RandomNormal(stddev=0.02)
-    table = TokenEmbedding(vocabulary_size, dim, embeddings_initializer=normal, name="token_embedding")
+    table = TokenEmbedding(vocabulary_size, dim, initializer=normal, name="token_embedding")
     sequence = table(token_ids)
     if dim != config.hidden_dim:
         sequence = keras.layers.Dense(config.hidden_dim, name="embedding_projection")(sequence)
