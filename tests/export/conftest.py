@@ -15,23 +15,7 @@ from textapp.tasks import task_from_manifest
 from textapp.text.training import train_tokenizer
 
 GOOD, BAD = ["lovely", "bright", "warm", "clever"], ["dull", "grey", "cold", "clumsy"]
-FILLER = [
-    "the",
-    "film",
-    "was",
-    "a",
-    "very",
-    "long",
-    "story",
-    "about",
-    "some",
-    "people",
-    "in",
-    "old",
-    "town",
-    "by",
-    "night",
-]
+FILLER = ["the", "film", "was", "a", "very", "long", "story", "about", "some", "people", "in", "an", "old", "town"]
 
 
 def make_records(count: int, seed: int = 0) -> list[dict[str, Any]]:

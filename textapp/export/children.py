@@ -45,7 +45,9 @@ def run_child(module: str, job: dict[str, Any], what: str) -> dict[str, Any]:
         raise ExportError(f"{what} took more than {TIME_LIMIT_SECONDS} s and was stopped") from error
     if done.returncode < 0:
         name = signal.Signals(-done.returncode).name
-        raise ExportError(f"{what} crashed ({name}): {_tail(done.stderr)}")
+        raise ExportError(
+            f"{what} crashed ({name}): the library failed on this model; take another quantization or target"
+        )
     if done.returncode > 0:
         raise ExportError(f"{what} failed: {_tail(done.stderr)}")
     answer = json.loads(done.stdout.splitlines()[-1])

@@ -92,7 +92,7 @@ def _convert(job: Mapping[str, Any]) -> None:
         converter.target_spec.supported_types = [tf.float16]
     if job["quantize"] == "int8":
         converter.representative_dataset = lambda: _calibration_rows(job["calibration"])
-    if job["target"] == "tflite-runtime":
+    if job["target"] == "tflite-runtime" and job["quantize"] == "dynamic":
         # The newer quantizer writes FULLY_CONNECTED version 12, which tflite-runtime 2.14 does not load.
         converter.experimental_new_dynamic_range_quantizer = False
     Path(job["model"]).write_bytes(converter.convert())

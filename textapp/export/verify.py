@@ -18,6 +18,8 @@ from textapp.export.signatures import Signature
 Outputs = dict[str, np.ndarray]  # signature -> probabilities [examples, classes]
 
 MOST_ERROR_UNQUANTIZED = 1e-3
+# A broken file may score as a weak model does by chance, but it does not give the same answers.
+LEAST_AGREEMENT = 80.0
 BATCH_SIZE = 64
 
 
@@ -40,8 +42,9 @@ def model_outputs(signatures: Sequence[Signature], examples: Examples) -> Output
 
     found = {}
     for signature in signatures:
-        call = tf.function(signature.call, reduce_retracing=True)
         inputs = examples.inputs[signature.name]
+        specs = {name: tf.TensorSpec((None, rows.shape[1]), tf.int32) for name, rows in inputs.items()}
+        call = tf.function(signature.call, input_signature=[specs])
         count = len(inputs["token_ids"])
         batches = [
             call({name: tf.constant(rows[start : start + BATCH_SIZE]) for name, rows in inputs.items()})
@@ -109,10 +112,15 @@ def compare(
             f"accuracy on {len(examples.records)} examples falls from {before:.2f} to {after:.2f}, more than the "
             f"{max_drop:g} points allowed: quantize less, or raise --max-drop"
         )
+    agreement = _agreement(task, examples, expected, found)
+    if agreement < LEAST_AGREEMENT:
+        raise ExportError(
+            f"the export answers as the model does for only {agreement:.2f} % of {len(examples.records)} examples"
+        )
     return {
         "examples": len(examples.records),
         "max_error": max_error,
-        "agreement": round(_agreement(task, examples, expected, found), 2),
+        "agreement": round(agreement, 2),
         "accuracy": round(after, 2),
         "accuracy_of_run": round(before, 2),
     }
