@@ -52,6 +52,7 @@ def test_a_matrix_of_another_size_is_refused(tmp_path: Path) -> None:
 def test_drawing_leaves_pyplot_and_the_display_alone(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from textapp.report.plots import confusion_plot; "
-        f"confusion_plot([[1]], ['a'], Path({str(tmp_path / 'one.png')!r})); assert 'matplotlib.pyplot' not in sys.modules"
+        f"confusion_plot([[1]], ['a'], Path({str(tmp_path / 'one.png')!r})); "
+        "assert 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])

@@ -74,8 +74,8 @@ def benchmark(
             child, start_ms = started(artifact, threads, runtime, examples[0], stack)
             children.append(child)
             rows.append({
-                "path": str(artifact.path), "variant": variant(artifact), "data": origin, "threads": threads,
-                "size_bytes": model_size(artifact.path), "start_ms": start_ms,
+                "path": str(artifact.path), "variant": tables.variant(artifact.manifest), "data": origin,
+                "threads": threads, "size_bytes": model_size(artifact.path), "start_ms": start_ms,
             })  # fmt: skip
             advance()
         timings = interleaved(children, [spread(examples, MOST_QUERIES) for examples, _ in records])
@@ -96,14 +96,6 @@ def contenders(paths: Sequence[Path]) -> list[Artifact]:
         bundles = sorted(manifest.parent for manifest in (artifacts[0].path / "exports").glob("*/manifest.json"))
         artifacts += map(open_artifact, bundles)
     return artifacts
-
-
-def variant(artifact: Artifact) -> str:
-    """How the table calls it: `keras float32`, `litert dynamic`."""
-    if artifact.kind == "run":
-        return "keras float32"
-    quantize = artifact.manifest["quantize"]
-    return f"{artifact.manifest['target']} {'float32' if quantize == 'none' else quantize}"
 
 
 def model_size(folder: Path) -> int:

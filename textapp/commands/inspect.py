@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
 from collections import Counter
 from collections.abc import Mapping
-from importlib import util
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +16,7 @@ FACTS = (
     "task", "architecture", "languages", "labels", "multiple", "inputs", "features", "lengths", "tokenizer", "target",
     "quantize", "seed", "parent", "versions", "verification",
 )  # fmt: skip
-NOT_WEIGHTS = ("optimizer", "seed_generator")  # of what model.keras keeps
+METRICS = "metrics.json"
 OPS_SHOWN = 12
 
 
@@ -48,33 +45,21 @@ def inspect(path: Path, as_json: bool = False) -> dict[str, Any]:
     }
     if artifact.kind == "run":
         found["exports"] = exports(path)
-    model = path / "model.tflite"
-    if model.is_file():
-        found |= tflite_facts(model)
+    found |= graph_facts(artifact)
     tables.emit(found, as_json, lambda console: _show(console, found))
     return found
 
 
 def parameters(artifact: Artifact) -> int | None:
-    """How many weights the model has: told by the manifest, else counted in the run's model.keras."""
-    if "parameters" in artifact.manifest:
-        return artifact.manifest["parameters"]
+    """How many weights the model has, as the training counted them; None for a bundle far from its run."""
     run = artifact.path if artifact.kind == "run" else artifact.parent
-    if run is None or not (run / "model.keras").is_file() or util.find_spec("h5py") is None:
-        return None
-    import h5py
+    metrics = _metrics(run) if run else {}
+    return artifact.manifest.get("parameters", metrics.get("training", {}).get("parameters"))
 
-    with zipfile.ZipFile(run / "model.keras") as archive:
-        weights = io.BytesIO(archive.read("model.weights.h5"))
-    counts = []
 
-    def count(name: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset) and not any(word in name for word in NOT_WEIGHTS):
-            counts.append(int(item.size))
-
-    with h5py.File(weights, "r") as file:
-        file.visititems(count)
-    return sum(counts)
+def _metrics(run: Path) -> dict[str, Any]:
+    file = run / METRICS
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
 def sizes(folder: Path) -> dict[str, int]:
@@ -88,11 +73,7 @@ def sizes(folder: Path) -> dict[str, int]:
 
 def quality(artifact: Artifact) -> dict[str, Any] | None:
     """The single figures that were measured when it was made; None where there are none."""
-    found = artifact.manifest.get("quality")
-    metrics = artifact.path / "metrics.json"
-    if found is None and metrics.is_file():
-        found = json.loads(metrics.read_text(encoding="utf-8"))
-    return _single(found) if found else None
+    return _single(artifact.manifest.get("quality") or _metrics(artifact.path)) or None
 
 
 def _single(figures: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,18 +102,19 @@ def exports(run: Path) -> list[dict[str, Any]]:
     return bundles
 
 
-def tflite_facts(model: Path) -> dict[str, Any]:
-    """`signatures`: inputs and outputs with shape and type; `ops`: how often each stands in the first graph.
+def graph_facts(artifact: Artifact) -> dict[str, Any]:
+    """`signatures` with the shapes of their inputs and outputs; of a .tflite file also types, and how many `ops`.
 
-    Without an interpreter both are left out: the manifest still names the signatures.
+    A .tflite file is asked itself, if an interpreter is installed; else its manifest tells.
     """
     from textapp.edge.interpreter import available, open_interpreter
 
-    if not available():
-        return {}
+    model = artifact.path / "model.tflite"
+    if not model.is_file() or not available():
+        return {"signatures": _declared(artifact.manifest)} if artifact.manifest.get("signatures") else {}
     interpreter = open_interpreter(model)
     signatures = {}
-    for name in interpreter.get_signature_list():
+    for name in sorted(interpreter.get_signature_list(), key=lambda name: (len(name), name)):  # _16 before _128
         runner = interpreter.get_signature_runner(name)
         sides = {"inputs": runner.get_input_details(), "outputs": runner.get_output_details()}
         signatures[name] = {
@@ -143,11 +125,17 @@ def tflite_facts(model: Path) -> dict[str, Any]:
     return {"signatures": signatures, "ops": _ops(interpreter)}
 
 
+def _declared(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: {side: {key: {"shape": shape} for key, shape in shapes.items()} for side, shapes in sides.items()}
+        for name, sides in manifest["signatures"].items()
+    }
+
+
 def _ops(interpreter: Any) -> dict[str, int] | None:
     details = getattr(interpreter, "_get_ops_details", None)  # no public way; not in every version
     if details is None:
         return None
-    interpreter.allocate_tensors()
     return dict(Counter(op["op_name"] for op in details()).most_common())
 
 
@@ -160,7 +148,7 @@ def _show(console: Any, found: Mapping[str, Any]) -> None:
     plain = {name.replace("_", " "): value for name, value in found.items() if name not in hidden}
     console.print(tables.facts(found["path"], {**plain, "size": parts.pop("all"), "files": parts}))
     if found.get("exports"):
-        rows = [{"variant": f"{row['target']} {row['quantize']}", **row, **row["quality"]} for row in found["exports"]]
+        rows = [{"variant": tables.variant(row), **row, **row["quality"]} for row in found["exports"]]
         console.print(tables.variants_table(rows, title="exports"))
     if "signatures" in found:
         rows = [

@@ -117,7 +117,7 @@ def facts(title: str | None, values: Mapping[str, Any]) -> Table:
     drawn.add_column(no_wrap=True, style="dim")
     drawn.add_column(overflow="fold")
     for name, value in values.items():
-        if value is not None and value != [] and value != "":
+        if value not in (None, "", [], {}):
             drawn.add_row(name, Text(shown(value)))
     return drawn
 
@@ -141,6 +141,12 @@ def variants_table(rows: Sequence[Mapping[str, Any]], title: str | None = None) 
     columns = {name: [cell(row) for row in rows] for name, cell in cells.items()}
     columns = {name: values for name, values in columns.items() if any(value is not None for value in values)}
     return table(title, list(columns), list(zip(*columns.values(), strict=True)))
+
+
+def variant(manifest: Mapping[str, Any]) -> str:
+    """How tables call what a manifest describes: `keras float32` for a run, `litert dynamic` for a bundle."""
+    quantize = manifest.get("quantize", "none")
+    return f"{manifest.get('target', 'keras')} {'float32' if quantize == 'none' else quantize}"
 
 
 def _latency(name: str) -> Callable[[Mapping[str, Any]], str | None]:
