@@ -1,0 +1,72 @@
+"""One replica, two replicas and two worker processes give the same losses."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+
+
+def start(device: str, processors: int, *options: str, tf_config: dict | None = None) -> subprocess.Popen:
+    path = os.pathsep.join(filter(None, [str(HERE.parents[1]), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "PYTHONPATH": path, "CUDA_VISIBLE_DEVICES": ""}
+    environment.pop("TF_CONFIG", None)
+    if tf_config:
+        environment["TF_CONFIG"] = json.dumps(tf_config)
+    command = [sys.executable, str(HERE / "equal_losses.py"), device, str(processors), *options]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def result(process: subprocess.Popen) -> dict:
+    stdout, stderr = process.communicate(timeout=300)
+    assert process.returncode == 0, stderr[-3000:]
+    return json.loads(stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def one_replica() -> list[float]:
+    losses = result(start("cpu", 1))["losses"]
+    assert len(losses) == 30
+    assert losses[-1] < losses[0]
+    return losses
+
+
+def free_ports(number: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+@pytest.mark.parametrize("options", [(), ("xla",)])
+def test_two_mirrored_replicas(one_replica: list[float], options: tuple[str, ...]) -> None:
+    found = result(start("mirrored", 2, *options))
+    assert found["replicas"] == 2
+    assert found["losses"] == pytest.approx(one_replica, abs=1e-4)
+
+
+@pytest.mark.parametrize("options", [(), ("xla",)])
+def test_two_worker_processes(one_replica: list[float], options: tuple[str, ...]) -> None:
+    cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(2)]}
+    workers = [
+        start("multi_worker", 1, *options, tf_config={"cluster": cluster, "task": {"type": "worker", "index": index}})
+        for index in range(2)
+    ]
+    try:
+        found = [result(worker) for worker in workers]
+    finally:
+        for worker in workers:
+            worker.kill()
+    for each in found:
+        assert each["replicas"] == 2
+        assert each["losses"] == pytest.approx(one_replica, abs=1e-4)
+    assert [each["chief"] for each in found] == [True, False]
+    assert [bool(each["written"]) for each in found] == [True, False]

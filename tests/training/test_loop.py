@@ -1,0 +1,180 @@
+"""Each seam on Dense, LSTM and a KerasHub layer; the update compared with one by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from textapp.training.loop import TrainingLoop
+
+VOCABULARY, LENGTH, RATE = 20, 6, 0.5
+
+
+def dense() -> keras.layers.Layer:
+    return keras.layers.Dense(8, activation="tanh")
+
+
+def lstm() -> keras.layers.Layer:
+    return keras.layers.LSTM(8, return_sequences=True)
+
+
+def transformer() -> keras.layers.Layer:
+    import keras_hub
+
+    return keras_hub.layers.TransformerEncoder(intermediate_dim=16, num_heads=2)
+
+
+LAYERS = pytest.mark.parametrize("make_layer", [dense, lstm, transformer])
+
+
+def make_model(make_layer: Callable[[], keras.layers.Layer], dropout: float = 0.0) -> keras.Model:
+    keras.utils.set_random_seed(5)
+    token_ids = keras.Input((LENGTH,), dtype="int32", name="token_ids")
+    hidden = make_layer()(keras.layers.Embedding(VOCABULARY, 8)(token_ids))
+    hidden = keras.layers.Dropout(dropout)(keras.layers.GlobalAveragePooling1D()(hidden))
+    return keras.Model({"token_ids": token_ids}, keras.layers.Dense(3, dtype="float32")(hidden))
+
+
+def make_batch(seed: int = 0) -> dict:
+    rng = np.random.default_rng(seed)
+    weights = np.array([1, 0.5, 2, 0], np.float32)
+    return {
+        "features": {"token_ids": tf.constant(rng.integers(0, VOCABULARY, (4, LENGTH)), tf.int32)},
+        "targets": tf.constant([0, 1, 2, 1]),
+        "weights": tf.constant(weights),
+        "total_weight": tf.constant(weights.sum()),
+    }
+
+
+def cross_entropy(batch: dict, outputs: tf.Tensor) -> tf.Tensor:
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(batch["targets"], outputs)
+
+
+def make_loop(model: keras.Model, optimizer: keras.optimizers.Optimizer | None = None, **seams) -> TrainingLoop:
+    optimizer = optimizer or keras.optimizers.SGD(RATE)
+    return TrainingLoop(model, optimizer, seams.pop("loss", cross_entropy), tf.distribute.get_strategy(), **seams)
+
+
+def arrays(model: keras.Model) -> list[np.ndarray]:
+    return [variable.numpy() for variable in model.trainable_variables]
+
+
+def by_hand(model: keras.Model, batch: dict) -> tuple[float, list[np.ndarray]]:
+    """The loss, and the weights after one step of SGD."""
+    with tf.GradientTape() as tape:
+        losses = cross_entropy(batch, model(batch["features"], training=True))
+        loss = tf.reduce_sum(losses * [1, 0.5, 2, 0]) / 3.5
+    gradients = tape.gradient(loss, [variable.value for variable in model.trainable_variables])
+    updated = [
+        variable.numpy() - RATE * tf.convert_to_tensor(gradient).numpy()
+        for variable, gradient in zip(model.trainable_variables, gradients, strict=True)
+    ]
+    return float(loss), updated
+
+
+def assert_close(found: list[np.ndarray], expected: list[np.ndarray]) -> None:
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=5e-6, rtol=1e-5)
+
+
+@LAYERS
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_a_step_is_the_step_by_hand(make_layer, jit_compile: bool) -> None:
+    model, batch = make_model(make_layer), make_batch()
+    loss, expected = by_hand(model, batch)
+    found = make_loop(model, jit_compile=jit_compile).step(batch)
+    assert float(found) == pytest.approx(loss, abs=1e-5)
+    assert_close(arrays(model), expected)
+
+
+@LAYERS
+def test_transform_weights_passes_gradients_straight_through(make_layer) -> None:
+    """Weights seen on a grid of 1/64; the gradient is the one at the rounded weights, given to the true ones."""
+    model, batch = make_model(make_layer), make_batch()
+
+    def rounded(value: tf.Tensor) -> tf.Tensor:
+        return value + tf.stop_gradient(tf.round(value * 64) / 64 - value)
+
+    kernels = [variable for variable in model.trainable_variables if len(variable.shape) > 1]
+    start = arrays(model)
+    for kernel in kernels:
+        kernel.assign(tf.round(kernel.value * 64) / 64)
+    grid = arrays(model)
+    loss, after = by_hand(model, batch)
+    for variable, value in zip(model.trainable_variables, start, strict=True):
+        variable.assign(value)
+    loop = make_loop(model, transform_weights=lambda: [(kernel, rounded(kernel.value)) for kernel in kernels])
+    assert float(loop.step(batch)) == pytest.approx(loss, abs=1e-5)
+    assert_close(arrays(model), [one + (new - old) for one, new, old in zip(start, after, grid, strict=True)])
+
+
+@LAYERS
+def test_loss_may_use_what_the_batch_carries(make_layer) -> None:
+    model, batch = make_model(make_layer), make_batch()
+    teacher = tf.random.stateless_normal((4, 3), [1, 2])
+    outputs = model(batch["features"])
+    expected = tf.reduce_sum(tf.reduce_sum((outputs - teacher) ** 2, -1) * [1, 0.5, 2, 0]) / 3.5
+    loop = make_loop(model, loss=lambda batch, outputs: tf.reduce_sum((outputs - batch["teacher"]) ** 2, -1))
+    assert float(loop.step(batch | {"teacher": teacher})) == pytest.approx(float(expected), rel=1e-5)
+
+
+@LAYERS
+def test_after_update_sees_the_updated_weights(make_layer) -> None:
+    model, batch = make_model(make_layer), make_batch()
+    _, expected = by_hand(model, batch)
+    kernel = model.trainable_variables[1]
+    mask = np.zeros(kernel.shape, np.float32)
+    mask[..., 0] = 1
+    loop = make_loop(model, after_update=lambda: kernel.value.assign(kernel.value * mask))
+    loop.step(batch)
+    expected[1] = expected[1] * mask
+    assert_close(arrays(model), expected)
+
+
+def test_the_scope_of_transform_weights_writes_seeds_and_statistics_back() -> None:
+    def normalised() -> keras.layers.Layer:
+        return keras.layers.BatchNormalization()
+
+    def states(transforms: bool) -> list[np.ndarray]:
+        model = make_model(normalised, dropout=0.5)
+        head = model.trainable_variables[-2]
+        seam = {"transform_weights": lambda: [(head, head.value * 1.0)]} if transforms else {}
+        loop = make_loop(model, **seam)
+        for _ in range(3):
+            loop.step(make_batch())
+        return [variable.numpy() for variable in model.variables]
+
+    assert_close(states(True), states(False))
+
+
+def test_float16_scales_its_loss_and_skips_what_overflows() -> None:
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = make_model(dense)
+    finally:
+        keras.config.set_dtype_policy(policy)
+    optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.01), initial_scale=1e9)
+    loop, before = make_loop(model, optimizer), arrays(model)
+    loop.step(make_batch())
+    assert_close(arrays(model), before)
+    losses = [float(loop.step(make_batch())) for _ in range(40)]
+    assert losses[-1] < losses[0]
+    assert float(optimizer.dynamic_scale) < 1e9
+
+
+def test_bfloat16_trains_float32_variables() -> None:
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = make_model(dense)
+    finally:
+        keras.config.set_dtype_policy(policy)
+    loop = make_loop(model)
+    losses = [float(loop.step(make_batch())) for _ in range(20)]
+    assert losses[-1] < losses[0] / 2
+    assert {variable.dtype for variable in model.trainable_variables} == {"float32"}

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from textapp.errors import ConfigError, TextappError
+from textapp.training import trainer
+from textapp.training.trainer import History, Interrupted, train_model
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+import tiny  # noqa: E402
+
+
+def weights(model) -> list[np.ndarray]:
+    return [variable.numpy() for variable in model.variables]
+
+
+def equal(one: list[np.ndarray], other: list[np.ndarray]) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def trained(folder: Path, dropout: float = 0.3, **fields):
+    model = tiny.make_model(dropout)
+    history = train_model(model, tiny.make_examples(), **tiny.arguments(folder, **fields))
+    return model, history
+
+
+def test_it_learns_and_reports_each_epoch(tmp_path: Path) -> None:
+    _, history = trained(tmp_path, dropout=0.0, epochs=8)
+    assert [row["epoch"] for row in history.epochs] == list(range(1, 9))
+    assert history.epochs[-1]["loss"] < history.epochs[0]["loss"] / 1.3
+    assert all(row["seconds"] > 0 and row["examples_per_second"] > 0 for row in history.epochs)
+    assert list((tmp_path / "logs").rglob("events*"))
+
+
+def test_the_same_seed_gives_the_same_weights_bit_for_bit(tmp_path: Path) -> None:
+    one, _ = trained(tmp_path / "one")
+    other, _ = trained(tmp_path / "other")
+    assert equal(weights(one), weights(other))
+    third = tiny.make_model(0.3)
+    train_model(third, tiny.make_examples(), **tiny.arguments(tmp_path / "third") | {"seed": 2})
+    assert not equal(weights(one), weights(third))
+
+
+@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
+def test_a_signal_saves_and_the_resumed_run_ends_with_equal_weights(
+    tmp_path: Path, monkeypatch, number: int, exit_code: int
+) -> None:
+    monkeypatch.setattr(trainer, "STEPS_BETWEEN_CHECKS", 3)
+    whole, expected = trained(tmp_path / "whole")
+    handler = signal.getsignal(number)
+    arguments = tiny.arguments(tmp_path / "cut")
+    arguments["progress"] = tiny.Quiet(lambda count: os.kill(os.getpid(), number) if count == 4 else None)
+    with pytest.raises(Interrupted, match="same command again") as caught:
+        train_model(tiny.make_model(0.3), tiny.make_examples(), **arguments)
+    assert caught.value.exit_code == exit_code
+    assert arguments["progress"].closed
+    assert signal.getsignal(number) is handler
+    # A new process would have other seeds and weights until the checkpoint is read.
+    resumed, history = trained(tmp_path / "cut")
+    assert equal(weights(resumed), weights(whole))
+    assert [row["loss"] for row in history.epochs] == pytest.approx([row["loss"] for row in expected.epochs], rel=1e-12)
+
+
+def test_a_killed_process_resumes_to_equal_weights(tmp_path: Path) -> None:
+    """SIGKILL in the middle of the second epoch, twice saved by then; then the same call again."""
+    script = [sys.executable, str(HERE / "killed.py")]
+    path = os.pathsep.join(filter(None, [str(HERE.parents[1]), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "PYTHONPATH": path}
+
+    def run(folder: str, kill_at: int) -> int:
+        return subprocess.run([*script, str(tmp_path / folder), str(kill_at)], env=environment, timeout=300).returncode
+
+    assert run("whole", 0) == 0
+    assert run("cut", 5) == -signal.SIGKILL
+    assert not (tmp_path / "cut" / "weights.npz").exists()
+    assert run("cut", 0) == 0
+    with np.load(tmp_path / "whole" / "weights.npz") as one, np.load(tmp_path / "cut" / "weights.npz") as other:
+        assert all(np.array_equal(one[name], other[name]) for name in one.files)
+
+
+def test_early_stopping_and_the_best_weights(tmp_path: Path) -> None:
+    model, seen = tiny.make_model(), []
+    scores = iter([50.0, 80.0, 80.0, 60.0, 99.0])
+
+    def validate() -> dict[str, float]:
+        seen.append(weights(model))
+        return {"accuracy": next(scores), "f1_macro": 1.0, "loss": 0.5}
+
+    arguments = tiny.arguments(tmp_path, epochs=9, patience=2)
+    history = train_model(model, tiny.make_examples(), **arguments, validate=validate)
+    assert [row["validation_accuracy"] for row in history.epochs] == [50, 80, 80, 60]
+    assert history.best["epoch"] == 2
+    assert equal(weights(model), seen[1])
+    assert not equal(weights(model), seen[3])
+
+
+def test_patience_0_never_stops(tmp_path: Path) -> None:
+    arguments = tiny.arguments(tmp_path, epochs=5, patience=0)
+    history = train_model(tiny.make_model(), tiny.make_examples(), **arguments, validate=lambda: {"accuracy": 1.0})
+    assert len(history.epochs) == 5
+
+
+def test_a_finished_training_is_not_trained_again(tmp_path: Path) -> None:
+    one, _ = trained(tmp_path)
+    other, history = trained(tmp_path)
+    assert equal(weights(one), weights(other))
+    assert len(history.epochs) == 3
+
+
+def test_history_monitors_a_loss_downwards_and_passes_over_nan() -> None:
+    rows = [{"epoch": i, "validation_loss": value} for i, value in enumerate([float("nan"), 0.5, 0.4, 0.6], start=1)]
+    history = History("loss", rows)
+    assert history.best["epoch"] == 3
+    assert history.epochs_without_gain() == 1
+    assert History("accuracy", [{"epoch": 1, "loss": 1.0}]).best is None
+
+
+def test_steps_limit_ends_in_the_middle_of_an_epoch(tmp_path: Path) -> None:
+    model = tiny.make_model()
+    history = train_model(model, tiny.make_examples(), **tiny.arguments(tmp_path), steps_limit=10)
+    assert len(history.epochs) == 2
+    assert int(model.optimizer.iterations) == 10
+
+
+def test_a_loss_that_is_no_number_stops_with_its_step(tmp_path: Path) -> None:
+    arguments = tiny.arguments(tmp_path)
+
+    def broken(batch: dict, outputs: tf.Tensor) -> tf.Tensor:
+        late = tf.cast(counter.assign_add(1) > 11, tf.float32)
+        return tiny.loss(batch, outputs) / (1 - late)
+
+    counter = tf.Variable(0)
+    arguments["loss"] = broken
+    with pytest.raises(TextappError, match="step 4 of epoch 2.*learning_rate.*float32"):
+        train_model(tiny.make_model(), tiny.make_examples(), **arguments)
+    assert (tmp_path / "checkpoints" / "last.npz").is_file()
+
+
+def test_batch_size_must_divide_by_the_replicas(tmp_path: Path) -> None:
+    class Three:
+        num_replicas_in_sync = 3
+
+    with pytest.raises(ConfigError, match="found 8, expected a multiple of the 3 replicas.*try 6 or 9"):
+        train_model(tiny.make_model(), tiny.make_examples(), **tiny.arguments(tmp_path) | {"strategy": Three()})

@@ -1,0 +1,70 @@
+"""A tiny classifier and its examples, for the tests of this folder and the scripts that they start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from textapp.batches.pipeline import Examples
+from textapp.config import Training
+
+LENGTHS = [4, 8]
+
+
+def make_examples(number: int = 60) -> Examples:
+    """The label is whether the first token is even; the weights differ, so that the global sum is put to the test."""
+    rng = np.random.default_rng(0)
+    rows = [rng.integers(2, 30, rng.integers(1, 9)).astype(np.int32) for _ in range(number)]
+    targets = np.array([row[0] % 2 for row in rows], np.int32)
+    return Examples({"token_ids": rows}, targets, rng.uniform(0.5, 2, number).astype(np.float32))
+
+
+def make_model(dropout: float = 0.0) -> keras.Model:
+    keras.utils.set_random_seed(11)
+    token_ids = keras.Input((None,), dtype="int32", name="token_ids")
+    hidden = keras.layers.GlobalAveragePooling1D()(keras.layers.Embedding(30, 8)(token_ids))
+    hidden = keras.layers.Dropout(dropout)(keras.layers.Dense(8, activation="relu")(hidden))
+    return keras.Model({"token_ids": token_ids}, keras.layers.Dense(2)(hidden))
+
+
+def make_config(**fields) -> Training:
+    defaults = {
+        "epochs": 3, "batch_size": 8, "learning_rate": 0.05, "optimizer": "adam", "schedule": "linear",
+        "warmup_steps": 2, "weight_decay": 0.01, "patience": 0, "clip_norm": 1.0,
+    }  # fmt: skip
+    return Training(**(defaults | fields))
+
+
+def loss(batch: dict, outputs: tf.Tensor) -> tf.Tensor:
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(batch["targets"], outputs)
+
+
+class Quiet:
+    """No progress; calls `at_update` with the number of updates so far."""
+
+    def __init__(self, at_update=lambda count: None) -> None:
+        self.count, self.at_update, self.closed, self.rows = 0, at_update, False, []
+
+    def begin(self, epoch: int, epochs: int, steps: int, done: int) -> None:
+        self.began = (epoch, epochs, steps, done)
+
+    def update(self, done: int, loss: float) -> None:
+        self.count += 1
+        self.at_update(self.count)
+
+    def end(self, row) -> None:
+        self.rows.append(row)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def arguments(folder: Path, **fields) -> dict:
+    """What `train_model` takes besides model and examples."""
+    return {
+        "config": make_config(**fields), "lengths": LENGTHS, "pad_id": 0, "loss": loss, "seed": 1,
+        "strategy": tf.distribute.get_strategy(), "folder": folder, "progress": Quiet(),
+    }  # fmt: skip
