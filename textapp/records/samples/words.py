@@ -24,7 +24,7 @@ class Frame(NamedTuple):
     """A sentence with gaps.
 
     Attributes:
-        text: gaps `{noun}` and `{word}`, in contrasts `{noun}` `{word}` for what counts, `{other}` `{flaw}` for the rest.
+        text: has the gaps `{noun}` and `{word}`; in contrasts these are what counts, `{other}` and `{flaw}` the rest.
         word: is the word that fills the gap good, bad, or either?
         flips: does the sentence turn the word into its opposite?
     """

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from textapp.config import Columns
+from textapp.errors import DataError
+from textapp.records.readers import RowError, expand, read_rows, scan_rows
+from textapp.records.tables import csv_rows, tsv_rows
+
+DEFAULT = Columns().given()
+NUMBERS = {"text": 1, "label": 0}
+BOTH = ("text", "label")
+
+
+def rows(tmp_path, name, content, columns=DEFAULT, header="auto", pattern=None, required=BOTH):
+    path = tmp_path / name
+    data = content if isinstance(content, bytes) else content.encode("utf-8")
+    path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    found = list(read_rows(path, columns, header, pattern, required))
+    return [(row.line, row.values["label"], row.values["text"]) for row in found]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", "label,text\n1,good\n0,bad\n"),
+        ("a.csv.gz", "label;text\r\n1;good\r\n0;bad\r\n"),
+        ("a.csv", "label\ttext\n1\tgood\n0\tbad"),
+        ("a.tsv", "\ufeff Label \tTEXT_A\r\n1\tgood\r\n0\tbad\r\n"),
+        ("a.jsonl", '\n{"text": "good", "label": 1}\n{"Sentence": "bad", "label": 0.0}\n'),
+        ("a.json", '[\n{"text": "good", "label": "1"},\n{"text": "bad", "label": 0}]'),
+        ("a.txt.gz", "\n__label__1 good\n__label__0 bad\n"),
+    ],
+)
+def test_every_format(tmp_path, name, content) -> None:
+    assert rows(tmp_path, name, content) == [(2, "1", "good"), (3, "0", "bad")]
+
+
+cells = st.text(st.characters(exclude_characters="\x00\r", exclude_categories=["Cs"]), min_size=1).filter(str.strip)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["a", "b"]), cells), min_size=1))
+def test_csv_round_trip(table) -> None:
+    file = io.StringIO()
+    csv.writer(file).writerows([("label", "text"), *table])
+    assert [tuple(row.cells) for row in csv_rows(file.getvalue())][1:] == table
+
+
+@given(st.lists(st.tuples(st.sampled_from(["a", "b"]), cells.filter(lambda c: not {"\n", "\t"} <= set(c)))))
+def test_tsv_written_by_a_csv_writer_round_trip(table) -> None:
+    file = io.StringIO()
+    csv.writer(file, delimiter="\t").writerows([("label", "text"), *table])
+    assert [tuple(row.cells) for row in tsv_rows(file.getvalue())][1:] == table
+
+
+@pytest.mark.parametrize("text", ['"a" is good', '"quoted"', '"open', 'close"', '"a"b"', "it's"])
+def test_tsv_keeps_raw_quotes(tmp_path, text) -> None:
+    assert rows(tmp_path, "a.tsv", f"label\ttext\n1\t{text}\n0\tb\n") == [(2, "1", text), (3, "0", "b")]
+
+
+@pytest.mark.parametrize(
+    ("content", "columns", "expected"),
+    [
+        ("x\tfoo\n1\ta\n1\tb\n0\tc\n0\td\n", NUMBERS, 4),  # x occurs nowhere else
+        ("1\tfoo\n1\ta\n1\tb\n0\tc\n0\td\n", NUMBERS, 5),
+        ("label\tfoo\n1\ta\n0\tb\n", NUMBERS, 2),
+        ("good\tpos\nbad\tneg\nfine\tpos\nugly\tneg\n", DEFAULT, 4),  # guessed: label second
+    ],
+)
+def test_header_auto(tmp_path, content, columns, expected) -> None:
+    found = rows(tmp_path, "a.tsv", content, columns)
+    assert len(found) == expected
+    assert rows(tmp_path, "a.tsv", content, NUMBERS, header=False) != []
+    if columns is DEFAULT:
+        assert found[0] == (1, "pos", "good")
+
+
+def test_pattern(tmp_path) -> None:
+    content = "DESC:manner How ?\nNUM:dist How far ?\n"
+    found = rows(tmp_path, "TREC.train", content, pattern=r"(?P<label>\w+):\S+ (?P<text>.*)")
+    assert found == [(1, "DESC", "How ?"), (2, "NUM", "How far ?")]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.csv", "", ["empty"]),
+        ("a.csv", "label,text\n", ["no rows"]),
+        ("a.csv", "labell,text,x\n1,a,b\n", ["labell", "did you mean 'labell'"]),
+        ("a.tsv", "label\ttext\n1\ta\n1\n", ["a.tsv:3", "1 cells", "expected 2"]),
+        ("a.csv", 'label,text\n1,"a\n0,b\n', ["a.csv:2", "never closed"]),
+        ("a.csv", "label,text\n1,a\n1,b\n0,c, d\n", ["a.csv:4", "3 cells"]),
+        ("a.jsonl", '{"text": "a", "label": 1}\n{"text"\n', ["a.jsonl:2", "not JSON"]),
+        ("a.jsonl", '{"text": "a", "label": 1}\n{"text": "b"}\n', ["a.jsonl:2", "label"]),
+        ("a.json", '{"text": "a"}', ["array of objects"]),
+        ("a.txt", "just a text\n", ["__label__", "pattern"]),
+        ("a.tsv", b"label\ttext\n1\tcaf\xe9\n", ["a.tsv:2", "byte 6", "0xe9", "iconv -f LATIN1"]),
+        ("a.tsv", "label\ttext\n".encode("utf-16"), ["UTF-16"]),
+        ("a.doc", "x", [".doc", ".csv"]),
+    ],
+)
+def test_errors(tmp_path, name, content, words) -> None:
+    with pytest.raises(DataError) as caught:
+        rows(tmp_path, name, content)
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_a_row_at_fault_does_not_end_the_scan(tmp_path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "a"}\n{oops\n{"text": "b\\ud800"}\n', encoding="utf-8")
+    first, second, third = scan_rows(path, DEFAULT, required=["text"])
+    assert (first.values["text"], third.values["text"]) == ("a", "b\ufffd")
+    assert isinstance(second, RowError) and (second.line, second.input) == (2, "{oops")
+
+
+def test_a_megabyte_cell(tmp_path) -> None:
+    assert len(rows(tmp_path, "a.csv", f"label,text\n1,{'x' * 2**20}\n")[0][2]) == 2**20
+
+
+def test_json_values(tmp_path) -> None:
+    lines = [json.dumps({"text": ["a", "b"], "label": label}) for label in (1.0, True, ["x", "y"], None)]
+    assert [row[1:] for row in rows(tmp_path, "a.jsonl", "\n".join(lines))] == [
+        ("1", "a\nb"), ("true", "a\nb"), ("x\ny", "a\nb"), ("", "a\nb")
+    ]  # fmt: skip
+
+
+def test_expand(tmp_path) -> None:
+    for name in ("b.tsv", "a.tsv"):
+        (tmp_path / name).write_text("x", encoding="utf-8")
+    assert [path.name for path in expand("*.tsv", tmp_path)] == ["a.tsv", "b.tsv"]
+    with pytest.raises(DataError, match="no such file"):
+        expand("c.tsv", tmp_path)
