@@ -194,7 +194,7 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
-    _quiet()
+    _log_to_stderr()
     try:
         sys.exit(app(arguments, prog_name="textapp", standalone_mode=False) or 0)
     except TextappError as error:
@@ -230,12 +230,10 @@ def _leave(message: str, code: int) -> None:
     sys.exit(code)
 
 
-def _quiet() -> None:
-    """Silences TensorFlow's start-up noise and sends our own log to stderr."""
+def _log_to_stderr() -> None:
+    """Sends our own log to stderr, as plain lines."""
     import logging
 
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     log = logging.getLogger("textapp")
     if not log.handlers:
         handler = logging.StreamHandler()

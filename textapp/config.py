@@ -401,19 +401,19 @@ def choose_lengths(token_counts: Sequence[int], most: int = 512) -> list[int]:
     The longest covers 99.5 % of them, in multiples of 8 and up to `most`; the others halve it, where they would
     spare padding for at least one text in twenty.
 
-    Example: `choose_lengths([5] * 50 + [30] * 50)` is `[8, 16, 32]` without the 16, which would serve nobody: `[8, 32]`.
+    Example: `choose_lengths([5] * 50 + [30] * 50)` is `[8, 32]`: 16 would serve nobody.
     """
     counts = sorted(token_counts)
     longest = counts[min(len(counts) - 1, math.ceil(0.995 * len(counts)))]
     top = min(most, max(8, 8 * math.ceil(longest / 8)))
     lengths, covered = [], 0
     candidates = sorted({8 * math.ceil(top / 2**power / 8) for power in range(1, 7)})
-    for length in candidates[-6:]:
+    for length in candidates:
         within = sum(1 for count in counts if count <= length)
-        if within - covered >= len(counts) / 20:
+        if length < top and within - covered >= len(counts) / 20:
             lengths.append(length)
             covered = within
-    return [*lengths[-(MAX_BUCKETS - 1) :], top]
+    return [*lengths[: MAX_BUCKETS - 1], top]
 
 
 def save_config(config: Config, path: Path) -> None:

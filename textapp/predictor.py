@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from textapp.artifact import Artifact, open_artifact
+from textapp.noise import import_tensorflow
 from textapp.tasks import task_from_manifest
 from textapp.tasks.classification import ClassificationAnswer, ClassificationTask
 from textapp.text.tokenizer import load_tokenizer
@@ -152,6 +153,7 @@ def _runner(artifact: Artifact, threads: int, runtime: str) -> Runner:
 
         return EdgeRunner(model, threads=threads, runtime=runtime)
     # The one way up from here: what needs TensorFlow is imported by name, only where such a folder is opened.
+    import_tensorflow()
     if artifact.kind == "run":
         return importlib.import_module("textapp.objectives.runner").KerasRunner(artifact.path)
     return importlib.import_module("textapp.export.saved_model").SavedModelRunner(artifact.path)

@@ -1,22 +1,167 @@
 from __future__ import annotations
 
+import errno
 import json
+import shutil
 
 import numpy as np
+import pytest
 
-from textapp.artifact import open_artifact
+from textapp import predictor
+from textapp.artifact import Artifact, open_artifact, write_manifest
 from textapp.edge.runner import EdgeRunner
+from textapp.errors import ArtifactError, ExportError, UsageError
+from textapp.export import bundle as module
 from textapp.export.bundle import export_run
 
 
-def test_a_litert_bundle_answers_its_golden_examples(run, records, tmp_path):
-    folder = export_run(run, "litert", "none", 0.5, records, out=tmp_path / "litert")
-    bundle = open_artifact(folder)
-    print(json.dumps(bundle.manifest, indent=1))
-    golden = json.loads((folder / "golden.json").read_text())
-    runner = EdgeRunner(folder / "model.tflite")
+@pytest.fixture(scope="module")
+def litert(run, records, tmp_path_factory):
+    """The run exported for LiteRT with dynamic-range int8. Read only."""
+    return export_run(run, "litert", "dynamic", 0.5, records, out=tmp_path_factory.mktemp("bundles") / "litert")
+
+
+def changed_run(run: Artifact, folder, change) -> Artifact:
+    """A copy of a run whose Keras model went through `change`."""
+    import keras
+
+    shutil.copytree(run.path, folder)
+    model = keras.models.load_model(folder / "model.keras")
+    change(model).save(folder / "model.keras")
+    content = {key: value for key, value in run.manifest.items() if key not in ("format", "files")}
+    write_manifest(folder, content)
+    return open_artifact(folder)
+
+
+def test_a_bundle_answers_its_golden_examples(litert):
+    golden = json.loads((litert / "golden.json").read_text(encoding="utf-8"))
+    runner = EdgeRunner(litert / "model.tflite")
     assert len(golden) == 3
     for example in golden:
         inputs = {name: np.array([ids], np.int32) for name, ids in example["inputs"].items()}
         found = runner.run(example["signature"], inputs)["probabilities"][0]
         np.testing.assert_allclose(found, example["probabilities"], atol=1e-6)
+
+
+def test_a_bundle_is_all_that_a_predictor_needs(litert, records, tmp_path):
+    shutil.copytree(litert, tmp_path / "device")
+    answers = predictor.load(tmp_path / "device")
+    assert [answers(record["text"]).label for record in records[:20]] == [record["label"] for record in records[:20]]
+    names = sorted(path.name for path in litert.iterdir())
+    assert names == ["golden.json", "manifest.json", "model.tflite", "tokenizer"]
+
+
+def test_the_manifest_tells_what_was_verified(litert, run):
+    manifest = open_artifact(litert).manifest
+    assert (manifest["kind"], manifest["target"], manifest["quantize"]) == ("bundle", "litert", "dynamic")
+    assert manifest["labels"] == run.manifest["labels"]
+    assert manifest["parent"] == {"run": "bag", "sha256": run.manifest["files"]["model.keras"]}
+    assert manifest["signatures"]["classify_16"] == {
+        "inputs": {"token_ids": [1, 16]}, "outputs": {"probabilities": [1, 2]}
+    }  # fmt: skip
+    report = manifest["verification"]
+    assert report["runtime"].startswith("ai-edge-litert")
+    assert report["examples"] == 240
+    assert 0 < report["max_error"] < 0.05  # 0 would mean that nothing was quantized
+    assert report["accuracy"] == manifest["quality"]["accuracy"] >= 95
+
+
+def test_a_changed_file_is_detected(litert, tmp_path):
+    shutil.copytree(litert, tmp_path / "copy")
+    content = bytearray((tmp_path / "copy" / "model.tflite").read_bytes())
+    content[-1] ^= 1
+    (tmp_path / "copy" / "model.tflite").write_bytes(content)
+    with pytest.raises(ArtifactError, match="model.tflite: changed since it was written"):
+        open_artifact(tmp_path / "copy")
+
+
+@pytest.mark.parametrize(
+    ("target", "quantize"),
+    [
+        ("litert", "none"),
+        ("litert", "float16"),
+        ("litert", "int8"),
+        ("tflite-runtime", "none"),
+        ("tflite-runtime", "float16"),
+        ("tflite-runtime", "dynamic"),
+    ],
+)
+def test_every_pair_of_target_and_quantization_keeps_the_answers(run, records, tmp_path, target, quantize):
+    manifest = open_artifact(export_run(run, target, quantize, 0.5, records, out=tmp_path / target)).manifest
+    assert manifest["verification"]["agreement"] >= 99
+    assert manifest["verification"]["runtime"].startswith("ai-edge-litert" if target == "litert" else target)
+
+
+def test_nan_is_refused_and_the_old_export_survives(run, records, litert, tmp_path):
+    def poison(model):
+        weights = model.get_weights()
+        weights[-1] = np.full_like(weights[-1], np.nan)
+        model.set_weights(weights)
+        return model
+
+    broken = changed_run(run, tmp_path / "broken", poison)
+    place = broken.path / "exports" / "litert"
+    shutil.copytree(litert, place)
+    before = open_artifact(place).manifest
+    with pytest.raises(ExportError, match="NaN or infinity among the Keras model's own answers"):
+        export_run(broken, "litert", "none", 0.5, records)
+    assert open_artifact(place).manifest == before
+    assert [path.name for path in place.parent.iterdir()] == ["litert"]
+
+
+def test_an_op_without_a_builtin_is_named(run, records, tmp_path):
+    def add_flex(model):
+        import keras
+
+        # BitwiseAnd is no builtin of TensorFlow Lite
+        token_ids = keras.Input((None,), dtype="int32", name="token_ids")
+        return keras.Model({"token_ids": token_ids}, model({"token_ids": keras.ops.bitwise_and(token_ids, 1023)}))
+
+    flex = changed_run(run, tmp_path / "flex", add_flex)
+    with pytest.raises(ExportError, match=r"no builtins of TensorFlow Lite: .*BitwiseAnd"):
+        export_run(flex, "litert", "none", 0.5, records)
+    assert not (flex.path / "exports" / "litert").exists()
+
+
+def test_a_disk_error_leaves_the_old_export(run, records, litert, tmp_path, monkeypatch):
+    place = tmp_path / "litert"
+    shutil.copytree(litert, place)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(module, "_write_golden", full)
+    with pytest.raises(ExportError, match=r"could not be written: .*No space left.* unchanged"):
+        export_run(run, "litert", "none", 0.5, records, out=place)
+    assert open_artifact(place).manifest["quantize"] == "dynamic"
+    assert list(tmp_path.iterdir()) == [place]
+
+
+def test_only_a_bundle_is_ever_replaced(run, records, tmp_path):
+    (tmp_path / "thesis.txt").write_text("three years of work")
+    with pytest.raises(UsageError, match="exists and is no bundle"):
+        export_run(run, "litert", "none", 0.5, records, out=tmp_path)
+    with pytest.raises(UsageError, match="exists and is no bundle"):
+        export_run(run, "litert", "none", 0.5, records, out=run.path)
+    assert (tmp_path / "thesis.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("target", "quantize", "text", "message"),
+    [
+        ("onnx", "none", False, "target 'onnx' is unknown, expected one of litert, tflite-runtime, saved_model"),
+        ("litert", "int4", False, "quantize 'int4' is unknown"),
+        ("saved_model", "int8", False, "target saved_model takes quantize none"),
+        ("litert", "none", True, "the text signature needs target saved_model"),
+    ],
+)
+def test_a_call_that_does_not_go_together_is_refused(run, records, target, quantize, text, message):
+    with pytest.raises(UsageError, match=message):
+        export_run(run, target, quantize, 0.5, records, text_signature=text)
+
+
+def test_without_examples_there_is_no_export(run, litert, records):
+    with pytest.raises(ExportError, match="verified on real examples, and none were found"):
+        export_run(run, "litert", "none", 0.5, [])
+    with pytest.raises(UsageError, match="is a bundle, expected a run folder"):
+        export_run(open_artifact(litert), "litert", "none", 0.5, records)

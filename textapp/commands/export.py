@@ -9,6 +9,7 @@ from textapp.artifact import open_artifact
 from textapp.commands import tables
 from textapp.config import data_directory, load_config
 from textapp.errors import ArtifactError
+from textapp.noise import import_tensorflow
 from textapp.records.loading import load_splits
 
 LEAST_EXAMPLES = 200  # fewer in validation: training examples stand in
@@ -46,6 +47,7 @@ def export(
     if artifact.kind != "run":
         raise ArtifactError(f"{run}: is a bundle already; export takes the run folder it came from")
     with tables.stdout_for_json(as_json):
+        import_tensorflow()
         from textapp.export.bundle import export_run
 
         config = load_config(run / "config.yaml")

@@ -17,6 +17,7 @@ from textapp.commands import tables
 from textapp.commands.prepare import CACHE, TOKENIZER, Prepared, prepare
 from textapp.config import Config, data_directory, differing_key, load_config, parse_config, save_config
 from textapp.errors import ArtifactError
+from textapp.noise import import_tensorflow
 from textapp.records.layout import settle_columns
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def train(
 
 def train_config(config: Config, data_dir: Path, overwrite: bool = False) -> Path:
     """Trains a config that was read already. See `train`."""
+    import_tensorflow()
     from textapp.training.strategy import is_chief, make_strategy
 
     final = Path(config.run)

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+CHUNK = int(__import__("os").environ.get("CHUNK","8"))
 
 @keras.saving.register_keras_serializable(package="textapp")
 class Lstm(keras.layers.Layer):
@@ -62,25 +63,30 @@ class Lstm(keras.layers.Layer):
         """The states of one direction, `[batch, length, units]`, zeros after `steps`."""
         length = tf.shape(sequence)[1] if sequence.shape[1] is None else sequence.shape[1]
         batch = tf.shape(sequence)[0] if sequence.shape[0] is None else sequence.shape[0]
+        chunk = _chunk(sequence.shape[1])
         inputs = tf.transpose(tf.matmul(sequence, kernel) + bias, [1, 0, 2])  # [length, batch, 4 * units]
+        inputs = tf.reshape(inputs, [length // chunk, chunk, batch, 4 * self.units])
+        inputs = tf.TensorArray(self.compute_dtype, size=length // chunk).unstack(inputs)
         recurrent = tf.convert_to_tensor(recurrent)
 
         def step(position, state, cell, states):
-            gates = tf.gather(inputs, position) + tf.matmul(state, recurrent)
-            state, cell = self._cell(gates, cell)
-            return position + 1, state, cell, states.write(position, state)
+            read = []
+            for gates in tf.unstack(inputs.read(position), chunk):
+                state, cell = self._cell(gates + tf.matmul(state, recurrent), cell)
+                read.append(state)
+            return position + 1, state, cell, states.write(position, tf.stack(read))
 
-        empty = tf.TensorArray(self.compute_dtype, size=length, element_shape=(sequence.shape[0], self.units))
-        start = (
-            tf.constant(0),
-            tf.zeros((batch, self.units), self.compute_dtype),
-            tf.zeros((batch, self.units)),
-            empty,
-        )
+        shape = (chunk, sequence.shape[0], self.units)
+        empty = tf.TensorArray(self.compute_dtype, size=length // chunk, element_shape=shape)
+        start = (tf.constant(0), tf.zeros((batch, self.units), self.compute_dtype), tf.zeros((batch, self.units)), empty)
         *_, states = tf.while_loop(
-            lambda position, *_: position < steps, step, start, maximum_iterations=length, parallel_iterations=1
+            lambda position, *_: position * chunk < steps,
+            step,
+            start,
+            maximum_iterations=length // chunk,
+            parallel_iterations=1,
         )
-        return tf.transpose(states.stack(), [1, 0, 2])
+        return tf.transpose(tf.reshape(states.stack(), [length, batch, self.units]), [1, 0, 2])
 
     def _cell(self, gates, cell):
         """One step: `[batch, 4 * units]` and the cell to the new state and cell. The cell adds up, so it is float32."""
@@ -93,6 +99,11 @@ class Lstm(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "units": self.units, "bidirectional": self.bidirectional}
+
+
+def _chunk(length: int | None) -> int:
+    """Steps that one turn of the loop takes: an edge runtime copies all inputs and all states at each turn."""
+    return next(size for size in (CHUNK, CHUNK // 2, 2, 1) if length is not None and length % size == 0 or size == 1)
 
 
 def _turned(sequence, num_tokens):

@@ -13,6 +13,8 @@ from textapp.errors import ConfigError, UsageError
 
 logger = logging.getLogger(__name__)
 
+CPUINFO = Path("/proc/cpuinfo")  # Linux; elsewhere nothing is known of bfloat16
+
 TF_CONFIG_FORM = (
     '{"cluster": {"worker": ["host1:4000", "host2:4000"]}, "task": {"type": "worker", "index": 0}}, '
     "the same cluster on every worker, index 0 to the number of workers less one"
@@ -155,6 +157,5 @@ def _bfloat16_hardware(device: str) -> str | None:
         return "TPU"
     if device != "cpu" and tf.config.list_physical_devices("GPU"):
         return "GPU"
-    cpuinfo = Path("/proc/cpuinfo")
-    flags = cpuinfo.read_text(encoding="utf-8", errors="replace") if cpuinfo.is_file() else ""
+    flags = CPUINFO.read_text(encoding="utf-8", errors="replace") if CPUINFO.is_file() else ""
     return next((f"CPU with {flag}" for flag in ("amx_bf16", "avx512_bf16") if flag in flags), None)

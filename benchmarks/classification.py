@@ -1,0 +1,191 @@
+"""Classification against OpenVINO int8, ONNX Runtime int8, torch int8 and fastText: same weights, same token ids.
+
+    python benchmarks/classification.py model      RUN --data TEST   ids to label, padded to --length
+    python benchmarks/classification.py texts      RUN --data TEST   string to label, dynamic shapes; peers padded too
+    python benchmarks/classification.py throughput RUN --data TEST   whole test set, two workers
+    python benchmarks/classification.py fasttext   RUN --data TEST --data-dir DIR   an mlp run against fastText
+
+Each prints one Markdown section for docs/results.md. README.md beside this file says how to set up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from drive import System, compare, machine_limits, ratio_interval, table, verdict
+
+HERE = Path(__file__).parent
+ENGINES = {
+    "OpenVINO int8": "openvino_int8.py",
+    "ONNX Runtime int8": "onnxruntime_int8.py",
+    "torch int8": "torch_int8.py",
+}
+REPEATS = 5  # whole test sets a system and batch size
+
+
+def prepare(options: argparse.Namespace) -> dict[str, Any]:
+    """Fills the work folder once for each model, bundle and test file; returns what build.py reported."""
+    options.bundle = options.bundle or options.run / "exports" / "litert"
+    digest = hashlib.sha256(str(options.data.resolve()).encode())
+    for file in (options.run / "manifest.json", options.bundle / "manifest.json"):
+        digest.update(file.read_bytes())
+    kind = "fasttext" if options.what == "fasttext" else "engines"
+    options.work = options.work_dir / f"{options.run.name}-{kind}-{digest.hexdigest()[:10]}"
+    report = options.work / "report.json"
+    if not report.is_file():
+        weights = [
+            sys.executable,
+            HERE / "weights.py",
+            options.run,
+            options.bundle,
+            options.work,
+            "--data",
+            options.data,
+        ]
+        _run([*weights, *(["--fasttext", options.data_dir] if kind == "fasttext" else [])])
+        built = _run([options.peers_python, HERE / "peers" / "build.py", options.work, kind])
+        report.write_text(built.splitlines()[-1], encoding="utf-8")
+    return json.loads(report.read_text(encoding="utf-8"))
+
+
+def _run(command: list[Any]) -> str:
+    print("preparing:", " ".join(map(str, command[1:4])), file=sys.stderr)
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(HERE.parent)}
+    done = subprocess.run(list(map(str, command)), env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{command[1]} ended with {done.returncode}:\n{done.stderr[-3000:]}")
+    return done.stdout
+
+
+def model_only(options: argparse.Namespace) -> None:
+    """Token ids to label at one padded length."""
+    print(f"### Model only, {options.length} tokens, {options.threads} thread(s)\n")
+    _timed(options, ENGINES, mode="ids", length=options.length)
+
+
+def texts(options: argparse.Namespace) -> None:
+    """String to label: peers with dynamic shapes, then padded; textapp picks its bucket both times."""
+    for length in (None, options.length):
+        shapes = f"peers padded to {length}" if length else "peers with dynamic shapes, no mask"
+        print(f"### String to label, {shapes}, {options.threads} thread(s)\n")
+        _timed(options, ENGINES, mode="text", length=length)
+
+
+def fasttext(options: argparse.Namespace) -> None:
+    """String to label against fastText, trained on the same texts with the best of a few settings."""
+    print("### String to label against fastText, 1 thread\n")
+    _timed(options, {"fastText": "fasttext_bag.py"}, mode="text", length=None)
+
+
+def _timed(options: argparse.Namespace, peers: dict[str, str], mode: str, length: int | None) -> None:
+    labels = json.loads((options.work / "examples.json").read_text(encoding="utf-8"))["labels"]
+    if (options.work / "plain.onnx").is_file() and length and not (options.work / "masked.onnx").is_file():
+        print("(no padded graph of this model: a bidirectional LSTM is compared with dynamic shapes only)\n")
+        return
+    systems = [
+        _system(options, name, script, mode, length)
+        for name, script in {"textapp": "textapp_litert.py", **peers}.items()
+        if name == "textapp" or not options.only or name.split()[0] in options.only
+    ]
+    try:
+        print(table(compare(systems, labels, options.queries)) + "\n")
+    finally:
+        for system in systems:
+            system.close()
+
+
+def _system(
+    options: argparse.Namespace, name: str, script: str, mode: str, length: int | None, whole: bool = False
+) -> System:
+    job = {
+        "work": str(options.work),
+        "bundle": str(options.bundle),
+        "mode": mode,
+        "length": length,
+        "threads": options.threads,
+    }
+    return System(name, script, str(options.peers_python), job, whole)
+
+
+def throughput(options: argparse.Namespace) -> None:
+    """The whole test set, strings to labels, on `--threads` workers; every peer at its best batch size."""
+    labels = np.array(json.loads((options.work / "examples.json").read_text(encoding="utf-8"))["labels"])
+    scripts = {
+        "textapp": "textapp_litert.py",
+        **{name: ENGINES[name] for name in ("OpenVINO int8", "ONNX Runtime int8")},
+    }
+    systems = [_system(options, name, script, "text", None, whole=True) for name, script in scripts.items()]
+    seconds: dict[tuple[str, int], list[float]] = {}
+    accuracy: dict[tuple[str, int], float] = {}
+    try:
+        for repeat in range(REPEATS + 1):
+            for system in systems:
+                for batch in system.facts["batches"]:
+                    answer = system.ask(batch=batch)
+                    accuracy[system.name, batch] = 100 * float(np.mean(np.array(answer["labels"]) == labels))
+                    if repeat:  # the first is the warm-up
+                        seconds.setdefault((system.name, batch), []).append(answer["seconds"])
+    finally:
+        for system in systems:
+            system.close()
+    print(f"### Throughput, string to label, {len(labels)} texts, {options.threads} workers\n")
+    print(_throughput_table(systems, seconds, accuracy, len(labels)) + "\n")
+
+
+def _throughput_table(
+    systems: list[System],
+    seconds: dict[tuple[str, int], list[float]],
+    accuracy: dict[tuple[str, int], float],
+    num_texts: int,
+) -> str:
+    lines = ["| system | best batch | texts/s | times as long as textapp (95 %) | accuracy |", "|---|---|---|---|---|"]
+    ours = np.array(seconds["textapp", 1])[:, None]
+    for system in systems:
+        best = min(system.facts["batches"], key=lambda batch: np.median(seconds[system.name, batch]))
+        own = np.array(seconds[system.name, best])[:, None]
+        ratio, low, high = ratio_interval(own, ours)
+        shown = "1" if system.name == "textapp" else f"{ratio:.2f} ({low:.2f} to {high:.2f}){verdict(low, high)}"
+        lines.append(
+            f"| {system.name} ({system.facts['version']}) | {best} | {num_texts / np.median(own):.0f} | {shown} | "
+            f"{accuracy[system.name, best]:.2f} |"
+        )
+    return "\n".join(lines)
+
+
+TABLES = {"model": model_only, "texts": texts, "throughput": throughput, "fasttext": fasttext}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=TABLES)
+    parser.add_argument("run", type=Path, help="a run folder")
+    parser.add_argument("--bundle", type=Path, help="default: RUN/exports/litert")
+    parser.add_argument("--data", type=Path, required=True, help="the test file")
+    parser.add_argument("--data-dir", type=Path, default=Path("."), help="where the run's data paths start (fasttext)")
+    parser.add_argument("--length", type=int, default=128, help="tokens of the padded tables")
+    parser.add_argument("--threads", type=int, help="default: 2 for throughput, else 1")
+    parser.add_argument("--queries", type=int, default=600, help="timed queries of each system, 200 at least")
+    parser.add_argument("--only", nargs="*", help="peers by their first word, such as OpenVINO")
+    parser.add_argument("--peers-python", type=Path, default=HERE.parent / ".venv-peers" / "bin" / "python")
+    parser.add_argument("--work-dir", type=Path, default=HERE.parent / "saved_models" / "benchmarks")
+    options = parser.parse_args()
+    options.threads = options.threads or (2 if options.what == "throughput" else 1)
+    if options.queries < 200:
+        parser.error(f"--queries {options.queries}: fewer than 200 say nothing about a p99")
+    report = prepare(options)
+    TABLES[options.what](options)
+    print("Command: `python " + " ".join(sys.argv) + "`  ")
+    print(f"Machine: {machine_limits()}  ")
+    print(f"Peers: {json.dumps(report)}")
+
+
+if __name__ == "__main__":
+    main()

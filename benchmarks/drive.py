@@ -1,0 +1,185 @@
+"""Times systems side by side: a process each, all alive, handed the same blocks of 20 queries in turn."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+BLOCK = 20
+RESAMPLES = 2000
+PEERS = Path(__file__).parent / "peers"
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
+
+
+class System:
+    """One system in a process of its own, pinned to the first `threads` cores.
+
+    Args:
+        name: how the table calls it.
+        script: a file of `peers/`.
+        python: the interpreter of the peers' environment.
+        job: see `peers/serve.py: Job`.
+        whole: answer whole test sets instead of single queries.
+    """
+
+    def __init__(self, name: str, script: str, python: str, job: dict[str, Any], whole: bool = False) -> None:
+        self.name, self.times = name, []
+        threads = job["threads"]
+        cores = ",".join(map(str, range(threads)))
+        per_call = 1 if whole else threads
+        environment = {
+            **os.environ,
+            **dict.fromkeys(THREAD_VARIABLES, str(per_call)),
+            "TOKENIZERS_PARALLELISM": "false",
+        }
+        command = ["taskset", "-c", cores, python, str(PEERS / script), json.dumps(job), *(["--whole"] * whole)]
+        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115  open as long as the process
+        self._process = subprocess.Popen(
+            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True
+        )
+        self.facts = self._read()
+
+    def ask(self, **request: Any) -> dict[str, Any]:
+        """One request, one answer; meanwhile every other system waits."""
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        return self._read()
+
+    def close(self) -> None:
+        self._process.stdin.close()
+        self._process.wait(timeout=30)
+        self._log.close()
+
+    def _read(self) -> dict[str, Any]:
+        line = self._process.stdout.readline()
+        if not line:
+            code = self._process.wait()
+            self._log.seek(0)
+            raise SystemExit(f"{self.name} ended with code {code}:\n{self._log.read()[-2000:]}")
+        return json.loads(line)
+
+
+@dataclass
+class Timing:
+    """What a comparison found about one system.
+
+    Attributes:
+        blocks: milliseconds of each query, `[blocks, BLOCK]`.
+        accuracy: on the whole test set, by the very system that was timed, 0 to 100.
+        facts: version, size_bytes, first_answer_s, memory_mb.
+    """
+
+    name: str
+    blocks: np.ndarray
+    accuracy: float
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def percentile(self, share: float) -> float:
+        return float(np.percentile(self.blocks, share))
+
+
+def compare(systems: Sequence[System], labels: Sequence[int], num_queries: int, seed: int = 7) -> list[Timing]:
+    """Lets every system answer the whole test set, which warms it up, then times blocks of queries in turn.
+
+    Args:
+        systems: started; the first is the one that the ratios speak of.
+        labels: the right label of each text of the test set.
+        num_queries: timed queries of each system, 200 at least.
+    """
+    accuracies = []
+    for system in systems:
+        found = system.ask(indices=list(range(len(labels))))["labels"]
+        accuracies.append(100 * float(np.mean(np.array(found) == np.array(labels))))
+    random = np.random.default_rng(seed)
+    times: dict[str, list[list[float]]] = {system.name: [] for system in systems}
+    for block in range(-(-num_queries // BLOCK)):
+        indices = random.integers(len(labels), size=BLOCK).tolist()
+        turn = block % len(systems)
+        for system in [*systems[turn:], *systems[:turn]]:
+            answer = system.ask(indices=indices)
+            times[system.name].append(answer["times_ms"])
+            system.facts["memory_mb"] = answer["memory_mb"]
+    return [
+        Timing(system.name, np.array(times[system.name]), accuracy, system.facts)
+        for system, accuracy in zip(systems, accuracies, strict=True)
+    ]
+
+
+def ratio_interval(slower: np.ndarray, faster: np.ndarray, seed: int = 7) -> tuple[float, float, float]:
+    """The ratio of two medians and its 95 % interval: a bootstrap over the blocks, which both systems answered.
+
+    Example: blocks of 2 ms against blocks of 1 ms give `(2.0, 2.0, 2.0)`.
+    """
+    chosen = np.random.default_rng(seed).integers(len(slower), size=(RESAMPLES, len(slower)))
+    medians = [np.median(blocks[chosen].reshape(RESAMPLES, -1), axis=1) for blocks in (slower, faster)]
+    low, high = np.percentile(medians[0] / medians[1], [2.5, 97.5])
+    return float(np.median(slower) / np.median(faster)), float(low), float(high)
+
+
+def table(timings: Sequence[Timing]) -> str:
+    """Markdown for docs/results.md. The ratio says how many times as fast as the row the first system is."""
+    ours = timings[0]
+    lines = [
+        "| system | p50 ms | p90 ms | p99 ms | times as long as textapp (95 %) | accuracy | size MB "
+        "| first answer s | memory MB |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for timing in timings:
+        ratio = "1"
+        if timing is not ours:
+            middle, low, high = ratio_interval(timing.blocks, ours.blocks)
+            ratio = f"{middle:.2f} ({low:.2f} to {high:.2f}){verdict(low, high)}"
+        speed = " | ".join(_short(timing.percentile(share)) for share in (50, 90, 99))
+        facts = timing.facts
+        lines.append(
+            f"| {timing.name} ({facts['version']}) | {speed} | {ratio} | {timing.accuracy:.2f} | "
+            f"{facts['size_bytes'] / 1e6:.1f} | {facts['first_answer_s']:.2f} | {facts['memory_mb']:.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def verdict(low: float, high: float) -> str:
+    """Ahead or behind only where the interval leaves out 1."""
+    return "" if low <= 1 <= high else " ahead" if low > 1 else " behind"
+
+
+def _short(value: float) -> str:
+    return f"{value:.3f}" if value < 1 else f"{value:.2f}"
+
+
+def machine_limits() -> str:
+    """What one core can do now, in a line: fp32 matrix product and reading from memory, by NumPy."""
+    code = (
+        "import time, numpy as np\n"
+        "a = np.ones((1024, 1024), np.float32); a @ a; t = []\n"
+        "for _ in range(5):\n"
+        "    s = time.perf_counter(); a @ a; t.append(time.perf_counter() - s)\n"
+        "b = np.ones(1 << 26, np.float32); b.sum(); r = []\n"
+        "for _ in range(5):\n"
+        "    s = time.perf_counter(); b.max(); r.append(time.perf_counter() - s)\n"
+        "print(f'{2 * 1024**3 / min(t) / 1e9:.0f} GFLOP/s in fp32, {b.nbytes / min(r) / 1e9:.1f} GB/s from memory')\n"
+    )
+    environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, "1")}
+    probe = ["taskset", "-c", "0", sys.executable, "-c", code]
+    found = subprocess.run(probe, env=environment, capture_output=True, text=True, check=True).stdout.strip()
+    model = next(
+        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        "CPU",
+    )
+    return f"{model}, {os.cpu_count()} cores; one core: {found}; load {os.getloadavg()[0]:.1f}"

@@ -1,0 +1,136 @@
+"""What every timed system shares: one process, asked through stdin, answering through stdout, timing each query itself.
+
+A request is `{"indices": [3, 8], ...}`, its answer `{"labels": [0, 1], "times_ms": [1.9, 2.1]}`. The time of a query is
+taken around the query alone, so that the pipe costs nobody anything.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Arrays = dict[str, np.ndarray]
+Run = Callable[[Arrays], np.ndarray]
+
+
+@dataclass
+class Job:
+    """What to load and what to be asked.
+
+    Attributes:
+        work: the folder that weights.py and peers/build.py filled.
+        bundle: the bundle of textapp; the peers take its tokenizer.
+        mode: `ids`: token ids to label; `text`: string to label.
+        length: pad to this many tokens; None: as long as the text.
+        threads: threads inside one answer; for throughput the threads in all.
+    """
+
+    work: Path
+    bundle: Path
+    mode: str
+    length: int | None
+    threads: int
+    texts: list[str] = field(default_factory=list)
+    ids: list[list[int]] = field(default_factory=list)
+
+    @classmethod
+    def parse(cls, text: str) -> Job:
+        raw = json.loads(text)
+        examples = json.loads((Path(raw["work"]) / "examples.json").read_text(encoding="utf-8"))
+        job = cls(Path(raw["work"]), Path(raw["bundle"]), raw["mode"], raw["length"], raw["threads"])
+        job.texts, job.ids = examples["texts"], examples["ids"]
+        return job
+
+    def encoder(self) -> Callable[[str], list[int]]:
+        """The tokenizer of the bundle, cut to the longest bucket: the same code for every system."""
+        from textapp.tasks import task_from_manifest
+        from textapp.text.tokenizer import load_tokenizer
+
+        manifest = json.loads((self.bundle / "manifest.json").read_text(encoding="utf-8"))
+        task = task_from_manifest(manifest, load_tokenizer(self.bundle / "tokenizer"))
+        return lambda text: task.features({"text": text})["token_ids"]
+
+    def arrays(self, rows: Sequence[Sequence[int]], pad_id: int) -> Arrays:
+        """Rows of ids to `token_ids` and `attention_mask`, each `[rows, length]` int64."""
+        length = self.length or max(map(len, rows))
+        token_ids = np.full((len(rows), length), pad_id, np.int64)
+        mask = np.zeros((len(rows), length), np.int64)
+        for number, ids in enumerate(rows):
+            ids = ids[:length]
+            token_ids[number, : len(ids)] = ids
+            mask[number, : len(ids)] = 1
+        return {"token_ids": token_ids, "attention_mask": mask}
+
+    def answerer(self, run: Run, pad_id: int) -> Callable[[int], int]:
+        """The query that is timed: the index of a text to the index of its label."""
+        if self.mode == "ids":
+            prepared = [self.arrays([ids], pad_id) for ids in self.ids]
+            return lambda index: int(run(prepared[index])[0].argmax())
+        encode = self.encoder()
+        return lambda index: int(run(self.arrays([encode(self.texts[index])], pad_id))[0].argmax())
+
+
+def serve(load: Callable[[Job], tuple[Callable[[int], int], Mapping[str, Any]]]) -> None:
+    """Loads the system that the first argument describes and answers until stdin ends.
+
+    Args:
+        load: a job to (index of a text -> index of its label, facts to print such as its size in bytes).
+    """
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print goes to stderr
+    start = time.perf_counter()
+    answer, facts = load(Job.parse(sys.argv[1]))
+    answer(0)
+    _say(out, {**facts, "first_answer_s": time.perf_counter() - start})
+    for line in sys.stdin:
+        labels, times = [], []
+        for index in json.loads(line)["indices"]:
+            begin = time.perf_counter()
+            label = answer(index)
+            times.append(1000 * (time.perf_counter() - begin))
+            labels.append(label)
+        _say(out, {"labels": labels, "times_ms": times, "memory_mb": peak_memory_mb()})
+
+
+def serve_whole(load: Callable[[Job], tuple[Callable[[int], list[int]], Mapping[str, Any]]]) -> None:
+    """For throughput: `{"batch": 8}` asks for the whole test set, `{"labels": [...], "seconds": 1.9}` answers."""
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    answer_all, facts = load(Job.parse(sys.argv[1]))
+    _say(out, dict(facts))
+    for line in sys.stdin:
+        begin = time.perf_counter()
+        labels = answer_all(json.loads(line)["batch"])
+        _say(out, {"labels": labels, "seconds": time.perf_counter() - begin})
+
+
+def batches(job: Job, encode: Callable[[str], list[int]], batch: int, pad_id: int) -> list[tuple[list[int], Arrays]]:
+    """Tokenises all texts and groups them by length: `(indices, arrays)` of at most `batch` rows each."""
+    rows = [encode(text) for text in job.texts]
+    order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
+    groups = [order[start : start + batch] for start in range(0, len(order), batch)]
+    return [(group, job.arrays([rows[index] for index in group], pad_id)) for group in groups]
+
+
+def peak_memory_mb() -> float:
+    """The most memory that this process has held, from Linux's VmHWM."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
+def facts_of(work: Path) -> dict[str, Any]:
+    """What weights.py wrote about the model: `pad_id`, `labels`, `architecture`, `config`."""
+    return json.loads((work / "model.json").read_text(encoding="utf-8"))
+
+
+def _say(out: Any, message: Mapping[str, Any]) -> None:
+    out.write(json.dumps(message) + "\n")
+    out.flush()

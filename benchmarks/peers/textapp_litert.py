@@ -1,0 +1,51 @@
+"""The bundle of textapp, on LiteRT: the runner alone for ids, the predictor for texts."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from serve import Job, facts_of, serve, serve_whole
+
+
+def load_single(job: Job) -> tuple[Callable[[int], int], dict[str, Any]]:
+    model = job.bundle / "model.tflite"
+    facts = {"version": _version(), "size_bytes": model.stat().st_size}
+    if job.mode == "text":
+        import textapp
+
+        predictor = textapp.load(job.bundle, threads=job.threads)
+        number = {label: index for index, label in enumerate(predictor.task.labels)}
+        return lambda index: number[predictor(job.texts[index]).label], facts
+    from textapp.edge.runner import EdgeRunner
+
+    runner = EdgeRunner(model, threads=job.threads)
+    signature, pad_id = f"classify_{job.length}", facts_of(job.work)["pad_id"]
+    prepared = [{"token_ids": job.arrays([ids], pad_id)["token_ids"].astype(np.int32)} for ids in job.ids]
+    return lambda index: int(runner.run(signature, prepared[index])["probabilities"][0].argmax()), facts
+
+
+def load_whole(job: Job) -> tuple[Callable[[int], list[int]], dict[str, Any]]:
+    import textapp
+
+    predictor = textapp.load(job.bundle)
+    number = {label: index for index, label in enumerate(predictor.task.labels)}
+
+    def answer_all(batch: int) -> list[int]:
+        return [number[answer.label] for answer in predictor.batch(job.texts, workers=job.threads)]
+
+    return answer_all, {"version": _version(), "batches": [1]}
+
+
+def _version() -> str:
+    from textapp.edge.interpreter import choose, version
+
+    return version(choose("auto"))
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[2]))
+    serve_whole(load_whole) if "--whole" in sys.argv else serve(load_single)

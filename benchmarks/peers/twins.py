@@ -1,0 +1,193 @@
+"""The models of textapp as torch modules with the same weights, written as a torch user would write them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from serve import facts_of
+from torch import Tensor, nn
+from torch.nn import functional
+
+Weights = dict[str, np.ndarray]
+
+
+def load_twin(work: Path) -> nn.Module:
+    """The twin of the run that weights.py wrote into `work`: token ids and mask `[batch, length]` to logits."""
+    facts = facts_of(work)
+    if facts["architecture"] not in TWINS:
+        raise SystemExit(f"no torch twin of '{facts['architecture']}': expected one of {', '.join(TWINS)}")
+    with np.load(work / "weights.npz") as arrays:
+        weights = {name: arrays[name] for name in arrays.files}
+    return TWINS[facts["architecture"]](facts["config"], weights).eval()
+
+
+def _tensor(array: np.ndarray) -> nn.Parameter:
+    return nn.Parameter(torch.from_numpy(np.ascontiguousarray(array, np.float32)), requires_grad=False)
+
+
+def _linear(weights: Weights, name: str) -> nn.Linear:
+    kernel = weights[f"{name}/kernel"]
+    layer = nn.Linear(*kernel.shape)
+    layer.weight, layer.bias = _tensor(kernel.T), _tensor(weights[f"{name}/bias"])
+    return layer
+
+
+def _norm(weights: Weights, name: str, epsilon: float = 1e-6) -> nn.LayerNorm:
+    layer = nn.LayerNorm(len(weights[f"{name}/gamma"]), eps=epsilon)
+    layer.weight, layer.bias = _tensor(weights[f"{name}/gamma"]), _tensor(weights[f"{name}/beta"])
+    return layer
+
+
+def _embedding(weights: Weights, name: str) -> nn.Embedding:
+    return nn.Embedding.from_pretrained(_tensor(weights[name]))
+
+
+class Attention(nn.Module):
+    """Multi-head attention. `explicit` writes it out as products and a softmax: the form that ONNX Runtime fuses."""
+
+    def __init__(self, weights: Weights, name: str, num_heads: int) -> None:
+        super().__init__()
+        self.query, self.key, self.value, self.output = (
+            _linear(weights, f"{name}/{part}") for part in ("query", "key", "value", "output")
+        )
+        self.num_heads, self.explicit = num_heads, False
+
+    def forward(self, sequence: Tensor, mask: Tensor | None) -> Tensor:
+        batch, length, dim = sequence.shape
+        shape = (batch, length, self.num_heads, dim // self.num_heads)
+        query, key, value = (part(sequence).view(shape).transpose(1, 2) for part in (self.query, self.key, self.value))
+        if self.explicit:
+            scores = query @ key.transpose(-1, -2) / shape[-1] ** 0.5
+            mixed = (scores if mask is None else scores + mask).softmax(-1) @ value
+        else:
+            mixed = functional.scaled_dot_product_attention(query, key, value, mask)
+        return self.output(mixed.transpose(1, 2).reshape(batch, length, dim))
+
+
+class Block(nn.Module):
+    def __init__(self, weights: Weights, name: str, num_heads: int, activation: str) -> None:
+        super().__init__()
+        self.attention = Attention(weights, f"{name}/attention", num_heads)
+        self.inward, self.outward = _linear(weights, f"{name}/inward"), _linear(weights, f"{name}/outward")
+        self.attention_norm = _norm(weights, f"{name}/attention_norm")
+        self.feed_forward_norm = _norm(weights, f"{name}/feed_forward_norm")
+        self.activation = {"gelu": functional.gelu, "relu": functional.relu}[activation]
+
+    def forward(self, sequence: Tensor, mask: Tensor | None) -> Tensor:
+        sequence = sequence + self.attention(self.attention_norm(sequence), mask)
+        return sequence + self.outward(self.activation(self.inward(self.feed_forward_norm(sequence))))
+
+
+class Transformer(nn.Module):
+    def __init__(self, config: dict, weights: Weights) -> None:
+        super().__init__()
+        if config["positions"] == "rope" or config["activation"] == "swiglu" or config["num_key_value_heads"]:
+            raise SystemExit("the torch twin has no rope, no swiglu and no shared key-value heads")
+        self.embedding = _embedding(weights, "token_embedding/embeddings")
+        self.projection = _linear(weights, "embedding_projection") if "embedding_projection/kernel" in weights else None
+        self.positions = _tensor(weights["positions/table"])
+        self.blocks = nn.ModuleList(
+            Block(weights, f"block_{number}", config["num_heads"], config["activation"])
+            for number in range(config["num_layers"])
+        )
+        self.norm, self.logits = _norm(weights, "norm"), _linear(weights, "logits")
+
+    def forward(self, token_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        sequence = self.embedding(token_ids)
+        if self.projection is not None:
+            sequence = self.projection(sequence)
+        sequence = sequence + self.positions[: token_ids.shape[1]]
+        added = None
+        if attention_mask is not None:
+            added = (1.0 - attention_mask.unsqueeze(1).unsqueeze(2).to(torch.float32)) * -10000.0
+        for block in self.blocks:
+            sequence = block(sequence, added)
+        return self.logits(_mean(self.norm(sequence), attention_mask))
+
+
+class Cnn(nn.Module):
+    def __init__(self, config: dict, weights: Weights) -> None:
+        super().__init__()
+        self.embedding = _embedding(weights, "token_embedding/embeddings")
+        biases = np.split(weights["windows/bias"], len(config["kernel_sizes"]))
+        self.windows = nn.ModuleList()
+        for size, bias in zip(config["kernel_sizes"], biases, strict=True):
+            kernel = weights[f"windows/kernel_{size}"]  # [size, dim, filters]
+            window = nn.Conv1d(kernel.shape[1], kernel.shape[2], size)
+            window.weight, window.bias = _tensor(kernel.transpose(2, 1, 0)), _tensor(bias)
+            self.windows.append(window)
+        self.scale, self.shift = _batch_norm(weights, "norm", sum(len(bias) for bias in biases))
+        self.logits = _linear(weights, "logits")
+
+    def forward(self, token_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        sequence = self.embedding(token_ids)
+        mask = None if attention_mask is None else attention_mask.unsqueeze(1).to(torch.float32)
+        columns = sequence.transpose(1, 2)
+        columns = columns if mask is None else columns * mask
+        pooled = []
+        for window in self.windows:
+            around = window.kernel_size[0] - 1
+            features = window(functional.pad(columns, (around // 2, around - around // 2))).relu()
+            pooled.append((features if mask is None else features * mask).amax(-1))
+        return self.logits(torch.cat(pooled, -1) * self.scale + self.shift)
+
+
+class Lstm(nn.Module):
+    def __init__(self, config: dict, weights: Weights) -> None:
+        super().__init__()
+        self.embedding = _embedding(weights, "token_embedding/embeddings")
+        self.bidirectional = config["bidirectional"]
+        self.layers = nn.ModuleList(
+            _lstm(weights, f"lstm_{number}", self.bidirectional) for number in range(len(config["units"]))
+        )
+        self.dense = _linear(weights, "dense") if "dense/kernel" in weights else None
+        self.logits = _linear(weights, "logits")
+
+    def forward(self, token_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        sequence = self.embedding(token_ids)
+        for layer in self.layers:
+            sequence = layer(sequence)[0]
+        if attention_mask is None:
+            last = sequence[:, -1]
+        elif self.bidirectional:
+            raise SystemExit("the torch twin of a bidirectional LSTM takes no padding: time it with dynamic shapes")
+        else:
+            position = (attention_mask.sum(1) - 1).view(-1, 1, 1).expand(-1, 1, sequence.shape[-1])
+            last = sequence.gather(1, position).squeeze(1)
+        if self.bidirectional:
+            half = sequence.shape[-1] // 2
+            last = torch.cat([last[:, :half], sequence[:, 0, half:]], -1)
+        return self.logits(last if self.dense is None else self.dense(last).relu())
+
+
+def _lstm(weights: Weights, name: str, bidirectional: bool) -> nn.LSTM:
+    """Keras and torch both keep the gates as input, forget, cell, output; torch adds two biases where Keras has one."""
+    dim, gates = weights[f"{name}/forward_kernel"].shape
+    layer = nn.LSTM(dim, gates // 4, batch_first=True, bidirectional=bidirectional)
+    for direction, suffix in [("forward", ""), ("backward", "_reverse")][: 1 + bidirectional]:
+        bias = weights[f"{name}/{direction}_bias"]
+        setattr(layer, f"weight_ih_l0{suffix}", _tensor(weights[f"{name}/{direction}_kernel"].T))
+        setattr(layer, f"weight_hh_l0{suffix}", _tensor(weights[f"{name}/{direction}_recurrent_kernel"].T))
+        setattr(layer, f"bias_ih_l0{suffix}", _tensor(bias))
+        setattr(layer, f"bias_hh_l0{suffix}", _tensor(np.zeros_like(bias)))
+    return layer
+
+
+def _batch_norm(weights: Weights, name: str, width: int, epsilon: float = 1e-3) -> tuple[nn.Parameter, nn.Parameter]:
+    """Batch normalisation at inference is a scale and a shift; 1 and 0 where the model has none."""
+    if f"{name}/gamma" not in weights:
+        return _tensor(np.ones(width)), _tensor(np.zeros(width))
+    scale = weights[f"{name}/gamma"] / np.sqrt(weights[f"{name}/moving_variance"] + epsilon)
+    return _tensor(scale), _tensor(weights[f"{name}/beta"] - weights[f"{name}/moving_mean"] * scale)
+
+
+def _mean(sequence: Tensor, attention_mask: Tensor | None) -> Tensor:
+    if attention_mask is None:
+        return sequence.mean(1)
+    mask = attention_mask.unsqueeze(-1).to(torch.float32)
+    return (sequence * mask).sum(1) / mask.sum(1).clamp(min=1.0)
+
+
+TWINS = {"transformer": Transformer, "cnn": Cnn, "lstm": Lstm}

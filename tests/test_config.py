@@ -1,0 +1,126 @@
+"""The YAML contract: strict, readable errors, defaults that depend on data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from textapp.config import (
+    choose_lengths,
+    data_directory,
+    differing_key,
+    load_config,
+    parse_config,
+    resolve,
+    save_config,
+)
+from textapp.errors import ConfigError
+
+SMALL = {"task": "classification", "run": "runs/x", "data": {"train": "a.tsv"}, "model": {"architecture": "cnn"}}
+
+
+def with_keys(**changes: object) -> dict:
+    return {**SMALL, **changes}
+
+
+def test_task_run_data_and_model_are_enough() -> None:
+    config = resolve(parse_config(SMALL), num_examples=5000, token_counts=[5] * 100)
+    assert config.training.epochs and config.training.learning_rate and config.lengths == [8]
+    assert config.tokenizer.kind == "sentencepiece" and config.tokenizer.vocabulary_size
+    assert config.model.filters and config.model.dropout is not None
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (with_keys(trainig={}), ["trainig", "did you mean 'training'"]),
+        (with_keys(training={"epocs": 2}), ["training.epocs", "did you mean 'epochs'"]),
+        (with_keys(model={"architecture": "cnm"}), ["'cnm'", "did you mean 'cnn'"]),
+        (with_keys(model={"architecture": "cnn", "filter": 3}), ["model.filter", "did you mean 'filters'"]),
+        (with_keys(model={}), ["model.architecture"]),
+        (with_keys(training={"batch_size": 0}), ["training.batch_size", "found 0"]),
+        (with_keys(training={"optimizer": "adm"}), ["training.optimizer", "'adm'", "adafactor"]),
+        (with_keys(lengths=[32, 16]), ["lengths", "ascending"]),
+        (with_keys(data={"train": "a.txt", "pattern": "("}), ["data.pattern", "regular expression"]),
+        (with_keys(data={"train": "a.txt", "pattern": "x"}), ["data.pattern", "'text'"]),
+        (with_keys(data={}), ["data.train", "missing"]),
+        (with_keys(tokenizer={"kind": "preset"}), ["preset"]),
+        (
+            with_keys(model={"architecture": "transformer", "hidden_dim": 10, "num_heads": 4}),
+            ["hidden_dim 10", "num_heads 4"],
+        ),
+    ],
+)
+def test_a_fault_names_the_key_what_was_found_and_what_is_expected(raw: dict, expected: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(raw, source="my.yaml")
+    assert "my.yaml" in str(caught.value)
+    for part in expected:
+        assert part in str(caught.value)
+
+
+def test_all_faults_are_told_at_once() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(with_keys(training={"epocs": 2, "batch_size": 0}))
+    assert "epocs" in str(caught.value) and "batch_size" in str(caught.value)
+
+
+def test_overrides_are_yaml_and_reach_into_parts(tmp_path: Path) -> None:
+    file = tmp_path / "x.yaml"
+    file.write_text("task: classification\nrun: r\ndata: {train: a}\nmodel: {architecture: cnn}\n", encoding="utf-8")
+    config = load_config(file, ["training.epochs=2", "model.kernel_sizes=[2, 5]", "training.learning_rate=1e-3"])
+    assert (config.training.epochs, config.model.kernel_sizes, config.training.learning_rate) == (2, [2, 5], 1e-3)
+    for wrong in ("training.epochs", "=3", "task.name=3", "seed=[1"):
+        with pytest.raises(ConfigError, match="--set"):
+            load_config(file, [wrong])
+
+
+def test_a_file_that_is_no_config_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "x.yaml"
+    with pytest.raises(ConfigError, match="no such file"):
+        load_config(file)
+    for content in (b"a: [", b"- 1\n", b"\xff\xfe\x00", b""):
+        file.write_bytes(content)
+        with pytest.raises(ConfigError, match=r"x\.yaml"):
+            load_config(file)
+
+
+def test_the_resolved_form_is_read_back_equal(tmp_path: Path) -> None:
+    config = resolve(parse_config(SMALL), 5000, [3, 9, 30])
+    save_config(config, tmp_path / "config.yaml")
+    assert load_config(tmp_path / "config.yaml") == config
+
+
+def test_resolving_keeps_what_was_given() -> None:
+    config = parse_config(with_keys(lengths=[100], training={"epochs": 1, "learning_rate": 0.5}))
+    resolved = resolve(config, 10, [5])
+    assert (resolved.lengths, resolved.training.epochs, resolved.training.learning_rate) == ([100], 1, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [([5] * 50 + [30] * 50, [8, 32]), ([1], [8]), ([600] * 9, [512]), ([4] * 50 + [12] * 50, [8, 16])],
+)
+def test_buckets_fit_the_lengths_of_the_data(counts: list[int], expected: list[int]) -> None:
+    assert choose_lengths(counts) == expected
+
+
+def test_four_buckets_at_most() -> None:
+    lengths = choose_lengths([1 + index % 500 for index in range(5000)])
+    assert len(lengths) <= 4 and lengths == sorted(lengths)
+
+
+def test_the_first_difference_is_named() -> None:
+    one, other = parse_config(SMALL), parse_config(with_keys(training={"epochs": 3}))
+    assert differing_key(one, one) is None
+    assert differing_key(one, other) == "training.epochs"
+    assert differing_key(one, parse_config(with_keys(model={"architecture": "mlp"}))) == "model.architecture"
+
+
+def test_the_data_folder_is_the_option_else_the_variable_else_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEXTAPP_DATA", "from-variable")
+    assert data_directory("given") == Path("given")
+    assert data_directory() == Path("from-variable")
+    monkeypatch.delenv("TEXTAPP_DATA")
+    assert data_directory() == Path(".")

@@ -1,0 +1,71 @@
+"""The predictor over a runner that counts: batching, order, workers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from textapp.predictor import Predictor
+from textapp.tasks.classification import ClassificationTask
+from textapp.text.tokenizer import Template
+
+
+class Words:
+    kind, vocabulary_size, pad_id, unknown_id = "words", 100, 0, 1
+
+    def ids(self, text: str) -> list[int]:
+        return [len(word) + 1 for word in text.split()]
+
+    def join(self, ids: list[int], pair: list[int] | None, length: int) -> tuple[list[int], list[int]]:
+        return Template().join(ids, pair, length)
+
+
+class Sums:
+    """Answers with the share of the ids' sum in 100, and remembers the shapes it was asked for."""
+
+    def __init__(self, max_batch: int = 1, shapes: list | None = None) -> None:
+        self.max_batch = max_batch
+        self.shapes = [] if shapes is None else shapes
+
+    def run(self, signature: str, features: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        ids = features["token_ids"]
+        assert ids.dtype == np.int32 and signature == f"classify_{ids.shape[1]}"
+        self.shapes.append(ids.shape)
+        share = ids.sum(axis=1, keepdims=True) / 100.0
+        return {"probabilities": np.concatenate([share, 1 - share], axis=1).astype(np.float32)}
+
+    def clone(self) -> Sums:
+        return Sums(self.max_batch, self.shapes)
+
+
+def make(max_batch: int = 1) -> Predictor:
+    return Predictor(ClassificationTask(Words(), ["a", "b"], [2, 4]), Sums(max_batch), {}, Path())
+
+
+TEXTS = ["x", "xx yy zz", "", "a b c d e f", "hello there"]
+
+
+@pytest.mark.parametrize("max_batch", [1, 3])
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_a_batch_answers_as_single_calls_do_in_order(max_batch: int, workers: int) -> None:
+    predictor = make(max_batch)
+    assert predictor.batch(TEXTS, workers) == [predictor(text) for text in TEXTS]
+
+
+def test_texts_share_a_call_with_texts_of_their_length() -> None:
+    predictor = make(max_batch=8)
+    predictor.batch(TEXTS)
+    assert sorted(predictor.runner.shapes) == [(2, 4), (3, 2)]
+
+
+def test_an_empty_batch_has_no_answers() -> None:
+    assert make().batch([]) == []
+
+
+def test_records_and_pairs_are_taken_too() -> None:
+    predictor = make()
+    assert predictor.batch([{"text": "hello"}])[0] == predictor("hello")
+    assert predictor.batch([("hello", "there")])[0].input == "hello"

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from textapp.errors import ArtifactError
+from textapp.training.checkpoints import BEST, LAST, Checkpoints
+
+
+def made(folder: Path, units: int = 3, **options) -> tuple[keras.Model, keras.optimizers.Optimizer, Checkpoints]:
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(units), keras.layers.Dropout(0.5)])
+    optimizer = keras.optimizers.Adam()
+    optimizer.build(model.trainable_variables)
+    return model, optimizer, Checkpoints(folder, model, optimizer, **options)
+
+
+def values(*owners) -> list[list]:
+    return [variable.numpy().tolist() for owner in owners for variable in owner.variables]
+
+
+def test_everything_comes_back(tmp_path: Path) -> None:
+    seam = keras.Variable([1.0, 2.0], trainable=False)
+    model, optimizer, checkpoints = made(tmp_path, seams=[seam])
+    model(np.ones((1, 2)), training=True)  # moves the seed of the dropout
+    optimizer.apply([keras.ops.ones(v.shape) for v in model.trainable_variables])
+    expected = values(model, optimizer)
+    assert any("seed" in variable.path for variable in model.variables)
+    checkpoints.save({"step": 7, "history": [{"loss": 0.5}]})
+
+    other_seam = keras.Variable([0.0, 0.0], trainable=False)
+    other, other_optimizer, checkpoints = made(tmp_path, seams=[other_seam])
+    assert checkpoints.restore() == {"step": 7, "history": [{"loss": 0.5}]}
+    assert values(other, other_optimizer) == expected
+    assert other_seam.numpy().tolist() == [1, 2]
+
+
+def test_best_weights_leave_the_optimizer(tmp_path: Path) -> None:
+    model, optimizer, checkpoints = made(tmp_path)
+    best = values(model)
+    checkpoints.save_best()
+    optimizer.apply([keras.ops.ones(v.shape) for v in model.trainable_variables])
+    state = values(optimizer)
+    checkpoints.restore_best()
+    assert values(model) == best
+    assert values(optimizer) == state
+
+
+def test_nothing_saved_is_none_and_others_than_the_chief_write_nothing(tmp_path: Path) -> None:
+    _, _, checkpoints = made(tmp_path / "new", writes=False)
+    checkpoints.save({})
+    checkpoints.save_best()
+    checkpoints.restore_best()
+    assert checkpoints.restore() is None
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch) -> None:
+    _, _, checkpoints = made(tmp_path)
+    checkpoints.save({"step": 1})
+
+    def full(file, **_: object) -> None:
+        file.write(b"half")
+        raise OSError("no space left")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(OSError, match="no space"):
+        checkpoints.save({"step": 2})
+    assert checkpoints.restore() == {"step": 1}
+
+
+def test_another_model_and_a_damaged_file_are_named(tmp_path: Path) -> None:
+    made(tmp_path)[2].save({})
+    with pytest.raises(ArtifactError, match="another model"):
+        made(tmp_path, units=4)[2].restore()
+    (tmp_path / LAST).write_bytes(b"PK\x03\x04 cut off")
+    with pytest.raises(ArtifactError, match="not readable.*delete it"):
+        made(tmp_path)[2].restore()
+    assert not (tmp_path / BEST).exists()
