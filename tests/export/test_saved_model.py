@@ -48,11 +48,11 @@ def test_plain_tensorflow_loads_the_tokens_signature(plain):
         "import sys, tensorflow as tf\n"
         "model = tf.saved_model.load(sys.argv[1])\n"
         "tokens = model.signatures['tokens'](token_ids=tf.constant([[5, 6, 7]]))\n"
-        "print(list(model.signatures), tokens['probabilities'].shape, 'tensorflow_text' in sys.modules)\n"
+        "print(tokens['probabilities'].shape, 'tensorflow_text' in sys.modules)\n"
     )
     command = [sys.executable, "-c", code, str(plain / "saved_model")]
     done = subprocess.run(command, capture_output=True, encoding="utf-8")
-    assert done.stdout == "['tokens'] (1, 2) False\n", done.stderr
+    assert done.stdout == "(1, 2) False\n", done.stderr
 
 
 def test_the_predictor_answers_from_a_saved_model(plain, records):
