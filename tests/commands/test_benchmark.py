@@ -40,10 +40,10 @@ def test_spread_reaches_the_whole_file() -> None:
 
 def test_models_take_turns_and_none_is_always_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FakeChild, "turns", [])
-    queries = [[{"text": str(index)} for index in range(50)], [{"text": "only"}] * 3]
+    queries = [[{"text": str(index)} for index in range(50)], [{"text": "only"}] * 25]
     timings = interleaved([FakeChild("a"), FakeChild("b")], queries)
-    assert FakeChild.turns == ["a20", "b20", "a20", "b3", "a20", "a10"]
-    assert list(map(len, timings)) == [50, 3]
+    assert FakeChild.turns == ["a20", "b20", "a20", "b20", "b5", "a20", "a10"]
+    assert list(map(len, timings)) == [50, 25]
 
 
 def test_one_run_alone_stands_for_its_bundles_too(tmp_path: Path) -> None:

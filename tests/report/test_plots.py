@@ -21,7 +21,7 @@ def image_size(path: Path) -> tuple[int, int]:
 
 @pytest.mark.parametrize(
     "labels",
-    [["bad", "good"], ["坏", "好"], ["سيئ", "جيد"], ["5$", "$x^2"], ["a label of more than thirty characters", "b"]],
+    [["bad", "good"], ["坏", "好"], ["سيئ", "جيد"], ["5$", "$^$"], ["a label of more than thirty characters", "b"]],
 )
 def test_any_label_is_drawn_without_a_warning(tmp_path: Path, labels: list[str]) -> None:
     with warnings.catch_warnings():
