@@ -83,6 +83,7 @@ def test_a_changed_file_is_detected(litert, tmp_path):
         ("litert", "int8"),
         ("tflite-runtime", "none"),
         ("tflite-runtime", "float16"),
+        ("tflite-runtime", "dynamic"),
     ],
 )
 def test_every_pair_of_target_and_quantization_keeps_the_answers(run, records, tmp_path, target, quantize):

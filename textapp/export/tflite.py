@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from textapp.errors import ExportError
 from textapp.export.children import run_child
+from textapp.export.merge import merge
 from textapp.export.signatures import Signature
 
 if TYPE_CHECKING:
@@ -82,20 +83,27 @@ def check_builtins(model_path: Path) -> None:
 
 
 def _convert(job: Mapping[str, Any]) -> None:
+    if job["target"] == "tflite-runtime" and job["quantize"] == "dynamic":
+        content = merge([_converted(job, [name], newer_quantizer=False) for name in job["signatures"]])
+    else:
+        content = _converted(job, job["signatures"], newer_quantizer=True)
+    Path(job["model"]).write_bytes(content)
+
+
+def _converted(job: Mapping[str, Any], signatures: Sequence[str], newer_quantizer: bool) -> bytes:
+    """A .tflite file. What the newer quantizer writes, FULLY_CONNECTED version 12, tflite-runtime 2.14 does not load."""
     import tensorflow as tf
 
-    converter = tf.lite.TFLiteConverter.from_saved_model(job["saved_model"], signature_keys=job["signatures"])
+    converter = tf.lite.TFLiteConverter.from_saved_model(job["saved_model"], signature_keys=signatures)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    converter.experimental_new_dynamic_range_quantizer = newer_quantizer
     if job["quantize"] != "none":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if job["quantize"] == "float16":
         converter.target_spec.supported_types = [tf.float16]
     if job["quantize"] == "int8":
         converter.representative_dataset = lambda: _calibration_rows(job["calibration"])
-    if job["target"] == "tflite-runtime" and job["quantize"] == "dynamic":
-        # The newer quantizer writes FULLY_CONNECTED version 12, which tflite-runtime 2.14 does not load.
-        converter.experimental_new_dynamic_range_quantizer = False
-    Path(job["model"]).write_bytes(converter.convert())
+    return converter.convert()
 
 
 def _calibration_rows(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -109,9 +117,10 @@ def _calibration_rows(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
 def _reason(error: Exception) -> str:
     """The converter's own message is screens long; the names of the ops are what helps."""
     message = str(error)
-    ops = re.findall(r"(?:Flex|Custom) ops: ([^\n]*)", message)
+    listed = re.findall(r"(?:Flex|Custom) ops: ([^\n]*)", message)
+    ops = listed or re.findall(r"'tf\.(\w+)' op is neither a custom op nor a flex op", message)
     if ops:
-        return f"the model needs ops that are no builtins of TensorFlow Lite: {'; '.join(dict.fromkeys(ops))}"
+        return f"the model needs ops that are no builtins of TensorFlow Lite: {', '.join(dict.fromkeys(ops))}"
     return " ".join(message.split())[:500]
 
 
