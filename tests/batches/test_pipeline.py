@@ -12,9 +12,8 @@ ROWS = [[5], [6, 7, 8], [9, 10, 11, 12, 13], [3, 4]]
 def examples() -> Examples:
     rows = [np.array(row, np.int32) for row in ROWS]
     segments = [np.ones(len(row), np.int32) for row in ROWS]
-    return Examples(
-        {"token_ids": rows, "segment_ids": segments}, np.array([0, 1, 2, 3], np.int32), np.array([1, 2, 3, 4], np.float32)
-    )
+    weights = np.array([1, 2, 3, 4], np.float32)
+    return Examples({"token_ids": rows, "segment_ids": segments}, np.arange(4, dtype=np.int32), weights)
 
 
 PLAN = BatchPlan(np.array([4, 2], np.int32), np.array([[1, 2], [3, -1]], np.int32))

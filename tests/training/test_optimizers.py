@@ -68,12 +68,14 @@ def test_lazy_adam_leaves_unused_rows_alone() -> None:
 
 
 def test_biases_norms_and_positions_do_not_decay() -> None:
-    model = keras.Sequential(
-        [keras.layers.Dense(2, name="dense"), keras.layers.LayerNormalization(), keras.layers.Embedding(3, 2, name="position_embedding")]
-    )
-    for layer, shape in zip(model.layers, ((None, 2), (None, 2), (None,)), strict=True):
+    layers = [
+        keras.layers.Dense(2, name="dense"),
+        keras.layers.LayerNormalization(),
+        keras.layers.Embedding(3, 2, name="position_embedding"),
+    ]
+    for layer, shape in zip(layers, ((None, 2), (None, 2), (None,)), strict=True):
         layer.build(shape)
-    variables = [v for layer in model.layers for v in layer.trainable_variables]
+    variables = [v for layer in layers for v in layer.trainable_variables]
     optimizer = make_optimizer(resolved(weight_decay=0.5), 10, variables)
     optimizer.build(variables)
     before = [v.numpy() for v in variables]

@@ -59,8 +59,9 @@ def choose_precision(precision: str, architecture: str, device: str) -> str:
 
     Args:
         precision: of the config; anything but `auto` is returned as it is.
-        architecture: of the config. mlp, cnn and lstm stay in float32: measured on a CPU with AVX512-BF16, their
-            products are too small to pay for the casts.
+        architecture: of the config. On a CPU with AVX512-BF16 a step of a transformer gains a quarter at 128 wide
+            and more than half at 256, an mlp nothing. cnn and lstm would gain a quarter, and stay in float32: their
+            trainings are short, and an LSTM adds up its state over all steps.
         device: of the config.
 
     Returns:

@@ -137,8 +137,8 @@ def train_model(
     run.limit = steps * config.epochs if steps_limit is None else min(steps_limit, steps * config.epochs)
     run.steps, run.validate, run.progress = steps, validate, progress or make_progress()
     watchers = [*callbacks, *_tensorboard(folder / "logs", strategy)]
-    with _signals_held() as received:
-        return run(received, keras.callbacks.CallbackList(watchers, model=_watched(model, optimizer)))
+    with _signals_held() as received, _shown(model, optimizer):
+        return run(received, keras.callbacks.CallbackList(watchers, model=model))
 
 
 def _check(config: Training, examples: Examples, strategy: tf.distribute.Strategy) -> None:
@@ -298,7 +298,11 @@ def _tensorboard(folder: Path, strategy: tf.distribute.Strategy) -> list[keras.c
     return [keras.callbacks.TensorBoard(str(folder), write_graph=False, update_freq="epoch", profile_batch=0)]
 
 
-def _watched(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> keras.Model:
-    """The model with the optimizer where Keras callbacks look for it."""
+@contextmanager
+def _shown(model: keras.Model, optimizer: keras.optimizers.Optimizer):
+    """Puts the optimizer where Keras callbacks look for it; left there, it would be saved with the model."""
     model.optimizer = optimizer
-    return model
+    try:
+        yield
+    finally:
+        model.optimizer = None
