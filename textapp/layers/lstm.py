@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-CHUNK = int(__import__("os").environ.get("CHUNK","8"))
+# Steps that one turn of the loop takes. An edge runtime copies the inputs and the states at each turn: with 128 tokens
+# and 128 + 64 units an int8 file took 2.2 ms at 1 step a turn, 0.96 at 8 and 0.90 at 16.
+CHUNK = 16
+
 
 @keras.saving.register_keras_serializable(package="textapp")
 class Lstm(keras.layers.Layer):
@@ -78,7 +82,12 @@ class Lstm(keras.layers.Layer):
 
         shape = (chunk, sequence.shape[0], self.units)
         empty = tf.TensorArray(self.compute_dtype, size=length // chunk, element_shape=shape)
-        start = (tf.constant(0), tf.zeros((batch, self.units), self.compute_dtype), tf.zeros((batch, self.units)), empty)
+        start = (
+            tf.constant(0),
+            tf.zeros((batch, self.units), self.compute_dtype),
+            tf.zeros((batch, self.units)),
+            empty,
+        )
         *_, states = tf.while_loop(
             lambda position, *_: position * chunk < steps,
             step,
@@ -102,8 +111,8 @@ class Lstm(keras.layers.Layer):
 
 
 def _chunk(length: int | None) -> int:
-    """Steps that one turn of the loop takes: an edge runtime copies all inputs and all states at each turn."""
-    return next(size for size in (CHUNK, CHUNK // 2, 2, 1) if length is not None and length % size == 0 or size == 1)
+    """The most steps a turn that divide the length; 1 while the length is open."""
+    return 1 if length is None else math.gcd(length, CHUNK)
 
 
 def _turned(sequence, num_tokens):

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+from textapp.layers import AttentionMask, SelfAttention
+
+SEQUENCE = np.random.default_rng(3).normal(size=(2, 5, 8)).astype(np.float32)
+REAL = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]], np.float32)
+
+
+@pytest.mark.parametrize("key_value_heads", [4, 2, 1])
+def test_answers_as_keras(key_value_heads):
+    ours, theirs = SelfAttention(4, key_value_heads), keras.layers.GroupQueryAttention(2, 4, key_value_heads)
+    ours(SEQUENCE, AttentionMask()(REAL))
+    theirs.build(SEQUENCE.shape, SEQUENCE.shape)
+    generator = np.random.default_rng(4)
+    weights = [generator.normal(size=weight.shape) for weight in ours.weights]
+    ours.set_weights(weights)
+    theirs.set_weights([np.reshape(w, t.shape) for w, t in zip(weights, theirs.weights, strict=True)])
+    expected = theirs(SEQUENCE, SEQUENCE, attention_mask=REAL[:, None].astype(bool))
+    np.testing.assert_allclose(ours(SEQUENCE, AttentionMask()(REAL)), expected, atol=1e-5)
+
+
+def test_rope_sees_distances_alone():
+    """Two equal tokens at a distance look alike wherever they stand: the scores depend on the distance."""
+    layer = SelfAttention(1, rope=True, max_length=8)
+    layer.build((None, None, 8))
+    heads = np.broadcast_to(SEQUENCE[:1, :1], (1, 6, 8))[:, None]
+    turned = np.asarray(layer._turn(heads, 6))[0, 0]
+    scores = turned @ turned.T
+    np.testing.assert_allclose(scores[0, 2], scores[3, 5], rtol=1e-5)
+    assert abs(scores[0, 2] - scores[0, 1]) > 1e-3
+
+
+def test_heads_that_do_not_divide():
+    with pytest.raises(ValueError, match="num_heads 4 is not a multiple of num_key_value_heads 3"):
+        SelfAttention(4, 3)
+    with pytest.raises(ValueError, match="8 features do not divide into 3 heads"):
+        SelfAttention(3).build((None, None, 8))
