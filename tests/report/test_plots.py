@@ -37,6 +37,11 @@ def test_labels_without_a_font_are_numbered_and_the_picture_says_so(monkeypatch:
     assert names == ["1", "2"] and font is not None and "numbered" in heading
 
 
+def test_a_font_of_boxes_is_no_font() -> None:
+    assert plots._font_with("\U000f1234") is None  # private use: no font that one installs has it
+    assert plots._drawable(["bad", "good"], "\U000f1234")[0::2] == (["bad", "good"], "")
+
+
 def test_fifty_classes_make_a_larger_picture(tmp_path: Path) -> None:
     many = [[int(row == column) for column in range(50)] for row in range(50)]
     large = confusion_plot(many, [f"class {index}" for index in range(50)], tmp_path / "many.png")

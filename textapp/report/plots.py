@@ -79,9 +79,10 @@ def _drawable(labels: list[str], title: str) -> tuple[list[str], object, str]:
     """The names to draw, the font that can, and the heading, which tells where the labels had to be numbered."""
     # "$" would start a formula.
     names = [_cut(label).replace("$", r"\$") for label in labels]
-    font = _font_with("".join(names) + title)
-    if font is not None:
-        return names, font, title
+    for heading in (title, ""):  # a heading that cannot be drawn is left out rather than the labels
+        font = _font_with("".join(names) + heading)
+        if font is not None:
+            return names, font, heading
     numbers = [str(number) for number in range(1, len(labels) + 1)]
     return numbers, _font_with(""), "labels numbered in their order: no font has all of their characters"
 
@@ -97,8 +98,12 @@ def _font_with(text: str) -> object | None:
     manager = require("matplotlib.font_manager", "evaluate")
     loader = require("matplotlib.ft2font", "evaluate").FT2Font
     default = manager.findfont(manager.FontProperties())
-    fonts = manager.fontManager.ttflist
-    regular = (font.fname for font in fonts if font.style == "normal" and font.weight in (400, "normal"))
+    regular = [
+        font.fname
+        for font in manager.fontManager.ttflist
+        # matplotlib's "Last Resort" claims every character and draws boxes.
+        if font.style == "normal" and font.weight in (400, "normal") and not font.name.startswith("Last Resort")
+    ]
     needed = {ord(character) for character in text if not character.isspace()}
     for file in dict.fromkeys([default, *regular]):
         try:
