@@ -17,9 +17,7 @@ def main(folder: Path, kill_at: int) -> None:
     trainer.STEPS_BETWEEN_CHECKS = 3
     trainer.SECONDS_BETWEEN_SAVES = 0.0
     arguments = tiny.arguments(folder)
-    arguments["progress"] = tiny.Quiet(
-        lambda count: os.kill(os.getpid(), signal.SIGKILL) if count == kill_at else None
-    )
+    arguments["progress"] = tiny.Quiet(lambda count: os.kill(os.getpid(), signal.SIGKILL) if count == kill_at else None)
     model = tiny.make_model(dropout=0.3)
     trainer.train_model(model, tiny.make_examples(), **arguments)
     np.savez(folder / "weights.npz", *[variable.numpy() for variable in model.variables])

@@ -26,9 +26,7 @@ class BatchPlan(NamedTuple):
         return len(self.lengths)
 
 
-def training_plan(
-    counts: Sequence[int], lengths: Sequence[int], batch_size: int, seed: int, epoch: int
-) -> BatchPlan:
+def training_plan(counts: Sequence[int], lengths: Sequence[int], batch_size: int, seed: int, epoch: int) -> BatchPlan:
     """Shuffles the examples, then gathers texts of like length.
 
     A text goes to the smallest bucket that holds it, a longer one than all to the last. What does not fill a batch
