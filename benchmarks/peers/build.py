@@ -94,13 +94,21 @@ def _fuse_and_quantize(
     work: Path, name: str, inputs: list[dict[str, np.ndarray]], expected: np.ndarray
 ) -> dict[str, int]:
     """Writes NAME.int8.onnx from the most fused graph that still answers the same; returns the counts."""
+    from onnx import TensorProto
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     source, counts = work / f"{name}.onnx", {}
     facts = facts_of(work)
     if facts["architecture"] == "transformer":
         source, counts = _fused(work, name, inputs, expected, facts["config"])
-    quantize_dynamic(str(source), str(work / f"{name}.int8.onnx"), per_channel=True, weight_type=QuantType.QInt8)
+    quantize_dynamic(
+        str(source),
+        str(work / f"{name}.int8.onnx"),
+        per_channel=True,
+        weight_type=QuantType.QInt8,
+        # the shapes behind a fused node cannot be inferred; all that flows here is float32
+        extra_options={"DefaultTensorType": TensorProto.FLOAT},
+    )
     return counts
 
 
@@ -122,7 +130,7 @@ def _fused(
             )
             model.save_model_to_file(str(path))
             _check(path.name, _logits(path, inputs), expected)
-        except Exception as error:  # a fusion that does not know this graph is passed over, and said so
+        except (Exception, SystemExit) as error:  # a fusion that does not know this graph is passed over, and said so
             print(f"fusion {model_type}: {error}", file=sys.stderr)
             continue
         counts = {key: value for key, value in model.get_fused_operator_statistics().items() if value}
