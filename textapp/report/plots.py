@@ -84,7 +84,7 @@ def _drawable(labels: list[str], title: str) -> tuple[list[str], object, str]:
         if font is not None:
             return names, font, heading
     numbers = [str(number) for number in range(1, len(labels) + 1)]
-    return numbers, _font_with(""), "labels numbered in their order: no font has all of their characters"
+    return numbers, _font_with(""), "labels numbered in their order:\nno font here has their characters"
 
 
 def _cut(label: str) -> str:
