@@ -91,7 +91,7 @@ def _convert(job: Mapping[str, Any]) -> None:
 
 
 def _converted(job: Mapping[str, Any], signatures: Sequence[str], newer_quantizer: bool) -> bytes:
-    """A .tflite file. What the newer quantizer writes, FULLY_CONNECTED version 12, tflite-runtime 2.14 does not load."""
+    """A .tflite file. tflite-runtime 2.14 lacks what the newer quantizer writes: FULLY_CONNECTED version 12."""
     import tensorflow as tf
 
     converter = tf.lite.TFLiteConverter.from_saved_model(job["saved_model"], signature_keys=signatures)
