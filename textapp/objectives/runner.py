@@ -65,6 +65,10 @@ class KerasRunner:
         self.model, self.multiple = model, multiple
         self._functions: dict[int, tf.types.experimental.GenericFunction] = {}
 
+    def clone(self) -> KerasRunner:
+        """Itself: TensorFlow's functions may be called from several threads."""
+        return self
+
     def run(self, signature: str, features: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Answers one padded batch.
 

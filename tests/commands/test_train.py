@@ -1,0 +1,168 @@
+"""Training through the command line: what is left behind, what is refused, how it goes on after a stop."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from textapp.artifact import open_artifact
+from textapp.config import load_config
+
+WORDS = {"good": ["fine", "great", "lovely", "superb"], "bad": ["poor", "awful", "dull", "broken"]}
+
+
+def write_data(folder: Path, rows: int = 64) -> Path:
+    """A headed tsv in which single words tell the label."""
+    lines = ["text\tlabel"]
+    for index in range(rows):
+        label = ("good", "bad")[index % 2]
+        word = WORDS[label][index // 2 % 4]
+        lines.append(f"number {index} was a {word} thing\t{label}")
+    file = folder / "data.tsv"
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return file
+
+
+def write_config(folder: Path, **changes: object) -> Path:
+    config = {
+        "task": "classification",
+        "run": str(folder / "run"),
+        "data": {"train": "data.tsv", "validation": 0.25},
+        "lengths": [16],
+        "model": {"architecture": "mlp", "embedding_dim": 8, "ngrams": 1},
+        "training": {"epochs": 2, "batch_size": 8, "device": "cpu"},
+        **changes,
+    }
+    file = folder / "run.yaml"
+    file.write_text(json.dumps(config), encoding="utf-8")
+    return file
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, run_textapp) -> Path:
+    folder = tmp_path_factory.mktemp("trained")
+    write_data(folder)
+    done = run_textapp("train", write_config(folder), "--data-dir", folder)
+    assert done.code == 0, done.stderr
+    return folder
+
+
+def test_the_run_folder_is_complete(trained: Path) -> None:
+    run = open_artifact(trained / "run")
+    assert run.kind == "run" and run.manifest["labels"] == ["bad", "good"]
+    for name in ("model.keras", "config.yaml", "metrics.json", "tokenizer/settings.json"):
+        assert name in run.manifest["files"]
+    assert (run.path / "checkpoints").is_dir() and not (trained / "run.partial").exists()
+    assert load_config(run.path / "config.yaml").training.learning_rate is not None
+    metrics = json.loads((run.path / "metrics.json").read_text(encoding="utf-8"))
+    assert metrics["validation"]["examples"] == 16 and len(metrics["training"]["history"]) == 2
+
+
+def test_a_finished_run_is_never_touched(trained: Path, run_textapp) -> None:
+    before = (trained / "run" / "manifest.json").stat().st_mtime_ns
+    done = run_textapp("train", trained / "run.yaml", "--data-dir", trained)
+    assert done.code == 1 and "--overwrite" in done.stderr and "Traceback" not in done.stderr
+    assert (trained / "run" / "manifest.json").stat().st_mtime_ns == before
+
+
+def test_tensorflow_does_not_greet(trained: Path, run_textapp) -> None:
+    done = run_textapp("train", trained / "run.yaml", "--data-dir", trained, "--run", trained / "quiet")
+    assert done.code == 0
+    for noise in ("oneDNN", "absl", "cuda", "WARNING"):
+        assert noise not in done.stderr
+    assert "epoch 2/2" in done.stderr and done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"", ["data.tsv"]),
+        (b"text\tlabel\n", ["data.tsv"]),
+        (b"txt\tlabel\na\tx\nb\ty\n", ["text", "data.tsv"]),
+        (b"text\tlabel\na\tx\nb\tx\n", ["only the label", "'x'"]),
+        (b"text\tlabel\na\tx\n\xff\xfe\ty\n", ["data.tsv", "3", "UTF-8"]),
+    ],
+    ids=["empty", "header alone", "missing column", "one class", "broken UTF-8"],
+)
+def test_bad_data_is_named_and_leaves_the_finished_run(
+    trained: Path, tmp_path: Path, run_textapp, content: bytes, expected: list[str]
+) -> None:
+    (tmp_path / "data.tsv").write_bytes(content)
+    manifest = (trained / "run" / "manifest.json").read_bytes()
+    done = run_textapp("train", trained / "run.yaml", "--data-dir", tmp_path, "--overwrite")
+    assert done.code == 1 and "Traceback" not in done.stderr, done.stderr
+    for part in expected:
+        assert part in done.stderr
+    assert (trained / "run" / "manifest.json").read_bytes() == manifest
+
+
+def test_a_misspelt_key_ends_with_2(trained: Path, run_textapp) -> None:
+    done = run_textapp("train", trained / "run.yaml", "--set", "training.epocs=1")
+    assert done.code == 2 and "did you mean 'epochs'" in done.stderr
+
+
+def weights(run: Path) -> list:
+    code = (
+        "import sys, numpy as np; from textapp.objectives.runner import load_model;"
+        "np.savez(sys.argv[2], *load_model(sys.argv[1]).get_weights())"
+    )
+    file = run.with_suffix(".npz")
+    subprocess.run([sys.executable, "-c", code, str(run / "model.keras"), str(file)], check=True, capture_output=True)
+    import numpy as np
+
+    with np.load(file) as arrays:
+        return [arrays[name] for name in arrays.files]
+
+
+@pytest.mark.parametrize(("stop", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 75), (signal.SIGKILL, -9)])
+def test_a_training_that_was_stopped_goes_on_to_the_same_weights(
+    tmp_path: Path, run_textapp, stop: int, code: int
+) -> None:
+    write_data(tmp_path, rows=400)
+    training = {"epochs": 30, "batch_size": 8, "device": "cpu", "patience": 0}
+    config = write_config(tmp_path, training=training)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "textapp", "train", str(config), "--data-dir", str(tmp_path)],
+        env=environment, stderr=subprocess.PIPE, encoding="utf-8",
+    )  # fmt: skip
+    for line in process.stderr:
+        if line.startswith("epoch 3/"):
+            process.send_signal(stop)
+            break
+    rest = process.stderr.read()
+    assert process.wait(60) == code, rest
+    assert not (tmp_path / "run").exists() and (tmp_path / "run.partial").is_dir()
+
+    other = run_textapp("train", config, "--data-dir", tmp_path, "--set", "training.learning_rate=0.5")
+    assert other.code == 1 and "training.learning_rate" in other.stderr
+
+    resumed = run_textapp("train", config, "--data-dir", tmp_path)
+    assert resumed.code == 0 and "resuming" in resumed.stderr and "epoch 1/30" not in resumed.stderr
+    whole = run_textapp("train", config, "--data-dir", tmp_path, "--run", tmp_path / "whole")
+    assert whole.code == 0
+    for one, two in zip(weights(tmp_path / "run"), weights(tmp_path / "whole"), strict=True):
+        assert (one == two).all()
+
+
+def test_pairs_and_several_labels(tmp_path: Path, run_textapp) -> None:
+    rows = [
+        {"a": f"text {index} {word}", "b": f"more {index}", "tags": [tag, "all"]}
+        for index, (tag, word) in enumerate([("x", "red"), ("y", "blue"), ("x", "pink"), ("y", "navy")] * 10)
+    ]
+    (tmp_path / "data.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    columns = {"text": "a", "text_pair": "b", "label": "tags"}
+    config = write_config(tmp_path, data={"train": "data.jsonl", "columns": columns, "labels": "multiple"})
+    done = run_textapp("train", config, "--data-dir", tmp_path)
+    assert done.code == 0, done.stderr
+    answer = run_textapp("predict", tmp_path / "run", "text 1 red", "--pair", "more", "--json")
+    assert answer.code == 0, answer.stderr
+    row = json.loads(answer.stdout)
+    assert "all" in row["label"] and set(row["probabilities"]) == {"all", "x", "y"}
+    assert row["input"] == ["text 1 red", "more"]

@@ -1,0 +1,40 @@
+"""The command line as a stranger meets it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+COMMANDS = ["train", "evaluate", "export", "predict", "benchmark", "inspect", "check", "demo"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(run_textapp, command: str) -> None:
+    done = run_textapp(command, "--help")
+    assert done.code == 0 and "Usage: textapp" in done.stdout
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\n"
+        "from textapp.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit as left: assert left.code == 0\n"
+        "heavy = {'tensorflow', 'keras', 'numpy', 'sklearn', 'pydantic', 'matplotlib'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8")
+    assert done.returncode == 0, done.stderr
+
+
+def test_debug_shows_the_traceback(run_textapp, tmp_path) -> None:
+    plain = run_textapp("train", tmp_path / "no.yaml")
+    assert plain.code == 2 and "no such file" in plain.stderr and "Traceback" not in plain.stderr
+    assert "Traceback" in run_textapp("train", tmp_path / "no.yaml", "--debug").stderr
+
+
+def test_an_unknown_command_is_refused(run_textapp) -> None:
+    done = run_textapp("trian")
+    assert done.code == 2 and "trian" in done.stderr
