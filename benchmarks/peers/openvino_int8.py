@@ -24,7 +24,7 @@ def load_single(job: Job) -> tuple[Callable[[int], int], dict[str, Any]]:
     core = openvino.Core()
     model = core.read_model(path)
     if job.length:
-        model.reshape([1, job.length])
+        model.reshape({node.get_any_name(): [1, job.length] for node in model.inputs})
     request = core.compile_model(model, "CPU", settings(job, "LATENCY", 1)).create_infer_request()
     names = [node.get_any_name() for node in model.inputs]
 
