@@ -1,4 +1,4 @@
-"""From a config to features: the data are read, the tokenizer is found or trained, every text becomes ids."""
+"""From records to features: the config is completed, the tokenizer found or trained, every text becomes ids."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from textapp.config import Config, resolve
 from textapp.records.cache import TokenCache, folder_key
-from textapp.records.loading import Splits, label_names, load_splits
+from textapp.records.loading import Splits, label_names
 from textapp.tasks.classification import ClassificationTask
 from textapp.text.language import guess_language
 from textapp.text.tokenizer import SETTINGS, Tokenizer, load_tokenizer
@@ -37,15 +37,14 @@ class Prepared:
     language: str
 
 
-def prepare(config: Config, data_dir: Path, folder: Path) -> Prepared:
-    """Reads the data, finds or trains the tokenizer, and turns every text into ids.
+def prepare(config: Config, splits: Splits, folder: Path) -> Prepared:
+    """Completes the config, finds or trains the tokenizer, and turns every text into ids.
 
     Args:
         config: as read.
-        data_dir: where relative data paths start.
+        splits: its records.
         folder: keeps tokenizer/ and the ids, for the next time.
     """
-    splits = load_splits(config, data_dir)
     config = resolve(config, len(splits.train))
     texts = [record["text"] for record in splits.train]
     language = config.data.language or guess_language(texts)

@@ -19,6 +19,7 @@ from textapp.config import Config, data_directory, differing_key, load_config, p
 from textapp.errors import ArtifactError
 from textapp.noise import import_tensorflow
 from textapp.records.layout import settle_columns
+from textapp.records.loading import load_splits
 
 if TYPE_CHECKING:
     import keras
@@ -59,10 +60,13 @@ def train(
 
 def train_config(config: Config, data_dir: Path, overwrite: bool = False) -> Path:
     """Trains a config that was read already. See `train`."""
+    final = Path(config.run)
+    if final.exists() and not overwrite:
+        raise ArtifactError(f"{final}: finished already; --overwrite trains it anew, --run DIR another beside it")
+    splits = load_splits(config, data_dir)  # before TensorFlow, which takes seconds: faults in the data show at once
     import_tensorflow()
     from textapp.training.strategy import is_chief, make_strategy
 
-    final = Path(config.run)
     partial = partial_folder(final)
     strategy = make_strategy(config.training.device)
     started = time.perf_counter()
@@ -71,7 +75,7 @@ def train_config(config: Config, data_dir: Path, overwrite: bool = False) -> Pat
         if chief:
             _open_partial(config, final, partial, overwrite)
         # Every worker makes the same tokenizer and ids from the same data; only the chief's are kept.
-        prepared = prepare(config, data_dir, partial if chief else Path(scratch))
+        prepared = prepare(config, splits, partial if chief else Path(scratch))
         model, history = _fit(prepared, strategy, partial)
     if chief:
         _finish(prepared, model, history, partial, data_dir, time.perf_counter() - started)
@@ -82,10 +86,6 @@ def train_config(config: Config, data_dir: Path, overwrite: bool = False) -> Pat
 
 def _open_partial(config: Config, final: Path, partial: Path, overwrite: bool) -> None:
     """Makes or reopens the folder of the work in progress, or says why this call may not."""
-    if final.exists() and not overwrite:
-        raise ArtifactError(
-            f"{final}: finished already; --overwrite trains it anew, --run DIR trains another beside it"
-        )
     request = partial / "checkpoints" / REQUEST
     begun = (partial / "checkpoints" / "last.npz").is_file()
     if begun and not overwrite and request.is_file():
