@@ -60,6 +60,25 @@ def test_a_fault_names_the_key_what_was_found_and_what_is_expected(raw: dict, ex
         assert part in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("part", "line"),
+    [
+        ({"data": {"train": "a", "validation": 2}}, "data.validation: found 2: expected a share between 0 and 1, a"),
+        ({"data": {"train": "a", "validation": 0}}, "data.validation: found 0: expected a share between 0 and 1, a"),
+        ({"data": {"train": "a", "test": 1}}, "data.test: found 1: expected a share between 0 and 1, a"),
+        ({"data": {"train": "a", "test": [3]}}, "data.test: found [3]: expected a share between 0 and 1, a"),
+        ({"data": {"train": 5}}, "data.train: found 5: expected a path, a glob, or a list of them"),
+        ({"data": {"train": "a", "header": "maybe"}}, "data.header: found 'maybe': expected auto, true or false"),
+        ({"data": {"train": "a", "columns": {"text": -1}}}, "data.columns.text: found -1: expected a name, a list"),
+        ({"training": {"class_weights": {"a": 0}}}, "training.class_weights: found {'a': 0}: expected balanced, or a"),
+    ],
+)
+def test_a_value_of_several_forms_gets_one_line(part: dict, line: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(with_keys(**part))
+    assert str(caught.value).startswith(f"config: {line}") and "\n" not in str(caught.value)
+
+
 def test_all_faults_are_told_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
         parse_config(with_keys(training={"epocs": 2, "batch_size": 0}))

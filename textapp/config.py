@@ -13,17 +13,49 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    field_validator,
+    model_validator,
+)
 
 from textapp.errors import ConfigError, did_you_mean
+
+
+def one_of(expected: str) -> WrapValidator:
+    """One line for a value that fits no branch of a union, instead of one line a branch."""
+
+    def checked(value: Any, union: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return union(value)
+        except ValidationError as error:
+            raise ValueError(f"expected {expected}") from error
+
+    return WrapValidator(checked)
+
 
 CleaningStep = Literal["nfkc", "lowercase", "html", "urls", "whitespace", "full_width"]
 Device = Literal["auto", "cpu", "gpu", "mirrored", "multi_worker", "tpu"]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
-Source = Union[str, list[str]]
-Column = Union[Annotated[int, Field(ge=0)], str, list[str]]
+Source = Annotated[Union[str, list[str]], one_of("a path, a glob, or a list of them")]
+ShareOrSource = Annotated[
+    Union[Share, str, list[str]], one_of("a share between 0 and 1, a path, a glob, or a list of them")
+]
+Column = Annotated[
+    Union[Annotated[int, Field(ge=0)], str, list[str]], one_of("a name, a list of names, or a number from 0")
+]
+Header = Annotated[Union[Literal["auto"], bool], one_of("auto, true or false")]
+ClassWeights = Annotated[
+    Union[Literal["balanced"], dict[str, Annotated[float, Field(gt=0)]]],
+    one_of("balanced, or a number over 0 for each label, {good: 1.0, bad: 3.0}"),
+]
 
 TEXT_NAMES = ("text", "sentence", "content", "review", "question", "title", "text_a", "sentence1", "premise")
 PAIR_NAMES = ("text_pair", "text_b", "sentence2", "hypothesis")
@@ -58,10 +90,10 @@ class Data(Model):
     """The files of examples and how to read them."""
 
     train: Source = Field(description="a path, a glob or a list: .csv .tsv .jsonl .json .txt, each also .gz")
-    validation: Share | Source = Field(default=0.1, description="files, or a share of train")
-    test: Share | Source | None = Field(default=None, description="files, or a share of train")
+    validation: ShareOrSource = Field(default=0.1, description="files, or a share of train")
+    test: ShareOrSource | None = Field(default=None, description="files, or a share of train")
     columns: Columns = Field(default=Columns(), description="where text, text_pair and label stand")
-    header: Literal["auto"] | bool = Field(default="auto", description="does the first line name the columns?")
+    header: Header = Field(default="auto", description="does the first line name the columns?")
     pattern: str | None = Field(default=None, description="a regular expression with groups text and label, per line")
     language: str | None = Field(default=None, description="en, zh, ...; None: told from the script of the texts")
     labels: Literal["single", "multiple"] = Field(default="single", description="one label a text, or several")
@@ -168,7 +200,7 @@ class Training(Model):
     schedule: Literal["constant", "linear", "cosine", "inverse_sqrt"] | None = None
     weight_decay: Annotated[float, Field(ge=0)] | None = None
     label_smoothing: Rate = 0.0
-    class_weights: Literal["balanced"] | dict[str, Annotated[float, Field(gt=0)]] | None = None
+    class_weights: ClassWeights | None = None
     patience: Annotated[int, Field(ge=0)] | None = Field(
         default=None, description="epochs without a gain; 0: never stop"
     )
@@ -289,9 +321,8 @@ def _locate(location: Iterable[Any], raw: Any) -> tuple[list[str], Any]:
     keys: list[str] = []
     node = raw
     for part in location:
-        if isinstance(node, Mapping) and part in node:
-            node = node[part]
-        elif isinstance(node, list) and isinstance(part, int) and part < len(node):
+        listed = isinstance(node, list) and isinstance(part, int) and part < len(node)
+        if listed or (isinstance(node, Mapping) and part in node):
             node = node[part]
         elif isinstance(node, Mapping) and isinstance(part, str) and not _is_branch(part):
             node = None
@@ -307,7 +338,7 @@ def _model_parts() -> tuple[type[Model], ...]:
 
 def _is_branch(part: str) -> bool:
     tags = {get_args(model.model_fields["architecture"].annotation)[0] for model in _model_parts()}
-    return part in tags or "[" in part or part in {"str", "int", "float", "bool"}
+    return part in tags
 
 
 def _known_keys(location: Sequence[Any]) -> list[str]:
