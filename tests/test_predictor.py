@@ -8,6 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from textapp import predictor
+from textapp.artifact import Artifact
+from textapp.edge import interpreter, runner
 from textapp.predictor import Predictor
 from textapp.tasks.classification import ClassificationTask
 from textapp.text.tokenizer import Template
@@ -69,3 +72,21 @@ def test_records_and_pairs_are_taken_too() -> None:
     predictor = make()
     assert predictor.batch([{"text": "hello"}])[0] == predictor("hello")
     assert predictor.batch([("hello", "there")])[0].input == "hello"
+
+
+@pytest.mark.parametrize(
+    ("runtime", "usable", "expected"),
+    [
+        ("auto", True, "tflite-runtime"),
+        ("auto", False, "auto"),
+        ("litert", True, "litert"),
+    ],
+)
+def test_auto_is_the_runtime_that_the_bundle_was_verified_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runtime: str, usable: bool, expected: str
+) -> None:
+    (tmp_path / "model.tflite").touch()
+    artifact = Artifact(tmp_path, {"kind": "bundle", "target": "tflite-runtime"})
+    monkeypatch.setattr(interpreter, "usable", lambda name: usable and name == "tflite-runtime")
+    monkeypatch.setattr(runner, "EdgeRunner", lambda model, threads, runtime: (model, threads, runtime))
+    assert predictor._runner(artifact, 3, runtime) == (tmp_path / "model.tflite", 3, expected)

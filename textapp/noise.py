@@ -12,7 +12,10 @@ from textapp.errors import require
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Drops what C++ code writes to stderr; its errors are raised, not only written, so none is lost."""
+    """Drops what C++ code writes to stderr, 'INFO: Created TensorFlow Lite XNNPACK delegate'.
+
+    Errors are raised, not only written, so none is lost.
+    """
     try:
         kept = os.dup(2)
     except OSError:  # a service may have closed stderr: then there is nothing to keep quiet

@@ -134,7 +134,8 @@ def load(path: str | Path, threads: int = 1, threshold: float | None = None, run
         path: the folder.
         threads: threads inside one answer; small models are often fastest with one.
         threshold: answer `unknown` below this probability, 0 to 1.
-        runtime: for a .tflite file `litert` or `tflite-runtime`; `auto` takes the one that is installed.
+        runtime: for a .tflite file `litert` or `tflite-runtime`; `auto` takes the one that the bundle was verified in
+            where it is installed, else the other.
 
     Raises:
         ArtifactError: the folder is missing, cut off or changed.
@@ -149,9 +150,11 @@ def load(path: str | Path, threads: int = 1, threshold: float | None = None, run
 def _runner(artifact: Artifact, threads: int, runtime: str) -> Runner:
     model = artifact.path / "model.tflite"
     if model.is_file():
+        from textapp.edge.interpreter import usable
         from textapp.edge.runner import EdgeRunner
 
-        return EdgeRunner(model, threads=threads, runtime=runtime)
+        target = artifact.manifest["target"]
+        return EdgeRunner(model, threads, target if runtime == "auto" and usable(target) else runtime)
     # The one way up from here: what needs TensorFlow is imported by name, only where such a folder is opened.
     import_tensorflow()
     if artifact.kind == "run":

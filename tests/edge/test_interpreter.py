@@ -30,6 +30,16 @@ def test_a_missing_runtime_names_the_pip_line(monkeypatch, runtime, line):
     assert line in str(caught.value)
 
 
+def test_a_runtime_is_usable_where_it_is_installed_and_goes_with_the_process(monkeypatch):
+    monkeypatch.setattr(interpreter, "available", lambda: ["litert", "tflite-runtime"])
+    monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
+    assert interpreter.usable("litert") and interpreter.usable("tflite-runtime")
+    monkeypatch.setitem(sys.modules, "tensorflow", types.ModuleType("tensorflow"))
+    assert interpreter.usable("litert") and not interpreter.usable("tflite-runtime")
+    monkeypatch.setattr(interpreter, "available", lambda: [])
+    assert not interpreter.usable("litert")
+
+
 def test_tflite_runtime_is_refused_beside_tensorflow(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow", types.ModuleType("tensorflow"))
     with pytest.raises(UsageError, match="process that imported TensorFlow"):

@@ -119,7 +119,7 @@ def started(
     times: list[float] = []
     while True:
         began = time.perf_counter()
-        child = Child(artifact, threads, _runtime(artifact, runtime))
+        child = Child(artifact, threads, runtime)
         last = False
         try:
             child.ask({"do": "answer", "record": record})
@@ -130,13 +130,6 @@ def started(
                 child.close()
         if last:
             return stack.enter_context(child), round(float(np.median(times)), 1)
-
-
-def _runtime(artifact: Artifact, runtime: str) -> str:
-    from textapp.edge.interpreter import available
-
-    target = artifact.manifest.get("target")
-    return target if runtime == "auto" and target in available() else runtime
 
 
 def interleaved(children: Sequence[Child], queries: Sequence[Sequence[Record]]) -> list[list[float]]:

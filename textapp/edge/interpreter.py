@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from textapp.errors import ArtifactError, UsageError
+from textapp.noise import quiet
 
 # In order of preference: the first one is faster on every file that both of them load.
 PACKAGES = {"litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime"}
@@ -21,6 +19,11 @@ PACKAGES = {"litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime"}
 def available() -> list[str]:
     """The names of the runtimes that are installed, the preferred one first."""
     return [name for name, package in PACKAGES.items() if importlib.util.find_spec(package) is not None]
+
+
+def usable(runtime: str) -> bool:
+    """Whether a runtime is installed and can run in this process: tflite-runtime cannot run beside TensorFlow."""
+    return runtime in available() and not (runtime == "tflite-runtime" and "tensorflow" in sys.modules)
 
 
 def version(runtime: str) -> str:
@@ -44,7 +47,7 @@ def choose(runtime: str) -> str:
         extra = "litert" if runtime == "auto" else runtime
         what = "an interpreter of .tflite files" if runtime == "auto" else f"the runtime {runtime}"
         raise UsageError(f"this needs {what}, which is not installed: pip install 'textapp[{extra}]'")
-    if runtime == "tflite-runtime" and "tensorflow" in sys.modules:
+    if not usable(runtime):
         raise UsageError(
             "tflite-runtime cannot run in a process that imported TensorFlow: use a process of its own, or litert"
         )
@@ -88,24 +91,3 @@ def _import(runtime: str) -> ModuleType:
             f"the runtime {runtime} is installed but does not start ({error}): "
             f"pip install 'textapp[{runtime}]' brings the numpy that it needs"
         ) from error
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keeps what the C++ side writes to stderr, 'INFO: Created TensorFlow Lite XNNPACK delegate', from the user.
-
-    Errors are raised, not only written, so none is lost.
-    """
-    try:
-        kept = os.dup(2)
-    except OSError:  # a service may have closed stderr: then there is nothing to keep quiet
-        yield
-        return
-    try:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, 2)
-        os.close(nowhere)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)

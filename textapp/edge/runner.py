@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from textapp.edge.interpreter import choose, open_interpreter, quiet
+from textapp.edge.interpreter import choose, open_interpreter
 from textapp.errors import ArtifactError
+from textapp.noise import quiet
 
 Call = Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
 
