@@ -56,6 +56,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory, run_textapp) -> Path:
 def test_the_run_folder_is_complete(trained: Path) -> None:
     run = open_artifact(trained / "run")
     assert run.kind == "run" and run.manifest["labels"] == ["bad", "good"]
+    tokens = run.manifest["tokenizer"]["vocabulary_size"]
+    assert run.manifest["parameters"] == tokens * 8 + 8 * 2 + 2  # the embedding, then the logits and their bias
     for name in ("model.keras", "config.yaml", "metrics.json", "tokenizer/settings.json"):
         assert name in run.manifest["files"]
     assert (run.path / "checkpoints").is_dir() and not (trained / "run.partial").exists()
@@ -149,6 +151,21 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_weights(
     assert whole.code == 0
     for one, two in zip(weights(tmp_path / "run"), weights(tmp_path / "whole"), strict=True):
         assert (one == two).all()
+
+
+@pytest.mark.parametrize("architecture", ["mlp", "transformer"])
+def test_word_vectors_bring_their_width(tmp_path: Path, run_textapp, architecture: str) -> None:
+    letters = "abcdefghijklmnopqrstuvwxyz"  # which the small vocabulary of these texts surely holds
+    lines = [f"{letter} " + " ".join(["9.5"] * 6) for letter in letters]
+    (tmp_path / "words.vec").write_text("\n".join([f"{len(lines)} 6", *lines]) + "\n", encoding="utf-8")
+    write_data(tmp_path)
+    size = {"ngrams": 1} if architecture == "mlp" else {"hidden_dim": 8, "num_layers": 1, "num_heads": 2}
+    model = {"architecture": architecture, "vectors": "words.vec", **size}
+    done = run_textapp("train", write_config(tmp_path, model=model), "--data-dir", tmp_path)
+    assert done.code == 0 and "words.vec: vectors for" in done.stderr, done.stderr
+    assert load_config(tmp_path / "run" / "config.yaml").model.embedding_dim == 6
+    # two epochs move a weight by far less than 1, and no other weight is nearly as large
+    assert any(array.shape[-1:] == (6,) and (array > 8).any() for array in weights(tmp_path / "run"))
 
 
 def test_pairs_and_several_labels(tmp_path: Path, run_textapp) -> None:

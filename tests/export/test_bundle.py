@@ -64,6 +64,7 @@ def test_the_manifest_tells_what_was_verified(litert, run):
     assert report["examples"] == 240
     assert 0 < report["max_error"] < 0.05  # 0 would mean that nothing was quantized
     assert report["accuracy"] == manifest["quality"]["accuracy"] >= 95
+    assert report["f1_macro"] == manifest["quality"]["f1_macro"] >= 95
 
 
 def test_a_changed_file_is_detected(litert, tmp_path):

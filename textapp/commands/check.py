@@ -9,9 +9,10 @@ from typing import Any
 
 from textapp.commands import tables
 from textapp.commands.environment import environment
+from textapp.commands.prepare import locate, make_tokenizer
 from textapp.config import Config, data_directory, load_config, resolve
 from textapp.records.keywords import keywords
-from textapp.records.loading import Splits, load_splits
+from textapp.records.loading import load_splits
 from textapp.records.profile import profile
 from textapp.text.language import guess_language
 from textapp.text.tokenizer import Tokenizer
@@ -55,11 +56,11 @@ def check(
 def data_profile(config: Config, data_dir: Path) -> dict[str, Any]:
     """Reads the splits, trains the tokenizer of the config on the spot, and profiles what comes out."""
     splits = load_splits(config, data_dir)
-    config = resolve(config, len(splits.train))
+    config = resolve(locate(config, data_dir), len(splits.train))
     texts = [record["text"] for record in splits.train]
     language = config.data.language or guess_language(texts)
     tables.note(f"reading {len(splits.train):,} training texts ({language})")
-    tokenizer = tokenizer_of(config, splits, language)
+    tokenizer = make_tokenizer(config, splits, language)
     named = {"train": splits.train, "validation": splits.validation, "test": splits.test}
     ids = {name: [_ids(tokenizer, record) for record in records] for name, records in named.items()}
     tokens = {name: [len(row) for row in rows] for name, rows in ids.items()}
@@ -75,19 +76,6 @@ def data_profile(config: Config, data_dir: Path) -> dict[str, Any]:
         **found,
         "keywords": keywords(splits.train),
     }
-
-
-def tokenizer_of(config: Config, splits: Splits, language: str) -> Tokenizer:
-    """The tokenizer that a training of this config would use."""
-    settings = config.tokenizer
-    if settings.kind == "preset":
-        from textapp.text.preset import preset_tokenizer
-
-        return preset_tokenizer(config.model.path)
-    from textapp.text.training import train_tokenizer
-
-    texts = [text for record in splits.train for text in (record["text"], record.get("text_pair")) if text]
-    return train_tokenizer(settings.kind, settings.vocabulary_size, texts, config.cleaning or [], language, config.seed)
 
 
 def unknown_characters(

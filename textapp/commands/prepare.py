@@ -16,6 +16,7 @@ from textapp.records.loading import Splits, label_names
 from textapp.tasks.classification import ClassificationTask
 from textapp.text.language import guess_language
 from textapp.text.tokenizer import SETTINGS, Tokenizer, load_tokenizer
+from textapp.text.vectors import vector_dim
 
 Record = dict[str, Any]
 Features = dict[str, list[np.ndarray]]
@@ -41,7 +42,7 @@ def prepare(config: Config, splits: Splits, folder: Path) -> Prepared:
     """Completes the config, finds or trains the tokenizer, and turns every text into ids.
 
     Args:
-        config: as read.
+        config: its files located.
         splits: its records.
         folder: keeps tokenizer/ and the ids, for the next time.
     """
@@ -52,7 +53,11 @@ def prepare(config: Config, splits: Splits, folder: Path) -> Prepared:
         "data: %s training, %s validation, %s test examples (%s)",
         len(splits.train), len(splits.validation), len(splits.test), language,
     )  # fmt: skip
-    tokenizer = _tokenizer(config, splits, language, folder / TOKENIZER)
+    if (folder / TOKENIZER / SETTINGS).is_file():  # of a run that goes on
+        tokenizer = load_tokenizer(folder / TOKENIZER)
+    else:
+        tokenizer = make_tokenizer(config, splits, language)
+        tokenizer.save(folder / TOKENIZER)
     labels = label_names(splits.train)
     task = _task(config, labels, tokenizer, [MOST_TOKENS])
     cache = TokenCache(folder / CACHE)
@@ -66,25 +71,42 @@ def prepare(config: Config, splits: Splits, folder: Path) -> Prepared:
     return Prepared(config, splits, task, features, targets, language)
 
 
-def _tokenizer(config: Config, splits: Splits, language: str, folder: Path) -> Tokenizer:
-    """The tokenizer of a run that goes on, else the preset's, else one trained on the training texts."""
-    if (folder / SETTINGS).is_file():
-        return load_tokenizer(folder)
+def locate(config: Config, data_dir: Path) -> Config:
+    """Finds the files that the model starts from, and takes the width of word vectors from their file.
+
+    A relative path starts at `data_dir` where the file is there, else at the working directory.
+
+    Raises:
+        DataError: the file of word vectors is missing or not in the format.
+    """
+    model = config.model
+    given = {key: getattr(model, key, None) for key in ("vectors", "path")}
+    update: dict[str, Any] = {
+        key: str(data_dir / path) for key, path in given.items() if path and (data_dir / path).exists()
+    }
+    if given["vectors"] and model.embedding_dim is None:
+        update["embedding_dim"] = vector_dim(update.get("vectors", given["vectors"]))
+    return config.model_copy(update={"model": model.model_copy(update=update)})
+
+
+def make_tokenizer(config: Config, splits: Splits, language: str) -> Tokenizer:
+    """The preset's tokenizer, else one trained on the training texts.
+
+    Args:
+        config: resolved, its files located.
+        splits: of which train alone is read.
+        language: of the texts, `en`.
+    """
     settings = config.tokenizer
     if settings.kind == "preset":
         from textapp.text.preset import preset_tokenizer
 
-        tokenizer = preset_tokenizer(config.model.path)
-    else:
-        from textapp.text.training import train_tokenizer
+        return preset_tokenizer(config.model.path)
+    from textapp.text.training import train_tokenizer
 
-        texts = [text for record in splits.train for text in (record["text"], record.get("text_pair")) if text]
-        log.info("tokenizer: training %s on %s texts", settings.kind, f"{len(texts):,}")
-        tokenizer = train_tokenizer(
-            settings.kind, settings.vocabulary_size, texts, config.cleaning, language, config.seed
-        )
-    tokenizer.save(folder)
-    return tokenizer
+    texts = [text for record in splits.train for text in (record["text"], record.get("text_pair")) if text]
+    log.info("tokenizer: training %s on %s texts", settings.kind, f"{len(texts):,}")
+    return train_tokenizer(settings.kind, settings.vocabulary_size, texts, config.cleaning, language, config.seed)
 
 
 def _task(config: Config, labels: Sequence[str], tokenizer: Tokenizer, lengths: Sequence[int]) -> ClassificationTask:

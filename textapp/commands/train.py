@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from textapp.artifact import partial_folder, swap, write_manifest, write_text
 from textapp.commands import tables
-from textapp.commands.prepare import CACHE, TOKENIZER, Prepared, prepare
+from textapp.commands.prepare import CACHE, TOKENIZER, Prepared, locate, prepare
 from textapp.config import Config, data_directory, differing_key, load_config, parse_config, save_config
 from textapp.errors import ArtifactError
 from textapp.noise import import_tensorflow
@@ -63,7 +63,9 @@ def train_config(config: Config, data_dir: Path, overwrite: bool = False) -> Pat
     final = Path(config.run)
     if final.exists() and not overwrite:
         raise ArtifactError(f"{final}: finished already; --overwrite trains it anew, --run DIR another beside it")
-    splits = load_splits(config, data_dir)  # before TensorFlow, which takes seconds: faults in the data show at once
+    # Before TensorFlow, which takes seconds: faults in the data show at once.
+    splits = load_splits(config, data_dir)
+    located = locate(config, data_dir)
     import_tensorflow()
     from textapp.training.strategy import is_chief, make_strategy
 
@@ -75,7 +77,7 @@ def train_config(config: Config, data_dir: Path, overwrite: bool = False) -> Pat
         if chief:
             _open_partial(config, final, partial, overwrite)
         # Every worker makes the same tokenizer and ids from the same data; only the chief's are kept.
-        prepared = prepare(config, splits, partial if chief else Path(scratch))
+        prepared = prepare(located, splits, partial if chief else Path(scratch))
         model, history = _fit(prepared, strategy, partial)
     if chief:
         _finish(prepared, model, history, partial, data_dir, time.perf_counter() - started)
@@ -189,16 +191,18 @@ def _finish(
     save_config(config, partial / CONFIG)
     shutil.rmtree(partial / CACHE, ignore_errors=True)
     tokenizer_files = [f"{TOKENIZER}/{file.name}" for file in sorted((partial / TOKENIZER).iterdir())]
-    write_manifest(partial, _manifest(prepared, data_dir), [MODEL, METRICS, CONFIG, *tokenizer_files])
+    manifest = _manifest(prepared, model, data_dir)
+    write_manifest(partial, manifest, [MODEL, METRICS, CONFIG, *tokenizer_files])
 
 
-def _manifest(prepared: Prepared, data_dir: Path) -> dict[str, Any]:
+def _manifest(prepared: Prepared, model: keras.Model, data_dir: Path) -> dict[str, Any]:
     config, task = prepared.config, prepared.task
     layout = settle_columns(config.data.train, config.data, data_dir)
     return {
         "kind": "run",
         "task": config.task,
         "architecture": config.model.architecture,
+        "parameters": model.count_params(),
         "languages": [prepared.language],
         "labels": task.labels,
         "multiple": task.multiple,

@@ -177,7 +177,7 @@ def _manifest(run: Artifact, target: str, result: Mapping[str, Any]) -> dict[str
         "parent": {"run": run.path.resolve().name, "sha256": run.manifest["files"]["model.keras"]},
         "verification": verdict.report,
         "tried": result["tried"],
-        "quality": {"examples": verdict.report["examples"], "accuracy": verdict.report["accuracy"]},
+        "quality": {name: verdict.report[name] for name in ("examples", "accuracy", "f1_macro")},
     }
 
 

@@ -29,7 +29,7 @@ class Verdict:
 
     Attributes:
         outputs: what it answered, signature -> `[examples, classes]`.
-        report: runtime, examples, max_error, agreement, accuracy, accuracy_of_run: shares in 0 to 100.
+        report: runtime, examples, max_error, agreement, accuracy, f1_macro, accuracy_of_run: shares in 0 to 100.
     """
 
     outputs: Outputs
@@ -122,6 +122,7 @@ def compare(
         "max_error": max_error,
         "agreement": round(agreement, 2),
         "accuracy": round(after, 2),
+        "f1_macro": round(f1_macro(task, examples, found), 2),
         "accuracy_of_run": round(before, 2),
     }
 
@@ -138,19 +139,29 @@ def accuracy(task: Any, examples: Examples, outputs: Outputs) -> float:
     return 100 * right / len(examples.records)
 
 
+def f1_macro(task: Any, examples: Examples, outputs: Outputs) -> float:
+    """The mean F1 of the labels, 0 to 100."""
+    answers = _answers(task, examples, outputs)
+    return task.score(examples.records, answers)["f1_macro"]
+
+
 def _agreement(task: Any, examples: Examples, one: Outputs, other: Outputs) -> float:
     pairs = zip(_labels(task, examples, one), _labels(task, examples, other), strict=True)
     return 100 * sum(_same(a, b) for a, b in pairs) / len(examples.records)
 
 
 def _labels(task: Any, examples: Examples, outputs: Outputs) -> list[Any]:
+    return [answer.label for answer in _answers(task, examples, outputs)]
+
+
+def _answers(task: Any, examples: Examples, outputs: Outputs) -> list[Any]:
     """The answers in the order of the records, each from the signature that a predictor would take."""
-    labels: list[Any] = [None] * len(examples.records)
+    answers: list[Any] = [None] * len(examples.records)
     for signature, owners in examples.owners.items():
         for row, index in enumerate(owners):
             probabilities: Mapping[str, np.ndarray] = {"probabilities": outputs[signature][row]}
-            labels[index] = task.answer(examples.records[index], probabilities).label
-    return labels
+            answers[index] = task.answer(examples.records[index], probabilities)
+    return answers
 
 
 def _same(one: Any, other: Any) -> bool:
