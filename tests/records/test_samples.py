@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from textapp.records.samples import make_samples, write_samples
+from textapp.records.samples import generator, make_samples, write_samples
 
 DEMO = (
     "你好，我是人工智能助手", "什么是人工智能", "今天天气很好", "春天的景色",
@@ -49,3 +49,25 @@ def test_words_alone_do_not_solve_it(samples) -> None:
     vectorizer = text.TfidfVectorizer(token_pattern=r"[a-zA-Z]+|[\u4e00-\u9fff]", ngram_range=(1, 2))
     model = linear.LogisticRegression(C=10, max_iter=2000).fit(vectorizer.fit_transform(train), train_labels)
     assert 75 < 100 * model.score(vectorizer.transform(test), test_labels) < 95
+
+
+def test_combinations_of_the_test_split_never_stand_in_train(monkeypatch) -> None:
+    """Recorded where the gaps of a sentence are filled: which noun met which word, or which other noun."""
+    met: dict[bool, set[tuple[str, str]]] = {False: set(), True: set()}
+    now = []
+    unseen, filled = generator._unseen, generator._filled
+
+    def of_a_split(choice, language, label, kind, for_test, seen):
+        now[:] = [for_test]
+        return unseen(choice, language, label, kind, for_test, seen)
+
+    def recorded(frame, noun, word, **others):
+        met[now[0]].add((noun, others.get("other", word)))
+        return filled(frame, noun=noun, word=word, **others)
+
+    monkeypatch.setattr(generator, "_unseen", of_a_split)
+    monkeypatch.setattr(generator, "_filled", recorded)
+    make_samples()
+    assert len(met[True]) > 200 and not met[True] & met[False]
+    # words alone are not held out: each noun of a test sentence is known from training
+    assert {noun for noun, _ in met[True]} <= {noun for noun, _ in met[False]}
