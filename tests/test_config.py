@@ -7,14 +7,13 @@ from pathlib import Path
 import pytest
 
 from textapp.config import (
-    choose_lengths,
     data_directory,
     differing_key,
     load_config,
     parse_config,
-    resolve,
     save_config,
 )
+from textapp.defaults import choose_lengths, resolve
 from textapp.errors import ConfigError
 
 SMALL = {"task": "classification", "run": "runs/x", "data": {"train": "a.tsv"}, "model": {"architecture": "cnn"}}
@@ -27,7 +26,7 @@ def with_keys(**changes: object) -> dict:
 def test_task_run_data_and_model_are_enough() -> None:
     config = resolve(parse_config(SMALL), num_examples=5000, token_counts=[5] * 100)
     assert config.training.epochs and config.training.learning_rate and config.lengths == [8]
-    assert config.tokenizer.kind == "sentencepiece" and config.tokenizer.vocabulary_size
+    assert config.tokenizer.kind == "bpe" and config.tokenizer.vocabulary_size
     assert config.model.filters and config.model.dropout is not None
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from textapp.config import load_config, resolve
+from textapp.config import load_config
+from textapp.defaults import resolve
 
 ROOT = Path(__file__).parents[1] / "configs"
 CONFIGS = sorted(ROOT.rglob("*.yaml"))

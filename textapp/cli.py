@@ -64,9 +64,7 @@ Runtime = Annotated[str, typer.Option(metavar="NAME", help="for .tflite files: a
 def train(
     config: ConfigPath,
     overrides: Overrides = None,
-    run: Annotated[
-        str | None, typer.Option(metavar="DIR", help="the folder [default: the config's run]")
-    ] = None,
+    run: Annotated[str | None, typer.Option(metavar="DIR", help="the folder [default: the config's run]")] = None,
     data_dir: DataDir = None,
     overwrite: Annotated[bool, typer.Option(help="start anew where a run is there already")] = False,
 ) -> None:
@@ -87,9 +85,7 @@ def evaluate(
     runtime: Runtime = "auto",
     output: Annotated[
         Path | None,
-        typer.Option(
-            metavar="DIR", help="for metrics.json, confusion.png, mistakes.tsv [default: RUN/evaluation]"
-        ),
+        typer.Option(metavar="DIR", help="for metrics.json, confusion.png, mistakes.tsv [default: RUN/evaluation]"),
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -1,12 +1,11 @@
-"""One YAML is one run: read, checked against frozen models, completed with the defaults.
+"""One YAML is one run: read and checked against frozen models.
 
-A field whose default is `None` depends on the data or on the architecture; `resolve` fills every one of them, and
-the resolved form is what a run folder keeps. Nothing outside this module reads YAML keys by name.
+A field whose default is `None` depends on the data or on the architecture: defaults.py fills it. Nothing outside this
+module reads YAML keys by name.
 """
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -60,7 +59,6 @@ ClassWeights = Annotated[
 TEXT_NAMES = ("text", "sentence", "content", "review", "question", "title", "text_a", "sentence1", "premise")
 PAIR_NAMES = ("text_pair", "text_b", "sentence2", "hypothesis")
 LABEL_NAMES = ("label", "labels", "class", "category", "sentiment", "target", "topic", "intent", "star", "stars")
-MAX_BUCKETS = 4
 
 
 class Model(BaseModel):
@@ -116,8 +114,8 @@ class Data(Model):
 class TokenizerConfig(Model):
     """How text becomes ids."""
 
-    kind: Literal["sentencepiece", "wordpiece", "bpe", "characters", "preset"] = Field(
-        default="sentencepiece", description="sentencepiece is the unigram model, bpe its byte-pair model"
+    kind: Literal["sentencepiece", "wordpiece", "bpe", "characters", "preset"] | None = Field(
+        default=None, description="sentencepiece is the unigram model, bpe its byte-pair model; None: by language"
     )
     vocabulary_size: Annotated[int, Field(ge=16)] | None = Field(default=None, description="in tokens; None: by data")
 
@@ -358,93 +356,7 @@ def data_directory(option: str | Path | None = None) -> Path:
     return Path(option or os.environ.get("TEXTAPP_DATA") or ".")
 
 
-# --- defaults ------------------------------------------------------------------------------------------------------
-
-
-def resolve(config: Config, num_examples: int, token_counts: Sequence[int] | None = None) -> Config:
-    """Fills every field that depends on the data or on the architecture.
-
-    Args:
-        config: as `load_config` gave it.
-        num_examples: training examples.
-        token_counts: length in tokens of each training text; None before there is a tokenizer: lengths stay open.
-    """
-    update: dict[str, Any] = {"tokenizer": _tokenizer_defaults(config, num_examples)}
-    if config.cleaning is None:
-        update["cleaning"] = [] if config.model.architecture == "preset" else ["nfkc", "lowercase", "whitespace"]
-    if config.lengths is None and token_counts is not None:
-        update["lengths"] = choose_lengths(token_counts)
-    update["model"] = _filled(config.model, MODEL_DEFAULTS[config.model.architecture](num_examples))
-    update["training"] = _filled(config.training, _training_defaults(config, num_examples))
-    return config.model_copy(update=update)
-
-
-def _filled(part: Model, defaults: Mapping[str, Any]) -> Model:
-    return part.model_copy(update={key: value for key, value in defaults.items() if getattr(part, key) is None})
-
-
-def _tokenizer_defaults(config: Config, num_examples: int) -> TokenizerConfig:
-    given = config.tokenizer or TokenizerConfig(
-        kind="preset" if config.model.architecture == "preset" else "sentencepiece"
-    )
-    if given.kind == "preset" or given.vocabulary_size is not None:
-        return given
-    size = 4000 if num_examples < 2000 else 8000 if num_examples < 20000 else 16000
-    return given.model_copy(update={"vocabulary_size": size})
-
-
-MODEL_DEFAULTS = {
-    "mlp": lambda n: {"dropout": 0.3, "embedding_dim": 64, "hidden_dims": [], "ngrams": 2},
-    "cnn": lambda n: {"dropout": 0.5, "embedding_dim": 128, "filters": 100, "kernel_sizes": [2, 3, 4]},
-    "lstm": lambda n: {
-        "dropout": 0.4, "embedding_dim": 128, "units": [128, 64], "bidirectional": True, "dense_units": 0
-    },
-    "transformer": lambda n: {"dropout": 0.2, "hidden_dim": 128, "num_layers": 2, "num_heads": 4},
-    "preset": lambda n: {"dropout": 0.1},
-}  # fmt: skip
-
-
-def _training_defaults(config: Config, num_examples: int) -> dict[str, Any]:
-    """The recipe of each architecture. The number of epochs shrinks as the data grows: about 20,000 steps at most."""
-    architecture = config.model.architecture
-    batch_size = config.training.batch_size or (32 if num_examples < 20000 or architecture == "preset" else 64)
-    steps = max(1, math.ceil(num_examples / batch_size))
-    most = 4 if architecture == "preset" else 20
-    epochs = config.training.epochs or max(3, min(most, round(20000 / steps)))
-    attention = architecture in ("transformer", "preset")
-    learning_rate = {"mlp": 2e-3, "cnn": 1e-3, "lstm": 2e-3, "transformer": 5e-4, "preset": 5e-5}[architecture]
-    return {
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "learning_rate": learning_rate,
-        "optimizer": "adamw" if attention else "adam",
-        "schedule": "linear",
-        "warmup_steps": min(1000, steps * epochs // 10) if attention else 0,
-        "weight_decay": 0.01 if attention else 0.0,
-        "patience": 3,
-        "clip_norm": 1.0,
-    }
-
-
-def choose_lengths(token_counts: Sequence[int], most: int = 512) -> list[int]:
-    """Chooses at most four bucket lengths from the lengths of the training texts.
-
-    The longest covers 99.5 % of them, in multiples of 8 and up to `most`; the others halve it, where they would
-    spare padding for at least one text in twenty.
-
-    Example: `choose_lengths([5] * 50 + [30] * 50)` is `[8, 32]`: 16 would serve nobody.
-    """
-    counts = sorted(token_counts)
-    longest = counts[min(len(counts) - 1, math.ceil(0.995 * len(counts)))]
-    top = min(most, max(8, 8 * math.ceil(longest / 8)))
-    lengths, covered = [], 0
-    candidates = sorted({8 * math.ceil(top / 2**power / 8) for power in range(1, 7)})
-    for length in candidates:
-        within = sum(1 for count in counts if count <= length)
-        if length < top and within - covered >= len(counts) / 20:
-            lengths.append(length)
-            covered = within
-    return [*lengths[: MAX_BUCKETS - 1], top]
+# --- writing and comparing -----------------------------------------------------------------------------------------
 
 
 def save_config(config: Config, path: Path) -> None:

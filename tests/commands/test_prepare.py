@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from textapp.commands.prepare import locate, make_tokenizer
-from textapp.config import Config, parse_config, resolve
+from textapp.config import Config, parse_config
+from textapp.defaults import resolve
 from textapp.errors import DataError
 from textapp.records.loading import Splits
 

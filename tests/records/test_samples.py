@@ -10,8 +10,13 @@ DEMO = (
     "你好，我是人工智能助手", "什么是人工智能", "今天天气很好", "春天的景色",
     "The staff was friendly and the room was spotless",
 )  # fmt: skip
-TEMPLATES = (r"你好，我是", r"什么是", r"^今天", r"^(?!.*真的)\w{1,4}的\w{1,4}。$",
-    r"[Tt]he \w+ was \w+ and the \w+ was \w+")
+TEMPLATES = (
+    r"你好，我是",
+    r"什么是",
+    r"^今天",
+    r"^(?!.*真的)\w{1,4}的\w{1,4}。$",
+    r"[Tt]he \w+ was \w+ and the \w+ was \w+",
+)
 
 
 @pytest.fixture(scope="module")

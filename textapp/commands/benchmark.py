@@ -112,9 +112,7 @@ def spread(records: Sequence[Record], most: int) -> list[Record]:
     return [records[index * len(records) // count] for index in range(count)]
 
 
-def started(
-    artifact: Artifact, threads: int, runtime: str, record: Record, stack: ExitStack
-) -> tuple[Child, float]:
+def started(artifact: Artifact, threads: int, runtime: str, record: Record, stack: ExitStack) -> tuple[Child, float]:
     """A process that has given its first answer, and the median milliseconds from its start to that answer."""
     times: list[float] = []
     while True:

@@ -10,7 +10,8 @@ from typing import Any
 from textapp.commands import tables
 from textapp.commands.environment import environment
 from textapp.commands.prepare import locate, make_tokenizer
-from textapp.config import Config, data_directory, load_config, resolve
+from textapp.config import Config, data_directory, load_config
+from textapp.defaults import resolve
 from textapp.records.keywords import keywords
 from textapp.records.loading import load_splits
 from textapp.records.profile import profile
@@ -56,16 +57,16 @@ def check(
 def data_profile(config: Config, data_dir: Path) -> dict[str, Any]:
     """Reads the splits, trains the tokenizer of the config on the spot, and profiles what comes out."""
     splits = load_splits(config, data_dir)
-    config = resolve(locate(config, data_dir), len(splits.train))
     texts = [record["text"] for record in splits.train]
     language = config.data.language or guess_language(texts)
+    config = resolve(locate(config, data_dir), len(splits.train), language=language)
     tables.note(f"reading {len(splits.train):,} training texts ({language})")
     tokenizer = make_tokenizer(config, splits, language)
     named = {"train": splits.train, "validation": splits.validation, "test": splits.test}
     ids = {name: [_ids(tokenizer, record) for record in records] for name, records in named.items()}
     tokens = {name: [len(row) for row in rows] for name, rows in ids.items()}
     unknown = {name: [row.count(tokenizer.unknown_id) for row in rows] for name, rows in ids.items()}
-    lengths = resolve(config, len(splits.train), tokens["train"]).lengths
+    lengths = resolve(config, len(splits.train), tokens["train"], language).lengths
     found = profile(named, tokens, unknown, lengths)
     for name, share in found["unknown"].items():
         share["examples"] = unknown_characters(tokenizer, named[name], unknown[name])
@@ -78,9 +79,7 @@ def data_profile(config: Config, data_dir: Path) -> dict[str, Any]:
     }
 
 
-def unknown_characters(
-    tokenizer: Tokenizer, records: Sequence[Mapping[str, Any]], unknown: Sequence[int]
-) -> list[str]:
+def unknown_characters(tokenizer: Tokenizer, records: Sequence[Mapping[str, Any]], unknown: Sequence[int]) -> list[str]:
     """What the tokenizer does not know, the most frequent first, from the first texts that hold any of it."""
     holding = [record["text"] for record, count in zip(records, unknown, strict=True) if count][:MOST_SEARCHED]
     pieces: Counter[str] = Counter()

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from textapp.config import Config, resolve
+from textapp.config import Config
+from textapp.defaults import resolve
 from textapp.records.cache import TokenCache, folder_key
 from textapp.records.loading import Splits, label_names
 from textapp.tasks.classification import ClassificationTask
@@ -46,9 +47,8 @@ def prepare(config: Config, splits: Splits, folder: Path) -> Prepared:
         splits: its records.
         folder: keeps tokenizer/ and the ids, for the next time.
     """
-    config = resolve(config, len(splits.train))
-    texts = [record["text"] for record in splits.train]
-    language = config.data.language or guess_language(texts)
+    language = config.data.language or guess_language([record["text"] for record in splits.train])
+    config = resolve(config, len(splits.train), language=language)
     log.info(
         "data: %s training, %s validation, %s test examples (%s)",
         len(splits.train), len(splits.validation), len(splits.test), language,
@@ -64,7 +64,7 @@ def prepare(config: Config, splits: Splits, folder: Path) -> Prepared:
     key = folder_key(folder / TOKENIZER)
     named = {name: records for name, records in splits._asdict().items() if name != "origin"}
     features = {name: _features(task, records, cache, key) for name, records in named.items()}
-    config = resolve(config, len(splits.train), [len(ids) for ids in features["train"]["token_ids"]])
+    config = resolve(config, len(splits.train), [len(ids) for ids in features["train"]["token_ids"]], language)
     log.info("buckets: %s tokens; vocabulary: %s", config.lengths, tokenizer.vocabulary_size)
     task = _task(config, labels, tokenizer, config.lengths)
     targets = {name: _targets(task, records) for name, records in named.items()}

@@ -7,7 +7,8 @@ import logging
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,14 +77,28 @@ def train_config(config: Config, data_dir: Path, overwrite: bool = False) -> Pat
         chief = is_chief(strategy)
         if chief:
             _open_partial(config, final, partial, overwrite)
-        # Every worker makes the same tokenizer and ids from the same data; only the chief's are kept.
-        prepared = prepare(located, splits, partial if chief else Path(scratch))
-        model, history = _fit(prepared, strategy, partial)
+        with _writing(partial):
+            # Every worker makes the same tokenizer and ids from the same data; only the chief's are kept.
+            prepared = prepare(located, splits, partial if chief else Path(scratch))
+            model, history = _fit(prepared, strategy, partial)
+            if chief:
+                _finish(prepared, model, history, partial, data_dir, time.perf_counter() - started)
     if chief:
-        _finish(prepared, model, history, partial, data_dir, time.perf_counter() - started)
         swap(partial, final)
         log.info("run: %s", final)
     return final
+
+
+@contextmanager
+def _writing(partial: Path) -> Iterator[None]:
+    """Says of a disk that is full what stands there still."""
+    try:
+        yield
+    except OSError as error:
+        raise ArtifactError(
+            f"{partial}: could not be written: {error}; a finished run that was there before is unchanged: "
+            "free some space and give the same command again"
+        ) from error
 
 
 def _open_partial(config: Config, final: Path, partial: Path, overwrite: bool) -> None:

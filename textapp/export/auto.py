@@ -39,7 +39,7 @@ def choose(
         work: a folder for scratch files.
 
     Returns:
-        The fastest candidate, and what was tried: `{quantize, size_bytes, latency_ms, accuracy, max_error}`, or
+        The fastest candidate, and what was tried: `{quantize, size_bytes, latency_ms, accuracy, f1_macro, max_error}`, or
         `{quantize, reason}` for what was refused.
 
     Raises:
@@ -91,6 +91,5 @@ def _figures(candidate: Candidate, latency_ms: dict[str, float]) -> dict[str, An
         "quantize": candidate.quantize,
         "size_bytes": candidate.model_path.stat().st_size,
         "latency_ms": {name: round(value, 4) for name, value in latency_ms.items()},
-        "accuracy": candidate.verdict.report["accuracy"],
-        "max_error": candidate.verdict.report["max_error"],
+        **{name: candidate.verdict.report[name] for name in ("accuracy", "f1_macro", "max_error")},
     }

@@ -4,7 +4,8 @@ from textapp.layers.attention import SelfAttention
 from textapp.layers.embedding import NgramEmbedding, Positions, TokenEmbedding
 from textapp.layers.lstm import Lstm
 from textapp.layers.masking import AttentionMask, PaddingMask
-from textapp.layers.pooling import POOLINGS, FirstPooling, LastPooling, MaxPooling, MeanPooling
+from textapp.layers.normalization import LayerNorm
+from textapp.layers.pooling import POOLINGS, FirstPooling, LastPooling, MaxPooling, MeanPooling, ScaledSumPooling
 from textapp.layers.transformer import TransformerBlock
 from textapp.layers.windows import WindowFeatures
 
@@ -13,12 +14,14 @@ __all__ = [
     "AttentionMask",
     "FirstPooling",
     "LastPooling",
+    "LayerNorm",
     "Lstm",
     "MaxPooling",
     "MeanPooling",
     "NgramEmbedding",
     "PaddingMask",
     "Positions",
+    "ScaledSumPooling",
     "SelfAttention",
     "TokenEmbedding",
     "TransformerBlock",

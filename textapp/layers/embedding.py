@@ -8,10 +8,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-# Rows of the n-gram table. As int8 with 64 numbers a row it is 4 MB; and `hash * MULTIPLIER + id` stays below 2**31
+# Rows of the n-gram table. As int8 with 16 numbers a row it is 4 MB; and `hash * MULTIPLIER + id` stays below 2**31
 # for every vocabulary under a million, so that TensorFlow and the edge runtimes never wrap around.
-NGRAM_ROWS = 2**16
-MULTIPLIER = 31337
+NGRAM_ROWS = 2**18
+MULTIPLIER = 7919
 
 
 @keras.saving.register_keras_serializable(package="textapp")

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import keras
 
 from textapp.layers.attention import SelfAttention
+from textapp.layers.normalization import LayerNorm
 
 INWARD = {"gelu": "gelu", "relu": "relu", "swiglu": "silu"}
 
@@ -74,7 +75,7 @@ class TransformerBlock(keras.layers.Layer):
         self.linear = keras.layers.Dense(inner, name="linear", dtype=policy) if self.activation == "swiglu" else None
         self.outward = keras.layers.Dense(dim, name="outward", dtype=policy)
         self.attention_norm, self.feed_forward_norm = (
-            keras.layers.LayerNormalization(epsilon=settings["epsilon"], name=name, dtype=policy)
+            LayerNorm(epsilon=settings["epsilon"], name=name, dtype=policy)
             for name in ("attention_norm", "feed_forward_norm")
         )
         self.dropout = keras.layers.Dropout(settings["dropout"], dtype=policy)

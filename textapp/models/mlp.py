@@ -1,4 +1,4 @@
-"""A bag of token and n-gram embeddings, averaged: the fastText of this house (Joulin et al., 2016)."""
+"""A bag of token and n-gram embeddings, summed and scaled: the fastText of this house (Joulin et al., 2016)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import keras
 from textapp.config import MlpModel
 from textapp.layers import NgramEmbedding, TokenEmbedding
 
-POOLING = "mean"
+POOLING = "scaled_sum"
 
 
 def encoder(config: MlpModel, vocabulary_size: int, pad_id: int, max_length: int) -> keras.Model:

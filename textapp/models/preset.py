@@ -13,7 +13,7 @@ import numpy as np
 
 from textapp.config import PresetModel
 from textapp.errors import ConfigError, require
-from textapp.layers import AttentionMask, PaddingMask, Positions, TokenEmbedding, TransformerBlock
+from textapp.layers import AttentionMask, LayerNorm, PaddingMask, Positions, TokenEmbedding, TransformerBlock
 
 POOLING = "mean"
 
@@ -93,7 +93,7 @@ def _bert(backbone: keras.Model, dropout: float, pad_id: int, max_length: int, s
         segment = TokenEmbedding(backbone.num_segments, dim, name="segment_embedding")(inputs["segment_ids"])
         sequence = keras.layers.Add(name="add_segments")([sequence, segment])
     sequence = Positions("learned", max_length, name="positions")(sequence)
-    sequence = keras.layers.LayerNormalization(epsilon=1e-12, name="embeddings_norm")(sequence)
+    sequence = LayerNorm(epsilon=1e-12, name="embeddings_norm")(sequence)
     sequence = keras.layers.Dropout(dropout, name="dropout")(sequence)
     for number in range(backbone.num_layers):
         sequence = TransformerBlock(

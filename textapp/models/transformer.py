@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 
 from textapp.config import TransformerModel
-from textapp.layers import AttentionMask, PaddingMask, Positions, TokenEmbedding, TransformerBlock
+from textapp.layers import AttentionMask, LayerNorm, PaddingMask, Positions, TokenEmbedding, TransformerBlock
 
 POOLING = "mean"
 
@@ -26,7 +26,7 @@ def encoder(config: TransformerModel, vocabulary_size: int, pad_id: int, max_len
             max_length=max_length,
             name=f"block_{number}",
         )(sequence, mask)
-    sequence = keras.layers.LayerNormalization(epsilon=1e-6, name="norm")(sequence)
+    sequence = LayerNorm(epsilon=1e-6, name="norm")(sequence)
     return keras.Model({"token_ids": token_ids}, sequence, name="encoder")
 
 

@@ -256,9 +256,7 @@ def _json_array(path: Path, source: Source) -> Iterator[tuple[int, Any]]:
         yield line, content
 
 
-def _object_values(
-    path: Path, line: int, content: Any, columns: Columns, required: Collection[str]
-) -> dict[str, str]:
+def _object_values(path: Path, line: int, content: Any, columns: Columns, required: Collection[str]) -> dict[str, str]:
     if not isinstance(content, dict):
         raise RowError(path, line, f"found {type(content).__name__}, expected an object", _readable(str(content)))
     found = {normalised(key): value for key, value in content.items()}

@@ -73,11 +73,14 @@ class Checkpoints:
         self.folder.mkdir(parents=True, exist_ok=True)
         arrays = {str(i): keras.ops.convert_to_numpy(variable) for i, variable in enumerate(variables)}
         partial = self.folder / f"{name}.partial"
-        with partial.open("wb") as file:
-            np.savez(file, position=np.array(json.dumps(position)), **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, self.folder / name)
+        try:
+            with partial.open("wb") as file:
+                np.savez(file, position=np.array(json.dumps(position)), **arrays)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, self.folder / name)
+        finally:
+            partial.unlink(missing_ok=True)  # a full disk leaves a part of it
 
     def _read(self, name: str, variables: Sequence[keras.Variable]) -> dict[str, Any] | None:
         path = self.folder / name

@@ -1,0 +1,75 @@
+"""Moves the parts of a pre-norm Transformer's layer normalisations into the weights around them.
+
+Nobody reads the sequence between the blocks but normalisations, and these take its mean away. So whatever writes to it may
+leave the mean away at once: with centred weights the sequence keeps the mean 0 and no normalisation need take it
+(Ashkboos et al., 2024, "SliceGPT", section 3.3). The scale and the shift behind a normalisation are a part of the
+products that follow.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from textapp.layers import LayerNorm, Positions, TokenEmbedding, TransformerBlock
+
+
+def fold_norms(model: Any) -> None:
+    """Changes the weights and the normalisations of a model in place; its outputs stay the same.
+
+    Does nothing for a model that is no pre-norm Transformer. It is for inference: training it on would undo the mean 0.
+
+    Args:
+        model: a Keras model, in float32.
+    """
+    layers = list(model._flatten_layers())
+    blocks = [layer for layer in layers if isinstance(layer, TransformerBlock)]
+    if not blocks or not all(block.norm_first for block in blocks):
+        return
+    _center_embeddings(layers)
+    for block in blocks:
+        projections = block.attention.projections
+        _center(projections["output"])
+        _center(block.outward)
+        _fold_scale(block.attention_norm, [projections[name] for name in ("query", "key", "value")])
+        _fold_scale(block.feed_forward_norm, [layer for layer in (block.inward, block.linear) if layer is not None])
+    for layer in layers:
+        if isinstance(layer, LayerNorm):
+            layer.center_inputs = False
+
+
+def _center_embeddings(layers: list[Any]) -> None:
+    """What writes to the sequence before the first block: a table or its projection, and positions."""
+    projections = [layer for layer in layers if layer.name == "embedding_projection"]
+    for layer in layers:
+        if isinstance(layer, TokenEmbedding) and not projections:
+            layer.embeddings.assign(_centered(layer.embeddings))
+        elif isinstance(layer, Positions):
+            if layer.kind == "learned":
+                layer.table.assign(_centered(layer.table))
+            else:
+                layer.table = _centered(layer.table)
+    for projection in projections:
+        _center(projection)
+
+
+def _center(dense: Any) -> None:
+    """Takes the mean over the outputs from a Dense layer's outputs."""
+    dense.kernel.assign(_centered(dense.kernel))
+    dense.bias.assign(_centered(dense.bias))
+
+
+def _centered(weight: Any) -> np.ndarray:
+    values = np.asarray(weight, np.float64)
+    return (values - values.mean(axis=-1, keepdims=True)).astype(np.float32)
+
+
+def _fold_scale(norm: LayerNorm, readers: list[Any]) -> None:
+    """Moves `gamma` and `beta` into the Dense layers that read the normalisation, and nothing else does."""
+    gamma, beta = np.asarray(norm.gamma, np.float64), np.asarray(norm.beta, np.float64)
+    for dense in readers:
+        kernel = np.asarray(dense.kernel, np.float64)
+        dense.bias.assign(np.asarray(dense.bias) + beta @ kernel)
+        dense.kernel.assign(gamma[:, None] * kernel)
+    norm.scale_outputs = False
