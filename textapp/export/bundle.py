@@ -9,13 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from textapp.artifact import MANIFEST, Artifact, replaced_folder, write_manifest
+from textapp.artifact import MANIFEST, Artifact, replaced_folder, write_fault, write_manifest
 from textapp.edge.answers import save_inputs
 from textapp.edge.interpreter import PACKAGES, available
 from textapp.errors import ExportError, UsageError
 from textapp.export import auto, saved_model, tflite
 from textapp.export.auto import Candidate
 from textapp.export.examples import Examples, make_examples, spread, verification_and_calibration
+from textapp.export.folding import fold_norms
 from textapp.export.signatures import signatures_of
 from textapp.export.verify import Outputs, Verdict, model_outputs, verify_tflite
 from textapp.tasks import task_from_manifest
@@ -60,7 +61,7 @@ def export_run(
             _fill(folder, Path(work), run, target, quantize, max_drop, records, text_signature)
     except OSError as error:
         raise ExportError(
-            f"{final}: could not be written: {error}; an export that was there before is unchanged"
+            f"{final}: could not be written: {write_fault(error)}; an export that was there before is unchanged"
         ) from error
     return final
 
@@ -113,6 +114,7 @@ def _fill(
         tokens = saved_model.tokens_signature(signatures, run.manifest)
         result = _saved_model(folder, work, run, model, tokens, task, examples, expected, max_drop, text_signature)
     else:
+        fold_norms(model)
         tflite.write_saved_model(model, signatures, work / "saved_model")
         save_inputs(work / "calibration.npz", make_examples(task, calibrated).inputs)
 

@@ -1,9 +1,9 @@
 """Moves the parts of a pre-norm Transformer's layer normalisations into the weights around them.
 
-Nobody reads the sequence between the blocks but normalisations, and these take its mean away. So whatever writes to it may
-leave the mean away at once: with centred weights the sequence keeps the mean 0 and no normalisation need take it
-(Ashkboos et al., 2024, "SliceGPT", section 3.3). The scale and the shift behind a normalisation are a part of the
-products that follow.
+Nobody reads the sequence between the blocks but normalisations, and these take its mean away. So whatever writes to
+it may leave the mean away at once: with centred weights the sequence keeps the mean 0 and no normalisation need take
+it (Ashkboos et al., 2024, SliceGPT). The scale and the shift behind a normalisation are a part of the products that
+follow.
 """
 
 from __future__ import annotations

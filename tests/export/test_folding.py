@@ -1,0 +1,58 @@
+"""Folding: fewer operations, the same answers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from textapp.config import TransformerModel
+from textapp.export.folding import fold_norms
+from textapp.layers import LayerNorm, TransformerBlock
+from textapp.models import build_encoder
+
+IDS = np.array([[5, 9, 3, 7, 0, 0], [2, 4, 6, 8, 9, 3]], np.int32)
+
+
+def make_encoder(**settings):
+    """A small encoder whose norms and biases are not 1 and 0, as after training."""
+    config = TransformerModel(
+        architecture="transformer", dropout=0.1, hidden_dim=8, num_layers=2, num_heads=4, **settings
+    )
+    model = build_encoder(config, 10, 0, 6)
+    random = np.random.default_rng(1)
+    for weight in model.weights:
+        weight.assign(np.asarray(weight) + random.normal(0, 0.5, weight.shape))
+    return model
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"positions": "sinusoidal", "activation": "swiglu"},
+        {"positions": "rope", "embedding_dim": 4, "num_key_value_heads": 2},
+    ],
+)
+def test_folding_leaves_the_answers_as_they_are(settings):
+    model = make_encoder(**settings)
+    before = np.asarray(model({"token_ids": IDS}))
+    fold_norms(model)
+    np.testing.assert_allclose(np.asarray(model({"token_ids": IDS})), before, atol=2e-5)
+
+
+def test_folding_leaves_no_mean_to_take_and_no_scale_in_a_block():
+    model = make_encoder()
+    fold_norms(model)
+    norms = [layer for layer in model._flatten_layers() if isinstance(layer, LayerNorm)]
+    assert len(norms) == 5
+    assert not any(norm.center_inputs for norm in norms)
+    assert [norm.name for norm in norms if norm.scale_outputs] == ["norm"]
+
+
+def test_a_post_norm_transformer_stays_as_it_is():
+    block = TransformerBlock(num_heads=2, intermediate_dim=8, norm_first=False)
+    block.build((None, None, 4))
+    kernel = np.asarray(block.outward.kernel)
+    fold_norms(block)
+    assert block.attention_norm.center_inputs and block.attention_norm.scale_outputs
+    np.testing.assert_array_equal(np.asarray(block.outward.kernel), kernel)
