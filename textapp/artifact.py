@@ -5,6 +5,7 @@ Plain json and hashlib: a device reads a bundle with this module.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -78,6 +79,17 @@ def write_text(path: Path, text: str) -> None:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def write_fault(error: Exception) -> str | None:
+    """Why a file could not be written, in words; None where `error` is about something else.
+
+    TensorFlow's own writers and `shutil.copytree` wrap what the system said.
+    """
+    full = os.strerror(errno.ENOSPC)
+    if full in str(error):
+        return full
+    return str(error) if isinstance(error, OSError) else None
 
 
 def open_artifact(path: str | Path) -> Artifact:

@@ -33,7 +33,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory, run_textapp) -> Path:
         "training": {"epochs": 1, "device": "cpu"},
     }  # fmt: skip
     (folder / "run.yaml").write_text(json.dumps(config), encoding="utf-8")
-    for arguments in (("train", folder / "run.yaml", "--data-dir", folder), ("export", folder / "run")):
+    train = ("train", folder / "run.yaml", "--data-dir", folder)
+    for arguments in (train, ("export", folder / "run", "--quantize", "none")):
         done = run_textapp(*arguments)
         assert done.code == 0, done.stderr
     shutil.rmtree(folder / "run" / "logs")
@@ -61,25 +62,22 @@ def on_small_disk(trained: Path, folder: Path, room: int, *arguments: object) ->
     )
 
 
-@pytest.mark.parametrize("room", [16_000, 60_000, 150_000, 300_000])
+@pytest.mark.parametrize("room", [16_000, 300_000])
 def test_training_leaves_the_finished_run(trained: Path, tmp_path: Path, room: int) -> None:
     disk = tmp_path / "disk"
     done = on_small_disk(
         trained, tmp_path, room, "train", disk / "run.yaml", "--data-dir", disk, "--run", disk / "run", "--overwrite"
     )
-    print(done.stderr)
     assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
-    assert "run.partial: could not be written" in done.stderr and "free some space" in done.stderr
+    assert "run.partial: could not be written: No space left on device; a finished run" in done.stderr
     assert open_artifact(tmp_path / "after" / "run").manifest == open_artifact(trained / "run").manifest
 
 
-@pytest.mark.parametrize("room", [1_000, 60_000])
-def test_an_export_leaves_the_bundle(trained: Path, tmp_path: Path, room: int) -> None:
+def test_an_export_leaves_the_bundle(trained: Path, tmp_path: Path) -> None:
     run = tmp_path / "disk" / "run"
-    done = on_small_disk(trained, tmp_path, room, "export", run, "--quantize", "none")
-    print(done.stderr)
+    done = on_small_disk(trained, tmp_path, 60_000, "export", run, "--quantize", "none")
     assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
-    assert "exports/litert: could not be written" in done.stderr and "unchanged" in done.stderr
+    assert "exports/litert: could not be written: No space left on device; an export" in done.stderr
     bundle = Path("run/exports/litert")
     assert open_artifact(tmp_path / "after" / bundle).manifest == open_artifact(trained / bundle).manifest
     assert sorted(path.name for path in (tmp_path / "after" / bundle.parent).iterdir()) == ["litert"]

@@ -68,6 +68,9 @@ def _show(console: Any, manifest: dict[str, Any], bundle: Path) -> None:
         console.print(
             tables.variants_table([{"variant": row["quantize"], **row} for row in manifest["tried"]], title="tried")
         )
+        for row in manifest["tried"]:
+            if "reason" in row:
+                console.print(f"{row['quantize']} was refused: {row['reason']}", markup=False, highlight=False)
     facts = {name: manifest.get(name) for name in ("target", "quantize", "quality", "verification")}
     console.print(tables.facts(None, facts))
     console.print(f"bundle: {bundle}", highlight=False)

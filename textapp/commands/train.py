@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from textapp.artifact import partial_folder, swap, write_manifest, write_text
+from textapp.artifact import partial_folder, swap, write_fault, write_manifest, write_text
 from textapp.commands import tables
 from textapp.commands.prepare import CACHE, TOKENIZER, Prepared, locate, prepare
 from textapp.config import Config, data_directory, differing_key, load_config, parse_config, save_config
@@ -94,9 +94,12 @@ def _writing(partial: Path) -> Iterator[None]:
     """Says of a disk that is full what stands there still."""
     try:
         yield
-    except OSError as error:
+    except Exception as error:
+        fault = write_fault(error)
+        if fault is None:
+            raise
         raise ArtifactError(
-            f"{partial}: could not be written: {error}; a finished run that was there before is unchanged: "
+            f"{partial}: could not be written: {fault}; a finished run that was there before is unchanged: "
             "free some space and give the same command again"
         ) from error
 

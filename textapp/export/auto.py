@@ -39,8 +39,8 @@ def choose(
         work: a folder for scratch files.
 
     Returns:
-        The fastest candidate, and what was tried: `{quantize, size_bytes, latency_ms, accuracy, f1_macro, max_error}`, or
-        `{quantize, reason}` for what was refused.
+        The fastest candidate, and what was tried: `{quantize, size_bytes, latency_ms, accuracy, f1_macro, max_error}`,
+        or `{quantize, reason}` for what was refused.
 
     Raises:
         ExportError: all were refused.
