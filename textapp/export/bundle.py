@@ -17,6 +17,7 @@ from textapp.export import auto, saved_model, tflite
 from textapp.export.auto import Candidate
 from textapp.export.examples import Examples, make_examples, spread, verification_and_calibration
 from textapp.export.folding import fold_norms
+from textapp.export.lengths import finer_lengths
 from textapp.export.signatures import signatures_of
 from textapp.export.verify import Outputs, Verdict, model_outputs, verify_tflite
 from textapp.tasks import task_from_manifest
@@ -105,13 +106,18 @@ def _fill(
 ) -> None:  # fmt: skip
     """Writes the whole bundle into `folder`, the manifest last."""
     task = task_from_manifest(run.manifest, load_tokenizer(run.path / "tokenizer"))
+    manifest = run.manifest
+    if target != "saved_model":
+        counts = [len(task.features(record)["token_ids"]) for record in records]
+        manifest = {**run.manifest, "lengths": finer_lengths(run.manifest["lengths"], counts)}
+        task = task_from_manifest(manifest, task.tokenizer)
     verified, calibrated = verification_and_calibration(records)
     examples = make_examples(task, verified)
     model = load_float32(run.path / "model.keras")
-    signatures = signatures_of(model, run.manifest)
+    signatures = signatures_of(model, manifest)
     expected = model_outputs(signatures, examples)
     if target == "saved_model":
-        tokens = saved_model.tokens_signature(signatures, run.manifest)
+        tokens = saved_model.tokens_signature(signatures, manifest)
         result = _saved_model(folder, work, run, model, tokens, task, examples, expected, max_drop, text_signature)
     else:
         fold_norms(model)
@@ -128,7 +134,7 @@ def _fill(
         result = _tflite(folder, work, make, target, quantize, examples)
     shutil.copytree(run.path / "tokenizer", folder / "tokenizer")
     _write_golden(folder / "golden.json", task, examples, result["verdict"])
-    write_manifest(folder, _manifest(run, target, result))
+    write_manifest(folder, _manifest(run, manifest, target, result))
 
 
 def _tflite(
@@ -167,9 +173,9 @@ def _saved_model(
     return {"verdict": verdict, "quantize": "none", "tried": [], "signatures": shapes}
 
 
-def _manifest(run: Artifact, target: str, result: Mapping[str, Any]) -> dict[str, Any]:
+def _manifest(run: Artifact, manifest: Mapping[str, Any], target: str, result: Mapping[str, Any]) -> dict[str, Any]:
     verdict: Verdict = result["verdict"]
-    kept = {key: value for key, value in run.manifest.items() if key not in ("format", "files")}
+    kept = {key: value for key, value in manifest.items() if key not in ("format", "files")}
     return {
         **kept,
         "kind": "bundle",
