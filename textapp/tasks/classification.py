@@ -112,17 +112,15 @@ class ClassificationTask:
     def answer(self, record: Mapping[str, Any], outputs: Mapping[str, np.ndarray]) -> ClassificationAnswer:
         """The answer to one record. `outputs["probabilities"]` has the shape `[labels]`."""
         probabilities = outputs["probabilities"].tolist()
-        best = max(range(len(probabilities)), key=probabilities.__getitem__)
-        label: str | list[str] = self.labels[best]
+        probability = max(probabilities)
+        label: str | list[str] = self.labels[probabilities.index(probability)]
         if self.multiple:
             least = SEVERAL_FROM if self.threshold is None else self.threshold
             label = [name for name, value in zip(self.labels, probabilities, strict=True) if value >= least]
-        elif self.threshold is not None and probabilities[best] < self.threshold:
+        elif self.threshold is not None and probability < self.threshold:
             label = UNKNOWN
         text = [record["text"], record.get("text_pair") or ""] if self.pair else record["text"]
-        return ClassificationAnswer(
-            text, label, probabilities[best], dict(zip(self.labels, probabilities, strict=True))
-        )
+        return ClassificationAnswer(text, label, probability, dict(zip(self.labels, probabilities, strict=True)))
 
     def score(self, records: Sequence[Mapping[str, Any]], answers: Sequence[ClassificationAnswer]) -> dict[str, Any]:
         """Quality figures, 0 to 100, of answers to records that have a label."""
