@@ -93,13 +93,14 @@ class NgramEmbedding(keras.layers.Layer):
 
     def _hashes(self, token_ids):
         """For n of 2, 3, ...: the row of the n-gram that ends at each position, and 1.0 where there is one."""
-        real = tf.cast(tf.not_equal(token_ids, self.pad_id), tf.int32)
-        hashed, exists = tf.math.floormod(token_ids, self.rows), real
-        for _ in range(2, self.most + 1):
+        length = tf.shape(token_ids)[1] if token_ids.shape[1] is None else token_ids.shape[1]
+        real = tf.cast(tf.not_equal(token_ids, self.pad_id), self.compute_dtype)
+        hashed = tf.math.floormod(token_ids, self.rows)
+        for n in range(2, self.most + 1):
             # The hash of the (n-1)-gram that ends one position earlier is extended by the token here.
             hashed = tf.math.floormod(_later(hashed) * MULTIPLIER + token_ids, self.rows)
-            exists = _later(exists) * real
-            yield hashed, tf.cast(exists, self.compute_dtype)
+            # Padding is on the right only, so the first n - 1 positions are the same for every text: a constant.
+            yield hashed, real * tf.cast(tf.range(length) >= n - 1, self.compute_dtype)
 
     def compute_output_shape(self, input_shape):
         return (*input_shape, self.output_dim)
