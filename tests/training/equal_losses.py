@@ -1,6 +1,7 @@
 """Prints the first 30 losses of one training as JSON: argv[1] is the device, argv[2] the logical CPUs of this process.
 
-argv[3], if given, is `xla`. The model has embeddings (gradients that are rows), a clipped norm and no dropout.
+Then, if given: `xla`, a number of steps instead of 30, a folder that stays. The model has embeddings (gradients that
+are rows), a clipped norm and no dropout.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from textapp.training.strategy import is_chief, make_strategy
 STEPS = 30
 
 
-def main(device: str, processors: int, xla: bool) -> None:
+def main(device: str, processors: int, xla: bool = False, steps: int = STEPS, folder: str | None = None) -> None:
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * processors)
     strategy = make_strategy(device)
@@ -30,11 +31,12 @@ def main(device: str, processors: int, xla: bool) -> None:
         def update(self, done: int, loss: float) -> None:
             losses.append(loss)
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = folder or scratch
         arguments = tiny.arguments(Path(folder), epochs=4, xla=xla) | {"strategy": strategy, "progress": Record()}
         with strategy.scope():
             model = tiny.make_model()
-        trainer.train_model(model, tiny.make_examples(), **arguments, steps_limit=STEPS)
+        trainer.train_model(model, tiny.make_examples(), **arguments, steps_limit=steps)
         written = sorted(path.name for path in Path(folder).iterdir())
     print(json.dumps({
         "losses": losses, "replicas": strategy.num_replicas_in_sync, "chief": is_chief(strategy), "written": written
@@ -42,4 +44,7 @@ def main(device: str, processors: int, xla: bool) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), "xla" in sys.argv[3:])
+    options = sys.argv[3:]
+    number = next((int(option) for option in options if option.isdigit()), STEPS)
+    place = next((option for option in options if "/" in option), None)
+    main(sys.argv[1], int(sys.argv[2]), "xla" in options, number, place)

@@ -57,6 +57,18 @@ def test_nothing_saved_is_none_and_others_than_the_chief_write_nothing(tmp_path:
     assert not (tmp_path / "new").exists()
 
 
+def test_others_than_the_chief_go_on_from_the_last_state_but_leave_the_best_alone(tmp_path: Path) -> None:
+    model, _, checkpoints = made(tmp_path)
+    model.layers[0].kernel.assign(np.ones((2, 3)))
+    checkpoints.save({"step": 3})
+    checkpoints.save_best()
+    worker, _, checkpoints = made(tmp_path, writes=False)
+    before = values(worker)
+    checkpoints.restore_best()
+    assert values(worker) == before
+    assert checkpoints.restore() == {"step": 3} and values(worker) == values(model)
+
+
 def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch) -> None:
     _, _, checkpoints = made(tmp_path)
     checkpoints.save({"step": 1})
@@ -69,6 +81,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch) -> 
     with pytest.raises(OSError, match="no space"):
         checkpoints.save({"step": 2})
     assert checkpoints.restore() == {"step": 1}
+    assert [path.name for path in tmp_path.iterdir()] == [LAST]
 
 
 def test_another_model_and_a_damaged_file_are_named(tmp_path: Path) -> None:

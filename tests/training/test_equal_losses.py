@@ -53,13 +53,31 @@ def test_two_mirrored_replicas(one_replica: list[float], options: tuple[str, ...
     assert found["losses"] == pytest.approx(one_replica, abs=1e-4)
 
 
+def two_workers(one: tuple[str, ...], other: tuple[str, ...]) -> list[subprocess.Popen]:
+    cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(2)]}
+    return [
+        start("multi_worker", 1, *options, tf_config={"cluster": cluster, "task": {"type": "worker", "index": index}})
+        for index, options in enumerate((one, other))
+    ]
+
+
+def test_a_worker_that_does_not_see_the_checkpoint_ends_all_of_them_with_the_reason(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+    result(start("cpu", 1, "5", f"{tmp_path}/one"))
+    workers = two_workers(("30", f"{tmp_path}/one"), ("30", f"{tmp_path}/other"))
+    try:
+        for worker in workers:
+            stderr = worker.communicate(timeout=300)[1]
+            assert worker.returncode and "the workers go on from different steps (5, 0)" in stderr, stderr[-3000:]
+    finally:
+        for worker in workers:
+            worker.kill()
+
+
 @pytest.mark.parametrize("options", [(), ("xla",)])
 def test_two_worker_processes(one_replica: list[float], options: tuple[str, ...]) -> None:
-    cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(2)]}
-    workers = [
-        start("multi_worker", 1, *options, tf_config={"cluster": cluster, "task": {"type": "worker", "index": index}})
-        for index in range(2)
-    ]
+    workers = two_workers(options, options)
     try:
         found = [result(worker) for worker in workers]
     finally:

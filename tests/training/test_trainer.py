@@ -154,3 +154,12 @@ def test_batch_size_must_divide_by_the_replicas(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match="found 8, expected a multiple of the 3 replicas.*try 6 or 9"):
         train_model(tiny.make_model(), tiny.make_examples(), **tiny.arguments(tmp_path) | {"strategy": Three()})
+
+
+def test_an_accuracy_that_stands_still_is_no_standstill_while_the_loss_falls() -> None:
+    history = History("accuracy")
+    for epoch, (accuracy, loss) in enumerate([(0, 0.7), (0, 0.6), (0, 0.5), (0, 0.5)], start=1):
+        history.epochs.append({"epoch": epoch, "validation_accuracy": accuracy, "validation_loss": loss})
+    assert history.best["epoch"] == 3 and history.epochs_without_gain() == 1
+    history.epochs.append({"epoch": 5, "validation_accuracy": 10.0, "validation_loss": 0.9})
+    assert history.best["epoch"] == 5

@@ -26,7 +26,7 @@ class Checkpoints:
         model: all its variables, those of dropout seeds among them.
         optimizer: built.
         seams: further variables, of `transform_weights` and `after_update`.
-        writes: False on workers that are not the chief: they read and write nothing.
+        writes: False on workers that are not the chief: they read the last state to go on from it, and no more.
 
     Example:
         checkpoints = Checkpoints(folder, model, optimizer)
@@ -64,8 +64,9 @@ class Checkpoints:
         self._write(BEST, self._weights, {})
 
     def restore_best(self) -> None:
-        """Gives the model its best weights; without any it stays as it is."""
-        self._read(BEST, self._weights)
+        """Gives the model its best weights; without any, and on workers that are not the chief, it stays as it is."""
+        if self._writes:  # only the chief saves the model, and its folder is renamed as soon as it has
+            self._read(BEST, self._weights)
 
     def _write(self, name: str, variables: Sequence[keras.Variable], position: Mapping[str, Any]) -> None:
         if not self._writes:

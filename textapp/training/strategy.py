@@ -54,6 +54,16 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
     return resolver is None or not resolver.cluster_spec().as_dict().get("worker") or resolver.task_id in (None, 0)
 
 
+def of_all_replicas(strategy: tf.distribute.Strategy, number: int) -> list[int]:
+    """The number that each replica has, the same list on every worker, which all have to call this."""
+
+    @tf.function
+    def gathered() -> tf.Tensor:
+        return strategy.gather(strategy.run(lambda: tf.constant([number])), axis=0)
+
+    return gathered().numpy().tolist() if strategy.num_replicas_in_sync > 1 else [number]
+
+
 def choose_precision(precision: str, architecture: str, device: str) -> str:
     """Resolves `auto`: mixed_bfloat16 where the hardware has it and the model is large enough to gain, else float32.
 

@@ -18,12 +18,12 @@ import tensorflow as tf
 from textapp.batches.buckets import training_plan
 from textapp.batches.pipeline import Examples, Pipeline
 from textapp.config import Training
-from textapp.errors import ConfigError, TextappError
+from textapp.errors import ConfigError, TextappError, UsageError
 from textapp.training.checkpoints import Checkpoints
 from textapp.training.loop import Batch, TrainingLoop
 from textapp.training.optimizers import make_optimizer
 from textapp.training.progress import Progress, make_progress
-from textapp.training.strategy import is_chief
+from textapp.training.strategy import is_chief, of_all_replicas
 
 STEPS_BETWEEN_CHECKS = 50
 SECONDS_BETWEEN_SAVES = 300.0
@@ -56,11 +56,15 @@ class History:
 
     @property
     def best(self) -> dict[str, float] | None:
-        """The row of the best epoch, the earliest among equals; None where nothing was validated."""
+        """The row of the best epoch; None where nothing was validated.
+
+        Among equals it is that of the least loss, then the earliest. With rare or with several labels accuracy often
+        stands still in the first epochs, while the loss shows that the model learns.
+        """
         sign = 1 if self.monitor == "loss" else -1
         key = f"validation_{self.monitor}"
         rows = [row for row in self.epochs if math.isfinite(row.get(key, math.nan))]
-        return min(rows, key=lambda row: sign * row[key]) if rows else None
+        return min(rows, key=lambda row: (sign * row[key], row.get("validation_loss", 0.0))) if rows else None
 
     def epochs_without_gain(self) -> int:
         """Epochs since the best one; 0 where nothing was validated."""
@@ -120,6 +124,7 @@ def train_model(
 
     Raises:
         Interrupted: Ctrl-C or SIGTERM, after a checkpoint.
+        UsageError: a worker does not see the checkpoint that the others go on from.
         TextappError: the loss is no longer a number.
         ConfigError: the batch size does not divide by the number of replicas.
     """
@@ -193,6 +198,12 @@ class _Run:
         if saved is not None:
             self.position = _Position(**saved["position"])
             self.history.epochs = saved["history"]
+        steps = of_all_replicas(self.loop.strategy, self.position.total_steps)
+        if len(set(steps)) > 1:
+            raise UsageError(
+                f"{self.checkpoints.folder}: the workers go on from different steps ({', '.join(map(str, steps))}): "
+                "each has to see the checkpoints of worker 0, so the run's folder must be on a disk that all share"
+            )
 
     def _finished(self) -> bool:
         patience = self.config.patience
