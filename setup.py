@@ -36,7 +36,7 @@ setup(
     package_data={"textapp": ["py.typed", "records/samples/*.tsv", "records/samples/*.yaml"]},
     install_requires=[
         "numpy>=1.26",
-        "sentencepiece>=0.2.0",
+        "sentencepiece>=0.2.3",
         "tokenizers>=0.20",
         "pydantic>=2.7",
         "pyyaml>=6.0",

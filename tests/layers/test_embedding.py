@@ -21,7 +21,7 @@ def test_hashes_stay_below_the_largest_integer():
     assert (NGRAM_ROWS - 1) * MULTIPLIER + 10**6 < 2**31
 
 
-@pytest.mark.parametrize("options", [{"most": 1}, {"most": 2, "rows": 2**17}])
+@pytest.mark.parametrize("options", [{"most": 1}, {"most": 2, "rows": 2**19}])
 def test_ngrams_out_of_range(options):
     with pytest.raises(ValueError, match="expected most >= 2"):
         NgramEmbedding(**{"output_dim": 2, "pad_id": 0, **options})
