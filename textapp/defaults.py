@@ -12,12 +12,17 @@ from typing import Any
 from textapp.config import Config, Model, TokenizerConfig
 
 MAX_BUCKETS = 4
+MOST_IN_BUCKET = 512  # tokens
 MOST_STEPS = 5000  # of a whole training: more data means fewer epochs
 WITHOUT_SPACES = ("zh", "ja", "th")  # languages in which a word is a few characters, with nothing between
 
 
 def resolve(
-    config: Config, num_examples: int, token_counts: Sequence[int] | None = None, language: str = "en"
+    config: Config,
+    num_examples: int,
+    token_counts: Sequence[int] | None = None,
+    language: str = "en",
+    most_tokens: int = MOST_IN_BUCKET,
 ) -> Config:
     """Fills every field that depends on the data or on the architecture.
 
@@ -26,12 +31,13 @@ def resolve(
         num_examples: training examples.
         token_counts: length in tokens of each training text; None before there is a tokenizer: lengths stay open.
         language: of the texts.
+        most_tokens: that the longest bucket may have.
     """
     update: dict[str, Any] = {"tokenizer": _tokenizer(config, num_examples, language)}
     if config.cleaning is None:
         update["cleaning"] = [] if config.model.architecture == "preset" else ["nfkc", "lowercase", "whitespace"]
     if config.lengths is None and token_counts is not None:
-        update["lengths"] = choose_lengths(token_counts)
+        update["lengths"] = choose_lengths(token_counts, min(most_tokens, MOST_IN_BUCKET))
     update["model"] = _filled(config.model, _model(config.model.architecture, update["tokenizer"].kind))
     update["training"] = _filled(config.training, _training(config, num_examples))
     return config.model_copy(update=update)
@@ -88,7 +94,7 @@ def _training(config: Config, num_examples: int) -> dict[str, Any]:
     }
 
 
-def choose_lengths(token_counts: Sequence[int], most: int = 512) -> list[int]:
+def choose_lengths(token_counts: Sequence[int], most: int = MOST_IN_BUCKET) -> list[int]:
     """Chooses at most four bucket lengths from the lengths of the training texts.
 
     The longest covers 99.5 % of them, in multiples of 8 and up to `most`; the others halve it, where they would

@@ -46,8 +46,8 @@ def test_bert_on_our_layers_answers_as_kerashub(bert, segments):
     np.testing.assert_allclose(np.asarray(ours)[token_ids != PAD], expected[token_ids != PAD], atol=1e-4)
 
 
-def test_takes_segments(bert):
-    assert preset.takes_segments(bert[0])
+def test_a_preset_says_what_it_reads(bert):
+    assert preset.facts(bert[0]) == (True, 32)
 
 
 def test_missing_preset(tmp_path):

@@ -6,18 +6,21 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from textapp.config import Config
-from textapp.defaults import resolve
+from textapp.defaults import MOST_IN_BUCKET, resolve
 from textapp.records.cache import TokenCache, folder_key
 from textapp.records.loading import Splits, label_names
 from textapp.tasks.classification import ClassificationTask
 from textapp.text.language import guess_language
 from textapp.text.tokenizer import SETTINGS, Tokenizer, load_tokenizer
 from textapp.text.vectors import vector_dim
+
+if TYPE_CHECKING:
+    from textapp.models.preset import Facts
 
 Record = dict[str, Any]
 Features = dict[str, list[np.ndarray]]
@@ -64,7 +67,9 @@ def prepare(config: Config, splits: Splits, folder: Path) -> Prepared:
     key = folder_key(folder / TOKENIZER)
     named = {name: records for name, records in splits._asdict().items() if name != "origin"}
     features = {name: _features(task, records, cache, key) for name, records in named.items()}
-    config = resolve(config, len(splits.train), [len(ids) for ids in features["train"]["token_ids"]], language)
+    counts = [len(ids) for ids in features["train"]["token_ids"]]
+    most = _preset(config).max_length if config.model.architecture == "preset" else None
+    config = resolve(config, len(splits.train), counts, language, most or MOST_IN_BUCKET)
     log.info("buckets: %s tokens; vocabulary: %s", config.lengths, tokenizer.vocabulary_size)
     task = _task(config, labels, tokenizer, config.lengths)
     targets = {name: _targets(task, records) for name, records in named.items()}
@@ -111,8 +116,14 @@ def make_tokenizer(config: Config, splits: Splits, language: str) -> Tokenizer:
 
 def _task(config: Config, labels: Sequence[str], tokenizer: Tokenizer, lengths: Sequence[int]) -> ClassificationTask:
     pair = config.data.columns.text_pair is not None
-    segments = pair and config.model.architecture == "preset"
+    segments = pair and config.model.architecture == "preset" and _preset(config).segments
     return ClassificationTask(tokenizer, labels, lengths, config.data.labels == "multiple", pair, segments)
+
+
+def _preset(config: Config) -> Facts:
+    from textapp.models.preset import facts  # brings TensorFlow: only where there is a preset
+
+    return facts(config.model.path)
 
 
 def _features(task: ClassificationTask, records: Sequence[Record], cache: TokenCache, key: str) -> Features:

@@ -6,7 +6,8 @@ everything else; other families keep KerasHub's layers.
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -38,9 +39,23 @@ def head(config: PresetModel) -> list[keras.layers.Layer]:
     return []
 
 
-def takes_segments(path: str) -> bool:
-    """Whether a preset reads segment ids. Loads it."""
-    return "segment_ids" in load_backbone(path).input
+class Facts(NamedTuple):
+    """What a preset reads.
+
+    Attributes:
+        segments: whether it takes segment ids.
+        max_length: the longest text, in tokens; None: any.
+    """
+
+    segments: bool
+    max_length: int | None
+
+
+@functools.cache
+def facts(path: str) -> Facts:
+    """Loads a preset once to see what it reads."""
+    backbone = load_backbone(path)
+    return Facts("segment_ids" in backbone.input, getattr(backbone, "max_sequence_length", None))
 
 
 def load_backbone(path: str) -> keras.Model:
