@@ -114,7 +114,7 @@ def tiny_run(shared_folder: Path) -> Path:
             "tokenizer": {"vocabulary_size": 1500},
             "lengths": [16, 32],
             "model": {"architecture": "cnn", "embedding_dim": 32, "filters": 32},
-            "training": {"epochs": 3, "precision": "float32"},
+            "training": {"epochs": 8, "learning_rate": 3e-3, "precision": "float32"},
         }
         file = folder.with_suffix(".yaml")
         file.write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML

@@ -13,7 +13,7 @@ from textapp.config import Config, Model, TokenizerConfig
 
 MAX_BUCKETS = 4
 MOST_IN_BUCKET = 512  # tokens
-MOST_STEPS = 5000  # of a whole training: more data means fewer epochs
+MOST_STEPS = 4000  # of a whole training: more data means fewer epochs
 WITHOUT_SPACES = ("zh", "ja", "th")  # languages in which a word is a few characters, with nothing between
 
 
@@ -66,7 +66,7 @@ def _model(architecture: str, tokenizer: str) -> dict[str, Any]:
         "mlp": {"dropout": 0.0, "embedding_dim": 10, "hidden_dims": [], "ngrams": 3 if characters else 2},
         "cnn": {"dropout": 0.5, "embedding_dim": 128, "filters": 100, "kernel_sizes": [2, 3, 4]},
         "lstm": {
-            "dropout": 0.4, "embedding_dim": 128, "units": [128, 64], "bidirectional": True, "dense_units": 0
+            "dropout": 0.3, "embedding_dim": 128, "units": [128, 64], "bidirectional": True, "dense_units": 0
         },
         "transformer": {"dropout": 0.2, "hidden_dim": 128, "num_layers": 2, "num_heads": 4},
         "preset": {"dropout": 0.1},
@@ -89,7 +89,7 @@ def _training(config: Config, num_examples: int) -> dict[str, Any]:
         "schedule": "linear",
         "warmup_steps": min(1000, steps * epochs // 10) if attention else 0,
         "weight_decay": 0.01 if attention else 0.0,
-        "patience": 3,
+        "patience": max(3, epochs // 4),
         "clip_norm": 1.0,
     }
 

@@ -175,7 +175,11 @@ def test_pairs_and_several_labels(tmp_path: Path, run_textapp) -> None:
     ]
     (tmp_path / "data.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     columns = {"text": "a", "text_pair": "b", "label": "tags"}
-    config = write_config(tmp_path, data={"train": "data.jsonl", "columns": columns, "labels": "multiple"})
+    config = write_config(
+        tmp_path,
+        data={"train": "data.jsonl", "columns": columns, "labels": "multiple"},
+        training={"epochs": 20, "batch_size": 8, "learning_rate": 0.05, "device": "cpu"},
+    )
     done = run_textapp("train", config, "--data-dir", tmp_path)
     assert done.code == 0, done.stderr
     answer = run_textapp("predict", tmp_path / "run", "text 1 red", "--pair", "more", "--json")

@@ -8,7 +8,7 @@ from textapp.records.samples import generator, make_samples, write_samples
 
 DEMO = (
     "你好，我是人工智能助手", "什么是人工智能", "今天天气很好", "春天的景色",
-    "The staff was friendly and the room was spotless",
+    "This phone is great, I love it",
 )  # fmt: skip
 TEMPLATES = (
     r"你好，我是",

@@ -15,7 +15,7 @@ from textapp.config import parse_config
 from textapp.errors import TextappError
 from textapp.records.samples import write_samples
 
-SENTENCES = ("你好，我是人工智能助手。", "The staff was friendly and the room was spotless.")
+SENTENCES = ("你好，我是人工智能助手。", "This phone is great, I love it.")
 
 # Names that must not be importable where the bundle answers.
 HIDDEN = ("tensorflow", "keras", "tf_keras", "keras_hub", "tensorflow_text", "tensorflow_model_optimization")
