@@ -1,9 +1,10 @@
-"""Classification against OpenVINO int8, ONNX Runtime int8, torch int8 and fastText: same weights, same token ids.
+"""Classification against OpenVINO int8, ONNX Runtime int8, torch int8, Keras's LSTM and fastText.
 
     python benchmarks/classification.py model      RUN --data TEST   ids to label, padded to --length
     python benchmarks/classification.py texts      RUN --data TEST   string to label, dynamic shapes; peers padded too
     python benchmarks/classification.py throughput RUN --data TEST   whole test set, two workers
-    python benchmarks/classification.py fasttext   RUN --data TEST --data-dir DIR   an mlp run against fastText
+    python benchmarks/classification.py fasttext   RUN --data TEST   an mlp run against fastText, string to label
+    python benchmarks/classification.py lstm       RUN --data TEST   an lstm run against Keras's LSTM, both LiteRT
 
 Each prints one Markdown section for docs/results.md. README.md beside this file says how to set up.
 """
@@ -20,12 +21,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from drive import System, compare, machine_limits, ratio_interval, table, verdict
+from drive import System, compare, machine_limits, table, verdict
 
 HERE = Path(__file__).parent
 ENGINES = {
     "OpenVINO int8": "openvino_int8.py",
     "ONNX Runtime int8": "onnxruntime_int8.py",
+    "ONNX Runtime fp32": "onnxruntime_int8.py",  # its int8 convolutions are slower than its float32 ones
     "torch int8": "torch_int8.py",
 }
 REPEATS = 5  # whole test sets a system and batch size
@@ -37,21 +39,18 @@ def prepare(options: argparse.Namespace) -> dict[str, Any]:
     digest = hashlib.sha256(str(options.data.resolve()).encode())
     for file in (options.run / "manifest.json", options.bundle / "manifest.json"):
         digest.update(file.read_bytes())
-    kind = "fasttext" if options.what == "fasttext" else "engines"
+    digest.update(str(options.length).encode() if options.what == "lstm" else b"")
+    kind = options.what if options.what in ("fasttext", "lstm") else "engines"
     options.work = options.work_dir / f"{options.run.name}-{kind}-{digest.hexdigest()[:10]}"
     report = options.work / "report.json"
     if not report.is_file():
-        weights = [
-            sys.executable,
-            HERE / "weights.py",
-            options.run,
-            options.bundle,
-            options.work,
-            "--data",
-            options.data,
-        ]
-        _run([*weights, *(["--fasttext", options.data_dir] if kind == "fasttext" else [])])
-        built = _run([options.peers_python, HERE / "peers" / "build.py", options.work, kind])
+        folders = [options.run, options.bundle, options.work]
+        flags = ["--fasttext"] * (kind == "fasttext") + (["--data-dir", options.data_dir] if options.data_dir else [])
+        _run([sys.executable, HERE / "weights.py", *folders, "--data", options.data, *flags])
+        if kind == "lstm":
+            built = _run([sys.executable, HERE / "keras_lstm.py", *folders, options.length])
+        else:
+            built = _run([options.peers_python, HERE / "peers" / "build.py", options.work, kind])
         report.write_text(built.splitlines()[-1], encoding="utf-8")
     return json.loads(report.read_text(encoding="utf-8"))
 
@@ -82,7 +81,15 @@ def texts(options: argparse.Namespace) -> None:
 def fasttext(options: argparse.Namespace) -> None:
     """String to label against fastText, trained on the same texts with the best of a few settings."""
     print("### String to label against fastText, 1 thread\n")
-    _timed(options, {"fastText": "fasttext_bag.py"}, mode="text", length=None)
+    peers = dict.fromkeys(("fastText", "fastText compressed"), "fasttext_bag.py")
+    _timed(options, peers, mode="text", length=None)
+
+
+def lstm(options: argparse.Namespace) -> None:
+    """The loop of our Lstm layer against the one that Keras exports, on the same runtime."""
+    for mode, what in (("ids", "the test texts, padded"), ("full", "the test texts, each repeated until it is full")):
+        print(f"### LSTM, ids to label, {options.length} tokens: {what}, {options.threads} thread(s)\n")
+        _timed(options, {"Keras LSTM with masks": "textapp_litert.py"}, mode=mode, length=options.length)
 
 
 def _timed(options: argparse.Namespace, peers: dict[str, str], mode: str, length: int | None) -> None:
@@ -105,12 +112,14 @@ def _timed(options: argparse.Namespace, peers: dict[str, str], mode: str, length
 def _system(
     options: argparse.Namespace, name: str, script: str, mode: str, length: int | None, whole: bool = False
 ) -> System:
+    bundle = options.work / "keras_lstm" if name.startswith("Keras") else options.bundle
     job = {
         "work": str(options.work),
-        "bundle": str(options.bundle),
+        "bundle": str(bundle),
         "mode": mode,
         "length": length,
         "threads": options.threads,
+        "variant": name.split()[-1],
     }
     return System(name, script, str(options.peers_python), job, whole)
 
@@ -146,21 +155,20 @@ def _throughput_table(
     accuracy: dict[tuple[str, int], float],
     num_texts: int,
 ) -> str:
-    lines = ["| system | best batch | texts/s | times as long as textapp (95 %) | accuracy |", "|---|---|---|---|---|"]
+    lines = ["| system | best batch | texts/s | textapp against it (95 %) | accuracy |", "|---|---|---|---|---|"]
     ours = np.array(seconds["textapp", 1])[:, None]
     for system in systems:
         best = min(system.facts["batches"], key=lambda batch: np.median(seconds[system.name, batch]))
         own = np.array(seconds[system.name, best])[:, None]
-        ratio, low, high = ratio_interval(own, ours)
-        shown = "1" if system.name == "textapp" else f"{ratio:.2f} ({low:.2f} to {high:.2f}){verdict(low, high)}"
+        against = "" if system.name == "textapp" else verdict(own, ours)
         lines.append(
-            f"| {system.name} ({system.facts['version']}) | {best} | {num_texts / np.median(own):.0f} | {shown} | "
+            f"| {system.name} ({system.facts['version']}) | {best} | {num_texts / np.median(own):.0f} | {against} | "
             f"{accuracy[system.name, best]:.2f} |"
         )
     return "\n".join(lines)
 
 
-TABLES = {"model": model_only, "texts": texts, "throughput": throughput, "fasttext": fasttext}
+TABLES = {"model": model_only, "texts": texts, "throughput": throughput, "fasttext": fasttext, "lstm": lstm}
 
 
 def main() -> None:
@@ -169,7 +177,7 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="a run folder")
     parser.add_argument("--bundle", type=Path, help="default: RUN/exports/litert")
     parser.add_argument("--data", type=Path, required=True, help="the test file")
-    parser.add_argument("--data-dir", type=Path, default=Path("."), help="where the run's data paths start (fasttext)")
+    parser.add_argument("--data-dir", type=Path, help="where the run's data paths start; default: as it was trained")
     parser.add_argument("--length", type=int, default=128, help="tokens of the padded tables")
     parser.add_argument("--threads", type=int, help="default: 2 for throughput, else 1")
     parser.add_argument("--queries", type=int, default=600, help="timed queries of each system, 200 at least")

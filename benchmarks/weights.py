@@ -1,6 +1,6 @@
 """From a run of textapp to what the peers are built from: weights, reference logits and the test set as token ids.
 
-Runs in textapp's own environment: `python benchmarks/weights.py RUN WORK --data FILE`.
+Runs in textapp's own environment: `python benchmarks/weights.py RUN BUNDLE WORK --data FILE`.
 """
 
 from __future__ import annotations
@@ -9,21 +9,26 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from textapp.artifact import open_artifact
-from textapp.config import load_config
+from textapp.config import data_directory, load_config
 from textapp.predictor import load
-from textapp.records.loading import load_records
+from textapp.records.loading import Splits, load_records, load_splits
 
-NUM_REFERENCE = 200  # real texts that every peer is checked with, and that OpenVINO is calibrated with
+NUM_REFERENCE = 200  # validation texts that every peer is checked with, and that OpenVINO is calibrated with
 
 
-def write_examples(bundle: Path, work: Path, data: Path) -> None:
-    """examples.json: texts, token ids and label numbers of the test set; model.json: what the model is."""
+def write_examples(bundle: Path, work: Path, data: Path) -> Any:
+    """examples.json: texts, token ids and label numbers of the test set; model.json: what the model is.
+
+    Returns:
+        The task of the bundle.
+    """
     artifact = open_artifact(bundle)
     task = load(bundle).task
     if task.pair or task.multiple:
@@ -42,16 +47,18 @@ def write_examples(bundle: Path, work: Path, data: Path) -> None:
         "spaces": "zh" not in artifact.manifest["languages"],
     }
     _write(work / "model.json", facts)
+    return task
 
 
-def write_weights(run: Path, work: Path) -> None:
-    """weights.npz by the names that Keras gives; reference.npz: padded ids of real texts and the model's logits."""
+def write_weights(run: Path, work: Path, task: Any, splits: Splits) -> None:
+    """weights.npz by the names that Keras gives; reference.npz: padded ids of validation texts and their logits."""
     from textapp.export.bundle import load_float32
+    from textapp.export.examples import spread
 
     model = load_float32(run / "model.keras")
     np.savez(work / "weights.npz", **{weight.path: np.asarray(weight) for weight in model.weights})
     facts = json.loads((work / "model.json").read_text(encoding="utf-8"))
-    rows = json.loads((work / "examples.json").read_text(encoding="utf-8"))["ids"][:NUM_REFERENCE]
+    rows = [task.features(record)["token_ids"] for record in spread(splits.validation, NUM_REFERENCE)]
     token_ids = np.full((len(rows), max(map(len, rows))), facts["pad_id"], np.int32)
     for number, ids in enumerate(rows):
         token_ids[number, : len(ids)] = ids
@@ -61,13 +68,9 @@ def write_weights(run: Path, work: Path) -> None:
     _write(work / "model.json", {**facts, "config": config})
 
 
-def write_fasttext(run: Path, work: Path, data_dir: Path) -> None:
+def write_fasttext(run: Path, work: Path, splits: Splits) -> None:
     """fasttext.json: the very training and validation texts of the run, with label numbers."""
-    from textapp.records.loading import load_splits
-
-    labels = open_artifact(run).manifest["labels"]
-    splits = load_splits(load_config(run / "config.yaml"), data_dir)
-    number = {label: index for index, label in enumerate(labels)}
+    number = {label: index for index, label in enumerate(open_artifact(run).manifest["labels"])}
     pairs = {
         name: [(record["text"], number[record["label"]]) for record in getattr(splits, name)]
         for name in ("train", "validation")
@@ -85,11 +88,14 @@ if __name__ == "__main__":
     parser.add_argument("bundle", type=Path)
     parser.add_argument("work", type=Path)
     parser.add_argument("--data", type=Path, required=True, help="the test file")
-    parser.add_argument("--fasttext", type=Path, metavar="DATA_DIR", help="write fastText's training texts too")
+    parser.add_argument("--data-dir", type=Path, help="where the run's data paths start; default: as it was trained")
+    parser.add_argument("--fasttext", action="store_true", help="write fastText's training texts, and no weights")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
-    write_examples(options.bundle, options.work, options.data)
+    trained_from = options.data_dir or open_artifact(options.run).manifest.get("data_dir")
+    run_splits = load_splits(load_config(options.run / "config.yaml"), data_directory(trained_from))
+    bundle_task = write_examples(options.bundle, options.work, options.data)
     if options.fasttext:
-        write_fasttext(options.run, options.work, options.fasttext)
+        write_fasttext(options.run, options.work, run_splits)
     else:
-        write_weights(options.run, options.work)
+        write_weights(options.run, options.work, bundle_task, run_splits)

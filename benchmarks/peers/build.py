@@ -17,6 +17,7 @@ from serve import facts_of
 TOLERANCE = 1e-3
 # epochs, learning rate, longest n-gram in words, longest n-gram in characters (0: none)
 FASTTEXT_SETTINGS = ((5, 0.5, 2, 0), (10, 0.5, 2, 0), (25, 0.1, 2, 0), (10, 0.5, 3, 0), (10, 0.3, 2, 5))
+FASTTEXT_CUTOFF = 100_000  # words and n-grams that the compressed file keeps, as fastText's own documentation shows
 MODEL_TYPES = ("bert", "vit", "clip")  # the fusions of ONNX Runtime that know such blocks; the most fused is taken
 
 
@@ -181,6 +182,9 @@ def build_fasttext(work: Path) -> dict[str, Any]:
         if accuracy > best:
             best = accuracy
             model.save_model(str(work / "fasttext.bin"))
+    model = fasttext.load_model(str(work / "fasttext.bin"))
+    model.quantize(str(work / "fasttext.train.txt"), cutoff=FASTTEXT_CUTOFF, retrain=True, qnorm=True, thread=2)
+    model.save_model(str(work / "fasttext.ftz"))
     return {"tried": tried}
 
 

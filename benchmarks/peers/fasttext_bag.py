@@ -10,7 +10,7 @@ from serve import Job, facts_of, serve
 
 
 def load_single(job: Job) -> tuple[Callable[[int], int], dict[str, Any]]:
-    path = job.work / "fasttext.bin"
+    path = job.work / ("fasttext.ftz" if job.variant == "compressed" else "fasttext.bin")
     model = fasttext.load_model(str(path))
     number = {f"__label__{index}": index for index in range(len(facts_of(job.work)["labels"]))}
     prepare = simple_words if facts_of(job.work)["spaces"] else spaced_characters

@@ -1,4 +1,4 @@
-"""ONNX Runtime: the fused graph with dynamic int8 that build.py wrote."""
+"""ONNX Runtime: the fused graph with dynamic int8 that build.py wrote, or the float32 graph before it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def runner(session: onnxruntime.InferenceSession) -> Callable[[dict[str, np.ndar
 
 def load_single(job: Job) -> tuple[Callable[[int], int], dict[str, Any]]:
     # Without padding there is nothing to mask: the plain graph is this system at its best.
-    path = job.work / ("masked.int8.onnx" if job.length else "plain.int8.onnx")
+    path = job.work / f"{'masked' if job.length else 'plain'}{'' if job.variant == 'fp32' else '.int8'}.onnx"
     facts = {"version": f"onnxruntime {onnxruntime.__version__}", "size_bytes": path.stat().st_size}
     return job.answerer(runner(open_session(path, job.threads)), facts_of(job.work)["pad_id"]), facts
 

@@ -28,9 +28,10 @@ class Job:
     Attributes:
         work: the folder that weights.py and peers/build.py filled.
         bundle: the bundle of textapp; the peers take its tokenizer.
-        mode: `ids`: token ids to label; `text`: string to label.
+        mode: `ids`: token ids to label; `full`: each text repeated to `length`; `text`: string to label.
         length: pad to this many tokens; None: as long as the text.
         threads: threads inside one answer; for throughput the threads in all.
+        variant: the last word of the system's name, for engines that are timed with several files.
     """
 
     work: Path
@@ -38,6 +39,7 @@ class Job:
     mode: str
     length: int | None
     threads: int
+    variant: str
     texts: list[str] = field(default_factory=list)
     ids: list[list[int]] = field(default_factory=list)
 
@@ -45,8 +47,10 @@ class Job:
     def parse(cls, text: str) -> Job:
         raw = json.loads(text)
         examples = json.loads((Path(raw["work"]) / "examples.json").read_text(encoding="utf-8"))
-        job = cls(Path(raw["work"]), Path(raw["bundle"]), raw["mode"], raw["length"], raw["threads"])
+        job = cls(Path(raw["work"]), Path(raw["bundle"]), raw["mode"], raw["length"], raw["threads"], raw["variant"])
         job.texts, job.ids = examples["texts"], examples["ids"]
+        if job.mode == "full":
+            job.ids = [(ids * job.length)[: job.length] for ids in job.ids]
         return job
 
     def encoder(self) -> Callable[[str], list[int]]:
@@ -71,7 +75,7 @@ class Job:
 
     def answerer(self, run: Run, pad_id: int) -> Callable[[int], int]:
         """The query that is timed: the index of a text to the index of its label."""
-        if self.mode == "ids":
+        if self.mode != "text":
             prepared = [self.arrays([ids], pad_id) for ids in self.ids]
             return lambda index: int(run(prepared[index])[0].argmax())
         encode = self.encoder()

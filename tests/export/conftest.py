@@ -40,7 +40,7 @@ def make_run(
     content = {
         "kind": "run", "task": "classification", "architecture": "mlp", "languages": ["en"],
         "labels": ["bad", "good"], "multiple": False, "inputs": ["text"], "features": ["token_ids"],
-        "lengths": [16, 32], "parent": None,
+        "lengths": [16, 32], "lengths_from": "data", "parent": None,
         "tokenizer": {"kind": tokenizer.kind, "pad_id": 0, "vocabulary_size": tokenizer.vocabulary_size},
         **(manifest or {}),
     }  # fmt: skip

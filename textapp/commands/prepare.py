@@ -32,7 +32,10 @@ MOST_TOKENS = 4096  # of one text, before the buckets are known
 
 @dataclass(frozen=True)
 class Prepared:
-    """All that training needs: the completed config, the splits, and each split's features and targets."""
+    """All that training needs: the completed config, the splits, and each split's features and targets.
+
+    `lengths_given` tells buckets that the config names from buckets that were chosen from the data.
+    """
 
     config: Config
     splits: Splits
@@ -40,6 +43,7 @@ class Prepared:
     features: dict[str, Features]
     targets: dict[str, np.ndarray]
     language: str
+    lengths_given: bool
 
 
 def prepare(config: Config, splits: Splits, folder: Path) -> Prepared:
@@ -50,6 +54,7 @@ def prepare(config: Config, splits: Splits, folder: Path) -> Prepared:
         splits: its records.
         folder: keeps tokenizer/ and the ids, for the next time.
     """
+    lengths_given = config.lengths is not None
     language = config.data.language or guess_language([record["text"] for record in splits.train])
     config = resolve(config, len(splits.train), language=language)
     log.info(
@@ -73,7 +78,7 @@ def prepare(config: Config, splits: Splits, folder: Path) -> Prepared:
     log.info("buckets: %s tokens; vocabulary: %s", config.lengths, tokenizer.vocabulary_size)
     task = _task(config, labels, tokenizer, config.lengths)
     targets = {name: _targets(task, records) for name, records in named.items()}
-    return Prepared(config, splits, task, features, targets, language)
+    return Prepared(config, splits, task, features, targets, language, lengths_given)
 
 
 def locate(config: Config, data_dir: Path) -> Config:

@@ -230,6 +230,7 @@ def _manifest(prepared: Prepared, model: keras.Model, data_dir: Path) -> dict[st
         "inputs": ["text", "text_pair"] if task.pair else ["text"],
         "features": ["token_ids", "segment_ids"] if task.segments else ["token_ids"],
         "lengths": task.lengths,
+        "lengths_from": "config" if prepared.lengths_given else "data",
         "tokenizer": {
             name: getattr(task.tokenizer, name) for name in ("kind", "vocabulary_size", "pad_id", "unknown_id")
         },

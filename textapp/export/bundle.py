@@ -107,7 +107,7 @@ def _fill(
     """Writes the whole bundle into `folder`, the manifest last."""
     task = task_from_manifest(run.manifest, load_tokenizer(run.path / "tokenizer"))
     manifest = run.manifest
-    if target != "saved_model":
+    if target != "saved_model" and manifest["lengths_from"] == "data":
         counts = [len(task.features(record)["token_ids"]) for record in records]
         manifest = {**run.manifest, "lengths": finer_lengths(run.manifest["lengths"], counts)}
         task = task_from_manifest(manifest, task.tokenizer)

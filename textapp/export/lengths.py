@@ -1,4 +1,7 @@
-"""The lengths of an edge bundle: training needs few buckets, an answer takes as long as its padding."""
+"""The lengths of an edge bundle: training needs few buckets, an answer takes as long as its padding.
+
+Only where the buckets were chosen from the data; lengths that a config names are kept as they are.
+"""
 
 from __future__ import annotations
 
