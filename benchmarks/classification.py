@@ -1,12 +1,13 @@
 """Classification against OpenVINO int8, ONNX Runtime int8, torch int8, Keras's LSTM and fastText.
 
+    python benchmarks/classification.py prepare    RUN --data TEST   builds the peers of the next three, times nothing
     python benchmarks/classification.py model      RUN --data TEST   ids to label, padded to --length
     python benchmarks/classification.py texts      RUN --data TEST   string to label, dynamic shapes; peers padded too
     python benchmarks/classification.py throughput RUN --data TEST   whole test set, two workers
     python benchmarks/classification.py fasttext   RUN --data TEST   an mlp run against fastText, string to label
     python benchmarks/classification.py lstm       RUN --data TEST   an lstm run against Keras's LSTM, both LiteRT
 
-Each prints one Markdown section for docs/results.md. README.md beside this file says how to set up.
+A table is a Markdown section for docs/results.md. README.md beside this file says how to set up.
 """
 
 from __future__ import annotations
@@ -30,12 +31,16 @@ ENGINES = {
     "ONNX Runtime fp32": "onnxruntime_int8.py",  # its int8 convolutions are slower than its float32 ones
     "torch int8": "torch_int8.py",
 }
-REPEATS = 5  # whole test sets a system and batch size
+REPEATS = 8  # whole test sets a system and batch size
 
 
 def prepare(options: argparse.Namespace) -> dict[str, Any]:
     """Fills the work folder once for each model, bundle and test file; returns what build.py reported."""
     options.bundle = options.bundle or options.run / "exports" / "litert"
+    lengths = json.loads((options.bundle / "manifest.json").read_text(encoding="utf-8"))["lengths"]
+    options.length = options.length or lengths[-1]
+    if options.length not in lengths:
+        raise SystemExit(f"--length {options.length}: {options.bundle} has the lengths {lengths}; take one of them")
     digest = hashlib.sha256(str(options.data.resolve()).encode())
     for file in (options.run / "manifest.json", options.bundle / "manifest.json"):
         digest.update(file.read_bytes())
@@ -62,6 +67,10 @@ def _run(command: list[Any]) -> str:
     if done.returncode:
         raise SystemExit(f"{command[1]} ended with {done.returncode}:\n{done.stderr[-3000:]}")
     return done.stdout
+
+
+def nothing(options: argparse.Namespace) -> None:
+    """The peers are built; a busy machine does that as well as a quiet one."""
 
 
 def model_only(options: argparse.Namespace) -> None:
@@ -168,7 +177,14 @@ def _throughput_table(
     return "\n".join(lines)
 
 
-TABLES = {"model": model_only, "texts": texts, "throughput": throughput, "fasttext": fasttext, "lstm": lstm}
+TABLES = {
+    "prepare": nothing,
+    "model": model_only,
+    "texts": texts,
+    "throughput": throughput,
+    "fasttext": fasttext,
+    "lstm": lstm,
+}
 
 
 def main() -> None:
@@ -178,7 +194,7 @@ def main() -> None:
     parser.add_argument("--bundle", type=Path, help="default: RUN/exports/litert")
     parser.add_argument("--data", type=Path, required=True, help="the test file")
     parser.add_argument("--data-dir", type=Path, help="where the run's data paths start; default: as it was trained")
-    parser.add_argument("--length", type=int, default=128, help="tokens of the padded tables")
+    parser.add_argument("--length", type=int, help="tokens of the padded tables; default: the longest of the bundle")
     parser.add_argument("--threads", type=int, help="default: 2 for throughput, else 1")
     parser.add_argument("--queries", type=int, default=600, help="timed queries of each system, 200 at least")
     parser.add_argument("--only", nargs="*", help="peers by their first word, such as OpenVINO")
