@@ -31,18 +31,19 @@ ENGINES = {
     "ONNX Runtime fp32": "onnxruntime_int8.py",  # its int8 convolutions are slower than its float32 ones
     "torch int8": "torch_int8.py",
 }
+BUILDERS = [HERE / name for name in ("weights.py", "keras_lstm.py", "peers/build.py", "peers/twins.py")]
 REPEATS = 8  # whole test sets a system and batch size
 
 
 def prepare(options: argparse.Namespace) -> dict[str, Any]:
-    """Fills the work folder once for each model, bundle and test file; returns what build.py reported."""
+    """Fills the work folder once for each model, bundle and test file; returns what the builder reported."""
     options.bundle = options.bundle or options.run / "exports" / "litert"
     lengths = json.loads((options.bundle / "manifest.json").read_text(encoding="utf-8"))["lengths"]
     options.length = options.length or lengths[-1]
     if options.length not in lengths:
         raise SystemExit(f"--length {options.length}: {options.bundle} has the lengths {lengths}; take one of them")
     digest = hashlib.sha256(str(options.data.resolve()).encode())
-    for file in (options.run / "manifest.json", options.bundle / "manifest.json"):
+    for file in (*BUILDERS, options.run / "manifest.json", options.bundle / "manifest.json"):
         digest.update(file.read_bytes())
     digest.update(str(options.length).encode() if options.what == "lstm" else b"")
     kind = options.what if options.what in ("fasttext", "lstm") else "engines"
@@ -95,10 +96,12 @@ def fasttext(options: argparse.Namespace) -> None:
 
 
 def lstm(options: argparse.Namespace) -> None:
-    """The loop of our Lstm layer against the one that Keras exports, on the same runtime."""
+    """Our Lstm layer against those that Keras and tf_keras export, on the same runtime."""
+    fused = (options.work / "lstm_fused").is_dir()
+    peers = ["Keras LSTM masked", *["tf_keras LSTM fused"] * fused]
     for mode, what in (("ids", "the test texts, padded"), ("full", "the test texts, each repeated until it is full")):
         print(f"### LSTM, ids to label, {options.length} tokens: {what}, {options.threads} thread(s)\n")
-        _timed(options, {"Keras LSTM with masks": "textapp_litert.py"}, mode=mode, length=options.length)
+        _timed(options, dict.fromkeys(peers, "textapp_litert.py"), mode=mode, length=options.length)
 
 
 def _timed(options: argparse.Namespace, peers: dict[str, str], mode: str, length: int | None) -> None:
@@ -121,14 +124,15 @@ def _timed(options: argparse.Namespace, peers: dict[str, str], mode: str, length
 def _system(
     options: argparse.Namespace, name: str, script: str, mode: str, length: int | None, whole: bool = False
 ) -> System:
-    bundle = options.work / "keras_lstm" if name.startswith("Keras") else options.bundle
+    variant = name.split()[-1]
+    bundle = options.work / f"lstm_{variant}" if " LSTM " in name else options.bundle
     job = {
         "work": str(options.work),
         "bundle": str(bundle),
         "mode": mode,
         "length": length,
         "threads": options.threads,
-        "variant": name.split()[-1],
+        "variant": variant,
     }
     return System(name, script, str(options.peers_python), job, whole)
 

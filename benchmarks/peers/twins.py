@@ -98,7 +98,8 @@ class Transformer(nn.Module):
         sequence = self.embedding(token_ids)
         if self.projection is not None:
             sequence = self.projection(sequence)
-        sequence = sequence + self.positions[: token_ids.shape[1]]
+        # two summands of one shape: ONNX Runtime then fuses the first attention like the others
+        sequence = sequence + self.positions[: token_ids.shape[1]].unsqueeze(0).expand(sequence.shape)
         added = None
         if attention_mask is not None:
             added = (1.0 - attention_mask.unsqueeze(1).unsqueeze(2).to(torch.float32)) * -10000.0
