@@ -46,11 +46,14 @@ def build_engines(work: Path) -> dict[str, Any]:
         if isinstance(module, Attention):
             module.explicit = True
     for name in ("plain", "masked") if can_mask else ("plain",):
+        twin.spread = True
         path = work / f"{name}.onnx"
         _export(twin, path, masked=name == "masked")
         inputs = [padded] if name == "masked" else [{"token_ids": row} for row in rows]
         report[f"onnx {name}"] = _check(path.name, _logits(path, inputs), reference["logits"])
         report[f"fused nodes {name}"] = _fuse_and_quantize(work, name, inputs, reference["logits"])
+        twin.spread = False  # with it OpenVINO leaves the embedding in float32
+        _export(twin, work / f"{name}.openvino.onnx", masked=name == "masked")
         _openvino_int8(work, name, inputs)
     return report
 
@@ -144,7 +147,7 @@ def _openvino_int8(work: Path, name: str, inputs: list[dict[str, np.ndarray]]) -
     import nncf
     import openvino
 
-    from_onnx = openvino.convert_model(work / f"{name}.onnx")
+    from_onnx = openvino.convert_model(work / f"{name}.openvino.onnx")
     samples = [
         {key: array[row : row + 1] for key, array in rows.items()}
         for rows in inputs

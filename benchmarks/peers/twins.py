@@ -88,6 +88,7 @@ class Transformer(nn.Module):
         self.embedding = _embedding(weights, "token_embedding/embeddings")
         self.projection = _linear(weights, "embedding_projection") if "embedding_projection/kernel" in weights else None
         self.positions = _tensor(weights["positions/table"])
+        self.spread = False  # two summands of one shape: ONNX Runtime then fuses the first attention like the others
         self.blocks = nn.ModuleList(
             Block(weights, f"block_{number}", config["num_heads"], config["activation"])
             for number in range(config["num_layers"])
@@ -98,8 +99,8 @@ class Transformer(nn.Module):
         sequence = self.embedding(token_ids)
         if self.projection is not None:
             sequence = self.projection(sequence)
-        # two summands of one shape: ONNX Runtime then fuses the first attention like the others
-        sequence = sequence + self.positions[: token_ids.shape[1]].unsqueeze(0).expand(sequence.shape)
+        positions = self.positions[: token_ids.shape[1]]
+        sequence = sequence + (positions.unsqueeze(0).expand(sequence.shape) if self.spread else positions)
         added = None
         if attention_mask is not None:
             added = (1.0 - attention_mask.unsqueeze(1).unsqueeze(2).to(torch.float32)) * -10000.0
