@@ -75,12 +75,12 @@ def _model(architecture: str, tokenizer: str) -> dict[str, Any]:
 
 def _training(config: Config, num_examples: int) -> dict[str, Any]:
     architecture = config.model.architecture
-    batch_size = config.training.batch_size or (32 if num_examples < 20000 or architecture == "preset" else 64)
+    batch_size = config.training.batch_size or (32 if num_examples < 20000 else 64)
     steps = max(1, math.ceil(num_examples / batch_size))
     most = 4 if architecture == "preset" else 20
     epochs = config.training.epochs or max(3, min(most, round(MOST_STEPS / steps)))
     attention = architecture in ("transformer", "preset")
-    learning_rate = {"mlp": 1e-3, "cnn": 1e-3, "lstm": 1e-3, "transformer": 5e-4, "preset": 5e-5}[architecture]
+    learning_rate = {"mlp": 1e-3, "cnn": 1e-3, "lstm": 1e-3, "transformer": 5e-4, "preset": 1e-4}[architecture]
     return {
         "epochs": epochs,
         "batch_size": batch_size,
