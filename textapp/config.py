@@ -57,7 +57,6 @@ ClassWeights = Annotated[
 ]
 
 TEXT_NAMES = ("text", "sentence", "content", "review", "question", "title", "text_a", "sentence1", "premise")
-PAIR_NAMES = ("text_pair", "text_b", "sentence2", "hypothesis")
 LABEL_NAMES = ("label", "labels", "class", "category", "sentiment", "target", "topic", "intent", "star", "stars")
 
 

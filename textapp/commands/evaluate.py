@@ -11,7 +11,7 @@ from typing import Any
 from textapp.artifact import Artifact, open_artifact, write_text
 from textapp.commands import tables
 from textapp.config import Columns, data_directory, load_config
-from textapp.errors import ArtifactError, DataError, UsageError, did_you_mean
+from textapp.errors import ArtifactError, UsageError
 from textapp.metrics.quality import worst_mistakes
 from textapp.metrics.speed import latency
 from textapp.predictor import Predictor, load
@@ -70,21 +70,10 @@ def evaluation_records(
         ArtifactError: a bundle far from its run, and no `data`.
         DataError: no examples, or labels that the model does not know.
     """
-    if data is not None:
-        layout = layout_of(artifact.manifest, columns)
-        records, origin = load_records(str(data), layout, Path()), str(data)
-    else:
-        records, origin = _own_records(artifact, data_dir)
-    known = set(artifact.manifest["labels"])
-    for record in records:
-        given = record["label"] if isinstance(record["label"], list) else [record["label"]]
-        for label in given:
-            if label not in known:
-                raise DataError(
-                    f"{origin}: label '{label}' is unknown to {artifact.path}, which knows {', '.join(sorted(known))}"
-                    f"{did_you_mean(label, known)}: mend the file or name the columns with --columns text=..,label=.."
-                )
-    return records, origin
+    if data is None:
+        return _own_records(artifact, data_dir)
+    layout = layout_of(artifact.manifest, columns)
+    return load_records(str(data), layout, known_labels=artifact.manifest["labels"]), str(data)
 
 
 def _own_records(artifact: Artifact, data_dir: Path | None) -> tuple[list[Record], str]:

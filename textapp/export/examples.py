@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from textapp.batches.pipeline import TOKENS, padded
+
 MOST_VERIFIED = 500
 LEAST_PER_SIGNATURE = 200
 MOST_CALIBRATED = 200
@@ -60,14 +62,10 @@ def make_examples(task: Any, records: Sequence[Mapping[str, Any]], least: int = 
 
 
 def _arrays(features: Sequence[Mapping[str, list[int]]], length: int, pad_id: int) -> dict[str, np.ndarray]:
-    arrays = {}
-    for name in features[0]:
-        rows = np.full((len(features), length), pad_id if name == "token_ids" else 0, np.int32)
-        for row, feature in zip(rows, features, strict=True):
-            ids = feature[name][:length]
-            row[: len(ids)] = ids
-        arrays[name] = rows
-    return arrays
+    return {
+        name: padded([feature[name] for feature in features], length, pad_id if name == TOKENS else 0)
+        for name in features[0]
+    }
 
 
 def spread(items: Sequence[Any], most: int) -> list[Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from textapp.errors import DataError, did_you_mean
 from textapp.records.layout import Layout, settle_columns
-from textapp.records.readers import Row, RowError, expand, scan_rows
+from textapp.records.readers import Row, RowError, expand, read_rows, scan_rows
 from textapp.records.splits import split_share
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ def _labelled(
     records = []
     known = None if known_labels is None else frozenset(known_labels)
     for path in expand(source, Path(data_dir)):
-        rows = [_raised_row(row) for row in _scan(path, layout)]
+        rows = list(read_rows(path, layout.columns, layout.header, layout.pattern, list(layout.columns)))
         separator = _separator(rows) if layout.multiple else None
         for row in rows:
             record = _record(row, separator)
@@ -204,16 +204,6 @@ def _labelled(
                 raise _unknown_label(path, row, record["label"], known_labels)
             records.append(record)
     return records
-
-
-def _scan(path: Path, layout: Layout) -> Iterator[Row | RowError]:
-    return scan_rows(path, layout.columns, layout.header, layout.pattern, list(layout.columns))
-
-
-def _raised_row(row: Row | RowError) -> Row:
-    if isinstance(row, RowError):
-        raise row
-    return row
 
 
 def _record(row: Row, separator: str | None) -> dict[str, Any]:
