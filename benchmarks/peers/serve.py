@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 Arrays = dict[str, np.ndarray]
+Weights = dict[str, np.ndarray]
 Run = Callable[[Arrays], np.ndarray]
 
 
@@ -128,6 +129,12 @@ def peak_memory_mb() -> float:
     """The most memory that this process has held, from Linux's VmHWM."""
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
+def weights_of(work: Path) -> Weights:
+    """The model's weights by name, from the same place."""
+    with np.load(work / "weights.npz") as arrays:
+        return {name: arrays[name] for name in arrays.files}
 
 
 def facts_of(work: Path) -> dict[str, Any]:

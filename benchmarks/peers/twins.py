@@ -6,11 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from serve import facts_of
+from serve import Weights, facts_of, weights_of
 from torch import Tensor, nn
 from torch.nn import functional
-
-Weights = dict[str, np.ndarray]
 
 
 def load_twin(work: Path) -> nn.Module:
@@ -18,30 +16,28 @@ def load_twin(work: Path) -> nn.Module:
     facts = facts_of(work)
     if facts["architecture"] not in TWINS:
         raise SystemExit(f"no torch twin of '{facts['architecture']}': expected one of {', '.join(TWINS)}")
-    with np.load(work / "weights.npz") as arrays:
-        weights = {name: arrays[name] for name in arrays.files}
-    return TWINS[facts["architecture"]](facts["config"], weights).eval()
+    return TWINS[facts["architecture"]](facts["config"], weights_of(work)).eval()
 
 
-def _tensor(array: np.ndarray) -> nn.Parameter:
+def tensor(array: np.ndarray) -> nn.Parameter:
     return nn.Parameter(torch.from_numpy(np.ascontiguousarray(array, np.float32)), requires_grad=False)
 
 
-def _linear(weights: Weights, name: str) -> nn.Linear:
+def linear(weights: Weights, name: str) -> nn.Linear:
     kernel = weights[f"{name}/kernel"]
     layer = nn.Linear(*kernel.shape)
-    layer.weight, layer.bias = _tensor(kernel.T), _tensor(weights[f"{name}/bias"])
+    layer.weight, layer.bias = tensor(kernel.T), tensor(weights[f"{name}/bias"])
     return layer
 
 
-def _norm(weights: Weights, name: str, epsilon: float = 1e-6) -> nn.LayerNorm:
+def norm(weights: Weights, name: str, epsilon: float = 1e-6) -> nn.LayerNorm:
     layer = nn.LayerNorm(len(weights[f"{name}/gamma"]), eps=epsilon)
-    layer.weight, layer.bias = _tensor(weights[f"{name}/gamma"]), _tensor(weights[f"{name}/beta"])
+    layer.weight, layer.bias = tensor(weights[f"{name}/gamma"]), tensor(weights[f"{name}/beta"])
     return layer
 
 
 def _embedding(weights: Weights, name: str) -> nn.Embedding:
-    return nn.Embedding.from_pretrained(_tensor(weights[name]))
+    return nn.Embedding.from_pretrained(tensor(weights[name]))
 
 
 class Attention(nn.Module):
@@ -50,7 +46,7 @@ class Attention(nn.Module):
     def __init__(self, weights: Weights, name: str, num_heads: int) -> None:
         super().__init__()
         self.query, self.key, self.value, self.output = (
-            _linear(weights, f"{name}/{part}") for part in ("query", "key", "value", "output")
+            linear(weights, f"{name}/{part}") for part in ("query", "key", "value", "output")
         )
         self.num_heads, self.explicit = num_heads, False
 
@@ -70,9 +66,9 @@ class Block(nn.Module):
     def __init__(self, weights: Weights, name: str, num_heads: int, activation: str) -> None:
         super().__init__()
         self.attention = Attention(weights, f"{name}/attention", num_heads)
-        self.inward, self.outward = _linear(weights, f"{name}/inward"), _linear(weights, f"{name}/outward")
-        self.attention_norm = _norm(weights, f"{name}/attention_norm")
-        self.feed_forward_norm = _norm(weights, f"{name}/feed_forward_norm")
+        self.inward, self.outward = linear(weights, f"{name}/inward"), linear(weights, f"{name}/outward")
+        self.attention_norm = norm(weights, f"{name}/attention_norm")
+        self.feed_forward_norm = norm(weights, f"{name}/feed_forward_norm")
         self.activation = {"gelu": functional.gelu, "relu": functional.relu}[activation]
 
     def forward(self, sequence: Tensor, mask: Tensor | None) -> Tensor:
@@ -86,14 +82,14 @@ class Transformer(nn.Module):
         if config["positions"] == "rope" or config["activation"] == "swiglu" or config["num_key_value_heads"]:
             raise SystemExit("the torch twin has no rope, no swiglu and no shared key-value heads")
         self.embedding = _embedding(weights, "token_embedding/embeddings")
-        self.projection = _linear(weights, "embedding_projection") if "embedding_projection/kernel" in weights else None
-        self.positions = _tensor(weights["positions/table"])
+        self.projection = linear(weights, "embedding_projection") if "embedding_projection/kernel" in weights else None
+        self.positions = tensor(weights["positions/table"])
         self.spread = False  # two summands of one shape: ONNX Runtime then fuses the first attention like the others
         self.blocks = nn.ModuleList(
             Block(weights, f"block_{number}", config["num_heads"], config["activation"])
             for number in range(config["num_layers"])
         )
-        self.norm, self.logits = _norm(weights, "norm"), _linear(weights, "logits")
+        self.norm, self.logits = norm(weights, "norm"), linear(weights, "logits")
 
     def forward(self, token_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         sequence = self.embedding(token_ids)
@@ -118,10 +114,10 @@ class Cnn(nn.Module):
         for size, bias in zip(config["kernel_sizes"], biases, strict=True):
             kernel = weights[f"windows/kernel_{size}"]  # [size, dim, filters]
             window = nn.Conv1d(kernel.shape[1], kernel.shape[2], size)
-            window.weight, window.bias = _tensor(kernel.transpose(2, 1, 0)), _tensor(bias)
+            window.weight, window.bias = tensor(kernel.transpose(2, 1, 0)), tensor(bias)
             self.windows.append(window)
         self.scale, self.shift = _batch_norm(weights, "norm", sum(len(bias) for bias in biases))
-        self.logits = _linear(weights, "logits")
+        self.logits = linear(weights, "logits")
 
     def forward(self, token_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         sequence = self.embedding(token_ids)
@@ -144,8 +140,8 @@ class Lstm(nn.Module):
         self.layers = nn.ModuleList(
             _lstm(weights, f"lstm_{number}", self.bidirectional) for number in range(len(config["units"]))
         )
-        self.dense = _linear(weights, "dense") if "dense/kernel" in weights else None
-        self.logits = _linear(weights, "logits")
+        self.dense = linear(weights, "dense") if "dense/kernel" in weights else None
+        self.logits = linear(weights, "logits")
 
     def forward(self, token_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         sequence = self.embedding(token_ids)
@@ -170,19 +166,19 @@ def _lstm(weights: Weights, name: str, bidirectional: bool) -> nn.LSTM:
     layer = nn.LSTM(dim, gates // 4, batch_first=True, bidirectional=bidirectional)
     for direction, suffix in [("forward", ""), ("backward", "_reverse")][: 1 + bidirectional]:
         bias = weights[f"{name}/{direction}_bias"]
-        setattr(layer, f"weight_ih_l0{suffix}", _tensor(weights[f"{name}/{direction}_kernel"].T))
-        setattr(layer, f"weight_hh_l0{suffix}", _tensor(weights[f"{name}/{direction}_recurrent_kernel"].T))
-        setattr(layer, f"bias_ih_l0{suffix}", _tensor(bias))
-        setattr(layer, f"bias_hh_l0{suffix}", _tensor(np.zeros_like(bias)))
+        setattr(layer, f"weight_ih_l0{suffix}", tensor(weights[f"{name}/{direction}_kernel"].T))
+        setattr(layer, f"weight_hh_l0{suffix}", tensor(weights[f"{name}/{direction}_recurrent_kernel"].T))
+        setattr(layer, f"bias_ih_l0{suffix}", tensor(bias))
+        setattr(layer, f"bias_hh_l0{suffix}", tensor(np.zeros_like(bias)))
     return layer
 
 
 def _batch_norm(weights: Weights, name: str, width: int, epsilon: float = 1e-3) -> tuple[nn.Parameter, nn.Parameter]:
     """Batch normalisation at inference is a scale and a shift; 1 and 0 where the model has none."""
     if f"{name}/gamma" not in weights:
-        return _tensor(np.ones(width)), _tensor(np.zeros(width))
+        return tensor(np.ones(width)), tensor(np.zeros(width))
     scale = weights[f"{name}/gamma"] / np.sqrt(weights[f"{name}/moving_variance"] + epsilon)
-    return _tensor(scale), _tensor(weights[f"{name}/beta"] - weights[f"{name}/moving_mean"] * scale)
+    return tensor(scale), tensor(weights[f"{name}/beta"] - weights[f"{name}/moving_mean"] * scale)
 
 
 def _mean(sequence: Tensor, attention_mask: Tensor | None) -> Tensor:
