@@ -8,7 +8,7 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).parent
 VERSION = re.search(r'^__version__ = "(.+)"$', (HERE / "textapp" / "__init__.py").read_text(encoding="utf-8"), re.M)[1]
 
-EVALUATE = ["scikit-learn>=1.4", "matplotlib>=3.8"]
+EVALUATE = ["scikit-learn>=1.4", "matplotlib>=3.8", "sacrebleu>=2.4", "rouge-score>=0.1.2"]
 TRAIN = [
     "tensorflow>=2.21,<2.22",
     "keras>=3.15,<4",

@@ -1,0 +1,67 @@
+"""Prompts to features, written ids to what continues them, with a tokenizer of letters."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+import pytest
+
+from textapp.errors import DataError
+from textapp.tasks import task_from_manifest
+from textapp.tasks.generation import GenerationTask
+from textapp.tasks.writing import TextAnswer
+
+MANIFEST = {
+    "task": "generation",
+    "languages": ["en"],
+    "lengths": [16],
+    "generate_lengths": [[4, 12], [8, 8]],
+    "running_text": False,
+}
+
+
+def make(letters: Any, running_text: bool = False, **options: Any) -> GenerationTask:
+    task = task_from_manifest({**MANIFEST, "running_text": running_text}, letters, **options)
+    assert isinstance(task, GenerationTask)
+    return task
+
+
+def test_documents_begin_with_the_start_id_and_running_text_does_not(letters: Any) -> None:
+    assert make(letters).features({"prompt": "ab"}) == {"token_ids": [2, 4, 5]}
+    assert make(letters, running_text=True).features({"prompt": "ab"}) == {"token_ids": [4, 5]}
+
+
+def test_an_empty_prompt_begins_a_text(letters: Any) -> None:
+    assert make(letters).features({"prompt": ""}) == {"token_ids": [2]}
+    # The letters have no line's end: what stands for it is unknown, but there.
+    assert make(letters, running_text=True).features({"prompt": ""}) == {"token_ids": [1]}
+
+
+def test_of_a_prompt_too_long_the_end_is_kept(letters: Any, caplog: pytest.LogCaptureFixture) -> None:
+    task = make(letters, running_text=True)
+    with caplog.at_level(logging.WARNING, logger="textapp"):
+        assert task.features({"prompt": "abcdefghij"}) == {"token_ids": letters.ids("cdefghij")}
+    assert caplog.messages == ["'abcdefghij...' has 10 tokens, and the model reads 8 at most: cut to its end"]
+    with pytest.raises(DataError, match="has 10 tokens"):
+        make(letters, running_text=True, overflow="refuse").features({"prompt": "abcdefghij"})
+
+
+def test_a_target_has_its_prompt_in_front(letters: Any) -> None:
+    assert make(letters).target_ids({"prompt": "ab", "text": "c"}) == [4, 5, 6]
+    assert make(letters).target_ids({"text": "c"}) == [6]
+
+
+def test_prompt_and_output_read_on(letters: Any) -> None:
+    outputs = {"token_ids": np.array([*letters.ids(" cd"), 3, 0]), "score": np.array(-1.5)}
+    assert make(letters).answer({"prompt": "ab"}, outputs) == TextAnswer("ab", " cd", -1.5)
+    assert make(letters).answer({"prompt": ""}, outputs).output == "cd"
+
+
+def test_score_compares_with_the_data_where_they_continue_the_prompt(letters: Any) -> None:
+    task = make(letters)
+    answers = [TextAnswer("a", "the cat sat", -1.0), TextAnswer("b", "the cat sat", -1.0)]
+    scores = task.score([{"prompt": "a", "text": "the cat sat"}, {"prompt": "b", "text": "the cat ran"}], answers)
+    assert (scores["examples"], scores["rouge1"], scores["distinct_1"]) == (2, 83.3333, 50.0)
+    assert "rouge1" not in task.score([{"prompt": "a"}, {"prompt": "b"}], answers)

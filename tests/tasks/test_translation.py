@@ -1,0 +1,92 @@
+"""Sources to features, written ids to answers, with a tokenizer of letters."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pytest
+
+from textapp.errors import DataError, UsageError
+from textapp.tasks import task_from_manifest
+from textapp.tasks.translation import TranslationTask
+from textapp.tasks.writing import RankedAnswer, TextAnswer
+
+MANIFEST = {
+    "task": "translation",
+    "languages": ["zh", "en"],
+    "lengths": [4, 8],
+    "generate_lengths": [[4, 6], [8, 12]],
+}
+GREEDY = {"token_ids": np.array([4, 5, 3, 0, 0, 0]), "num_tokens": np.array(3), "score": np.array(-0.5, np.float32)}
+
+
+@pytest.fixture
+def task(letters: Any) -> TranslationTask:
+    return task_from_manifest(MANIFEST, (letters, letters))  # type: ignore[return-value]
+
+
+def test_a_source_ends_with_the_end_id(task: TranslationTask) -> None:
+    assert task.features({"source": "ab"}) == {"token_ids": [4, 5, 3]}
+    assert task.features({"source": ""}) == {"token_ids": [3]}
+    assert task.target_ids({"source": "x", "target": "ba"}) == [5, 4]
+
+
+@pytest.mark.parametrize(("tokens", "read", "new"), [(1, 4, 6), (4, 4, 6), (5, 8, 12), (99, 8, 12)])
+def test_the_smallest_signature_that_fits(task: TranslationTask, tokens: int, read: int, new: int) -> None:
+    assert task.signature(tokens) == (f"generate_{read}_{new}", read)
+    assert task.prefill(tokens) == (f"prefill_{read}", read)
+
+
+def test_a_source_too_long_is_cut_with_one_warning(task: TranslationTask, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, logger="textapp"):
+        features = [task.features({"source": "abcdefgh"}) for _ in range(2)]
+    assert features[0] == features[1] == {"token_ids": [4, 5, 6, 7, 8, 9, 10, 3]}
+    assert [record.message for record in caplog.records] == [
+        "'abcdefgh...' has 9 tokens, and the model reads 8 at most: cut to its start"
+    ]
+
+
+def test_or_refused(letters: Any) -> None:
+    task = task_from_manifest(MANIFEST, (letters, letters), overflow="refuse")
+    assert len(task.features({"source": "abcdefg"})["token_ids"]) == 8
+    with pytest.raises(DataError, match="'abcdefgh...' has 9 tokens, and the model reads 8 at most: shorten or split"):
+        task.features({"source": "abcdefgh"})
+
+
+def test_an_overflow_that_is_neither_is_named(letters: Any) -> None:
+    with pytest.raises(UsageError, match="found 'drop', expected one of cut, refuse"):
+        task_from_manifest(MANIFEST, letters, overflow="drop")
+
+
+def test_an_option_of_another_task_is_refused(letters: Any) -> None:
+    assert task_from_manifest(MANIFEST, letters, threshold=None).name == "translation"
+    with pytest.raises(UsageError, match="threshold is not for a model of translation, which takes overflow"):
+        task_from_manifest(MANIFEST, letters, threshold=0.5)
+
+
+def test_an_answer_stops_at_the_end_id(task: TranslationTask) -> None:
+    answer = task.answer({"source": "xy"}, GREEDY)
+    assert answer == TextAnswer("xy", "ab", -0.5)
+    assert list(asdict(answer)) == ["input", "output", "score"]
+    assert task.answer({"source": "xy"}, {"token_ids": np.array([4, 5])}) == TextAnswer("xy", "ab", None)
+
+
+def test_several_hypotheses_are_ranked(task: TranslationTask) -> None:
+    outputs = {"token_ids": np.array([[4, 3, 0], [5, 5, 3]]), "score": np.array([-0.5, -1.0])}
+    ranked = [{"output": "a", "score": -0.5}, {"output": "bb", "score": -1.0}]
+    assert task.answer({"source": "xy"}, outputs) == RankedAnswer("xy", "a", -0.5, ranked)
+
+
+def test_blanks_translate_to_nothing(task: TranslationTask) -> None:
+    assert task.answer({"source": " "}, GREEDY) == TextAnswer(" ", "", None)
+    several = {"token_ids": GREEDY["token_ids"][None], "score": np.array([-0.5])}
+    assert task.answer({"source": ""}, several) == RankedAnswer("", "", None, [])
+
+
+def test_equal_translations_score_100(task: TranslationTask) -> None:
+    records = [{"source": "x", "target": "the cat sat on the mat"}]
+    scores = task.score(records, [TextAnswer("x", "the cat sat on the mat", -1.0)])
+    assert (scores["examples"], scores["bleu"], scores["chrf"]) == (1, 100.0, 100.0)

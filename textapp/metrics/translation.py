@@ -1,0 +1,125 @@
+"""Quality of translations, from 0 to 100: BLEU (Papineni et al., 2002) and chrF (Popović, 2015), by sacrebleu."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from textapp.errors import require
+
+# How BLEU cuts a language that has no blanks between words; any other is cut as 13a, the rule of the WMT shared tasks.
+TOKENIZERS = {"zh": "zh", "ja": "char"}
+
+
+def translation_scores(
+    sources: Sequence[str], targets: Sequence[str], outputs: Sequence[str], target_language: str = "en"
+) -> dict[str, Any]:
+    """Scores translations, and where equal sources have several targets also against all of these.
+
+    Args:
+        sources: the sentences.
+        targets: a right translation of each.
+        outputs: the model's translation of each.
+        target_language: `en`, `zh`, ...: how BLEU cuts texts into words.
+
+    Returns:
+        `examples`; against each sentence's own target `bleu`, `chrf` and their `bleu_signature`, `chrf_signature`;
+        where some source stands more than once with different targets, `several_references`: {`sources` (each once),
+        `references`, `bleu`, `chrf`, `bleu_signature`}.
+
+    Example:
+        translation_scores(["你好"], ["hello there you two"], ["hello there you two"])["bleu"] == 100.0
+    """
+    if not len(sources) or not len(sources) == len(targets) == len(outputs):
+        raise ValueError(
+            f"expected as many outputs as sources and targets and at least one, found {len(outputs)}, {len(sources)} "
+            f"and {len(targets)}"
+        )
+    bleu, chrf = bleu_scorer(target_language), _sacrebleu().CHRF()
+    scores = {
+        "examples": len(sources),
+        "bleu": _rounded(bleu.corpus_score(list(outputs), [list(targets)])),
+        "chrf": _rounded(chrf.corpus_score(list(outputs), [list(targets)])),
+        "bleu_signature": str(bleu.get_signature()),
+        "chrf_signature": str(chrf.get_signature()),
+    }
+    references = by_source(sources, targets)
+    if len(references) == sum(map(len, references.values())):
+        return scores
+    first = dict(zip(reversed(sources), reversed(outputs), strict=True))
+    return {**scores, "several_references": _several([first[source] for source in references], references, bleu, chrf)}
+
+
+def by_source(sources: Sequence[str], targets: Sequence[str]) -> dict[str, list[str]]:
+    """All different targets of each source, in their order: `{"嗨": ["Hi.", "Hello."]}`."""
+    references: dict[str, list[str]] = {}
+    for source, target in zip(sources, targets, strict=True):
+        known = references.setdefault(source, [])
+        if target not in known:
+            known.append(target)
+    return references
+
+
+def _several(outputs: list[str], references: Mapping[str, list[str]], bleu: Any, chrf: Any) -> dict[str, Any]:
+    """Each source once, against all its targets."""
+    most = max(map(len, references.values()))
+    # sacrebleu takes streams of references; None stands where a sentence has fewer than the most.
+    streams = [[rest[place] if place < len(rest) else None for rest in references.values()] for place in range(most)]
+    scores = {
+        "bleu": _rounded(bleu.corpus_score(outputs, streams)),
+        "chrf": _rounded(chrf.corpus_score(outputs, streams)),
+    }
+    return {
+        "sources": len(references),
+        "references": sum(map(len, references.values())),
+        **scores,
+        "bleu_signature": str(bleu.get_signature()),
+    }
+
+
+def bleu_scorer(target_language: str, sentence: bool = False) -> Any:
+    """sacrebleu's BLEU with the tokenizer of a language: `zh` for Chinese, characters for Japanese, else 13a.
+
+    Args:
+        target_language: `en`, `zh`, `zh-tw`, ...
+        sentence: for single sentences: n-grams longer than these do not count (effective order).
+    """
+    tokenizer = TOKENIZERS.get(target_language.split("-")[0], "13a")
+    # force: outputs of small models often end in " ." by themselves, which is no reason for its warning.
+    return _sacrebleu().BLEU(tokenize=tokenizer, effective_order=sentence, force=True)
+
+
+def worst_translations(
+    records: Sequence[Mapping[str, Any]], answers: Sequence[Any], target_language: str = "en", most: int = 20
+) -> list[dict[str, Any]]:
+    """The outputs that have least in common with their targets.
+
+    Args:
+        records: with `source` and `target`.
+        answers: of the same length, each with `output`.
+        target_language: says how BLEU cuts texts into words.
+        most: how many to return.
+
+    Returns:
+        Dicts of source, target, output and the sentence's own `bleu` and `chrf`, the lowest chrF first.
+    """
+    bleu, chrf = bleu_scorer(target_language, sentence=True), _sacrebleu().CHRF(eps_smoothing=True)
+    rows = [
+        {
+            "source": record["source"],
+            "target": record["target"],
+            "output": answer.output,
+            "bleu": _rounded(bleu.sentence_score(answer.output, [record["target"]])),
+            "chrf": _rounded(chrf.sentence_score(answer.output, [record["target"]])),
+        }
+        for record, answer in zip(records, answers, strict=True)
+    ]
+    return sorted(rows, key=lambda row: (row["chrf"], row["bleu"]))[:most]
+
+
+def _sacrebleu() -> Any:
+    return require("sacrebleu.metrics", "evaluate")
+
+
+def _rounded(score: Any) -> float:
+    return round(score.score, 4)

@@ -1,0 +1,90 @@
+"""Text generation: a beginning to what continues it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from textapp.tasks.writing import TextAnswer, WritingTask
+
+if TYPE_CHECKING:
+    from textapp.text.tokenizer import Tokenizer
+
+
+class GenerationTask(WritingTask):
+    """Turns prompts into features of a language model, and the ids that it wrote into answers.
+
+    Args:
+        tokenizer: text to ids.
+        lengths: the last is the context: the most tokens that the model sees, prompt and new ones together.
+        generate_lengths: `(prompt, new)` of each signature, in tokens; empty before they are known.
+        language: `en`, `zh`, ...: says what counts as a word in the figures.
+        running_text: the model was trained on one stream of text; else on documents between a start and an end id.
+        overflow: what becomes of a prompt longer than the longest one: `cut` to its end, with a warning, or `refuse`.
+    """
+
+    name = "generation"
+    input_field = "prompt"
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        lengths: Sequence[int],
+        generate_lengths: Sequence[Sequence[int]] = (),
+        language: str = "en",
+        running_text: bool = False,
+        overflow: str = "cut",
+    ) -> None:
+        super().__init__(tokenizer, tokenizer, lengths, generate_lengths, overflow)
+        self.language = language
+        self.running_text = running_text
+
+    @classmethod
+    def from_manifest(
+        cls, manifest: Mapping[str, Any], tokenizers: tuple[Tokenizer, Tokenizer], overflow: str = "cut"
+    ) -> GenerationTask:
+        return cls(
+            tokenizers[0],
+            lengths=manifest["lengths"],
+            generate_lengths=manifest["generate_lengths"],
+            language=manifest["languages"][0],
+            running_text=manifest["running_text"],
+            overflow=overflow,
+        )
+
+    def features(self, record: Mapping[str, Any]) -> dict[str, list[int]]:
+        """The prompt's ids, not padded, never empty; of one too long the end is kept, as it says what comes next.
+
+        Raises:
+            DataError: the prompt is too long, and `overflow` is `refuse`.
+        """
+        ids = self.joined(self.tokenizer.ids(record["prompt"]))["token_ids"]
+        self._room(record["prompt"], len(ids), self.most_tokens, "end")
+        return {"token_ids": ids[-self.most_tokens :]}
+
+    def joined(self, ids: Sequence[int]) -> dict[str, list[int]]:
+        """The ids of a whole prompt as the model expects them: after the start id where it knows documents."""
+        if self.running_text:
+            # Running text has no start: a line's end is what a text may stand behind.
+            return {"token_ids": list(ids) or self.tokenizer.ids("\n")[-1:] or [self.tokenizer.unknown_id]}
+        return {"token_ids": [self.start_id, *ids]}
+
+    def target_ids(self, record: Mapping[str, Any]) -> list[int]:
+        """The ids of the text, of its prompt first where it has one, without start and end."""
+        prompt = record.get("prompt")
+        return [*(self.tokenizer.ids(prompt) if prompt else []), *self.tokenizer.ids(record["text"])]
+
+    def written(self, record: Mapping[str, Any], token_ids: Sequence[int]) -> str:
+        """What the new ids add to the prompt's text: a space between both is a part of it."""
+        prompt_ids = self.features(record)["token_ids"]
+        prompt = self.tokenizer.decode(prompt_ids)
+        ids = self.until_end(token_ids)
+        whole = self.tokenizer.decode([*prompt_ids, *ids])
+        return whole[len(prompt) :] if whole.startswith(prompt) else self.tokenizer.decode(ids)
+
+    def score(self, records: Sequence[Mapping[str, Any]], answers: Sequence[TextAnswer]) -> dict[str, Any]:
+        """Quality figures, 0 to 100, of answers to prompts: against the `text` that the data continue a prompt with."""
+        from textapp.metrics.generation import generation_scores
+
+        texts = [record.get("text") for record in records]
+        return generation_scores([answer.output for answer in answers], self.language, texts)
