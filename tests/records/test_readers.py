@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from textapp.config import Columns
+from textapp.config import Data
 from textapp.errors import DataError
 from textapp.records.readers import RowError, expand, read_rows, scan_rows
 from textapp.records.tables import csv_rows, tsv_rows
 
-DEFAULT = Columns().given()
+DEFAULT = Data(train="a.tsv").fields("classification")
 NUMBERS = {"text": 1, "label": 0}
 BOTH = ("text", "label")
 

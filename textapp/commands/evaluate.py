@@ -10,7 +10,7 @@ from typing import Any
 
 from textapp.artifact import Artifact, open_artifact, write_text
 from textapp.commands import tables
-from textapp.config import Columns, data_directory, load_config
+from textapp.config import columns_of, data_directory, load_config
 from textapp.errors import ArtifactError, UsageError
 from textapp.metrics.quality import worst_mistakes
 from textapp.metrics.speed import latency
@@ -94,7 +94,7 @@ def layout_of(manifest: Mapping[str, Any], columns: str | None = None) -> Layout
     Example: `columns="text=0,label=stars"`.
     """
     fields: dict[str, int | list[str]] = dict(manifest["columns"])
-    known = Columns.model_fields
+    known = columns_of(manifest["task"])
     for part in filter(None, (columns or "").split(",")):
         field, equals, column = (word.strip() for word in part.partition("="))
         if not equals or not column or field not in known:
@@ -103,7 +103,7 @@ def layout_of(manifest: Mapping[str, Any], columns: str | None = None) -> Layout
             )
         fields[field] = int(column) if column.isdigit() else [column]
     pattern = None if columns else manifest.get("pattern")
-    return Layout(columns=fields, header=manifest["header"], pattern=pattern, multiple=manifest["multiple"])
+    return Layout.of({**manifest, "columns": fields, "pattern": pattern})
 
 
 def measure(predictor: Predictor, records: Sequence[Record]) -> tuple[dict[str, Any], list[Record]]:

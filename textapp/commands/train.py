@@ -215,7 +215,7 @@ def _finish(
 
 def _manifest(prepared: Prepared, model: keras.Model, data_dir: Path) -> dict[str, Any]:
     config, task = prepared.config, prepared.task
-    layout = settle_columns(config.data.train, config.data, data_dir)
+    layout = settle_columns(config.data.train, config, data_dir)
     return {
         "kind": "run",
         "task": config.task,
@@ -223,10 +223,7 @@ def _manifest(prepared: Prepared, model: keras.Model, data_dir: Path) -> dict[st
         "parameters": model.count_params(),
         "languages": [prepared.language],
         "labels": task.labels,
-        "multiple": task.multiple,
-        "columns": dict(layout.columns),
-        "header": layout.header,
-        "pattern": layout.pattern,
+        **layout.to_manifest(),
         "inputs": ["text", "text_pair"] if task.pair else ["text"],
         "features": ["token_ids", "segment_ids"] if task.segments else ["token_ids"],
         "lengths": task.lengths,

@@ -63,9 +63,9 @@ def find_columns(
 
 def is_default(columns: Columns) -> bool:
     """Are these the names that a config has by itself?"""
-    from textapp.config import LABEL_NAMES, TEXT_NAMES  # here: reading by given columns does without the config
+    from textapp.config import NAMES  # here: reading by given columns does without the config
 
-    defaults = {"text": TEXT_NAMES, "label": LABEL_NAMES}
+    defaults = NAMES["classification"]
     return all(not isinstance(names, int) and tuple(names) == defaults.get(field) for field, names in columns.items())
 
 
@@ -107,10 +107,10 @@ def _position(first: Sequence[str], names: Sequence[str]) -> int | None:
 
 def _looks_like_header(rows: Sequence[Sequence[str]], columns: Columns) -> bool:
     """For columns by number: a first label that is a well-known name, or that stands alone while all others repeat."""
-    from textapp.config import LABEL_NAMES, TEXT_NAMES
+    from textapp.config import NAMES
 
     first = rows[0]
-    for field, known in (("text", TEXT_NAMES), ("label", LABEL_NAMES)):
+    for field, known in NAMES["classification"].items():
         column = columns.get(field)
         if isinstance(column, int) and column < len(first) and normalised(first[column]) in known:
             return True

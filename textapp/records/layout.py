@@ -13,7 +13,7 @@ from textapp.records.files import expand, kind_of, read_source
 from textapp.records.tables import csv_rows, tsv_rows
 
 if TYPE_CHECKING:
-    from textapp.config import Data
+    from textapp.config import Config
 
 _logger = logging.getLogger("textapp")
 
@@ -27,28 +27,37 @@ class Layout:
         header: does the first line name the columns? `True`, `False` or `auto`.
         pattern: a regular expression with groups text and label, for one line each.
         multiple: may a text have several labels, or none?
+        task: whose records these are.
     """
 
     columns: Columns
     header: str | bool = "auto"
     pattern: str | None = None
     multiple: bool = False
+    task: str = "classification"
 
     def __post_init__(self) -> None:
         given = {field: [column] if isinstance(column, str) else column for field, column in self.columns.items()}
         object.__setattr__(self, "columns", {field: column for field, column in given.items() if column is not None})
 
     @staticmethod
-    def of(source: Layout | Data | Mapping[str, Any]) -> Layout:
-        """From the `data` of a config, or from the keys columns, header, pattern and multiple of a manifest."""
+    def of(source: Layout | Config | Mapping[str, Any]) -> Layout:
+        """From a config, or from the keys that `to_manifest` wrote."""
         if isinstance(source, Layout):
             return source
         if isinstance(source, Mapping):
-            return Layout(source["columns"], source["header"], source["pattern"], source["multiple"])
-        return Layout(source.columns.given(), source.header, source.pattern, source.labels == "multiple")
+            return Layout(source["columns"], source["header"], source["pattern"], source["multiple"], source["task"])
+        data = source.data
+        return Layout(data.fields(source.task), data.header, data.pattern, data.labels == "multiple", source.task)
+
+    def to_manifest(self) -> dict[str, Any]:
+        """The keys of a manifest that `of` reads, the task aside."""
+        return {
+            "columns": dict(self.columns), "header": self.header, "pattern": self.pattern, "multiple": self.multiple
+        }  # fmt: skip
 
 
-def settle_columns(source: str | list[str], layout: Layout | Data | Mapping[str, Any], data_dir: Path) -> Layout:
+def settle_columns(source: str | list[str], layout: Layout | Config | Mapping[str, Any], data_dir: Path) -> Layout:
     """Settles by number the columns that can only be guessed: default names, no header, two columns.
 
     What the training files show then holds for every other file of the run, however small it is.

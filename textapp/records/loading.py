@@ -13,7 +13,7 @@ from textapp.records.readers import Row, RowError, expand, read_rows, scan_rows
 from textapp.records.splits import split_share
 
 if TYPE_CHECKING:
-    from textapp.config import Config, Data
+    from textapp.config import Config
 
 __all__ = ["Layout", "Splits", "label_names", "load_records", "load_splits", "read_records"]
 
@@ -48,7 +48,7 @@ def load_splits(config: Config, data_dir: Path) -> Splits:
         DataError: a file is at fault, train has one class only, or another split has a label that train never had.
     """
     data = config.data
-    layout = settle_columns(data.train, data, data_dir)
+    layout = settle_columns(data.train, config, data_dir)
     train = _with_text(_labelled(data.train, layout, data_dir), data.train)
     labels = label_names(train)
     _check_classes(train, labels, data.train, layout)
@@ -127,7 +127,7 @@ def _describe(source: str | list[str]) -> str:
 
 def load_records(
     source: str | Path | list[str],
-    layout: Layout | Data | Mapping[str, Any],
+    layout: Layout | Config | Mapping[str, Any],
     data_dir: Path = Path(),
     labels_required: bool = True,
     known_labels: Collection[str] | None = None,
@@ -147,7 +147,7 @@ def load_records(
     Raises:
         DataError: the first row at fault, with its file and line, or a file that cannot be read.
 
-    Example: `load_records("test.tsv", config.data, folder)[0]` is `{"text": "good", "label": "1"}`.
+    Example: `load_records("test.tsv", config, folder)[0]` is `{"text": "good", "label": "1"}`.
     """
     if not labels_required:
         return [_raised(record) for _, record in read_records(source, layout, data_dir)]
@@ -155,7 +155,7 @@ def load_records(
 
 
 def read_records(
-    source: str | Path | list[str], layout: Layout | Data | Mapping[str, Any], data_dir: Path = Path()
+    source: str | Path | list[str], layout: Layout | Config | Mapping[str, Any], data_dir: Path = Path()
 ) -> Iterator[tuple[int, dict | RowError]]:
     """The records of texts to be answered, in order; a row at fault gives its error in its place.
 

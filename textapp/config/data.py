@@ -1,0 +1,104 @@
+"""The `data` of a config: which files, and where the fields of a record stand in them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Annotated, Literal, Union
+
+from pydantic import Field, field_validator
+
+from textapp.config.parts import Files, Model, Share, one_of
+
+TEXT_NAMES = ("text", "sentence", "content", "review", "question", "title", "text_a", "sentence1", "premise")
+LABEL_NAMES = ("label", "labels", "class", "category", "sentiment", "target", "topic", "intent", "star", "stars")
+SOURCE_NAMES = ("source", "src", "source_text", "input")
+TARGET_NAMES = ("target", "tgt", "target_text", "translation", "reference", "output")
+DOCUMENT_NAMES = ("text", "content", "paragraphs", "document", "body", "story", "poem", "continuation", "completion")
+PROMPT_NAMES = ("prompt", "instruction")
+
+# The names that may stand for each field where a config names none; the fields of a task are the keys.
+NAMES: dict[str, dict[str, tuple[str, ...]]] = {
+    "classification": {"text": TEXT_NAMES, "label": LABEL_NAMES},
+    "translation": {"source": SOURCE_NAMES, "target": TARGET_NAMES},
+    "generation": {"text": DOCUMENT_NAMES, "prompt": PROMPT_NAMES},
+}
+
+
+class ParallelFiles(Model):
+    """Two files, or as many on each side, whose lines are translations of one another."""
+
+    source: Files
+    target: Files
+
+
+Source = Annotated[
+    Union[str, list[str], ParallelFiles],
+    one_of("a path, a glob, or a list of them; for parallel files {source: train.zh, target: train.en}"),
+]
+ShareOrSource = Annotated[
+    Union[Share, str, list[str], ParallelFiles],
+    one_of("a share between 0 and 1, a path, a glob, or a list of them; for parallel files {source: .., target: ..}"),
+]
+Column = Annotated[
+    Union[Annotated[int, Field(ge=0)], str, list[str]], one_of("a name, a list of names, or a number from 0")
+]
+Header = Annotated[Union[Literal["auto"], bool], one_of("auto, true or false")]
+
+
+class Columns(Model):
+    """Where the fields of a record stand: a name, names that may stand for it, or a number counted from 0."""
+
+    text: Column | None = Field(default=None, description="the text to classify, or to learn to write")
+    text_pair: Column | None = Field(default=None, description="the second text of a pair to classify")
+    label: Column | None = Field(default=None, description="the answer")
+    source: Column | None = Field(default=None, description="the text to translate")
+    target: Column | None = Field(default=None, description="its translation")
+    prompt: Column | None = Field(default=None, description="what the text goes on from, where it is given")
+
+
+class Data(Model):
+    """The files of examples and how to read them."""
+
+    train: Source = Field(description="a path, a glob or a list: .csv .tsv .jsonl .json .txt, each also .gz")
+    validation: ShareOrSource = Field(default=0.1, description="files, or a share of train")
+    test: ShareOrSource | None = Field(default=None, description="files, or a share of train")
+    columns: Columns = Field(default=Columns(), description="where the fields of a record stand")
+    header: Header = Field(default="auto", description="does the first line name the columns?")
+    pattern: str | None = Field(default=None, description="a regular expression with groups text and label, per line")
+    language: str | None = Field(default=None, description="en, zh, ...; None: told from the script of the texts")
+    source_language: str | None = Field(default=None, description="translation: of the source; None: told from it")
+    target_language: str | None = Field(default=None, description="translation: of the target; None: told from it")
+    labels: Literal["single", "multiple"] = Field(default="single", description="one label a text, or several")
+
+    @field_validator("pattern")
+    @classmethod
+    def _pattern_compiles(cls, pattern: str | None) -> str | None:
+        if pattern is not None:
+            try:
+                groups = re.compile(pattern).groupindex
+            except re.error as error:
+                raise ValueError(f"not a regular expression: {error}") from error
+            if "text" not in groups:
+                raise ValueError("has no group named 'text': write (?P<text>...)")
+        return pattern
+
+    def fields(self, task: str) -> dict[str, int | list[str]]:
+        """The columns in use, as `{field: number or list of names}`.
+
+        A side of a translation may also be named by its language.
+
+        Example: with `columns: {source: 1}` and `target_language: en` a translation gets
+        `{"source": 1, "target": ["target", "tgt", "target_text", "translation", "reference", "output", "en"]}`.
+        """
+        names: dict[str, Sequence[str]] = dict(NAMES[task])
+        for field, language in (("source", self.source_language), ("target", self.target_language)):
+            if field in names and language is not None:
+                names[field] = [*names[field], language]
+        given = {field: getattr(self.columns, field) for field in Columns.model_fields}
+        found = {field: names.get(field) if column is None else column for field, column in given.items()}
+        return {
+            field: column if isinstance(column, int) else [column] if isinstance(column, str) else list(column)
+            for field, column in found.items()
+            if column is not None
+        }

@@ -1,0 +1,81 @@
+"""The `model` of a config: one class an architecture. Which fields serve which task stands in tasks.py."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Union
+
+from pydantic import Field
+
+from textapp.config.parts import Count, Model, Rate
+
+
+class MlpModel(Model):
+    """A bag of embeddings of tokens and token n-grams: the fastText of this house (Joulin et al., 2016)."""
+
+    architecture: Literal["mlp"]
+    dropout: Rate | None = Field(default=None, description="share of units dropped while training")
+    embedding_dim: Count | None = Field(default=None, description="numbers a token")
+    hidden_dims: list[Count] | None = Field(default=None, description="Dense layers after the mean; [] for none")
+    ngrams: Annotated[int, Field(ge=1, le=5)] | None = Field(default=None, description="longest n-gram, in tokens")
+    batch_normalization: bool = False
+    vectors: str | None = Field(default=None, description="pretrained word vectors, a text .vec file")
+
+
+class CnnModel(Model):
+    """Parallel convolutions with max-over-time pooling (Kim, 2014)."""
+
+    architecture: Literal["cnn"]
+    dropout: Rate | None = None
+    embedding_dim: Count | None = None
+    filters: Count | None = Field(default=None, description="filters a kernel size")
+    kernel_sizes: list[Count] | None = Field(default=None, description="window lengths in tokens")
+    batch_normalization: bool = False
+    vectors: str | None = None
+
+
+class LstmModel(Model):
+    """Stacked LSTM layers (Hochreiter and Schmidhuber, 1997).
+
+    A classifier reads the last real token; a translator has an encoder and a decoder with attention over it.
+    """
+
+    architecture: Literal["lstm"]
+    dropout: Rate | None = None
+    embedding_dim: Count | None = None
+    units: list[Count] | None = Field(default=None, description="units of each layer, bottom first")
+    bidirectional: bool | None = Field(default=None, description="of a classifier, or of the encoder")
+    dense_units: Annotated[int, Field(ge=0)] | None = Field(default=None, description="ReLU layer after it; 0: none")
+    tied: bool | None = Field(default=None, description="the table of target embeddings is the output layer too")
+    vectors: str | None = None
+
+
+class TransformerModel(Model):
+    """A pre-norm Transformer (Vaswani et al., 2017; Xiong et al., 2020)."""
+
+    architecture: Literal["transformer"]
+    dropout: Rate | None = None
+    embedding_dim: Count | None = Field(default=None, description="None: hidden_dim")
+    hidden_dim: Count | None = None
+    num_layers: Count | None = None
+    encoder_layers: Count | None = Field(default=None, description="of a translator; None: num_layers")
+    decoder_layers: Count | None = Field(default=None, description="of a translator; None: num_layers")
+    num_heads: Count | None = None
+    num_key_value_heads: Count | None = Field(default=None, description="None: num_heads")
+    intermediate_dim: Count | None = Field(default=None, description="None: 4 * hidden_dim")
+    positions: Literal["learned", "sinusoidal", "rope"] | None = Field(default=None, description="None: by task")
+    activation: Literal["gelu", "relu", "swiglu"] = "gelu"
+    tied: bool | None = Field(default=None, description="the table of target embeddings is the output layer too")
+    vectors: str | None = None
+
+
+class PresetModel(Model):
+    """A KerasHub text backbone with its weights: a preset name, or a folder in KerasHub or Hugging Face layout."""
+
+    architecture: Literal["preset"]
+    path: str = Field(description="a preset name or a local folder")
+    dropout: Rate | None = None
+
+
+ModelConfig = Annotated[
+    Union[MlpModel, CnnModel, LstmModel, TransformerModel, PresetModel], Field(discriminator="architecture")
+]

@@ -1,0 +1,65 @@
+"""Recipes of classification, chosen on validation data of SST-2, ChnSentiCorp and TREC (docs/results.md)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from textapp.config import Config, TokenizerConfig
+
+MOST_STEPS = 4000  # of a whole training: more data means fewer epochs
+WITHOUT_SPACES = ("zh", "ja", "th")  # languages in which a word is a few characters, with nothing between
+
+
+def tokenizer_defaults(config: Config, num_examples: int, language: str) -> TokenizerConfig:
+    """Characters where words have no spaces, else byte pairs, whose vocabulary is full of whole words."""
+    given = config.tokenizer or TokenizerConfig()
+    if given.kind is None:
+        trained = "characters" if language in WITHOUT_SPACES else "bpe"
+        given = given.model_copy(update={"kind": "preset" if config.model.architecture == "preset" else trained})
+    if given.kind == "preset" or given.vocabulary_size is not None:
+        return given
+    size = 4000 if num_examples < 2000 else 8000 if num_examples < 20000 else 16000
+    return given.model_copy(update={"vocabulary_size": size})
+
+
+def model_defaults(architecture: str, tokenizer: str) -> dict[str, Any]:
+    """The size of a classifier, by its architecture and its kind of tokenizer."""
+    # An n-gram of characters that says as much as one of words is longer.
+    characters = tokenizer == "characters"
+    return {
+        "mlp": {"dropout": 0.0, "embedding_dim": 10, "hidden_dims": [], "ngrams": 3 if characters else 2},
+        "cnn": {"dropout": 0.5, "embedding_dim": 128, "filters": 100, "kernel_sizes": [2, 3, 4]},
+        "lstm": {
+            "dropout": 0.3, "embedding_dim": 128, "units": [128, 64], "bidirectional": True, "dense_units": 0
+        },
+        "transformer": {
+            "dropout": 0.2, "hidden_dim": 128, "num_layers": 2, "num_heads": 4, "positions": "learned"
+        },
+        "preset": {"dropout": 0.1},
+    }[architecture]  # fmt: skip
+
+
+def training_defaults(config: Config, num_examples: int) -> dict[str, Any]:
+    """How a classifier is trained: smaller data get smaller batches and more epochs."""
+    architecture = config.model.architecture
+    batch_size = config.training.batch_size or (32 if num_examples < 20000 else 64)
+    steps = max(1, math.ceil(num_examples / batch_size))
+    most = 4 if architecture == "preset" else 20
+    epochs = config.training.epochs or max(3, min(most, round(MOST_STEPS / steps)))
+    attention = architecture in ("transformer", "preset")
+    learning_rate = {"mlp": 1e-3, "cnn": 1e-3, "lstm": 1e-3, "transformer": 5e-4, "preset": 1e-4}[architecture]
+    return {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "optimizer": "adamw" if attention else "adam",
+        "schedule": "linear",
+        "warmup_steps": min(1000, steps * epochs // 10) if attention else 0,
+        "weight_decay": 0.01 if attention else 0.0,
+        "patience": max(3, epochs // 4),
+        "clip_norm": 1.0,
+        "label_smoothing": 0.0,
+        "monitor": "accuracy",
+        "average_checkpoints": 0,
+    }

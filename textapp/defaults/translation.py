@@ -1,0 +1,67 @@
+"""Recipes of translation, for corpora of ten thousand to a million sentence pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from textapp.config import Config, TokenizerConfig
+from textapp.defaults.writing import (
+    batch_tokens_for,
+    epochs_for,
+    heads_for,
+    script_of,
+    steps_an_epoch,
+    vocabulary_for,
+)
+
+MOST_TARGET_TOKENS = 10_000_000  # of a whole training: about an hour on two cores
+
+
+def tokenizer_defaults(config: Config, num_examples: int, source: str, target: str) -> TokenizerConfig:
+    """The unigram model, which cuts Chinese into words as well as English into parts of words.
+
+    One vocabulary serves both sides where they share a script: names and numbers then are the same tokens on both,
+    and one table is input and output. Otherwise each side has its own, and the output layer no row for the other.
+    """
+    given = config.tokenizer or TokenizerConfig()
+    defaults = {
+        "kind": "sentencepiece",
+        "vocabulary_size": vocabulary_for(num_examples),
+        "shared": script_of(source) == script_of(target),
+    }
+    return given.model_copy(update={key: value for key, value in defaults.items() if getattr(given, key) is None})
+
+
+def model_defaults(config: Config) -> dict[str, Any]:
+    """A narrow model with much dropout: on small corpora wider ones learn the training sentences by heart."""
+    if config.model.architecture == "lstm":
+        return {"dropout": 0.3, "embedding_dim": 256, "units": [512], "bidirectional": True, "tied": False}
+    layers, hidden_dim = config.model.num_layers or 4, config.model.hidden_dim or 256
+    return {
+        "dropout": 0.3, "hidden_dim": hidden_dim, "num_heads": heads_for(hidden_dim), "encoder_layers": layers,
+        "decoder_layers": layers, "positions": "sinusoidal", "tied": True,
+    }  # fmt: skip
+
+
+def training_defaults(config: Config, target_counts: Sequence[int]) -> dict[str, Any]:
+    """Vaswani et al. (2017), with a higher rate and a shorter warm-up, as a pre-norm model allows."""
+    training = config.training
+    batch_tokens = training.batch_tokens or (None if training.batch_size else batch_tokens_for(sum(target_counts)))
+    epochs = epochs_for(config, target_counts, MOST_TARGET_TOKENS, least=5, most=40)
+    steps = epochs * steps_an_epoch(training, batch_tokens, target_counts)
+    attention = config.model.architecture == "transformer"
+    return {
+        "epochs": epochs,
+        "batch_tokens": batch_tokens,
+        "learning_rate": 1e-3,
+        "optimizer": "adamw" if attention else "adam",
+        "schedule": "inverse_sqrt" if attention else "linear",
+        "warmup_steps": min(2000, max(50, steps // 8)) if attention else min(200, steps // 10),
+        "weight_decay": 0.01 if attention else 0.0,
+        "patience": max(3, epochs // 4),
+        "clip_norm": 1.0,
+        "label_smoothing": 0.1,
+        "monitor": "bleu",
+        "average_checkpoints": min(5, epochs // 3),
+    }

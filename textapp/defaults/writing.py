@@ -1,0 +1,54 @@
+"""What the recipes of the tasks that write text share: vocabulary sizes, batches in tokens, epochs by tokens."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from textapp.config import Config, Training
+
+LATIN = "latin"
+# Languages whose script is not Latin: two languages of one script share words, names and numbers.
+SCRIPTS = {
+    "zh": "han", "ja": "kana", "ko": "hangul", "th": "thai", "el": "greek", "he": "hebrew",
+    **dict.fromkeys(("ru", "uk", "bg", "sr", "be", "mk", "kk"), "cyrillic"),
+    **dict.fromkeys(("ar", "fa", "ur"), "arabic"),
+    **dict.fromkeys(("hi", "mr", "ne"), "devanagari"),
+}  # fmt: skip
+STEPS_AN_EPOCH = 150  # small data get smaller batches, so that there are updates enough
+BATCH_TOKENS = (1024, 4096)  # the least and the most
+
+
+def script_of(language: str) -> str:
+    """The script a language is written in: `script_of("zh-CN")` is `han`; what is not listed is `latin`."""
+    return SCRIPTS.get(language.lower().replace("_", "-").split("-")[0], LATIN)
+
+
+def vocabulary_for(num_examples: int) -> int:
+    """Tokens that so many sentence pairs can teach: each should be seen many times."""
+    return 4000 if num_examples < 5000 else 8000 if num_examples < 100_000 else 16_000
+
+
+def batch_tokens_for(tokens: int) -> int:
+    """The power of two that gives about 150 steps an epoch, from 1024 to 4096 tokens.
+
+    Example: `batch_tokens_for(280_000)` is 1024; 435,000 tokens give 2048.
+    """
+    least, most = BATCH_TOKENS
+    return min(most, max(least, 2 ** int(math.log2(max(2, tokens / STEPS_AN_EPOCH)))))
+
+
+def steps_an_epoch(training: Training, batch_tokens: int | None, counts: Sequence[int]) -> int:
+    """Updates of one epoch, roughly: batches are never quite full."""
+    batches = len(counts) / training.batch_size if batch_tokens is None else sum(counts) / batch_tokens
+    return max(1, math.ceil(batches / training.accumulate))
+
+
+def epochs_for(config: Config, counts: Sequence[int], most_tokens: int, least: int, most: int) -> int:
+    """As many epochs as the config says, else as many as make `most_tokens` target tokens, within bounds."""
+    return config.training.epochs or max(least, min(most, round(most_tokens / max(1, sum(counts)))))
+
+
+def heads_for(hidden_dim: int) -> int:
+    """Heads of 64 numbers, or wider ones where these do not divide `hidden_dim` evenly: 256 gives 4, 100 gives 1."""
+    return next(heads for heads in range(max(1, hidden_dim // 64), 0, -1) if hidden_dim % heads == 0)
