@@ -36,7 +36,7 @@ def main(device: str, processors: int, xla: bool = False, steps: int = STEPS, fo
         arguments = tiny.arguments(Path(folder), epochs=4, xla=xla) | {"strategy": strategy, "progress": Record()}
         with strategy.scope():
             model = tiny.make_model()
-        trainer.train_model(model, tiny.make_examples(), **arguments, steps_limit=steps)
+        trainer.train_model(model, tiny.make_batches(), **arguments, steps_limit=steps)
         written = sorted(path.name for path in Path(folder).iterdir())
     print(json.dumps({
         "losses": losses, "replicas": strategy.num_replicas_in_sync, "chief": is_chief(strategy), "written": written

@@ -19,7 +19,7 @@ def main(folder: Path, kill_at: int) -> None:
     arguments = tiny.arguments(folder)
     arguments["progress"] = tiny.Quiet(lambda count: os.kill(os.getpid(), signal.SIGKILL) if count == kill_at else None)
     model = tiny.make_model(dropout=0.3)
-    trainer.train_model(model, tiny.make_examples(), **arguments)
+    trainer.train_model(model, tiny.make_batches(), **arguments)
     np.savez(folder / "weights.npz", *[variable.numpy() for variable in model.variables])
 
 

@@ -29,7 +29,7 @@ def equal(one: list[np.ndarray], other: list[np.ndarray]) -> bool:
 
 def trained(folder: Path, dropout: float = 0.3, **fields):
     model = tiny.make_model(dropout)
-    history = train_model(model, tiny.make_examples(), **tiny.arguments(folder, **fields))
+    history = train_model(model, tiny.make_batches(), **tiny.arguments(folder, **fields))
     return model, history
 
 
@@ -46,7 +46,7 @@ def test_the_same_seed_gives_the_same_weights_bit_for_bit(tmp_path: Path) -> Non
     other, _ = trained(tmp_path / "other")
     assert equal(weights(one), weights(other))
     third = tiny.make_model(0.3)
-    train_model(third, tiny.make_examples(), **tiny.arguments(tmp_path / "third") | {"seed": 2})
+    train_model(third, tiny.make_batches(seed=2), **tiny.arguments(tmp_path / "third"))
     assert not equal(weights(one), weights(third))
 
 
@@ -60,7 +60,7 @@ def test_a_signal_saves_and_the_resumed_run_ends_with_equal_weights(
     arguments = tiny.arguments(tmp_path / "cut")
     arguments["progress"] = tiny.Quiet(lambda count: os.kill(os.getpid(), number) if count == 4 else None)
     with pytest.raises(Interrupted, match="same command again") as caught:
-        train_model(tiny.make_model(0.3), tiny.make_examples(), **arguments)
+        train_model(tiny.make_model(0.3), tiny.make_batches(), **arguments)
     assert caught.value.exit_code == exit_code
     assert arguments["progress"].closed
     assert signal.getsignal(number) is handler
@@ -96,7 +96,7 @@ def test_early_stopping_and_the_best_weights(tmp_path: Path) -> None:
         return {"accuracy": next(scores), "f1_macro": 1.0, "loss": 0.5}
 
     arguments = tiny.arguments(tmp_path, epochs=9, patience=2)
-    history = train_model(model, tiny.make_examples(), **arguments, validate=validate)
+    history = train_model(model, tiny.make_batches(), **arguments, validate=validate)
     assert [row["validation_accuracy"] for row in history.epochs] == [50, 80, 80, 60]
     assert history.best["epoch"] == 2
     assert equal(weights(model), seen[1])
@@ -105,7 +105,7 @@ def test_early_stopping_and_the_best_weights(tmp_path: Path) -> None:
 
 def test_patience_0_never_stops(tmp_path: Path) -> None:
     arguments = tiny.arguments(tmp_path, epochs=5, patience=0)
-    history = train_model(tiny.make_model(), tiny.make_examples(), **arguments, validate=lambda: {"accuracy": 1.0})
+    history = train_model(tiny.make_model(), tiny.make_batches(), **arguments, validate=lambda: {"accuracy": 1.0})
     assert len(history.epochs) == 5
 
 
@@ -128,7 +128,7 @@ def test_steps_limit_ends_in_the_middle_of_an_epoch(tmp_path: Path) -> None:
     model = tiny.make_model()
     taken = tf.Variable(0)
     arguments = tiny.arguments(tmp_path) | {"after_update": lambda: taken.assign_add(1)}
-    history = train_model(model, tiny.make_examples(), **arguments, steps_limit=10)
+    history = train_model(model, tiny.make_batches(), **arguments, steps_limit=10)
     assert len(history.epochs) == 2
     assert int(taken) == 10
     assert model.optimizer is None  # else model.save would write its moments too
@@ -144,7 +144,7 @@ def test_a_loss_that_is_no_number_stops_with_its_step(tmp_path: Path) -> None:
     counter = tf.Variable(0)
     arguments["loss"] = broken
     with pytest.raises(TextappError, match="step 4 of epoch 2.*learning_rate.*float32"):
-        train_model(tiny.make_model(), tiny.make_examples(), **arguments)
+        train_model(tiny.make_model(), tiny.make_batches(), **arguments)
     assert (tmp_path / "checkpoints" / "last.npz").is_file()
 
 
@@ -153,7 +153,7 @@ def test_batch_size_must_divide_by_the_replicas(tmp_path: Path) -> None:
         num_replicas_in_sync = 3
 
     with pytest.raises(ConfigError, match="found 8, expected a multiple of the 3 replicas.*try 6 or 9"):
-        train_model(tiny.make_model(), tiny.make_examples(), **tiny.arguments(tmp_path) | {"strategy": Three()})
+        train_model(tiny.make_model(), tiny.make_batches(), **tiny.arguments(tmp_path) | {"strategy": Three()})
 
 
 def test_an_accuracy_that_stands_still_is_no_standstill_while_the_loss_falls() -> None:

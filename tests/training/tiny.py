@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from textapp.batches.pipeline import Examples
+from textapp.batches.pipeline import BucketBatches, Examples
 from textapp.config import Training
 
 LENGTHS = [4, 8]
@@ -20,6 +20,10 @@ def make_examples(number: int = 60) -> Examples:
     rows = [rng.integers(2, 30, rng.integers(1, 9)).astype(np.int32) for _ in range(number)]
     targets = np.array([row[0] % 2 for row in rows], np.int32)
     return Examples({"token_ids": rows}, targets, rng.uniform(0.5, 2, number).astype(np.float32))
+
+
+def make_batches(seed: int = 1, batch_size: int = 8) -> BucketBatches:
+    return BucketBatches(make_examples(), LENGTHS, 0, batch_size, seed)
 
 
 def make_model(dropout: float = 0.0) -> keras.Model:
@@ -34,6 +38,7 @@ def make_config(**fields) -> Training:
     defaults = {
         "epochs": 3, "batch_size": 8, "learning_rate": 0.05, "optimizer": "adam", "schedule": "linear",
         "warmup_steps": 2, "weight_decay": 0.01, "patience": 0, "clip_norm": 1.0,
+        "monitor": "accuracy",
     }  # fmt: skip
     return Training(**(defaults | fields))
 
@@ -46,7 +51,7 @@ class Quiet:
     """No progress; calls `at_update` with the number of updates so far."""
 
     def __init__(self, at_update=lambda count: None) -> None:
-        self.count, self.at_update, self.closed, self.rows = 0, at_update, False, []
+        self.count, self.at_update, self.closed, self.rows, self.shown = 0, at_update, False, [], []
 
     def begin(self, epoch: int, epochs: int, steps: int, done: int) -> None:
         self.began = (epoch, epochs, steps, done)
@@ -58,13 +63,16 @@ class Quiet:
     def end(self, row) -> None:
         self.rows.append(row)
 
+    def show(self, lines) -> None:
+        self.shown += lines
+
     def close(self) -> None:
         self.closed = True
 
 
 def arguments(folder: Path, **fields) -> dict:
-    """What `train_model` takes besides model and examples."""
+    """What `train_model` takes besides model and batches."""
     return {
-        "config": make_config(**fields), "lengths": LENGTHS, "pad_id": 0, "loss": loss, "seed": 1,
-        "strategy": tf.distribute.get_strategy(), "folder": folder, "progress": Quiet(),
+        "config": make_config(**fields), "loss": loss, "strategy": tf.distribute.get_strategy(), "folder": folder,
+        "progress": Quiet(),
     }  # fmt: skip

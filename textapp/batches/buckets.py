@@ -25,6 +25,10 @@ class BatchPlan(NamedTuple):
     def steps(self) -> int:
         return len(self.lengths)
 
+    @property
+    def examples(self) -> int:
+        return int((self.indices != FILL).sum())
+
 
 def training_plan(counts: Sequence[int], lengths: Sequence[int], batch_size: int, seed: int, epoch: int) -> BatchPlan:
     """Shuffles the examples, then gathers texts of like length.

@@ -16,6 +16,7 @@ from textapp.errors import ArtifactError
 
 LAST = "last.npz"
 BEST = "best.npz"
+EPOCH = "epoch_{}.npz"
 
 
 class Checkpoints:
@@ -68,6 +69,32 @@ class Checkpoints:
         if self._writes:  # only the chief saves the model, and its folder is renamed as soon as it has
             self._read(BEST, self._weights)
 
+    def save_epoch(self, epoch: int, kept: int) -> None:
+        """Keeps the weights after epoch `epoch`, and those of the `kept - 1` epochs before it."""
+        self._write(EPOCH.format(epoch), self._weights, {})
+        if self._writes:
+            (self.folder / EPOCH.format(epoch - kept)).unlink(missing_ok=True)
+
+    def average_epochs(self, last: int, number: int) -> int:
+        """Gives the model the mean of the weights after the last epochs; what is not a float stays as it is.
+
+        Args:
+            last: the last epoch.
+            number: how many epochs at most.
+
+        Returns:
+            the epochs that were averaged; 0 where none was kept, and on workers that are not the chief.
+        """
+        if not self._writes:  # only the chief saves the model, and its folder is renamed as soon as it has
+            return 0
+        files = [self.folder / EPOCH.format(epoch) for epoch in range(last, max(0, last - number), -1)]
+        saved = [self._arrays(file)[0] for file in files if file.is_file()]
+        for i, variable in enumerate(self._weights):
+            if saved and keras.backend.is_float_dtype(variable.dtype):
+                mean = np.mean([arrays[str(i)] for arrays in saved], axis=0, dtype=np.float64)
+                variable.assign(mean.astype(saved[0][str(i)].dtype))
+        return len(saved)
+
     def _write(self, name: str, variables: Sequence[keras.Variable], position: Mapping[str, Any]) -> None:
         if not self._writes:
             return
@@ -87,12 +114,7 @@ class Checkpoints:
         path = self.folder / name
         if not path.is_file():
             return None
-        try:
-            with np.load(path, allow_pickle=False) as saved:
-                arrays = {key: saved[key] for key in saved.files}
-            position = json.loads(str(arrays.pop("position")))
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise ArtifactError(f"{path}: not readable ({error}); delete it to start this training anew") from error
+        arrays, position = self._arrays(path)
         found = [arrays[key].shape for key in sorted(arrays, key=int)]
         expected = [tuple(variable.shape) for variable in variables]
         if found != expected:
@@ -103,3 +125,13 @@ class Checkpoints:
         for i, variable in enumerate(variables):
             variable.assign(arrays[str(i)])
         return position
+
+    @staticmethod
+    def _arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """The variables of a file by their numbers, and the position."""
+        try:
+            with np.load(path, allow_pickle=False) as saved:
+                arrays = {key: saved[key] for key in saved.files}
+            return arrays, json.loads(str(arrays.pop("position")))
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise ArtifactError(f"{path}: not readable ({error}); delete it to start this training anew") from error

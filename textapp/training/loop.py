@@ -35,7 +35,7 @@ class TrainingLoop:
 
     Example:
         loop = TrainingLoop(model, optimizer, loss, tf.distribute.get_strategy())
-        for batch in Pipeline(examples, pad_id=0).distributed(plan, loop.strategy):
+        for batch in batches.distributed(batches.plan(0), loop.strategy):
             print(float(loop.step(batch)))
     """
 
@@ -63,8 +63,16 @@ class TrainingLoop:
         self._keeps_rows = isinstance(optimizer, LazyAdam)
         self.step = tf.function(self._step)
 
+    def open_shapes(self, element_spec: Any) -> None:
+        """Traces the step once, for batches of any shape that fits, instead of once a shape.
+
+        Args:
+            element_spec: of the iterator over the batches.
+        """
+        self.step = tf.function(self._step, input_signature=[element_spec])
+
     def _step(self, batch: Any) -> tf.Tensor:
-        """One update. `batch` as `Pipeline.distributed` yields it; returns the loss of the global batch."""
+        """One update. `batch` as a `BatchSource` yields it; returns the loss of the global batch."""
         losses = self.strategy.run(self._replica_step, args=(batch,))
         return self.strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
 

@@ -16,7 +16,8 @@ class LazyAdam(keras.optimizers.Adam):
 
     Keras turns the gradient of an embedding into a table of zeros with few rows filled, and its Adam then works
     through the whole table at every step. Here moments and weights of unused rows stay as they are. Gradients that
-    are no rows are treated as Keras treats them.
+    are no rows are treated as Keras treats them: those of a table that is also the output layer, and those that are
+    added up over several batches.
     """
 
     def _clip_gradients(self, grads: list) -> list:
@@ -91,13 +92,14 @@ def make_optimizer(
 
     Args:
         config: resolved: nothing is None, except `clip_norm` where the norm is not cut.
-        total_steps: updates of the whole run.
+        total_steps: updates of the whole run: batches, divided by `accumulate`.
         variables: what it will train; of these the biases, the norms and the position embeddings do not decay.
         loss_scaling: for float16, whose small gradients would vanish.
     """
     rate = WarmupSchedule(config.learning_rate, config.warmup_steps, total_steps, config.schedule)
     shared = {
-        "learning_rate": rate, "weight_decay": config.weight_decay or None, "global_clipnorm": config.clip_norm
+        "learning_rate": rate, "weight_decay": config.weight_decay or None, "global_clipnorm": config.clip_norm,
+        "gradient_accumulation_steps": config.accumulate if config.accumulate > 1 else None,
     }  # fmt: skip
     match config.optimizer:
         case "adam" | "adamw":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 SECONDS_BETWEEN_LINES = 30
@@ -21,6 +21,9 @@ class Progress(Protocol):
 
     def end(self, row: Mapping[str, Any]) -> None:
         """The epoch is over; `row` is its line of the history."""
+
+    def show(self, lines: Sequence[str]) -> None:
+        """Lines between two epochs: what the model answers by now."""
 
     def close(self) -> None:
         """The training is over or broke off."""
@@ -39,6 +42,10 @@ class LineProgress:
 
     def end(self, row: Mapping[str, Any]) -> None:
         self._say(f"{self._name}  {summary(row)}")
+
+    def show(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            self._say(line)
 
     def close(self) -> None:
         pass
@@ -81,11 +88,17 @@ class BarProgress(LineProgress):
 
 def summary(row: Mapping[str, Any]) -> str:
     """One line of figures. Example: `loss 0.4012  validation_accuracy 84.20  12.3 s  5,400 examples/s`."""
-    figures = [f"loss {row['loss']:.4f}"]
-    for key, value in row.items():
-        if key.startswith("validation_"):
-            figures.append(f"{key} {value:.4f}" if key.endswith("loss") else f"{key} {value:.2f}")
-    return "  ".join([*figures, f"{row['seconds']:.1f} s", f"{row['examples_per_second']:,.0f} examples/s"])
+    speed = f"{row['seconds']:.1f} s  {row['examples_per_second']:,.0f} examples/s"
+    return "  ".join(part for part in (f"loss {row['loss']:.4f}", figures(row), speed) if part)
+
+
+def figures(row: Mapping[str, Any]) -> str:
+    """The validation figures of a row. Example: `validation_loss 1.2034  validation_bleu 24.10`."""
+    return "  ".join(
+        f"{key} {value:.4f}" if key.endswith("loss") else f"{key} {value:.2f}"
+        for key, value in row.items()
+        if key.startswith("validation_")
+    )
 
 
 def make_progress() -> Progress:

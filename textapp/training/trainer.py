@@ -15,18 +15,18 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from textapp.batches.buckets import training_plan
-from textapp.batches.pipeline import Examples, Pipeline
+from textapp.batches.pipeline import BatchSource
 from textapp.config import Training
 from textapp.errors import ConfigError, TextappError, UsageError
 from textapp.training.checkpoints import Checkpoints
 from textapp.training.loop import Batch, TrainingLoop
 from textapp.training.optimizers import make_optimizer
-from textapp.training.progress import Progress, make_progress
+from textapp.training.progress import Progress, figures, make_progress
 from textapp.training.strategy import is_chief, of_all_replicas
 
 STEPS_BETWEEN_CHECKS = 50
 SECONDS_BETWEEN_SAVES = 300.0
+FALLING = ("loss", "perplexity")  # figures of which less is better
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 75}
 
 
@@ -47,12 +47,15 @@ class History:
     """What each epoch brought.
 
     Attributes:
-        monitor: the validation figure that decides: accuracy, f1_macro or loss.
+        monitor: the validation figure that decides: accuracy, f1_macro, bleu, chrf, perplexity or loss.
         epochs: a row an epoch: epoch (from 1), loss, seconds, examples_per_second, and `validation_` + each figure.
+        average: of the averaged weights, where they were made: epochs (how many), chosen (whether the model has
+            them), and `validation_` + each figure.
     """
 
     monitor: str
     epochs: list[dict[str, float]] = field(default_factory=list)
+    average: dict[str, float] | None = None
 
     @property
     def best(self) -> dict[str, float] | None:
@@ -61,10 +64,13 @@ class History:
         Among equals it is that of the least loss, then the earliest. With rare or with several labels accuracy often
         stands still in the first epochs, while the loss shows that the model learns.
         """
-        sign = 1 if self.monitor == "loss" else -1
-        key = f"validation_{self.monitor}"
-        rows = [row for row in self.epochs if math.isfinite(row.get(key, math.nan))]
-        return min(rows, key=lambda row: (sign * row[key], row.get("validation_loss", 0.0))) if rows else None
+        rows = [row for row in self.epochs if math.isfinite(row.get(f"validation_{self.monitor}", math.nan))]
+        return min(rows, key=self.rank) if rows else None
+
+    def rank(self, row: Mapping[str, float]) -> tuple[float, float]:
+        """Rows in the order of their rank begin with the best."""
+        sign = 1 if self.monitor in FALLING else -1
+        return sign * row[f"validation_{self.monitor}"], row.get("validation_loss", 0.0)
 
     def epochs_without_gain(self) -> int:
         """Epochs since the best one; 0 where nothing was validated."""
@@ -84,16 +90,14 @@ class _Position:
 
 def train_model(
     model: keras.Model,
-    examples: Examples,
+    source: BatchSource,
     *,
     config: Training,
-    lengths: Sequence[int],
-    pad_id: int,
     loss: Callable[[Batch, Any], tf.Tensor],
-    seed: int,
     strategy: tf.distribute.Strategy,
     folder: Path,
     validate: Callable[[], Mapping[str, float]] | None = None,
+    samples: Callable[[], Sequence[str]] | None = None,
     progress: Progress | None = None,
     steps_limit: int | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
@@ -107,13 +111,12 @@ def train_model(
 
     Args:
         model: features -> outputs; built under `strategy.scope()`, under the dtype policy of the wanted precision.
-        examples: what it learns from, unpadded.
+        source: the batches of each epoch, in an order of its own; weights and dropout are the model's.
         config: resolved: every field that depends on data is filled.
-        lengths: the buckets in tokens, ascending.
         loss: `(batch, outputs) -> [rows]`; see `TrainingLoop`.
-        seed: decides the order of the examples; weights and dropout are the model's own.
         folder: for `checkpoints/` and `logs/` (TensorBoard).
-        validate: called after each epoch; returns accuracy and f1_macro in 0 to 100, and loss.
+        validate: called after each epoch; returns the figures that `config.monitor` may name: loss, accuracy ...
+        samples: called after each epoch; returns lines that show what the model answers by now.
         progress: None: a bar on a terminal, else lines, on stderr.
         steps_limit: stop after so many steps in all, in the middle of an epoch too.
         callbacks: told of epochs, not of steps.
@@ -126,36 +129,35 @@ def train_model(
         Interrupted: Ctrl-C or SIGTERM, after a checkpoint.
         UsageError: a worker does not see the checkpoint that the others go on from.
         TextappError: the loss is no longer a number.
-        ConfigError: the batch size does not divide by the number of replicas.
+        ConfigError: the batch size of the source does not divide by the number of replicas.
     """
-    _check(config, examples, strategy)
-    steps = math.ceil(len(examples) / config.batch_size)
+    _check(source, strategy)
+    steps = source.plan(0).steps
     halves = any(layer.compute_dtype == "float16" for layer in model._flatten_layers())
     with strategy.scope():
-        optimizer = make_optimizer(config, steps * config.epochs, model.trainable_variables, loss_scaling=halves)
+        updates = max(1, steps * config.epochs // config.accumulate)
+        optimizer = make_optimizer(config, updates, model.trainable_variables, loss_scaling=halves)
     loop = TrainingLoop(
         model, optimizer, loss, strategy,
         transform_weights=transform_weights, after_update=after_update, jit_compile=config.xla,
     )  # fmt: skip
     checkpoints = Checkpoints(folder / "checkpoints", model, optimizer, seam_variables, writes=is_chief(strategy))
-    run = _Run(loop, checkpoints, examples, config, lengths, seed, Pipeline(examples, pad_id))
+    run = _Run(loop, checkpoints, source, config)
     run.limit = steps * config.epochs if steps_limit is None else min(steps_limit, steps * config.epochs)
-    run.steps, run.validate, run.progress = steps, validate, progress or make_progress()
+    run.validate, run.samples, run.progress = validate, samples, progress or make_progress()
     watchers = [*callbacks, *_tensorboard(folder / "logs", strategy)]
     with _signals_held() as received, _shown(model, optimizer):
         return run(received, keras.callbacks.CallbackList(watchers, model=model))
 
 
-def _check(config: Training, examples: Examples, strategy: tf.distribute.Strategy) -> None:
+def _check(source: BatchSource, strategy: tf.distribute.Strategy) -> None:
     replicas = strategy.num_replicas_in_sync
-    if config.batch_size % replicas:
-        below = max(replicas, config.batch_size // replicas * replicas)
+    if source.batch_size is not None and source.batch_size % replicas:
+        below = max(replicas, source.batch_size // replicas * replicas)
         raise ConfigError(
-            f"training.batch_size: found {config.batch_size}, expected a multiple of the {replicas} replicas "
+            f"training.batch_size: found {source.batch_size}, expected a multiple of the {replicas} replicas "
             f"(batch_size counts the examples of all of them): try {below} or {below + replicas}"
         )
-    if not len(examples):
-        raise ValueError("examples: expected at least one, found none")
     if tf.config.list_logical_devices("GPU"):
         # Sums on a GPU depend on the order of its threads unless it is told otherwise.
         tf.config.experimental.enable_op_determinism()
@@ -165,14 +167,14 @@ class _Run:
     """The state of one call of `train_model`."""
 
     limit: int
-    steps: int
     validate: Callable[[], Mapping[str, float]] | None
+    samples: Callable[[], Sequence[str]] | None
     progress: Progress
 
-    def __init__(self, loop, checkpoints, examples, config, lengths, seed, pipeline) -> None:
-        self.loop, self.checkpoints, self.config, self.seed = loop, checkpoints, config, seed
-        self.counts, self.lengths, self.pipeline = examples.counts, lengths, pipeline
+    def __init__(self, loop: TrainingLoop, checkpoints: Checkpoints, source: BatchSource, config: Training) -> None:
+        self.loop, self.checkpoints, self.source, self.config = loop, checkpoints, source, config
         self.history, self.position = History(config.monitor), _Position()
+        self.traced = False
         self.last_save = time.monotonic()
 
     def __call__(self, received: list[int], callbacks: keras.callbacks.CallbackList) -> History:
@@ -185,13 +187,31 @@ class _Run:
                 row = self._close_epoch()
                 callbacks.on_epoch_end(row["epoch"] - 1, {k: v for k, v in row.items() if k != "epoch"})
                 self.progress.end(row)
+                if self.samples is not None:
+                    self.progress.show(self.samples())
                 self._stop_if(received)
         finally:
             self.progress.close()
         callbacks.on_train_end()
-        if self.history.best is not None:
+        if self.history.best is not None and not self._averaged():
             self.checkpoints.restore_best()
         return self.history
+
+    def _averaged(self) -> bool:
+        """Averages the weights of the last epochs; says whether they are better than those of the best epoch."""
+        best, wanted = self.history.best, self.config.average_checkpoints
+        if not wanted or self.validate is None or len(self.history.epochs) < 2:
+            return False
+        epochs = self.checkpoints.average_epochs(int(self.history.epochs[-1]["epoch"]), wanted)
+        if epochs < 2:
+            return False
+        row = {f"validation_{name}": float(value) for name, value in self.validate().items()}
+        better = self.history.rank(row) < self.history.rank(best)
+        self.history.average = {"epochs": epochs, "chosen": better, **row}
+        self.progress.show(
+            [f"average of {epochs} epochs  {figures(row)}{'' if better else '  (not better: not used)'}"]
+        )
+        return better
 
     def _resume(self) -> None:
         saved = self.checkpoints.restore()
@@ -213,10 +233,13 @@ class _Run:
     def _epoch(self, received: list[int]) -> None:
         """The steps of one epoch that are not done yet."""
         position = self.position
-        plan = training_plan(self.counts, self.lengths, self.config.batch_size, self.seed, position.epoch)
+        plan = self.source.plan(position.epoch)
         last = min(plan.steps, position.step + self.limit - position.total_steps)
         self.progress.begin(position.epoch + 1, self.config.epochs, last, position.step)
-        batches = self.pipeline.distributed(plan, self.loop.strategy, position.step)
+        batches = self.source.distributed(plan, self.loop.strategy, position.step)
+        if self.source.many_shapes and not self.traced:
+            self.loop.open_shapes(batches.element_spec)
+            self.traced = True
         losses, started = [], time.monotonic()
         for step in range(position.step + 1, last + 1):
             losses.append(self.loop.step(next(batches)))
@@ -248,17 +271,19 @@ class _Run:
 
     def _close_epoch(self) -> dict[str, float]:
         position = self.position
-        seen = min(position.step * self.config.batch_size, len(self.counts))
+        plan = self.source.plan(position.epoch)
         row = {
             "epoch": position.epoch + 1,
             "loss": position.loss_sum / position.step,
             "seconds": position.seconds,
-            "examples_per_second": seen / max(position.seconds, 1e-9),
+            "examples_per_second": plan.examples * position.step / plan.steps / max(position.seconds, 1e-9),
         }
-        figures = self.validate() if self.validate is not None else {}
-        self.history.epochs.append(row | {f"validation_{name}": float(value) for name, value in figures.items()})
+        measured = self.validate() if self.validate is not None else {}
+        self.history.epochs.append(row | {f"validation_{name}": float(value) for name, value in measured.items()})
         if self.history.best is self.history.epochs[-1]:
             self.checkpoints.save_best()
+        if self.config.average_checkpoints:
+            self.checkpoints.save_epoch(position.epoch + 1, self.config.average_checkpoints)
         self.position = _Position(epoch=position.epoch + 1, total_steps=position.total_steps)
         self._save()
         return self.history.epochs[-1]

@@ -1,0 +1,80 @@
+"""Short documents side by side in rows of one length, for language models. No tensors, no TensorFlow."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from textapp.batches.buckets import FILL
+
+
+class PackedPlan(NamedTuple):
+    """The global order of one epoch.
+
+    Attributes:
+        places: int32 `[steps, rows, length]`, where each token lies in the flat sequence of all documents; `FILL` is
+            padding. Rows that only fill up the last batch hold nothing else.
+        segments: int32, the same shape: documents numbered from 1 within their row, 0 for padding.
+        examples: documents.
+    """
+
+    places: np.ndarray
+    segments: np.ndarray
+    examples: int
+
+    @property
+    def steps(self) -> int:
+        return len(self.places)
+
+
+def packed_plan(counts: Sequence[int], length: int, batch_size: int, seed: int, epoch: int) -> PackedPlan:
+    """Packs documents into rows: the longest that is left, then again and again the longest that still fits.
+
+    Documents of one length are shuffled among each other, and so are the rows. Every epoch has the same number of
+    steps. Equal arguments give an equal plan (best-fit decreasing; Krell et al., 2021, "Efficient Sequence Packing").
+
+    Args:
+        counts: tokens of each document, at most `length`; they lie one after the other.
+        length: tokens of a row.
+        batch_size: rows a step.
+
+    Example: documents of 5, 3 and 2 tokens fill one row of 8 tokens, `5 + 3`, and 2 of another.
+    """
+    counts = np.asarray(counts, np.int64)
+    generator = np.random.default_rng([seed, epoch])
+    rows = packed_rows(counts, length, generator)
+    starts = np.concatenate([[0], np.cumsum(counts)])
+    steps = -(-len(rows) // batch_size)
+    places = np.full((steps * batch_size, length), FILL, np.int32)
+    segments = np.zeros_like(places)
+    for number, row in zip(generator.permutation(len(rows)), rows, strict=True):
+        used = 0
+        for segment, document in enumerate(row, start=1):
+            end = used + counts[document]
+            places[number, used:end] = np.arange(starts[document], starts[document + 1])
+            segments[number, used:end] = segment
+            used = end
+    shape = (steps, batch_size, length)
+    return PackedPlan(places.reshape(shape), segments.reshape(shape), len(counts))
+
+
+def packed_rows(counts: np.ndarray, length: int, generator: np.random.Generator) -> list[list[int]]:
+    """Which documents share a row. See `packed_plan`."""
+    waiting: dict[int, list[int]] = {}
+    for document in generator.permutation(len(counts)).tolist():
+        waiting.setdefault(int(counts[document]), []).append(document)
+    lengths = sorted(waiting)
+    rows = []
+    while lengths:
+        row, room = [], length
+        while (fitting := bisect_right(lengths, room)) > 0:
+            taken = lengths[fitting - 1]
+            row.append(waiting[taken].pop())
+            room -= taken
+            if not waiting[taken]:
+                lengths.pop(fitting - 1)
+        rows.append(row)
+    return rows

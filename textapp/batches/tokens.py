@@ -1,0 +1,83 @@
+"""Batches of about as many tokens each. Owns which examples stand together: no tensors, no TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+MULTIPLE = 8  # a padded length is a multiple of it: few shapes, and whole vectors for the processor
+
+
+class TokenPlan(NamedTuple):
+    """The global order of one epoch.
+
+    Attributes:
+        lengths: for each sequence of an example int32 `[steps]`, the tokens that every row of the batch is padded to.
+        indices: int32 `[examples]`; batch `i` is `indices[offsets[i]:offsets[i + 1]]`.
+        offsets: int32 `[steps + 1]`.
+    """
+
+    lengths: dict[str, np.ndarray]
+    indices: np.ndarray
+    offsets: np.ndarray
+
+    @property
+    def steps(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def examples(self) -> int:
+        return len(self.indices)
+
+
+def token_plan(
+    counts: Mapping[str, np.ndarray], batch_tokens: int | None, batch_size: int, seed: int, epoch: int
+) -> TokenPlan:
+    """Gathers examples of like length, as many as the tokens of a batch allow, in a shuffled order.
+
+    A batch of `n` rows has at most `batch_tokens` tokens in the longest of its sequences, padding counted, and at
+    least one row. Examples of the same padded lengths are shuffled among each other, and so are the batches. Every
+    epoch has the same number of steps. Equal arguments give an equal plan, on every machine.
+
+    Args:
+        counts: for each sequence int `[examples]`, its tokens.
+        batch_tokens: None: a batch has `batch_size` rows.
+        batch_size: rows of a batch, where tokens are not counted.
+
+    Example: counts `{"token_ids": [3, 20, 5, 7]}` and 24 tokens give two batches: 3, 5 and 7 tokens padded to 8, and
+        20 padded to 24.
+    """
+    generator = np.random.default_rng([seed, epoch])
+    rounded = {name: rounded_up(numbers) for name, numbers in counts.items()}
+    longest = np.maximum.reduce(list(rounded.values()))
+    order = generator.permutation(len(longest))
+    order = order[np.lexsort((sum(rounded.values())[order], longest[order]))]
+    offsets = _cuts(longest[order], batch_tokens, batch_size)
+    lengths = {name: np.maximum.reduceat(numbers[order], offsets[:-1]) for name, numbers in rounded.items()}
+    batches = generator.permutation(len(offsets) - 1)
+    indices = np.concatenate([order[offsets[i] : offsets[i + 1]] for i in batches])
+    return TokenPlan(
+        {name: numbers[batches].astype(np.int32) for name, numbers in lengths.items()},
+        indices.astype(np.int32),
+        np.concatenate([[0], np.cumsum(np.diff(offsets)[batches])]).astype(np.int32),
+    )
+
+
+def rounded_up(counts: np.ndarray) -> np.ndarray:
+    """Lengths in multiples of 8, at least 8. Example: `rounded_up([0, 8, 9])` is `[8, 8, 16]`."""
+    return np.maximum(1, -(-np.asarray(counts) // MULTIPLE)) * MULTIPLE
+
+
+def _cuts(longest: np.ndarray, batch_tokens: int | None, batch_size: int) -> np.ndarray:
+    """Where batches begin, and the end: int `[steps + 1]`. `longest` ascends."""
+    if batch_tokens is None:
+        return np.append(np.arange(0, len(longest), batch_size), len(longest))
+    cuts = [0]
+    while cuts[-1] < len(longest):
+        start = cuts[-1]
+        window = longest[start : start + max(1, batch_tokens // longest[start])]
+        fitting = np.searchsorted(np.arange(1, len(window) + 1) * window, batch_tokens, side="right")
+        cuts.append(start + max(1, int(fitting)))
+    return np.array(cuts)
