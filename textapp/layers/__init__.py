@@ -1,29 +1,40 @@
 """The bricks of the models: plain, serialisable Keras layers that convert to LiteRT builtins alone."""
 
-from textapp.layers.attention import SelfAttention
+from textapp.layers.attention import CrossAttention, SelfAttention
 from textapp.layers.embedding import NgramEmbedding, Positions, TokenEmbedding
+from textapp.layers.greedy_loop import Greedy, greedy_loop
 from textapp.layers.lstm import Lstm
+from textapp.layers.lstm_stacks import LstmDecoder, LstmEncoder
 from textapp.layers.masking import AttentionMask, PaddingMask
 from textapp.layers.normalization import LayerNorm
 from textapp.layers.pooling import POOLINGS, FirstPooling, LastPooling, MaxPooling, MeanPooling, ScaledSumPooling
-from textapp.layers.transformer import TransformerBlock
+from textapp.layers.transformer import DecoderBlock, TransformerBlock
+from textapp.layers.transformer_stacks import TransformerDecoder, TransformerEncoder
 from textapp.layers.windows import WindowFeatures
 
 __all__ = [
-    "POOLINGS",
     "AttentionMask",
+    "CrossAttention",
+    "DecoderBlock",
     "FirstPooling",
+    "Greedy",
     "LastPooling",
     "LayerNorm",
     "Lstm",
+    "LstmDecoder",
+    "LstmEncoder",
     "MaxPooling",
     "MeanPooling",
     "NgramEmbedding",
+    "POOLINGS",
     "PaddingMask",
     "Positions",
     "ScaledSumPooling",
     "SelfAttention",
     "TokenEmbedding",
     "TransformerBlock",
+    "TransformerDecoder",
+    "TransformerEncoder",
     "WindowFeatures",
+    "greedy_loop",
 ]

@@ -1,4 +1,4 @@
-"""Self-attention, written for inference: one 2-D matrix product a projection, no selection in the middle."""
+"""Attention, written for inference: one 2-D matrix product a projection, no selection in the middle."""
 
 from __future__ import annotations
 
@@ -11,20 +11,87 @@ import tensorflow as tf
 from textapp.layers.embedding import rotary_angles
 
 
+class _Attention(keras.layers.Layer):
+    """What self- and cross-attention share: the projections, the heads, the weighted mean."""
+
+    def __init__(
+        self, num_heads: int, num_key_value_heads: int | None = None, dropout: float = 0.0, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.num_heads = num_heads
+        self.num_key_value_heads = num_key_value_heads or num_heads
+        self.dropout_rate = dropout
+        if num_heads % self.num_key_value_heads:
+            raise ValueError(f"num_heads {num_heads} is not a multiple of num_key_value_heads {num_key_value_heads}")
+
+    def _build_projections(self, dim: int, memory_dim: int) -> None:
+        if dim % self.num_heads:
+            raise ValueError(f"{dim} features do not divide into {self.num_heads} heads")
+        self.head_dim = dim // self.num_heads
+        shared = self.num_key_value_heads * self.head_dim
+        sizes = {"query": (dim, dim), "key": (memory_dim, shared), "value": (memory_dim, shared), "output": (dim, dim)}
+        self.projections = {
+            name: keras.layers.Dense(size, name=name, dtype=self.dtype_policy) for name, (_, size) in sizes.items()
+        }
+        for name, (read, _) in sizes.items():
+            self.projections[name].build((None, None, read))
+        self.dropout = keras.layers.Dropout(self.dropout_rate, dtype=self.dtype_policy)
+
+    def _query(self, sequence):
+        return self._heads(self.projections["query"](sequence), self.num_heads) * self.head_dim**-0.5
+
+    def _key(self, sequence):
+        return self._heads(self.projections["key"](sequence), self.num_key_value_heads)
+
+    def _value(self, sequence):
+        return self._heads(self.projections["value"](sequence), self.num_key_value_heads)
+
+    def _heads(self, projected, heads):
+        """`[batch, length, heads * head_dim]` to `[batch, heads, length, head_dim]`."""
+        return tf.transpose(tf.reshape(projected, [-1, _length(projected), heads, self.head_dim]), [0, 2, 1, 3])
+
+    def _attend(self, query, key, value, mask, training=None):
+        """The weighted mean of the values, projected: `[batch, length, dim]`."""
+        shared, group = self.num_key_value_heads, self.num_heads // self.num_key_value_heads
+        length = tf.shape(query)[2] if query.shape[2] is None else query.shape[2]
+        if group > 1:  # the queries of a group stand below each other, so that keys and values need no copies
+            query = tf.reshape(query, [-1, shared, group * length, self.head_dim])
+            if mask.shape[2] != 1:
+                mask = tf.tile(mask, [1, 1, group, 1])
+        scores = tf.matmul(query, key, transpose_b=True) + mask
+        mixed = tf.matmul(self.dropout(tf.nn.softmax(scores), training=training), value)
+        if group > 1:
+            mixed = tf.reshape(mixed, [-1, self.num_heads, length, self.head_dim])
+        mixed = tf.transpose(mixed, [0, 2, 1, 3])  # [batch, length, heads, head_dim]
+        return self.projections["output"](tf.reshape(mixed, [-1, length, self.num_heads * self.head_dim]))
+
+    def compute_output_shape(self, sequence_shape, *other_shapes):
+        return sequence_shape
+
+    def get_config(self) -> dict[str, Any]:
+        own = {
+            "num_heads": self.num_heads,
+            "num_key_value_heads": self.num_key_value_heads,
+            "dropout": self.dropout_rate,
+        }
+        return {**super().get_config(), **own}
+
+
 @keras.saving.register_keras_serializable(package="textapp")
-class SelfAttention(keras.layers.Layer):
+class SelfAttention(_Attention):
     """Multi-head self-attention (Vaswani et al., 2017), with grouped key-value heads (Ainslie et al., 2023).
 
     Args:
         num_heads: heads of the queries; divides the features.
-        num_key_value_heads: heads of keys and values, each shared by a group of queries; divides `num_heads`.
+        num_key_value_heads: heads of keys and values, each shared by a group of queries; divides `num_heads`. 1 is
+            multi-query attention (Shazeer, 2019).
         dropout: share of the attention weights dropped while training.
         rope: turn queries and keys by their position (Su et al., 2021), up to `max_length` tokens.
         max_length: tokens; used with `rope` only.
 
     Call arguments:
         sequence: `[batch, length, dim]`.
-        mask: `[batch, 1, 1, length]`, added to the scores.
+        mask: `[batch, 1, 1, length]`, or `[batch, 1, length, length]` with a row for each query; added to the scores.
 
     Returns:
         `[batch, length, dim]`.
@@ -39,70 +106,105 @@ class SelfAttention(keras.layers.Layer):
         max_length: int = 512,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        self.num_heads = num_heads
-        self.num_key_value_heads = num_key_value_heads or num_heads
-        self.dropout_rate, self.rope, self.max_length = dropout, rope, max_length
-        if num_heads % self.num_key_value_heads:
-            raise ValueError(f"num_heads {num_heads} is not a multiple of num_key_value_heads {num_key_value_heads}")
+        super().__init__(num_heads, num_key_value_heads, dropout, **kwargs)
+        self.rope, self.max_length = rope, max_length
 
     def build(self, sequence_shape, mask_shape=None) -> None:
         dim = sequence_shape[-1]
-        if dim % self.num_heads or (self.rope and (dim // self.num_heads) % 2):
-            raise ValueError(f"{dim} features do not divide into {self.num_heads} heads (of an even size, with rope)")
-        self.head_dim = dim // self.num_heads
-        shared = self.num_key_value_heads * self.head_dim
-        sizes = {"query": dim, "key": shared, "value": shared, "output": dim}
-        self.projections = {
-            name: keras.layers.Dense(size, name=name, dtype=self.dtype_policy) for name, size in sizes.items()
-        }
-        for projection in self.projections.values():
-            projection.build((None, None, dim))
-        self.dropout = keras.layers.Dropout(self.dropout_rate, dtype=self.dtype_policy)
+        self._build_projections(dim, dim)
+        if self.rope and self.head_dim % 2:
+            raise ValueError(f"{dim} features do not divide into {self.num_heads} heads of an even size, as rope needs")
         self.angles = rotary_angles(self.max_length, self.head_dim) if self.rope else None
 
     def call(self, sequence, mask, training=None):
-        length = tf.shape(sequence)[1] if sequence.shape[1] is None else sequence.shape[1]
-        query = self._heads(self.projections["query"](sequence), self.num_heads, length)
-        key = self._heads(self.projections["key"](sequence), self.num_key_value_heads, length)
-        value = self._heads(self.projections["value"](sequence), self.num_key_value_heads, length)
+        return self._attend(*self._projected(sequence), mask, training)
+
+    def prefill(self, sequence, mask):
+        """The same, and what a step needs of it.
+
+        Returns:
+            the attended sequence, and key and value, each `[batch, key-value heads, length, head_dim]`.
+        """
+        query, key, value = self._projected(sequence)
+        return self._attend(query, key, value, mask), key, value
+
+    def step(self, vector, position, past, key_cache, value_cache):
+        """One token more.
+
+        What the token itself adds is kept out of the cache here, so that the caches are written after the last block
+        and nothing stands between the products of one block and those of the next.
+
+        Args:
+            vector: `[batch, 1, dim]`.
+            position: of the token, `[1]` or `[batch]` int32.
+            past: `[1 or batch, 1, 1, cache_length]`, added to the scores: 0 before the position, -1e9 from it on.
+            key_cache, value_cache: `[batch, key-value heads, cache_length, head_dim]`.
+
+        Returns:
+            the attended vector `[batch, 1, dim]`, and the token's key and value
+            `[batch, key-value heads, 1, head_dim]`.
+        """
+        query, key, value = self._query(vector), self._key(vector), self._value(vector)
         if self.rope:
-            query, key = self._turn(query, length), self._turn(key, length)
-        query = query * self.head_dim**-0.5
-        mixed = self._attend(query, key, value, mask, length, training)
-        mixed = tf.transpose(mixed, [0, 2, 1, 3])  # [batch, length, heads, head_dim]
-        return self.projections["output"](tf.reshape(mixed, [-1, length, self.num_heads * self.head_dim]))
+            waves = [tf.reshape(tf.gather(wave, position), [-1, 1, 1, self.head_dim]) for wave in self._waves()]
+            query, key = _turned(query, *waves), _turned(key, *waves)
+        group = self.num_heads // self.num_key_value_heads
+        query = tf.reshape(query, [-1, self.num_key_value_heads, group, self.head_dim])
+        before = tf.matmul(query, key_cache, transpose_b=True) + past
+        itself = tf.matmul(query, key, transpose_b=True)
+        weights = tf.nn.softmax(tf.concat([before, itself], axis=-1))
+        length = key_cache.shape[2]
+        mixed = tf.matmul(weights[..., :length], value_cache) + weights[..., length:] * value
+        mixed = tf.reshape(mixed, [-1, 1, self.num_heads * self.head_dim])
+        return self.projections["output"](mixed), key, value
 
-    def _attend(self, query, key, value, mask, length, training):
-        """The weighted mean of the values, `[batch, heads, length, head_dim]`."""
-        shared, group = self.num_key_value_heads, self.num_heads // self.num_key_value_heads
-        if group > 1:  # the queries of a group stand below each other, so that keys and values need no copies
-            query = tf.reshape(query, [-1, shared, group * length, self.head_dim])
-        scores = tf.matmul(query, key, transpose_b=True) + mask
-        mixed = tf.matmul(self.dropout(tf.nn.softmax(scores), training=training), value)
-        return tf.reshape(mixed, [-1, self.num_heads, length, self.head_dim]) if group > 1 else mixed
+    def _projected(self, sequence):
+        query, key, value = self._query(sequence), self._key(sequence), self._value(sequence)
+        if self.rope:
+            waves = [tf.slice(wave, [0, 0], [_length(sequence), -1]) for wave in self._waves()]
+            query, key = _turned(query, *waves), _turned(key, *waves)
+        return query, key, value
 
-    def _heads(self, projected, heads, length):
-        return tf.transpose(tf.reshape(projected, [-1, length, heads, self.head_dim]), [0, 2, 1, 3])
-
-    def _turn(self, heads, length):
-        """Turns each pair (i, i + head_dim / 2) by its angle; the angles are constants of the graph."""
-        cosine, sine = (
-            tf.slice(tf.constant(np.tile(wave(self.angles), 2), self.compute_dtype), [0, 0], [length, -1])
-            for wave in (np.cos, np.sin)
-        )
-        low, high = tf.split(heads, 2, axis=-1)
-        return heads * cosine + tf.concat([-high, low], axis=-1) * sine
-
-    def compute_output_shape(self, sequence_shape, mask_shape=None):
-        return sequence_shape
+    def _waves(self):
+        """Cosines and sines, `[max_length, head_dim]` each; constants of the graph."""
+        return [tf.constant(np.tile(wave(self.angles), 2), self.compute_dtype) for wave in (np.cos, np.sin)]
 
     def get_config(self) -> dict[str, Any]:
-        own = {
-            "num_heads": self.num_heads,
-            "num_key_value_heads": self.num_key_value_heads,
-            "dropout": self.dropout_rate,
-            "rope": self.rope,
-            "max_length": self.max_length,
-        }
-        return {**super().get_config(), **own}
+        return {**super().get_config(), "rope": self.rope, "max_length": self.max_length}
+
+
+@keras.saving.register_keras_serializable(package="textapp")
+class CrossAttention(_Attention):
+    """Multi-head attention of a decoder to the memory that an encoder left (Vaswani et al., 2017).
+
+    Args:
+        num_heads, num_key_value_heads, dropout: see `SelfAttention`.
+
+    Call arguments:
+        sequence: `[batch, length, dim]`.
+        key, value: of the memory, from `keys_values`: `[batch, key-value heads, memory length, head_dim]`.
+        mask: `[batch, 1, 1, memory length]`, added to the scores.
+
+    Returns:
+        `[batch, length, dim]`.
+    """
+
+    def build(self, sequence_shape, memory_shape=None) -> None:
+        self._build_projections(sequence_shape[-1], (memory_shape or sequence_shape)[-1])
+
+    def keys_values(self, memory):
+        """Key and value of a memory `[batch, memory length, dim]`: computed once, read at every token."""
+        return self._key(memory), self._value(memory)
+
+    def call(self, sequence, key, value, mask, training=None):
+        return self._attend(self._query(sequence), key, value, mask, training)
+
+
+def _turned(heads, cosine, sine):
+    """Turns each pair (i, i + head_dim / 2) by its angle."""
+    low, high = tf.split(heads, 2, axis=-1)
+    return heads * cosine + tf.concat([-high, low], axis=-1) * sine
+
+
+def _length(sequence):
+    return tf.shape(sequence)[1] if sequence.shape[1] is None else sequence.shape[1]

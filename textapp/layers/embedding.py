@@ -126,6 +126,7 @@ class Positions(keras.layers.Layer):
 
     Call arguments:
         sequence: `[batch, length, dim]`, length at most `max_length`.
+        places: `[batch, length]` or `[length]` int32, the position of each token; None: 0, 1, 2, ...
 
     Returns:
         `[batch, length, dim]`.
@@ -145,10 +146,12 @@ class Positions(keras.layers.Layer):
         else:
             self.table = sinusoids(self.max_length, dim)
 
-    def call(self, sequence):
+    def call(self, sequence, places=None):
+        table = tf.cast(tf.convert_to_tensor(self.table), self.compute_dtype)
+        if places is not None:
+            return sequence + tf.gather(table, places)
         length = tf.shape(sequence)[1] if sequence.shape[1] is None else sequence.shape[1]
-        rows = tf.slice(tf.cast(tf.convert_to_tensor(self.table), self.compute_dtype), [0, 0], [length, -1])
-        return sequence + rows
+        return sequence + tf.slice(table, [0, 0], [length, -1])
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "kind": self.kind, "max_length": self.max_length}

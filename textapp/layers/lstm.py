@@ -28,6 +28,7 @@ class Lstm(keras.layers.Layer):
     Call arguments:
         sequence: `[batch, length, dim]`.
         mask: `[batch, length]`, 1 for a token, padding on the right.
+        first: state and cell before the first token, `[batch, units]` each; None: zeros. One direction only.
 
     Returns:
         `[batch, length, units]`, or `[batch, length, 2 * units]`; what stands on padding has no meaning.
@@ -37,7 +38,7 @@ class Lstm(keras.layers.Layer):
         super().__init__(**kwargs)
         self.units, self.bidirectional = units, bidirectional
 
-    def build(self, sequence_shape, mask_shape=None) -> None:
+    def build(self, sequence_shape, mask_shape=None, first_shape=None) -> None:
         names = ("forward", "backward") if self.bidirectional else ("forward",)
         self.directions = [self._weights(name, sequence_shape[-1]) for name in names]
 
@@ -53,17 +54,22 @@ class Lstm(keras.layers.Layer):
         """Zeros, and ones for the forget gate (Jozefowicz et al., 2015)."""
         return tf.concat([tf.zeros(self.units), tf.ones(self.units), tf.zeros(2 * self.units)], 0)
 
-    def call(self, sequence, mask):
+    def call(self, sequence, mask, first=None):
         num_tokens = tf.reduce_sum(tf.cast(mask, tf.int32), axis=1)
         steps = tf.reduce_max(num_tokens)
         outputs = []
         for number, weights in enumerate(self.directions):
             read = _turned(sequence, num_tokens) if number else sequence
-            states = self._read(read, steps, *weights)
+            states = self._read(read, steps, *weights, first)
             outputs.append(_turned(states, num_tokens) if number else states)
         return tf.concat(outputs, axis=-1) if self.bidirectional else outputs[0]
 
-    def _read(self, sequence, steps, kernel, recurrent, bias):
+    def step(self, vector, state, cell):
+        """One token `[batch, dim]` after `state` and `cell` `[batch, units]`: the new state and cell; one direction."""
+        kernel, recurrent, bias = (tf.convert_to_tensor(weight) for weight in self.directions[0])
+        return self._cell(tf.matmul(vector, kernel) + bias + tf.matmul(state, recurrent), cell)
+
+    def _read(self, sequence, steps, kernel, recurrent, bias, first=None):
         """The states of one direction, `[batch, length, units]`, zeros after `steps`."""
         length = tf.shape(sequence)[1] if sequence.shape[1] is None else sequence.shape[1]
         batch = tf.shape(sequence)[0] if sequence.shape[0] is None else sequence.shape[0]
@@ -82,12 +88,9 @@ class Lstm(keras.layers.Layer):
 
         shape = (chunk, sequence.shape[0], self.units)
         empty = tf.TensorArray(self.compute_dtype, size=length // chunk, element_shape=shape)
-        start = (
-            tf.constant(0),
-            tf.zeros((batch, self.units), self.compute_dtype),
-            tf.zeros((batch, self.units)),
-            empty,
-        )
+        if first is None:
+            first = tf.zeros((batch, self.units), self.compute_dtype), tf.zeros((batch, self.units))
+        start = (tf.constant(0), *first, empty)
         *_, states = tf.while_loop(
             lambda position, *_: position * chunk < steps,
             step,
@@ -103,7 +106,7 @@ class Lstm(keras.layers.Layer):
         cell = tf.sigmoid(forget) * cell + tf.sigmoid(gate_input) * tf.tanh(new)
         return tf.cast(tf.sigmoid(output) * tf.tanh(cell), self.compute_dtype), cell
 
-    def compute_output_shape(self, sequence_shape, mask_shape=None):
+    def compute_output_shape(self, sequence_shape, mask_shape=None, first_shape=None):
         return (*sequence_shape[:-1], self.units * (2 if self.bidirectional else 1))
 
     def get_config(self) -> dict[str, Any]:

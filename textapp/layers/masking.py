@@ -53,5 +53,10 @@ class AttentionMask(keras.layers.Layer):
     """
 
     def call(self, mask):
-        length = tf.shape(mask)[1] if mask.shape[1] is None else mask.shape[1]
-        return tf.reshape((1.0 - mask) * NEVER, [-1, 1, 1, length])
+        return additive(mask)
+
+
+def additive(mask):
+    """`[batch, length]` of 1.0 and 0.0 to `[batch, 1, 1, length]` that is added to scores: 0 and -1e9."""
+    length = tf.shape(mask)[1] if mask.shape[1] is None else mask.shape[1]
+    return tf.reshape((1.0 - mask) * NEVER, [-1, 1, 1, length])

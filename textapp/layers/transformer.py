@@ -1,4 +1,4 @@
-"""One block of a Transformer encoder."""
+"""The blocks of a Transformer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import keras
 
-from textapp.layers.attention import SelfAttention
+from textapp.layers.attention import CrossAttention, SelfAttention
 from textapp.layers.normalization import LayerNorm
 
 INWARD = {"gelu": "gelu", "relu": "relu", "swiglu": "silu"}
@@ -106,6 +106,72 @@ class TransformerBlock(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), **self.settings}
+
+
+@keras.saving.register_keras_serializable(package="textapp")
+class DecoderBlock(TransformerBlock):
+    """A block that may also attend to a memory, between its self-attention and its feed-forward part; pre-norm.
+
+    Args:
+        memory_dim: features of the memory; None: there is none.
+        others: see `TransformerBlock`.
+
+    Call arguments:
+        sequence: `[batch, length, dim]`.
+        mask: `[batch, 1, length, length]`, added to the scores of the self-attention.
+        memory: `[batch, memory length, memory_dim]`.
+        memory_mask: `[batch, 1, 1, memory length]`.
+
+    Returns:
+        `[batch, length, dim]`.
+    """
+
+    def __init__(self, *args: Any, memory_dim: int | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.memory_dim = memory_dim
+        if not self.norm_first:
+            raise ValueError("a decoder block normalises first: norm_first=False is not served")
+
+    def build(self, sequence_shape, memory_shape=None) -> None:
+        super().build(sequence_shape)
+        if self.memory_dim is None:
+            return
+        chosen = {key: self.settings[key] for key in ("num_heads", "num_key_value_heads", "dropout")}
+        shape = (None, None, sequence_shape[-1])
+        self.cross_attention = CrossAttention(**chosen, name="cross_attention", dtype=self.dtype_policy)
+        self.cross_attention.build(shape, (None, None, self.memory_dim))
+        self.cross_attention_norm = LayerNorm(
+            epsilon=self.settings["epsilon"], name="cross_attention_norm", dtype=self.dtype_policy
+        )
+        self.cross_attention_norm.build(shape)
+
+    def call(self, sequence, mask, memory=None, memory_mask=None, training=None):
+        attended = self.attention(self.attention_norm(sequence), mask, training=training)
+        sequence = sequence + self.dropout(attended, training=training)
+        keys_values = None if memory is None else self.cross_attention.keys_values(memory)
+        return self._rest(sequence, keys_values, memory_mask, training)
+
+    def prefill(self, sequence, mask):
+        """Reads a prompt: the sequence, and key and value `[batch, key-value heads, length, head_dim]`."""
+        attended, key, value = self.attention.prefill(self.attention_norm(sequence), mask)
+        return self._rest(sequence + attended, None, None), key, value
+
+    def step(self, vector, position, past, key_value, memory_key_value, memory_mask):
+        """One token: `[batch, 1, dim]`, and its key and value `[batch, key-value heads, 1, head_dim]`."""
+        attended, key, value = self.attention.step(self.attention_norm(vector), position, past, *key_value)
+        return self._rest(vector + attended, memory_key_value, memory_mask), key, value
+
+    def _rest(self, sequence, memory_key_value, memory_mask, training=None):
+        """What follows the self-attention."""
+        if memory_key_value is not None:
+            query = self.cross_attention_norm(sequence)
+            attended = self.cross_attention(query, *memory_key_value, memory_mask, training=training)
+            sequence = sequence + self.dropout(attended, training=training)
+        fed = self._feed_forward(self.feed_forward_norm(sequence))
+        return sequence + self.dropout(fed, training=training)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "memory_dim": self.memory_dim}
 
 
 def _gelu_approximate(values):

@@ -2,7 +2,8 @@
 
 An architecture's file gives `encoder(config, vocabulary_size, pad_id, max_length)`, names in `POOLING` how its
 sequence becomes one vector, and gives in `head(config)` the layers that follow it. What is done with that vector
-belongs to objectives/.
+belongs to objectives/. One that also writes gives `decoder(config, max_length, memory_dim)`, `memory_encoder(config,
+max_length)` and `embedding_dim(config)`; `Generator` puts them together.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import keras
 from textapp.config import ModelConfig
 from textapp.errors import ConfigError
 from textapp.models import cnn, lstm, mlp, preset, transformer
+from textapp.models.generator import Generator
 
 ARCHITECTURES: dict[str, ModuleType] = {
     "mlp": mlp,
@@ -25,8 +27,8 @@ ARCHITECTURES: dict[str, ModuleType] = {
 ROLES: dict[str, tuple[str, ...]] = {
     "mlp": ("encoder",),
     "cnn": ("encoder",),
-    "lstm": ("encoder",),
-    "transformer": ("encoder",),
+    "lstm": ("encoder", "decoder", "encoder-decoder"),
+    "transformer": ("encoder", "decoder", "encoder-decoder"),
     "preset": ("encoder",),
 }
 
@@ -71,3 +73,47 @@ def build_encoder(
     if module is not preset:
         raise ConfigError(f"model.architecture: {config.architecture} takes no segment ids; only presets can")
     return preset.encoder(config, vocabulary_size, pad_id, max_length, segments=True)
+
+
+def build_generator(
+    config: ModelConfig,
+    *,
+    vocabulary_size: int,
+    pad_id: int,
+    start_id: int,
+    max_length: int,
+    source_vocabulary_size: int | None = None,
+    max_source_length: int | None = None,
+) -> Generator:
+    """Builds the model that writes which a config describes: a language model, or a translator.
+
+    Args:
+        config: the model part of a resolved config.
+        vocabulary_size: of the side that is written.
+        pad_id: the id that fills a batch up, on the right.
+        start_id: what a translator's decoder reads first.
+        max_length: the most tokens that the decoder reads.
+        source_vocabulary_size: of the side that is read; None: both sides share one vocabulary and one table.
+        max_source_length: the longest source in tokens; None: a language model.
+
+    Raises:
+        ConfigError: the architecture cannot write.
+    """
+    module = serving(config.architecture, "decoder" if max_source_length is None else "encoder-decoder")
+    dim = module.embedding_dim(config)
+    encoder, memory_dim = None, None
+    if max_source_length is not None:
+        encoder = module.memory_encoder(config, max_source_length)
+        memory_dim = encoder.compute_output_shape((None, None, dim))[-1]
+    return Generator(
+        module.decoder(config, max_length, memory_dim),
+        vocabulary_size,
+        dim,
+        pad_id,
+        start_id,
+        encoder=encoder,
+        source_vocabulary_size=source_vocabulary_size,
+        tied=bool(config.tied),
+        scaled=config.architecture == "transformer",
+        name="generator",
+    )

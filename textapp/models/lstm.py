@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 
 from textapp.config import LstmModel
-from textapp.layers import Lstm, PaddingMask, TokenEmbedding
+from textapp.layers import Lstm, LstmDecoder, LstmEncoder, PaddingMask, TokenEmbedding
 
 POOLING = "last"
 
@@ -26,3 +26,18 @@ def head(config: LstmModel) -> list[keras.layers.Layer]:
     if not config.dense_units:
         return []
     return [keras.layers.Dense(config.dense_units, activation="relu", name="dense")]
+
+
+def memory_encoder(config: LstmModel, max_length: int) -> LstmEncoder:
+    """The layer that a decoder attends to; as wide as `units`, both directions together."""
+    units = [max(1, size // 2) for size in config.units] if config.bidirectional else config.units
+    return LstmEncoder(units, bool(config.bidirectional), config.dropout, name="encoder")
+
+
+def decoder(config: LstmModel, max_length: int, memory_dim: int | None) -> LstmDecoder:
+    """The layer that writes, over a memory of `memory_dim` features or alone."""
+    return LstmDecoder(config.units, config.embedding_dim, memory_dim, config.dropout, name="decoder")
+
+
+def embedding_dim(config: LstmModel) -> int:
+    return config.embedding_dim

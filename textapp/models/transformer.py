@@ -1,11 +1,21 @@
-"""A pre-norm Transformer encoder, trained from scratch (Vaswani et al., 2017; Xiong et al., 2020)."""
+"""A pre-norm Transformer, trained from scratch (Vaswani et al., 2017; Xiong et al., 2020)."""
 
 from __future__ import annotations
 
 import keras
 
 from textapp.config import TransformerModel
-from textapp.layers import AttentionMask, LayerNorm, PaddingMask, Positions, TokenEmbedding, TransformerBlock
+from textapp.errors import ConfigError
+from textapp.layers import (
+    AttentionMask,
+    LayerNorm,
+    PaddingMask,
+    Positions,
+    TokenEmbedding,
+    TransformerBlock,
+    TransformerDecoder,
+    TransformerEncoder,
+)
 
 POOLING = "mean"
 
@@ -45,3 +55,42 @@ def _embedded(config: TransformerModel, vocabulary_size: int, max_length: int, t
 def head(config: TransformerModel) -> list[keras.layers.Layer]:
     """Nothing stands between the mean and the logits."""
     return []
+
+
+def memory_encoder(config: TransformerModel, max_length: int) -> TransformerEncoder:
+    """The layer that a decoder attends to."""
+    layers = config.encoder_layers or config.num_layers
+    return TransformerEncoder(num_layers=layers, **_stack(config, max_length), name="encoder")
+
+
+def decoder(config: TransformerModel, max_length: int, memory_dim: int | None) -> TransformerDecoder:
+    """The layer that writes, over a memory of `memory_dim` features or alone."""
+    layers = config.num_layers if memory_dim is None else config.decoder_layers or config.num_layers
+    return TransformerDecoder(num_layers=layers, memory_dim=memory_dim, **_stack(config, max_length), name="decoder")
+
+
+def embedding_dim(config: TransformerModel) -> int:
+    """Of a model that writes.
+
+    Raises:
+        ConfigError: it is another than `hidden_dim`: the same vectors are read and written.
+    """
+    if config.embedding_dim not in (None, config.hidden_dim):
+        raise ConfigError(
+            f"model.embedding_dim: found {config.embedding_dim}, expected {config.hidden_dim}, which is "
+            "model.hidden_dim: leave it out"
+        )
+    return config.hidden_dim
+
+
+def _stack(config: TransformerModel, max_length: int) -> dict[str, object]:
+    return {
+        "hidden_dim": config.hidden_dim,
+        "num_heads": config.num_heads,
+        "num_key_value_heads": config.num_key_value_heads,
+        "intermediate_dim": config.intermediate_dim or 4 * config.hidden_dim,
+        "positions": config.positions,
+        "activation": config.activation,
+        "dropout": config.dropout,
+        "max_length": max_length,
+    }

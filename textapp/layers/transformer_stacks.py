@@ -1,0 +1,251 @@
+"""Transformer encoders and decoders as one layer each: what a `Generator` is put together from.
+
+An encoder is called with a sequence and its padding mask. A decoder offers two ways to the same answer: the call
+reads a whole target at once (teacher forcing); or `begin` makes a cache, of a memory or of a prompt, and `step` reads one
+token and says which entries of the cache it changes. A cache is a flat dict of tensors of fixed shape.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from textapp.layers.embedding import Positions
+from textapp.layers.masking import NEVER, additive
+from textapp.layers.normalization import LayerNorm
+from textapp.layers.transformer import DecoderBlock, TransformerBlock
+
+MEMORY_MASK = "cache_memory_mask"
+Cache = dict[str, tf.Tensor]
+
+
+class _TransformerStack(keras.layers.Layer):
+    """The settings of a stack of blocks, its positions and its last normalisation."""
+
+    def __init__(
+        self,
+        hidden_dim: int,
+        num_layers: int,
+        num_heads: int,
+        intermediate_dim: int,
+        max_length: int,
+        positions: Literal["learned", "sinusoidal", "rope"] = "sinusoidal",
+        num_key_value_heads: int | None = None,
+        activation: Literal["gelu", "gelu_approximate", "relu", "swiglu"] = "gelu",
+        dropout: float = 0.0,
+        epsilon: float = 1e-6,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.hidden_dim, self.max_length = hidden_dim, max_length
+        self.settings = {
+            "hidden_dim": hidden_dim,
+            "num_layers": num_layers,
+            "num_heads": num_heads,
+            "intermediate_dim": intermediate_dim,
+            "max_length": max_length,
+            "positions": positions,
+            "num_key_value_heads": num_key_value_heads,
+            "activation": activation,
+            "dropout": dropout,
+            "epsilon": epsilon,
+        }
+        block = {key: value for key, value in self.settings.items() if key not in ("hidden_dim", "num_layers")}
+        block["rope"] = block.pop("positions") == "rope"
+        policy = self.dtype_policy
+        self.blocks = [self._block(block, name=f"block_{number}", dtype=policy) for number in range(num_layers)]
+        self.positions = None
+        if positions != "rope":
+            self.positions = Positions(positions, max_length, name="positions", dtype=policy)
+        self.norm = LayerNorm(epsilon=epsilon, name="norm", dtype=policy)
+        self.dropout = keras.layers.Dropout(dropout, dtype=policy)
+
+    def _block(self, settings: dict[str, Any], **kwargs: Any) -> TransformerBlock:
+        return TransformerBlock(**settings, **kwargs)
+
+    def build(self, sequence_shape, memory_shape=None) -> None:
+        for layer in filter(None, (*self.blocks, self.positions, self.norm)):
+            layer.build((None, None, self.hidden_dim))
+
+    def compute_output_shape(self, sequence_shape, memory_shape=None):
+        return sequence_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), **self.settings}
+
+
+@keras.saving.register_keras_serializable(package="textapp")
+class TransformerEncoder(_TransformerStack):
+    """A pre-norm Transformer encoder (Vaswani et al., 2017; Xiong et al., 2020).
+
+    Args:
+        hidden_dim: features.
+        num_layers, num_heads, intermediate_dim, num_key_value_heads, activation, dropout, epsilon: of the blocks.
+        max_length: most tokens.
+        positions: what tells the positions apart.
+
+    Call arguments:
+        sequence: `[batch, length, hidden_dim]`, embedded tokens without positions.
+        mask: `[batch, length]`, 1.0 where a token stands.
+
+    Returns:
+        `[batch, length, hidden_dim]`.
+    """
+
+    def call(self, sequence, mask, training=None):
+        if self.positions is not None:
+            sequence = self.positions(sequence)
+        sequence = self.dropout(sequence, training=training)
+        mask = additive(mask)
+        for block in self.blocks:
+            sequence = block(sequence, mask, training=training)
+        return self.norm(sequence)
+
+
+@keras.saving.register_keras_serializable(package="textapp")
+class TransformerDecoder(_TransformerStack):
+    """A pre-norm Transformer decoder, over a memory or alone.
+
+    Args:
+        memory_dim: features of the memory; None: a decoder alone, a language model.
+        others: see `TransformerEncoder`.
+
+    Call arguments:
+        sequence: `[batch, length, hidden_dim]`, embedded tokens without positions.
+        memory: `[batch, memory length, memory_dim]`, from an encoder.
+        memory_mask: `[batch, memory length]`, 1.0 where a token stands.
+        segment_ids: `[batch, length]` int32 where a row holds several texts, numbered from 1: none sees another.
+
+    Returns:
+        `[batch, length, hidden_dim]`.
+    """
+
+    def __init__(self, *args: Any, memory_dim: int | None = None, **kwargs: Any) -> None:
+        self.memory_dim = memory_dim
+        super().__init__(*args, **kwargs)
+
+    def _block(self, settings: dict[str, Any], **kwargs: Any) -> DecoderBlock:
+        return DecoderBlock(**settings, memory_dim=self.memory_dim, **kwargs)
+
+    def call(self, sequence, memory=None, memory_mask=None, segment_ids=None, training=None):
+        sequence = self._placed(sequence, segment_ids)
+        sequence = self.dropout(sequence, training=training)
+        mask = self._causal(sequence, segment_ids)
+        if memory_mask is not None:
+            memory_mask = additive(memory_mask)
+        for block in self.blocks:
+            sequence = block(sequence, mask, memory, memory_mask, training=training)
+        return self.norm(sequence)
+
+    def begin(self, cache_length: int, memory=None, memory_mask=None, prompt=None, num_tokens=None) -> Cache:
+        """What the first step reads.
+
+        Args:
+            cache_length: tokens that the cache holds.
+            memory, memory_mask: as in the call.
+            prompt: `[batch, prompt length, hidden_dim]` of a decoder alone, embedded, padding on the right.
+            num_tokens: not used: a step does not look past its own position.
+
+        Returns:
+            `cache_<layer>_key|value` `[batch, key-value heads, cache_length, head_dim]`, and of a memory
+            `cache_<layer>_memory_key|memory_value` and `cache_memory_mask` `[batch, 1, 1, memory length]`.
+        """
+        if memory is not None:
+            return self._begin_with_memory(cache_length, memory, memory_mask)
+        cache: Cache = {}
+        sequence = self._placed(prompt, None)
+        mask = self._causal(sequence, None)
+        for number, block in enumerate(self.blocks):
+            sequence, key, value = block.prefill(sequence, mask)
+            room = [[0, 0], [0, 0], [0, cache_length - prompt.shape[1]], [0, 0]]
+            cache[f"cache_{number}_key"], cache[f"cache_{number}_value"] = tf.pad(key, room), tf.pad(value, room)
+        return cache
+
+    def _begin_with_memory(self, cache_length: int, memory, memory_mask) -> Cache:
+        cache: Cache = {MEMORY_MASK: additive(memory_mask)}
+        for number, block in enumerate(self.blocks):
+            key, value = block.cross_attention.keys_values(memory)
+            cache[f"cache_{number}_memory_key"], cache[f"cache_{number}_memory_value"] = key, value
+            attention = block.attention
+            shape = (_batch(memory), attention.num_key_value_heads, cache_length, attention.head_dim)
+            for name in ("key", "value"):
+                cache[f"cache_{number}_{name}"] = tf.zeros(shape, self.compute_dtype)
+        return cache
+
+    def step(self, vector, position, cache: Cache) -> tuple[tf.Tensor, Cache]:
+        """Reads one token.
+
+        Args:
+            vector: `[batch, hidden_dim]`, the embedded token.
+            position: `[1]`, the same for all rows, or `[batch]`, int32.
+            cache: from `begin` or from the step before.
+
+        Returns:
+            `[batch, hidden_dim]`, and the entries of the cache that changed.
+        """
+        vector = tf.reshape(vector, [-1, 1, self.hidden_dim])
+        if self.positions is not None:
+            vector = self.positions(vector, tf.reshape(position, [-1, 1]))
+        cache_length = cache["cache_0_key"].shape[2]
+        before = tf.range(cache_length) < tf.reshape(position, [-1, 1, 1, 1])
+        past = (1.0 - tf.cast(before, self.compute_dtype)) * NEVER
+        new: Cache = {}
+        for number, block in enumerate(self.blocks):
+            names = f"cache_{number}_key", f"cache_{number}_value"
+            memory = f"cache_{number}_memory_key", f"cache_{number}_memory_value"
+            vector, *own = block.step(
+                vector, position, past, [cache[name] for name in names],
+                None if self.memory_dim is None else [cache[name] for name in memory], cache.get(MEMORY_MASK),
+            )  # fmt: skip
+            new |= dict(zip(names, own, strict=True))
+        written = {name: _written(cache[name], row, position) for name, row in new.items()}
+        return tf.reshape(self.norm(vector), [-1, self.hidden_dim]), written
+
+    def _placed(self, sequence, segment_ids):
+        if self.positions is None:
+            return sequence
+        if segment_ids is None:
+            return self.positions(sequence)
+        return self.positions(sequence, places(segment_ids))
+
+    def _causal(self, sequence, segment_ids):
+        """`[1 or batch, 1, length, length]`: 0 where a query may look, -1e9 after it and into other texts."""
+        if sequence.shape[1] is None:
+            length = tf.shape(sequence)[1]
+            allowed = tf.linalg.band_part(tf.ones((length, length), self.compute_dtype), -1, 0)
+        else:
+            allowed = tf.constant(np.tri(sequence.shape[1]), self.compute_dtype)
+        if segment_ids is not None:
+            same = tf.expand_dims(segment_ids, 1) == tf.expand_dims(segment_ids, 2)
+            allowed = tf.expand_dims(allowed * tf.cast(same, self.compute_dtype), 1)
+        else:
+            allowed = tf.reshape(allowed, [1, 1, *(2 * [_length(sequence)])])
+        return (1.0 - allowed) * NEVER
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "memory_dim": self.memory_dim}
+
+
+def places(segment_ids):
+    """The position of each token in its own text. Example: `[[1, 1, 2, 2, 2]]` gives `[[0, 1, 0, 1, 2]]`."""
+    same = tf.equal(tf.expand_dims(segment_ids, 1), tf.expand_dims(segment_ids, 2))
+    return tf.reduce_sum(tf.linalg.band_part(tf.cast(same, tf.int32), -1, 0), axis=2) - 1
+
+
+def _written(cache, row, position):
+    """Puts `row` `[batch, heads, 1, dim]` at `position` of the third axis."""
+    if position.shape[0] == 1:
+        return keras.ops.slice_update(cache, [0, 0, position[0], 0], row)
+    here = tf.reshape(tf.range(cache.shape[2]) == tf.reshape(position, [-1, 1]), [-1, 1, cache.shape[2], 1])
+    return tf.where(here, row, cache)
+
+
+def _batch(values):
+    return tf.shape(values)[0] if values.shape[0] is None else values.shape[0]
+
+
+def _length(values):
+    return tf.shape(values)[1] if values.shape[1] is None else values.shape[1]

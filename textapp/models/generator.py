@@ -1,0 +1,177 @@
+"""A model that writes: embeddings, perhaps an encoder, a decoder, logits. One class for both tasks that write."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from textapp.layers import PaddingMask, TokenEmbedding
+
+Cache = dict[str, tf.Tensor]
+
+
+@keras.saving.register_keras_serializable(package="textapp")
+class Generator(keras.Model):
+    """Reads a source, or a prompt, and gives the logits of the next token.
+
+    Args:
+        decoder: a layer such as `TransformerDecoder`: a call, `begin` and `step`.
+        vocabulary_size: ids of the side that is written.
+        embedding_dim: numbers a token; with `tied` also the features of the decoder's answer.
+        pad_id: fills a batch up, on the right.
+        start_id: what a decoder over a memory reads first.
+        encoder: a layer of embedded tokens and their padding mask to a memory; None: a language model.
+        source_vocabulary_size: ids of the side that is read; None: of the same vocabulary, whose table is then shared.
+        tied: the logits are products with the token embeddings (Press and Wolf, 2017).
+        scaled: token embeddings are multiplied by the square root of `embedding_dim` (Vaswani et al., 2017).
+
+    Call arguments:
+        features: `token_ids` `[batch, source length]` and `target_ids` `[batch, length]`; of a language model
+            `token_ids` `[batch, length]`, and `segment_ids` of the same shape where a row holds several texts.
+
+    Returns:
+        logits `[batch, length, vocabulary_size]` float32: at each position those of the token that follows.
+    """
+
+    def __init__(
+        self,
+        decoder: keras.layers.Layer,
+        vocabulary_size: int,
+        embedding_dim: int,
+        pad_id: int,
+        start_id: int,
+        encoder: keras.layers.Layer | None = None,
+        source_vocabulary_size: int | None = None,
+        tied: bool = True,
+        scaled: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.decoder, self.encoder = _layer(decoder), _layer(encoder)
+        self.vocabulary_size, self.embedding_dim = vocabulary_size, embedding_dim
+        self.source_vocabulary_size = source_vocabulary_size
+        self.pad_id, self.start_id, self.tied, self.scaled = pad_id, start_id, tied, scaled
+        normal = keras.initializers.RandomNormal(stddev=embedding_dim**-0.5 if scaled else 0.02)
+        policy = self.dtype_policy
+        self.token_embedding = TokenEmbedding(
+            vocabulary_size, embedding_dim, initializer=normal, name="token_embedding", dtype=policy
+        )
+        self.source_embedding = self.token_embedding
+        if encoder is not None and source_vocabulary_size is not None:
+            self.source_embedding = TokenEmbedding(
+                source_vocabulary_size, embedding_dim, initializer=normal, name="source_embedding", dtype=policy
+            )
+        self.output_projection = None
+        if not tied:
+            self.output_projection = keras.layers.Dense(
+                vocabulary_size, use_bias=False, name="output_projection", dtype=policy
+            )
+        self.padding_mask = PaddingMask(pad_id, name="padding_mask", dtype=policy)
+        self._build_layers()
+
+    @property
+    def has_encoder(self) -> bool:
+        """Whether it reads a source; else it is a language model."""
+        return self.encoder is not None
+
+    def _build_layers(self) -> None:
+        """All shapes are known, so the weights are made here and not at the first call."""
+        embedded = (None, None, self.embedding_dim)
+        memory = None if self.encoder is None else self.encoder.compute_output_shape(embedded)
+        _build(self.token_embedding, (None, None))
+        _build(self.source_embedding, (None, None))
+        _build(self.encoder, embedded, (None, None))
+        _build(self.decoder, embedded, memory)
+        _build(self.output_projection, self.decoder.compute_output_shape(embedded))
+        self.built = True
+
+    def call(self, features, training=None):
+        if self.encoder is None:
+            sequence = self._embedded(features["token_ids"], self.token_embedding)
+            states = self.decoder(sequence, segment_ids=features.get("segment_ids"), training=training)
+            return self._logits(states)
+        memory, mask = self._encode(features["token_ids"], training)
+        sequence = self._embedded(features["target_ids"], self.token_embedding)
+        return self._logits(self.decoder(sequence, memory, mask, training=training))
+
+    def begin(self, features, cache_length: int) -> tuple[tf.Tensor, tf.Tensor, Cache]:
+        """What the first step takes.
+
+        Args:
+            features: `token_ids` `[batch, length]`; of a language model also `num_tokens` `[batch]`.
+            cache_length: tokens that the cache holds: of a language model those of the prompt too.
+
+        Returns:
+            the token to be read first `[batch]`, its position (`[1]`, `[batch]` of a language model), and the cache.
+        """
+        token_ids = features["token_ids"]
+        if self.encoder is None:
+            num_tokens = features["num_tokens"]
+            prompt = self._embedded(token_ids, self.token_embedding)
+            cache = self.decoder.begin(cache_length, prompt=prompt, num_tokens=num_tokens)
+            return _at(token_ids, num_tokens - 1), num_tokens - 1, cache
+        memory, mask = self._encode(token_ids)
+        cache = self.decoder.begin(cache_length, memory, mask)
+        batch = tf.shape(token_ids)[0] if token_ids.shape[0] is None else token_ids.shape[0]
+        return tf.fill([batch], self.start_id), tf.zeros([1], tf.int32), cache
+
+    def step(self, token_id, position, cache: Cache) -> tuple[tf.Tensor, Cache]:
+        """Reads one token.
+
+        Args:
+            token_id: `[batch]` int32.
+            position: its place, `[1]` (the same for all rows) or `[batch]` int32.
+            cache: from `begin`, with the changes of the steps since.
+
+        Returns:
+            logits of the next token `[batch, vocabulary_size]` float32, and the entries of the cache that changed.
+        """
+        state, changed = self.decoder.step(self._embedded(token_id, self.token_embedding), position, cache)
+        return self._logits(state), changed
+
+    def _encode(self, token_ids, training=None):
+        mask = self.padding_mask(token_ids)
+        sequence = self._embedded(token_ids, self.source_embedding)
+        return self.encoder(sequence, mask, training=training), mask
+
+    def _embedded(self, token_ids, embedding):
+        vectors = embedding(token_ids)
+        return vectors * self.embedding_dim**0.5 if self.scaled else vectors
+
+    def _logits(self, states):
+        if self.output_projection is not None:
+            return tf.cast(self.output_projection(states), tf.float32)
+        table = tf.cast(tf.convert_to_tensor(self.token_embedding.embeddings), states.dtype)
+        flat = tf.reshape(states, [-1, self.embedding_dim])
+        logits = tf.cast(tf.matmul(flat, table, transpose_b=True), tf.float32)
+        if len(states.shape) == 2:
+            return logits
+        return tf.reshape(logits, [-1, tf.shape(states)[1], self.vocabulary_size])
+
+    def get_config(self) -> dict[str, Any]:
+        names = ("vocabulary_size", "embedding_dim", "pad_id", "start_id", "source_vocabulary_size", "tied", "scaled")
+        parts = {
+            name: None if layer is None else keras.saving.serialize_keras_object(layer)
+            for name, layer in (("decoder", self.decoder), ("encoder", self.encoder))
+        }
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}, **parts}
+
+
+def _layer(layer: Any) -> keras.layers.Layer | None:
+    """A layer, or what `get_config` wrote of one."""
+    return keras.saving.deserialize_keras_object(layer) if isinstance(layer, dict) else layer
+
+
+def _build(layer: keras.layers.Layer | None, *shapes: Any) -> None:
+    """Makes the weights, where a layer is given that has none yet: one read from a file is built already."""
+    if layer is not None and not layer.built:
+        layer.build(*shapes)
+
+
+def _at(token_ids, place):
+    """`token_ids[row, place[row]]`, `[batch]`."""
+    length = token_ids.shape[1]
+    here = tf.cast(tf.equal(tf.range(length)[None, :], tf.expand_dims(place, 1)), tf.int32)
+    return tf.reduce_sum(token_ids * here, axis=1)

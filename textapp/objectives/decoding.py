@@ -1,0 +1,89 @@
+"""What a `Generator` can be asked, as functions of tensors: the same for Keras, SavedModel and LiteRT."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from textapp.layers import greedy_loop
+from textapp.layers.masking import NEVER
+from textapp.models.generator import Generator
+
+Tensors = dict[str, Any]
+CACHE = "cache_"
+MEMORY = "_memory_"  # in the names of what a step reads and never changes
+
+
+def generate(model: Generator, features: Mapping[str, Any], new: int, cache_length: int, end_id: int) -> Tensors:
+    """Writes greedily.
+
+    Args:
+        model: a language model or a translator.
+        features: `token_ids` `[batch, length]` int32, of a language model also `num_tokens` `[batch]`.
+        new: most tokens.
+        cache_length: tokens that the cache holds; of a language model those of the prompt too.
+        end_id: ends a text; -1: nothing does.
+
+    Returns:
+        `token_ids` `[batch, new]` int32, the end id included and padded after it, `num_tokens` `[batch]` int32 and
+        `score` `[batch]` float32, the sum of their log-probabilities.
+    """
+    token_id, position, cache = model.begin(features, cache_length)
+    return greedy_loop(model.step, token_id, position, cache, new, end_id, model.pad_id)._asdict()
+
+
+def prefill(
+    model: Generator, features: Mapping[str, Any], cache_length: int, memory_length: int | None = None
+) -> Tensors:
+    """Reads a source or a prompt.
+
+    Args:
+        model, features, cache_length: as for `generate`.
+        memory_length: the memory of a source is padded to so many tokens, so that one `decode` serves all lengths.
+
+    Returns:
+        `logits` `[batch, vocabulary_size]` of the first new token, and the cache. The next position is 1 after a
+        source, `num_tokens` after a prompt.
+    """
+    token_id, position, cache = model.begin(features, cache_length)
+    if memory_length is not None:
+        cache = {name: _longer(value, name, memory_length) for name, value in cache.items()}
+    logits, changed = model.step(token_id, position, cache)
+    return {"logits": logits, **cache, **changed}
+
+
+def decode(model: Generator, features: Mapping[str, Any]) -> Tensors:
+    """Reads one token.
+
+    Args:
+        features: `token_id` `[batch]`, `position` `[1]` or `[batch]`, and the cache.
+
+    Returns:
+        `logits` `[batch, vocabulary_size]` of the next token, and the entries of the cache that changed.
+    """
+    cache = {name: value for name, value in features.items() if name.startswith(CACHE)}
+    logits, changed = model.step(features["token_id"], features["position"], cache)
+    return {"logits": logits, **changed}
+
+
+def log_probabilities(model: Generator, features: Mapping[str, Any], targets: Any) -> Any:
+    """The log-probability of each target token `[batch, length]` float32, after all tokens before it; 0 on padding.
+
+    Args:
+        features: as for the call of the model.
+        targets: `[batch, length]` int32, padded with the pad id.
+    """
+    logits = model(dict(features), training=False)
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=targets, logits=logits)
+    return -losses * tf.cast(tf.not_equal(targets, model.pad_id), tf.float32)
+
+
+def _longer(value, name: str, length: int):
+    """Pads the third axis (of the mask the fourth) of what belongs to a memory."""
+    if MEMORY not in name:
+        return value
+    if name.endswith("mask"):
+        return tf.pad(value, [[0, 0], [0, 0], [0, 0], [0, length - value.shape[3]]], constant_values=NEVER)
+    return tf.pad(value, [[0, 0], [0, 0], [0, length - value.shape[2]], [0, 0]])
