@@ -65,3 +65,22 @@ def test_score_compares_with_the_data_where_they_continue_the_prompt(letters: An
     scores = task.score([{"prompt": "a", "text": "the cat sat"}, {"prompt": "b", "text": "the cat ran"}], answers)
     assert (scores["examples"], scores["rouge1"], scores["distinct_1"]) == (2, 83.3333, 50.0)
     assert "rouge1" not in task.score([{"prompt": "a"}, {"prompt": "b"}], answers)
+
+
+def test_the_prompts_of_the_data_are_asked_as_they_are(letters: Any) -> None:
+    records = [{"prompt": "a", "text": "b"}, {"text": "c"}]
+    assert make(letters).queries(records, 1) == [{"prompt": "a", "text": "b"}, {"prompt": "", "text": "c"}]
+
+
+def test_documents_are_asked_to_go_on_from_their_first_half(letters: Any) -> None:
+    records = [{"text": "ab"}, {"text": " "}, {"text": "abcdefghij"}, {"text": "c"}]
+    # The shortest signature reads four tokens, of which one is the start.
+    assert make(letters).queries(records, 9) == [{"prompt": "a"}, {"prompt": "abc"}, {"prompt": "c"}]
+    assert len(make(letters).queries([{"text": "abcd"}] * 9, 3)) == 3
+
+
+def test_running_text_is_asked_evenly_from_starts_of_lines(letters: Any) -> None:
+    text = "".join(f"{letter * 99}\n" for letter in "abcdefghij")
+    queries = make(letters, running_text=True).queries([{"text": text}], 3)
+    assert [query["prompt"] for query in queries] == ["aaa", "eee", "hhh"]
+    assert make(letters, running_text=True).queries([{"text": "x" * 1000}], 2) == [{"prompt": "xxx"}] * 2

@@ -10,6 +10,8 @@ from textapp.tasks.writing import TextAnswer, WritingTask
 if TYPE_CHECKING:
     from textapp.text.tokenizer import Tokenizer
 
+_CHARACTERS_A_TOKEN = 16  # more than any text has in the mean: so much is looked at for the tokens of a prompt
+
 
 class GenerationTask(WritingTask):
     """Turns prompts into features of a language model, and the ids that it wrote into answers.
@@ -69,6 +71,28 @@ class GenerationTask(WritingTask):
             return {"token_ids": list(ids) or self.tokenizer.ids("\n")[-1:] or [self.tokenizer.unknown_id]}
         return {"token_ids": [self.start_id, *ids]}
 
+    def queries(self, records: Sequence[Mapping[str, Any]], most: int) -> list[Mapping[str, Any]]:
+        """The records themselves where the data have prompts, else beginnings of their texts as prompts.
+
+        Args:
+            records: `{prompt, text}`, or `{text}`.
+            most: made prompts at most; of running text evenly over it, at starts of lines where there are some.
+        """
+        if any("prompt" in record for record in records):
+            return [{"prompt": "", **record} for record in records]
+        texts = [record["text"] for record in records if record["text"].strip()]
+        if self.running_text:
+            texts = _pieces("\n".join(texts), most, _CHARACTERS_A_TOKEN * self.most_tokens)
+        step = max(1, len(texts) // most)
+        return [{"prompt": self._beginning(text)} for text in texts[::step][:most]]
+
+    def _beginning(self, text: str) -> str:
+        """The first half of a text, at most as many tokens as the shortest signature reads."""
+        offsets = self.tokenizer.encode(text[: _CHARACTERS_A_TOKEN * self.most_tokens]).offsets
+        shortest = self.generate_lengths[0][0] if self.generate_lengths else self.lengths[-1]
+        kept = min(shortest - 1, (len(offsets) + 1) // 2)
+        return text[: offsets[kept - 1][1]] if kept > 0 else text[:1]
+
     def target_ids(self, record: Mapping[str, Any]) -> list[int]:
         """The ids of the text, of its prompt first where it has one, without start and end."""
         prompt = record.get("prompt")
@@ -88,3 +112,13 @@ class GenerationTask(WritingTask):
 
         texts = [record.get("text") for record in records]
         return generation_scores([answer.output for answer in answers], self.language, texts)
+
+
+def _pieces(text: str, most: int, length: int) -> list[str]:
+    """At most `most` pieces of `length` characters, evenly over the text, from starts of lines where near enough."""
+    step = max(1, len(text) // most, length)
+    pieces = []
+    for start in range(0, len(text), step):
+        line = text.find("\n", start, start + step) + 1 if start else 0
+        pieces.append(text[line or start :][:length].strip())
+    return [piece for piece in pieces if piece][:most]

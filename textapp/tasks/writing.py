@@ -94,6 +94,15 @@ class WritingTask:
         """A text to be answered, as a record."""
         return {self.input_field: text}
 
+    def queries(self, records: Sequence[Mapping[str, Any]], most: int) -> list[Mapping[str, Any]]:
+        """What to ask the model when it is measured: the records themselves, where they hold what is asked.
+
+        Args:
+            records: of the run's data.
+            most: made queries at most, for a task that makes its own out of records without any.
+        """
+        return list(records)
+
     def signature(self, num_tokens: int) -> tuple[str, int]:
         """The name and the input length of the smallest greedy signature that takes `num_tokens`, else the longest.
 

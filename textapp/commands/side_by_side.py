@@ -1,0 +1,198 @@
+"""`textapp evaluate --side-by-side`: the outputs of several variants as a sheet for human judges, and back again."""
+
+from __future__ import annotations
+
+import csv
+import json
+import string
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from textapp.artifact import open_artifact, write_text
+from textapp.commands import tables
+from textapp.commands.evaluate import evaluation_records
+from textapp.errors import DataError, UsageError
+from textapp.metrics import preference
+from textapp.predictor import Predictor, load
+from textapp.records.readers import Row, RowError, read_rows
+from textapp.tasks.writing import WritingTask
+
+SHEET_ROWS = 100  # about an hour of a judge's time
+SEED = 7
+Record = Mapping[str, Any]
+
+
+def write_sheet(
+    path: Path,
+    sheet: Path,
+    against: Sequence[Path],
+    data: Path | None = None,
+    columns: str | None = None,
+    data_dir: Path | None = None,
+    threads: int = 1,
+    runtime: str = "auto",
+    as_json: bool = False,
+) -> dict[str, Any]:
+    """Writes source, reference and the outputs of several variants, shuffled and anonymous, as a .csv.
+
+    The judge writes into the column `best` the letter of the better output, or `tie`. Who wrote what stands in
+    `<sheet>.key.json` beside it. Examples on which all variants agree are counted as ties and left out.
+
+    Args:
+        path: a run folder or a bundle of a translation or generation model; the examples are its own.
+        sheet: the file to write; one that is there already is kept.
+        against: the other variants.
+        data, columns, data_dir: other examples, as for `evaluate`.
+        threads: threads inside one answer.
+        runtime: the interpreter for a .tflite file.
+        as_json: print JSON.
+
+    Returns:
+        `sheet`, `key`, `variants`, `rows` to judge, `identical` examples.
+
+    Raises:
+        UsageError: no other variant, too many, a file that is no .csv or is there already, models of classification.
+        DataError: all variants agree on everything.
+    """
+    paths = [path, *against]
+    _check_call(sheet, paths)
+    records, origin = evaluation_records(open_artifact(path), data, columns, data_dir)
+    predictors = [load(variant, threads=threads, runtime=runtime) for variant in paths]
+    task = _common_task(predictors)
+    records = task.queries(_spread(records, SHEET_ROWS), SHEET_ROWS)
+    texts = [record[task.input_field] for record in records]
+    answers = [[answer.output for answer in predictor.batch(texts)] for predictor in predictors]
+    rows, identical = preference.anonymous_rows(list(zip(*answers, strict=True)), SEED)
+    if not rows:
+        raise DataError(f"all variants give the same outputs on {len(records)} examples ({origin}): nothing to judge")
+    _write_csv(sheet, task.input_field, records, rows, len(paths))
+    variants = [str(variant) for variant in paths]
+    _write_key(_key_file(sheet), {"data": origin, "variants": variants, "identical": identical}, rows)
+    figures = {"sheet": str(sheet), "key": str(_key_file(sheet)), "variants": variants, "rows": len(rows)}
+    figures["identical"] = identical
+    tables.emit(figures, as_json, lambda console: console.print(tables.facts(None, figures)))
+    tables.note(f"write A, B, ... or tie into the column 'best', then: textapp evaluate --judged {sheet}")
+    return figures
+
+
+def read_sheet(sheet: Path, as_json: bool = False) -> dict[str, Any]:
+    """Reads a judged sheet back into a table of preferences, and prints it.
+
+    Args:
+        sheet: the .csv as the judge left it; its key beside it.
+        as_json: print JSON.
+
+    Returns:
+        `judged`, `unjudged` and `identical` examples, `variants`, and `pairs`: {first, second, wins, losses, ties, p}.
+
+    Raises:
+        DataError: the key is not there, a row is not of this sheet or stands twice, a judgement is none, or there is
+            no judgement at all.
+    """
+    key = _read_key(_key_file(sheet))
+    judged = []
+    rows = list(read_rows(sheet, {"id": ["id"], "best": ["best"]}, header=True, required=["id", "best"]))
+    seen: set[str] = set()
+    for row in rows:
+        order = key["rows"].get(row.values["id"].strip())
+        if order is None or row.values["id"] in seen:
+            what = "unknown" if order is None else "there twice"
+            raise RowError(sheet, row.line, f"the id '{row.values['id']}' is {what}: leave the column id as it was")
+        seen.add(row.values["id"])
+        if (best := _best(sheet, row, len(order))) is not None:
+            judged.append((best, order))
+    if not judged:
+        raise DataError(f"{sheet}: the column 'best' is empty in all {len(rows)} rows: write A, B, ... or tie into it")
+    pairs = preference.preference_table(judged, len(key["variants"]), key["identical"])
+    figures = {
+        "data": key["data"],
+        "judged": len(judged),
+        "unjudged": len(key["rows"]) - len(judged),
+        "identical": key["identical"],
+        "variants": key["variants"],
+        "pairs": preference.summary(key["variants"], pairs),
+    }
+    tables.emit(figures, as_json, lambda console: _show(console, figures))
+    return figures
+
+
+def _check_call(sheet: Path, paths: Sequence[Path]) -> None:
+    if not 2 <= len(paths) <= preference.MOST_VARIANTS:
+        raise UsageError(
+            f"--side-by-side compares 2 to {preference.MOST_VARIANTS} variants, found {len(paths)}: name the others "
+            f"with --against PATH, which repeats"
+        )
+    if sheet.suffix != ".csv":
+        raise UsageError(f"--side-by-side {sheet}: expected a file that ends in .csv")
+    for file in (sheet, _key_file(sheet)):
+        if file.exists():
+            raise UsageError(f"{file} is there already, maybe judged: name another file, or delete it")
+
+
+def _common_task(predictors: Sequence[Predictor]) -> WritingTask:
+    names = [predictor.task.name for predictor in predictors]
+    if not isinstance(predictors[0].task, WritingTask) or len(set(names)) > 1:
+        raise UsageError(
+            f"--side-by-side compares models of translation, or models of generation; found {', '.join(names)}"
+        )
+    return predictors[0].task
+
+
+def _spread(records: Sequence[Record], most: int) -> list[Record]:
+    """At most `most` of the records, evenly over all of them."""
+    return [records[index * len(records) // most] for index in range(most)] if len(records) > most else list(records)
+
+
+def _write_csv(
+    sheet: Path, input_field: str, records: Sequence[Record], rows: Sequence[tuple], num_variants: int
+) -> None:
+    reference = "target" if input_field == "source" else "text"
+    sheet.parent.mkdir(parents=True, exist_ok=True)
+    # The mark at the start tells spreadsheet programs that Chinese is UTF-8.
+    with sheet.open("w", encoding="utf-8-sig", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", input_field, "reference", *string.ascii_uppercase[:num_variants], "best"])
+        for number, (example, outputs, _) in enumerate(rows, start=1):
+            record = records[example]
+            blanks = [""] * (num_variants - len(outputs))
+            writer.writerow([number, record[input_field], record.get(reference, ""), *outputs, *blanks, ""])
+
+
+def _write_key(file: Path, key: Mapping[str, Any], rows: Sequence[tuple]) -> None:
+    orders = {str(number): order for number, (_, _, order) in enumerate(rows, start=1)}
+    write_text(file, json.dumps({**key, "rows": orders}, ensure_ascii=False, indent=2) + "\n")
+
+
+def _key_file(sheet: Path) -> Path:
+    return sheet.with_suffix(".key.json")
+
+
+def _read_key(file: Path) -> dict[str, Any]:
+    try:
+        key = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DataError(f"{file}: no such file: the key stands beside the sheet, as --side-by-side wrote it") from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file}: not readable as JSON ({error}): copy it again") from error
+    if not isinstance(key, dict) or not {"data", "variants", "identical", "rows"} <= key.keys():
+        raise DataError(f"{file}: not the key of a sheet: expected the keys data, variants, identical and rows")
+    return key
+
+
+def _best(sheet: Path, row: Row, num_letters: int) -> set[int] | None:
+    try:
+        return preference.best_letters(row.values["best"], num_letters)
+    except ValueError as error:
+        raise RowError(sheet, row.line, f"best: {error}") from error
+
+
+def _show(console: Any, figures: Mapping[str, Any]) -> None:
+    counts = {name: figures[name] for name in ("data", "judged", "unjudged", "identical")}
+    console.print(tables.facts(None, counts))
+    columns = ("wins", "losses", "ties")
+    rows = [
+        [pair["first"], pair["second"], *(pair[column] for column in columns), f"{pair['p']:.4f}"]
+        for pair in figures["pairs"]
+    ]
+    console.print(tables.table("preferences", ["first", "second", *columns, "p (sign test)"], rows, left=2))
