@@ -30,7 +30,7 @@ MODELS = {
     },
     "transformer": {
         "architecture": "transformer", "embedding_dim": 6, "hidden_dim": 16, "num_layers": 2, "num_heads": 4,
-        "dropout": 0.1,
+        "positions": "learned", "dropout": 0.1,
     },
     "transformer_rope": {
         "architecture": "transformer", "hidden_dim": 16, "num_layers": 1, "num_heads": 4, "num_key_value_heads": 2,
@@ -46,8 +46,8 @@ MODELS = {
 ROLE_TABLE = [
     ("mlp", {"encoder"}),
     ("cnn", {"encoder"}),
-    ("lstm", {"encoder"}),
-    ("transformer", {"encoder"}),
+    ("lstm", {"encoder", "decoder", "encoder-decoder"}),
+    ("transformer", {"encoder", "decoder", "encoder-decoder"}),
     ("preset", {"encoder"}),
 ]
 
@@ -101,7 +101,7 @@ def answers(model, token_ids):
 
 @pytest.mark.parametrize(("architecture", "served"), ROLE_TABLE)
 def test_role_table(architecture, served):
-    for role in ("encoder", "decoder", "encoder_decoder"):
+    for role in ("encoder", "decoder", "encoder-decoder"):
         if role in served:
             assert serving(architecture, role) is ARCHITECTURES[architecture]
         else:

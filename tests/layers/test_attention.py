@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from textapp.layers import AttentionMask, SelfAttention
+from textapp.layers.attention import _turned
 
 SEQUENCE = np.random.default_rng(3).normal(size=(2, 5, 8)).astype(np.float32)
 REAL = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]], np.float32)
@@ -28,7 +29,7 @@ def test_rope_sees_distances_alone():
     layer = SelfAttention(1, rope=True, max_length=8)
     layer.build((None, None, 8))
     heads = np.broadcast_to(SEQUENCE[:1, :1], (1, 6, 8))[:, None]
-    turned = np.asarray(layer._turn(heads, 6))[0, 0]
+    turned = np.asarray(_turned(heads, *(wave[:6] for wave in layer._waves())))[0, 0]
     scores = turned @ turned.T
     np.testing.assert_allclose(scores[0, 2], scores[3, 5], rtol=1e-5)
     assert abs(scores[0, 2] - scores[0, 1]) > 1e-3

@@ -1,8 +1,8 @@
 """Transformer encoders and decoders as one layer each: what a `Generator` is put together from.
 
 An encoder is called with a sequence and its padding mask. A decoder offers two ways to the same answer: the call
-reads a whole target at once (teacher forcing); or `begin` makes a cache, of a memory or of a prompt, and `step` reads one
-token and says which entries of the cache it changes. A cache is a flat dict of tensors of fixed shape.
+reads a whole target at once (teacher forcing); or `begin` makes a cache, of a memory or of a prompt, and `step` reads
+one token and says which entries of the cache it changes. A cache is a flat dict of tensors of fixed shape.
 """
 
 from __future__ import annotations

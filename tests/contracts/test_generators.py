@@ -1,0 +1,188 @@
+"""Every architecture that writes keeps the same contract: one answer, whichever way it is asked for."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from textapp.config import parse_config
+from textapp.errors import ConfigError
+from textapp.models import build_generator
+from textapp.objectives import decoding
+
+VOCABULARY, SOURCE_VOCABULARY, PAD, START, END = 37, 29, 0, 2, 3
+SOURCE, TARGET, CACHE = 6, 7, 16
+TRANSFORMER = {"architecture": "transformer", "hidden_dim": 16, "num_layers": 2, "num_heads": 4, "dropout": 0.1}
+MODELS = {
+    "sinusoidal": {**TRANSFORMER, "positions": "sinusoidal", "tied": True},
+    "learned": {**TRANSFORMER, "positions": "learned", "tied": False, "activation": "relu"},
+    "grouped": {**TRANSFORMER, "positions": "rope", "tied": True, "num_key_value_heads": 2, "activation": "swiglu"},
+    "multi_query": {**TRANSFORMER, "positions": "rope", "tied": True, "num_key_value_heads": 1},
+    "lstm": {"architecture": "lstm", "embedding_dim": 12, "units": [8, 10], "dropout": 0.1, "tied": True},
+}
+RANDOM = np.random.default_rng(5)
+TOKENS = RANDOM.integers(4, SOURCE_VOCABULARY, (3, SOURCE)).astype(np.int32)
+TOKENS[1, 4:] = PAD
+TARGETS = np.concatenate([np.full((3, 1), START), RANDOM.integers(4, VOCABULARY, (3, TARGET - 1))], 1).astype(np.int32)
+COUNTS = np.array([2, 4, 3], np.int32)
+PROMPTS = np.where(np.arange(4) < COUNTS[:, None], TARGETS[:, :4], PAD).astype(np.int32)
+
+
+def config_of(name, task):
+    train = {"source": "a", "target": "b"} if task == "translation" else "a.txt"
+    return parse_config({"task": task, "run": "r", "data": {"train": train}, "model": MODELS[name]}).model
+
+
+def built(name, task, source_vocabulary=None):
+    keras.utils.set_random_seed(3)
+    sides = {"max_source_length": 8, "source_vocabulary_size": source_vocabulary} if task == "translation" else {}
+    model = build_generator(
+        config_of(name, task), vocabulary_size=VOCABULARY, pad_id=PAD, start_id=START, max_length=CACHE, **sides
+    )
+    # Larger weights than at the start of a training, so that the answers differ from token to token.
+    for number, weight in enumerate(model.trainable_variables):
+        weight.assign(np.random.default_rng(number).normal(size=weight.shape) * 0.5 + np.asarray(weight))
+    return model
+
+
+@pytest.fixture(scope="module")
+def translators():
+    return {name: built(name, "translation", SOURCE_VOCABULARY if name == "grouped" else None) for name in MODELS}
+
+
+@pytest.fixture(scope="module")
+def language_models():
+    return {name: built(name, "generation") for name in MODELS}
+
+
+def stepped(model, features, tokens, first):
+    """The logits of a step after each token, from position `first` on, `[batch, steps, vocabulary]`."""
+    _, position, cache = model.begin(features, CACHE)
+    found = []
+    for place in range(tokens.shape[1]):
+        logits, changed = model.step(tf.constant(tokens[:, place]), position + place, cache)
+        assert set(changed) <= set(cache)
+        assert all(changed[name].shape == cache[name].shape for name in changed)
+        cache |= changed
+        found.append(logits)
+    return np.stack(found, axis=1)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_translator_steps_as_it_reads_at_once(translators, name):
+    model = translators[name]
+    at_once = model({"token_ids": TOKENS, "target_ids": TARGETS})
+    assert at_once.shape == (3, TARGET, VOCABULARY) and at_once.dtype == tf.float32
+    np.testing.assert_allclose(stepped(model, {"token_ids": TOKENS}, TARGETS, 0), at_once, rtol=1e-3, atol=2e-4)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_language_model_steps_as_it_reads_at_once(language_models, name):
+    """Prompts of different lengths in one batch: each goes on at its own position."""
+    model = language_models[name]
+    at_once = np.asarray(model({"token_ids": TARGETS}))
+    rest = np.stack([TARGETS[row, count - 1 : count + 2] for row, count in enumerate(COUNTS)])
+    found = stepped(model, {"token_ids": tf.constant(PROMPTS), "num_tokens": tf.constant(COUNTS)}, rest, None)
+    expected = np.stack([at_once[row, count - 1 : count + 2] for row, count in enumerate(COUNTS)])
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=2e-4)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_padding_of_the_source_changes_nothing(translators, name):
+    model = translators[name]
+    longer = np.pad(TOKENS, [[0, 0], [0, 2]])
+    np.testing.assert_allclose(
+        model({"token_ids": longer, "target_ids": TARGETS}),
+        model({"token_ids": TOKENS, "target_ids": TARGETS}),
+        rtol=1e-3, atol=2e-4,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("task", ["translation", "generation"])
+def test_the_loop_takes_the_likeliest_token(translators, language_models, name, task):
+    """Against calls of the whole model, one row at a time, and the sum of their log-probabilities."""
+    model = (translators if task == "translation" else language_models)[name]
+    features = {"token_ids": tf.constant(TOKENS if task == "translation" else PROMPTS)}
+    if task == "generation":
+        features["num_tokens"] = tf.constant(COUNTS)
+    found = tf.function(lambda given: decoding.generate(model, given, 6, CACHE, END))(features)
+    for row in range(3):
+        written, score = [], 0.0
+        before = [START] if task == "translation" else PROMPTS[row, : COUNTS[row]].tolist()
+        while len(written) < 6 and END not in written:
+            given = {"token_ids": np.array([[*before, *written]], np.int32)}
+            if task == "translation":
+                given = {"token_ids": TOKENS[row : row + 1], "target_ids": given["token_ids"]}
+            logits = np.asarray(model(given))[0, -1].astype(np.float64)
+            written.append(int(logits.argmax()))
+            score += logits.max() - np.log(np.exp(logits).sum())
+        assert found["token_ids"][row].numpy().tolist() == written + [PAD] * (6 - len(written))
+        assert found["num_tokens"][row] == len(written)
+        assert float(found["score"][row]) == pytest.approx(score, rel=1e-3)
+
+
+def test_the_loop_ends_with_the_last_row(translators):
+    """The end id is what the first row writes first: it is kept and counted, and the others go on."""
+    model = translators["sinusoidal"]
+    features = {"token_ids": tf.constant(TOKENS)}
+    free = decoding.generate(model, features, 6, CACHE, -1)
+    end = int(free["token_ids"][0, 0])
+    found = decoding.generate(model, features, 6, CACHE, end)
+    assert found["token_ids"][0].numpy().tolist() == [end] + [PAD] * 5
+    assert found["num_tokens"][0] == 1 and max(found["num_tokens"].numpy()) > 1
+
+
+@pytest.mark.parametrize("name", ["sinusoidal", "learned", "grouped"])
+def test_packed_texts_do_not_see_each_other(language_models, name):
+    model = language_models[name]
+    packed = model({"token_ids": TARGETS[:1], "segment_ids": np.array([[1, 1, 1, 2, 2, 2, 2]], np.int32)})
+    alone = [model({"token_ids": part}) for part in (TARGETS[:1, :3], TARGETS[:1, 3:])]
+    np.testing.assert_allclose(packed, np.concatenate(alone, axis=1), rtol=1e-3, atol=2e-4)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("task", ["translation", "generation"])
+def test_saved_and_loaded(translators, language_models, tmp_path, name, task):
+    model = (translators if task == "translation" else language_models)[name]
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras", compile=False, safe_mode=True)
+    given = {"token_ids": TARGETS}
+    if task == "translation":
+        given = {"token_ids": TOKENS, "target_ids": TARGETS}
+    np.testing.assert_array_equal(loaded(given), model(given))
+
+
+def test_prefill_pads_the_memory_for_one_decode(translators):
+    model = translators["sinusoidal"]
+    features = {"token_ids": tf.constant(TOKENS)}
+    short, long = decoding.prefill(model, features, CACHE), decoding.prefill(model, features, CACHE, 8)
+    assert long["cache_0_memory_key"].shape[2] == 8 and long["cache_memory_mask"].shape[3] == 8
+    token = tf.argmax(short.pop("logits"), axis=-1, output_type=tf.int32)
+    long.pop("logits")
+    place = {"token_id": token, "position": tf.constant([1])}
+    one, other = (decoding.decode(model, {**place, **cache})["logits"] for cache in (short, long))
+    np.testing.assert_allclose(one, other, rtol=1e-3, atol=2e-4)
+
+
+def test_log_probabilities(translators):
+    model = translators["sinusoidal"]
+    targets = np.array([[5, 3, PAD]], np.int32)
+    features = {"token_ids": TOKENS[:1], "target_ids": np.array([[START, 5, 3]], np.int32)}
+    found = np.asarray(decoding.log_probabilities(model, features, targets))
+    logits = np.asarray(model(features))[0]
+    expected = [logits[place, token] - np.log(np.exp(logits[place]).sum()) for place, token in enumerate((5, 3))]
+    np.testing.assert_allclose(found, [[*expected, 0.0]], rtol=1e-4)
+
+
+def test_an_lstm_takes_no_packed_rows(language_models):
+    with pytest.raises(ValueError, match="rows of several texts are not served"):
+        language_models["lstm"]({"token_ids": TARGETS, "segment_ids": np.ones_like(TARGETS)})
+
+
+def test_embeddings_as_wide_as_the_model():
+    model = config_of("sinusoidal", "translation").model_copy(update={"embedding_dim": 8})
+    with pytest.raises(ConfigError, match=r"model.embedding_dim: found 8, expected 16"):
+        build_generator(model, vocabulary_size=9, pad_id=0, start_id=2, max_length=8, max_source_length=8)
