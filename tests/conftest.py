@@ -23,6 +23,7 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tests"))  # `import toys` in any test
 
 
 class Completed(NamedTuple):

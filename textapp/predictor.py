@@ -1,37 +1,21 @@
-"""Text in, answers out, over anything that has `run(signature, features) -> outputs`."""
+"""Text in, labels out, over anything that has `run(signature, features) -> outputs`; and what opens a folder."""
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from textapp.artifact import Artifact, open_artifact
+from textapp.generative import GenerativePredictor
 from textapp.noise import import_tensorflow
+from textapp.runners import Runner, Runners, groups, padded
 from textapp.tasks import task_from_manifest
 from textapp.tasks.classification import ClassificationAnswer, ClassificationTask
-from textapp.text.tokenizer import load_tokenizer
-
-
-class Runner(Protocol):
-    """A model in memory.
-
-    Attributes:
-        max_batch: rows that one call may have; 1 where the shapes are fixed.
-    """
-
-    max_batch: int
-
-    def run(self, signature: str, features: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Features `[batch, length]` int32 to outputs `[batch, ...]`."""
-        ...
-
-    def clone(self) -> Runner:
-        """A runner of the same model that another thread may use at the same time."""
-        ...
+from textapp.text.tokenizer import load_tokenizers
 
 
 class Predictor:
@@ -48,7 +32,7 @@ class Predictor:
         self.runner = runner
         self.manifest = manifest
         self.path = path
-        self._runners = [runner]
+        self._runners = Runners(runner)
 
     @property
     def tokenizer(self) -> Any:
@@ -73,49 +57,26 @@ class Predictor:
         """
         records = [_record(text) for text in texts]
         features = [self.task.features(record) for record in records]
-        # The longest first, and each taken by the worker that is free: so all of them end together.
-        jobs = reversed(self._jobs(features))
         answers: list[ClassificationAnswer | None] = [None] * len(records)
 
-        def work(worker: int) -> None:
-            for signature, length, indices in jobs:
-                outputs = self._runners[worker].run(signature, self._padded([features[i] for i in indices], length))
-                for row, index in enumerate(indices):
-                    row_outputs = {name: values[row] for name, values in outputs.items()}
-                    answers[index] = self.task.answer(records[index], row_outputs)
+        def work(runner: Runner, job: tuple[str, int, list[int]]) -> None:
+            signature, length, indices = job
+            outputs = runner.run(signature, self._padded([features[i] for i in indices], length))
+            for row, index in enumerate(indices):
+                row_outputs = {name: values[row] for name, values in outputs.items()}
+                answers[index] = self.task.answer(records[index], row_outputs)
 
-        while len(self._runners) < workers:
-            self._runners.append(self.runner.clone())
-        if workers == 1:
-            work(0)
-        else:
-            from concurrent.futures import ThreadPoolExecutor  # slow to import, and a single text needs none
-
-            with ThreadPoolExecutor(workers) as pool:
-                list(pool.map(work, range(workers)))
+        signatures = [self.task.signature(len(feature["token_ids"])) for feature in features]
+        self._runners.share_out(groups(signatures, self.runner.max_batch), work, workers)
         return answers  # type: ignore[return-value]  # every index stands in one job
-
-    def _jobs(self, features: Sequence[Mapping[str, list[int]]]) -> list[tuple[str, int, list[int]]]:
-        """Groups `(signature, length, indices)` of at most `max_batch` rows that share a signature."""
-        by_signature: dict[tuple[str, int], list[int]] = {}
-        for index, feature in enumerate(features):
-            by_signature.setdefault(self.task.signature(len(feature["token_ids"])), []).append(index)
-        most = self.runner.max_batch
-        return [
-            (*signature, indices[start : start + most])
-            for signature, indices in sorted(by_signature.items(), key=lambda item: item[0][1])
-            for start in range(0, len(indices), most)
-        ]
 
     def _padded(self, features: Sequence[Mapping[str, list[int]]], length: int) -> dict[str, np.ndarray]:
         """Rows of ids as arrays `[rows, length]`, filled up with the padding id (segments with 0)."""
-        arrays = {}
-        for name in features[0]:
-            fill = [self.task.tokenizer.pad_id if name == "token_ids" else 0]
-            # One conversion of whole lists takes half the time of filling an array row by row.
-            rows = [feature[name] + fill * (length - len(feature[name])) for feature in features]
-            arrays[name] = np.array(rows, np.int32)
-        return arrays
+        pad_id = self.task.tokenizer.pad_id
+        return {
+            name: padded([feature[name] for feature in features], length, pad_id if name == "token_ids" else 0)
+            for name in features[0]
+        }
 
 
 def _record(text: str | Sequence[str] | Mapping[str, Any]) -> Mapping[str, Any]:
@@ -127,24 +88,32 @@ def _record(text: str | Sequence[str] | Mapping[str, Any]) -> Mapping[str, Any]:
     return {"text": first, "text_pair": second}
 
 
-def load(path: str | Path, threads: int = 1, threshold: float | None = None, runtime: str = "auto") -> Predictor:
+def load(
+    path: str | Path,
+    threads: int = 1,
+    threshold: float | None = None,
+    runtime: str = "auto",
+    overflow: str | None = None,
+) -> Predictor | GenerativePredictor:
     """Opens a run folder or a bundle.
 
     Args:
         path: the folder.
         threads: threads inside one answer; small models are often fastest with one.
-        threshold: answer `unknown` below this probability, 0 to 1.
+        threshold: of a classifier: answer `unknown` below this probability, 0 to 1.
         runtime: for a .tflite file `litert` or `tflite-runtime`; `auto` takes the one that the bundle was verified in
             where it is installed, else the other.
+        overflow: of a translator or a language model: `cut` a text that is too long, as it does unasked, or `refuse`.
 
     Raises:
         ArtifactError: the folder is missing, cut off or changed.
-        UsageError: a package that it needs is not installed.
+        UsageError: a package that it needs is not installed, or an option is not for this task.
     """
     artifact = open_artifact(path)
-    tokenizer = load_tokenizer(artifact.path / "tokenizer")
-    task = task_from_manifest(artifact.manifest, tokenizer, threshold=threshold)
-    return Predictor(task, _runner(artifact, threads, runtime), artifact.manifest, artifact.path)
+    tokenizers = load_tokenizers(artifact.path)
+    task = task_from_manifest(artifact.manifest, tokenizers, threshold=threshold, overflow=overflow)
+    kind = Predictor if isinstance(task, ClassificationTask) else GenerativePredictor
+    return kind(task, _runner(artifact, threads, runtime), artifact.manifest, artifact.path)
 
 
 def _runner(artifact: Artifact, threads: int, runtime: str) -> Runner:
@@ -158,5 +127,5 @@ def _runner(artifact: Artifact, threads: int, runtime: str) -> Runner:
     # The one way up from here: what needs TensorFlow is imported by name, only where such a folder is opened.
     import_tensorflow()
     if artifact.kind == "run":
-        return importlib.import_module("textapp.objectives.runner").KerasRunner(artifact.path)
+        return importlib.import_module("textapp.objectives.runner").open_runner(artifact.path)
     return importlib.import_module("textapp.export.saved_model").SavedModelRunner(artifact.path)

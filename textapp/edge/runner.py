@@ -6,7 +6,9 @@ Shapes are fixed here, so a signature is allocated once, and a call is set, invo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,7 @@ class EdgeRunner:
         self._interpreter = open_interpreter(model_path, threads, self.runtime)
         self.signatures: dict[str, dict[str, list[str]]] = self._interpreter.get_signature_list()
         self._calls: dict[str, Call] = {}
+        self._buffers: dict[str, EdgeBuffers | None] = {}
 
     def run(self, signature: str, features: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Answers one text.
@@ -65,22 +68,83 @@ class EdgeRunner:
             call = self._calls[signature] = self._open(signature)
         return call(features)
 
+    def buffers(self, signature: str) -> EdgeBuffers | None:
+        """The memory of a signature itself, for what is called once a token: nothing is copied that need not be.
+
+        Who uses it has the signature for itself: `run` of the same signature overwrites it.
+
+        Returns:
+            None where the interpreter does not give its memory away.
+
+        Raises:
+            ArtifactError: as `run`.
+        """
+        if signature not in self._buffers:
+            self._check(signature)
+            with self._faults(signature):
+                self._buffers[signature] = _edge_buffers(self._interpreter, signature)
+        return self._buffers[signature]
+
     def clone(self) -> EdgeRunner:
         """A second runner of the same file, for another thread."""
         return EdgeRunner(self.model_path, self.threads, self.runtime)
 
     def _open(self, signature: str) -> Call:
+        self._check(signature)
+        with self._faults(signature):
+            return _direct_call(self._interpreter, signature) or _signature_call(self._interpreter, signature)
+
+    def _check(self, signature: str) -> None:
         if signature not in self.signatures:
             raise ArtifactError(
                 f"{self.model_path}: has no signature {signature!r}; it has {', '.join(self.signatures) or 'none'}"
             )
+
+    @contextmanager
+    def _faults(self, signature: str) -> Iterator[None]:
+        """Says in our words what the runtime finds wrong with a signature."""
         try:
             with quiet():
-                return _direct_call(self._interpreter, signature) or _signature_call(self._interpreter, signature)
+                yield
         except (RuntimeError, ValueError) as error:
             raise ArtifactError(
                 f"{self.model_path}: {self.runtime} cannot run {signature}: {' '.join(str(error).split())}"
             ) from error
+
+
+class EdgeBuffers:
+    """The memory of one signature, allocated once.
+
+    Attributes:
+        inputs, outputs: name -> the interpreter's own array. It keeps the inputs as they are.
+        invoke: reads the inputs and writes the outputs.
+        user: who keeps a state in the inputs at the moment, or None.
+    """
+
+    def __init__(self, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray], invoke: Callable) -> None:
+        self.inputs, self.outputs, self.invoke = inputs, outputs, invoke
+        self.user: Callable[[], Any] | None = None
+
+
+def _edge_buffers(interpreter: Any, signature: str) -> EdgeBuffers | None:
+    """Allocates a signature's graph and takes hold of its memory below the public API; None where that has moved."""
+    try:
+        wrapper = interpreter._interpreter
+        definition = interpreter._get_full_signature_list()[signature]
+        graph = wrapper.GetSubgraphIndexFromSignature(signature)
+        allocate, invoke, tensor = wrapper.AllocateTensors, wrapper.Invoke, wrapper.tensor
+    except (AttributeError, KeyError, TypeError):
+        return None
+    allocate(graph)
+    try:
+        inputs = {name: tensor(wrapper, index, graph) for name, index in definition["inputs"].items()}
+        for values in inputs.values():
+            values.fill(0)
+        invoke(graph)  # an output may get its place only when it is first written
+        outputs = {name: tensor(wrapper, index, graph) for name, index in definition["outputs"].items()}
+    except TypeError:
+        return None
+    return EdgeBuffers(inputs, outputs, partial(invoke, graph))
 
 
 def _direct_call(interpreter: Any, signature: str) -> Call | None:

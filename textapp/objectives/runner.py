@@ -14,6 +14,7 @@ import textapp.models  # noqa: F401  registers the layers that a saved model nam
 from textapp.artifact import open_artifact
 from textapp.errors import ArtifactError, require
 from textapp.objectives.classification import probabilities
+from textapp.objectives.generator_runner import GeneratorRunner
 
 MODEL = "model.keras"
 
@@ -39,6 +40,14 @@ def _register_layers(path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         if b"keras_hub" in archive.read("config.json"):
             require("keras_hub", "train")
+
+
+def open_runner(run_folder: str | Path) -> KerasRunner | GeneratorRunner:
+    """The runner of a finished run, of the kind that its task needs."""
+    run = open_artifact(run_folder)
+    if run.manifest["task"] == "classification":
+        return KerasRunner(run_folder)
+    return GeneratorRunner(load_model(run.path / MODEL), run.manifest)
 
 
 class KerasRunner:

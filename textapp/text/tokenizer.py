@@ -268,6 +268,17 @@ def load_tokenizer(folder: Path) -> Tokenizer:
         ) from error
 
 
+def load_tokenizers(folder: Path) -> tuple[Tokenizer, Tokenizer]:
+    """The tokenizers of a run or a bundle: of what is read, and of what is written; the same one where they share it.
+
+    Raises:
+        ArtifactError: as `load_tokenizer`.
+    """
+    source = load_tokenizer(Path(folder) / "tokenizer")
+    target = Path(folder) / "target_tokenizer"
+    return source, load_tokenizer(target) if target.is_dir() else source
+
+
 def python_steps(cleaning: Collection[str]) -> tuple[str, ...]:
     """The cleaning steps that SentencePiece's normaliser leaves to Python."""
     if "nfkc" not in cleaning:

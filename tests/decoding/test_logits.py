@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from textapp.decoding.logits import Rules, log_sum_exp, penalised, repeating
+
+
+def test_log_sum_exp_neither_overflows_nor_loses_the_small():
+    assert log_sum_exp(np.zeros(4, np.float32)) == pytest.approx(np.log(4))
+    assert log_sum_exp(np.array([1000.0, 1000.0], np.float32)) == pytest.approx(1000 + np.log(2))
+
+
+def test_the_penalty_lowers_logits_of_either_sign():
+    logits = np.array([2.0, -1.0, 3.0])
+    np.testing.assert_array_equal(penalised(logits, [0, 1, 0], 2.0), [1, -2, 3])
+    np.testing.assert_array_equal(logits, [2, -1, 3])
+
+
+@pytest.mark.parametrize(
+    ("token_ids", "size", "expected"),
+    [
+        ([5, 6, 7, 5, 6], 3, [7]),
+        ([5, 6, 5, 8, 5], 2, [6, 8]),
+        ([5, 6], 1, [5, 6]),
+        ([5, 6], 3, []),
+        ([5, 5, 5], 0, []),
+    ],
+)
+def test_the_ends_of_runs_that_came_before(token_ids, size, expected):
+    assert repeating(token_ids, size) == expected
+
+
+def test_what_is_forbidden_keeps_its_share():
+    logits = np.zeros(4, np.float32)
+    found, normaliser = Rules(max_length=9, end_id=3, min_length=2).apply(logits, [1])
+    assert found.tolist() == [0, 0, 0, -np.inf] and normaliser == pytest.approx(np.log(4))
+    found, _ = Rules(max_length=9, end_id=3, min_length=2).apply(logits, [1, 1])
+    assert found is logits
+
+
+def test_a_text_ends_at_the_end_id_or_where_it_is_stopped():
+    rules = Rules(max_length=9, end_id=3, stopped=lambda token_ids: token_ids[-2:] == [7, 8])
+    assert rules.ended([5, 3]) and rules.ended([7, 8]) and not rules.ended([8, 7])

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import pytest
+
+from textapp.decoding.options import PLAIN, DecodingOptions, decoding_options
+from textapp.errors import UsageError
+
+
+def test_nothing_asked_for_is_plain_greedy():
+    assert PLAIN.plain and not DecodingOptions(max_length=3).plain and not DecodingOptions(beam_size=2).plain
+
+
+def test_one_stop_string_needs_no_list():
+    assert decoding_options({"stop": "\n"}).stop == ("\n",) and decoding_options({"stop": ["a", "b"]}).stop == (
+        "a",
+        "b",
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"temperature": -1}, r"temperature: found -1, expected a number from 0$"),
+        ({"temperature": float("nan")}, "temperature: found nan"),
+        ({"temperature": "hot"}, "temperature: found 'hot'"),
+        ({"beam_size": 0}, r"beam_size: found 0, expected a whole number from 1$"),
+        ({"beam_size": 2.5}, "beam_size: found 2.5"),
+        ({"beam_size": True}, "beam_size: found True"),
+        ({"length_penalty": -0.1, "beam_size": 2}, "length_penalty: found -0.1"),
+        ({"temperature": 1, "top_p": 1.1}, "top_p: found 1.1, expected a number from 0 to 1"),
+        ({"temperature": 1, "min_p": -0.1}, "min_p: found -0.1"),
+        ({"repetition_penalty": 0.5}, "repetition_penalty: found 0.5, expected a number from 1"),
+        ({"max_length": -1}, "max_length: found -1, expected a whole number from 0"),
+        ({"max_length": 3, "min_length": 4}, "max_length 3 is below min_length 4"),
+        ({"stop": [""]}, "stop: found an empty string"),
+        ({"temperature": 1, "beam_size": 4}, "temperature 1 and beam_size 4 were both given"),
+        ({"top_k": 5}, "top_k 5 needs draws: give a temperature"),
+        ({"top_p": 0.9}, "top_p 0.9 needs draws"),
+        ({"min_p": 0.1}, "min_p 0.1 needs draws"),
+        ({"seed": 1}, "seed 1 needs draws"),
+        ({"length_penalty": 0.6}, "length_penalty 0.6 needs a beam: give a beam_size"),
+        ({"num_best": 3}, "num_best 3 needs a beam"),
+        ({"num_best": 5, "beam_size": 4}, "num_best 5 is more than beam_size 4"),
+        ({"beam": 4}, "'beam' is no option of decoding, .*did you mean 'beam_size'"),
+    ],
+)
+def test_what_does_not_do_is_said(given, message):
+    with pytest.raises(UsageError, match=message):
+        decoding_options(given)
+
+
+@pytest.mark.parametrize("given", [{"beam_size": 9}, {"temperature": 1.0, "top_k": 9}])
+def test_nothing_is_wider_than_the_vocabulary(given):
+    options = decoding_options(given)
+    options.check_vocabulary(9)
+    with pytest.raises(UsageError, match="9 is wider than the vocabulary of 8 tokens"):
+        options.check_vocabulary(8)

@@ -1,0 +1,63 @@
+"""One token after the other, each chosen for itself: greedy search, and the walk that sampling shares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from textapp.decoding.logits import Rules
+from textapp.decoding.steps import Session
+
+Choose = Callable[[np.ndarray], int]
+
+
+class Hypothesis(NamedTuple):
+    """A text that was found.
+
+    Attributes:
+        token_ids: the new tokens, the end id included where the text came to its end.
+        score: the sum of their log-probabilities.
+        rank: what hypotheses of one search are sorted by, the highest first.
+    """
+
+    token_ids: list[int]
+    score: float
+    rank: float
+
+
+def walk(session: Session, rules: Rules, choose: Choose) -> Iterator[tuple[int, float]]:
+    """Yields each new token with its log-probability as soon as it is chosen.
+
+    Args:
+        session: stands before the first new token.
+        rules: when the text ends, and what may not come.
+        choose: logits `[vocabulary]`, -inf where forbidden, to a token.
+    """
+    token_ids: list[int] = []
+    while len(token_ids) < rules.max_length:
+        logits, normaliser = rules.apply(session.logits[0], token_ids)
+        if logits.max() == -np.inf:  # the rules forbid every token
+            return
+        token_id = choose(logits)
+        token_ids.append(token_id)
+        yield token_id, float(logits[token_id]) - normaliser
+        if rules.ended(token_ids) or len(token_ids) == rules.max_length:
+            return
+        session.advance([0], [token_id])
+
+
+def likeliest(logits: np.ndarray) -> int:
+    """The token with the highest logit; of equals the lowest id, as in the graph."""
+    return int(logits.argmax())
+
+
+def greedy_search(session: Session, rules: Rules, choose: Choose = likeliest) -> Hypothesis:
+    """The text of the likeliest token at each step, or of those that `choose` picks.
+
+    Example: with a model that says 5, then 7, then the end 3: `Hypothesis([5, 7, 3], -0.9, -0.9)`.
+    """
+    steps = list(walk(session, rules, choose))
+    score = sum(log_probability for _, log_probability in steps)
+    return Hypothesis([token_id for token_id, _ in steps], score, score)
