@@ -23,7 +23,8 @@ class TestEveryConfig:
         config = resolve(load_config(path), num_examples=5000, token_counts=[5] * 50 + [30] * 50)
         training = config.training
         assert config.lengths and config.cleaning is not None
-        assert None not in (training.epochs, training.batch_size, training.learning_rate, training.schedule)
+        assert training.batch_size or training.batch_tokens
+        assert None not in (training.epochs, training.learning_rate, training.schedule, training.monitor)
 
     def test_runs_into_saved_models(self, path: Path) -> None:
         assert Path(load_config(path).run).parts[0] == "saved_models"
@@ -33,11 +34,13 @@ class TestEveryConfig:
 
     def test_names_files_that_exist(self, path: Path, data_dir: Path) -> None:
         from textapp.records.readers import expand
+        from textapp.records.sources import parallel_sides
 
         data = load_config(path).data
         for source in (data.train, data.validation, data.test):
-            if isinstance(source, (str, list)):
-                assert expand(source, data_dir)
+            if source is not None and not isinstance(source, float):
+                for files in parallel_sides(source) or [source]:
+                    assert expand(files, data_dir)
 
 
 def test_no_two_configs_write_to_one_run() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from textapp.records.splits import split_share
+from textapp.records.splits import split_connected, split_share
 
 records = st.lists(st.fixed_dictionaries({"text": st.sampled_from("abcdefghijkl"), "label": st.sampled_from("xyz")}))
 
@@ -35,3 +35,37 @@ def test_a_rare_label_stays_in_train() -> None:
 def test_share_out_of_range() -> None:
     with pytest.raises(ValueError, match="between 0 and 1"):
         split_share([], 1.0, 0)
+
+
+SIDES = ("source", "target")
+pairs = st.lists(st.fixed_dictionaries({side: st.sampled_from("abcdefghijklmnop") for side in SIDES}), min_size=1)
+
+
+@given(pairs, st.floats(0.05, 0.9))
+def test_no_sentence_stands_on_both_sides(examples, share) -> None:
+    rest, taken = split_connected(examples, share, seed=1, fields=SIDES)
+    for side in SIDES:
+        assert not {pair[side] for pair in rest} & {pair[side] for pair in taken}
+    assert rest and len(taken) <= share * len(examples) + 0.5
+    order = {id(pair): place for place, pair in enumerate(examples)}
+    assert sorted(order[id(pair)] for pair in [*rest, *taken]) == list(range(len(examples)))
+    assert [order[id(pair)] for pair in taken] == sorted(order[id(pair)] for pair in taken)
+
+
+def test_what_others_connect_stays_together() -> None:
+    examples = [dict(zip(SIDES, pair, strict=True)) for pair in ("a1", "a2", "b2", "c3", "d4", "e5")]
+    for seed in range(20):
+        rest, taken = split_connected(examples, 0.5, seed, SIDES)
+        assert len(taken) == 3
+        chained = [pair in taken for pair in examples[:3]]
+        assert all(chained) or not any(chained)
+
+
+def test_pairs_without_company_give_the_share_exactly() -> None:
+    examples = [{"source": f"s{number}", "target": f"t{number}"} for number in range(1000)]
+    rest, taken = split_connected(examples, 0.1, 7, SIDES)
+    assert (len(rest), len(taken)) == (900, 100)
+    assert split_connected(examples, 0.1, 7, SIDES) == (rest, taken)
+    assert split_connected(examples, 0.1, 8, SIDES) != (rest, taken)
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        split_connected(examples, 1.0, 7, SIDES)

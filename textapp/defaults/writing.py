@@ -32,10 +32,10 @@ def vocabulary_for(num_examples: int) -> int:
 def batch_tokens_for(tokens: int) -> int:
     """The power of two that gives about 150 steps an epoch, from 1024 to 4096 tokens.
 
-    Example: `batch_tokens_for(280_000)` is 1024; 435,000 tokens give 2048.
+    Example: `batch_tokens_for(280_000)` is 2048; 150,000 tokens give 1024.
     """
     least, most = BATCH_TOKENS
-    return min(most, max(least, 2 ** int(math.log2(max(2, tokens / STEPS_AN_EPOCH)))))
+    return min(most, max(least, 2 ** round(math.log2(max(2, tokens / STEPS_AN_EPOCH)))))
 
 
 def steps_an_epoch(training: Training, batch_tokens: int | None, counts: Sequence[int]) -> int:

@@ -48,11 +48,11 @@ def find_columns(
     elif header == "auto":
         header = any(_position(first, names) is not None for names in named.values())
         if not header and is_default(columns) and len(first) <= 2:
-            return _guessed_columns(path, rows, required)
+            return _guessed_columns(path, rows, columns, required)
         header = True  # names were given and none is there: the first row is taken for the header, and that is an error
     if not header and named:
         if is_default(columns) and len(first) <= 2:
-            return Placement(_guessed_columns(path, rows, required).indices, False)
+            return Placement(_guessed_columns(path, rows, columns, required).indices, False)
         field, names = next(iter(named.items()))
         raise DataError(
             f"{path}: has no header, so the column {field} cannot be found by the name {names[0]!r};"
@@ -65,8 +65,12 @@ def is_default(columns: Columns) -> bool:
     """Are these the names that a config has by itself?"""
     from textapp.config import NAMES  # here: reading by given columns does without the config
 
-    defaults = NAMES["classification"]
-    return all(not isinstance(names, int) and tuple(names) == defaults.get(field) for field, names in columns.items())
+    known = next((names for names in NAMES.values() if set(names) == set(columns)), {})
+    # What follows the names of a side of a translation is its language.
+    return bool(known) and all(
+        not isinstance(names, int) and tuple(names[: len(known[field])]) == known[field]
+        for field, names in columns.items()
+    )
 
 
 def missing_column(path: Path, field: str, names: Sequence[str], found: Sequence[str]) -> DataError:
@@ -110,7 +114,7 @@ def _looks_like_header(rows: Sequence[Sequence[str]], columns: Columns) -> bool:
     from textapp.config import NAMES
 
     first = rows[0]
-    for field, known in NAMES["classification"].items():
+    for field, known in next((names for names in NAMES.values() if set(names) <= set(columns)), {}).items():
         column = columns.get(field)
         if isinstance(column, int) and column < len(first) and normalised(first[column]) in known:
             return True
@@ -126,8 +130,15 @@ def _stands_alone(rows: Sequence[Sequence[str]], column: int) -> bool:
     return bool(counts) and rows[0][column] not in counts and min(counts.values()) > 1
 
 
-def _guessed_columns(path: Path, rows: Sequence[Sequence[str]], required: Collection[str]) -> Placement:
-    """One column is the text; of two, the label is the one with far fewer distinct values."""
+def _guessed_columns(
+    path: Path, rows: Sequence[Sequence[str]], columns: Columns, required: Collection[str]
+) -> Placement:
+    """One column is the text; of two, the label is the one with far fewer distinct values.
+
+    Two columns of a translation are source and target, of generation prompt and text, in this order.
+    """
+    if "label" not in columns:
+        return _guessed_in_order(path, rows, columns, required)
     if len(rows[0]) == 1:
         if "label" in required:
             raise missing_column(path, "label", ["label"], rows[0])
@@ -144,3 +155,14 @@ def _guessed_columns(path: Path, rows: Sequence[Sequence[str]], required: Collec
         length = [sum(len(row[column]) for row in rows if len(row) > column) for column in (0, 1)]
         label = length.index(min(length))
     return Placement({"text": 1 - label, "label": label}, _stands_alone(rows, label))
+
+
+def _guessed_in_order(
+    path: Path, rows: Sequence[Sequence[str]], columns: Columns, required: Collection[str]
+) -> Placement:
+    order = ["source", "target"] if "source" in columns else ["prompt", "text"]
+    fields = order if len(rows[0]) == 2 else [field for field in order if field in ("source", "text")]
+    if not set(required) <= set(fields):
+        missing = next(field for field in order if field in required and field not in fields)
+        raise missing_column(path, missing, columns[missing], rows[0])
+    return Placement({field: index for index, field in enumerate(fields)}, False)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from textapp.records.columns import Columns, find_columns, is_default
 from textapp.records.files import expand, kind_of, read_source
+from textapp.records.sources import Source, parallel_sides
 from textapp.records.tables import csv_rows, tsv_rows
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Layout:
         }  # fmt: skip
 
 
-def settle_columns(source: str | list[str], layout: Layout | Config | Mapping[str, Any], data_dir: Path) -> Layout:
+def settle_columns(source: Source, layout: Layout | Config | Mapping[str, Any], data_dir: Path) -> Layout:
     """Settles by number the columns that can only be guessed: default names, no header, two columns.
 
     What the training files show then holds for every other file of the run, however small it is.
@@ -68,14 +69,17 @@ def settle_columns(source: str | list[str], layout: Layout | Config | Mapping[st
     Example: for a headerless `pos<TAB>good food`, ... the columns become `{"text": 1, "label": 0}`.
     """
     layout = Layout.of(layout)
+    if layout.pattern is not None or parallel_sides(source) is not None or not is_default(layout.columns):
+        return layout
     path = expand(source, Path(data_dir))[0]
-    if layout.pattern is not None or kind_of(path) not in (".csv", ".tsv") or not is_default(layout.columns):
+    if kind_of(path) not in (".csv", ".tsv"):
         return layout
     text = read_source(path).text
     rows = [row.cells for row in (csv_rows(text) if kind_of(path) == ".csv" else tsv_rows(text))]
-    placement = find_columns(path, rows, layout.columns, layout.header, list(layout.columns))
+    required = [field for field in layout.columns if field != "prompt"]
+    placement = find_columns(path, rows, layout.columns, layout.header, required)
     if placement.has_header:
         return layout
-    label, text_column = placement.indices["label"], placement.indices["text"]
-    _logger.info("%s: no header; column %d is taken for the label, column %d for the text", path, label, text_column)
+    found = ", ".join(f"column {index} is taken for the {field}" for field, index in placement.indices.items())
+    _logger.info("%s: no header; %s", path, found)
     return replace(layout, columns=placement.indices)

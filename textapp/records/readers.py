@@ -88,6 +88,8 @@ def scan_rows(
     source = read_source(path)
     if pattern is not None:
         rows = _pattern_rows(path, source, pattern, required)
+    elif kind == ".txt" and "source" in columns:
+        rows = _sentence_rows(path, source, columns, header, required)
     elif kind == ".txt":
         rows = _text_rows(path, source, required)
     elif kind in (".json", ".jsonl"):
@@ -184,6 +186,23 @@ def _text_rows(path: Path, source: Source, required: Collection[str]) -> Iterato
             yield Row(item[0], _fasttext_values(item[1]))
         else:
             yield Row(item[0], {"text": item[1]})
+
+
+def _sentence_rows(
+    path: Path, source: Source, columns: Columns, header: str | bool, required: Collection[str]
+) -> Iterator[Row | RowError]:
+    """Sentence pairs divided by tabs; where no target is asked for, one source a line is enough."""
+    first = next(line for line in source.text.split("\n") if line.strip())
+    if "\t" in first:
+        yield from _table_rows(path, source, ".tsv", columns, header, required)
+    elif "target" in required:
+        raise DataError(
+            f"{path}: found one text a line, expected source and target divided by a tab,"
+            f" or two files: {{source: train.zh, target: train.en}}"
+        )
+    else:
+        for item in _lines(path, source):
+            yield item if isinstance(item, RowError) else Row(item[0], {"source": item[1]})
 
 
 def _fasttext_values(line: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""A share of the records set aside: balanced by label, never with the same text on both sides."""
+"""A share of the records set aside: balanced by label, or by sentence; never with the same text on both sides."""
 
 from __future__ import annotations
 
@@ -44,6 +44,62 @@ def split_share(records: Sequence[Record], share: float, seed: int) -> tuple[lis
                 owed -= len(group)
     rest = [record for index, record in enumerate(records) if index not in taken]
     return rest, [records[index] for index in sorted(taken)]
+
+
+def split_connected(
+    records: Sequence[Record], share: float, seed: int, fields: Sequence[str]
+) -> tuple[list[Record], list[Record]]:
+    """Sets a share of the records aside, so that no value of a field stands on both sides.
+
+    Records that share a value are connected, and so are those that others connect; connected ones stay together. A
+    sentence with many translations can make a large component: one that would not fit in the share stays.
+
+    Args:
+        records: with a string for each of `fields`.
+        share: between 0 and 1, of the number of records.
+        seed: chooses which ones.
+        fields: `("source", "target")` for sentence pairs.
+
+    Returns:
+        The records that stay and those set aside, both in their first order.
+
+    Raises:
+        ValueError: the share is not between 0 and 1.
+
+    Example: of the pairs `a-1, a-2, b-2, c-3` the first three stay together, as `a` and `2` connect them.
+    """
+    if not 0 < share < 1:
+        raise ValueError(f"expected a share between 0 and 1, found {share}")
+    components = _components(records, fields)
+    random.Random(seed).shuffle(components)
+    taken: set[int] = set()
+    owed = share * len(records)
+    for component in components:
+        if len(component) <= owed + 0.5 and len(taken) + len(component) < len(records):
+            taken.update(component)
+            owed -= len(component)
+    rest = [record for index, record in enumerate(records) if index not in taken]
+    return rest, [records[index] for index in sorted(taken)]
+
+
+def _components(records: Sequence[Record], fields: Sequence[str]) -> list[list[int]]:
+    """The indices of connected records, by union-find with path halving (Tarjan and van Leeuwen, 1984)."""
+    parent = list(range(len(records)))
+
+    def root(index: int) -> int:
+        while parent[index] != index:
+            parent[index] = index = parent[parent[index]]
+        return index
+
+    first: dict[tuple[str, str], int] = {}
+    for index, record in enumerate(records):
+        for field in fields:
+            other = first.setdefault((field, record[field].strip()), index)
+            parent[root(index)] = root(other)
+    components: dict[int, list[int]] = {}
+    for index in range(len(records)):
+        components.setdefault(root(index), []).append(index)
+    return list(components.values())
 
 
 def _groups_by_label(records: Sequence[Record]) -> list[list[list[int]]]:

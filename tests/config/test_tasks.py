@@ -1,0 +1,112 @@
+"""Which keys serve which task."""
+
+from __future__ import annotations
+
+import pytest
+
+from textapp.config import Config, Data, columns_of, load_config, parse_config, save_config
+from textapp.errors import ConfigError
+
+PAIRS = {"source": "train.zh", "target": ["a.en", "b.en"]}
+TRANSLATION = {
+    "task": "translation", "run": "runs/x", "data": {"train": PAIRS}, "model": {"architecture": "transformer"}
+}  # fmt: skip
+GENERATION = {"task": "generation", "run": "runs/x", "data": {"train": "a.txt"}, "model": {"architecture": "lstm"}}
+CLASSIFICATION = {"task": "classification", "run": "runs/x", "data": {"train": "a"}, "model": {"architecture": "cnn"}}
+
+
+def fault(raw: dict, **changes: object) -> str:
+    with pytest.raises(ConfigError) as caught:
+        parse_config({**raw, **changes})
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("raw", "changes", "words"),
+    [
+        (TRANSLATION, {"data": {"train": "a", "columns": {"label": 0}}}, ["data.columns.label", "source, target"]),
+        (TRANSLATION, {"data": {"train": "a", "labels": "multiple"}}, ["data.labels", "'multiple'"]),
+        (TRANSLATION, {"data": {"train": "a", "language": "zh"}}, ["data.language", "did you mean"]),
+        (TRANSLATION, {"training": {"class_weights": "balanced"}}, ["training.class_weights"]),
+        (TRANSLATION, {"training": {"monitor": "accuracy"}}, ["training.monitor", "bleu, chrf, perplexity, loss"]),
+        (GENERATION, {"training": {"monitor": "bleu"}}, ["training.monitor", "perplexity, loss"]),
+        (GENERATION, {"tokenizer": {"shared": False}}, ["tokenizer.shared", "for translation"]),
+        (GENERATION, {"data": {"train": PAIRS}}, ["data.train", "parallel files"]),
+        (GENERATION, {"data": {"train": "a", "test": PAIRS}}, ["data.test", "parallel files"]),
+        (GENERATION, {"model": {"architecture": "lstm", "bidirectional": False}}, ["model.bidirectional"]),
+        (GENERATION, {"model": {"architecture": "cnn"}}, ["'cnn'", "cannot write text", "transformer, lstm"]),
+        (TRANSLATION, {"model": {"architecture": "preset", "path": "p"}}, ["'preset'", "not served yet"]),
+        (TRANSLATION, {"model": {"architecture": "transformer", "embedding_dim": 8}}, ["model.hidden_dim"]),
+        (CLASSIFICATION, {"training": {"batch_tokens": 64}}, ["training.batch_tokens", "task classification"]),
+        (CLASSIFICATION, {"generate_lengths": [[8, 8]]}, ["generate_lengths", "translation and generation"]),
+        (CLASSIFICATION, {"model": {"architecture": "transformer", "decoder_layers": 2}}, ["model.decoder_layers"]),
+        (CLASSIFICATION, {"data": {"train": "a", "columns": {"source": 0}}}, ["data.columns.source", "text_pair"]),
+    ],
+)
+def test_a_key_of_another_task_is_an_error_that_names_the_task(raw: dict, changes: dict, words: list[str]) -> None:
+    message = fault(raw, **changes)
+    assert all(word in message for word in [*words, f"task {raw['task']}"]), message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("raw", "changes", "words"),
+    [
+        (TRANSLATION, {"lengths": [8, 16], "generate_lengths": [[8, 8], [32, 8]]}, ["32 tokens", "at most 16"]),
+        (GENERATION, {"lengths": [32], "generate_lengths": [[8, 24], [16, 24]]}, ["[16, 24]", "context of 32"]),
+        (TRANSLATION, {"generate_lengths": [[16, 8], [8, 8]]}, ["generate_lengths", "ascend"]),
+        (TRANSLATION, {"generate_lengths": [[16]]}, ["generate_lengths: found [[16]]: expected pairs"]),
+        (TRANSLATION, {"training": {"batch_size": 8, "batch_tokens": 64}}, ["found both"]),
+        (TRANSLATION, {"data": {"train": {"source": "a"}}}, ["data.train", "{source: train.zh, target: train.en}"]),
+        (
+            GENERATION,
+            {"model": {"architecture": "transformer", "hidden_dim": 6, "num_heads": 2, "positions": "rope"}},
+            ["found 3 numbers a head", "even"],
+        ),
+        (
+            GENERATION,
+            {"model": {"architecture": "transformer", "num_heads": 4, "num_key_value_heads": 3}},
+            ["num_heads 4", "num_key_value_heads 3"],
+        ),
+    ],
+)
+def test_parts_that_do_not_fit(raw: dict, changes: dict, words: list[str]) -> None:
+    message = fault(raw, **changes)
+    assert all(word in message for word in words), message
+
+
+def test_every_misfit_gets_a_line() -> None:
+    message = fault(TRANSLATION, data={"train": "a", "labels": "multiple"}, training={"monitor": "accuracy"})
+    assert [line.split(":")[1].strip() for line in message.splitlines()] == ["data.labels", "training.monitor"]
+
+
+def test_parallel_files_are_read_back_equal(tmp_path) -> None:
+    config = parse_config({**TRANSLATION, "generate_lengths": [[8, 16], [16, 16]]})
+    save_config(config, tmp_path / "config.yaml")
+    assert load_config(tmp_path / "config.yaml") == config
+    assert (config.data.train.source, config.data.train.target) == ("train.zh", ["a.en", "b.en"])
+
+
+def test_a_side_may_be_named_by_its_language() -> None:
+    data = Data(train="a.csv", columns={"source": 1}, target_language="en")
+    assert data.fields("translation") == {
+        "source": 1, "target": ["target", "tgt", "target_text", "translation", "reference", "output", "en"]
+    }  # fmt: skip
+
+
+def test_the_columns_of_each_task() -> None:
+    assert columns_of("classification") == ["text", "text_pair", "label"]
+    assert columns_of("translation") == ["source", "target"]
+    assert columns_of("generation") == ["text", "prompt"]
+
+
+@pytest.mark.parametrize(
+    ("raw", "train", "expected"),
+    [
+        (GENERATION, "a.txt", True), (GENERATION, ["a.txt", "b/*.TXT.gz"], True), (GENERATION, "a.jsonl", False),
+        (GENERATION, ["a.txt", "a.jsonl"], False), (TRANSLATION, "a.txt", False),
+    ],
+)  # fmt: skip
+def test_running_text_is_what_stands_in_txt_files(raw: dict, train: str | list[str], expected: bool) -> None:
+    config: Config = parse_config({**raw, "data": {"train": train}})
+    assert config.running_text is expected

@@ -1,0 +1,145 @@
+"""Sentence pairs, from parallel files and from tables."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+from pathlib import Path
+
+import pytest
+
+from textapp.config import parse_config
+from textapp.errors import DataError
+from textapp.records.loading import Layout, Splits, load_records, load_splits, read_records
+
+LAYOUT = Layout({"source": ["source"], "target": ["target", "en"]}, task="translation")
+PARALLEL = {"source": "a.zh", "target": "a.en"}
+
+
+def write(folder: Path, **files: str | bytes) -> None:
+    for name, content in files.items():
+        data = content if isinstance(content, bytes) else content.encode("utf-8")
+        (folder / name.replace("__", ".")).write_bytes(data)
+
+
+def splits(folder: Path, **data: object) -> Splits:
+    raw = {"task": "translation", "run": "r", "data": data, "model": {"architecture": "lstm"}}
+    return load_splits(parse_config(raw), folder)
+
+
+def test_line_by_line(tmp_path: Path) -> None:
+    write(tmp_path, a__zh="你好。\r\n \u2028谢谢。 \n", a__en="Hello.\nThanks.\n")
+    assert load_records(PARALLEL, LAYOUT, tmp_path) == [
+        {"source": "你好。", "target": "Hello."}, {"source": "谢谢。", "target": "Thanks."}
+    ]  # fmt: skip
+
+
+def test_packed_files_several_on_each_side(tmp_path: Path) -> None:
+    write(tmp_path, a__zh__gz=gzip.compress("一\n".encode()), b__zh="二", a__en="one\n", b__en="two\n")
+    source = {"source": ["a.zh.gz", "b.zh"], "target": "*.en"}
+    assert [record["target"] for record in load_records(source, LAYOUT, tmp_path)] == ["one", "two"]
+    with pytest.raises(DataError, match=r"1 files of sources, but 2 files of targets"):
+        load_records({"source": "b.zh", "target": "*.en"}, LAYOUT, tmp_path)
+
+
+def test_unequal_files_are_both_named_with_their_lines(tmp_path: Path) -> None:
+    write(tmp_path, a__zh="一\n\n二\n三\n", a__en="one\ntwo\nthree\n")
+    with pytest.raises(DataError) as caught:
+        load_records(PARALLEL, LAYOUT, tmp_path)
+    for words in ("a.zh has 4 lines", "a.en has 3", "a.zh has an empty line 2"):
+        assert words in str(caught.value)
+
+
+def test_a_line_that_is_not_utf8_is_named(tmp_path: Path) -> None:
+    write(tmp_path, a__zh="一\n二\n", a__en=b"one\n\xff\n")
+    with pytest.raises(DataError, match=r"a\.en:2: .*0xff"):
+        load_records(PARALLEL, LAYOUT, tmp_path)
+
+
+def test_pairs_with_an_empty_side_are_dropped_from_train_alone(tmp_path: Path, caplog) -> None:
+    write(tmp_path, a__zh="一\n\n三\n", a__en="one\ntwo\n \n", b__zh="一\n二\n", b__en="one\n\n")
+    with caplog.at_level(logging.WARNING, "textapp"):
+        found = splits(tmp_path, train=PARALLEL, validation={"source": "b.zh", "target": "b.en"})
+    assert found.train == [{"source": "一", "target": "one"}] and len(found.validation) == 2
+    assert "a.zh | a.en: dropped 2 of 3 training pairs" in caplog.text
+    assert found.origin == {"train": "a.zh | a.en", "validation": "b.zh | b.en"}
+
+
+def test_nothing_but_empty_sides(tmp_path: Path) -> None:
+    write(tmp_path, a__zh="一\n", a__en=" \nx\n", b__en="\n\nx")
+    write(tmp_path, a__zh="一\n\n")
+    with pytest.raises(DataError, match="no pair has text on both sides"):
+        splits(tmp_path, train=PARALLEL)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "columns"),
+    [
+        ("a.tsv", "Hi.\t嗨。\tby A\nRun.\t跑！\tby B\n", {"source": 1, "target": 0}),
+        ("a.txt", "Hi.\t嗨。\tby A\nRun.\t跑！\tby B\n", {"source": 1, "target": 0}),
+        ("a.tsv", "en\tzh\nHi.\t嗨。\nRun.\t跑！\n", {}),
+        ("a.csv", "Target,Source\nHi.,嗨。\nRun.,跑！\n", {}),
+        ("a.tsv", "嗨。\tHi.\n跑！\tRun.\n", {}),
+        ("a.jsonl", '{"src": "嗨。", "tgt": "Hi."}\n{"src": "跑！", "tgt": "Run."}\n', {}),
+        ("a.json", '[{"zh": "嗨。", "en": "Hi."}, {"zh": "跑！", "en": "Run."}]', {}),
+        ("a.csv", "a,b\nHi.,嗨。\nRun.,跑！\n", {"source": "b", "target": "a"}),
+    ],
+)
+def test_tables(tmp_path: Path, name: str, content: str, columns: dict) -> None:
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    found = splits(tmp_path, train=name, validation=0.5, columns=columns, source_language="zh", target_language="en")
+    assert sorted(record["source"] for record in [*found.train, *found.validation]) == ["嗨。", "跑！"]
+    assert {record["target"] for record in [*found.train, *found.validation]} == {"Hi.", "Run."}
+
+
+def test_guessed_columns_hold_for_every_file(tmp_path: Path) -> None:
+    write(tmp_path, a__tsv="一\tone\n二\ttwo\n", b__tsv="三\tthree\n")
+    found = splits(tmp_path, train="a.tsv", validation="b.tsv")
+    assert found.validation == [{"source": "三", "target": "three"}]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.tsv", "Hi.\t嗨。\tby A\n", ["no column for source", "'Hi.'", "numbers counted from 0"]),
+        ("a.csv", "source,other\na,b\n", ["no column for target"]),
+        ("a.txt", "one text a line\n", ["source and target divided by a tab", "{source: train.zh"]),
+    ],
+)
+def test_tables_without_a_side(tmp_path: Path, name: str, content: str, words: list[str]) -> None:
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    with pytest.raises(DataError) as caught:
+        splits(tmp_path, train=name)
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_texts_to_translate(tmp_path: Path) -> None:
+    write(
+        tmp_path, a__txt="一 \n\n二\n", b__tsv="two\t二\tx\n", c__csv="source\n一\n", d__jsonl='{"source": "一"}\n[]\n'
+    )
+    numbers = Layout({"source": 1, "target": 0}, task="translation")
+    assert list(read_records("a.txt", numbers, tmp_path)) == [(1, {"source": "一 "}), (3, {"source": "二"})]
+    assert list(read_records("b.tsv", numbers, tmp_path)) == [(1, {"source": "二", "target": "two"})]
+    assert list(read_records("c.csv", LAYOUT, tmp_path)) == [(2, {"source": "一"})]
+    (_, first), (line, second) = read_records("d.jsonl", LAYOUT, tmp_path)
+    assert first == {"source": "一"} and line == 2 and "expected an object" in str(second)
+
+
+def test_layout_goes_through_a_manifest(tmp_path: Path) -> None:
+    manifest = {"task": "translation", **LAYOUT.to_manifest()}
+    assert Layout.of(manifest) == LAYOUT
+
+
+def test_tatoeba(data_dir: Path) -> None:
+    found = splits(
+        data_dir, train="tatoeba_cmn_eng/cmn.txt.gz", columns={"source": 1, "target": 0}, validation=0.03, test=0.035
+    )
+    assert (len(found.train), len(found.validation), len(found.test)) == (26627, 824, 996)
+    for side in ("source", "target"):
+        assert not {pair[side] for pair in found.train} & {pair[side] for pair in found.test}
+
+
+def test_multi30k(data_dir: Path) -> None:
+    files = {side: f"multi30k_en_de/train.{side}.gz" for side in ("en", "de")}
+    found = splits(data_dir, train={"source": files["en"], "target": files["de"]}, validation=0.01)
+    assert len(found.train) + len(found.validation) == 29000

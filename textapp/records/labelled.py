@@ -1,0 +1,127 @@
+"""Texts with their labels, for classification: each row checked, labels known or still to be found."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from textapp.errors import DataError, did_you_mean
+from textapp.records.layout import Layout
+from textapp.records.readers import Row, RowError, expand, read_rows, scan_rows
+from textapp.records.sources import describe
+
+_logger = logging.getLogger("textapp")
+_SEPARATORS = ("\n", "|", ";", ",")
+_SHOWN_LABELS = 20
+
+
+def label_names(records: Iterable[Mapping[str, Any]]) -> list[str]:
+    """All labels of the records, in sorted order: numbers by value."""
+    found = {label for record in records for label in _as_list(record["label"])}
+    return sorted(found, key=lambda label: (0, int(label), label) if _is_integer(label) else (1, 0, label))
+
+
+def _is_integer(label: str) -> bool:
+    digits = label.removeprefix("-")
+    return digits.isascii() and digits.isdigit()
+
+
+def _as_list(label: str | list[str]) -> list[str]:
+    return [label] if isinstance(label, str) else label
+
+
+def with_text(records: list[dict], source: str | list[str]) -> list[dict]:
+    """The records that have a text, with a warning that counts the others."""
+    kept = [record for record in records if record["text"].strip()]
+    if len(kept) < len(records):
+        dropped = len(records) - len(kept)
+        _logger.warning("%s: dropped %d of %d training examples: their text is empty", source, dropped, len(records))
+    return kept
+
+
+def check_classes(train: list[dict], source: str | list[str], layout: Layout) -> None:
+    """Raises a DataError where there is nothing to tell apart."""
+    labels = label_names(train)
+    least = 1 if layout.multiple else 2
+    if len(labels) < least:
+        found = f"only the label {labels[0]!r}" if labels else "no label"
+        raise DataError(
+            f"{describe(source)}: found {found} in {len(train)} training examples; expected at least {least}:"
+            f" check data.columns.label, or add examples of another label"
+        )
+
+
+def scan_texts(source: str | Path | list[str], layout: Layout, data_dir: Path) -> Iterator[tuple[int, dict | RowError]]:
+    """Texts to be classified, in order, with their lines; labels may be missing, a `.txt` is one text a line."""
+    required = [field for field in layout.columns if field != "label"]
+    for path in expand(source, Path(data_dir)):
+        rows = list(scan_rows(path, layout.columns, layout.header, layout.pattern, required))
+        separator = _separator(rows) if layout.multiple else None
+        for row in rows:
+            if isinstance(row, RowError):
+                yield row.line, row
+            else:
+                record = _record(row, separator)
+                if not row.values.get("label", "").strip():
+                    record.pop("label", None)
+                yield row.line, record
+
+
+def load_labelled(
+    source: str | Path | list[str], layout: Layout, data_dir: Path, known_labels: Collection[str] | None = None
+) -> list[dict]:
+    """The texts of one source with their labels, each checked; arguments as for `loading.load_records`."""
+    records = []
+    known = None if known_labels is None else frozenset(known_labels)
+    for path in expand(source, Path(data_dir)):
+        rows = list(read_rows(path, layout.columns, layout.header, layout.pattern, list(layout.columns)))
+        separator = _separator(rows) if layout.multiple else None
+        for row in rows:
+            record = _record(row, separator)
+            if separator is None:
+                _check_label(path, row, record["label"])
+            if known is not None and not known.issuperset(_as_list(record["label"])):
+                raise _unknown_label(path, row, record["label"], known_labels)
+            records.append(record)
+    return records
+
+
+def _record(row: Row, separator: str | None) -> dict[str, Any]:
+    record: dict[str, Any] = {"text": row.values["text"]}
+    if "text_pair" in row.values:
+        record["text_pair"] = row.values["text_pair"]
+    label = row.values.get("label", "").strip()
+    record["label"] = label if separator is None else _several(label, separator)
+    return record
+
+
+def _several(label: str, separator: str) -> list[str]:
+    """The labels of a cell, each once, in their order."""
+    return list(dict.fromkeys(part.strip() for part in label.split(separator) if part.strip()))
+
+
+def _separator(rows: Iterable[Row | RowError]) -> str:
+    """What divides the labels of a cell: the first of newline | ; , that occurs in the column."""
+    found = set("".join(row.values.get("label", "").strip() for row in rows if isinstance(row, Row)))
+    return next((separator for separator in _SEPARATORS if separator in found), "\n")
+
+
+def _check_label(path: Path, row: Row, label: str) -> None:
+    if not label:
+        raise RowError(path, row.line, f"the label of {row.values['text'][:60]!r} is empty: fill it, or drop the row")
+    if "\n" in label:
+        labels = ", ".join(label.split("\n"))
+        raise RowError(path, row.line, f"found several labels ({labels}), expected one: set data.labels: multiple")
+
+
+def _unknown_label(path: Path, row: Row, label: str | list[str], known: Collection[str]) -> RowError:
+    unknown = next(part for part in _as_list(label) if part not in known)
+    shown = ", ".join(list(known)[:_SHOWN_LABELS]) + (", ..." if len(known) > _SHOWN_LABELS else "")
+    return RowError(
+        path,
+        row.line,
+        f"found the label {unknown!r}, which the training data never had; expected one of {shown}"
+        f"{did_you_mean(unknown, known)} (mend the label, drop the row, or add examples of it to train)",
+    )
