@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import numpy as np
 
 BLOCK = 20
 RESAMPLES = 2000
+SEED = 7
 PEERS = Path(__file__).parent / "peers"
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -34,11 +35,20 @@ class System:
         name: how the table calls it.
         script: a file of `peers/`.
         python: the interpreter of the peers' environment.
-        job: see `peers/serve.py: Job`.
+        job: see `peers/serve.py: Job` and `peers/writing.py: WritingJob`.
         whole: answer whole test sets instead of single queries.
+        settings: further environment variables.
     """
 
-    def __init__(self, name: str, script: str, python: str, job: dict[str, Any], whole: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        script: str,
+        python: str,
+        job: dict[str, Any],
+        whole: bool = False,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         self.name, self.times = name, []
         threads = job["threads"]
         cores = ",".join(map(str, range(threads)))
@@ -47,6 +57,7 @@ class System:
             **os.environ,
             **dict.fromkeys(THREAD_VARIABLES, str(per_call)),
             "TOKENIZERS_PARALLELISM": "false",
+            **(settings or {}),
         }
         command = ["taskset", "-c", cores, python, str(PEERS / script), json.dumps(job), *(["--whole"] * whole)]
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115  open as long as the process
@@ -81,74 +92,79 @@ class Timing:
 
     Attributes:
         blocks: milliseconds of each query, `[blocks, BLOCK]`.
-        accuracy: on the whole test set, by the very system that was timed, 0 to 100.
+        quality: figures of the whole test set by name, of the very system that was timed, 0 to 100.
         facts: version, size_bytes, first_answer_s, memory_mb.
     """
 
     name: str
     blocks: np.ndarray
-    accuracy: float
+    quality: dict[str, float]
     facts: dict[str, Any] = field(default_factory=dict)
 
     def percentile(self, share: float) -> float:
         return float(np.percentile(self.blocks, share))
 
 
-def compare(systems: Sequence[System], labels: Sequence[int], num_queries: int, seed: int = 7) -> list[Timing]:
+def compare(
+    systems: Sequence[System], judge: Callable[[list[Any]], dict[str, float]], num_texts: int, num_queries: int
+) -> list[Timing]:
     """Lets every system answer the whole test set, which warms it up, then times blocks of queries in turn.
 
     Args:
         systems: started; the first is the one that the ratios speak of.
-        labels: the right label of each text of the test set.
+        judge: the answers to the test set, in its order, to figures from 0 to 100 by name.
+        num_texts: texts of the test set.
         num_queries: timed queries of each system, 200 at least.
     """
-    accuracies = []
-    for system in systems:
-        found = system.ask(indices=list(range(len(labels))))["labels"]
-        accuracies.append(100 * float(np.mean(np.array(found) == np.array(labels))))
-    random = np.random.default_rng(seed)
+    qualities = [judge(system.ask(indices=list(range(num_texts)))["answers"]) for system in systems]
+    random = np.random.default_rng(SEED)
     times: dict[str, list[list[float]]] = {system.name: [] for system in systems}
     for block in range(-(-num_queries // BLOCK)):
-        indices = random.integers(len(labels), size=BLOCK).tolist()
+        indices = random.integers(num_texts, size=BLOCK).tolist()
         turn = block % len(systems)
         for system in [*systems[turn:], *systems[:turn]]:
             answer = system.ask(indices=indices)
             times[system.name].append(answer["times_ms"])
             system.facts["memory_mb"] = answer["memory_mb"]
     return [
-        Timing(system.name, np.array(times[system.name]), accuracy, system.facts)
-        for system, accuracy in zip(systems, accuracies, strict=True)
+        Timing(system.name, np.array(times[system.name]), quality, system.facts)
+        for system, quality in zip(systems, qualities, strict=True)
     ]
 
 
-def ratio_interval(slower: np.ndarray, faster: np.ndarray, seed: int = 7) -> tuple[float, float, float]:
+def ratio_interval(slower: np.ndarray, faster: np.ndarray) -> tuple[float, float, float]:
     """The ratio of two medians and its 95 % interval: a bootstrap over the blocks, which both systems answered.
 
     Example: blocks of 2 ms against blocks of 1 ms give `(2.0, 2.0, 2.0)`.
     """
-    chosen = np.random.default_rng(seed).integers(len(slower), size=(RESAMPLES, len(slower)))
+    chosen = np.random.default_rng(SEED).integers(len(slower), size=(RESAMPLES, len(slower)))
     medians = [np.median(blocks[chosen].reshape(RESAMPLES, -1), axis=1) for blocks in (slower, faster)]
     low, high = np.percentile(medians[0] / medians[1], [2.5, 97.5])
     return float(np.median(slower) / np.median(faster)), float(low), float(high)
 
 
-def table(timings: Sequence[Timing]) -> str:
-    """Markdown for docs/results.md; the first system is textapp."""
-    ours = timings[0]
-    lines = [
-        "| system | p50 ms | p90 ms | p99 ms | textapp against it (95 %) | accuracy | size MB "
-        "| first answer s | memory MB |",
-        "|---|---|---|---|---|---|---|---|---|",
+def table(timings: Sequence[Timing], more: Callable[[Timing], dict[str, str]] = lambda timing: {}) -> str:
+    """Markdown for docs/results.md; the first system is textapp. `more`: further columns of a system, by name."""
+    rows = [
+        {
+            "system": f"{timing.name} ({timing.facts['version']})",
+            **{f"p{share} ms": _short(timing.percentile(share)) for share in (50, 90, 99)},
+            **more(timing),
+            "textapp against it (95 %)": "" if timing is timings[0] else verdict(timing.blocks, timings[0].blocks),
+            **{name: f"{figure:.2f}" for name, figure in timing.quality.items()},
+            "size MB": f"{timing.facts['size_bytes'] / 1e6:.1f}",
+            "first answer s": f"{timing.facts['first_answer_s']:.2f}",
+            "memory MB": f"{timing.facts['memory_mb']:.0f}",
+        }
+        for timing in timings
     ]
-    for timing in timings:
-        against = "" if timing is ours else verdict(timing.blocks, ours.blocks)
-        speed = " | ".join(_short(timing.percentile(share)) for share in (50, 90, 99))
-        facts = timing.facts
-        lines.append(
-            f"| {timing.name} ({facts['version']}) | {speed} | {against} | {timing.accuracy:.2f} | "
-            f"{facts['size_bytes'] / 1e6:.1f} | {facts['first_answer_s']:.2f} | {facts['memory_mb']:.0f} |"
-        )
-    return "\n".join(lines)
+    return markdown(rows)
+
+
+def markdown(rows: Sequence[Mapping[str, str]]) -> str:
+    """A table whose columns are the keys of its rows."""
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines).replace("| --- ", "|---")
 
 
 def verdict(theirs: np.ndarray, ours: np.ndarray) -> str:
@@ -185,3 +201,20 @@ def machine_limits() -> str:
         "CPU",
     )
     return f"{model}, {os.cpu_count()} cores; one core: {found}; load {os.getloadavg()[0]:.1f}"
+
+
+def reading_speed(num_bytes: int) -> float:
+    """Bytes a second at which one core reads `num_bytes` again and again: from a cache where they fit into one.
+
+    The probe is the fastest reader that NumPy has, the inner product of the two halves.
+    """
+    code = (
+        "import sys, time, numpy as np\n"
+        "half = int(sys.argv[1]) // 8; a = np.ones(2 * half, np.float32); t = []\n"
+        "for _ in range(200 if a.nbytes < 1 << 26 else 10):\n"
+        "    s = time.perf_counter(); np.dot(a[:half], a[half:]); t.append(time.perf_counter() - s)\n"
+        "print(a.nbytes / min(t))\n"
+    )
+    environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, "1")}
+    probe = ["taskset", "-c", "0", sys.executable, "-c", code, str(num_bytes)]
+    return float(subprocess.run(probe, env=environment, capture_output=True, text=True, check=True).stdout)

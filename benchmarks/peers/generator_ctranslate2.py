@@ -18,6 +18,7 @@ from ctranslate2.specs import (
 )
 from ctranslate2.specs.common_spec import Activation
 from serve import Weights
+from writing import token_names
 
 ACTIVATIONS = {
     "gelu": Activation.GELU,
@@ -39,12 +40,12 @@ def write_model(facts: dict[str, Any], weights: Weights, folder: Path, quantizat
     decoder = _decoder(facts, weights)
     if facts["encoder"] is None:
         spec = TransformerDecoderModelSpec(decoder)
-        spec.register_vocabulary(token_names(facts, facts["vocabulary_size"]))
+        spec.register_vocabulary(token_names(facts["vocabulary_size"]))
     else:
         spec = TransformerSpec(_encoder(facts, weights), decoder)
         spec.config.decoder_start_token = str(facts["start_id"])
-        spec.register_source_vocabulary(token_names(facts, facts["source_vocabulary_size"]))
-        spec.register_target_vocabulary(token_names(facts, facts["vocabulary_size"]))
+        spec.register_source_vocabulary(token_names(facts["source_vocabulary_size"]))
+        spec.register_target_vocabulary(token_names(facts["vocabulary_size"]))
     spec.config.bos_token, spec.config.eos_token = str(facts["start_id"]), str(facts["end_id"])
     spec.config.unk_token = str(facts["unknown_id"])
     spec.config.layer_norm_epsilon = facts["decoder"]["epsilon"]
@@ -52,11 +53,6 @@ def write_model(facts: dict[str, Any], weights: Weights, folder: Path, quantizat
     spec.optimize(quantization)
     folder.mkdir(parents=True, exist_ok=True)
     spec.save(str(folder))
-
-
-def token_names(facts: dict[str, Any], size: int) -> list[str]:
-    """`["0", "1", ...]`: names that cost the least to make and to read back."""
-    return [str(number) for number in range(size)]
 
 
 def _encoder(facts: dict[str, Any], weights: Weights) -> TransformerEncoderSpec:

@@ -121,7 +121,12 @@ class Stack(nn.Module):
 
 
 class Generator(nn.Module):
-    """Greedy generation of one text at a time."""
+    """Greedy generation of one text at a time.
+
+    Args:
+        facts: model.json of generator_weights.py.
+        weights: weights.npz of generator_weights.py, by name.
+    """
 
     def __init__(self, facts: dict[str, Any], weights: Weights) -> None:
         super().__init__()
@@ -132,10 +137,16 @@ class Generator(nn.Module):
         self.logits.weight = tensor(kernel.T)
         if "logits/bias" in weights:
             self.logits.bias = tensor(weights["logits/bias"])
-        self.start_id = facts["start_id"]
+        self.start_id, self.end_id = facts["start_id"], facts["end_id"]
 
-    def generate(self, ids: list[int], new: int, end_id: int | None) -> list[int]:
-        """The most likely token, `new` times or until the end token, which is kept. `end_id` None: never ends."""
+    def generate(self, ids: list[int], new: int, fixed: bool = False) -> list[int]:
+        """The most likely token, `new` times or until the end token, which is kept.
+
+        Args:
+            ids: of the source, or of the prompt.
+            new: most tokens.
+            fixed: the end token is forbidden.
+        """
         with torch.inference_mode():
             token_ids, memories = torch.tensor([ids]), None
             if self.encoder is not None:
@@ -144,9 +155,11 @@ class Generator(nn.Module):
                 token_ids = torch.tensor([[self.start_id]])
             pasts: list[list[Tensor]] = [[] for _ in self.decoder.blocks]
             chosen: list[int] = []
-            while len(chosen) < new and (not chosen or chosen[-1] != end_id):
-                vector = self.decoder(token_ids, pasts, memories)[:, -1]
-                chosen.append(int(self.logits(vector).argmax()))
+            while len(chosen) < new and self.end_id not in chosen[-1:]:
+                logits = self.logits(self.decoder(token_ids, pasts, memories)[:, -1])
+                if fixed:
+                    logits[:, self.end_id] = -torch.inf
+                chosen.append(int(logits.argmax()))
                 token_ids = torch.tensor([[chosen[-1]]])
             return chosen
 

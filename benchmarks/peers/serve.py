@@ -1,7 +1,7 @@
 """What every timed system shares: one process, asked through stdin, answering through stdout, timing each query itself.
 
-A request is `{"indices": [3, 8], ...}`, its answer `{"labels": [0, 1], "times_ms": [1.9, 2.1]}`. The time of a query is
-taken around the query alone, so that the pipe costs nobody anything.
+A request is `{"indices": [3, 8], ...}`, its answer `{"answers": [0, 1], "times_ms": [1.9, 2.1]}`. The time of a query
+is taken around the query alone, so that the pipe costs nobody anything.
 """
 
 from __future__ import annotations
@@ -83,38 +83,43 @@ class Job:
         return lambda index: int(run(self.arrays([encode(self.texts[index])], pad_id))[0].argmax())
 
 
-def serve(load: Callable[[Job], tuple[Callable[[int], int], Mapping[str, Any]]]) -> None:
+def serve(
+    load: Callable[[Any], tuple[Callable[[int], Any], Mapping[str, Any]]], parse: Callable[[str], Any] = Job.parse
+) -> None:
     """Loads the system that the first argument describes and answers until stdin ends.
 
     Args:
-        load: a job to (index of a text -> index of its label, facts to print such as its size in bytes).
+        load: a job to (index of a text -> its answer, facts to print such as its size in bytes).
+        parse: the first argument to a job.
     """
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print goes to stderr
     start = time.perf_counter()
-    answer, facts = load(Job.parse(sys.argv[1]))
+    answer, facts = load(parse(sys.argv[1]))
     answer(0)
     _say(out, {**facts, "first_answer_s": time.perf_counter() - start})
     for line in sys.stdin:
-        labels, times = [], []
+        answers, times = [], []
         for index in json.loads(line)["indices"]:
             begin = time.perf_counter()
-            label = answer(index)
+            found = answer(index)
             times.append(1000 * (time.perf_counter() - begin))
-            labels.append(label)
-        _say(out, {"labels": labels, "times_ms": times, "memory_mb": peak_memory_mb()})
+            answers.append(found)
+        _say(out, {"answers": answers, "times_ms": times, "memory_mb": peak_memory_mb()})
 
 
-def serve_whole(load: Callable[[Job], tuple[Callable[[int], list[int]], Mapping[str, Any]]]) -> None:
-    """For throughput: `{"batch": 8}` asks for the whole test set, `{"labels": [...], "seconds": 1.9}` answers."""
+def serve_whole(
+    load: Callable[[Any], tuple[Callable[[int], list[Any]], Mapping[str, Any]]], parse: Callable[[str], Any] = Job.parse
+) -> None:
+    """For throughput: `{"batch": 8}` asks for the whole test set, `{"answers": [...], "seconds": 1.9}` answers."""
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    answer_all, facts = load(Job.parse(sys.argv[1]))
+    answer_all, facts = load(parse(sys.argv[1]))
     _say(out, dict(facts))
     for line in sys.stdin:
         begin = time.perf_counter()
-        labels = answer_all(json.loads(line)["batch"])
-        _say(out, {"labels": labels, "seconds": time.perf_counter() - begin})
+        answers = answer_all(json.loads(line)["batch"])
+        _say(out, {"answers": answers, "seconds": time.perf_counter() - begin})
 
 
 def batches(job: Job, encode: Callable[[str], list[int]], batch: int, pad_id: int) -> list[tuple[list[int], Arrays]]:

@@ -13,7 +13,7 @@ from serve import Job, facts_of, serve, serve_whole
 
 def load_single(job: Job) -> tuple[Callable[[int], int], dict[str, Any]]:
     model = job.bundle / "model.tflite"
-    facts = {"version": _version(), "size_bytes": model.stat().st_size}
+    facts = {"version": runtime_version(), "size_bytes": model.stat().st_size}
     if job.mode == "text":
         import textapp
 
@@ -37,10 +37,10 @@ def load_whole(job: Job) -> tuple[Callable[[int], list[int]], dict[str, Any]]:
     def answer_all(batch: int) -> list[int]:
         return [number[answer.label] for answer in predictor.batch(job.texts, workers=job.threads)]
 
-    return answer_all, {"version": _version(), "batches": [1]}
+    return answer_all, {"version": runtime_version(), "batches": [1]}
 
 
-def _version() -> str:
+def runtime_version() -> str:
     from textapp.edge.interpreter import choose, version
 
     return version(choose("auto"))
