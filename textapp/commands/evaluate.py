@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from textapp.artifact import Artifact, open_artifact, write_text
-from textapp.commands import tables
+from textapp.commands import evaluate_writing, tables
 from textapp.config import columns_of, data_directory, load_config
 from textapp.errors import ArtifactError, UsageError
+from textapp.generative import GenerativePredictor
 from textapp.metrics.quality import worst_mistakes
 from textapp.metrics.speed import latency
 from textapp.predictor import Predictor, load
@@ -20,6 +21,7 @@ from textapp.records.loading import Layout, load_records, load_splits
 Record = dict[str, Any]
 BLOCK = 512  # texts between two moves of the progress bar
 MISTAKES = 20
+MISTAKE_COLUMNS = ("text", "label", "predicted", "probability")
 
 
 def evaluate(
@@ -52,19 +54,30 @@ def evaluate(
     artifact = open_artifact(path)
     records, origin = evaluation_records(artifact, data, columns, data_dir)
     predictor = load(path, threads=threads, threshold=threshold, runtime=runtime)
-    figures, mistakes = measure(predictor, records)
+    writes = isinstance(predictor, GenerativePredictor)
+    figures, rows = (evaluate_writing.measure if writes else measure)(predictor, records)
     figures = {"data": origin, **figures}
     folder = output or (path / "evaluation" if artifact.kind == "run" else None)
     if folder is not None:
-        _keep(folder, figures, mistakes, predictor.task.labels)
-    tables.emit(figures, as_json, lambda console: show(console, figures, mistakes, folder))
+        _keep(folder, figures, "outputs" if writes else "mistakes", rows)
+        if "confusion" in figures:
+            from textapp.report.plots import confusion_plot
+
+            confusion_plot(figures["confusion"], predictor.task.labels, folder / "confusion.png")
+
+    def shown(console: Any) -> None:
+        (evaluate_writing.show if writes else show)(console, figures, rows)
+        if folder is not None:
+            console.print(f"kept in {folder}", highlight=False)
+
+    tables.emit(figures, as_json, shown)
     return figures
 
 
 def evaluation_records(
     artifact: Artifact, data: Path | None = None, columns: str | None = None, data_dir: Path | None = None
 ) -> tuple[list[Record], str]:
-    """The labelled examples to measure on, and in words which they are.
+    """The examples with their answers to measure on, and in words which they are.
 
     Raises:
         ArtifactError: a bundle far from its run, and no `data`.
@@ -73,7 +86,8 @@ def evaluation_records(
     if data is None:
         return _own_records(artifact, data_dir)
     layout = layout_of(artifact.manifest, columns)
-    return load_records(str(data), layout, known_labels=artifact.manifest["labels"]), str(data)
+    known_labels = artifact.manifest["labels"] if artifact.manifest["task"] == "classification" else None
+    return load_records(str(data), layout, known_labels=known_labels), str(data)
 
 
 def _own_records(artifact: Artifact, data_dir: Path | None) -> tuple[list[Record], str]:
@@ -119,21 +133,17 @@ def measure(predictor: Predictor, records: Sequence[Record]) -> tuple[dict[str, 
     return figures, worst_mistakes(records, answers, MISTAKES)
 
 
-def _keep(folder: Path, figures: Mapping[str, Any], mistakes: Sequence[Record], labels: Sequence[str]) -> None:
-    """metrics.json, mistakes.tsv and, with one label a text, confusion.png."""
-    from textapp.report.plots import confusion_plot
-
+def _keep(folder: Path, figures: Mapping[str, Any], name: str, rows: Sequence[Record]) -> None:
+    """metrics.json, and the rows as mistakes.tsv or outputs.tsv."""
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "metrics.json", json.dumps(tables.plain(figures), ensure_ascii=False, indent=2) + "\n")
-    with (folder / "mistakes.tsv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, delimiter="\t")
-        writer.writerow(["text", "label", "predicted", "probability"])
-        writer.writerows([row["text"], row["label"], row["predicted"], row["probability"]] for row in mistakes)
-    if "confusion" in figures:
-        confusion_plot(figures["confusion"], labels, folder / "confusion.png")
+    with (folder / f"{name}.tsv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]) if rows else MISTAKE_COLUMNS, delimiter="\t")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
-def show(console: Any, figures: Mapping[str, Any], mistakes: Sequence[Record], folder: Path | None) -> None:
+def show(console: Any, figures: Mapping[str, Any], mistakes: Sequence[Record]) -> None:
     """Prints the figures for a reader."""
     single = {name: value for name, value in figures.items() if isinstance(value, (int, float, str))}
     speed = figures["latency_ms"]
@@ -145,6 +155,4 @@ def show(console: Any, figures: Mapping[str, Any], mistakes: Sequence[Record], f
         rows = [
             [tables.shortened(row["text"]), row["label"], row["predicted"], row["probability"]] for row in mistakes[:10]
         ]
-        console.print(tables.table("the worst mistakes", ["text", "label", "predicted", "probability"], rows, left=3))
-    if folder is not None:
-        console.print(f"kept in {folder}", highlight=False)
+        console.print(tables.table("the worst mistakes", MISTAKE_COLUMNS, rows, left=3))

@@ -1,0 +1,134 @@
+"""Sheets for human judges: written, filled in, read back."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from textapp.commands import side_by_side
+from textapp.commands.side_by_side import read_sheet, write_sheet
+from textapp.errors import DataError, UsageError
+from textapp.tasks.translation import TranslationTask
+
+RECORDS = [{"source": f"句{number}", "target": f"sentence {number}"} for number in range(12)]
+
+
+class Says:
+    """A translator that puts a word before its text; on the last source all of them agree."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.task = TranslationTask(None, None, [8], [(8, 8)])  # type: ignore[arg-type]  # nothing is tokenised
+
+    def batch(self, texts: list[str]) -> list[SimpleNamespace]:
+        return [SimpleNamespace(output="same" if text == "句11" else f"{self.path.name}, {text}") for text in texts]
+
+
+@pytest.fixture(autouse=True)
+def variants(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(side_by_side, "open_artifact", lambda path: path)
+    monkeypatch.setattr(side_by_side, "evaluation_records", lambda *_: (RECORDS, "test"))
+    monkeypatch.setattr(side_by_side, "load", lambda path, **_: Says(path))
+
+
+@pytest.fixture
+def sheet(tmp_path: Path) -> Path:
+    return tmp_path / "sheet.csv"
+
+
+def judge(sheet: Path, decide: dict[str, str]) -> None:
+    """Fills in `best`: the letter of the first variant that `decide` has for a source, or the word that it has."""
+    with sheet.open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        wanted = decide.get(row["source"], "")
+        letters = [letter for letter in "ABC" if letter in row and row[letter].startswith(f"{wanted},")]
+        row["best"] = letters[0] if letters and wanted else wanted
+    with sheet.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), delimiter=";")  # as spreadsheets of some countries write it
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def test_the_sheet_does_not_say_who_wrote_what(sheet: Path) -> None:
+    figures = write_sheet(Path("one"), sheet, [Path("two")])
+    assert (figures["rows"], figures["identical"], figures["variants"]) == (11, 1, ["one", "two"])
+    with sheet.open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["id", "source", "reference", "A", "B", "best"]
+    assert {row["source"] for row in rows} == {f"句{number}" for number in range(11)}
+    assert all(row["reference"] == f"sentence {row['source'][1:]}" and row["best"] == "" for row in rows)
+    assert 0 < sum(row["A"].startswith("one") for row in rows) < 11
+    assert sheet.read_bytes().startswith(b"\xef\xbb\xbf")
+
+
+def test_a_judged_sheet_gives_preferences(sheet: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_sheet(Path("one"), sheet, [Path("two")])
+    judge(sheet, {**{f"句{number}": "two" for number in range(7)}, "句7": "one", "句8": "tie"})
+    capsys.readouterr()
+    figures = read_sheet(sheet, as_json=True)
+    assert (figures["judged"], figures["unjudged"], figures["identical"]) == (9, 2, 1)
+    assert figures["pairs"] == [{"first": "one", "second": "two", "wins": 1, "losses": 7, "ties": 2, "p": 0.0703}]
+    assert json.loads(capsys.readouterr().out) == figures
+
+
+def test_three_variants_and_a_table(sheet: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_sheet(Path("one"), sheet, [Path("two"), Path("three")])
+    judge(sheet, {"句0": "two", "句1": "two", "句2": "three"})
+    pairs = {(pair["first"], pair["second"]): pair for pair in read_sheet(sheet)["pairs"]}
+    assert (pairs["one", "two"]["losses"], pairs["two", "three"]["wins"], pairs["two", "three"]["losses"]) == (2, 2, 1)
+    assert "p (sign test)" in capsys.readouterr().out
+
+
+def test_a_sheet_that_is_there_is_kept(sheet: Path) -> None:
+    sheet.write_text("judged", encoding="utf-8")
+    with pytest.raises(UsageError, match="is there already, maybe judged"):
+        write_sheet(Path("one"), sheet, [Path("two")])
+
+
+def test_calls_that_make_no_sense(sheet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match="compares 2 to 26 variants, found 1: name the others with --against"):
+        write_sheet(Path("one"), sheet, [])
+    with pytest.raises(UsageError, match="expected a file that ends in .csv"):
+        write_sheet(Path("one"), sheet.with_suffix(".xlsx"), [Path("two")])
+    with pytest.raises(DataError, match="all variants give the same outputs on 12 examples"):
+        write_sheet(Path("one"), sheet, [Path("one")])
+    labels = SimpleNamespace(task=SimpleNamespace(name="classification"))
+    monkeypatch.setattr(side_by_side, "load", lambda path, **_: labels)
+    with pytest.raises(UsageError, match="found classification, classification"):
+        write_sheet(Path("one"), sheet, [Path("two")])
+
+
+def test_a_sheet_without_its_key_or_without_judgements(sheet: Path) -> None:
+    write_sheet(Path("one"), sheet, [Path("two")])
+    with pytest.raises(DataError, match="'best' is empty in all 11 rows"):
+        read_sheet(sheet)
+    key = sheet.with_name("sheet.key.json")
+    key.write_text("{}", encoding="utf-8")
+    with pytest.raises(DataError, match="not the key of a sheet"):
+        read_sheet(sheet)
+    key.write_text("{", encoding="utf-8")
+    with pytest.raises(DataError, match="not readable as JSON"):
+        read_sheet(sheet)
+    key.unlink()
+    with pytest.raises(DataError, match="sheet.key.json: no such file"):
+        read_sheet(sheet)
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("99,x,x,x,x,A", "the id '99' is unknown"),
+        ("1,x,x,x,x,A\n1,x,x,x,x,B", "the id '1' is there twice"),
+        ("1,x,x,x,x,C", "found 'C', expected one of A, B, several of them, or tie"),
+    ],
+)
+def test_rows_at_fault_are_named(sheet: Path, line: str, fault: str) -> None:
+    write_sheet(Path("one"), sheet, [Path("two")])
+    sheet.write_text(f"id,source,reference,A,B,best\n{line}\n", encoding="utf-8")
+    with pytest.raises(DataError, match=f"sheet.csv:[23]: .*{fault}"):
+        read_sheet(sheet)
