@@ -126,8 +126,9 @@ def variants_table(rows: Sequence[Mapping[str, Any]], title: str | None = None) 
     """The one table that compares variants of a model: speed never without the quality of that same variant.
 
     Args:
-        rows: each `{path, variant, size_bytes, latency_ms: {p50, p90, p99}, accuracy, f1_macro}` and, where they were
-            measured, `start_ms` and `peak_memory_mb`; a column that no row has is left out.
+        rows: each `{path, variant, size_bytes, latency_ms: {p50, p90, p99}}` with the quality of its task: accuracy,
+            f1_macro, bleu, chrf, perplexity; and, where they were measured, `start_ms`, `peak_memory_mb` and
+            `tokens_per_second`. A column that no row has is left out.
     """
     cells: dict[str, Callable[[Mapping[str, Any]], Any]] = {
         "variant": lambda row: row["variant"],
@@ -137,6 +138,10 @@ def variants_table(rows: Sequence[Mapping[str, Any]], title: str | None = None) 
         "peak MB": lambda row: _rounded(row.get("peak_memory_mb"), 0),
         "accuracy": lambda row: _rounded(row.get("accuracy"), 2),
         "macro F1": lambda row: _rounded(row.get("f1_macro"), 2),
+        "BLEU": lambda row: _rounded(row.get("bleu"), 2),
+        "chrF": lambda row: _rounded(row.get("chrf"), 2),
+        "perplexity": lambda row: _rounded(row.get("perplexity"), 3),
+        "tokens/s": lambda row: _rounded(row.get("tokens_per_second"), 0),
     }
     columns = {name: [cell(row) for row in rows] for name, cell in cells.items()}
     columns = {name: values for name, values in columns.items() if any(value is not None for value in values)}
