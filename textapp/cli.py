@@ -43,9 +43,9 @@ class Overflow(str, Enum):
     refuse = "refuse"
 
 
-def _writing(help: str, **settings: Any) -> Any:
+def _writing(help: str, *names: str) -> Any:
     """An option for models that write: translation and generation."""
-    return typer.Option(help=help, rich_help_panel="Translation and generation", **settings)
+    return typer.Option(*names, help=help, rich_help_panel="Translation and generation")
 
 
 ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="the YAML of the run; configs/ holds complete ones")]
@@ -165,11 +165,11 @@ def predict(
     threads: Threads = 1,
     runtime: Runtime = "auto",
     as_json: Json = False,
-    overflow: Annotated[
-        Overflow | None, _writing("a text longer than the model reads [default: cut, with a warning]")
-    ] = None,
+    overflow: Annotated[Overflow | None, _writing("what becomes of a text that is too long; cut unless given")] = None,
     beam_size: Annotated[int | None, _writing("hypotheses that beam search keeps")] = None,
-    length_penalty: Annotated[float | None, _writing("rank hypotheses by score / tokens ** this [default: 1]")] = None,
+    length_penalty: Annotated[
+        float | None, _writing("rank hypotheses by score / tokens ** this; 1 unless given")
+    ] = None,
     num_best: Annotated[int | None, _writing("hypotheses of the beam that are answered")] = None,
     temperature: Annotated[float | None, _writing("draw tokens; below 1 rather the likely ones")] = None,
     top_k: Annotated[int | None, _writing("draw from so many of the likeliest tokens")] = None,
@@ -181,7 +181,7 @@ def predict(
     max_length: Annotated[int | None, _writing("most new tokens")] = None,
     stop: Annotated[list[str] | None, _writing("end before this string; repeats")] = None,
     seed: Annotated[int | None, _writing("of the draws")] = None,
-    stream: Annotated[bool, _writing("print the text as it is written")] = False,
+    stream: Annotated[bool, _writing("print the text as it is written", "--stream")] = False,
 ) -> None:
     """Answer texts: label, translate or continue them."""
     from textapp.commands.predict import predict as command

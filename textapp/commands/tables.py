@@ -134,6 +134,7 @@ def variants_table(rows: Sequence[Mapping[str, Any]], title: str | None = None) 
         "variant": lambda row: row["variant"],
         "size": lambda row: size(row.get("size_bytes")),
         **{f"{name} ms": _latency(name) for name in ("p50", "p90", "p99")},
+        "first ms": _first_token,
         "start ms": lambda row: _rounded(row.get("start_ms"), 0),
         "peak MB": lambda row: _rounded(row.get("peak_memory_mb"), 0),
         "accuracy": lambda row: _rounded(row.get("accuracy"), 2),
@@ -156,6 +157,10 @@ def variant(manifest: Mapping[str, Any]) -> str:
 
 def _latency(name: str) -> Callable[[Mapping[str, Any]], str | None]:
     return lambda row: _rounded((row.get("latency_ms") or {}).get(name), 3)
+
+
+def _first_token(row: Mapping[str, Any]) -> str | None:
+    return _rounded((row.get("time_to_first_token_ms") or {}).get("p50"), 3)
 
 
 def _rounded(value: float | None, digits: int) -> str | None:
