@@ -15,14 +15,13 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
-import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from drive import System, compare, machine_limits, table, verdict
+from drive import System, compare, machine_limits, run_builder, table, throughput_table
 
 HERE = Path(__file__).parent
 ENGINES = {
@@ -32,7 +31,6 @@ ENGINES = {
     "torch int8": "torch_int8.py",
 }
 BUILDERS = [HERE / name for name in ("weights.py", "keras_lstm.py", "peers/build.py", "peers/twins.py")]
-REPEATS = 8  # whole test sets a system and batch size
 
 
 def prepare(options: argparse.Namespace) -> dict[str, Any]:
@@ -52,22 +50,13 @@ def prepare(options: argparse.Namespace) -> dict[str, Any]:
     if not report.is_file():
         folders = [options.run, options.bundle, options.work]
         flags = ["--fasttext"] * (kind == "fasttext") + (["--data-dir", options.data_dir] if options.data_dir else [])
-        _run([sys.executable, HERE / "weights.py", *folders, "--data", options.data, *flags])
+        run_builder([sys.executable, HERE / "weights.py", *folders, "--data", options.data, *flags])
         if kind == "lstm":
-            built = _run([sys.executable, HERE / "keras_lstm.py", *folders, options.length])
+            built = run_builder([sys.executable, HERE / "keras_lstm.py", *folders, options.length])
         else:
-            built = _run([options.peers_python, HERE / "peers" / "build.py", options.work, kind])
+            built = run_builder([options.peers_python, HERE / "peers" / "build.py", options.work, kind])
         report.write_text(built.splitlines()[-1], encoding="utf-8")
     return json.loads(report.read_text(encoding="utf-8"))
-
-
-def _run(command: list[Any]) -> str:
-    print("preparing:", " ".join(map(str, command[1:4])), file=sys.stderr)
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(HERE.parent)}
-    done = subprocess.run(list(map(str, command)), env=environment, capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"{command[1]} ended with {done.returncode}:\n{done.stderr[-3000:]}")
-    return done.stdout
 
 
 def nothing(options: argparse.Namespace) -> None:
@@ -105,11 +94,6 @@ def lstm(options: argparse.Namespace) -> None:
 
 
 def _timed(options: argparse.Namespace, peers: dict[str, str], mode: str, length: int | None) -> None:
-    labels = json.loads((options.work / "examples.json").read_text(encoding="utf-8"))["labels"]
-
-    def judge(found: list[int]) -> dict[str, float]:
-        return {"accuracy": 100 * float(np.mean(np.array(found) == np.array(labels)))}
-
     if (options.work / "plain.onnx").is_file() and length and not (options.work / "masked.onnx").is_file():
         print("(no padded graph of this model: a bidirectional LSTM is compared with dynamic shapes only)\n")
         return
@@ -119,7 +103,7 @@ def _timed(options: argparse.Namespace, peers: dict[str, str], mode: str, length
         if name == "textapp" or not options.only or name.split()[0] in options.only
     ]
     try:
-        print(table(compare(systems, judge, len(labels), options.queries)) + "\n")
+        print(table(compare(systems, *_judge(options), options.queries)) + "\n")
     finally:
         for system in systems:
             system.close()
@@ -143,46 +127,24 @@ def _system(
 
 def throughput(options: argparse.Namespace) -> None:
     """The whole test set, strings to labels, on `--threads` workers; every peer at its best batch size."""
-    labels = np.array(json.loads((options.work / "examples.json").read_text(encoding="utf-8"))["labels"])
     scripts = {
         "textapp": "textapp_litert.py",
         **{name: ENGINES[name] for name in ("OpenVINO int8", "ONNX Runtime int8")},
     }
+    judge, num_texts = _judge(options)
     systems = [_system(options, name, script, "text", None, whole=True) for name, script in scripts.items()]
-    seconds: dict[tuple[str, int], list[float]] = {}
-    accuracy: dict[tuple[str, int], float] = {}
+    print(f"### Throughput, string to label, {num_texts} texts, {options.threads} workers\n")
     try:
-        for repeat in range(REPEATS + 1):
-            for system in systems:
-                for batch in system.facts["batches"]:
-                    answer = system.ask(batch=batch)
-                    accuracy[system.name, batch] = 100 * float(np.mean(np.array(answer["answers"]) == labels))
-                    if repeat:  # the first is the warm-up
-                        seconds.setdefault((system.name, batch), []).append(answer["seconds"])
+        print(throughput_table(systems, judge, num_texts) + "\n")
     finally:
         for system in systems:
             system.close()
-    print(f"### Throughput, string to label, {len(labels)} texts, {options.threads} workers\n")
-    print(_throughput_table(systems, seconds, accuracy, len(labels)) + "\n")
 
 
-def _throughput_table(
-    systems: list[System],
-    seconds: dict[tuple[str, int], list[float]],
-    accuracy: dict[tuple[str, int], float],
-    num_texts: int,
-) -> str:
-    lines = ["| system | best batch | texts/s | textapp against it (95 %) | accuracy |", "|---|---|---|---|---|"]
-    ours = np.array(seconds["textapp", 1])[:, None]
-    for system in systems:
-        best = min(system.facts["batches"], key=lambda batch: np.median(seconds[system.name, batch]))
-        own = np.array(seconds[system.name, best])[:, None]
-        against = "" if system.name == "textapp" else verdict(own, ours)
-        lines.append(
-            f"| {system.name} ({system.facts['version']}) | {best} | {num_texts / np.median(own):.0f} | {against} | "
-            f"{accuracy[system.name, best]:.2f} |"
-        )
-    return "\n".join(lines)
+def _judge(options: argparse.Namespace) -> tuple[Callable[[list[int]], dict[str, float]], int]:
+    """What turns labels of the whole test set into its figures, and the size of the set."""
+    labels = np.array(json.loads((options.work / "examples.json").read_text(encoding="utf-8"))["labels"])
+    return lambda found: {"accuracy": 100 * float(np.mean(np.array(found) == labels))}, len(labels)
 
 
 TABLES = {

@@ -16,6 +16,7 @@ import numpy as np
 
 BLOCK = 20
 RESAMPLES = 2000
+REPEATS = 8  # whole test sets a system and batch size
 SEED = 7
 PEERS = Path(__file__).parent / "peers"
 THREAD_VARIABLES = (
@@ -26,6 +27,20 @@ THREAD_VARIABLES = (
     "TF_NUM_INTEROP_THREADS",
     "NUMEXPR_NUM_THREADS",
 )
+
+
+def run_builder(command: Sequence[Any]) -> str:
+    """Runs a script that fills a work folder and returns what it printed.
+
+    Raises:
+        SystemExit: it failed; with the end of what it wrote to stderr.
+    """
+    print("preparing:", " ".join(map(str, command[1:4])), file=sys.stderr)
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(PEERS.parents[1])}
+    done = subprocess.run(list(map(str, command)), env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{command[1]} ended with {done.returncode}:\n{done.stderr[-3000:]}")
+    return done.stdout
 
 
 class System:
@@ -130,6 +145,44 @@ def compare(
         Timing(system.name, np.array(times[system.name]), quality, system.facts)
         for system, quality in zip(systems, qualities, strict=True)
     ]
+
+
+def whole_sets(systems: Sequence[System]) -> dict[tuple[str, int], tuple[np.ndarray, list[Any]]]:
+    """Lets systems started with `whole` answer the test set again and again, in turn.
+
+    Returns:
+        for each system's name and each of its batch sizes the seconds of a whole set, `[REPEATS, 1]`, and the answers.
+    """
+    seconds: dict[tuple[str, int], list[float]] = {}
+    answers = {}
+    for repeat in range(REPEATS + 1):
+        for system in systems:
+            for batch in system.facts["batches"]:
+                found = system.ask(batch=batch)
+                answers[system.name, batch] = found["answers"]
+                if repeat:  # the first is the warm-up
+                    seconds.setdefault((system.name, batch), []).append(found["seconds"])
+    return {key: (np.array(taken)[:, None], answers[key]) for key, taken in seconds.items()}
+
+
+def throughput_table(systems: Sequence[System], judge: Callable[[list[Any]], dict[str, float]], num_texts: int) -> str:
+    """`whole_sets` as Markdown, every system at its best batch size; the first is textapp."""
+    found = whole_sets(systems)
+    ours, _ = found[systems[0].name, systems[0].facts["batches"][0]]
+    rows = []
+    for system in systems:
+        best = min(system.facts["batches"], key=lambda batch: np.median(found[system.name, batch][0]))
+        seconds, answers = found[system.name, best]
+        rows.append(
+            {
+                "system": f"{system.name} ({system.facts['version']})",
+                "best batch": str(best),
+                "texts/s": f"{num_texts / np.median(seconds):.0f}",
+                "textapp against it (95 %)": "" if system is systems[0] else verdict(seconds, ours),
+                **{name: f"{figure:.2f}" for name, figure in judge(answers).items()},
+            }
+        )
+    return markdown(rows)
 
 
 def ratio_interval(slower: np.ndarray, faster: np.ndarray) -> tuple[float, float, float]:

@@ -15,15 +15,13 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from drive import BLOCK, System, Timing, compare, machine_limits, markdown, reading_speed, table, verdict
+from drive import BLOCK, System, Timing, compare, machine_limits, reading_speed, run_builder, table, throughput_table
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
@@ -58,14 +56,14 @@ BUILDERS = [
         "peers/generator_torch.py",
     )
 ]
-REPEATS = 8  # whole test sets a system and batch size
 
 
 def prepare(options: argparse.Namespace) -> dict[str, Any]:
     """Fills the work folder once for each model, bundle and query length; returns what the builder reported."""
     subject = [options.source, options.new, options.shape, options.vocabulary, options.data_dir]
     digest = hashlib.sha256(json.dumps(subject, default=str).encode())
-    read = list(BUILDERS)
+    packages = ("layers", "models", "export")  # what random weights become depends on nothing else
+    read = [*BUILDERS, *(file for name in packages for file in sorted((HERE.parent / "textapp" / name).glob("*.py")))]
     if options.run:
         read += [options.run / "manifest.json", options.bundle / "manifest.json"]
     for file in read:
@@ -78,20 +76,11 @@ def prepare(options: argparse.Namespace) -> dict[str, Any]:
         what += ["--vocabulary", options.vocabulary] * (options.run is None)
         what += ["--data-dir", options.data_dir] * (options.data_dir is not None)
         lengths = ["--source", options.source, "--new", options.new]
-        _run([sys.executable, HERE / "generator_weights.py", options.work, *what, *lengths])
-        built = _run([options.peers_python, HERE / "peers" / "build_generator.py", options.work])
+        run_builder([sys.executable, HERE / "generator_weights.py", options.work, *what, *lengths])
+        built = run_builder([options.peers_python, HERE / "peers" / "build_generator.py", options.work])
         report.write_text(built.splitlines()[-1], encoding="utf-8")
     options.facts = _read(options.work / "model.json")
     return _read(report)
-
-
-def _run(command: list[Any]) -> str:
-    print("preparing:", " ".join(map(str, command[1:4])), file=sys.stderr)
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(HERE.parent)}
-    done = subprocess.run(list(map(str, command)), env=environment, capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"{command[1]} ended with {done.returncode}:\n{done.stderr[-3000:]}")
-    return done.stdout
 
 
 def _read(path: Path) -> Any:
@@ -223,52 +212,15 @@ def throughput(options: argparse.Namespace) -> None:
     """Many strings to strings on `--threads` workers; CTranslate2 at its best batch size."""
     options.most = min(options.most or 1000, 1000)
     records = _records(options)
-    judge = _bleu(options, records)
     settings = _fastest_settings(options, "text", len(records))
-    names = ["textapp", CTRANSLATE2]
-    systems = [
-        _system(options, name, "text", SETTINGS[settings] if name == CTRANSLATE2 else {}, True) for name in names
-    ]
-    seconds: dict[tuple[str, int], list[float]] = {}
-    outputs: dict[tuple[str, int], list[str]] = {}
+    names = {"textapp": {}, CTRANSLATE2: SETTINGS[settings]}
+    systems = [_system(options, name, "text", given, whole=True) for name, given in names.items()]
+    print(f"### Throughput, string to string, {len(records)} texts, {options.threads} workers\n")
     try:
-        for repeat in range(REPEATS + 1):
-            for system in systems:
-                for batch in system.facts["batches"]:
-                    answer = system.ask(batch=batch)
-                    outputs[system.name, batch] = answer["answers"]
-                    if repeat:  # the first is the warm-up
-                        seconds.setdefault((system.name, batch), []).append(answer["seconds"])
+        print(throughput_table(systems, _bleu(options, records), len(records)) + "\n")
     finally:
         _close(systems)
-    print(f"### Throughput, string to string, {len(records)} texts, {options.threads} workers\n")
-    print(
-        _throughput_table(systems, seconds, {key: judge(found) for key, found in outputs.items()}, len(records)) + "\n"
-    )
     print(f"CTranslate2's settings: {settings}; inter_threads {options.threads}, intra_threads 1.  ")
-
-
-def _throughput_table(
-    systems: list[System],
-    seconds: dict[tuple[str, int], list[float]],
-    qualities: dict[tuple[str, int], dict[str, float]],
-    num_texts: int,
-) -> str:
-    ours = np.array(seconds["textapp", 1])[:, None]
-    rows = []
-    for system in systems:
-        best = min(system.facts["batches"], key=lambda batch: np.median(seconds[system.name, batch]))
-        own = np.array(seconds[system.name, best])[:, None]
-        rows.append(
-            {
-                "system": f"{system.name} ({system.facts['version']})",
-                "best batch": str(best),
-                "texts/s": f"{num_texts / np.median(own):.0f}",
-                "textapp against it (95 %)": "" if system.name == "textapp" else verdict(own, ours),
-                **{name: f"{figure:.2f}" for name, figure in qualities[system.name, best].items()},
-            }
-        )
-    return markdown(rows)
 
 
 TABLES = {"prepare": nothing, "step": step, "text": text, "throughput": throughput, "lm": step}
