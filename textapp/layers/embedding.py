@@ -12,6 +12,7 @@ import tensorflow as tf
 # for every vocabulary under a million, so that TensorFlow and the edge runtimes never wrap around.
 NGRAM_ROWS = 2**18
 MULTIPLIER = 7919
+FIXED_POINT = 2.0**30
 
 
 @keras.saving.register_keras_serializable(package="textapp")
@@ -47,19 +48,22 @@ class TokenEmbedding(keras.layers.Layer):
     def call(self, token_ids):
         if self.int8_rows is None:
             return tf.cast(tf.gather(tf.convert_to_tensor(self.embeddings), token_ids), self.compute_dtype)
-        values, scales = (tf.constant(part) for part in self.int8_rows)
-        return tf.cast(tf.gather(values, token_ids), self.compute_dtype) * tf.gather(scales, token_ids)
+        values, scales = (tf.cast(tf.gather(part, token_ids), self.compute_dtype) for part in self.int8_rows)
+        return values * (scales * FIXED_POINT**-1)
 
     def round_rows(self) -> None:
         """From now on a call reads rows of int8, each with its own scale, instead of the float table.
 
         For the export of a quantized file whose table is read at each turn of a loop: the converter would carry a float
-        copy of all of it through the loop. The int8 values are those that it finds itself for a product with the table,
-        so the file holds them once.
+        copy of all of it through the loop. The table is rounded to the same grid, so that the converter finds the same
+        int8 values for a product with it, and the file holds them once. The scales are integers, in units of 2**-30:
+        of so many floats the converter would make int8.
         """
-        table = np.asarray(self.embeddings, np.float32)
-        scales = np.maximum(np.abs(table).max(axis=1, keepdims=True), 1e-12) / np.float32(127)
-        self.int8_rows = np.clip(np.round(table / scales), -127, 127).astype(np.int8), scales.astype(np.float32)
+        table = np.asarray(self.embeddings, np.float64)
+        scales = np.maximum(1, np.round(np.abs(table).max(axis=1, keepdims=True) / 127 * FIXED_POINT))
+        values = np.clip(np.round(table / scales * FIXED_POINT), -127, 127)
+        self.embeddings.assign(values * (scales / FIXED_POINT))
+        self.int8_rows = values.astype(np.int8), scales.astype(np.int32)
 
     def compute_output_shape(self, input_shape):
         return (*input_shape, self.output_dim)
