@@ -17,6 +17,7 @@ FIELDS = {
     "translation": ("source", "target"),
     "generation": ("prompt", "text"),
 }
+PURPOSES = {"classification": "read", "translation": "translate", "generation": "continue"}
 
 
 def make_tokenizer(config: Config, splits: Splits, language: str) -> Tokenizer:
@@ -75,4 +76,6 @@ def _trained(config: Config, texts: list[str], language: str) -> Tokenizer:
 
     settings = config.tokenizer
     log.info("tokenizer: training %s on %s texts (%s)", settings.kind, f"{len(texts):,}", language)
-    return train_tokenizer(settings.kind, settings.vocabulary_size, texts, config.cleaning, language, config.seed)
+    return train_tokenizer(
+        settings.kind, settings.vocabulary_size, texts, config.cleaning, language, config.seed, PURPOSES[config.task]
+    )
