@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from textapp.commands import tables
+from textapp.commands.check_writing import generation_profile, show_generation, show_translation, translation_profile
 from textapp.commands.environment import environment
 from textapp.commands.prepare import locate, make_tokenizer
 from textapp.config import Config, data_directory, load_config
@@ -48,13 +49,13 @@ def check(
     with tables.stdout_for_json(as_json):
         if config_path is not None:
             config = load_config(config_path, overrides)
-            found["data"] = data_profile(config, data_directory(data_dir))
+            found["data"] = PROFILES[config.task](config, data_directory(data_dir))
         found["environment"] = environment()
     tables.emit(found, as_json, lambda console: _show(console, found))
     return found
 
 
-def data_profile(config: Config, data_dir: Path) -> dict[str, Any]:
+def classification_profile(config: Config, data_dir: Path) -> dict[str, Any]:
     """Reads the splits, trains the tokenizer of the config on the spot, and profiles what comes out."""
     splits = load_splits(config, data_dir)
     texts = [record["text"] for record in splits.train]
@@ -71,6 +72,7 @@ def data_profile(config: Config, data_dir: Path) -> dict[str, Any]:
     for name, share in found["unknown"].items():
         share["examples"] = unknown_characters(tokenizer, named[name], unknown[name])
     return {
+        "task": "classification",
         "language": language,
         "origin": dict(splits.origin),
         "tokenizer": {"kind": tokenizer.kind, "vocabulary_size": tokenizer.vocabulary_size},
@@ -98,13 +100,21 @@ def _ids(tokenizer: Tokenizer, record: Mapping[str, Any]) -> list[int]:
     return tokenizer.join(ids, None if pair is None else tokenizer.ids(pair), UNCUT)[0]
 
 
+PROFILES = {
+    "classification": classification_profile,
+    "translation": translation_profile,
+    "generation": generation_profile,
+}
+
+
 # --- printing ------------------------------------------------------------------------------------------------------
 
 
 def _show(console: Any, found: Mapping[str, Any]) -> None:
     warnings = []
     if "data" in found:
-        _show_data(console, found["data"])
+        shows = {"translation": show_translation, "generation": show_generation}
+        shows.get(found["data"]["task"], _show_data)(console, found["data"])
         warnings += found["data"]["warnings"]
     _show_environment(console, found["environment"])
     warnings += found["environment"]["warnings"]

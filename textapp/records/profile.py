@@ -286,7 +286,12 @@ def _joined(labels: Sequence[str]) -> str:
 
 
 def _excerpt(key: Key) -> str:
-    line = " ".join(" | ".join(part for part in key if part).split())
+    return excerpt(" | ".join(part for part in key if part))
+
+
+def excerpt(text: str) -> str:
+    """The beginning of a text, on one line."""
+    line = " ".join(text.split())
     return line if len(line) <= MOST_EXAMPLE_CHARACTERS else line[: MOST_EXAMPLE_CHARACTERS - 1] + "…"
 
 
