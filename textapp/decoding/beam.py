@@ -68,12 +68,11 @@ def _best_continuations(session: Session, rules: Rules, live: list[_Live], count
     rows, token_ids, scores = [], [], []
     for row, hypothesis in enumerate(live):
         logits, normaliser = rules.apply(session.logits[row], hypothesis.token_ids)
-        best = highest(logits, min(count, len(logits)))
-        best = best[logits[best] > -np.inf]
+        best = highest(logits, count)
         rows += [row] * len(best)
         token_ids += best.tolist()
         scores += (hypothesis.score + (logits[best].astype(np.float64) - normaliser)).tolist()
-    order = highest(np.array(scores), min(count, len(scores))) if scores else []
+    order = highest(np.array(scores), count) if scores else []
     return [(rows[index], token_ids[index], scores[index]) for index in order]
 
 

@@ -6,6 +6,8 @@ import numpy as np
 
 from textapp.decoding.options import DecodingOptions
 
+_FEW = 16
+
 
 class Sampler:
     """Draws one token after the other.
@@ -44,6 +46,7 @@ def candidates(logits: np.ndarray, options: DecodingOptions) -> tuple[np.ndarray
         before = np.cumsum(probabilities) - probabilities
         kept = max(1, int((before < options.top_p).sum()))
         order, probabilities = order[:kept], probabilities[:kept]
+    # Far below the likeliest, exponentials are 0, and what has no probability is not drawn.
     kept = (probabilities >= options.min_p * probabilities[0]) & (probabilities > 0)
     return order[kept], probabilities[kept]
 
@@ -51,13 +54,18 @@ def candidates(logits: np.ndarray, options: DecodingOptions) -> tuple[np.ndarray
 def highest(values: np.ndarray, count: int) -> np.ndarray:
     """The indices of the `count` highest values `[n]`, the highest first; of equals the lowest index first.
 
-    Example: `highest(np.array([1, 3, 3, 2]), 2)` is `[1, 2]`.
+    What is -inf is left out.
+
+    Example: `highest(np.array([1.0, 3.0, 3.0, 2.0]), 2)` is `[1, 2]`.
     """
-    if count == 1:
-        return values.argmax()[None]
-    if count < len(values):
+    if count <= _FEW:  # for a beam this takes a fraction of the time of parting a vocabulary
+        left, found = values.copy(), []
+        while len(found) < count and left[best := int(left.argmax())] > -np.inf:
+            found.append(best)
+            left[best] = -np.inf
+        return np.array(found, np.intp)
+    among = np.flatnonzero(values > -np.inf)
+    if count < len(among):
         least = np.partition(values, len(values) - count)[len(values) - count]
         among = np.flatnonzero(values >= least)
-    else:
-        among = np.arange(len(values))
     return among[np.argsort(-values[among], kind="stable")[:count]]

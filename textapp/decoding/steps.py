@@ -5,7 +5,6 @@ Owns the cache and how hypotheses share it. What a step is, the runner knows: Ke
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -40,13 +39,13 @@ class Buffers(Protocol):
 
     Attributes:
         inputs, outputs: name -> the array itself; it stays in its place.
-        user: who keeps a state in `inputs` at the moment.
+        user: a mark of the session whose state stands in `inputs`; None: nobody's.
         invoke: reads the inputs and writes the outputs.
     """
 
     inputs: Mapping[str, np.ndarray]
     outputs: Mapping[str, np.ndarray]
-    user: Callable[[], Any] | None
+    user: Any
     invoke: Callable[[], None]
 
 
@@ -102,77 +101,67 @@ class CopySession:
 class InPlaceSession:
     """A session inside the memory of an interpreter, row after row.
 
-    Of keys and values a step changes one place only, so that is all that goes back from the outputs to the inputs; a
-    memory of the source goes in once. Sessions of one runner may take turns: who comes next puts its state back first.
+    A step changes keys and values at one place, so that is all that is kept of it, and a row is the list of the rows
+    that it came from, step by step. Before a row is continued only those places go into the inputs where the row
+    before it came from elsewhere: most of a beam has one past. Sessions of one runner may take turns.
     """
 
     def __init__(self, buffers: Buffers, logits: np.ndarray, cache: Cache, position: int) -> None:
         self.logits = logits
         self._buffers = buffers
-        self._position = position
-        self._resting = {name: values for name, values in cache.items() if _rests(name)}
-        self._rows = {name: values for name, values in cache.items() if not _rests(name)}
-        self._inside = False  # whether the one row stands in the inputs, newer than in `_rows`
+        self._first = position
+        self._begun = cache  # as `prefill` left it
+        self._placed = [name for name in cache if _holds_places(name) and not _rests(name)]
+        self._states = {name: cache[name] for name in cache if not _holds_places(name) and not _rests(name)}
+        self._steps: list[dict[str, np.ndarray]] = []  # of each step what it wrote, name -> [rows, heads, head_dim]
+        self._pasts: list[tuple[int, ...]] = [()]  # of each row its row at every step
+        self._loaded: tuple[int, ...] = ()  # the past that stands in the inputs
+        self._mark = object()
 
     def advance(self, parents: Sequence[int], token_ids: Sequence[int]) -> None:
         self._take_turn()
-        if len(token_ids) == len(self.logits) == 1:
-            self._advance_one(token_ids[0])
-        else:
-            self._advance_rows(parents, token_ids)
-        self._position += 1
-
-    def _advance_one(self, token_id: int) -> None:
         inputs, outputs = self._buffers.inputs, self._buffers.outputs
-        if not self._inside:
-            for name, values in self._rows.items():
-                inputs[name][...] = values
-            self._inside = True
-        self._invoke(token_id)
-        for name in self._rows:
-            place = self._place(name)
-            inputs[name][place] = outputs[name][place]
-        self.logits = outputs[LOGITS].copy()
-
-    def _advance_rows(self, parents: Sequence[int], token_ids: Sequence[int]) -> None:
-        self._keep()
-        inputs, outputs = self._buffers.inputs, self._buffers.outputs
-        rows = {name: values[list(parents)] for name, values in self._rows.items()}
-        logits = np.empty((len(token_ids), self.logits.shape[1]), self.logits.dtype)
-        for row, token_id in enumerate(token_ids):
-            for name, values in rows.items():
+        pasts = [self._pasts[parent] for parent in parents]
+        states = {name: values[list(parents)] for name, values in self._states.items()}
+        place = self._first + len(self._steps)
+        step = {name: np.stack([_at(outputs[name], place)] * len(pasts)) for name in self._placed}
+        logits = np.empty((len(pasts), self.logits.shape[1]), self.logits.dtype)
+        inputs["position"][0] = place
+        for row, (past, token_id) in enumerate(zip(pasts, token_ids, strict=True)):
+            self._load(past)
+            for name, values in states.items():
                 inputs[name][0] = values[row]
-            self._invoke(token_id)
-            for name, values in rows.items():
-                place = self._place(name)
-                values[row : row + 1][place] = outputs[name][place]
+            inputs["token_id"][0] = token_id
+            self._buffers.invoke()
+            for name, written in step.items():
+                written[row] = _at(outputs[name], place)
+            for name, values in states.items():
+                values[row] = outputs[name][0]
             logits[row] = outputs[LOGITS][0]
-        self._rows, self.logits = rows, logits
+        self._steps.append(step)
+        self._pasts = [(*past, row) for row, past in enumerate(pasts)]
+        self._states, self.logits = states, logits
 
-    def _invoke(self, token_id: int) -> None:
-        self._buffers.inputs["token_id"][0] = token_id
-        self._buffers.inputs["position"][0] = self._position
-        self._buffers.invoke()
-
-    def _place(self, name: str) -> Any:
-        """Where a step changes this part of the cache: `[row, heads, place, head_dim]`, or all of a recurrent state."""
-        return (slice(None), slice(None), self._position) if _holds_places(name) else ...
+    def _load(self, past: tuple[int, ...]) -> None:
+        """Puts the keys and values of a row's past into the inputs, as far as others stand there."""
+        for number, (row, step) in enumerate(zip(past, self._steps, strict=True)):
+            if number >= len(self._loaded) or self._loaded[number] != row:
+                for name in self._placed:
+                    _at(self._buffers.inputs[name], self._first + number)[...] = step[name][row]
+        self._loaded = past
 
     def _take_turn(self) -> None:
-        user = self._buffers.user() if self._buffers.user else None
-        if user is self:
+        if self._buffers.user is self._mark:
             return
-        if user is not None:
-            user._keep()
-        self._buffers.user = weakref.ref(self)
-        for name, values in self._resting.items():
+        self._buffers.user = self._mark
+        self._loaded = ()
+        for name, values in self._begun.items():
             self._buffers.inputs[name][...] = values
 
-    def _keep(self) -> None:
-        """Takes the state of the one row out of the inputs."""
-        if self._inside:
-            self._rows = {name: self._buffers.inputs[name].copy() for name in self._rows}
-            self._inside = False
+
+def _at(values: np.ndarray, place: int) -> np.ndarray:
+    """The view `[heads, head_dim]` of one place of keys or values `[1, heads, place, head_dim]`."""
+    return values[0, :, place]
 
 
 def _rests(name: str) -> bool:

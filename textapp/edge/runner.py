@@ -118,12 +118,12 @@ class EdgeBuffers:
     Attributes:
         inputs, outputs: name -> the interpreter's own array. It keeps the inputs as they are.
         invoke: reads the inputs and writes the outputs.
-        user: who keeps a state in the inputs at the moment, or None.
+        user: a mark that who keeps a state in the inputs leaves there; None: nobody does.
     """
 
     def __init__(self, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray], invoke: Callable) -> None:
         self.inputs, self.outputs, self.invoke = inputs, outputs, invoke
-        self.user: Callable[[], Any] | None = None
+        self.user: Any = None
 
 
 def _edge_buffers(interpreter: Any, signature: str) -> EdgeBuffers | None:
