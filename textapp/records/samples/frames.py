@@ -95,6 +95,8 @@ PLACES = (
     Frame("{who}{past_day}去了{city}。", "{who} went to {city} {past_day}."),
     Frame("{who}住在{city}。", "{who} live{who:s} in {city}."),
     Frame("{who}以前住在{city}，现在住在{city2}。", "{who} used to live in {city} and now live{who:s} in {city2}."),
+    Frame("{who}很喜欢{city}。", "{who} like{who:s} {city} very much."),
+    Frame("{who}喜欢{city}，不喜欢{city2}。", "{who} like{who:s} {city} but do{who:es} not like {city2}."),
     Frame("{who}是从{city}来的。", "{who} come{who:s} from {city}."),
     Frame("{who}{trip}去{city}。", "{who} {who:present} going to {city} {trip}."),
     Frame("{who}每天{way}去{landmark}。", "{who} go{who:es} to {landmark} {way} every day."),
