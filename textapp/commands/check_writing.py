@@ -64,8 +64,8 @@ def generation_profile(config: Config, data_dir: Path) -> dict[str, Any]:
     tables.note(f"reading {len(texts):,} documents ({language['language']})")
     tokenizer = make_tokenizer(config, splits, language["language"])
     ends = 0 if running else 2
-    tokens = [len(tokenizer.ids(record.get("prompt", ""))) + len(tokenizer.ids(record["text"])) + ends
-              for record in splits.train]  # fmt: skip
+    parts = [[record.get("prompt", ""), *record["text"].splitlines(keepends=True)] for record in splits.train]
+    tokens = [sum(len(tokenizer.ids(part)) for part in document) + ends for document in parts]
     config = resolve(config, examples, tokens, language["language"])
     named = {"train": splits.train, "validation": splits.validation, "test": splits.test}
     found = document_profile(named, tokens, known_characters(tokenizer), config.lengths[-1], running)

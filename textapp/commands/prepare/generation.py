@@ -144,7 +144,9 @@ def _running(task: GenerationTask, records: Sequence[Record], ids_of: IdsOnDisk)
     """All texts one after the other, as one; of a split without texts none."""
     if not records:
         return []
-    flat = np.concatenate(list(ids_of([record["text"] for record in records])))
+    # Line by line: a quicker way to the same ids, and of a megabyte at once the unigram model cuts the end worse.
+    lines = [line for record in records for line in record["text"].splitlines(keepends=True)]
+    flat = np.concatenate(list(ids_of(lines)))
     return [Document(flat, np.append(flat[1:], np.int32(IGNORED)))]
 
 
