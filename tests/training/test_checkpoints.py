@@ -92,3 +92,19 @@ def test_another_model_and_a_damaged_file_are_named(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="not readable.*delete it"):
         made(tmp_path)[2].restore()
     assert not (tmp_path / BEST).exists()
+
+
+def test_the_weights_of_the_last_epochs_are_averaged(tmp_path: Path) -> None:
+    model, _, checkpoints = made(tmp_path)
+    for epoch in (1, 2, 3):
+        for variable in model.trainable_variables:
+            variable.assign(np.full(variable.shape, 10.0**epoch))
+        checkpoints.save_epoch(epoch, 2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["epoch_2.npz", "epoch_3.npz"]
+    seeds = [variable.numpy().tolist() for variable in model.non_trainable_variables]
+    assert checkpoints.average_epochs(3, 2) == 2
+    assert all((variable.numpy() == 550).all() for variable in model.trainable_variables)
+    assert [variable.numpy().tolist() for variable in model.non_trainable_variables] == seeds
+    assert checkpoints.average_epochs(3, 5) == 2  # as many as there are
+    assert made(tmp_path / "none")[2].average_epochs(3, 2) == 0
+    assert made(tmp_path, writes=False)[2].average_epochs(3, 2) == 0

@@ -163,3 +163,65 @@ def test_an_accuracy_that_stands_still_is_no_standstill_while_the_loss_falls() -
     assert history.best["epoch"] == 3 and history.epochs_without_gain() == 1
     history.epochs.append({"epoch": 5, "validation_accuracy": 10.0, "validation_loss": 0.9})
     assert history.best["epoch"] == 5
+
+
+@pytest.mark.parametrize(("score", "chosen"), [(9.0, True), (2.0, False)])
+def test_averaged_weights_are_kept_where_they_validate_better(tmp_path: Path, score: float, chosen: bool) -> None:
+    model, seen = tiny.make_model(), []
+    scores = iter([1.0, 3.0, 5.0, score])
+
+    def validate() -> dict[str, float]:
+        seen.append(weights(model))
+        return {"bleu": next(scores), "loss": 0.5}
+
+    arguments = tiny.arguments(tmp_path, monitor="bleu", average_checkpoints=2)
+    history = train_model(model, tiny.make_batches(), **arguments, validate=validate)
+    mean = [(one + two) / 2 for one, two in zip(seen[1], seen[2], strict=True)]
+    expected = mean if chosen else seen[2]
+    assert history.average == {"epochs": 2, "chosen": chosen, "validation_bleu": score, "validation_loss": 0.5}
+    for one, other, variable in zip(weights(model), expected, model.variables, strict=True):
+        if variable.trainable:
+            np.testing.assert_allclose(one, other, atol=1e-6)
+    assert any("average of 2 epochs" in line for line in arguments["progress"].shown)
+
+
+def test_samples_are_shown_after_each_epoch(tmp_path: Path) -> None:
+    arguments = tiny.arguments(tmp_path, epochs=2)
+    train_model(tiny.make_model(), tiny.make_batches(), **arguments, samples=lambda: ["> hello"])
+    assert arguments["progress"].shown == ["> hello", "> hello"]
+
+
+@pytest.mark.parametrize(("monitor", "best"), [("perplexity", 3), ("bleu", 2), ("chrf", 4), ("loss", 1)])
+def test_history_knows_which_figures_fall(monitor: str, best: int) -> None:
+    columns = {
+        "loss": [1.0, 2.0, 3.0, 4.0], "bleu": [1.0, 9.0, 3.0, 4.0], "perplexity": [8.0, 7.0, 2.0, 7.0],
+        "chrf": [1.0, 2.0, 3.0, 4.0],
+    }  # fmt: skip
+    rows = [
+        {"epoch": epoch, **{f"validation_{name}": values[epoch - 1] for name, values in columns.items()}}
+        for epoch in (1, 2, 3, 4)
+    ]
+    assert History(monitor, rows).best["epoch"] == best
+
+
+def test_batches_of_many_shapes_are_traced_once_and_resume_to_equal_weights(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(trainer, "STEPS_BETWEEN_CHECKS", 2)
+    traced = []
+
+    def loss(batch: dict, outputs: tf.Tensor) -> tf.Tensor:
+        traced.append(outputs.shape)
+        return tf.reduce_mean(tiny.loss(batch | {"targets": tf.maximum(batch["targets"][:, 0], 0) % 2}, outputs))
+
+    def run(folder: str, **more) -> list[np.ndarray]:
+        model = tiny.make_model(0.3)
+        train_model(model, tiny.make_token_batches(), **tiny.arguments(tmp_path / folder) | {"loss": loss} | more)
+        return weights(model)
+
+    plan = tiny.make_token_batches().plan(0)
+    assert len(set(plan.lengths["token_ids"])) > 2 and len(set(np.diff(plan.offsets))) > 2
+    whole = run("whole")
+    assert len(traced) <= 2  # once for the gradients, perhaps once more inside the step
+    stop = tiny.Quiet(lambda count: os.kill(os.getpid(), signal.SIGTERM) if count == 4 else None)
+    with pytest.raises(Interrupted):
+        run("cut", progress=stop)
+    assert equal(run("cut"), whole)

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from textapp.batches.pipeline import BucketBatches, Examples
+from textapp.batches.sequences import TokenBatches
 from textapp.config import Training
 
 LENGTHS = [4, 8]
@@ -24,6 +25,13 @@ def make_examples(number: int = 60) -> Examples:
 
 def make_batches(seed: int = 1, batch_size: int = 8) -> BucketBatches:
     return BucketBatches(make_examples(), LENGTHS, 0, batch_size, seed)
+
+
+def make_token_batches() -> TokenBatches:
+    """Rows of several lengths; the first target of each is its first token."""
+    rng = np.random.default_rng(0)
+    rows = [rng.integers(2, 30, rng.integers(1, 30)).astype(np.int32) for _ in range(61)]
+    return TokenBatches({"token_ids": rows}, rows, 0, batch_tokens=96, seed=1)
 
 
 def make_model(dropout: float = 0.0) -> keras.Model:
