@@ -20,11 +20,16 @@ def test_there_are_configs() -> None:
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.relative_to(ROOT).as_posix())
 class TestEveryConfig:
     def test_is_complete_once_resolved(self, path: Path) -> None:
-        config = resolve(load_config(path), num_examples=5000, token_counts=[5] * 50 + [30] * 50)
+        counts = [5] * 50 + [30] * 50
+        config = resolve(load_config(path), num_examples=5000, token_counts=counts, target_counts=counts)
         training = config.training
         assert config.lengths and config.cleaning is not None
         assert training.batch_size or training.batch_tokens
         assert None not in (training.epochs, training.learning_rate, training.schedule, training.monitor)
+        assert (config.generate_lengths is None) == (config.task == "classification")
+
+    def test_says_what_it_is_for(self, path: Path) -> None:
+        assert path.read_text(encoding="utf-8").startswith("# ")
 
     def test_runs_into_saved_models(self, path: Path) -> None:
         assert Path(load_config(path).run).parts[0] == "saved_models"
