@@ -17,6 +17,11 @@ def test_the_text_is_cut_before_the_first_stop_string():
     assert Stops([]).cut("one") == ("one", False)
 
 
+def test_of_two_stop_strings_the_first_to_be_complete_counts():
+    assert Stops(["b", "abc"]).cut("abc") == ("a", True)
+    assert Stops(["bc", "abc"]).cut("abc") == ("", True)
+
+
 def test_what_may_become_a_stop_string_is_held_back():
     stops = Stops(["END", "\n\n"])
     assert stops.safe("one EN") == "one " and stops.safe("one\n") == "one" and stops.safe("one") == "one"

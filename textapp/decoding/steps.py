@@ -111,7 +111,11 @@ class InPlaceSession:
         self._buffers = buffers
         self._first = position
         self._begun = cache  # as `prefill` left it
-        self._placed = [name for name in cache if _holds_places(name) and not _rests(name)]
+        self._placed = [  # name, shape and type of what a step writes
+            (name, _at(values, 0).shape, values.dtype)
+            for name, values in cache.items()
+            if _holds_places(name) and not _rests(name)
+        ]
         self._states = {name: cache[name] for name in cache if not _holds_places(name) and not _rests(name)}
         self._steps: list[dict[str, np.ndarray]] = []  # of each step what it wrote, name -> [rows, heads, head_dim]
         self._pasts: list[tuple[int, ...]] = [()]  # of each row its row at every step
@@ -124,7 +128,7 @@ class InPlaceSession:
         pasts = [self._pasts[parent] for parent in parents]
         states = {name: values[list(parents)] for name, values in self._states.items()}
         place = self._first + len(self._steps)
-        step = {name: np.stack([_at(outputs[name], place)] * len(pasts)) for name in self._placed}
+        step = {name: np.empty((len(pasts), *shape), kind) for name, shape, kind in self._placed}
         logits = np.empty((len(pasts), self.logits.shape[1]), self.logits.dtype)
         inputs["position"][0] = place
         for row, (past, token_id) in enumerate(zip(pasts, token_ids, strict=True)):
@@ -146,8 +150,8 @@ class InPlaceSession:
         """Puts the keys and values of a row's past into the inputs, as far as others stand there."""
         for number, (row, step) in enumerate(zip(past, self._steps, strict=True)):
             if number >= len(self._loaded) or self._loaded[number] != row:
-                for name in self._placed:
-                    _at(self._buffers.inputs[name], self._first + number)[...] = step[name][row]
+                for name, written in step.items():
+                    _at(self._buffers.inputs[name], self._first + number)[...] = written[row]
         self._loaded = past
 
     def _take_turn(self) -> None:

@@ -22,9 +22,12 @@ class Stops:
         self._strings = strings
 
     def cut(self, text: str) -> tuple[str, bool]:
-        """The text before the first stop string, and whether there is one."""
-        places = [place for string in self._strings if (place := text.find(string)) >= 0]
-        return (text[: min(places)], True) if places else (text, False)
+        """The text before the stop string that is the first to be complete, and whether there is one.
+
+        The first to be complete and not the first to begin: so it is the same whether a text comes whole or in pieces.
+        """
+        found = [(place + len(string), place) for string in self._strings if (place := text.find(string)) >= 0]
+        return (text[: min(found)[1]], True) if found else (text, False)
 
     def safe(self, text: str) -> str:
         """The text without an end that a stop string may begin with.
