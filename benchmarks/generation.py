@@ -152,7 +152,7 @@ def _bleu(options: argparse.Namespace, records: list[dict[str, Any]]) -> Callabl
     from textapp.text.tokenizer import load_tokenizers
 
     manifest = _read(options.bundle / "manifest.json")
-    task = task_from_manifest(manifest, load_tokenizers(options.bundle / "tokenizer"))
+    task = task_from_manifest(manifest, load_tokenizers(options.bundle))
 
     def judge(found: list[str]) -> dict[str, float]:
         pairs = zip(records, found, strict=True)

@@ -104,7 +104,7 @@ def _of_run(options: argparse.Namespace) -> tuple[Any, list[list[int]], str]:
     from textapp.text.tokenizer import load_tokenizers
 
     run = open_artifact(options.run)
-    task = task_from_manifest(run.manifest, load_tokenizers(options.run / "tokenizer"))
+    task = task_from_manifest(run.manifest, load_tokenizers(options.run))
     folder = data_directory(options.data_dir or run.manifest.get("data_dir"))
     records = load_splits(load_config(options.run / "config.yaml"), folder).test
     if task.name == "translation":
@@ -233,23 +233,25 @@ def write_fixed(model: Any, options: argparse.Namespace, queries: dict[str, Any]
     """fixed/model.tflite, made as a bundle's; its float32 form must give the very tokens of the Keras model."""
     from textapp.export import tflite
     from textapp.export.folding import fold_norms
+    from textapp.export.loops import check_loops
     from textapp.export.signatures import Signature
+    from textapp.export.tables import prepare_tables
 
     def call(features: Any) -> dict[str, Any]:
-        found = generate(model, features, options)
-        return {"token_ids": found.token_ids, "num_tokens": found.num_tokens, "score": found.score}
+        return generate(model, features, options)._asdict()
 
     shapes = {"token_ids": (1, options.source)} | ({} if model.has_encoder else {"num_tokens": (1,)})
     name = f"generate_{options.source}_{options.new}"
     fold_norms(model)
-    folder = options.work / "fixed"
-    folder.mkdir(exist_ok=True)
+    (options.work / "fixed").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as work:
-        saved_model, exact = Path(work) / "saved_model", Path(work) / "exact.tflite"
-        tflite.write_saved_model(model, [Signature(name, shapes, call)], saved_model)
-        tflite.convert(saved_model, exact, [name], "litert", "none", Path(work) / "none.npz")
+        exact = Path(work) / "exact.tflite"
+        for way, file in (("none", exact), (quantize, options.work / "fixed" / "model.tflite")):
+            prepare_tables(model, way)
+            tflite.write_saved_model(model, [Signature(name, shapes, call)], Path(work) / way)
+            tflite.convert(Path(work) / way, file, [name], "litert", way, Path(work) / "no calibration.npz")
+            check_loops(file, way)
         _check(exact, name, queries)
-        tflite.convert(saved_model, folder / "model.tflite", [name], "litert", quantize, Path(work) / "none.npz")
 
 
 def _check(file: Path, name: str, queries: dict[str, Any]) -> None:

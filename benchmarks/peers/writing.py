@@ -54,7 +54,7 @@ class WritingJob:
         from textapp.text.tokenizer import load_tokenizers
 
         manifest = json.loads((self.bundle / "manifest.json").read_text(encoding="utf-8"))
-        return task_from_manifest(manifest, load_tokenizers(self.bundle / "tokenizer"))
+        return task_from_manifest(manifest, load_tokenizers(self.bundle))
 
     def answerer(self, write: Callable[[list[int], int, bool], list[int]]) -> Callable[[int], Any]:
         """The query that is timed: an index to token ids, or to a text.
