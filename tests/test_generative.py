@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from toys import Chain, InPlace, Letters, random_chain
+from toys import END, Chain, InPlace, Letters, random_chain
 
 from textapp.errors import DataError, UsageError
 from textapp.generative import GenerativePredictor
@@ -180,10 +180,11 @@ def test_translations_are_scored_alike_with_and_without_the_signature(max_batch)
 
 def test_what_the_model_writes_has_the_score_that_it_gave():
     predictor = translator()
+    predictor.runner.logits[:, END] += 2
     answer = predictor("cat", max_length=10)
-    (total, num_tokens, _), *_ = predictor.score_texts([{"source": "cat", "target": answer.output}])
-    if num_tokens == predictor.outputs({"source": "cat"}, predictor._options({"max_length": 10}))["num_tokens"]:
-        assert total == pytest.approx(answer.score, abs=1e-4)
+    ((total, num_tokens, num_characters),) = predictor.score_texts([{"source": "cat", "target": answer.output}])
+    assert num_tokens == num_characters + 1 < 10  # it came to its end
+    assert total == pytest.approx(answer.score, abs=1e-4)
 
 
 def test_a_target_longer_than_the_model_writes_is_scored_as_far_as_it_does():

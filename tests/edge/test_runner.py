@@ -65,6 +65,29 @@ def test_an_unknown_signature_names_those_that_there_are(model_path):
         EdgeRunner(model_path).run("classify_16", features(16))
 
 
+def test_the_memory_of_a_signature_answers_as_a_call_does(model_path):
+    runner = EdgeRunner(model_path)
+    buffers = runner.buffers("classify_4")
+    for seed in (1, 2):
+        buffers.inputs["token_ids"][...] = features(4, seed)["token_ids"]
+        buffers.invoke()
+        found = buffers.outputs["probabilities"].copy()
+        np.testing.assert_array_equal(buffers.inputs["token_ids"], features(4, seed)["token_ids"])
+        runner.run("classify_8", features(8))
+        np.testing.assert_array_equal(
+            found, EdgeRunner(model_path).run("classify_4", features(4, seed))["probabilities"]
+        )
+    assert runner.buffers("classify_4") is buffers
+
+
+def test_an_interpreter_that_keeps_its_memory_to_itself_gives_none(model_path, monkeypatch):
+    runner = EdgeRunner(model_path)
+    monkeypatch.setattr(runner, "_interpreter", object())
+    assert runner.buffers("classify_4") is None
+    with pytest.raises(ArtifactError, match="no signature 'classify_16'"):
+        runner.buffers("classify_16")
+
+
 def test_clones_answer_alike_at_the_same_time(model_path):
     runner = EdgeRunner(model_path)
     expected = [runner.run("classify_8", features(8, seed))["probabilities"] for seed in range(50)]
