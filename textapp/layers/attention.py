@@ -65,6 +65,15 @@ class _Attention(keras.layers.Layer):
         mixed = tf.transpose(mixed, [0, 2, 1, 3])  # [batch, length, heads, head_dim]
         return self.projections["output"](tf.reshape(mixed, [-1, length, self.num_heads * self.head_dim]))
 
+    def _grouped(self, query):
+        """One query a head, `[batch, heads, 1, head_dim]`, to `[batch, key-value heads, group, head_dim]`."""
+        group = self.num_heads // self.num_key_value_heads
+        return tf.reshape(query, [-1, self.num_key_value_heads, group, self.head_dim])
+
+    def _joined(self, mixed):
+        """`[batch, key-value heads, group, head_dim]` to the projected `[batch, 1, dim]`."""
+        return self.projections["output"](tf.reshape(mixed, [-1, 1, self.num_heads * self.head_dim]))
+
     def compute_output_shape(self, sequence_shape, *other_shapes):
         return sequence_shape
 
@@ -148,15 +157,12 @@ class SelfAttention(_Attention):
         if self.rope:
             waves = [tf.reshape(tf.gather(wave, position), [-1, 1, 1, self.head_dim]) for wave in self._waves()]
             query, key = _turned(query, *waves), _turned(key, *waves)
-        group = self.num_heads // self.num_key_value_heads
-        query = tf.reshape(query, [-1, self.num_key_value_heads, group, self.head_dim])
-        before = tf.matmul(query, key_cache, transpose_b=True) + past
-        itself = tf.matmul(query, key, transpose_b=True)
+        query = self._grouped(query)
+        before, itself = _scores(query, key_cache) + past, _scores(query, key)
         weights = tf.nn.softmax(tf.concat([before, itself], axis=-1))
         length = key_cache.shape[2]
-        mixed = tf.matmul(weights[..., :length], value_cache) + weights[..., length:] * value
-        mixed = tf.reshape(mixed, [-1, 1, self.num_heads * self.head_dim])
-        return self.projections["output"](mixed), key, value
+        mixed = _mean(weights[..., :length], value_cache) + weights[..., length:] * value
+        return self._joined(mixed), key, value
 
     def _projected(self, sequence):
         query, key, value = self._query(sequence), self._key(sequence), self._value(sequence)
@@ -198,6 +204,28 @@ class CrossAttention(_Attention):
 
     def call(self, sequence, key, value, mask, training=None):
         return self._attend(self._query(sequence), key, value, mask, training)
+
+    def step(self, vector, key, value, mask):
+        """The same for one token, `[batch, 1, dim]`."""
+        query = self._grouped(self._query(vector))
+        return self._joined(_mean(tf.nn.softmax(_scores(query, key) + mask), value))
+
+
+def _scores(query, key):
+    """How well the keys fit the queries `[batch, heads, group, head_dim]`: `[batch, heads, group, length]`.
+
+    For a single query a sum of products: an edge runtime would pack all keys anew for a matrix product, at every token.
+    """
+    if query.shape[2] > 1:
+        return tf.matmul(query, key, transpose_b=True)
+    return tf.expand_dims(tf.reduce_sum(query * key, axis=-1), 2)
+
+
+def _mean(weights, value):
+    """The mean of the values `[batch, heads, length, head_dim]`, weighted: `[batch, heads, group, head_dim]`."""
+    if weights.shape[2] > 1:
+        return tf.matmul(weights, value)
+    return tf.reduce_sum(tf.transpose(weights, [0, 1, 3, 2]) * value, axis=2, keepdims=True)
 
 
 def _turned(heads, cosine, sine):

@@ -148,27 +148,27 @@ class DecoderBlock(TransformerBlock):
     def call(self, sequence, mask, memory=None, memory_mask=None, training=None):
         attended = self.attention(self.attention_norm(sequence), mask, training=training)
         sequence = sequence + self.dropout(attended, training=training)
-        keys_values = None if memory is None else self.cross_attention.keys_values(memory)
-        return self._rest(sequence, keys_values, memory_mask, training)
+        if memory is not None:
+            query, keys_values = self.cross_attention_norm(sequence), self.cross_attention.keys_values(memory)
+            attended = self.cross_attention(query, *keys_values, memory_mask, training=training)
+            sequence = sequence + self.dropout(attended, training=training)
+        fed = self._feed_forward(self.feed_forward_norm(sequence))
+        return sequence + self.dropout(fed, training=training)
 
     def prefill(self, sequence, mask):
         """Reads a prompt: the sequence, and key and value `[batch, key-value heads, length, head_dim]`."""
         attended, key, value = self.attention.prefill(self.attention_norm(sequence), mask)
-        return self._rest(sequence + attended, None, None), key, value
+        sequence = sequence + attended
+        return sequence + self._feed_forward(self.feed_forward_norm(sequence)), key, value
 
     def step(self, vector, position, past, key_value, memory_key_value, memory_mask):
         """One token: `[batch, 1, dim]`, and its key and value `[batch, key-value heads, 1, head_dim]`."""
         attended, key, value = self.attention.step(self.attention_norm(vector), position, past, *key_value)
-        return self._rest(vector + attended, memory_key_value, memory_mask), key, value
-
-    def _rest(self, sequence, memory_key_value, memory_mask, training=None):
-        """What follows the self-attention."""
+        vector = vector + attended
         if memory_key_value is not None:
-            query = self.cross_attention_norm(sequence)
-            attended = self.cross_attention(query, *memory_key_value, memory_mask, training=training)
-            sequence = sequence + self.dropout(attended, training=training)
-        fed = self._feed_forward(self.feed_forward_norm(sequence))
-        return sequence + self.dropout(fed, training=training)
+            query = self.cross_attention_norm(vector)
+            vector = vector + self.cross_attention.step(query, *memory_key_value, memory_mask)
+        return vector + self._feed_forward(self.feed_forward_norm(vector)), key, value
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "memory_dim": self.memory_dim}
