@@ -187,3 +187,113 @@ def test_pairs_and_several_labels(tmp_path: Path, run_textapp) -> None:
     row = json.loads(answer.stdout)
     assert "all" in row["label"] and set(row["probabilities"]) == {"all", "x", "y"}
     assert row["input"] == ["text 1 red", "more"]
+
+
+# --- models that write ---------------------------------------------------------------------------------------------
+
+ENGLISH, GERMAN = ["one", "two", "red", "big"], ["eins", "zwei", "rot", "gross"]
+
+
+def write_pairs(folder: Path, rows: int = 48) -> None:
+    """Parallel files of three words each, translated word by word."""
+    chosen = [[(row // 4**place + place) % 4 for place in range(3)] for row in range(rows)]
+    for name, words in (("train.en", ENGLISH), ("train.de", GERMAN)):
+        lines = [" ".join(words[word] for word in row) for row in chosen]
+        (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+TRANSLATION = {
+    "task": "translation",
+    "data": {
+        "train": {"source": "train.en", "target": "train.de"}, "validation": 0.2, "test": 0.1,
+        "source_language": "en", "target_language": "de",
+    },
+    "tokenizer": {"kind": "characters", "vocabulary_size": 64},
+    "lengths": None,
+}  # fmt: skip
+TINY = {"architecture": "transformer", "hidden_dim": 8, "num_layers": 1, "num_heads": 2}
+TINY_LSTM = {"architecture": "lstm", "embedding_dim": 8, "units": [8]}
+
+
+@pytest.mark.parametrize(
+    ("model", "shared"), [(TINY, True), (TINY, False), (TINY_LSTM, True)], ids=["shared", "each its own", "lstm"]
+)
+def test_a_translator_from_files_to_a_run_folder(tmp_path: Path, run_textapp, model: dict, shared: bool) -> None:
+    write_pairs(tmp_path)
+    changes = {**TRANSLATION, "model": model, "tokenizer": {**TRANSLATION["tokenizer"], "shared": shared}}
+    training = {"epochs": 2, "batch_tokens": 256, "accumulate": 2, "average_checkpoints": 2, "device": "cpu"}
+    config = write_config(tmp_path, **changes, training=training)
+    done = run_textapp("train", config, "--data-dir", tmp_path)
+    assert done.code == 0, done.stderr
+    assert "epoch 2/2" in done.stderr and "validation_bleu" in done.stderr and "  > " in done.stderr
+    run = open_artifact(tmp_path / "run")
+    manifest = run.manifest
+    assert manifest["task"] == "translation" and manifest["languages"] == ["en", "de"]
+    assert manifest["shared_tokenizer"] is shared
+    assert [read for read, _ in manifest["generate_lengths"]] == manifest["lengths"]
+    assert ("target_tokenizer/settings.json" in manifest["files"]) is not shared
+    metrics = json.loads((run.path / "metrics.json").read_text(encoding="utf-8"))
+    for split in ("validation", "test"):
+        assert {"bleu", "chrf", "bleu_signature", "perplexity", "examples", "data"} <= set(metrics[split])
+    assert metrics["training"]["average"]["epochs"] == 2
+    answer = run_textapp("predict", run.path, "one two", "--json")
+    assert answer.code == 0 and set(json.loads(answer.stdout)) == {"input", "output", "score"}, answer.stderr
+
+
+def test_pairs_too_long_for_the_lengths_are_dropped_with_their_number(tmp_path: Path, run_textapp) -> None:
+    write_pairs(tmp_path)
+    for name in ("train.en", "train.de"):
+        with (tmp_path / name).open("a", encoding="utf-8") as file:
+            file.write("one " * 30 + "\n")
+    data = {**TRANSLATION["data"], "validation": {"source": "train.en", "target": "train.de"}, "test": None}
+    changes = {**TRANSLATION, "data": data, "lengths": [24], "generate_lengths": [[24, 24]], "model": TINY}
+    training = {"epochs": 1, "batch_size": 8, "device": "cpu"}
+    done = run_textapp("train", write_config(tmp_path, **changes, training=training), "--data-dir", tmp_path)
+    assert done.code == 0, done.stderr
+    assert "dropped 1 of 49 training pairs: a source of more than 24 tokens" in done.stderr
+
+
+@pytest.mark.parametrize("model", [TINY, TINY_LSTM], ids=["transformer", "lstm"])
+@pytest.mark.parametrize("running", [True, False], ids=["running text", "documents with prompts"])
+def test_a_language_model_from_files_to_a_run_folder(tmp_path: Path, run_textapp, model: dict, running: bool) -> None:
+    text = "\n".join(
+        f"{index} {ENGLISH[index % 4]} and {index + 100} {ENGLISH[index // 4 % 4]}." for index in range(64)
+    )
+    rows = [dict(zip(("prompt", "text"), line.split(" and "), strict=True)) for line in lines]
+    (tmp_path / "data.txt").write_text(text, encoding="utf-8")
+    (tmp_path / "data.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    changes = {
+        "task": "generation",
+        "data": {"train": "data.txt" if running else "data.jsonl", "validation": 0.2, "language": "en"},
+        "tokenizer": {"kind": "characters", "vocabulary_size": 64},
+        "lengths": [32],
+        "generate_lengths": [[16, 8]],
+        "training": {"epochs": 2, "batch_size": 8, "device": "cpu"},
+    }
+    done = run_textapp("train", write_config(tmp_path, **changes, model=model), "--data-dir", tmp_path)
+    assert done.code == 0, done.stderr
+    assert "validation_perplexity" in done.stderr and "nats a character" in done.stderr
+    manifest = open_artifact(tmp_path / "run").manifest
+    assert manifest["running_text"] is running and manifest["context"] == 32
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text(encoding="utf-8"))
+    assert metrics["validation"]["nats_per_character"] > 0 and ("answers" in metrics["validation"]) is not running
+    answer = run_textapp("predict", tmp_path / "run", "the red", "--json")
+    assert answer.code == 0 and set(json.loads(answer.stdout)) == {"input", "output", "score"}, answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("one two red big", "expected more than 64, the length of a window"),
+        ("one two red big " * 20 + "x", "data.validation: found one token or none"),
+    ],
+    ids=["training", "validation"],
+)
+def test_running_text_too_short_is_refused(tmp_path: Path, run_textapp, text: str, expected: str) -> None:
+    (tmp_path / "data.txt").write_text(text, encoding="utf-8")
+    changes = {
+        "task": "generation", "data": {"train": "data.txt", "validation": 1e-3}, "lengths": [64], "model": TINY,
+        "tokenizer": {"kind": "characters", "vocabulary_size": 64}, "training": {"epochs": 1, "device": "cpu"},
+    }  # fmt: skip
+    done = run_textapp("train", write_config(tmp_path, **changes), "--data-dir", tmp_path)
+    assert done.code == 1 and expected in done.stderr, done.stderr

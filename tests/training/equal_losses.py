@@ -1,7 +1,7 @@
 """Prints the first 30 losses of one training as JSON: argv[1] is the device, argv[2] the logical CPUs of this process.
 
-Then, if given: `xla`, a number of steps instead of 30, a folder that stays. The model has embeddings (gradients that
-are rows), a clipped norm and no dropout.
+Then, if given: `xla`, `tokens` (batches by tokens), a number of steps instead of 30, a folder that stays. The model
+has embeddings (gradients that are rows), a clipped norm and no dropout.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from textapp.training.strategy import is_chief, make_strategy
 STEPS = 30
 
 
-def main(device: str, processors: int, xla: bool = False, steps: int = STEPS, folder: str | None = None) -> None:
+def main(
+    device: str, processors: int, xla: bool = False, tokens: bool = False, steps: int = STEPS, folder: str | None = None
+) -> None:
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * processors)
     strategy = make_strategy(device)
@@ -36,7 +38,9 @@ def main(device: str, processors: int, xla: bool = False, steps: int = STEPS, fo
         arguments = tiny.arguments(Path(folder), epochs=4, xla=xla) | {"strategy": strategy, "progress": Record()}
         with strategy.scope():
             model = tiny.make_model()
-        trainer.train_model(model, tiny.make_batches(), **arguments, steps_limit=steps)
+        batches = tiny.make_token_batches() if tokens else tiny.make_batches()
+        arguments["loss"] = tiny.first_target_loss if tokens else tiny.loss
+        trainer.train_model(model, batches, **arguments, steps_limit=steps)
         written = sorted(path.name for path in Path(folder).iterdir())
     print(json.dumps({
         "losses": losses, "replicas": strategy.num_replicas_in_sync, "chief": is_chief(strategy), "written": written
@@ -47,4 +51,4 @@ if __name__ == "__main__":
     options = sys.argv[3:]
     number = next((int(option) for option in options if option.isdigit()), STEPS)
     place = next((option for option in options if "/" in option), None)
-    main(sys.argv[1], int(sys.argv[2]), "xla" in options, number, place)
+    main(sys.argv[1], int(sys.argv[2]), "xla" in options, "tokens" in options, number, place)

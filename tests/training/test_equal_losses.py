@@ -53,6 +53,14 @@ def test_two_mirrored_replicas(one_replica: list[float], options: tuple[str, ...
     assert found["losses"] == pytest.approx(one_replica, abs=1e-4)
 
 
+def test_batches_by_tokens_on_three_replicas() -> None:
+    """Their rows are no multiple of three: the last replica gets rows that only fill."""
+    one = result(start("cpu", 1, "tokens"))["losses"]
+    three = result(start("mirrored", 3, "tokens"))
+    assert three["replicas"] == 3 and len(one) == 30
+    assert three["losses"] == pytest.approx(one, abs=1e-4)
+
+
 def two_workers(one: tuple[str, ...], other: tuple[str, ...]) -> list[subprocess.Popen]:
     cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(2)]}
     return [

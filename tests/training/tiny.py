@@ -55,6 +55,11 @@ def loss(batch: dict, outputs: tf.Tensor) -> tf.Tensor:
     return tf.nn.sparse_softmax_cross_entropy_with_logits(batch["targets"], outputs)
 
 
+def first_target_loss(batch: dict, outputs: tf.Tensor) -> tf.Tensor:
+    """For `make_token_batches`: is the first target even?"""
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(tf.maximum(batch["targets"][:, 0], 0) % 2, outputs)
+
+
 class Quiet:
     """No progress; calls `at_update` with the number of updates so far."""
 

@@ -143,10 +143,10 @@ def _fit(prepared: Prepared, strategy: Any, partial: Path) -> tuple[keras.Model,
     with strategy.scope():
         model = _build(prepared, precision)
     log.info("model: %s, %s parameters", config.model.architecture, f"{model.count_params():,}")
-    validation = prepared.validation(model)
+    batches, validation = prepared.batches(), prepared.validation(model)
     history = train_model(
         model,
-        prepared.batches(),
+        batches,
         config=training,
         loss=prepared.loss(),
         strategy=strategy,

@@ -13,6 +13,7 @@ from textapp.commands.prepare.common import IdsOnDisk, Prepared, Record, log, lo
 from textapp.commands.prepare.tokenizers import TOKENIZER, kept_or_made
 from textapp.config import Config
 from textapp.defaults import resolve
+from textapp.errors import DataError
 from textapp.records.documents import CHARACTERS_AN_EXAMPLE
 from textapp.records.loading import Splits
 from textapp.tasks.generation import GenerationTask
@@ -91,7 +92,12 @@ class PreparedGeneration(Prepared):
     def validation(self, model: keras.Model) -> WritingValidation:
         from textapp.objectives.writing import SHOWN_SAMPLES, WritingValidation
 
-        source = self._unpacked(list(_pieces(self.documents["validation"], self.context)))
+        pieces = list(_pieces(self.documents["validation"], self.context))
+        if not pieces:
+            raise DataError(
+                "data.validation: found one token or none, expected more text: give a file or a larger share"
+            )
+        source = self._unpacked(pieces)
         shown = self.task.queries(self.splits.validation, SHOWN_SAMPLES)[:SHOWN_SAMPLES]
         return WritingValidation(model, self.task, source, shown=shown)
 
@@ -125,7 +131,11 @@ def prepare_generation(config: Config, splits: Splits, folder: Path) -> Prepared
     characters = sum(len(record["text"]) for record in splits.train)
     examples = max(1, characters // CHARACTERS_AN_EXAMPLE) if running else len(splits.train)
     config = resolve(config, examples, language=language)
-    log_sizes(splits, [language])
+    if running:
+        sizes = [sum(len(record["text"]) for record in records) for records in named_splits(splits).values()]
+        log.info("data: %s training, %s validation, %s test characters (%s)", *(f"{n:,}" for n in sizes), language)
+    else:
+        log_sizes(splits, [language])
     tokenizer, _ = kept_or_made(config, splits, [language], folder)
     ids = IdsOnDisk(folder, tokenizer, folder / TOKENIZER)
     task = GenerationTask(tokenizer, [1], language=language, running_text=running)
