@@ -8,13 +8,14 @@ import pytest
 from textapp.config import TransformerModel
 from textapp.export.folding import fold_norms
 from textapp.layers import LayerNorm, TransformerBlock
-from textapp.models import build_encoder
+from textapp.models import build_encoder, build_generator
 
 IDS = np.array([[5, 9, 3, 7, 0, 0], [2, 4, 6, 8, 9, 3]], np.int32)
 
 
 def make_encoder(**settings):
     """A small encoder whose norms and biases are not 1 and 0, as after training."""
+    settings = {"positions": "learned", **settings}
     config = TransformerModel(
         architecture="transformer", dropout=0.1, hidden_dim=8, num_layers=2, num_heads=4, **settings
     )
@@ -38,6 +39,33 @@ def test_folding_leaves_the_answers_as_they_are(settings):
     before = np.asarray(model({"token_ids": IDS}))
     fold_norms(model)
     np.testing.assert_allclose(np.asarray(model({"token_ids": IDS})), before, atol=2e-5)
+
+
+def make_generator(source: bool, **settings):
+    """A small model that writes, stirred in the same way."""
+    layers = {"encoder_layers": 1, "decoder_layers": 2} if source else {"num_layers": 2}
+    config = TransformerModel(
+        architecture="transformer", dropout=0.0, hidden_dim=8, num_heads=4, positions="sinusoidal", **layers, **settings
+    )
+    sides = {"source_vocabulary_size": 12, "max_source_length": 6} if source else {}
+    model = build_generator(config, vocabulary_size=10, pad_id=0, start_id=2, max_length=6, **sides)
+    random = np.random.default_rng(1)
+    for weight in model.weights:
+        weight.assign(np.asarray(weight) + random.normal(0, 0.5, weight.shape))
+    return model
+
+
+@pytest.mark.parametrize("source", [True, False])
+@pytest.mark.parametrize("tied", [True, False])
+def test_folding_leaves_what_is_written_as_it_is(source, tied):
+    model = make_generator(source, tied=tied)
+    features = {"token_ids": IDS, "target_ids": IDS[:, ::-1]} if source else {"token_ids": IDS}
+    before = np.asarray(model(features))
+    fold_norms(model)
+    np.testing.assert_allclose(np.asarray(model(features)), before, atol=5e-5)
+    norms = [layer for layer in model._flatten_layers() if isinstance(layer, LayerNorm)]
+    assert not any(norm.center_inputs for norm in norms)
+    assert {norm.name for norm in norms if norm.scale_outputs} == {"norm"}
 
 
 def test_folding_leaves_no_mean_to_take_and_no_scale_in_a_block():
