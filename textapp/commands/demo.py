@@ -1,11 +1,13 @@
-"""`textapp demo`: the whole way on the bundled samples, in two languages, in a few minutes."""
+"""`textapp demo`: the whole way on the bundled samples, three tasks in two languages, in a few minutes."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from textapp.commands import tables
 from textapp.commands.benchmark import benchmark
@@ -15,7 +17,64 @@ from textapp.config import parse_config
 from textapp.errors import TextappError
 from textapp.records.samples import write_samples
 
-SENTENCES = ("你好，我是人工智能助手。", "This phone is great, I love it.")
+
+class Part(NamedTuple):
+    """One task of the demo.
+
+    Attributes:
+        config: its config, but for `run`.
+        suffix: of its run folder.
+        quantize: formats that it is exported in, beside float32.
+        texts: what it answers; none of them, nor the like of them, stands in the samples.
+    """
+
+    config: dict[str, Any]
+    suffix: str
+    quantize: str
+    texts: tuple[str, ...]
+
+
+CLASSIFICATION = Part(
+    {
+        "task": "classification",
+        "data": {"train": "train.tsv", "test": "test.tsv"},
+        "model": {"architecture": "cnn"},
+    },
+    suffix="",
+    quantize="auto",
+    texts=("你好，我是人工智能助手。", "This phone is great, I love it."),
+)
+TRANSLATION = Part(
+    {
+        "task": "translation",
+        "data": {
+            "train": {"source": "train.zh", "target": "train.en"},
+            "validation": 0.02,
+            "test": {"source": "test.zh", "target": "test.en"},
+        },
+        "tokenizer": {"kind": "bpe", "vocabulary_size": 1000},
+        "model": {
+            "architecture": "transformer", "hidden_dim": 128, "encoder_layers": 2, "decoder_layers": 2, "dropout": 0.1
+        },
+        "training": {"epochs": 7, "batch_tokens": 1024, "learning_rate": 2e-3},
+    },
+    suffix="-translation",
+    quantize="dynamic",
+    texts=("今天天气很好。",),
+)  # fmt: skip
+GENERATION = Part(
+    {
+        "task": "generation",
+        "data": {"train": "train.jsonl", "validation": 0.02, "test": "test.jsonl"},
+        "tokenizer": {"kind": "bpe", "vocabulary_size": 2000},
+        "model": {"architecture": "transformer", "hidden_dim": 128, "num_layers": 2},
+        "training": {"epochs": 8, "batch_tokens": 1024, "learning_rate": 2e-3},
+    },
+    suffix="-generation",
+    quantize="dynamic",
+    texts=("春天的景色。",),
+)
+PARTS = (CLASSIFICATION, TRANSLATION, GENERATION)
 
 # Names that must not be importable where the bundle answers.
 HIDDEN = ("tensorflow", "keras", "tf_keras", "keras_hub", "tensorflow_text", "tensorflow_model_optimization")
@@ -27,39 +86,40 @@ import textapp
 predictor = textapp.load(sys.argv[1])
 for text in sys.argv[2:]:
     answer = predictor(text)
-    print(f"  {{text}}  ->  {{answer.label}} ({{answer.probability:.2f}})")
+    shown = f"{{answer.label}} ({{answer.probability:.2f}})" if hasattr(answer, "label") else answer.output
+    print(f"  {{text}}  ->  {{shown}}")
 """
 
 
 def demo(folder: Path) -> None:
-    """Trains, exports, answers without TensorFlow, and prints one table.
+    """Trains, exports, answers without TensorFlow, and prints a table, for each task.
 
     Args:
-        folder: the run folder; the samples are written beside it.
+        folder: the run folder of the classifier; the samples and the other runs are written beside it.
     """
     samples = folder.with_name(folder.name + "-data")
-    tables.note(f"1. samples: English and Chinese reviews, in {samples}")
+    tables.note(f"1. samples: reviews, pairs of sentences and short passages, English and Chinese, in {samples}")
     write_samples(samples)
-    config = parse_config(
-        {
-            "task": "classification",
-            "run": str(folder),
-            "data": {"train": "train.tsv", "test": "test.tsv"},
-            "model": {"architecture": "cnn"},
-        }
-    )
-    tables.note("2. train")
+    for number, part in enumerate(PARTS, start=2):
+        show(part, number, folder.with_name(folder.name + part.suffix), samples)
+
+
+def show(part: Part, number: int, folder: Path, samples: Path) -> None:
+    """One task, from the samples to the table."""
+    task = part.config["task"]
+    config = parse_config({**part.config, "run": str(folder)})
+    tables.note(f"{number}. {task}: train")
     run = train_config(config, samples, overwrite=True)
-    tables.note("3. export for LiteRT, in float32 and in the format that measures best")
+    tables.note(f"{number}. {task}: export for LiteRT, in float32 and in the format that is fastest")
     whole = export(run, quantize="none", output=run / "exports" / "litert-float32")
-    best = export(run)
-    tables.note("4. the bundle answers, in a process that cannot import TensorFlow")
-    answer_without_tensorflow(best, SENTENCES)
-    tables.note("5. speed and quality of each, on the test split")
+    best = export(run, quantize=part.quantize)
+    tables.note(f"{number}. {task}: the bundle answers, in a process that cannot import TensorFlow")
+    answer_without_tensorflow(best, part.texts)
+    tables.note(f"{number}. {task}: speed and quality of each, on the test split")
     benchmark([run, whole, best])
 
 
-def answer_without_tensorflow(bundle: Path, texts: tuple[str, ...]) -> None:
+def answer_without_tensorflow(bundle: Path, texts: Sequence[str]) -> None:
     """Answers texts with a bundle in a child process where every import of TensorFlow fails."""
     code = ANSWER.format(hidden=HIDDEN)
     done = subprocess.run(
