@@ -5,17 +5,19 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from textapp.artifact import Artifact, open_artifact
-from textapp.generative import GenerativePredictor
 from textapp.noise import import_tensorflow
 from textapp.runners import Runner, Runners, groups, padded
 from textapp.tasks import task_from_manifest
 from textapp.tasks.classification import ClassificationAnswer, ClassificationTask
 from textapp.text.tokenizer import load_tokenizers
+
+if TYPE_CHECKING:
+    from textapp.generative import GenerativePredictor
 
 
 class Predictor:
@@ -112,8 +114,12 @@ def load(
     artifact = open_artifact(path)
     tokenizers = load_tokenizers(artifact.path)
     task = task_from_manifest(artifact.manifest, tokenizers, threshold=threshold, overflow=overflow)
-    kind = Predictor if isinstance(task, ClassificationTask) else GenerativePredictor
-    return kind(task, _runner(artifact, threads, runtime), artifact.manifest, artifact.path)
+    runner = _runner(artifact, threads, runtime)
+    if isinstance(task, ClassificationTask):
+        return Predictor(task, runner, artifact.manifest, artifact.path)
+    from textapp.generative import GenerativePredictor  # a classifier starts sooner without it
+
+    return GenerativePredictor(task, runner, artifact.manifest, artifact.path)
 
 
 def _runner(artifact: Artifact, threads: int, runtime: str) -> Runner:
