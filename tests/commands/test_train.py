@@ -256,9 +256,8 @@ def test_pairs_too_long_for_the_lengths_are_dropped_with_their_number(tmp_path: 
 @pytest.mark.parametrize("model", [TINY, TINY_LSTM], ids=["transformer", "lstm"])
 @pytest.mark.parametrize("running", [True, False], ids=["running text", "documents with prompts"])
 def test_a_language_model_from_files_to_a_run_folder(tmp_path: Path, run_textapp, model: dict, running: bool) -> None:
-    text = "\n".join(
-        f"{index} {ENGLISH[index % 4]} and {index + 100} {ENGLISH[index // 4 % 4]}." for index in range(64)
-    )
+    lines = [f"{index} {ENGLISH[index % 4]} and {index + 100} {ENGLISH[index // 4 % 4]}." for index in range(64)]
+    text = "\n".join(lines)
     rows = [dict(zip(("prompt", "text"), line.split(" and "), strict=True)) for line in lines]
     (tmp_path / "data.txt").write_text(text, encoding="utf-8")
     (tmp_path / "data.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
