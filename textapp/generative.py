@@ -12,7 +12,7 @@ import numpy as np
 from textapp.decoding.beam import beam_search
 from textapp.decoding.greedy import Hypothesis, greedy_search, likeliest, walk
 from textapp.decoding.logits import Rules
-from textapp.decoding.options import DecodingOptions, decoding_options
+from textapp.decoding.options import PLAIN, DecodingOptions, decoding_options
 from textapp.decoding.sampling import Sampler
 from textapp.decoding.scoring import SCORE, Window, log_probabilities, stepwise_log_probabilities, windows
 from textapp.decoding.steps import Session, open_session
@@ -111,7 +111,7 @@ class GenerativePredictor:
         steps = walk(session, rules, Sampler(options) if options.sampled else likeliest)
         yield from pieces((token_id for token_id, _ in steps), self._writer(record), Stops(options.stop))
 
-    def outputs(self, record: Record, options: DecodingOptions) -> Outputs:
+    def outputs(self, record: Record, options: DecodingOptions = PLAIN) -> Outputs:
         """What the model writes for a record: `token_ids` `[new]`, `num_tokens` `[]` and `score` `[]`.
 
         Of several best hypotheses each has one more dimension in front.

@@ -27,12 +27,13 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from textapp.decoding.options import PLAIN
 from textapp.errors import ArtifactError, TextappError
-from textapp.generative import GenerativePredictor
 from textapp.predictor import Predictor, load
+
+if TYPE_CHECKING:
+    from textapp.generative import GenerativePredictor
 
 Record = Mapping[str, Any]
 MOST_QUERIES = 200  # prompts, where the data have none of their own
@@ -46,7 +47,7 @@ def reply(predictor: Predictor | GenerativePredictor, request: Mapping[str, Any]
         return {}
     if request["do"] == "time":
         ms, tokens = zip(*(_answer(predictor, record) for record in request["records"]), strict=True)
-        return {"ms": ms, "tokens": tokens} if isinstance(predictor, GenerativePredictor) else {"ms": ms}
+        return {"ms": ms} if isinstance(predictor, Predictor) else {"ms": ms, "tokens": tokens}
     if request["do"] == "memory":
         from textapp.metrics.size import peak_memory_mb
 
@@ -56,28 +57,28 @@ def reply(predictor: Predictor | GenerativePredictor, request: Mapping[str, Any]
     records = json.loads(Path(request["file"]).read_text(encoding="utf-8"))
     if request["do"] == "queries":
         return {"records": predictor.task.queries(records, MOST_QUERIES)}
-    if isinstance(predictor, GenerativePredictor):
-        return _written_quality(predictor, records)
-    return _quality(predictor, records)
+    if isinstance(predictor, Predictor):
+        return _quality(predictor, records)
+    return _written_quality(predictor, records)
 
 
 def _query(predictor: Predictor | GenerativePredictor, record: Record) -> Record:
     """A record that can be answered: of a text without a prompt its beginning."""
-    if isinstance(predictor, GenerativePredictor) and predictor.task.input_field not in record:
-        return predictor.task.queries([record], 1)[0]
-    return record
+    if isinstance(predictor, Predictor) or predictor.task.input_field in record:
+        return record
+    return predictor.task.queries([record], 1)[0]
 
 
 def _answer(predictor: Predictor | GenerativePredictor, record: Record) -> tuple[float, int]:
     """Answers one record. Returns the milliseconds that it took, and how many tokens were written."""
     started = time.perf_counter_ns()
     tokens = 0
-    if isinstance(predictor, GenerativePredictor):
-        outputs = predictor.outputs(record, PLAIN)
+    if isinstance(predictor, Predictor):
+        predictor(record["text"], record.get("text_pair"))
+    else:
+        outputs = predictor.outputs(record)
         predictor.task.answer(record, outputs)
         tokens = int(outputs["num_tokens"])
-    else:
-        predictor(record["text"], record.get("text_pair"))
     return (time.perf_counter_ns() - started) / 1e6, tokens
 
 
