@@ -11,7 +11,8 @@ from textapp import predictor
 from textapp.artifact import open_artifact
 from textapp.errors import ArtifactError, UsageError
 from textapp.export.bundle import export_run, load_float32
-from textapp.export.saved_model import SavedModelRunner, check_text_signature
+from textapp.export.saved_model import SavedModelRunner
+from textapp.export.text_in_graph import check_text_signature
 from textapp.text.tokenizer import load_tokenizer
 from textapp.text.training import train_tokenizer
 
@@ -64,7 +65,7 @@ def test_text_answers_as_the_python_tokenizer_does(with_text, records):
     assert open_artifact(with_text).manifest["signatures"]["text"]["inputs"] == {"text": [None]}
     texts = ["The FILM  was lovely", "ｆｕｌｌ　width", "🙂 emoji", "", "   ", " ".join(["long story"] * 40)]
     expected = predictor.load(with_text).batch(texts)
-    found = SavedModelRunner(with_text).texts(texts)
+    found = SavedModelRunner(with_text).texts(texts)["probabilities"]
     np.testing.assert_allclose(found, [list(answer.probabilities.values()) for answer in expected], atol=1e-5)
 
 
@@ -79,14 +80,14 @@ def test_text_answers_as_the_python_tokenizer_does(with_text, records):
 def test_text_is_refused_where_no_graph_can_clean_or_tokenise(kind, cleaning, inputs, reason):
     tokenizer = train_tokenizer(kind, 60, ["a small text", "another small text"], cleaning, "en")
     with pytest.raises(UsageError, match=reason):
-        check_text_signature({"inputs": inputs}, tokenizer)
+        check_text_signature({"task": "classification", "inputs": inputs}, [tokenizer])
 
 
 def test_text_is_refused_where_a_preset_puts_tokens_around(run):
     tokenizer = load_tokenizer(run.path / "tokenizer")
     tokenizer.template = SimpleNamespace(join=lambda ids, pair, length: ([2, *ids, 3], [0] * (len(ids) + 2)))
     with pytest.raises(UsageError, match="special tokens around a text"):
-        check_text_signature({"inputs": ["text"]}, tokenizer)
+        check_text_signature({"task": "classification", "inputs": ["text"]}, [tokenizer])
 
 
 def test_a_folder_without_a_saved_model_is_an_error(tmp_path):

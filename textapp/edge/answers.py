@@ -16,6 +16,7 @@ import numpy as np
 
 from textapp.edge.interpreter import version
 from textapp.edge.runner import EdgeRunner
+from textapp.edge.steps import WRITTEN, WRITTEN_TOKENS, lead_all_along
 from textapp.errors import TextappError
 
 Inputs = dict[str, dict[str, np.ndarray]]  # signature -> input name -> [examples, length]
@@ -38,15 +39,26 @@ def load_inputs(path: str | Path) -> Inputs:
     return inputs
 
 
-def answers(model_path: str, runtime: str, inputs: Inputs) -> dict[str, np.ndarray]:
+def answers(runner: EdgeRunner, inputs: Inputs) -> dict[str, np.ndarray]:
     """Every signature on every row: `{"classify_16/probabilities": [examples, classes]}`."""
-    runner = EdgeRunner(model_path, runtime=runtime)
     found: dict[str, np.ndarray] = {}
     for signature, named in inputs.items():
         rows = [runner.run(signature, features) for features in _rows(named)]
         for name in rows[0] if rows else ():
             found[f"{signature}/{name}"] = np.concatenate([row[name] for row in rows])
     return found
+
+
+def with_own(along: Inputs, found: Mapping[str, np.ndarray]) -> Inputs:
+    """Adds to each `generate_*.expected` the texts that the file itself wrote for these rows, as `generate_*.own`."""
+    own = {}
+    for group, named in along.items():
+        signature, way = group.split(".")
+        if way == "expected":
+            rows = slice(len(named[WRITTEN]))
+            written = {name: found[f"{signature}/{name}"][rows] for name in ("token_ids", "num_tokens")}
+            own[f"{signature}.own"] = {**named, WRITTEN: written["token_ids"], WRITTEN_TOKENS: written["num_tokens"]}
+    return along | own
 
 
 def latencies(model_paths: Mapping[str, str], runtime: str, inputs: Inputs, seconds: float) -> dict[str, list[float]]:
@@ -91,7 +103,11 @@ def _work(job: Mapping[str, Any]) -> dict[str, Any]:
         times = latencies(job["models"], job["runtime"], inputs, job["seconds"])
         figures = {name: [float(np.percentile(values, share)) for share in (50, 90)] for name, values in times.items()}
         return {"latency_ms": {name: {"p50": p50, "p90": p90} for name, (p50, p90) in figures.items()}}
-    np.savez(job["outputs"], **answers(job["model"], job["runtime"], inputs))
+    runner = EdgeRunner(job["model"], runtime=job["runtime"])
+    found = answers(runner, inputs)
+    if "along" in job:
+        found |= lead_all_along(runner, with_own(load_inputs(job["along"]), found))
+    np.savez(job["outputs"], **found)
     return {"runtime": version(job["runtime"]), "tensorflow": "tensorflow" in sys.modules}
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from textapp.edge.answers import save_inputs
+from textapp.edge.answers import Inputs, save_inputs
 from textapp.errors import ExportError
 from textapp.export.children import run_child
-from textapp.export.examples import Examples, spread
+from textapp.export.examples import spread
 from textapp.export.tflite import QUANTIZATIONS
 from textapp.export.verify import Verdict
 
@@ -28,18 +28,19 @@ class Candidate(NamedTuple):
 
 
 def choose(
-    make: Callable[[str], Candidate], target: str, examples: Examples, work: Path
+    make: Callable[[str], Candidate], target: str, inputs: Inputs, figures: Sequence[str], work: Path
 ) -> tuple[Candidate, list[dict[str, Any]]]:
     """Makes and measures all candidates.
 
     Args:
         make: a quantization to its verified file; ExportError where it is refused.
         target: `litert` or `tflite-runtime`.
-        examples: the real examples; each is timed in the signature that serves it, so buckets count as often as used.
+        inputs: of real examples, each in the signature that serves it, so buckets count as often as used.
+        figures: names of the figures of each report that are told.
         work: a folder for scratch files.
 
     Returns:
-        The fastest candidate, and what was tried: `{quantize, size_bytes, latency_ms, accuracy, f1_macro, max_error}`,
+        The fastest candidate, and what was tried: `{quantize, size_bytes, latency_ms, *figures}`,
         or `{quantize, reason}` for what was refused.
 
     Raises:
@@ -55,8 +56,8 @@ def choose(
         raise ExportError(
             "\n".join(["no way of quantizing passes:", *(f"  {e['quantize']}: {e['reason']}" for e in refused)])
         )
-    latency_ms = _latencies(candidates, target, examples, work)
-    tried = [_figures(candidate, latency_ms[candidate.quantize]) for candidate in candidates]
+    latency_ms = _latencies(candidates, target, inputs, work)
+    tried = [_figures(candidate, latency_ms[candidate.quantize], figures) for candidate in candidates]
     best = fastest(tried)
     return next(c for c in candidates if c.quantize == best), [*tried, *refused]
 
@@ -68,11 +69,8 @@ def fastest(tried: list[dict[str, Any]]) -> str:
     return min(near, key=lambda entry: entry["size_bytes"])["quantize"]
 
 
-def _latencies(
-    candidates: list[Candidate], target: str, examples: Examples, work: Path
-) -> Mapping[str, dict[str, float]]:
+def _latencies(candidates: list[Candidate], target: str, own: Inputs, work: Path) -> Mapping[str, dict[str, float]]:
     inputs = work / "timing.npz"
-    own = examples.own_inputs()
     total = sum(len(rows["token_ids"]) for rows in own.values())
     share = min(1.0, MOST_TIMED / total)
     timed = {}
@@ -86,10 +84,10 @@ def _latencies(
     return run_child("textapp.edge.answers", job, f"timing in {target}")["latency_ms"]
 
 
-def _figures(candidate: Candidate, latency_ms: dict[str, float]) -> dict[str, Any]:
+def _figures(candidate: Candidate, latency_ms: dict[str, float], figures: Sequence[str]) -> dict[str, Any]:
     return {
         "quantize": candidate.quantize,
         "size_bytes": candidate.model_path.stat().st_size,
         "latency_ms": {name: round(value, 4) for name, value in latency_ms.items()},
-        **{name: candidate.verdict.report[name] for name in ("accuracy", "f1_macro", "max_error")},
+        **{name: candidate.verdict.report[name] for name in figures},
     }

@@ -10,18 +10,21 @@ from pathlib import Path
 from typing import Any
 
 from textapp.artifact import MANIFEST, Artifact, replaced_folder, write_fault, write_manifest
-from textapp.edge.answers import save_inputs
+from textapp.edge.answers import Inputs, save_inputs
 from textapp.edge.interpreter import PACKAGES, available
 from textapp.errors import ExportError, UsageError
-from textapp.export import auto, saved_model, tflite
+from textapp.export import auto, saved_model, saved_writing, tflite
 from textapp.export.auto import Candidate
-from textapp.export.examples import Examples, make_examples, spread, verification_and_calibration
+from textapp.export.examples import make_examples, verification_and_calibration
 from textapp.export.folding import fold_norms
 from textapp.export.lengths import finer_lengths
+from textapp.export.loops import check_loops
 from textapp.export.signatures import signatures_of
-from textapp.export.verify import Outputs, Verdict, model_outputs, verify_tflite
+from textapp.export.tables import prepare_tables
+from textapp.export.verify import ClassificationCheck, Verdict
+from textapp.export.verify_writing import WritingCheck
 from textapp.tasks import task_from_manifest
-from textapp.text.tokenizer import SENTENCEPIECE_FILE, load_tokenizer
+from textapp.text.tokenizer import load_tokenizers
 
 TARGETS = (*tflite.TARGETS, "saved_model")
 NUM_GOLDEN = 3
@@ -42,7 +45,7 @@ def export_run(
         run: an opened run folder.
         target: `litert`, `tflite-runtime` or `saved_model`.
         quantize: `none`, `float16`, `dynamic`, `int8` or `auto`; a SavedModel takes `none` and `auto` (the same there).
-        max_drop: points of accuracy, 0 to 100, that the export may lose against the run.
+        max_drop: what the export may lose against the run: points of accuracy or of BLEU, percent of perplexity.
         records: labelled examples, at best 200 or more, to verify with and to calibrate int8.
         text_signature: a SavedModel that also takes raw strings.
         out: another folder than `<run>/exports/<target>/`.
@@ -105,75 +108,76 @@ def _fill(
     records: Sequence[Mapping[str, Any]], text_signature: bool,
 ) -> None:  # fmt: skip
     """Writes the whole bundle into `folder`, the manifest last."""
-    task = task_from_manifest(run.manifest, load_tokenizer(run.path / "tokenizer"))
+    task = task_from_manifest(run.manifest, load_tokenizers(run.path))
     manifest = run.manifest
-    if target != "saved_model" and manifest["lengths_from"] == "data":
+    if target != "saved_model" and manifest["task"] == "classification" and manifest["lengths_from"] == "data":
         counts = [len(task.features(record)["token_ids"]) for record in records]
         manifest = {**run.manifest, "lengths": finer_lengths(run.manifest["lengths"], counts)}
         task = task_from_manifest(manifest, task.tokenizer)
     verified, calibrated = verification_and_calibration(records)
-    examples = make_examples(task, verified)
     model = load_float32(run.path / "model.keras")
-    signatures = signatures_of(model, manifest)
-    expected = model_outputs(signatures, examples)
+    if manifest["task"] == "classification":
+        signatures = signatures_of(model, manifest)
+        check = ClassificationCheck(signatures, task, make_examples(task, verified), max_drop)
+    else:
+        check = WritingCheck(model, task, verified, manifest, max_drop)
     if target == "saved_model":
-        tokens = saved_model.tokens_signature(signatures, manifest)
-        result = _saved_model(folder, work, run, model, tokens, task, examples, expected, max_drop, text_signature)
+        write = saved_model.write_bundle if manifest["task"] == "classification" else saved_writing.write_bundle
+        result = write(folder, work, run, model, check, text_signature)
     else:
         fold_norms(model)
-        tflite.write_saved_model(model, signatures, work / "saved_model")
-        save_inputs(work / "calibration.npz", make_examples(task, calibrated).inputs)
+        save_inputs(work / "calibration.npz", _calibration(task, calibrated))
+        result = _tflite(folder, work, _maker(work, model, manifest, target, check), target, quantize, check)
+    for name in ("tokenizer", "target_tokenizer"):
+        if (run.path / name).is_dir():
+            shutil.copytree(run.path / name, folder / name)
+    golden = check.golden(result["verdict"], NUM_GOLDEN)
+    _write_golden(folder / "golden.json", golden)
+    write_manifest(folder, _manifest(run, manifest, target, result, check))
 
-        def make(way: str) -> Candidate:
-            file = work / f"{way}.tflite"
-            names = [signature.name for signature in signatures]
-            tflite.convert(work / "saved_model", file, names, target, way, work / "calibration.npz")
-            tflite.check_builtins(file)
-            return Candidate(way, file, verify_tflite(file, target, way, task, examples, expected, max_drop))
 
-        result = _tflite(folder, work, make, target, quantize, examples)
-    shutil.copytree(run.path / "tokenizer", folder / "tokenizer")
-    _write_golden(folder / "golden.json", task, examples, result["verdict"])
-    write_manifest(folder, _manifest(run, manifest, target, result))
+def _calibration(task: Any, records: Sequence[Mapping[str, Any]]) -> Inputs:
+    """Inputs to find the ranges of activations with, of a task that int8 serves."""
+    return make_examples(task, records).inputs if task.name == "classification" else {}
+
+
+def _maker(work: Path, model: Any, manifest: Mapping[str, Any], target: str, check: Any) -> Callable[[str], Candidate]:
+    """From a way of quantizing to a verified file. `dynamic` rounds the model itself, so float files come before it."""
+    writes = manifest["task"] != "classification"
+
+    def make(way: str) -> Candidate:
+        source = work / ("rounded_model" if writes and way == "dynamic" else "saved_model")
+        if writes:
+            prepare_tables(model, way)
+        signatures = signatures_of(model, manifest)
+        names = [signature.name for signature in signatures]
+        if not source.exists():
+            tflite.write_saved_model(model, signatures, source)
+        file = work / f"{way}.tflite"
+        tflite.convert(source, file, names, target, way, work / "calibration.npz")
+        tflite.check_builtins(file)
+        if writes:
+            check_loops(file, way)
+        return Candidate(way, file, check.verify_tflite(file, target, way))
+
+    return make
 
 
 def _tflite(
-    folder: Path, work: Path, make: Callable[[str], Candidate], target: str, quantize: str, examples: Examples
+    folder: Path, work: Path, make: Callable[[str], Candidate], target: str, quantize: str, check: Any
 ) -> dict[str, Any]:
     if quantize == "auto":
-        chosen, tried = auto.choose(make, target, examples, work)
+        chosen, tried = auto.choose(make, target, check.examples.own_inputs(), check.figures, work)
     else:
         chosen, tried = make(quantize), []
     shutil.copyfile(chosen.model_path, folder / "model.tflite")
-    shapes = {
-        name: {
-            "inputs": {key: [1, rows.shape[1]] for key, rows in inputs.items()},
-            "outputs": {"probabilities": [1, chosen.verdict.outputs[name].shape[1]]},
-        }
-        for name, inputs in examples.inputs.items()
-    }
+    shapes = tflite.signature_shapes(chosen.model_path)
     return {"verdict": chosen.verdict, "quantize": chosen.quantize, "tried": tried, "signatures": shapes}
 
 
-def _saved_model(
-    folder: Path, work: Path, run: Artifact, model: Any, tokens: Any, task: Any, examples: Examples,
-    expected: Outputs, max_drop: float, text_signature: bool,
-) -> dict[str, Any]:  # fmt: skip
-    sentencepiece_model = None
-    if text_signature:
-        saved_model.check_text_signature(run.manifest, task.tokenizer)
-        sentencepiece_model = run.path / "tokenizer" / SENTENCEPIECE_FILE
-    place = folder / saved_model.FOLDER
-    saved_model.write_saved_model(model, tokens, place, sentencepiece_model, task.tokenizer)
-    verdict = saved_model.verify_saved_model(place, text_signature, task, examples, expected, max_drop, work)
-    outputs = {"probabilities": [None, len(run.manifest["labels"])]}
-    shapes = {"tokens": {"inputs": dict.fromkeys(run.manifest["features"], [None, None]), "outputs": outputs}}
-    if text_signature:
-        shapes["text"] = {"inputs": {"text": [None]}, "outputs": outputs}
-    return {"verdict": verdict, "quantize": "none", "tried": [], "signatures": shapes}
-
-
-def _manifest(run: Artifact, manifest: Mapping[str, Any], target: str, result: Mapping[str, Any]) -> dict[str, Any]:
+def _manifest(
+    run: Artifact, manifest: Mapping[str, Any], target: str, result: Mapping[str, Any], check: Any
+) -> dict[str, Any]:
     verdict: Verdict = result["verdict"]
     kept = {key: value for key, value in manifest.items() if key not in ("format", "files")}
     return {
@@ -185,24 +189,11 @@ def _manifest(run: Artifact, manifest: Mapping[str, Any], target: str, result: M
         "parent": {"run": run.path.resolve().name, "sha256": run.manifest["files"]["model.keras"]},
         "verification": verdict.report,
         "tried": result["tried"],
-        "quality": {name: verdict.report[name] for name in ("examples", "accuracy", "f1_macro")},
+        "quality": {name: verdict.report[name] for name in check.quality if name in verdict.report},
     }
 
 
-def _write_golden(path: Path, task: Any, examples: Examples, verdict: Verdict) -> None:
-    """Three texts with their ids and answers: a port in another language tests itself against them."""
-    golden = []
-    for index in spread(range(len(examples.records)), NUM_GOLDEN):
-        signature = next(name for name, owners in examples.owners.items() if index in owners)
-        row = examples.owners[signature].index(index)
-        record = examples.records[index]
-        golden.append({
-            **{key: record[key] for key in ("text", "text_pair") if record.get(key) is not None},
-            "signature": signature,
-            "inputs": {name: rows[row].tolist() for name, rows in examples.inputs[signature].items()},
-            "probabilities": verdict.outputs[signature][row].tolist(),
-            "label": task.answer(record, {"probabilities": verdict.outputs[signature][row]}).label,
-        })  # fmt: skip
+def _write_golden(path: Path, golden: list[dict[str, Any]]) -> None:
     path.write_text(json.dumps(golden, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 

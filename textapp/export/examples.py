@@ -21,7 +21,7 @@ class Examples:
 
     Attributes:
         records: the records.
-        inputs: signature -> input name -> `[examples, length]` int32, padded.
+        inputs: signature -> input name -> `[examples, length]` int32, padded; `num_tokens` `[examples]`.
         owners: signature -> indices of the records that a predictor sends there: the first rows of its inputs. Rows
             after these belong to other records, cut or padded, so that a rarely used signature is also tried.
     """
@@ -39,33 +39,47 @@ class Examples:
         }
 
 
-def make_examples(task: Any, records: Sequence[Mapping[str, Any]], least: int = LEAST_PER_SIGNATURE) -> Examples:
+def make_examples(
+    task: Any,
+    records: Sequence[Mapping[str, Any]],
+    least: int = LEAST_PER_SIGNATURE,
+    signatures: Sequence[tuple[str, int]] | None = None,
+    counted: bool = False,
+) -> Examples:
     """Features of records, sorted into the signatures of the task.
 
     Args:
         task: gives `features(record)`, `signature(num_tokens)`, `lengths` and `tokenizer.pad_id`.
         records: real examples.
         least: rows that each signature gets where there are as many records.
+        signatures: name and input length of each; None: one for each of the task's lengths.
+        counted: `num_tokens` is an input too.
     """
+    signatures = signatures or [task.signature(length) for length in task.lengths]
     features = [task.features(record) for record in records]
-    owners: dict[str, list[int]] = {task.signature(length)[0]: [] for length in task.lengths}
+    owners: dict[str, list[int]] = {name: [] for name, _ in signatures}
     for index, feature in enumerate(features):
         owners[task.signature(len(feature["token_ids"]))[0]].append(index)
     inputs = {}
-    for length in task.lengths:
-        signature = task.signature(length)[0]
-        mine = set(owners[signature])
+    for name, length in signatures:
+        mine = set(owners[name])
         others = [index for index in range(len(records)) if index not in mine]
-        chosen = owners[signature] + spread(others, max(0, least - len(mine)))
-        inputs[signature] = _arrays([features[index] for index in chosen], length, task.tokenizer.pad_id)
+        chosen = owners[name] + spread(others, max(0, least - len(mine)))
+        inputs[name] = _arrays([features[index] for index in chosen], length, task.tokenizer.pad_id, counted)
     return Examples(list(records), inputs, owners)
 
 
-def _arrays(features: Sequence[Mapping[str, list[int]]], length: int, pad_id: int) -> dict[str, np.ndarray]:
-    return {
+def _arrays(
+    features: Sequence[Mapping[str, list[int]]], length: int, pad_id: int, counted: bool
+) -> dict[str, np.ndarray]:
+    arrays = {
         name: padded([feature[name] for feature in features], length, pad_id if name == TOKENS else 0)
         for name in features[0]
     }
+    if counted:
+        counts = [min(len(feature[TOKENS]), length) for feature in features]
+        arrays["num_tokens"] = np.array(counts, np.int32)
+    return arrays
 
 
 def spread(items: Sequence[Any], most: int) -> list[Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from textapp.layers import LayerNorm, Positions, TokenEmbedding, TransformerBlock
+from textapp.layers import DecoderBlock, LayerNorm, Positions, TokenEmbedding, TransformerBlock
 
 
 def fold_norms(model: Any) -> None:
@@ -27,24 +27,33 @@ def fold_norms(model: Any) -> None:
     blocks = [layer for layer in layers if isinstance(layer, TransformerBlock)]
     if not blocks or not all(block.norm_first for block in blocks):
         return
-    _center_embeddings(layers)
+    _center_embeddings(layers, tied=getattr(model, "tied", False))
     for block in blocks:
         projections = block.attention.projections
         _center(projections["output"])
         _center(block.outward)
         _fold_scale(block.attention_norm, [projections[name] for name in ("query", "key", "value")])
+        if isinstance(block, DecoderBlock) and block.memory_dim is not None:
+            _center(block.cross_attention.projections["output"])
+            _fold_scale(block.cross_attention_norm, [block.cross_attention.projections["query"]])
         _fold_scale(block.feed_forward_norm, [layer for layer in (block.inward, block.linear) if layer is not None])
     for layer in layers:
         if isinstance(layer, LayerNorm):
             layer.center_inputs = False
 
 
-def _center_embeddings(layers: list[Any]) -> None:
-    """What writes to the sequence before the first block: a table or its projection, and positions."""
+def _center_embeddings(layers: list[Any], tied: bool) -> None:
+    """What writes to the sequence before the first block: a table or its projection, and positions.
+
+    A tied table is also multiplied with, and stays as it is: its rows lose their mean when they are read.
+    """
     projections = [layer for layer in layers if layer.name == "embedding_projection"]
     for layer in layers:
         if isinstance(layer, TokenEmbedding) and not projections:
-            layer.embeddings.assign(_centered(layer.embeddings))
+            if tied:
+                layer.center_rows = True
+            else:
+                layer.embeddings.assign(_centered(layer.embeddings))
         elif isinstance(layer, Positions):
             if layer.kind == "learned":
                 layer.table.assign(_centered(layer.table))

@@ -4,45 +4,56 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from textapp.edge.answers import load_inputs, save_inputs
-from textapp.errors import ArtifactError, ExportError, UsageError, require
+from textapp.edge.answers import Inputs, load_inputs, save_inputs, with_own
+from textapp.edge.steps import lead_all_along
+from textapp.errors import ArtifactError, ExportError, require
 from textapp.export.children import run_child
 from textapp.export.examples import Examples
-from textapp.export.signatures import Signature
-from textapp.export.verify import Outputs, Verdict, compare
-from textapp.text.tokenizer import SentencePieceTokenizer
+from textapp.export.signatures import Signature, signatures_of
+from textapp.export.text_in_graph import check_text_signature, tokenize_in_graph
+from textapp.export.verify import ClassificationCheck, Outputs, Verdict, compare
+from textapp.text.tokenizer import SENTENCEPIECE_FILE
 
 if TYPE_CHECKING:
     import keras
 
-    from textapp.text.tokenizer import Tokenizer
+    from textapp.artifact import Artifact
 
 FOLDER = "saved_model"
+COMPILED = "generate_"  # signatures that XLA compiles, anew for each number of rows
+COMPILED_BATCHES = (1, 8, 64)  # so a batch is filled up to one of these
 
 
-def check_text_signature(manifest: Mapping[str, Any], tokenizer: Tokenizer) -> None:
-    """Refuses the `text` signature for a run whose way from text to ids cannot be a TensorFlow graph.
+def write_bundle(
+    folder: Path, work: Path, run: Artifact, model: keras.Model, check: ClassificationCheck, text_signature: bool
+) -> dict[str, Any]:
+    """Writes and verifies `saved_model/` of a classifier.
+
+    Returns:
+        `verdict`, `quantize`, `tried` and the shapes of the `signatures`, for the manifest.
 
     Raises:
-        UsageError: with the reason.
+        UsageError: it cannot have the text signature.
+        ExportError: it answers otherwise than the model.
     """
-    reason = ""
-    if not isinstance(tokenizer, SentencePieceTokenizer):
-        reason = f"its tokenizer is of kind '{tokenizer.kind}'; TensorFlow Text has only SentencePiece's"
-    elif tokenizer.python_steps:
-        reason = f"its cleaning has {', '.join(tokenizer.python_steps)}, done in Python, which no graph can hold"
-    elif manifest["inputs"] != ["text"]:
-        reason = "it takes pairs of texts"
-    elif tokenizer.join([tokenizer.unknown_id], None, 8)[0] != [tokenizer.unknown_id]:
-        reason = "its tokenizer puts special tokens around a text"
-    if reason:
-        raise UsageError(f"this run has no text signature: {reason}. Export it with the tokens signature alone")
+    sentencepiece_model = None
+    if text_signature:
+        check_text_signature(run.manifest, [check.task.tokenizer])
+        sentencepiece_model = run.path / "tokenizer" / SENTENCEPIECE_FILE
+    place, tokens = folder / FOLDER, tokens_signature(signatures_of(model, run.manifest), run.manifest)
+    write_saved_model(model, tokens, place, sentencepiece_model, check.task.tokenizer)
+    verdict = verify_saved_model(place, text_signature, check, work)
+    outputs = {"probabilities": [None, len(run.manifest["labels"])]}
+    shapes = {"tokens": {"inputs": dict.fromkeys(run.manifest["features"], [None, None]), "outputs": outputs}}
+    if text_signature:
+        shapes["text"] = {"inputs": {"text": [None]}, "outputs": outputs}
+    return {"verdict": verdict, "quantize": "none", "tried": [], "signatures": shapes}
 
 
 def tokens_signature(signatures: Sequence[Signature], manifest: Mapping[str, Any]) -> Signature:
@@ -64,10 +75,9 @@ def write_saved_model(
 
     archive = keras.export.ExportArchive()
     archive.track(model)
-    specs = {name: tf.TensorSpec(shape, tf.int32, name=name) for name, shape in tokens.inputs.items()}
-    archive.add_endpoint(tokens.name, tokens.call, input_signature=[specs])
+    archive.add_endpoint(tokens.name, tokens.call, input_signature=[tokens.specs()])
     if sentencepiece_model is not None:
-        ids_of, resource = _tokenize_in_graph(sentencepiece_model, tokenizer.pad_id, tokenizer.unknown_id)
+        ids_of, resource = tokenize_in_graph(sentencepiece_model, tokenizer.pad_id, tokenizer.unknown_id)
         archive.track(resource)
 
         def text(text: Any) -> dict[str, Any]:
@@ -77,44 +87,47 @@ def write_saved_model(
     archive.write_out(str(folder), verbose=False)
 
 
-def _tokenize_in_graph(model_path: Path, pad_id: int, unknown_id: int) -> tuple[Callable[[Any], Any], Any]:
-    """Strings `[batch]` to padded ids `[batch, length]` int32, as the Python tokenizer gives them."""
-    import tensorflow as tf
-
-    tensorflow_text = require("tensorflow_text", "train")
-    tokenizer = tensorflow_text.SentencepieceTokenizer(model_path.read_bytes(), out_type=tf.int32)
-
-    def ids_of(text: Any) -> Any:
-        ids = tokenizer.tokenize(text)
-        # A text without a token becomes the unknown token: a model needs something to look at.
-        empty = tf.cast(tf.equal(ids.row_lengths(), 0), tf.int64)
-        fill = tf.RaggedTensor.from_row_lengths(tf.fill([tf.reduce_sum(empty)], unknown_id), empty)
-        return tf.concat([ids, fill], axis=1).to_tensor(default_value=pad_id)
-
-    return ids_of, tokenizer
-
-
-def verify_saved_model(
-    folder: Path, with_text: bool, task: Any, examples: Examples, expected: Outputs, max_drop: float, work: Path
-) -> Verdict:
+def verify_saved_model(folder: Path, with_text: bool, check: ClassificationCheck, work: Path) -> Verdict:
     """Loads the SavedModel in a process of its own, without Keras objects, and compares both signatures.
 
     Raises:
         ExportError: it does not load, or answers otherwise than the model.
     """
-    save_inputs(work / "inputs.npz", examples.inputs)
-    texts = [record["text"] for record in examples.records] if with_text else []
-    (work / "texts.json").write_text(json.dumps(texts), encoding="utf-8")
-    job = {"folder": str(folder), "inputs": str(work / "inputs.npz"), "texts": str(work / "texts.json"),
-           "outputs": str(work / "outputs.npz")}  # fmt: skip
+    texts = [record["text"] for record in check.examples.records] if with_text else []
+    runtime, arrays = run_saved_model(folder, work, check.inputs, texts)
+    found = {name: arrays[f"{name}/probabilities"] for name in check.inputs}
+    report = compare(found, check.expected, check.task, check.examples, check.max_drop, exact=True)
+    if with_text:
+        _check_text(arrays["text/probabilities"], found, check.examples)
+    return Verdict(found, {"runtime": runtime, **report})
+
+
+def run_saved_model(
+    folder: Path, work: Path, inputs: Inputs, texts: Sequence[str] = (), along: Inputs | None = None
+) -> tuple[str, dict[str, np.ndarray]]:
+    """Lets a SavedModel answer in a process of its own.
+
+    Args:
+        folder: the SavedModel.
+        work: for scratch files.
+        inputs: of each signature.
+        texts: for the text signature.
+        along: texts to lead a model that writes along, see `textapp.edge.steps.lead_all_along`.
+
+    Returns:
+        The runtime with its version, and the outputs: `generate_16_24/token_ids`, `text/probabilities`.
+    """
+    paths = {name: work / f"{name}.npz" for name in ("inputs", "outputs", "along")}
+    save_inputs(paths["inputs"], inputs)
+    (work / "texts.json").write_text(json.dumps(list(texts)), encoding="utf-8")
+    job = {"folder": str(folder), "inputs": str(paths["inputs"]), "texts": str(work / "texts.json"),
+           "outputs": str(paths["outputs"])}  # fmt: skip
+    if along is not None:
+        save_inputs(paths["along"], along)
+        job["along"] = str(paths["along"])
     child = run_child("textapp.export.saved_model", job, "running the SavedModel")
-    with np.load(work / "outputs.npz") as arrays:
-        found = {name: arrays[name] for name in examples.inputs}
-        by_text = arrays["text"] if with_text else None
-    report = compare(found, expected, task, examples, max_drop, exact=True)
-    if by_text is not None:
-        _check_text(by_text, found, examples)
-    return Verdict(found, {"runtime": child["runtime"], **report})
+    with np.load(paths["outputs"]) as arrays:
+        return child["runtime"], dict(arrays)
 
 
 def _check_text(by_text: np.ndarray, found: Outputs, examples: Examples) -> None:
@@ -129,7 +142,7 @@ def _check_text(by_text: np.ndarray, found: Outputs, examples: Examples) -> None
 
 
 class SavedModelRunner:
-    """Runs the `tokens` signature of a SavedModel bundle behind the predictor.
+    """Runs the signatures of a SavedModel bundle behind the predictor.
 
     Args:
         bundle: the folder that holds `saved_model/`.
@@ -146,38 +159,58 @@ class SavedModelRunner:
         if _needs_tensorflow_text(self.folder):
             require("tensorflow_text", "train")  # registers the ops of the text signature
         self._model = tf.saved_model.load(str(self.folder))  # keeps the variables alive
-        self._tokens = self._model.signatures["tokens"]
+        self._functions = self._model.signatures
         self.signatures = {
             name: {
                 "inputs": list(function.structured_input_signature[1]),
                 "outputs": list(function.structured_outputs),
             }
-            for name, function in self._model.signatures.items()
+            for name, function in self._functions.items()
         }
 
     def run(self, signature: str, features: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Answers a batch. `signature` names a bucket; one graph serves them all.
+        """Answers a batch.
 
         Args:
-            features: `{"token_ids": [batch, length] int32}`.
+            signature: of a classifier any bucket: one graph, `tokens`, serves them all.
+            features: the inputs, `{"token_ids": [batch, length] int32}` and what else the signature takes.
 
         Returns:
-            `{"probabilities": [batch, classes] float32}`.
+            the outputs by name, such as `probabilities` `[batch, classes]`.
+
+        Raises:
+            ArtifactError: there is no such signature.
         """
         import tensorflow as tf
 
-        outputs = self._tokens(**{name: tf.constant(rows) for name, rows in features.items()})
-        return {name: values.numpy() for name, values in outputs.items()}
+        function = self._functions["tokens" if "tokens" in self._functions else self._known(signature)]
+        count = len(features["token_ids"]) if signature.startswith(COMPILED) else 0
+        rows = next((size for size in COMPILED_BATCHES if size >= count), count) if count else 0
+        inputs = {name: tf.constant(_filled(values, rows - count)) for name, values in features.items()}
+        return {
+            name: values.numpy()[:count] if count else values.numpy() for name, values in function(**inputs).items()
+        }
 
-    def texts(self, texts: Sequence[str]) -> np.ndarray:
-        """Probabilities `[batch, classes]` of raw strings, by the `text` signature."""
+    def texts(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
+        """What the `text` signature answers to raw strings: `probabilities` `[batch, classes]`, or `text` `[batch]`."""
         import tensorflow as tf
 
-        return self._model.signatures["text"](text=tf.constant(list(texts)))["probabilities"].numpy()
+        outputs = self._functions[self._known("text")](text=tf.constant(list(texts)))
+        return {name: values.numpy() for name, values in outputs.items()}
 
     def clone(self) -> SavedModelRunner:
         """Itself: several threads may call one TensorFlow function."""
         return self
+
+    def _known(self, signature: str) -> str:
+        if signature not in self.signatures:
+            raise ArtifactError(f"{self.folder}: has no signature {signature!r}; it has {', '.join(self.signatures)}")
+        return signature
+
+
+def _filled(values: np.ndarray, more: int) -> np.ndarray:
+    """The rows and `more` copies of the last one."""
+    return np.concatenate([values, np.repeat(values[-1:], more, axis=0)]) if more > 0 else values
 
 
 def _needs_tensorflow_text(folder: Path) -> bool:
@@ -191,17 +224,29 @@ def _answer(job: Mapping[str, Any]) -> dict[str, Any]:
     import tensorflow as tf
 
     runner = SavedModelRunner(Path(job["folder"]).parent)
-    size = runner.max_batch
-    found = {}
+    size, found = runner.max_batch, {}
     for signature, named in load_inputs(job["inputs"]).items():
         starts = range(0, len(named["token_ids"]), size)
         parts = [runner.run(signature, {name: rows[at : at + size] for name, rows in named.items()}) for at in starts]
-        found[signature] = np.concatenate([part["probabilities"] for part in parts])
+        found |= _joined(signature, parts)
+    if "along" in job:
+        found |= lead_all_along(runner, with_own(load_inputs(job["along"]), found))
     texts = json.loads(Path(job["texts"]).read_text(encoding="utf-8"))
     if texts:
-        found["text"] = np.concatenate([runner.texts(texts[at : at + size]) for at in range(0, len(texts), size)])
+        found |= _joined("text", [runner.texts(texts[at : at + size]) for at in range(0, len(texts), size)])
     np.savez(job["outputs"], **found)
     return {"runtime": f"tensorflow {tf.__version__}"}
+
+
+def _joined(signature: str, parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    # np.savez would pickle Python's objects; as plain text they need no unpickling.
+    return {f"{signature}/{name}": _plain(values) for name, values in joined.items()}
+
+
+def _plain(values: np.ndarray) -> np.ndarray:
+    """Strings of TensorFlow, bytes in an array of objects, as an array of text."""
+    return np.array([value.decode("utf-8") for value in values]) if values.dtype == object else values
 
 
 if __name__ == "__main__":

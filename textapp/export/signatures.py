@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from textapp.text.training import END_ID
 
 if TYPE_CHECKING:
     import keras
+
+    from textapp.models.generator import Generator
+
+Tensors = Mapping[str, Any]
+CACHE = "cache_"
 
 
 class Signature(NamedTuple):
@@ -14,20 +22,29 @@ class Signature(NamedTuple):
 
     Attributes:
         name: such as `classify_32`.
-        inputs: the shape of each int32 input, `{"token_ids": (1, 32)}`; None for an open dimension.
+        inputs: the shape of each input, `{"token_ids": (1, 32)}`; None for an open dimension.
         call: tensors by input name -> tensors by output name, in TensorFlow.
     """
 
     name: str
     inputs: dict[str, tuple[int | None, ...]]
-    call: Callable[[Mapping[str, Any]], dict[str, Any]]
+    call: Callable[[Tensors], dict[str, Any]]
+
+    def specs(self) -> dict[str, Any]:
+        """The inputs as TensorFlow wants them: a cache is float32, all else int32."""
+        import tensorflow as tf
+
+        return {
+            name: tf.TensorSpec(shape, tf.float32 if name.startswith(CACHE) else tf.int32, name=name)
+            for name, shape in self.inputs.items()
+        }
 
 
 def classification(model: keras.Model, manifest: Mapping[str, Any]) -> list[Signature]:
     """`classify_<L>` for each bucket: features `[1, L]` to `probabilities` `[1, classes]`."""
     from textapp.objectives.classification import probabilities
 
-    def classify(features: Mapping[str, Any]) -> dict[str, Any]:
+    def classify(features: Tensors) -> dict[str, Any]:
         return {"probabilities": probabilities(model(dict(features), training=False), manifest["multiple"])}
 
     return [
@@ -36,7 +53,50 @@ def classification(model: keras.Model, manifest: Mapping[str, Any]) -> list[Sign
     ]
 
 
-SIGNATURES: dict[str, Callable[[Any, Mapping[str, Any]], list[Signature]]] = {"classification": classification}
+def writing(model: Generator, manifest: Mapping[str, Any]) -> list[Signature]:
+    """What a translator or a language model is asked for, one text at a time.
+
+    `generate_<S>_<N>`: `token_ids` `[1, S]` (of a language model also `num_tokens` `[1]`) to `token_ids` `[1, N]`,
+    `num_tokens` `[1]` and `score` `[1]`. `prefill_<S>`: the same inputs to `logits` `[1, vocabulary]` of the first new
+    token, and the cache. `decode`: `token_id` `[1]`, `position` `[1]` and the cache to `logits` and what changed of it.
+    """
+    from textapp.objectives import decoding
+
+    pairs = sorted((read, new) for read, new in manifest["generate_lengths"])
+    longest = max(read for read, _ in pairs)
+    room = max(new for _, new in pairs) + 1 if model.has_encoder else manifest["lengths"][-1]
+    steps = {"cache_length": room, "memory_length": longest if model.has_encoder else None}
+    generates = []
+    for read, new in pairs:
+        # A loop has a cache just long enough for itself: it is read at every token.
+        options = {"new": new, "cache_length": new if model.has_encoder else read + new, "end_id": END_ID}
+        call = partial(decoding.generate, model, **options)
+        generates.append(Signature(f"generate_{read}_{new}", _read(model, read), call))
+    prefills = [
+        Signature(f"prefill_{read}", _read(model, read), partial(decoding.prefill, model, **steps))
+        for read in dict(pairs)
+    ]
+    inputs = {"token_id": (1,), "position": (1,), **_cache_shapes(prefills[-1])}
+    return [*generates, *prefills, Signature("decode", inputs, partial(decoding.decode, model))]
+
+
+def _read(model: Generator, length: int) -> dict[str, tuple[int | None, ...]]:
+    """What a source or a prompt is: of a prompt the length counts, as its padding may not be told from its tokens."""
+    return {"token_ids": (1, length)} if model.has_encoder else {"token_ids": (1, length), "num_tokens": (1,)}
+
+
+def _cache_shapes(prefill: Signature) -> dict[str, tuple[int, ...]]:
+    import tensorflow as tf
+
+    outputs = tf.function(prefill.call).get_concrete_function(prefill.specs()).structured_outputs
+    return {name: tuple(value.shape) for name, value in outputs.items() if name.startswith(CACHE)}
+
+
+SIGNATURES: dict[str, Callable[[Any, Mapping[str, Any]], list[Signature]]] = {
+    "classification": classification,
+    "translation": writing,
+    "generation": writing,
+}
 
 
 def signatures_of(model: keras.Model, manifest: Mapping[str, Any]) -> list[Signature]:

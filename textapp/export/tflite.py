@@ -19,18 +19,20 @@ if TYPE_CHECKING:
 
 TARGETS = ("litert", "tflite-runtime")
 QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
+INT8_REFUSED = (
+    "int8 needs the ranges of all activations, and the converter finds none inside the loop that writes a text: "
+    "take dynamic, whose weights are int8, too"
+)
 
 
 def write_saved_model(model: keras.Model, signatures: Sequence[Signature], folder: Path) -> None:
     """Writes a SavedModel with these signatures; the variables are those of `model`."""
     import keras
-    import tensorflow as tf
 
     archive = keras.export.ExportArchive()
     archive.track(model)
     for signature in signatures:
-        specs = {name: tf.TensorSpec(shape, tf.int32, name=name) for name, shape in signature.inputs.items()}
-        archive.add_endpoint(signature.name, signature.call, input_signature=[specs])
+        archive.add_endpoint(signature.name, signature.call, input_signature=[signature.specs()])
     archive.write_out(str(folder), verbose=False)
 
 
@@ -52,6 +54,8 @@ def convert(
     Raises:
         ExportError: the model holds an op that is not a builtin of the target, or the file cannot be written.
     """
+    if quantize == "int8" and any(name.startswith("generate_") for name in signatures):
+        raise ExportError(INT8_REFUSED)
     job = {
         "saved_model": str(saved_model), "model": str(model_path), "signatures": list(signatures),
         "target": target, "quantize": quantize, "calibration": str(calibration),
@@ -66,6 +70,24 @@ def operators(model_path: Path) -> list[str]:
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(model_path.read_bytes(), 0))
     custom = {code.customCode for code in model.operatorCodes if code.builtinCode == schema.BuiltinOperator.CUSTOM}
     return sorted(name.decode() if isinstance(name, bytes) else str(name) for name in custom)
+
+
+def signature_shapes(model_path: Path) -> dict[str, Any]:
+    """The shapes that a .tflite file declares: `{"classify_16": {"inputs": {"token_ids": [1, 16]}, ...}}`."""
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(model_path.read_bytes(), 0))
+    found = {}
+    for signature in model.signatureDefs:
+        tensors = model.subgraphs[signature.subgraphIndex].tensors
+        found[signature.signatureKey.decode()] = {
+            side: {
+                entry.name.decode(): [int(size) for size in tensors[entry.tensorIndex].shape]
+                for entry in sorted(entries, key=lambda entry: entry.name)
+            }
+            for side, entries in (("inputs", signature.inputs), ("outputs", signature.outputs))
+        }
+    return found
 
 
 def check_builtins(model_path: Path) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from textapp.edge.answers import save_inputs
+from textapp.edge.answers import Inputs, save_inputs
 from textapp.errors import ExportError
 from textapp.export.children import run_child
-from textapp.export.examples import Examples
+from textapp.export.examples import Examples, spread
 from textapp.export.signatures import Signature
 
 Outputs = dict[str, np.ndarray]  # signature -> probabilities [examples, classes]
@@ -28,11 +28,11 @@ class Verdict:
     """An export that passed.
 
     Attributes:
-        outputs: what it answered, signature -> `[examples, classes]`.
-        report: runtime, examples, max_error, agreement, accuracy, f1_macro, accuracy_of_run: shares in 0 to 100.
+        outputs: what it answered, signature -> `[examples, classes]`, or what it wrote, signature -> name -> rows.
+        report: runtime, examples, max_error, agreement and the figures of the task, shares in 0 to 100.
     """
 
-    outputs: Outputs
+    outputs: dict[str, Any]
     report: dict[str, Any]
 
 
@@ -54,35 +54,96 @@ def model_outputs(signatures: Sequence[Signature], examples: Examples) -> Output
     return found
 
 
-def verify_tflite(
-    model_path: Path, target: str, quantize: str, task: Any, examples: Examples, expected: Outputs, max_drop: float
-) -> Verdict:
-    """Runs every signature in the target's own interpreter, in a process without TensorFlow, and compares.
+class ClassificationCheck:
+    """Real examples of a run, what its Keras model answers to them, and the judge of exports.
 
     Args:
-        model_path: the .tflite file; scratch files are written beside it.
-        target: `litert` or `tflite-runtime`.
-        quantize: `none` is held to 0.001 in every probability, the others to the accuracy.
-        task: answers from probabilities.
+        signatures: of fixed shape, over the Keras model.
+        task: of the run.
         examples: real examples.
-        expected: from `model_outputs`, on the same examples.
-        max_drop: points of accuracy, 0 to 100, that the export may lose.
+        max_drop: points of accuracy, 0 to 100, that an export may lose.
+    """
+
+    quality = ("examples", "accuracy", "f1_macro")
+    figures = ("accuracy", "f1_macro", "max_error")
+
+    def __init__(self, signatures: Sequence[Signature], task: Any, examples: Examples, max_drop: float) -> None:
+        self.task, self.examples, self.max_drop = task, examples, max_drop
+        self.expected = model_outputs(signatures, examples)
+
+    @property
+    def inputs(self) -> Inputs:
+        """The inputs of all signatures."""
+        return self.examples.inputs
+
+    def verify_tflite(self, model_path: Path, target: str, quantize: str) -> Verdict:
+        """Runs every signature in the target's own interpreter, in a process without TensorFlow, and compares.
+
+        Raises:
+            ExportError: the runtime does not load the file, or answers otherwise than the model.
+        """
+        runtime, arrays = run_in_target(model_path, target, quantize, self.inputs)
+        found = {name: arrays[f"{name}/probabilities"] for name in self.inputs}
+        report = compare(found, self.expected, self.task, self.examples, self.max_drop, exact=quantize == "none")
+        return Verdict(found, {"runtime": runtime, **report})
+
+    def golden(self, verdict: Verdict, most: int) -> list[dict[str, Any]]:
+        """A few texts with their ids and answers: a port in another language tests itself against them."""
+        golden = []
+        for index in spread(range(len(self.examples.records)), most):
+            signature, row = signature_of(self.examples, index)
+            record, probabilities = self.examples.records[index], verdict.outputs[signature][row]
+            golden.append({
+                **{key: record[key] for key in ("text", "text_pair") if record.get(key) is not None},
+                "signature": signature,
+                "inputs": {name: rows[row].tolist() for name, rows in self.inputs[signature].items()},
+                "probabilities": probabilities.tolist(),
+                "label": self.task.answer(record, {"probabilities": probabilities}).label,
+            })  # fmt: skip
+        return golden
+
+
+def signature_of(examples: Examples, index: int) -> tuple[str, int]:
+    """The signature that serves an example, and its row among the inputs there."""
+    return next((name, owners.index(index)) for name, owners in examples.owners.items() if index in owners)
+
+
+def run_in_target(
+    model_path: Path, target: str, quantize: str, inputs: Inputs, along: Inputs | None = None
+) -> tuple[str, dict[str, np.ndarray]]:
+    """Lets a .tflite file answer in the target's own interpreter, in a process without TensorFlow.
+
+    Args:
+        model_path: the file; scratch files are written beside it.
+        target: `litert` or `tflite-runtime`.
+        quantize: for errors.
+        inputs: of each signature.
+        along: texts to lead it along, see `textapp.edge.steps.lead_all_along`.
+
+    Returns:
+        The runtime with its version, and what `textapp.edge.answers` wrote.
 
     Raises:
-        ExportError: the runtime does not load the file, or answers otherwise than the model.
+        ExportError: the runtime does not load the file.
     """
-    inputs, outputs = model_path.with_suffix(".inputs.npz"), model_path.with_suffix(".outputs.npz")
-    save_inputs(inputs, examples.inputs)
-    job = {"model": str(model_path), "runtime": target, "inputs": str(inputs), "outputs": str(outputs)}
+    paths = {name: model_path.with_suffix(f".{name}.npz") for name in ("inputs", "outputs", "along")}
+    save_inputs(paths["inputs"], inputs)
+    job = {
+        "model": str(model_path),
+        "runtime": target,
+        "inputs": str(paths["inputs"]),
+        "outputs": str(paths["outputs"]),
+    }
+    if along is not None:
+        save_inputs(paths["along"], along)
+        job["along"] = str(paths["along"])
     child = run_child("textapp.edge.answers", job, f"running the export (quantize {quantize}) in {target}")
     if child["tensorflow"]:
         raise ExportError(
             "the process that verifies imported TensorFlow: an installed package (sitecustomize?) loads it"
         )
-    with np.load(outputs) as arrays:
-        found = {name: arrays[f"{name}/probabilities"] for name in examples.inputs}
-    exact = quantize == "none"
-    return Verdict(found, {"runtime": child["runtime"], **compare(found, expected, task, examples, max_drop, exact)})
+    with np.load(paths["outputs"]) as arrays:
+        return child["runtime"], dict(arrays)
 
 
 def compare(
@@ -99,8 +160,8 @@ def compare(
         ExportError: not finite, too far off, or too many answers lost.
     """
     for name in expected:
-        _check_finite(expected[name], f"the Keras model's own answers in {name}; train it again")
-        _check_finite(found[name], f"the export's answers in {name}")
+        check_finite(expected[name], f"the Keras model's own answers in {name}; train it again")
+        check_finite(found[name], f"the export's answers in {name}")
     max_error = max(float(np.abs(found[name] - expected[name]).max()) for name in expected)
     if exact and max_error > MOST_ERROR_UNQUANTIZED:
         raise ExportError(
@@ -127,7 +188,7 @@ def compare(
     }
 
 
-def _check_finite(values: np.ndarray, what: str) -> None:
+def check_finite(values: np.ndarray, what: str) -> None:
     if not np.isfinite(values).all():
         raise ExportError(f"NaN or infinity among {what}")
 

@@ -27,12 +27,17 @@ class TokenEmbedding(keras.layers.Layer):
         output_dim: numbers a vector.
         initializer: of the table.
 
+    Attributes:
+        center_rows: what is read loses its mean; an export sets it, see `textapp.export.folding`.
+
     Call arguments:
         token_ids: `[batch, length]` int32.
 
     Returns:
         `[batch, length, output_dim]`.
     """
+
+    center_rows = False
 
     def __init__(self, input_dim: int, output_dim: int, initializer: Any = "uniform", **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -47,9 +52,11 @@ class TokenEmbedding(keras.layers.Layer):
 
     def call(self, token_ids):
         if self.int8_rows is None:
-            return tf.cast(tf.gather(tf.convert_to_tensor(self.embeddings), token_ids), self.compute_dtype)
-        values, scales = (tf.cast(tf.gather(part, token_ids), self.compute_dtype) for part in self.int8_rows)
-        return values * (scales * FIXED_POINT**-1)
+            rows = tf.cast(tf.gather(tf.convert_to_tensor(self.embeddings), token_ids), self.compute_dtype)
+        else:
+            rows, scales = (tf.cast(tf.gather(part, token_ids), self.compute_dtype) for part in self.int8_rows)
+            rows = rows * (scales * FIXED_POINT**-1)
+        return rows - tf.reduce_mean(rows, axis=-1, keepdims=True) if self.center_rows else rows
 
     def round_rows(self) -> None:
         """From now on a call reads rows of int8, each with its own scale, instead of the float table.

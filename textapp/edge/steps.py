@@ -1,0 +1,102 @@
+"""What a model says at each step while it is led along given tokens, over `prefill_*` and `decode` of any runner.
+
+So two models, or two ways into one model, are compared at every token, though one other token would send the rest of
+a text elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+# Beside a group's inputs: the tokens that were written after them, `[rows, steps]`, and how many, `[rows]`.
+WRITTEN, WRITTEN_TOKENS = "written_ids", "written_tokens"
+
+if TYPE_CHECKING:
+    from textapp.runners import Runner
+
+
+class Steps(NamedTuple):
+    """Figures of each row and step; 0 after the end of a row.
+
+    Attributes:
+        best: the likeliest token, `[rows, steps]` int32.
+        gap: how far the given token's logit lies below the likeliest one's, `[rows, steps]` float32.
+        log_probability: of the given token, `[rows, steps]` float32.
+    """
+
+    best: np.ndarray
+    gap: np.ndarray
+    log_probability: np.ndarray
+
+
+def lead_along(
+    runner: Runner, prefill: str, features: Mapping[str, np.ndarray], token_ids: np.ndarray, num_tokens: np.ndarray
+) -> Steps:
+    """Reads the features, then one given token after the other.
+
+    Args:
+        runner: has `prefill` and `decode`; with `max_batch` 1 each row goes alone.
+        prefill: such as `prefill_16`.
+        features: its inputs, `token_ids` `[rows, 16]` and maybe `num_tokens` `[rows]`.
+        token_ids: what is written, `[rows, steps]` int32.
+        num_tokens: how many of them count, `[rows]` int32.
+
+    Example: with the likeliest first token 7, `token_ids` `[[7, 3]]` give `best[0, 0] == 7` and `gap[0, 0] == 0`;
+    `best[0, 1]` is the likeliest token after 7.
+    """
+    steps = Steps(*(np.zeros(token_ids.shape, kind) for kind in (np.int32, np.float32, np.float32)))
+    for start in range(0, len(token_ids), runner.max_batch):
+        rows = slice(start, start + runner.max_batch)
+        length = int(num_tokens[rows].max(initial=0))
+        part = {name: values[rows] for name, values in features.items()}
+        for step, logits in enumerate(_logits(runner, prefill, part, token_ids[rows, :length])):
+            goes_on = np.flatnonzero(step < num_tokens[rows])
+            given = token_ids[rows][goes_on, step]
+            logits = logits[goes_on].astype(np.float64)
+            top = logits.max(axis=1)
+            own = logits[np.arange(len(given)), given]
+            steps.best[start + goes_on, step] = logits.argmax(axis=1)
+            steps.gap[start + goes_on, step] = top - own
+            log_sum = top + np.log(np.exp(logits - top[:, None]).sum(axis=1))
+            steps.log_probability[start + goes_on, step] = own - log_sum
+    return steps
+
+
+def lead_all_along(runner: Runner, groups: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Leads a model along several groups of texts.
+
+    Args:
+        runner: has the `prefill_*` that belongs to each group, and `decode`.
+        groups: `generate_16_24.expected` and the like -> the inputs of `generate_16_24`, with WRITTEN and
+            WRITTEN_TOKENS.
+
+    Returns:
+        the figures of `Steps`, such as `generate_16_24.expected/gap`.
+    """
+    found = {}
+    for group, named in groups.items():
+        prefill = f"prefill_{group.split('_')[1]}"
+        features = {name: rows for name, rows in named.items() if name not in (WRITTEN, WRITTEN_TOKENS)}
+        steps = lead_along(runner, prefill, features, named[WRITTEN], named[WRITTEN_TOKENS])
+        found |= {f"{group}/{name}": values for name, values in steps._asdict().items()}
+    return found
+
+
+def _logits(
+    runner: Runner, prefill: str, features: Mapping[str, np.ndarray], token_ids: np.ndarray
+) -> Iterator[np.ndarray]:
+    """Yields the logits `[rows, vocabulary]` of each step."""
+    cache = dict(runner.run(prefill, features))
+    logits = cache.pop("logits")
+    # An encoder-decoder has written nothing but its start token; a decoder alone goes on after its prompt.
+    ones = np.ones(len(token_ids), np.int32)
+    position = features.get("num_tokens", ones)
+    for step in range(token_ids.shape[1]):
+        yield logits
+        if step + 1 < token_ids.shape[1]:
+            token = {"token_id": token_ids[:, step], "position": position + np.int32(step)}
+            cache |= runner.run("decode", token | cache)
+            logits = cache.pop("logits")

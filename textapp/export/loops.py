@@ -1,0 +1,137 @@
+"""A look into a .tflite file: what goes through its loops, and which weights of an int8 file are still float.
+
+A tensor in a loop may be copied at every token, so a loop carries its counters, the text so far and a cache, no weight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from textapp.errors import ExportError
+
+# Float constants up to this size stay in an int8 file: biases, masks, tables of positions of a short context.
+MOST_FLOAT_BYTES = 1 << 18
+LEAST_NUMBERS = 1024  # what has fewer numbers costs a loop nothing
+REWRITERS = ("DEQUANTIZE", "RESHAPE", "TRANSPOSE", "CAST")  # of a constant they make the same weight again
+
+
+class Carried(NamedTuple):
+    """A tensor that goes through a loop.
+
+    Attributes:
+        name, shape, kind: of the tensor inside the body; `kind` is `FLOAT32`, `INT32`, ...
+        changes: whether the body gives another tensor back.
+        weight: whether it holds a constant of the file, in whatever form.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    kind: str
+    changes: bool
+    weight: bool
+
+    @property
+    def numbers(self) -> int:
+        return int(np.prod(self.shape))
+
+
+def check_loops(model_path: Path, quantize: str) -> None:
+    """Refuses a file whose loops carry a weight, or whose int8 weights have a float copy.
+
+    Args:
+        model_path: the .tflite file.
+        quantize: how it was converted.
+
+    Raises:
+        ExportError: naming the tensors.
+    """
+    model = read_model(model_path)
+    weights = [carried for carried in loop_variables(model) if carried.weight and not carried.changes]
+    if weights:
+        shown = ", ".join(f"{carried.name} {list(carried.shape)}" for carried in weights)
+        raise ExportError(f"a loop of the file carries weights, which it may copy at every token: {shown}")
+    if quantize in ("dynamic", "int8"):
+        floats = [f"{name} {list(shape)}" for name, shape in float_weights(model)]
+        if floats:
+            raise ExportError(f"the quantized file still holds float weights: {', '.join(floats)}")
+
+
+def read_model(model_path: Path) -> Any:
+    """The file as objects of TensorFlow Lite's schema."""
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    return schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(model_path.read_bytes(), 0))
+
+
+def loop_variables(model: Any) -> list[Carried]:
+    """All tensors that go through all loops of the file."""
+    found = []
+    for graph in model.subgraphs:
+        made_by = {output: operator for operator in graph.operators for output in operator.outputs}
+        for operator in graph.operators:
+            if _name(model, operator) == "WHILE":
+                body = model.subgraphs[operator.builtinOptions.bodySubgraphIndex]
+                for outer, inner, back in zip(operator.inputs, body.inputs, body.outputs, strict=True):
+                    tensor = body.tensors[inner]
+                    found.append(
+                        Carried(
+                            tensor.name.decode(),
+                            _shape(tensor),
+                            _kind(tensor),
+                            inner != back,
+                            _is_weight(model, graph, made_by, outer),
+                        )  # fmt: skip
+                    )
+    return found
+
+
+def float_weights(model: Any) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Name and shape of the large float constants, and of integer constants that are turned to float as a whole."""
+    for graph in model.subgraphs:
+        for tensor in graph.tensors:
+            if _kind(tensor) in ("FLOAT32", "FLOAT16") and _size_bytes(model, tensor) > MOST_FLOAT_BYTES:
+                yield tensor.name.decode(), _shape(tensor)
+        for operator in graph.operators:
+            if _name(model, operator) == "DEQUANTIZE":
+                tensor = graph.tensors[operator.inputs[0]]
+                if 4 * _size_bytes(model, tensor) > MOST_FLOAT_BYTES:
+                    yield tensor.name.decode(), _shape(tensor)
+
+
+def _is_weight(model: Any, graph: Any, made_by: dict[int, Any], index: int) -> bool:
+    """Whether a tensor is a large constant with values other than 0, or made of one."""
+    tensor = graph.tensors[index]
+    data = model.buffers[tensor.buffer].data
+    if data is not None and len(data):
+        return int(np.prod(_shape(tensor))) >= LEAST_NUMBERS and bool(np.any(data))
+    operator = made_by.get(index)
+    if operator is None or _name(model, operator) not in REWRITERS:
+        return False
+    return _is_weight(model, graph, made_by, operator.inputs[0])
+
+
+def _name(model: Any, operator: Any) -> str:
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    code = model.operatorCodes[operator.opcodeIndex]
+    number = max(code.builtinCode, code.deprecatedBuiltinCode)
+    return next(name for name, value in vars(schema.BuiltinOperator).items() if value == number)
+
+
+def _kind(tensor: Any) -> str:
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    return next(name for name, value in vars(schema.TensorType).items() if value == tensor.type)
+
+
+def _shape(tensor: Any) -> tuple[int, ...]:
+    return () if tensor.shape is None else tuple(int(size) for size in tensor.shape)
+
+
+def _size_bytes(model: Any, tensor: Any) -> int:
+    data = model.buffers[tensor.buffer].data
+    return 0 if data is None else len(data)
