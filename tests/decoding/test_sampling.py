@@ -31,6 +31,10 @@ def test_candidates_by_hand(options, token_ids, probabilities):
     np.testing.assert_allclose(found[1], probabilities, rtol=1e-5)
 
 
+def test_the_fewest_tokens_that_reach_top_p_are_enough():
+    assert candidates(np.zeros(4), DecodingOptions(temperature=1.0, top_p=0.5))[0].tolist() == [0, 1]
+
+
 def test_what_is_forbidden_is_never_drawn():
     logits = np.array([-np.inf, 0.0, -np.inf, -np.inf])
     assert candidates(logits, DecodingOptions(temperature=9.0))[0].tolist() == [1]
