@@ -56,7 +56,7 @@ TRANSLATION = Part(
         "model": {
             "architecture": "transformer", "hidden_dim": 128, "encoder_layers": 2, "decoder_layers": 2, "dropout": 0.1
         },
-        "training": {"epochs": 7, "batch_tokens": 1024, "learning_rate": 2e-3},
+        "training": {"epochs": 6, "batch_tokens": 1024, "learning_rate": 2e-3},
     },
     suffix="-translation",
     quantize="dynamic",
