@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from textapp.errors import TextappError
+from textapp.errors import TextappError, UsageError
 
 app = typer.Typer(
     name="textapp",
@@ -36,6 +36,16 @@ class Quantize(str, Enum):
     dynamic = "dynamic"
     int8 = "int8"
     auto = "auto"
+
+
+class Overflow(str, Enum):
+    cut = "cut"
+    refuse = "refuse"
+
+
+def _writing(help: str, *names: str) -> Any:
+    """An option for models that write: translation and generation."""
+    return typer.Option(*names, help=help, rich_help_panel="Translation and generation")
 
 
 ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="the YAML of the run; configs/ holds complete ones")]
@@ -76,7 +86,9 @@ def train(
 
 @app.command()
 def evaluate(
-    path: PathArgument,
+    path: Annotated[
+        Path | None, typer.Argument(metavar="PATH", help="a run folder or a bundle; none with --judged")
+    ] = None,
     data: DataFile = None,
     columns: ColumnsOption = None,
     data_dir: DataDir = None,
@@ -85,11 +97,35 @@ def evaluate(
     runtime: Runtime = "auto",
     output: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="for metrics.json, confusion.png, mistakes.tsv [default: RUN/evaluation]"),
+        typer.Option(metavar="DIR", help="for metrics.json, and mistakes.tsv or outputs.tsv [default: RUN/evaluation]"),
+    ] = None,
+    sheet: Annotated[
+        Path | None,
+        typer.Option("--side-by-side", metavar="FILE", help="write a .csv for human judges of PATH and --against"),
+    ] = None,
+    against: Annotated[
+        list[Path] | None, typer.Option(metavar="PATH", help="a variant that --side-by-side compares; repeats")
+    ] = None,
+    judged: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="read the .csv back and count what was preferred")
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Measure quality, with the latency of the same file beside it: on test, else on validation."""
+    if judged is not None:
+        from textapp.commands.side_by_side import read_sheet
+
+        read_sheet(judged, as_json)
+        return
+    if path is None:
+        raise UsageError("PATH is missing: name a run folder or a bundle, or a sheet with --judged FILE")
+    if sheet is not None:
+        from textapp.commands.side_by_side import write_sheet
+
+        write_sheet(path, sheet, against or [], data, columns, data_dir, threads, runtime, as_json)
+        return
+    if against:
+        raise UsageError("--against is for --side-by-side FILE: give both; to compare figures, textapp benchmark")
     from textapp.commands.evaluate import evaluate as command
 
     command(path, data, columns, data_dir, threshold, threads, runtime, output, as_json)
@@ -129,11 +165,38 @@ def predict(
     threads: Threads = 1,
     runtime: Runtime = "auto",
     as_json: Json = False,
+    overflow: Annotated[Overflow | None, _writing("what becomes of a text that is too long; cut unless given")] = None,
+    beam_size: Annotated[int | None, _writing("hypotheses that beam search keeps")] = None,
+    length_penalty: Annotated[
+        float | None, _writing("rank hypotheses by score / tokens ** this; 1 unless given")
+    ] = None,
+    num_best: Annotated[int | None, _writing("hypotheses of the beam that are answered")] = None,
+    temperature: Annotated[float | None, _writing("draw tokens; below 1 rather the likely ones")] = None,
+    top_k: Annotated[int | None, _writing("draw from so many of the likeliest tokens")] = None,
+    top_p: Annotated[float | None, _writing("draw from the fewest tokens with this probability together")] = None,
+    min_p: Annotated[float | None, _writing("draw from tokens with this share of the likeliest's probability")] = None,
+    repetition_penalty: Annotated[float | None, _writing("from 1 on; lowers tokens that were written already")] = None,
+    no_repeat_ngram: Annotated[int | None, _writing("write no so many tokens in a row twice")] = None,
+    min_length: Annotated[int | None, _writing("least new tokens")] = None,
+    max_length: Annotated[int | None, _writing("most new tokens")] = None,
+    stop: Annotated[list[str] | None, _writing("end before this string; repeats")] = None,
+    seed: Annotated[int | None, _writing("of the draws")] = None,
+    stream: Annotated[bool, _writing("print the text as it is written", "--stream")] = False,
 ) -> None:
-    """Answer texts."""
+    """Answer texts: label, translate or continue them."""
     from textapp.commands.predict import predict as command
 
-    command(path, texts or [], pair or [], input_file, output, columns, threshold, workers, threads, runtime, as_json)
+    decoding = {
+        "beam_size": beam_size, "length_penalty": length_penalty, "num_best": num_best, "temperature": temperature,
+        "top_k": top_k, "top_p": top_p, "min_p": min_p, "repetition_penalty": repetition_penalty,
+        "no_repeat_ngram": no_repeat_ngram, "min_length": min_length, "max_length": max_length,
+        "stop": tuple(stop) if stop else None, "seed": seed,
+    }  # fmt: skip
+    decoding = {name: value for name, value in decoding.items() if value is not None}
+    command(
+        path, texts or [], pair or [], input_file, output, columns, threshold, workers, threads, runtime, as_json,
+        overflow.value if overflow else None, stream, decoding,
+    )  # fmt: skip
 
 
 @app.command()

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from textapp.cli import main
 from textapp.commands import side_by_side
 from textapp.commands.side_by_side import read_sheet, write_sheet
 from textapp.errors import DataError, UsageError
@@ -132,3 +133,30 @@ def test_rows_at_fault_are_named(sheet: Path, line: str, fault: str) -> None:
     sheet.write_text(f"id,source,reference,A,B,best\n{line}\n", encoding="utf-8")
     with pytest.raises(DataError, match=f"sheet.csv:[23]: .*{fault}"):
         read_sheet(sheet)
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        ([], "PATH is missing"),
+        (["run", "--against", "other"], "--against is for --side-by-side FILE"),
+    ],
+)
+def test_options_that_go_together(options: list[str], fault: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["evaluate", *options])
+    assert left.value.code == 2
+    assert fault in capsys.readouterr().err
+
+
+def test_the_command_line_writes_and_reads_a_sheet(sheet: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["evaluate", "one", "--side-by-side", str(sheet), "--against", "two", "--against", "three", "--json"])
+    assert left.value.code == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["variants"] == ["one", "two", "three"]
+    assert f"textapp evaluate --judged {sheet}" in printed.err
+    judge(sheet, {"句0": "three"})
+    with pytest.raises(SystemExit):
+        main(["evaluate", "--judged", str(sheet), "--json"])
+    assert json.loads(capsys.readouterr().out)["judged"] == 1

@@ -40,7 +40,13 @@ def test_variants_table_leaves_out_what_no_row_has() -> None:
     row = {"variant": "litert dynamic", "size_bytes": 1_234_567, "latency_ms": {"p50": 0.1234, "p90": 0.2, "p99": 0.3}}
     text = printed(tables.variants_table([{**row, "accuracy": 91.234}, {**row, "accuracy": None}]))
     assert "1.2 MB" in text and "0.123" in text and "91.23" in text
-    assert "start ms" not in text and "macro F1" not in text
+    assert "start ms" not in text and "macro F1" not in text and "BLEU" not in text
+
+
+def test_variants_table_of_models_that_write() -> None:
+    row = {"variant": "litert dynamic", "bleu": 27.123, "chrf": 45.5, "perplexity": 4.5678, "tokens_per_second": 4512.3}
+    text = printed(tables.variants_table([row]))
+    assert all(shown in text for shown in ("BLEU", "27.12", "45.50", "4.568", "4512")) and "accuracy" not in text
 
 
 @pytest.mark.parametrize(

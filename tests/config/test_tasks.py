@@ -30,6 +30,7 @@ def fault(raw: dict, **changes: object) -> str:
         (TRANSLATION, {"training": {"class_weights": "balanced"}}, ["training.class_weights"]),
         (TRANSLATION, {"training": {"monitor": "accuracy"}}, ["training.monitor", "bleu, chrf, perplexity, loss"]),
         (GENERATION, {"training": {"monitor": "bleu"}}, ["training.monitor", "perplexity, loss"]),
+        (TRANSLATION, {"tokenizer": {"kind": "wordpiece"}}, ["tokenizer.kind", "forgets where spaces were"]),
         (GENERATION, {"tokenizer": {"shared": False}}, ["tokenizer.shared", "for translation"]),
         (GENERATION, {"data": {"train": PAIRS}}, ["data.train", "parallel files"]),
         (GENERATION, {"data": {"train": "a", "test": PAIRS}}, ["data.test", "parallel files"]),

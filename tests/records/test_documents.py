@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from textapp.config import parse_config
 from textapp.errors import DataError
-from textapp.records.documents import num_examples, split_end
+from textapp.records.documents import split_end
 from textapp.records.loading import Layout, Splits, load_records, load_splits, read_records
 
 LAYOUT = Layout({"text": ["text", "paragraphs"], "prompt": ["prompt"]}, task="generation")
@@ -109,11 +109,6 @@ def test_beginnings_to_go_on_from(tmp_path: Path) -> None:
     (_, first), (_, second), (line, third) = read_records("b.jsonl", LAYOUT, tmp_path)
     assert (first, second) == ({"prompt": "A", "text": "1"}, {"prompt": "B"})
     assert line == 3 and "neither a prompt nor a text" in str(third)
-
-
-def test_running_text_is_worth_an_example_a_hundred_characters() -> None:
-    assert num_examples([{"text": "a" * 950}], running_text=True) == 9
-    assert num_examples([{"text": "a" * 950}], running_text=False) == 1
 
 
 def test_real_texts(data_dir: Path) -> None:

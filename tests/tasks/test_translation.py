@@ -20,7 +20,7 @@ MANIFEST = {
     "lengths": [4, 8],
     "generate_lengths": [[4, 6], [8, 12]],
 }
-GREEDY = {"token_ids": np.array([4, 5, 3, 0, 0, 0]), "num_tokens": np.array(3), "score": np.array(-0.5, np.float32)}
+GREEDY = {"token_ids": np.array([4, 5, 3, 6, 0, 0]), "num_tokens": np.array(3), "score": np.array(-0.5, np.float32)}
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from textapp.errors import ArtifactError
 from textapp.text.preset import preset_tokenizer
-from textapp.text.tokenizer import SETTINGS, Template, Tokenizer, load_tokenizer
+from textapp.text.tokenizer import SETTINGS, Template, Tokenizer, load_tokenizer, load_tokenizers
 from textapp.text.training import train_tokenizer
 
 KINDS = ("sentencepiece", "bpe", "characters", "wordpiece", "preset")
@@ -207,3 +207,19 @@ def test_a_damaged_folder_is_named(make: Callable[..., Tokenizer], tmp_path: Pat
         (tmp_path / SETTINGS).write_text(json.dumps({"kind": "bpe"}), encoding="utf-8")
     with pytest.raises(ArtifactError, match="not a tokenizer.*copy the whole folder"):
         load_tokenizer(tmp_path)
+
+
+def test_one_tokenizer_or_one_a_side(tmp_path: Path) -> None:
+    train_tokenizer("characters", 60, TEXTS[2:]).save(tmp_path / "tokenizer")
+    source, target = load_tokenizers(tmp_path)
+    assert source is target
+    train_tokenizer("characters", 60, TEXTS[:2]).save(tmp_path / "target_tokenizer")
+    source, target = load_tokenizers(tmp_path)
+    assert source.unknown_id in source.ids("film") and target.unknown_id not in target.ids("film")
+
+
+def test_a_target_tokenizer_cut_short_is_no_missing_one(tmp_path: Path) -> None:
+    train_tokenizer("characters", 60, TEXTS).save(tmp_path / "tokenizer")
+    (tmp_path / "target_tokenizer").mkdir()
+    with pytest.raises(ArtifactError, match="target_tokenizer: not a tokenizer"):
+        load_tokenizers(tmp_path)

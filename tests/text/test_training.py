@@ -72,3 +72,66 @@ def test_training_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     for kind in KINDS:
         train_tokenizer(kind, 100, TEXTS, ["nfkc"])
     assert capfd.readouterr() == ("", "")
+
+
+# --- tokenizers whose ids become text again --------------------------------------------------------------------------
+
+WRITTEN = ["To be,  or not\n to be 😀", " 鬱\t電影\r\n", "a\n\n\nb", "<s> x </s> <0x41>", "", "\n", "word"]
+
+
+@pytest.mark.parametrize("purpose", ["translate", "continue"])
+@pytest.mark.parametrize("kind", KINDS[:3])
+def test_every_text_comes_back_as_it_was(kind: str, purpose: str) -> None:
+    tokenizer = train_tokenizer(kind, 600, [*TEXTS, *CHINESE], [], "en", purpose=purpose)
+    for text in WRITTEN:
+        ids = tokenizer.ids(text)
+        assert tokenizer.decode(ids) == text
+        assert tokenizer.unknown_id not in ids and all(token_id > 3 for token_id in ids)
+
+
+@pytest.mark.parametrize("kind", KINDS[:3])
+def test_what_is_continued_is_the_text_of_both_parts(kind: str) -> None:
+    tokenizer = train_tokenizer(kind, 600, TEXTS, [], "en", purpose="continue")
+    for one, other in (("the old", " film"), ("film\n", "the"), ("a ", " b"), ("", " good")):
+        ids = [*tokenizer.ids(one), *tokenizer.ids(other)]
+        assert tokenizer.decode(ids) == one + other
+        assert tokenizer.decode(tokenizer.ids(one)) + tokenizer.decode(tokenizer.ids(other)) == one + other
+
+
+def test_the_first_word_of_a_sentence_is_a_word_like_the_others() -> None:
+    tokenizer = train_tokenizer("bpe", 600, TEXTS, [], "en", purpose="translate")
+    assert tokenizer.ids("film") == tokenizer.ids("good film")[-1:]
+
+
+def test_the_first_bytes_of_a_character_are_told_from_a_whole_one() -> None:
+    tokenizer = train_tokenizer("bpe", 600, TEXTS, [], "en", purpose="continue")
+    ids = tokenizer.ids("good 😀")
+    texts = [tokenizer.decode(ids[:length]) for length in range(len(ids) - 4, len(ids) + 1)]
+    assert [text.rstrip("\ufffd") for text in texts] == ["good "] * 4 + ["good 😀"]
+    assert [text.endswith("\ufffd") for text in texts] == [False, True, True, True, False]
+
+
+def test_rare_characters_are_left_to_the_bytes() -> None:
+    lines = ["the film is good and the plot is thin"] * 500
+    tokenizer = train_tokenizer("characters", 600, [*lines, "q"], [], "en", purpose="continue")
+    assert "q" not in tokenizer.pieces() and len(tokenizer.ids("q")) == 1
+    assert "q" in train_tokenizer("characters", 600, [*lines, "q"], [], "en").pieces()
+
+
+@pytest.mark.parametrize("kind", KINDS[:3])
+@pytest.mark.parametrize("size", [40, 520])
+def test_a_small_vocabulary_has_no_more_than_it_was_given(kind: str, size: int) -> None:
+    rare = "".join(chr(0x4E00 + number) for number in range(1500))
+    tokenizer = train_tokenizer(kind, size, [*CHINESE, rare * 3], [], "zh", purpose="continue")
+    assert tokenizer.vocabulary_size <= size
+    assert tokenizer.unknown_id not in tokenizer.ids("好\n")
+
+
+def test_line_ends_stay_whatever_is_cleaned() -> None:
+    tokenizer = train_tokenizer("bpe", 600, TEXTS, ["nfkc", "whitespace"], "en", purpose="continue")
+    assert tokenizer.decode(tokenizer.ids("Ｆilm\ngood")) == "Film\ngood"
+
+
+def test_an_unknown_purpose_is_refused() -> None:
+    with pytest.raises(ValueError, match="unknown purpose of a tokenizer 'sing'; expected one of read, translate"):
+        train_tokenizer("bpe", 100, TEXTS, [], purpose="sing")

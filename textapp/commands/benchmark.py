@@ -35,7 +35,7 @@ PERCENTILES = (50, 90, 99)
 THREAD_SETTINGS = (
     "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"
 )  # fmt: skip
-MODEL_FILES = ("model.keras", "model.tflite", "saved_model", "tokenizer")
+MODEL_FILES = ("model.keras", "model.tflite", "saved_model", "tokenizer", "target_tokenizer")
 
 
 def benchmark(
@@ -61,7 +61,8 @@ def benchmark(
     Returns:
         One dict a path, in the order given: `path, variant, data, threads, size_bytes` (model, tokenizer), `start_ms`
         (from a fresh process to its first answer), `latency_ms: {p50, p90, p99}` (one text at a time, string to answer,
-        up to 200 after 20 to warm up), `peak_memory_mb` (after these), and quality on the whole of the data, 0 to 100.
+        up to 200 after 20 to warm up), `peak_memory_mb` (after these), of a model that writes `tokens_per_second` and
+        `time_to_first_token_ms` (to the first piece of text), and quality on the whole of the data.
 
     Raises:
         ArtifactError: a path is no run or bundle, its process ends, or it has no examples and `data` is not given.
@@ -78,10 +79,17 @@ def benchmark(
                 "threads": threads, "size_bytes": model_size(artifact.path), "start_ms": start_ms,
             })  # fmt: skip
             advance()
-        timings = interleaved(children, [spread(examples, MOST_QUERIES) for examples, _ in records])
-        for row, child, ms, (examples, _) in zip(rows, children, timings, records, strict=True):
+        queries = [
+            spread(child.queries(examples) if writes(artifact) else examples, MOST_QUERIES)
+            for artifact, child, (examples, _) in zip(artifacts, children, records, strict=True)
+        ]
+        timings = interleaved(children, queries)
+        for row, child, ms, asked, (examples, _) in zip(rows, children, timings, queries, records, strict=True):
             row["latency_ms"] = {f"p{p}": round(float(np.percentile(ms, p)), 4) for p in PERCENTILES}
             row |= child.ask({"do": "memory"})
+            if child.written:
+                row["tokens_per_second"] = round(1000 * sum(child.written[-len(ms) :]) / sum(ms), 1)
+                row |= child.ask({"do": "first_token", "records": asked})
             advance()
             row |= child.quality(examples)
             advance()
@@ -96,6 +104,11 @@ def contenders(paths: Sequence[Path]) -> list[Artifact]:
         bundles = sorted(manifest.parent for manifest in (artifacts[0].path / "exports").glob("*/manifest.json"))
         artifacts += map(open_artifact, bundles)
     return artifacts
+
+
+def writes(artifact: Artifact) -> bool:
+    """Whether a model writes text: translation and generation."""
+    return artifact.manifest["task"] != "classification"
 
 
 def model_size(folder: Path) -> int:
@@ -151,10 +164,14 @@ class Child:
         artifact: the run or bundle.
         threads: threads inside one answer, for every library that it may use.
         runtime: the interpreter for a .tflite file.
+
+    Attributes:
+        written: the number of new tokens of each answer that was timed; empty where the model writes no text.
     """
 
     def __init__(self, artifact: Artifact, threads: int, runtime: str) -> None:
         self.path = artifact.path
+        self.written: list[int] = []
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  # closed by close()
         package = Path(__file__).parents[2]
         environment = {
@@ -204,14 +221,24 @@ class Child:
 
     def times(self, records: Sequence[Record]) -> list[float]:
         """Milliseconds of each record, answered one by one."""
-        return self.ask({"do": "time", "records": list(records)})["ms"]
+        reply = self.ask({"do": "time", "records": list(records)})
+        self.written += reply.get("tokens", ())
+        return reply["ms"]
+
+    def queries(self, records: Sequence[Record]) -> list[Record]:
+        """What a model that writes is to answer: the records' own inputs, or the beginnings of their texts."""
+        return self._ask_with_file("queries", records)["records"]
 
     def quality(self, records: Sequence[Record]) -> dict[str, Any]:
-        """The figures of quality on all records, which go through a file: they may be many."""
+        """The figures of quality on all records."""
+        return self._ask_with_file("quality", records)
+
+    def _ask_with_file(self, what: str, records: Sequence[Record]) -> dict[str, Any]:
+        """Sends records through a file: they may be many."""
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "records.json"
             file.write_text(json.dumps(list(records)), encoding="utf-8")
-            return self.ask({"do": "quality", "file": str(file)})
+            return self.ask({"do": what, "file": str(file)})
 
     def _last_words(self) -> str:
         code = self._process.wait()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
 from itertools import islice
@@ -14,13 +14,16 @@ from typing import Any, TextIO
 from textapp.artifact import PARTIAL
 from textapp.commands import tables
 from textapp.commands.evaluate import layout_of
-from textapp.errors import UsageError
+from textapp.decoding.options import decoding_options
+from textapp.errors import DataError, UsageError
+from textapp.generative import GenerativePredictor
 from textapp.predictor import Predictor, load
 from textapp.records.loading import read_records
 from textapp.records.readers import RowError
 
 Row = dict[str, Any] | RowError
 BLOCK = 2048  # rows answered together: bounds the memory, and gives the sorting by length enough to work with
+WRITTEN_BLOCK = 256  # the same where an answer takes far longer
 
 
 def predict(
@@ -35,6 +38,9 @@ def predict(
     threads: int = 1,
     runtime: str = "auto",
     as_json: bool = False,
+    overflow: str | None = None,
+    stream: bool = False,
+    decoding: Mapping[str, Any] | None = None,
 ) -> int:
     """Answers texts with a run or a bundle.
 
@@ -50,34 +56,71 @@ def predict(
         threads: threads inside one answer.
         runtime: the interpreter for a .tflite file.
         as_json: print JSON lines.
+        overflow: `cut` or `refuse` a text that is too long to be translated or continued.
+        stream: print what is written as it comes.
+        decoding: options of `DecodingOptions` by name, those that were given.
 
     Returns:
         How many inputs had no answer.
     """
+    options = dict(decoding or {})
+    decoding_options(options)  # a wrong call is told before a model is opened
     if texts and input_file:
         raise UsageError("TEXT and --input were both given: one of them")
     if pair and len(pair) != len(texts):
         raise UsageError(f"{len(texts)} texts and {len(pair)} --pair texts: give each text its second one")
-    predictor = load(path, threads=threads, threshold=threshold, runtime=runtime)
-    if predictor.task.pair and not input_file and not pair:
-        raise UsageError(f"{path} answers pairs: give --pair TEXT with each text, or --input FILE")
-    if input_file:
-        rows: Iterable[Row] = (row for _, row in read_records(input_file, layout_of(predictor.manifest, columns)))
-    elif texts:
-        pairs = zip(texts, pair or [""] * len(texts), strict=True)
-        rows = [{"text": text, "text_pair": second} for text, second in pairs]
+    if stream and (as_json or output or workers > 1):
+        raise UsageError("--stream prints one text as it comes: leave out --json, --output and --workers")
+    predictor = load(path, threads=threads, threshold=threshold, runtime=runtime, overflow=overflow)
+    rows = _rows(predictor, path, texts, pair, input_file, columns)
+    if isinstance(predictor, GenerativePredictor):
+        answers = _written_answers(predictor, rows, workers, options)
+    elif options or stream:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in [*options, *["stream"] * stream])
+        raise UsageError(f"{names}: for translation and generation; {path} answers {predictor.task.name}: leave it out")
     else:
-        rows = ({"text": line.rstrip("\r\n")} for line in sys.stdin)
+        answers = _answers(predictor, rows, workers)
+    if stream:
+        return _warned(sum(map(_streamer(predictor, options), rows)))
     as_json = as_json or output is not None
     bad = 0
     with _written(output) as file:
-        for row in _answers(predictor, rows, workers):
+        for row in answers:
             bad += "error" in row
             file.write(_line(row, as_json) + "\n")
         file.flush()
+    return _warned(bad)
+
+
+def _warned(bad: int) -> int:
     if bad:
         tables.warn(f"{bad} inputs had no answer: see their 'error'")
     return bad
+
+
+def _rows(
+    predictor: Predictor | GenerativePredictor,
+    path: Path,
+    texts: Sequence[str],
+    pair: Sequence[str],
+    input_file: Path | None,
+    columns: str | None,
+) -> Iterable[Row]:
+    """The records to be answered, from wherever they come."""
+    pairs = isinstance(predictor, Predictor) and predictor.task.pair
+    if pairs and not input_file and not pair:
+        raise UsageError(f"{path} answers pairs: give --pair TEXT with each text, or --input FILE")
+    if pair and isinstance(predictor, GenerativePredictor):
+        raise UsageError(f"--pair: {path} is a model of {predictor.task.name}, which takes one text: leave it out")
+    if input_file:
+        return (row for _, row in read_records(input_file, layout_of(predictor.manifest, columns)))
+    if isinstance(predictor, GenerativePredictor):
+        lines = texts or (line.rstrip("\r\n") for line in sys.stdin)
+        return map(predictor.task.record, lines)
+    if texts:
+        both = zip(texts, pair or [""] * len(texts), strict=True)
+        return [{"text": text, "text_pair": second} for text, second in both]
+    return ({"text": line.rstrip("\r\n")} for line in sys.stdin)
 
 
 def _answers(predictor: Predictor, rows: Iterable[Row], workers: int) -> Iterator[dict[str, Any]]:
@@ -89,11 +132,53 @@ def _answers(predictor: Predictor, rows: Iterable[Row], workers: int) -> Iterato
             yield {"input": row.input, "error": str(row)} if isinstance(row, RowError) else asdict(next(answers))
 
 
+def _written_answers(
+    predictor: GenerativePredictor, rows: Iterable[Row], workers: int, options: Mapping[str, Any]
+) -> Iterator[dict[str, Any]]:
+    iterator = iter(rows)
+    while block := list(islice(iterator, WRITTEN_BLOCK)):
+        faults = [_fault(predictor, row) for row in block]
+        good = [row for row, fault in zip(block, faults, strict=True) if fault is None]
+        answers = iter(predictor.batch(good, workers, **options))
+        for fault in faults:
+            yield asdict(next(answers)) if fault is None else fault
+
+
+def _fault(predictor: GenerativePredictor, row: Row) -> dict[str, str] | None:
+    """What is wrong with a row: it could not be read, or its text is too long and shall not be cut."""
+    if isinstance(row, RowError):
+        return {"input": row.input, "error": str(row)}
+    if predictor.task.overflow == "refuse":
+        try:
+            predictor.task.features(row)
+        except DataError as error:
+            return {"input": row[predictor.task.input_field], "error": str(error)}
+    return None
+
+
+def _streamer(predictor: GenerativePredictor, options: Mapping[str, Any]) -> Callable[[Row], bool]:
+    """What prints the answer to a row piece by piece; it returns whether there was none."""
+
+    def show(row: Row) -> bool:
+        fault = _fault(predictor, row)
+        for piece in [_line(fault, as_json=False)] if fault else predictor.stream(row, **options):
+            sys.stdout.write(piece)
+            sys.stdout.flush()
+        sys.stdout.write("\n")
+        return fault is not None
+
+    return show
+
+
 def _line(row: dict[str, Any], as_json: bool) -> str:
     if as_json:
         return json.dumps(tables.plain(row), ensure_ascii=False)
     if "error" in row:
         return f"error: {row['error']}"
+    if "outputs" in row:
+        return "\n".join(f"{each['score']:.3f}\t{each['output']}" for each in row["outputs"])
+    if "output" in row:
+        return row["output"]
     label = ", ".join(row["label"]) if isinstance(row["label"], list) else row["label"]
     text = " | ".join(row["input"]) if isinstance(row["input"], list) else row["input"]
     return f"{label or '-'}\t{row['probability']:.3f}\t{tables.shortened(text, 100)}"

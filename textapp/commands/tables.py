@@ -126,17 +126,23 @@ def variants_table(rows: Sequence[Mapping[str, Any]], title: str | None = None) 
     """The one table that compares variants of a model: speed never without the quality of that same variant.
 
     Args:
-        rows: each `{path, variant, size_bytes, latency_ms: {p50, p90, p99}, accuracy, f1_macro}` and, where they were
-            measured, `start_ms` and `peak_memory_mb`; a column that no row has is left out.
+        rows: each `{path, variant, size_bytes, latency_ms: {p50, p90, p99}}` with the quality of its task: accuracy,
+            f1_macro, bleu, chrf, perplexity; and, where they were measured, `start_ms`, `peak_memory_mb` and
+            `tokens_per_second`. A column that no row has is left out.
     """
     cells: dict[str, Callable[[Mapping[str, Any]], Any]] = {
         "variant": lambda row: row["variant"],
         "size": lambda row: size(row.get("size_bytes")),
         **{f"{name} ms": _latency(name) for name in ("p50", "p90", "p99")},
+        "first ms": _first_token,
         "start ms": lambda row: _rounded(row.get("start_ms"), 0),
         "peak MB": lambda row: _rounded(row.get("peak_memory_mb"), 0),
         "accuracy": lambda row: _rounded(row.get("accuracy"), 2),
         "macro F1": lambda row: _rounded(row.get("f1_macro"), 2),
+        "BLEU": lambda row: _rounded(row.get("bleu"), 2),
+        "chrF": lambda row: _rounded(row.get("chrf"), 2),
+        "perplexity": lambda row: _rounded(row.get("perplexity"), 3),
+        "tokens/s": lambda row: _rounded(row.get("tokens_per_second"), 0),
     }
     columns = {name: [cell(row) for row in rows] for name, cell in cells.items()}
     columns = {name: values for name, values in columns.items() if any(value is not None for value in values)}
@@ -151,6 +157,10 @@ def variant(manifest: Mapping[str, Any]) -> str:
 
 def _latency(name: str) -> Callable[[Mapping[str, Any]], str | None]:
     return lambda row: _rounded((row.get("latency_ms") or {}).get(name), 3)
+
+
+def _first_token(row: Mapping[str, Any]) -> str | None:
+    return _rounded((row.get("time_to_first_token_ms") or {}).get("p50"), 3)
 
 
 def _rounded(value: float | None, digits: int) -> str | None:

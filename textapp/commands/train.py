@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from textapp.artifact import partial_folder, swap, write_fault, write_manifest, write_text
 from textapp.commands import tables
-from textapp.commands.prepare import CACHE, TOKENIZER, Prepared, locate, prepare
+from textapp.commands.prepare import CACHE, TARGET_TOKENIZER, TOKENIZER, Prepared, locate, prepare
 from textapp.config import Config, data_directory, differing_key, load_config, parse_config, save_config
 from textapp.errors import ArtifactError
 from textapp.noise import import_tensorflow
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 log = logging.getLogger("textapp")
 CONFIG, METRICS = "config.yaml", "metrics.json"
 REQUEST = "request.json"  # in checkpoints/: the config as asked for, to tell whether a later call asks for the same
+SHOWN = {
+    "accuracy": "accuracy", "f1_macro": "macro F1", "bleu": "BLEU", "chrf": "chrF", "perplexity": "perplexity",
+    "nats_per_character": "nats a character",
+}  # fmt: skip
 PACKAGES = ("textapp", "tensorflow", "keras", "keras-hub", "numpy", "sentencepiece", "tokenizers")
 
 
@@ -130,31 +134,25 @@ def _fit(prepared: Prepared, strategy: Any, partial: Path) -> tuple[keras.Model,
     """Trains the model in the precision that pays here; returns it in float32, with its best weights."""
     import keras
 
-    from textapp.batches.pipeline import Examples
-    from textapp.objectives.classification import label_weights, make_loss
-    from textapp.objectives.validation import Validation
     from textapp.training.strategy import choose_precision
     from textapp.training.trainer import train_model
 
-    config, task, training = prepared.config, prepared.task, prepared.config.training
+    config, training = prepared.config, prepared.config.training
     precision = choose_precision(training.precision, config.model.architecture, training.device)
     keras.utils.set_random_seed(config.seed)
     with strategy.scope():
         model = _build(prepared, precision)
     log.info("model: %s, %s parameters", config.model.architecture, f"{model.count_params():,}")
-    weights = label_weights(training.class_weights, task.labels, prepared.targets["train"])
-    loss = make_loss(task.multiple, training.label_smoothing, weights)
+    validation = prepared.validation(model)
     history = train_model(
         model,
-        Examples(prepared.features["train"], prepared.targets["train"]),
+        prepared.batches(),
         config=training,
-        lengths=config.lengths,
-        pad_id=task.tokenizer.pad_id,
-        loss=lambda batch, logits: loss(batch["targets"], logits),
-        seed=config.seed,
+        loss=prepared.loss(),
         strategy=strategy,
         folder=partial,
-        validate=Validation(model, task, prepared.features["validation"], prepared.targets["validation"]),
+        validate=validation,
+        samples=getattr(validation, "samples", None),
     )
     if precision == "float32":
         return model, history
@@ -166,21 +164,10 @@ def _fit(prepared: Prepared, strategy: Any, partial: Path) -> tuple[keras.Model,
 def _build(prepared: Prepared, precision: str) -> keras.Model:
     import keras
 
-    from textapp.objectives.classification import build_model
-
-    config, task = prepared.config, prepared.task
-    tokenizer = task.tokenizer
-    vectors = None
-    if getattr(config.model, "vectors", None):
-        from textapp.text.vectors import load_vectors
-
-        vectors = load_vectors(config.model.vectors, tokenizer.pieces(), config.model.embedding_dim)
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
     try:
-        return build_model(
-            config, tokenizer.vocabulary_size, tokenizer.pad_id, len(task.labels), task.segments, vectors
-        )
+        return prepared.build()
     finally:
         keras.config.set_dtype_policy(before)
 
@@ -192,45 +179,45 @@ def _finish(
     prepared: Prepared, model: keras.Model, history: History, partial: Path, data_dir: Path, seconds: float
 ) -> None:
     """Measures the model on what it did not see, and writes the rest of the run folder."""
-    from textapp.objectives.runner import MODEL, KerasRunner
-    from textapp.predictor import Predictor
+    from textapp.objectives.runner import MODEL
 
-    config, task, splits = prepared.config, prepared.task, prepared.splits
-    predictor = Predictor(task, KerasRunner.from_model(model, task.multiple), {}, partial)
+    splits = prepared.splits
     figures: dict[str, Any] = {}
     for name, records in (("validation", splits.validation), ("test", splits.test)):
         if records:
-            figures[name] = {"data": splits.origin[name], **task.score(records, predictor.batch(records))}
+            figures[name] = {"data": splits.origin[name], **prepared.figures(model, records)}
             log.info("%s", summary(name, figures[name]))
     training = {"seconds": round(seconds, 1), "parameters": model.count_params(), "history": history.epochs}
+    if history.average is not None:
+        training["average"] = history.average
     metrics = tables.plain({**figures, "training": training})
     model.save(partial / MODEL)
     write_text(partial / METRICS, json.dumps(metrics, ensure_ascii=False, indent=2) + "\n")
-    save_config(config, partial / CONFIG)
+    save_config(prepared.config, partial / CONFIG)
     shutil.rmtree(partial / CACHE, ignore_errors=True)
-    tokenizer_files = [f"{TOKENIZER}/{file.name}" for file in sorted((partial / TOKENIZER).iterdir())]
+    tokenizer_files = [
+        f"{folder}/{file.name}"
+        for folder in (TOKENIZER, TARGET_TOKENIZER)
+        if (partial / folder).is_dir()
+        for file in sorted((partial / folder).iterdir())
+    ]
     manifest = _manifest(prepared, model, data_dir)
     write_manifest(partial, manifest, [MODEL, METRICS, CONFIG, *tokenizer_files])
 
 
 def _manifest(prepared: Prepared, model: keras.Model, data_dir: Path) -> dict[str, Any]:
-    config, task = prepared.config, prepared.task
-    layout = settle_columns(config.data.train, config, data_dir)
+    config, tokenizer = prepared.config, prepared.task.tokenizer
     return {
         "kind": "run",
         "task": config.task,
         "architecture": config.model.architecture,
         "parameters": model.count_params(),
-        "languages": [prepared.language],
-        "labels": task.labels,
-        **layout.to_manifest(),
-        "inputs": ["text", "text_pair"] if task.pair else ["text"],
-        "features": ["token_ids", "segment_ids"] if task.segments else ["token_ids"],
-        "lengths": task.lengths,
+        "languages": prepared.languages,
+        **settle_columns(config.data.train, config, data_dir).to_manifest(),
+        "lengths": prepared.task.lengths,
         "lengths_from": "config" if prepared.lengths_given else "data",
-        "tokenizer": {
-            name: getattr(task.tokenizer, name) for name in ("kind", "vocabulary_size", "pad_id", "unknown_id")
-        },
+        **prepared.manifest(),
+        "tokenizer": {name: getattr(tokenizer, name) for name in ("kind", "vocabulary_size", "pad_id", "unknown_id")},
         "parent": None,
         "data_dir": str(data_dir.resolve()),
         "seed": config.seed,
@@ -248,7 +235,5 @@ def _installed(name: str) -> bool:
 
 def summary(name: str, figures: Mapping[str, Any]) -> str:
     """One line for a reader: `test: accuracy 91.20, macro F1 90.87 on 500 examples`."""
-    return (
-        f"{name}: accuracy {figures['accuracy']:.2f}, macro F1 {figures['f1_macro']:.2f} "
-        f"on {figures['examples']:,} examples ({figures['data']})"
-    )
+    shown = [f"{words} {figures[key]:.2f}" for key, words in SHOWN.items() if key in figures]
+    return f"{name}: {', '.join(shown)} on {figures['examples']:,} examples ({figures['data']})"

@@ -57,7 +57,7 @@ def columns_of(task: str) -> list[str]:
 
 def misfits(config: Any) -> list[str]:
     """A line for everything in a config that its task cannot use: the key, what was found, what is expected."""
-    return [*_architecture(config), *_keys(config), *_files(config), *_monitor(config)]
+    return [*_architecture(config), *_keys(config), *_files(config), *_monitor(config), *_tokenizer(config)]
 
 
 def _architecture(config: Any) -> list[str]:
@@ -112,3 +112,12 @@ def _monitor(config: Any) -> list[str]:
     if found is None or found in known:
         return []
     return [f"training.monitor: found {found!r}, expected one of {', '.join(known)} for task {config.task}"]
+
+
+def _tokenizer(config: Any) -> list[str]:
+    if config.task == "classification" or config.tokenizer is None or config.tokenizer.kind != "wordpiece":
+        return []
+    return [
+        f"tokenizer.kind: found 'wordpiece', which forgets where spaces were; expected one of sentencepiece, bpe,"
+        f" characters for task {config.task}"
+    ]

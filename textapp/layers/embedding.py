@@ -37,6 +37,7 @@ class TokenEmbedding(keras.layers.Layer):
         super().__init__(**kwargs)
         self.input_dim, self.output_dim = input_dim, output_dim
         self.initializer = keras.initializers.get(initializer)
+        self.int8_rows: tuple[np.ndarray, np.ndarray] | None = None
 
     def build(self, input_shape) -> None:
         self.embeddings = self.add_weight(
@@ -44,7 +45,21 @@ class TokenEmbedding(keras.layers.Layer):
         )
 
     def call(self, token_ids):
-        return tf.cast(tf.gather(tf.convert_to_tensor(self.embeddings), token_ids), self.compute_dtype)
+        if self.int8_rows is None:
+            return tf.cast(tf.gather(tf.convert_to_tensor(self.embeddings), token_ids), self.compute_dtype)
+        values, scales = (tf.constant(part) for part in self.int8_rows)
+        return tf.cast(tf.gather(values, token_ids), self.compute_dtype) * tf.gather(scales, token_ids)
+
+    def round_rows(self) -> None:
+        """From now on a call reads rows of int8, each with its own scale, instead of the float table.
+
+        For the export of a quantized file whose table is read at each turn of a loop: the converter would carry a float
+        copy of all of it through the loop. The int8 values are those that it finds itself for a product with the table,
+        so the file holds them once.
+        """
+        table = np.asarray(self.embeddings, np.float32)
+        scales = np.maximum(np.abs(table).max(axis=1, keepdims=True), 1e-12) / np.float32(127)
+        self.int8_rows = np.clip(np.round(table / scales), -127, 127).astype(np.int8), scales.astype(np.float32)
 
     def compute_output_shape(self, input_shape):
         return (*input_shape, self.output_dim)

@@ -12,7 +12,7 @@ from textapp.records.layout import Layout
 from textapp.records.readers import Row, RowError, read_rows, scan_rows
 from textapp.records.sources import Source, describe
 
-CHARACTERS_AN_EXAMPLE = 100
+CHARACTERS_AN_EXAMPLE = 100  # of running text, where a recipe asks how many examples there are
 
 _logger = logging.getLogger("textapp")
 
@@ -79,13 +79,6 @@ def split_end(records: Sequence[dict], share: float) -> tuple[list[dict], list[d
                 side.append({"text": part})
         stays = max(0, stays - len(text))
     return rest, taken
-
-
-def num_examples(records: Sequence[dict], running_text: bool) -> int:
-    """How many examples the records are worth where a recipe asks: of running text a hundred characters are one."""
-    if not running_text:
-        return len(records)
-    return max(1, sum(len(record["text"]) for record in records) // CHARACTERS_AN_EXAMPLE)
 
 
 def _whole(path: Path) -> str:

@@ -31,6 +31,14 @@ _TEMPLATE = Template(middle=(END_ID,))
 _MOST_LINES = 500_000
 # SentencePiece skips lines over 4,192 bytes; a thousand characters are 4,000 at most.
 _LINE_CHARACTERS = 1000
+# 256 pieces stand for the bytes of what the vocabulary lacks: a small one has better uses for them.
+_BYTES = 256
+_LEAST_WITH_BYTES = 2 * _BYTES
+# What SentencePiece has to keep of a text, by what the ids are for. A text that is only read may lose what says
+# little; one that is written must come back as it was. To translate, the first word of a sentence gets the mark that
+# words have behind a space, so that it is the same token; to continue, it does not: the text of two lists of ids is
+# then the text of both together.
+PURPOSES = ("read", "translate", "continue")
 # Sums of floats depend on the number of threads, so the same texts give the same model only with a fixed one.
 _THREADS = 2
 
@@ -42,6 +50,7 @@ def train_tokenizer(
     cleaning: Sequence[str] = (),
     language: str | None = None,
     seed: int = 7,
+    purpose: str = "read",
 ) -> Tokenizer:
     """Makes a tokenizer for texts. The same texts and the same seed give the same tokenizer.
 
@@ -52,9 +61,11 @@ def train_tokenizer(
         cleaning: names out of `cleaning.STEPS`, kept with the tokenizer.
         language: `en`, `zh`, ...; None: told from the script.
         seed: picks the lines where there are more than 500,000.
+        purpose: `read` where texts are classified; `translate` or `continue` where ids become text again: then ids
+            keep line ends, spaces and, as bytes, characters that the vocabulary lacks, if it has 512 tokens or more.
 
     Raises:
-        ValueError: the kind or a cleaning step is unknown.
+        ValueError: the kind, a cleaning step or the purpose is unknown.
         DataError: no text has a character left after cleaning.
 
     Example:
@@ -64,12 +75,15 @@ def train_tokenizer(
     steps = check_steps(cleaning)
     if kind not in (*_MODEL_TYPES, "wordpiece"):
         raise ValueError(f"unknown kind of tokenizer {kind!r}; expected {', '.join(_MODEL_TYPES)} or wordpiece")
+    if purpose not in PURPOSES:
+        raise ValueError(f"unknown purpose of a tokenizer {purpose!r}; expected one of {', '.join(PURPOSES)}")
     lines = [line for text in texts for line in _lines(clean_text(without_surrogates(text), steps))]
     if not lines:
         raise DataError("no text to train a tokenizer on: every text is empty, or empty after cleaning")
     if kind == "wordpiece":
         return _train_wordpiece(vocabulary_size, lines, steps)
-    model = _train_sentencepiece(kind, vocabulary_size, lines, steps, language or guess_language(lines), seed)
+    options = {**_options(lines, steps, language or guess_language(lines)), **_kept(purpose, vocabulary_size, lines)}
+    model = _train_sentencepiece(kind, vocabulary_size, lines, options, seed)
     return SentencePieceTokenizer(model, kind, steps, _TEMPLATE)
 
 
@@ -81,22 +95,43 @@ def _lines(text: str) -> Iterator[str]:
                 yield part
 
 
-def _train_sentencepiece(
-    kind: str, vocabulary_size: int, lines: list[str], steps: tuple[str, ...], language: str, seed: int
-) -> bytes:
-    import sentencepiece
-
-    model = io.BytesIO()
-    options = {
-        "model_type": _MODEL_TYPES[kind],
-        "vocab_size": vocabulary_size,
-        "hard_vocab_limit": False,
+def _options(lines: list[str], steps: tuple[str, ...], language: str) -> dict[str, Any]:
+    """What SentencePiece's trainer makes of texts that are only read."""
+    return {
         # One character in 2,000 of a script with thousands of them is not worth a token of its own.
         "character_coverage": 0.9995 if east_asian_share(lines) > 0.05 else 1.0,
         "normalization_rule_name": _normaliser(steps),
         "remove_extra_whitespaces": "whitespace" in steps,
         # Chinese and Japanese have no spaces: a mark for the start of a word would cost a token in every text.
         "add_dummy_prefix": language not in ("zh", "ja"),
+    }
+
+
+def _kept(purpose: str, vocabulary_size: int, lines: list[str]) -> dict[str, Any]:
+    """What else it needs to know where ids become text again."""
+    if purpose == "read":
+        return {}
+    options: dict[str, Any] = {"user_defined_symbols": ["\n"]}
+    if purpose == "continue":
+        options["add_dummy_prefix"] = False
+    if vocabulary_size >= _LEAST_WITH_BYTES:
+        options["byte_fallback"] = True
+        # Some characters must be left to the bytes, or training would never show what these are for.
+        options["character_coverage"] = 0.9995 if east_asian_share(lines) > 0.05 else 0.9999
+    return options
+
+
+def _train_sentencepiece(
+    kind: str, vocabulary_size: int, lines: list[str], options: dict[str, Any], seed: int
+) -> bytes:
+    import sentencepiece
+
+    model = io.BytesIO()
+    options = {
+        **options,
+        "model_type": _MODEL_TYPES[kind],
+        "vocab_size": vocabulary_size,
+        "hard_vocab_limit": False,
         "pad_id": PAD_ID, "unk_id": UNKNOWN_ID, "bos_id": START_ID, "eos_id": END_ID,
         "input_sentence_size": _MOST_LINES,
         "shuffle_input_sentence": True,
@@ -109,7 +144,7 @@ def _train_sentencepiece(
     except RuntimeError as error:
         if "smaller than required_chars" not in str(error):
             raise
-        lines = _frequent_characters(lines, vocabulary_size // 2)
+        lines = _frequent_characters(lines, (vocabulary_size - _BYTES * ("byte_fallback" in options)) // 2)
         sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(lines), model_writer=model, **options)
     return model.getvalue()
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 import zlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 from textapp.records.samples.chinese import CHINESE
@@ -52,14 +51,6 @@ def make_samples(seed: int = SEED) -> tuple[list[Sample], list[Sample]]:
         choice.shuffle(samples)
         splits.append(samples)
     return splits[0], splits[1]
-
-
-def write_samples(folder: Path) -> None:
-    """Writes train.tsv and test.tsv with the header `label, text`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, samples in zip(("train.tsv", "test.tsv"), make_samples(), strict=True):
-        lines = ["label\ttext", *(f"{sample.label}\t{sample.text}" for sample in samples)]
-        (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
 
 
 def _unseen(choice: random.Random, language: Language, label: str, kind: str, for_test: bool, seen: set[str]) -> Sample:

@@ -1,0 +1,124 @@
+"""`textapp predict` with a model that writes: a chain in the place of what a folder holds."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from toys import InPlace, Letters, random_chain
+
+from textapp.commands import predict as module
+from textapp.commands.measure import reply
+from textapp.commands.predict import predict
+from textapp.errors import UsageError
+from textapp.generative import GenerativePredictor
+from textapp.tasks.translation import TranslationTask
+
+MANIFEST = {"task": "translation", "columns": {"source": "source", "target": "target"}, "header": "auto"}
+MANIFEST |= {"pattern": None, "multiple": False}
+
+
+@pytest.fixture
+def predictor(monkeypatch: pytest.MonkeyPatch) -> GenerativePredictor:
+    task = TranslationTask(Letters(), Letters(), [4, 8], [(4, 6), (8, 10)])
+    chain = random_chain(2, Letters.vocabulary_size, InPlace, score=True)
+    predictor = GenerativePredictor(task, chain, MANIFEST, Path("bundle"))
+
+    def load(path: Path, overflow: str | None = None, **_) -> GenerativePredictor:
+        task.overflow = overflow or "cut"
+        return predictor
+
+    monkeypatch.setattr(module, "load", load)
+    return predictor
+
+
+def lines(text: str) -> list[dict]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_a_line_of_json_an_input(predictor, capsys) -> None:
+    assert predict(Path("bundle"), ["cat", "dog"], as_json=True) == 0
+    rows = lines(capsys.readouterr().out)
+    assert [set(row) for row in rows] == [{"input", "output", "score"}] * 2
+    assert [row["output"] for row in rows] == [predictor("cat").output, predictor("dog").output]
+
+
+def test_every_option_reaches_the_search(predictor, capsys) -> None:
+    given = {
+        "beam_size": 4, "length_penalty": 0.5, "num_best": 2, "repetition_penalty": 1.2, "no_repeat_ngram": 2,
+        "min_length": 2, "max_length": 5, "stop": ("q",),
+    }  # fmt: skip
+    predict(Path("bundle"), ["cat"], as_json=True, decoding=given)
+    (row,) = lines(capsys.readouterr().out)
+    assert set(row) == {"input", "output", "score", "outputs"} and len(row["outputs"]) == 2
+    assert row["output"] == predictor("cat", **given).output
+
+
+def test_for_readers_there_is_the_text_alone(predictor, capsys) -> None:
+    predict(Path("bundle"), ["cat"])
+    assert capsys.readouterr().out == predictor("cat").output + "\n"
+    predict(Path("bundle"), ["cat"], decoding={"beam_size": 3, "num_best": 2})
+    scores = [float(line.split("\t")[0]) for line in capsys.readouterr().out.splitlines()]
+    assert len(scores) == 2
+
+
+def test_a_stream_prints_the_same_text(predictor, capsys, monkeypatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("cat\ndog\n"))
+    assert predict(Path("bundle"), stream=True) == 0
+    assert capsys.readouterr().out.splitlines() == [predictor("cat").output, predictor("dog").output]
+
+
+def test_bad_rows_have_their_error_and_the_rest_goes_on(predictor, capsys, tmp_path) -> None:
+    file = tmp_path / "in.jsonl"
+    file.write_text('{"source": "cat"}\n{broken\n{"source": "far too long a text"}\n', encoding="utf-8")
+    assert predict(Path("bundle"), input_file=file, as_json=True, overflow="refuse") == 2
+    rows = lines(capsys.readouterr().out)
+    assert ["error" in row for row in rows] == [False, True, True]
+    assert "in.jsonl:2" in rows[1]["error"] and "8 at most" in rows[2]["error"]
+    assert rows[2]["input"] == "far too long a text"
+    assert predict(Path("bundle"), input_file=file, stream=True, overflow="refuse") == 2
+    assert capsys.readouterr().out.splitlines()[2].startswith("error: ")
+
+
+def test_an_output_file_appears_when_it_is_whole(predictor, tmp_path) -> None:
+    predict(Path("bundle"), ["cat"], output=tmp_path / "out.jsonl")
+    assert lines((tmp_path / "out.jsonl").read_text(encoding="utf-8"))[0]["input"] == "cat"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"stream": True, "as_json": True}, "--stream prints one text as it comes"),
+        ({"stream": True, "workers": 2}, "--stream prints one text as it comes"),
+        ({"stream": True, "decoding": {"beam_size": 2}}, "stream with beam_size 1"),
+        ({"pair": ["dog"]}, "takes one text"),
+        ({"decoding": {"temperature": -1.0}}, "temperature: found -1.0"),
+        ({"decoding": {"beam_size": 99}}, "wider than the vocabulary"),
+    ],
+)
+def test_wrong_calls_are_told(predictor, settings, message) -> None:
+    with pytest.raises(UsageError, match=message):
+        predict(Path("bundle"), ["cat"], **settings)
+
+
+def test_a_classifier_takes_no_options_of_writing(tiny_bundle: Path, run_textapp) -> None:
+    done = run_textapp("predict", tiny_bundle, "fine", "--beam-size", "4", "--stream")
+    assert done.code == 2 and "--beam-size, --stream: for translation and generation" in done.stderr
+    assert run_textapp("predict", tiny_bundle, "fine", "--overflow", "refuse").code == 2
+    done = run_textapp("predict", tiny_bundle, "fine", "--temperature", "-1")
+    assert done.code == 2 and "temperature: found -1.0" in done.stderr
+
+
+def test_what_benchmark_asks_of_its_child(predictor, tmp_path) -> None:
+    records = [{"source": "cat", "target": "dog"}, {"source": "a", "target": "b"}]
+    file = tmp_path / "records.json"
+    file.write_text(json.dumps(records))
+    assert reply(predictor, {"do": "answer", "record": records[0]}) == {}
+    assert reply(predictor, {"do": "queries", "file": str(file)}) == {"records": records}
+    timed = reply(predictor, {"do": "time", "records": records})
+    assert len(timed["ms"]) == 2 and all(1 <= count <= 10 for count in timed["tokens"])
+    assert reply(predictor, {"do": "first_token", "records": records})["time_to_first_token_ms"]["p50"] > 0
+    quality = reply(predictor, {"do": "quality", "file": str(file)})
+    assert quality["examples"] == 2 and 0 <= quality["bleu"] <= 100 and quality["perplexity"] > 1

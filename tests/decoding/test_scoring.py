@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from textapp.decoding.scoring import windows
+
+
+def test_a_long_text_is_seen_in_windows_with_half_a_context_before_what_counts():
+    found = list(windows(7, range(6), range(1, 7), 4))
+    assert [(window.read, window.targets, window.first) for window in found] == [
+        ([0, 1, 2, 3], [1, 2, 3, 4], 0),
+        ([2, 3, 4, 5], [3, 4, 5, 6], 2),
+    ]
+    assert {window.owner for window in found} == {7}
+
+
+def test_a_prompt_is_context_alone():
+    (window,) = windows(0, range(6), range(1, 7), 8, first=4)
+    assert window.first == 4
+    assert [window.read for window in windows(0, range(6), range(1, 7), 4, first=5)] == [[2, 3, 4, 5]]
+
+
+@given(st.integers(1, 60), st.integers(1, 20), st.data())
+def test_every_target_counts_once(length, context, data):
+    first = data.draw(st.integers(0, length - 1))
+    found = list(windows(0, range(length), range(1, length + 1), context, first))
+    counted = [target for window in found for target in window.targets[window.first :]]
+    assert counted == list(range(first + 1, length + 1))
+    assert all(len(window.read) <= context for window in found)

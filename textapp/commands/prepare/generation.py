@@ -1,0 +1,168 @@
+"""Generation: documents, or running text, become what a language model reads and what it is to say next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from textapp.commands.prepare.common import IdsOnDisk, Prepared, Record, log, log_sizes, named_splits
+from textapp.commands.prepare.tokenizers import TOKENIZER, kept_or_made
+from textapp.config import Config
+from textapp.defaults import resolve
+from textapp.records.documents import CHARACTERS_AN_EXAMPLE
+from textapp.records.loading import Splits
+from textapp.tasks.generation import GenerationTask
+from textapp.text.language import guess_language
+
+if TYPE_CHECKING:
+    import keras
+
+    from textapp.batches.pipeline import BatchSource
+    from textapp.objectives.writing import WritingValidation
+
+SCORED = 200  # prompts of the data whose answers are scored at the end
+BATCH_SIZE = 32  # documents or windows a batch where tokens are not counted
+IGNORED = -1  # as batches.sequences has it, which brings TensorFlow
+
+
+@dataclass(frozen=True)
+class Document:
+    """One text: int32 `[tokens]`, what is read and what is to be said; `IGNORED` where that does not count."""
+
+    read: np.ndarray
+    said: np.ndarray
+
+
+@dataclass(frozen=True)
+class PreparedGeneration(Prepared):
+    """Adds the `documents` of each split; of running text one, however many files there are."""
+
+    documents: dict[str, list[Document]]
+
+    @property
+    def context(self) -> int:
+        """The most tokens that the model sees at once."""
+        return self.config.lengths[-1]
+
+    def build(self) -> keras.Model:
+        from textapp.models import build_generator
+
+        tokenizer = self.task.tokenizer
+        return build_generator(
+            self.config.model,
+            vocabulary_size=tokenizer.vocabulary_size,
+            pad_id=tokenizer.pad_id,
+            start_id=self.task.start_id,
+            max_length=self.context,
+        )
+
+    def batches(self) -> BatchSource:
+        from textapp.batches.sequences import PackedBatches, StreamBatches
+
+        training, documents = self.config.training, self.documents["train"]
+        rows = training.batch_size or max(1, training.batch_tokens // self.context)
+        if self.task.running_text:
+            return StreamBatches(documents[0].read, self.context, rows, self.config.seed)
+        pieces = list(_pieces(documents, self.context))
+        if self.config.model.architecture == "lstm":  # whose state goes on through a whole row
+            return self._unpacked(pieces)
+        read, said = [piece.read for piece in pieces], [piece.said for piece in pieces]
+        return PackedBatches(read, said, self.task.tokenizer.pad_id, self.context, rows, self.config.seed)
+
+    def _unpacked(self, pieces: Sequence[Document]) -> BatchSource:
+        from textapp.batches.sequences import TokenBatches
+
+        training = self.config.training
+        return TokenBatches(
+            {"token_ids": [piece.read for piece in pieces]}, [piece.said for piece in pieces],
+            self.task.tokenizer.pad_id, batch_tokens=training.batch_tokens,
+            batch_size=training.batch_size or BATCH_SIZE, seed=self.config.seed,
+        )  # fmt: skip
+
+    def loss(self) -> Callable[[dict[str, Any], Any], Any]:
+        from textapp.objectives.language import make_loss
+
+        return make_loss(self.config.training.label_smoothing)
+
+    def validation(self, model: keras.Model) -> WritingValidation:
+        from textapp.objectives.writing import SHOWN_SAMPLES, WritingValidation
+
+        source = self._unpacked(list(_pieces(self.documents["validation"], self.context)))
+        shown = self.task.queries(self.splits.validation, SHOWN_SAMPLES)[:SHOWN_SAMPLES]
+        return WritingValidation(model, self.task, source, shown=shown)
+
+    def figures(self, model: keras.Model, records: Sequence[Record]) -> dict[str, Any]:
+        from textapp.metrics.generation import perplexity
+        from textapp.objectives.writing import spread, writer
+
+        predictor = writer(model, self.task)
+        figures: dict[str, Any] = {"examples": len(records), **perplexity(predictor.score_texts(records))}
+        prompted = spread([record for record in records if record.get("prompt")], SCORED)
+        if prompted:
+            figures["answers"] = self.task.score(prompted, predictor.batch(prompted))
+        return figures
+
+    def manifest(self) -> dict[str, Any]:
+        return {
+            "inputs": ["prompt"],
+            "features": ["token_ids", "num_tokens"],
+            "generate_lengths": [list(pair) for pair in self.config.generate_lengths],
+            "shared_tokenizer": True,
+            "running_text": self.task.running_text,
+            "context": self.context,
+        }
+
+
+def prepare_generation(config: Config, splits: Splits, folder: Path) -> PreparedGeneration:
+    """See `prepare`."""
+    lengths_given = config.lengths is not None
+    language = config.data.language or guess_language([record["text"] for record in splits.train])
+    running = config.running_text
+    characters = sum(len(record["text"]) for record in splits.train)
+    examples = max(1, characters // CHARACTERS_AN_EXAMPLE) if running else len(splits.train)
+    config = resolve(config, examples, language=language)
+    log_sizes(splits, [language])
+    tokenizer, _ = kept_or_made(config, splits, [language], folder)
+    ids = IdsOnDisk(folder, tokenizer, folder / TOKENIZER)
+    task = GenerationTask(tokenizer, [1], language=language, running_text=running)
+    read = _running if running else _whole
+    documents = {name: read(task, records, ids) for name, records in named_splits(splits).items() if name != "test"}
+    counts = [len(document.read) for document in documents["train"]]
+    prompted = any(record.get("prompt") for record in splits.train)
+    written = [int((document.said != IGNORED).sum()) for document in documents["train"]]
+    config = resolve(config, examples, counts, language, target_counts=written if prompted else None)
+    log.info("context: %s tokens; vocabulary: %s", config.lengths[-1], tokenizer.vocabulary_size)
+    task = GenerationTask(tokenizer, config.lengths, config.generate_lengths, language, running)
+    return PreparedGeneration(config, splits, task, [language], lengths_given, documents)
+
+
+def _running(task: GenerationTask, records: Sequence[Record], ids_of: IdsOnDisk) -> list[Document]:
+    """All texts one after the other, as one; of a split without texts none."""
+    if not records:
+        return []
+    flat = np.concatenate(list(ids_of([record["text"] for record in records])))
+    return [Document(flat, np.append(flat[1:], np.int32(IGNORED)))]
+
+
+def _whole(task: GenerationTask, records: Sequence[Record], ids_of: IdsOnDisk) -> list[Document]:
+    """A document a record, from its start id to its end id; a prompt is read, not learned."""
+    start, end = np.array([task.start_id], np.int32), np.array([task.end_id], np.int32)
+    prompts = ids_of([record.get("prompt") or "" for record in records])
+    documents = []
+    for prompt, text in zip(prompts, ids_of([record["text"] for record in records]), strict=True):
+        said = np.concatenate([np.full(len(prompt), IGNORED, np.int32), text, end])
+        documents.append(Document(np.concatenate([start, prompt, text]), said))
+    return documents
+
+
+def _pieces(documents: Sequence[Document], context: int) -> Iterator[Document]:
+    """Documents of at most `context` tokens; longer ones are cut into pieces, what says nothing is left out."""
+    for document in documents:
+        for begin in range(0, len(document.read), context):
+            said = document.said[begin : begin + context]
+            if (said != IGNORED).any():
+                yield Document(document.read[begin : begin + context], said)

@@ -1,0 +1,70 @@
+"""The loss of models that write, of translators and language models alike: cross-entropy of the next token."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from textapp.batches.pipeline import Batch, BatchSource, dataset
+from textapp.batches.sequences import IGNORED
+
+MOST_NATS = 700.0  # e to it is about the largest number that a float holds
+
+
+def make_loss(label_smoothing: float = 0.0) -> Callable[[Batch, Any], tf.Tensor]:
+    """The mean cross-entropy of each row.
+
+    Args:
+        label_smoothing: the share of the target that is spread over the vocabulary (Szegedy et al., 2016).
+
+    Returns:
+        A function of a batch, whose `targets` `[rows, length]` int32 are `IGNORED` where nothing counts, and of logits
+        `[rows, length, vocabulary]` to losses `[rows]` float32: the mean over the targets that count, 0 without any.
+
+    Example: logits `[[[0.0, 0.0]]]` and targets `[[1]]` give `[0.693]`, ln 2.
+    """
+
+    def loss(batch: Batch, logits: tf.Tensor) -> tf.Tensor:
+        logits, targets = tf.cast(logits, tf.float32), batch["targets"]
+        counts = tf.cast(tf.not_equal(targets, IGNORED), tf.float32)
+        targets = tf.maximum(targets, 0)
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
+        if label_smoothing:
+            # The cross-entropy with equal shares is log(sum(exp(logits))) - mean(logits), and the first term is
+            # the loss so far plus the target's logit: no table of targets [rows, length, vocabulary] is needed.
+            given = tf.gather(logits, targets, batch_dims=2)
+            losses += label_smoothing * (given - tf.reduce_mean(logits, axis=-1))
+        return tf.math.divide_no_nan(tf.reduce_sum(losses * counts, axis=1), tf.reduce_sum(counts, axis=1))
+
+    return loss
+
+
+class TeacherForced:
+    """The loss of a model on texts that it does not train on, each token given all the right ones before it.
+
+    Args:
+        model: features -> logits; its weights change between the calls.
+        source: the texts; the batches of its epoch 0.
+
+    Example: `TeacherForced(model, batches)()` is `{"loss": 2.1, "perplexity": 8.2}`: nats a token, and e to it.
+    """
+
+    def __init__(self, model: keras.Model, source: BatchSource) -> None:
+        plan, loss = source.plan(0), make_loss()
+        self._batches = dataset(source.maker(plan), plan.steps, 0, replicas=1, first=0, local=1)
+
+        def measured(batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
+            losses = loss(batch, model(batch["features"], training=False))
+            return tf.reduce_sum(losses * batch["weights"]), batch["total_weight"]
+
+        self._measured = tf.function(measured, input_signature=[self._batches.element_spec])
+
+    def __call__(self) -> dict[str, float]:
+        """The mean loss over all tokens in nats, and the perplexity."""
+        sums = [self._measured(batch) for batch in self._batches]
+        nats, tokens = (math.fsum(float(value) for value in column) for column in zip(*sums, strict=True))
+        return {"loss": nats / tokens, "perplexity": math.exp(min(nats / tokens, MOST_NATS))}

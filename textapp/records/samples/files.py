@@ -1,0 +1,33 @@
+"""The samples of every task as files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from textapp.records.samples.generator import make_samples
+from textapp.records.samples.pairs import make_pairs
+from textapp.records.samples.passages import make_passages
+
+SPLITS = ("train", "test")
+
+
+def write_samples(folder: Path) -> None:
+    """Writes train and test of every task.
+
+    Classification: train.tsv and test.tsv with the header `label, text`. Translation: train.zh and train.en, test.zh
+    and test.en, whose lines belong together. Generation: train.jsonl and test.jsonl, a passage as `text` in each line.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for split, reviews in zip(SPLITS, make_samples(), strict=True):
+        _write(folder / f"{split}.tsv", ["label\ttext", *(f"{review.label}\t{review.text}" for review in reviews)])
+    for split, pairs in zip(SPLITS, make_pairs(), strict=True):
+        _write(folder / f"{split}.zh", (pair.source for pair in pairs))
+        _write(folder / f"{split}.en", (pair.target for pair in pairs))
+    for split, passages in zip(SPLITS, make_passages(), strict=True):
+        _write(folder / f"{split}.jsonl", (json.dumps({"text": text}, ensure_ascii=False) for text in passages))
+
+
+def _write(file: Path, lines: Iterable[str]) -> None:
+    file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="\n")
