@@ -40,6 +40,7 @@ def test_task_run_data_and_model_are_enough() -> None:
         (with_keys(model={}), ["model.architecture"]),
         (with_keys(training={"batch_size": 0}), ["training.batch_size", "found 0"]),
         (with_keys(training={"optimizer": "adm"}), ["training.optimizer", "'adm'", "adafactor"]),
+        (with_keys(model={"architecture": "mlp", "subwords": [5, 3]}), ["subwords", "[5, 3]", "such as [3, 5]"]),
         (with_keys(lengths=[32, 16]), ["lengths", "ascending"]),
         (with_keys(data={"train": "a.txt", "pattern": "("}), ["data.pattern", "regular expression"]),
         (with_keys(data={"train": "a.txt", "pattern": "x"}), ["data.pattern", "'text'"]),

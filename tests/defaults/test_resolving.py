@@ -101,3 +101,22 @@ def test_what_is_given_must_fit_what_is_filled_in() -> None:
 def test_heads_and_batches() -> None:
     assert [heads_for(hidden) for hidden in (64, 100, 256, 384)] == [1, 1, 4, 6]
     assert [batch_tokens_for(tokens) for tokens in (10, 150_000, 280_000, 10**7)] == [1024, 1024, 2048, 4096]
+
+
+@pytest.mark.parametrize(
+    ("language", "changes", "expected"),
+    [
+        ("en", {}, ("bpe", 2, [3, 5])),
+        ("zh", {}, ("bpe", 2, [1, 3])),
+        ("zh", {"tokenizer": {"kind": "characters"}}, ("characters", 3, [])),
+        ("en", {"model": {"vectors": "a.vec"}}, ("bpe", 2, [])),
+        ("en", {"model": {"subwords": []}}, ("bpe", 2, [])),
+    ],
+)
+def test_an_mlp_shares_subwords_where_tokens_have_several_letters(language, changes, expected) -> None:
+    config = resolve(config_of("classification", "mlp", **changes), 1000, [20] * 1000, language)
+    assert (config.tokenizer.kind, config.model.ngrams, config.model.subwords) == expected
+
+
+def test_other_classifiers_of_chinese_read_characters() -> None:
+    assert resolve(config_of("classification", "cnn"), 1000, [20] * 1000, "zh").tokenizer.kind == "characters"

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from textapp.config import parse_config
 from textapp.errors import ConfigError
+from textapp.layers import SubwordEmbedding, TokenEmbedding, plain_weights
 from textapp.objectives.classification import build_model, label_weights, make_loss, probabilities
 
 LOGITS = tf.constant([[2.0, 0.0, -1.0], [0.0, 0.0, 0.0]])
@@ -79,3 +80,14 @@ def test_head_of_hidden_layers():
     model = build_model(config(hidden_dims=[7, 5], batch_normalization=True), 10, 0, 2)
     assert model.get_layer("hidden_1").kernel.shape == (7, 5)
     assert model.output_shape == (None, 2)
+
+
+def test_subwords_are_summed_into_a_plain_model():
+    settings, pieces = config(subwords=[2, 3], ngrams=2), ["<pad>", "<unk>", "<s>", "</s>", "▁good", "▁goods", "▁bad"]
+    trained = build_model(settings, 7, 0, 2, pieces=pieces)
+    plain = build_model(settings, 7, 0, 2)
+    plain.set_weights(plain_weights(trained))
+    kinds = [type(model.get_layer("encoder").get_layer("token_embedding")) for model in (trained, plain)]
+    assert kinds == [SubwordEmbedding, TokenEmbedding]
+    features = {"token_ids": tf.constant([[4, 5, 6, 0], [6, 1, 0, 0]])}
+    np.testing.assert_allclose(plain(features), trained(features), atol=1e-6)

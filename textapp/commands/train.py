@@ -7,7 +7,7 @@ import logging
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -131,9 +131,10 @@ def _open_partial(config: Config, final: Path, partial: Path, overwrite: bool) -
 
 
 def _fit(prepared: Prepared, strategy: Any, partial: Path) -> tuple[keras.Model, History]:
-    """Trains the model in the precision that pays here; returns it in float32, with its best weights."""
+    """Trains the model in the precision that pays here; returns it plain, in float32, with its best weights."""
     import keras
 
+    from textapp.layers import plain_weights
     from textapp.training.strategy import choose_precision
     from textapp.training.trainer import train_model
 
@@ -141,7 +142,7 @@ def _fit(prepared: Prepared, strategy: Any, partial: Path) -> tuple[keras.Model,
     precision = choose_precision(training.precision, config.model.architecture, training.device)
     keras.utils.set_random_seed(config.seed)
     with strategy.scope():
-        model = _build(prepared, precision)
+        model = _build(prepared.build, precision)
     log.info("model: %s, %s parameters", config.model.architecture, f"{model.count_params():,}")
     batches, validation = prepared.batches(), prepared.validation(model)
     history = train_model(
@@ -154,20 +155,20 @@ def _fit(prepared: Prepared, strategy: Any, partial: Path) -> tuple[keras.Model,
         validate=validation,
         samples=getattr(validation, "samples", None),
     )
-    if precision == "float32":
+    if precision == "float32" and not getattr(config.model, "subwords", None):
         return model, history
-    whole = _build(prepared, "float32")
-    whole.set_weights(model.get_weights())
+    whole = _build(prepared.build_plain, "float32")
+    whole.set_weights(plain_weights(model))
     return whole, history
 
 
-def _build(prepared: Prepared, precision: str) -> keras.Model:
+def _build(build: Callable[[], keras.Model], precision: str) -> keras.Model:
     import keras
 
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
     try:
-        return prepared.build()
+        return build()
     finally:
         keras.config.set_dtype_policy(before)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Union
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from textapp.config.parts import Count, Model, Rate
 
@@ -17,8 +17,18 @@ class MlpModel(Model):
     embedding_dim: Count | None = Field(default=None, description="numbers a token")
     hidden_dims: list[Count] | None = Field(default=None, description="Dense layers after the mean; [] for none")
     ngrams: Annotated[int, Field(ge=1, le=5)] | None = Field(default=None, description="longest n-gram, in tokens")
+    subwords: list[Count] | None = Field(
+        default=None, description="shortest and longest n-gram of characters that tokens share in training; [] for none"
+    )
     batch_normalization: bool = False
     vectors: str | None = Field(default=None, description="pretrained word vectors, a text .vec file")
+
+    @field_validator("subwords")
+    @classmethod
+    def _subwords_are_a_range(cls, subwords: list[int] | None) -> list[int] | None:
+        if subwords and (len(subwords) != 2 or subwords[0] > subwords[1]):
+            raise ValueError("expected the shortest and the longest, such as [3, 5], or []")
+        return subwords
 
 
 class CnnModel(Model):

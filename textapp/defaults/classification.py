@@ -12,23 +12,31 @@ WITHOUT_SPACES = ("zh", "ja", "th")  # languages in which a word is a few charac
 
 
 def tokenizer_defaults(config: Config, num_examples: int, language: str) -> TokenizerConfig:
-    """Characters where words have no spaces, else byte pairs, whose vocabulary is full of whole words."""
+    """Byte pairs, full of whole words; characters where words have no spaces, but for an mlp, which knows subwords."""
     given = config.tokenizer or TokenizerConfig()
     if given.kind is None:
-        trained = "characters" if language in WITHOUT_SPACES else "bpe"
-        given = given.model_copy(update={"kind": "preset" if config.model.architecture == "preset" else trained})
+        architecture = config.model.architecture
+        trained = "characters" if language in WITHOUT_SPACES and architecture != "mlp" else "bpe"
+        given = given.model_copy(update={"kind": "preset" if architecture == "preset" else trained})
     if given.kind == "preset" or given.vocabulary_size is not None:
         return given
     size = 4000 if num_examples < 2000 else 8000 if num_examples < 20000 else 16000
     return given.model_copy(update={"vocabulary_size": size})
 
 
-def model_defaults(architecture: str, tokenizer: str) -> dict[str, Any]:
-    """The size of a classifier, by its architecture and its kind of tokenizer."""
+def model_defaults(config: Config, tokenizer: str, language: str) -> dict[str, Any]:
+    """The size of a classifier, by its architecture, its kind of tokenizer and its language."""
+    architecture = config.model.architecture
     # An n-gram of characters that says as much as one of words is longer.
     characters = tokenizer == "characters"
+    subwords = [1, 3] if language in WITHOUT_SPACES else [3, 5]
+    if characters or getattr(config.model, "vectors", None):  # vectors from elsewhere are kept as they are
+        subwords = []
     return {
-        "mlp": {"dropout": 0.0, "embedding_dim": 10, "hidden_dims": [], "ngrams": 3 if characters else 2},
+        "mlp": {
+            "dropout": 0.0, "embedding_dim": 10, "hidden_dims": [], "ngrams": 3 if characters else 2,
+            "subwords": subwords,
+        },
         "cnn": {"dropout": 0.5, "embedding_dim": 128, "filters": 100, "kernel_sizes": [2, 3, 4]},
         "lstm": {
             "dropout": 0.3, "embedding_dim": 128, "units": [128, 64], "bidirectional": True, "dense_units": 0

@@ -1,7 +1,7 @@
 """The bricks of the models: plain, serialisable Keras layers that convert to LiteRT builtins alone."""
 
 from textapp.layers.attention import CrossAttention, SelfAttention
-from textapp.layers.embedding import NgramEmbedding, Positions, TokenEmbedding
+from textapp.layers.embedding import NgramEmbedding, Positions, SubwordEmbedding, TokenEmbedding, plain_weights
 from textapp.layers.greedy_loop import Greedy, greedy_loop
 from textapp.layers.lstm import Lstm
 from textapp.layers.lstm_stacks import LstmDecoder, LstmEncoder
@@ -31,10 +31,12 @@ __all__ = [
     "Positions",
     "ScaledSumPooling",
     "SelfAttention",
+    "SubwordEmbedding",
     "TokenEmbedding",
     "TransformerBlock",
     "TransformerDecoder",
     "TransformerEncoder",
     "WindowFeatures",
     "greedy_loop",
+    "plain_weights",
 ]

@@ -81,6 +81,62 @@ class TokenEmbedding(keras.layers.Layer):
         return {**super().get_config(), **own}
 
 
+class SubwordEmbedding(TokenEmbedding):
+    """A vector for each id that is the sum of its own and of those of its character n-grams (Bojanowski et al., 2017).
+
+    For training alone: words of one family learn from each other, and when they are known their sums stand in the
+    table of a plain `TokenEmbedding` (`plain_weights`), which costs nothing more. So it is never saved.
+
+    Args:
+        ngrams: the n-grams of each id, int32 `[input_dim, most]`, as `textapp.text.subwords.piece_ngrams` numbers
+            them; 0 is none.
+        output_dim: numbers a vector.
+
+    Call arguments:
+        token_ids: `[batch, length]` int32.
+
+    Returns:
+        `[batch, length, output_dim]`.
+    """
+
+    def __init__(self, ngrams: np.ndarray, output_dim: int, **kwargs: Any) -> None:
+        super().__init__(len(ngrams), output_dim, **kwargs)
+        self.ngrams = ngrams
+
+    def build(self, input_shape) -> None:
+        super().build(input_shape)
+        self.parts = self.add_weight(
+            name="parts", shape=(int(self.ngrams.max()) + 1, self.output_dim), initializer="uniform", autocast=False
+        )
+
+    def call(self, token_ids):
+        ngrams = tf.gather(tf.constant(self.ngrams), token_ids)  # [batch, length, most]
+        vectors = tf.cast(tf.gather(tf.convert_to_tensor(self.parts), ngrams), self.compute_dtype)
+        present = tf.cast(ngrams > 0, self.compute_dtype)
+        return super().call(token_ids) + tf.einsum("blnd,bln->bld", vectors, present)
+
+    def table(self) -> np.ndarray:
+        """The sums, `[input_dim, output_dim]` float32."""
+        parts = keras.ops.convert_to_numpy(self.parts).copy()
+        parts[0] = 0.0
+        sums = keras.ops.convert_to_numpy(self.embeddings).copy()
+        for column in self.ngrams.T:
+            sums += parts[column]
+        return sums
+
+
+def plain_weights(model: keras.Model) -> list[np.ndarray]:
+    """The weights of a model as those of its twin that has a `TokenEmbedding` for each `SubwordEmbedding`, in order."""
+    layers = [layer for layer in model._flatten_layers() if isinstance(layer, SubwordEmbedding)]
+    tables = {id(layer.embeddings): layer.table() for layer in layers}
+    baked = {id(layer.parts) for layer in layers}
+    return [
+        tables.get(id(weight), keras.ops.convert_to_numpy(weight))
+        for weight in model.weights
+        if id(weight) not in baked
+    ]
+
+
 @keras.saving.register_keras_serializable(package="textapp")
 class NgramEmbedding(keras.layers.Layer):
     """The sum of the vectors of the n-grams that end at each token, hashed into one table (Joulin et al., 2016).

@@ -8,6 +8,7 @@ max_length)` and `embedding_dim(config)`; `Generator` puts them together.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import ModuleType
 
 import keras
@@ -49,7 +50,12 @@ def serving(architecture: str, role: str) -> ModuleType:
 
 
 def build_encoder(
-    config: ModelConfig, vocabulary_size: int, pad_id: int, max_length: int, segments: bool = False
+    config: ModelConfig,
+    vocabulary_size: int,
+    pad_id: int,
+    max_length: int,
+    segments: bool = False,
+    pieces: Sequence[str] | None = None,
 ) -> keras.Model:
     """Builds the encoder that a config describes.
 
@@ -59,6 +65,7 @@ def build_encoder(
         pad_id: the id that fills a batch up, on the right.
         max_length: the longest input, in tokens.
         segments: also take `segment_ids`; only presets can.
+        pieces: the vocabulary by id, for an mlp in training, whose vectors its `subwords` make up.
 
     Returns:
         A functional model: `{"token_ids": [batch, length] int32}` (and `segment_ids`, the same shape) to a
@@ -68,6 +75,8 @@ def build_encoder(
         ConfigError: the architecture has no encoder, or takes no segments.
     """
     module = serving(config.architecture, "encoder")
+    if module is mlp and not segments:
+        return mlp.encoder(config, vocabulary_size, pad_id, max_length, pieces)
     if not segments:
         return module.encoder(config, vocabulary_size, pad_id, max_length)
     if module is not preset:

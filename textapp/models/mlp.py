@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import keras
 
 from textapp.config import MlpModel
-from textapp.layers import NgramEmbedding, TokenEmbedding
+from textapp.layers import NgramEmbedding, SubwordEmbedding, TokenEmbedding
+from textapp.text.subwords import piece_ngrams
 
 POOLING = "scaled_sum"
 
 
-def encoder(config: MlpModel, vocabulary_size: int, pad_id: int, max_length: int) -> keras.Model:
-    """Token ids `[batch, length]` to, at each token, the sum of its vector and those of the n-grams that end there."""
+def encoder(
+    config: MlpModel, vocabulary_size: int, pad_id: int, max_length: int, pieces: Sequence[str] | None = None
+) -> keras.Model:
+    """Token ids `[batch, length]` to, at each token, the sum of its vector and those of the n-grams that end there.
+
+    With `pieces`, the vocabulary by id, it is the form that `config.subwords` asks for in training; without, the
+    plain one.
+    """
     token_ids = keras.Input((None,), dtype="int32", name="token_ids")
-    sequence = TokenEmbedding(vocabulary_size, config.embedding_dim, name="token_embedding")(token_ids)
+    if pieces is not None and config.subwords:
+        table = SubwordEmbedding(piece_ngrams(pieces, *config.subwords), config.embedding_dim, name="token_embedding")
+    else:
+        table = TokenEmbedding(vocabulary_size, config.embedding_dim, name="token_embedding")
+    sequence = table(token_ids)
     if config.ngrams > 1:
         ngrams = NgramEmbedding(config.ngrams, config.embedding_dim, pad_id, name="ngram_embedding")(token_ids)
         sequence = keras.layers.Add(name="sum")([sequence, ngrams])

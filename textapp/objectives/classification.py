@@ -24,6 +24,7 @@ def build_model(
     num_labels: int,
     segments: bool = False,
     vectors: np.ndarray | None = None,
+    pieces: Sequence[str] | None = None,
 ) -> keras.Model:
     """Builds the classifier that a config describes.
 
@@ -34,12 +35,13 @@ def build_model(
         num_labels: classes.
         segments: also take `segment_ids` (a preset, on pairs).
         vectors: first values of the token embedding, `[vocabulary_size, embedding_dim]` float32.
+        pieces: the vocabulary by id, while training: see `build_encoder`. `plain_weights` leads to the model without.
 
     Returns:
         A model: `{"token_ids": [batch, length] int32}` (and `segment_ids`) to logits `[batch, num_labels]` float32.
     """
     module = ARCHITECTURES[config.model.architecture]
-    encoder = build_encoder(config.model, vocabulary_size, pad_id, config.lengths[-1], segments)
+    encoder = build_encoder(config.model, vocabulary_size, pad_id, config.lengths[-1], segments, pieces)
     names = ["token_ids", "segment_ids"] if segments else ["token_ids"]
     inputs = {name: keras.Input((None,), dtype="int32", name=name) for name in names}
     pooling = POOLINGS[module.POOLING]

@@ -36,6 +36,12 @@ class PreparedClassification(Prepared):
     targets: dict[str, np.ndarray]
 
     def build(self) -> keras.Model:
+        return self._build(self.task.tokenizer.pieces())
+
+    def build_plain(self) -> keras.Model:
+        return self._build(None)
+
+    def _build(self, pieces: Sequence[str] | None) -> keras.Model:
         from textapp.objectives.classification import build_model
 
         config, tokenizer, vectors = self.config, self.task.tokenizer, None
@@ -44,7 +50,13 @@ class PreparedClassification(Prepared):
 
             vectors = load_vectors(config.model.vectors, tokenizer.pieces(), config.model.embedding_dim)
         return build_model(
-            config, tokenizer.vocabulary_size, tokenizer.pad_id, len(self.task.labels), self.task.segments, vectors
+            config,
+            tokenizer.vocabulary_size,
+            tokenizer.pad_id,
+            len(self.task.labels),
+            self.task.segments,
+            vectors,
+            pieces,
         )
 
     def batches(self) -> BucketBatches:

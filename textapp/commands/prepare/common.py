@@ -45,6 +45,10 @@ class Prepared:
         """A new model, under the dtype policy of this moment."""
         raise NotImplementedError
 
+    def build_plain(self) -> keras.Model:
+        """The same without what serves training alone: the form that is kept, which `plain_weights` fills."""
+        return self.build()
+
     def batches(self) -> BatchSource:
         """What the model learns from."""
         raise NotImplementedError
