@@ -20,7 +20,6 @@ from textapp.export.folding import fold_norms
 from textapp.export.lengths import finer_lengths
 from textapp.export.loops import check_loops
 from textapp.export.signatures import signatures_of
-from textapp.export.tables import prepare_tables
 from textapp.export.verify import ClassificationCheck, Verdict
 from textapp.export.verify_writing import WritingCheck
 from textapp.tasks import task_from_manifest
@@ -147,8 +146,9 @@ def _maker(work: Path, model: Any, manifest: Mapping[str, Any], target: str, che
 
     def make(way: str) -> Candidate:
         source = work / ("rounded_model" if writes and way == "dynamic" else "saved_model")
-        if writes:
-            prepare_tables(model, way)
+        if writes and way == "dynamic":
+            for table in {id(table): table for table in (model.token_embedding, model.source_embedding)}.values():
+                table.round_rows()
         signatures = signatures_of(model, manifest)
         names = [signature.name for signature in signatures]
         if not source.exists():

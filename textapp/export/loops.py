@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from textapp.errors import ExportError
+from textapp.export.graphs import operator_name, parse, shape_of, size_bytes, type_name
 
 # Float constants up to this size stay in an int8 file: biases, masks, tables of positions of a short context.
 MOST_FLOAT_BYTES = 1 << 18
@@ -49,7 +50,7 @@ def check_loops(model_path: Path, quantize: str) -> None:
     Raises:
         ExportError: naming the tensors.
     """
-    model = read_model(model_path)
+    model = parse(model_path.read_bytes())
     weights = [carried for carried in loop_variables(model) if carried.weight and not carried.changes]
     if weights:
         shown = ", ".join(f"{carried.name} {list(carried.shape)}" for carried in weights)
@@ -60,28 +61,21 @@ def check_loops(model_path: Path, quantize: str) -> None:
             raise ExportError(f"the quantized file still holds float weights: {', '.join(floats)}")
 
 
-def read_model(model_path: Path) -> Any:
-    """The file as objects of TensorFlow Lite's schema."""
-    from tensorflow.lite.python import schema_py_generated as schema
-
-    return schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(model_path.read_bytes(), 0))
-
-
 def loop_variables(model: Any) -> list[Carried]:
     """All tensors that go through all loops of the file."""
     found = []
     for graph in model.subgraphs:
         made_by = {output: operator for operator in graph.operators for output in operator.outputs}
         for operator in graph.operators:
-            if _name(model, operator) == "WHILE":
+            if operator_name(model, operator) == "WHILE":
                 body = model.subgraphs[operator.builtinOptions.bodySubgraphIndex]
                 for outer, inner, back in zip(operator.inputs, body.inputs, body.outputs, strict=True):
                     tensor = body.tensors[inner]
                     found.append(
                         Carried(
                             tensor.name.decode(),
-                            _shape(tensor),
-                            _kind(tensor),
+                            shape_of(tensor),
+                            type_name(tensor),
                             inner != back,
                             _is_weight(model, graph, made_by, outer),
                         )  # fmt: skip
@@ -93,13 +87,13 @@ def float_weights(model: Any) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Name and shape of the large float constants, and of integer constants that are turned to float as a whole."""
     for graph in model.subgraphs:
         for tensor in graph.tensors:
-            if _kind(tensor) in ("FLOAT32", "FLOAT16") and _size_bytes(model, tensor) > MOST_FLOAT_BYTES:
-                yield tensor.name.decode(), _shape(tensor)
+            if type_name(tensor) in ("FLOAT32", "FLOAT16") and size_bytes(model, tensor) > MOST_FLOAT_BYTES:
+                yield tensor.name.decode(), shape_of(tensor)
         for operator in graph.operators:
-            if _name(model, operator) == "DEQUANTIZE":
+            if operator_name(model, operator) == "DEQUANTIZE":
                 tensor = graph.tensors[operator.inputs[0]]
-                if 4 * _size_bytes(model, tensor) > MOST_FLOAT_BYTES:
-                    yield tensor.name.decode(), _shape(tensor)
+                if 4 * size_bytes(model, tensor) > MOST_FLOAT_BYTES:
+                    yield tensor.name.decode(), shape_of(tensor)
 
 
 def _is_weight(model: Any, graph: Any, made_by: dict[int, Any], index: int) -> bool:
@@ -107,31 +101,8 @@ def _is_weight(model: Any, graph: Any, made_by: dict[int, Any], index: int) -> b
     tensor = graph.tensors[index]
     data = model.buffers[tensor.buffer].data
     if data is not None and len(data):
-        return int(np.prod(_shape(tensor))) >= LEAST_NUMBERS and bool(np.any(data))
+        return int(np.prod(shape_of(tensor))) >= LEAST_NUMBERS and bool(np.any(data))
     operator = made_by.get(index)
-    if operator is None or _name(model, operator) not in REWRITERS:
+    if operator is None or operator_name(model, operator) not in REWRITERS:
         return False
     return _is_weight(model, graph, made_by, operator.inputs[0])
-
-
-def _name(model: Any, operator: Any) -> str:
-    from tensorflow.lite.python import schema_py_generated as schema
-
-    code = model.operatorCodes[operator.opcodeIndex]
-    number = max(code.builtinCode, code.deprecatedBuiltinCode)
-    return next(name for name, value in vars(schema.BuiltinOperator).items() if value == number)
-
-
-def _kind(tensor: Any) -> str:
-    from tensorflow.lite.python import schema_py_generated as schema
-
-    return next(name for name, value in vars(schema.TensorType).items() if value == tensor.type)
-
-
-def _shape(tensor: Any) -> tuple[int, ...]:
-    return () if tensor.shape is None else tuple(int(size) for size in tensor.shape)
-
-
-def _size_bytes(model: Any, tensor: Any) -> int:
-    data = model.buffers[tensor.buffer].data
-    return 0 if data is None else len(data)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from textapp.export.graphs import pack, parse
+
 
 def merge(contents: Sequence[bytes]) -> bytes:
     """One .tflite file with the signatures of all.
@@ -16,18 +18,13 @@ def merge(contents: Sequence[bytes]) -> bytes:
     Args:
         contents: .tflite files.
     """
-    import flatbuffers
-    from tensorflow.lite.python import schema_py_generated as schema
-
-    models = [schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0)) for content in contents]
+    models = [parse(content) for content in contents]
     whole = models[0]
     buffers = {_data(buffer): index for index, buffer in reversed(list(enumerate(whole.buffers)))}
     for model in models[1:]:
         _append(whole, model, buffers)
     whole.metadata, whole.metadataBuffer = None, None  # they name buffers and graphs by their old numbers
-    builder = flatbuffers.Builder(1 << 20)
-    builder.Finish(whole.Pack(builder), file_identifier=b"TFL3")
-    return bytes(builder.Output())
+    return pack(whole)
 
 
 def _append(whole: Any, model: Any, buffers: dict[bytes, int]) -> None:

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from textapp.errors import ExportError
 from textapp.export.children import run_child
+from textapp.export.graphs import parse
 from textapp.export.merge import merge
 from textapp.export.signatures import Signature
+from textapp.export.sinking import sink_weights
 
 if TYPE_CHECKING:
     import keras
@@ -65,18 +67,14 @@ def convert(
 
 def operators(model_path: Path) -> list[str]:
     """The ops of a .tflite file that are not builtins, by name: `["FlexTensorListReserve"]`."""
-    from tensorflow.lite.python import schema_py_generated as schema
-
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(model_path.read_bytes(), 0))
-    custom = {code.customCode for code in model.operatorCodes if code.builtinCode == schema.BuiltinOperator.CUSTOM}
+    model = parse(model_path.read_bytes())
+    custom = {code.customCode for code in model.operatorCodes if code.customCode}
     return sorted(name.decode() if isinstance(name, bytes) else str(name) for name in custom)
 
 
 def signature_shapes(model_path: Path) -> dict[str, Any]:
     """The shapes that a .tflite file declares: `{"classify_16": {"inputs": {"token_ids": [1, 16]}, ...}}`."""
-    from tensorflow.lite.python import schema_py_generated as schema
-
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(model_path.read_bytes(), 0))
+    model = parse(model_path.read_bytes())
     found = {}
     for signature in model.signatureDefs:
         tensors = model.subgraphs[signature.subgraphIndex].tensors
@@ -109,7 +107,7 @@ def _convert(job: Mapping[str, Any]) -> None:
         content = merge([_converted(job, [name], newer_quantizer=False) for name in job["signatures"]])
     else:
         content = _converted(job, job["signatures"], newer_quantizer=True)
-    Path(job["model"]).write_bytes(content)
+    Path(job["model"]).write_bytes(sink_weights(content))
 
 
 def _converted(job: Mapping[str, Any], signatures: Sequence[str], newer_quantizer: bool) -> bytes:

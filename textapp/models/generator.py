@@ -109,7 +109,7 @@ class Generator(keras.Model):
         token_ids = features["token_ids"]
         if self.encoder is None:
             num_tokens = features["num_tokens"]
-            prompt = self._embedded(token_ids, self.source_embedding)
+            prompt = self._embedded(token_ids, self.token_embedding)
             cache = self.decoder.begin(cache_length, prompt=prompt, num_tokens=num_tokens)
             return _at(token_ids, num_tokens - 1), num_tokens - 1, cache
         memory, mask = self._encode(token_ids)
