@@ -31,7 +31,8 @@ def export(
         run: the run folder.
         target: `litert`, `tflite-runtime` or `saved_model`.
         quantize: `none`, `float16`, `dynamic`, `int8`, or `auto`, which measures them and picks.
-        max_drop: points of accuracy that the export may lose against the Keras model.
+        max_drop: what the export may lose against the Keras model: points of accuracy or of BLEU, for a language model
+            percent of perplexity.
         text_signature: for `saved_model` also a signature that takes strings.
         data_dir: where the run's relative data paths start.
         output: the bundle's folder; None: `<run>/exports/<target>`.
@@ -53,7 +54,7 @@ def export(
         config = load_config(run / "config.yaml")
         splits = load_splits(config, data_directory(data_dir or artifact.manifest.get("data_dir")))
         records = splits.validation
-        if len(records) < LEAST_EXAMPLES:
+        if len(records) < LEAST_EXAMPLES and not config.running_text:  # of running text a record gives many examples
             records = records + splits.train[: LEAST_EXAMPLES - len(records)]
         bundle = export_run(artifact, target, quantize, max_drop, records, text_signature=text_signature, out=output)
     manifest = open_artifact(bundle).manifest

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ from textapp.commands import tables
 
 # Of the manifest, what is told as it stands there.
 FACTS = (
-    "task", "architecture", "languages", "labels", "multiple", "inputs", "features", "lengths", "tokenizer", "target",
-    "quantize", "seed", "parent", "versions", "verification",
+    "task", "architecture", "languages", "labels", "multiple", "inputs", "features", "lengths",
+    "generate_lengths", "tokenizer", "target", "quantize", "seed", "parent", "versions", "verification",
 )  # fmt: skip
 METRICS = "metrics.json"
 OPS_SHOWN = 12
+CACHE = "cache_"
 
 
 def inspect(path: Path, as_json: bool = False) -> dict[str, Any]:
@@ -142,6 +144,14 @@ def _ops(interpreter: Any) -> dict[str, int] | None:
 # --- printing ------------------------------------------------------------------------------------------------------
 
 
+def _told(side: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Names and shapes; the many tensors of a cache together: `cache of 16 tensors, 65536 numbers`."""
+    single = [f"{name} {detail['shape']}" for name, detail in side.items() if not name.startswith(CACHE)]
+    # The rows of a SavedModel's cache are open: its numbers are told for one row.
+    sizes = [prod(size or 1 for size in detail["shape"]) for name, detail in side.items() if name.startswith(CACHE)]
+    return [*single, f"cache of {len(sizes)} tensors, {sum(sizes)} numbers"] if sizes else single
+
+
 def _show(console: Any, found: Mapping[str, Any]) -> None:
     parts = {name: tables.size(count) for name, count in found["size_bytes"].items()}
     hidden = ("path", "size_bytes", "exports", "signatures", "ops")
@@ -152,8 +162,7 @@ def _show(console: Any, found: Mapping[str, Any]) -> None:
         console.print(tables.variants_table(rows, title="exports"))
     if "signatures" in found:
         rows = [
-            [name, *(", ".join(f"{key} {detail['shape']}" for key, detail in side.items()) for side in sides.values())]
-            for name, sides in found["signatures"].items()
+            [name, *(", ".join(_told(side)) for side in sides.values())] for name, sides in found["signatures"].items()
         ]
         console.print(tables.table("signatures", ["name", "inputs", "outputs"], rows, left=3))
     if found.get("ops"):
