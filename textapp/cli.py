@@ -136,7 +136,9 @@ def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="a run folder")],
     target: Annotated[Target, typer.Option(help="where it shall answer")] = Target.litert,
     quantize: Annotated[Quantize, typer.Option(help="number format; auto measures and picks")] = Quantize.auto,
-    max_drop: Annotated[float, typer.Option(min=0, help="points of accuracy or BLEU, or percent of perplexity, that it may lose")] = 0.5,
+    max_drop: Annotated[
+        float, typer.Option(min=0, help="points of accuracy or BLEU, or percent of perplexity, that it may lose")
+    ] = 0.5,
     text: Annotated[bool, typer.Option("--text", help="saved_model: also a signature that takes strings")] = False,
     data_dir: DataDir = None,
     output: Annotated[Path | None, typer.Option(metavar="DIR", help="the bundle [default: RUN/exports/TARGET]")] = None,
