@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from writers import make_documents, make_pairs, make_writer
 
 from textapp.artifact import Artifact, open_artifact, write_manifest
 from textapp.tasks import task_from_manifest
@@ -84,3 +85,27 @@ def records() -> list[dict[str, Any]]:
 def run(tmp_path_factory: pytest.TempPathFactory, records: list[dict[str, Any]]) -> Artifact:
     """A bag of embeddings with the buckets 16 and 32 that answers nearly all of `records`. Read only."""
     return make_run(tmp_path_factory.mktemp("runs") / "bag", build_bag, records)
+
+
+@pytest.fixture(scope="session")
+def pairs() -> list[dict[str, Any]]:
+    return make_pairs(240)
+
+
+@pytest.fixture(scope="session")
+def translator(tmp_path_factory: pytest.TempPathFactory, pairs: list[dict[str, Any]]) -> Artifact:
+    """A small translator with two signatures. Read only."""
+    return make_writer(tmp_path_factory.mktemp("runs") / "translator", pairs)
+
+
+@pytest.fixture(scope="session")
+def documents() -> list[dict[str, Any]]:
+    return make_documents(240)
+
+
+@pytest.fixture(scope="session")
+def language_model(tmp_path_factory: pytest.TempPathFactory, documents: list[dict[str, Any]]) -> Artifact:
+    """A small language model with two signatures, rotary positions and grouped queries. Read only."""
+    folder = tmp_path_factory.mktemp("runs") / "language-model"
+    settings = {"num_heads": 4, "num_key_value_heads": 2, "positions": "rope", "activation": "swiglu"}
+    return make_writer(folder, documents, **settings)

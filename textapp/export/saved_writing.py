@@ -173,8 +173,9 @@ def _text(run: Artifact, generate: Signature, check: WritingCheck) -> tuple[Call
         outputs = generate.call(features)
         new = _until_end(outputs, task.end_id)
         before, whole = source.detokenize(ids), source.detokenize(tf.concat([ids, new], axis=1))
-        behind = tf.strings.substr(whole, tf.strings.length(before), tf.strings.length(whole))
-        goes_on = tf.equal(tf.strings.substr(whole, 0, tf.strings.length(before)), before)
+        length = tf.minimum(tf.strings.length(before), tf.strings.length(whole))
+        behind = tf.strings.substr(whole, length, tf.strings.length(whole))
+        goes_on = tf.equal(tf.strings.substr(whole, tf.zeros_like(length), length), before)
         return {"text": tf.where(goes_on, behind, source.detokenize(new)), "score": outputs["score"]}
 
     return (translate if task.name == "translation" else go_on), [source, target]

@@ -196,7 +196,7 @@ class WritingCheck:
     def _check_error(self, error: float) -> None:
         if error > MOST_ERROR:
             raise ExportError(
-                f"the export's log-probabilities differ from the model's by {error:.4f}, {MOST_ERROR:g} is allowed"
+                f"the export's log-probabilities differ from the model's by {error:.4f}, at most {MOST_ERROR:g} passes"
             )
 
     def _agreement(self, led: Mapping[str, np.ndarray]) -> float:

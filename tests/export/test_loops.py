@@ -1,0 +1,89 @@
+"""What goes through the loop of a .tflite file, on a loop of three lines."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from textapp.errors import ExportError
+from textapp.export.graphs import parse
+from textapp.export.loops import check_loops, float_weights, loop_variables
+from textapp.export.sinking import sink_weights
+
+STEPS = 5
+
+
+@pytest.fixture(scope="module")
+def looped():
+    """A file by its quantization: a table is read before a loop, and read and multiplied with in it."""
+    import tensorflow as tf
+
+    module = tf.Module()
+    module.table = tf.Variable(np.random.default_rng(0).normal(size=(64, 32)).astype(np.float32))
+
+    @tf.function(input_signature=[tf.TensorSpec((1,), tf.int32)])
+    def walk(token):
+        def turn(count, token, state):
+            state = state + tf.gather(module.table, token)
+            return count + 1, tf.argmax(tf.matmul(state, module.table, transpose_b=True), -1, tf.int32), state
+
+        first = tf.constant(0), token, tf.gather(module.table, token)
+        _, token, state = tf.while_loop(lambda count, *_: count < STEPS, turn, first)
+        return {"state": state, "token": token}
+
+    def convert(quantize):
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([walk.get_concrete_function()], module)
+        if quantize != "none":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if quantize == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+        return converter.convert()
+
+    return {quantize: convert(quantize) for quantize in ("none", "float16", "dynamic")}
+
+
+def weights(content):
+    return [variable.shape for variable in loop_variables(parse(content)) if variable.weight]
+
+
+def run(path, content):
+    from ai_edge_litert.interpreter import Interpreter
+
+    path.write_bytes(content)
+    interpreter = Interpreter(model_path=str(path))
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], np.array([3], np.int32))
+    for _ in range(2):  # a loop must also answer the second time
+        interpreter.invoke()
+    return {detail["name"]: interpreter.get_tensor(detail["index"]) for detail in interpreter.get_output_details()}
+
+
+def test_a_weight_in_a_loop_is_seen_and_refused(looped, tmp_path):
+    assert weights(looped["none"]) == []
+    assert weights(looped["float16"]) == [(64, 32)]
+    (tmp_path / "model.tflite").write_bytes(looped["float16"])
+    with pytest.raises(ExportError, match=r"a loop of the file carries weights, .* \[64, 32\]"):
+        check_loops(tmp_path / "model.tflite", "float16")
+
+
+def test_a_float_copy_in_a_quantized_file_is_refused(looped, tmp_path, monkeypatch):
+    monkeypatch.setattr("textapp.export.loops.MOST_FLOAT_BYTES", 4096)
+    assert list(float_weights(parse(looped["dynamic"])))
+    (tmp_path / "model.tflite").write_bytes(sink_weights(looped["dynamic"]))
+    with pytest.raises(ExportError, match="the quantized file still holds float weights"):
+        check_loops(tmp_path / "model.tflite", "dynamic")
+
+
+@pytest.mark.parametrize("quantize", ["float16", "dynamic"])
+def test_sinking_takes_the_weight_out_of_the_loop_and_changes_no_answer(looped, tmp_path, quantize):
+    sunk = sink_weights(looped[quantize])
+    assert weights(looped[quantize]) and not weights(sunk)
+    assert len(sunk) < len(looped[quantize]) + 512  # nothing is stored twice
+    before, after = run(tmp_path / "before.tflite", looped[quantize]), run(tmp_path / "after.tflite", sunk)
+    assert before.keys() == after.keys()
+    for name, values in before.items():
+        np.testing.assert_allclose(after[name], values, atol=1e-6)
+
+
+def test_a_file_without_such_a_weight_stays_as_it_is(looped):
+    assert sink_weights(looped["none"]) == looped["none"]

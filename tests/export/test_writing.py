@@ -1,0 +1,154 @@
+"""Models that write, exported: the same tokens as the Keras model, whichever way they are asked."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from textapp import predictor
+from textapp.artifact import open_artifact
+from textapp.edge.runner import EdgeRunner
+from textapp.errors import ExportError, UsageError
+from textapp.export.bundle import export_run
+from textapp.export.graphs import parse
+from textapp.export.loops import float_weights, loop_variables
+from textapp.export.saved_model import SavedModelRunner
+
+
+@pytest.fixture(scope="module")
+def litert(translator, pairs, tmp_path_factory):
+    """The translator for LiteRT with dynamic-range int8. Read only."""
+    return export_run(translator, "litert", "dynamic", 5.0, pairs, out=tmp_path_factory.mktemp("bundles") / "litert")
+
+
+def test_a_bundle_writes_its_golden_examples(litert):
+    golden = json.loads((litert / "golden.json").read_text(encoding="utf-8"))
+    answers, runner = predictor.load(litert), EdgeRunner(litert / "model.tflite")
+    assert len(golden) == 3
+    for example in golden:
+        inputs = {name: np.array([values], np.int32) for name, values in example["inputs"].items()}
+        found = runner.run(example["signature"], inputs)
+        assert found["token_ids"][0].tolist() == example["token_ids"]
+        assert found["num_tokens"].tolist() == [example["num_tokens"]]
+        assert found["score"][0] == pytest.approx(example["score"], abs=1e-4)
+        assert answers(example["input"]).output == example["output"]
+
+
+def test_the_manifest_tells_signatures_and_quality(litert):
+    manifest = open_artifact(litert).manifest
+    signatures = manifest["signatures"]
+    assert signatures["generate_8_12"] == {
+        "inputs": {"token_ids": [1, 8]}, "outputs": {"num_tokens": [1], "score": [1], "token_ids": [1, 12]}
+    }  # fmt: skip
+    assert signatures["decode"]["inputs"]["cache_0_key"] == [1, 2, 21, 16]  # 20 new tokens and the start
+    assert signatures["prefill_8"]["outputs"]["cache_1_memory_value"] == [1, 2, 16, 16]  # of the longest source
+    report = manifest["verification"]
+    assert report["examples"] == 240 and report["agreement"] >= 99 and report["bleu"] > 80
+    assert 0 < report["max_error"] < 1  # 0 would mean that nothing was quantized
+    assert manifest["quality"] == {name: report[name] for name in ("examples", "bleu", "chrf", "perplexity")}
+
+
+def test_a_loop_carries_the_text_and_the_cache_and_no_weight(litert):
+    model = parse((litert / "model.tflite").read_bytes())
+    changing = {variable.shape for variable in loop_variables(model) if variable.changes}
+    resting = {variable.shape for variable in loop_variables(model) if not variable.changes}
+    assert changing == {(), (1,), (1, 12), (1, 20), (1, 2, 12, 16), (1, 2, 20, 16)}
+    # The memory of the source and its mask, in whatever order the converter leaves their dimensions.
+    assert {tuple(sorted(shape)) for shape in resting} <= {(), (1, 2, 8, 16), (1, 2, 16, 16), (1, 8), (1, 16)}
+    assert not list(float_weights(model))
+
+
+@pytest.mark.parametrize("target", ["litert", "tflite-runtime"])
+def test_float32_writes_every_token_of_the_keras_model(translator, pairs, tmp_path, target):
+    report = open_artifact(export_run(translator, target, "none", 0.5, pairs, out=tmp_path / target)).manifest[
+        "verification"
+    ]
+    assert report["runtime"].startswith("ai-edge-litert" if target == "litert" else target)
+    assert report["equal_texts"] == 100 and report["max_error"] < 1e-3
+    assert report["bleu"] == report["bleu_of_run"] > 80
+
+
+@pytest.mark.parametrize(("target", "quantize"), [("tflite-runtime", "float16"), ("tflite-runtime", "dynamic")])
+def test_other_pairs_of_target_and_quantization_keep_the_text(translator, pairs, tmp_path, target, quantize):
+    report = open_artifact(export_run(translator, target, quantize, 5.0, pairs, out=tmp_path / target)).manifest[
+        "verification"
+    ]
+    assert report["agreement"] >= 99
+
+
+@pytest.mark.parametrize("quantize", ["none", "dynamic"])
+def test_a_language_model_goes_on_as_the_keras_model_does(language_model, documents, tmp_path, quantize):
+    bundle = export_run(language_model, "litert", quantize, 5.0, documents, out=tmp_path / "litert")
+    manifest = open_artifact(bundle).manifest
+    assert manifest["signatures"]["generate_8_12"]["inputs"] == {"num_tokens": [1], "token_ids": [1, 8]}
+    report = manifest["verification"]
+    assert report["perplexity"] == pytest.approx(report["perplexity_of_run"], rel=0.05)
+    assert report["equal_texts"] == 100 or quantize == "dynamic"
+    prompts = [document["text"][:20] for document in documents[:5]]
+    found = [answer.output for answer in predictor.load(bundle).batch(prompts)]
+    expected = [answer.output for answer in predictor.load(language_model.path).batch(prompts)]
+    assert found == expected or quantize == "dynamic"
+
+
+def test_int8_activations_are_refused_with_the_reason(translator, pairs, tmp_path):
+    with pytest.raises(ExportError, match="none inside the loop .* take dynamic"):
+        export_run(translator, "litert", "int8", 0.5, pairs, out=tmp_path / "litert")
+    assert not (tmp_path / "litert").exists()
+
+
+def test_nan_is_refused(translator, pairs, tmp_path):
+    import keras
+
+    shutil.copytree(translator.path, tmp_path / "run")
+    model = keras.models.load_model(tmp_path / "run" / "model.keras")
+    model.decoder.norm.gamma.assign(np.full(model.decoder.norm.gamma.shape, np.nan))
+    model.save(tmp_path / "run" / "model.keras")
+    broken = type(translator)(tmp_path / "run", translator.manifest)
+    with pytest.raises(ExportError, match="NaN or infinity among the Keras model's own answers"):
+        export_run(broken, "litert", "none", 0.5, pairs, out=tmp_path / "litert")
+
+
+@pytest.fixture(scope="module")
+def saved(translator, pairs, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("saved") / "saved_model"
+    return export_run(translator, "saved_model", "none", 0.5, pairs, text_signature=True, out=folder)
+
+
+def test_a_saved_model_translates_strings_and_ids_of_any_length(saved, translator, pairs):
+    texts = [pair["source"] for pair in pairs[:9]] + ["", "  "]
+    expected = [answer.output for answer in predictor.load(translator.path).batch(texts)]
+    runner = SavedModelRunner(saved)
+    assert [text.decode() for text in runner.texts(texts)["text"]] == expected
+    assert [answer.output for answer in predictor.load(saved).batch(texts)] == expected
+    short = runner.run("generate", {"token_ids": np.array([[7, 8, 3]], np.int32)})
+    longer = runner.run("generate_8_12", {"token_ids": np.array([[7, 8, 3, 0, 0, 0, 0, 0]], np.int32)})
+    np.testing.assert_array_equal(short["token_ids"][:, :12], longer["token_ids"])
+    assert short["token_ids"].shape == (1, 20)
+
+
+def test_a_saved_model_decodes_step_by_step(saved, translator, pairs):
+    texts = [pair["source"] for pair in pairs[:3]]
+    options = {"beam_size": 3}
+    expected = [predictor.load(translator.path)(text, **options).output for text in texts]
+    assert [predictor.load(saved)(text, **options).output for text in texts] == expected
+
+
+def test_a_language_model_as_a_saved_model_goes_on_with_strings(language_model, documents, tmp_path: Path):
+    bundle = export_run(
+        language_model, "saved_model", "none", 0.5, documents, text_signature=True, out=tmp_path / "saved_model"
+    )
+    prompts = [*(document["text"][:12] for document in documents[:5]), "", documents[0]["text"] * 4]
+    expected = [answer.output for answer in predictor.load(language_model.path).batch(prompts)]
+    assert [text.decode() for text in SavedModelRunner(bundle).texts(prompts)["text"]] == expected
+
+
+def test_text_is_refused_where_python_cleans(language_model, documents, tmp_path):
+    from writers import make_writer
+
+    cleaned = make_writer(tmp_path / "run", documents, cleaning=("html",), steps=1)
+    with pytest.raises(UsageError, match="its cleaning has html, done in Python"):
+        export_run(cleaned, "saved_model", "none", 0.5, documents, text_signature=True)
