@@ -143,7 +143,8 @@ def test_a_language_model_as_a_saved_model_goes_on_with_strings(language_model, 
     )
     prompts = [*(document["text"][:12] for document in documents[:5]), "", documents[0]["text"] * 4]
     expected = [answer.output for answer in predictor.load(language_model.path).batch(prompts)]
-    assert [text.decode() for text in SavedModelRunner(bundle).texts(prompts)["text"]] == expected
+    runner = SavedModelRunner(bundle)
+    assert [runner.texts([prompt])["text"][0].decode() for prompt in prompts] == expected
 
 
 def test_text_is_refused_where_python_cleans(language_model, documents, tmp_path):

@@ -93,7 +93,7 @@ def verify_saved_model(folder: Path, with_text: bool, check: ClassificationCheck
     Raises:
         ExportError: it does not load, or answers otherwise than the model.
     """
-    texts = [record["text"] for record in check.examples.records] if with_text else []
+    texts = [[record["text"] for record in check.examples.records]] if with_text else []
     runtime, arrays = run_saved_model(folder, work, check.inputs, texts)
     found = {name: arrays[f"{name}/probabilities"] for name in check.inputs}
     report = compare(found, check.expected, check.task, check.examples, check.max_drop, exact=True)
@@ -103,7 +103,7 @@ def verify_saved_model(folder: Path, with_text: bool, check: ClassificationCheck
 
 
 def run_saved_model(
-    folder: Path, work: Path, inputs: Inputs, texts: Sequence[str] = (), along: Inputs | None = None
+    folder: Path, work: Path, inputs: Inputs, texts: Sequence[Sequence[str]] = (), along: Inputs | None = None
 ) -> tuple[str, dict[str, np.ndarray]]:
     """Lets a SavedModel answer in a process of its own.
 
@@ -111,7 +111,7 @@ def run_saved_model(
         folder: the SavedModel.
         work: for scratch files.
         inputs: of each signature.
-        texts: for the text signature.
+        texts: groups of strings for the text signature.
         along: texts to lead a model that writes along, see `textapp.edge.steps.lead_all_along`.
 
     Returns:
@@ -119,7 +119,7 @@ def run_saved_model(
     """
     paths = {name: work / f"{name}.npz" for name in ("inputs", "outputs", "along")}
     save_inputs(paths["inputs"], inputs)
-    (work / "texts.json").write_text(json.dumps(list(texts)), encoding="utf-8")
+    (work / "texts.json").write_text(json.dumps([list(group) for group in texts]), encoding="utf-8")
     job = {"folder": str(folder), "inputs": str(paths["inputs"]), "texts": str(work / "texts.json"),
            "outputs": str(paths["outputs"])}  # fmt: skip
     if along is not None:
@@ -233,7 +233,8 @@ def _answer(job: Mapping[str, Any]) -> dict[str, Any]:
         found |= lead_all_along(runner, with_own(load_inputs(job["along"]), found))
     texts = json.loads(Path(job["texts"]).read_text(encoding="utf-8"))
     if texts:
-        found |= _joined("text", [runner.texts(texts[at : at + size]) for at in range(0, len(texts), size)])
+        parts = [group[at : at + size] for group in texts for at in range(0, len(group), size)]
+        found |= _joined("text", [runner.texts(part) for part in parts])
     np.savez(job["outputs"], **found)
     return {"runtime": f"tensorflow {tf.__version__}"}
 

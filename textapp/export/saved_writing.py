@@ -48,11 +48,17 @@ def write_bundle(
     place = folder / FOLDER
     text = _text(run, signatures[-1], check) if text_signature else None
     shapes = _write(model, signatures, text, place)
-    texts = [record[check.task.input_field] for record in check.examples.records] if text_signature else []
+    # By signature, as every row of a batch has room for as many new tokens as its longest.
+    order = [index for owners in check.examples.owners.values() for index in owners] if text_signature else []
+    texts = [
+        [check.examples.records[index][check.task.input_field] for index in owners]
+        for owners in check.examples.owners.values()
+        if order and owners
+    ]
     runtime, arrays = run_saved_model(place, work, check.inputs, texts, check.along)
     verdict = check.judge(arrays, runtime, "none")
     if text_signature:
-        _check_text(arrays["text/text"], verdict, check)
+        _check_text(dict(zip(order, arrays["text/text"], strict=True)), verdict, check)
     return {"verdict": verdict, "quantize": "none", "tried": [], "signatures": shapes}
 
 
@@ -77,7 +83,8 @@ def _compiled(signature: Signature) -> Signature:
 def _any_length(signatures: list[Signature], pad_id: int) -> Signature:
     """`generate`: ids `[batch, length]`, both open, answered by the smallest signature that reads them.
 
-    What is longer than the longest is cut: of a source the end, of a prompt the beginning.
+    What is longer than the longest is cut: of a source the end, of a prompt the beginning. The longest row picks, so
+    beside a long row a text that has no end may go on for longer than alone.
     """
     import tensorflow as tf
 
@@ -189,7 +196,7 @@ def _until_end(outputs: Mapping[str, Any], end_id: int) -> Any:
     return tf.ragged.boolean_mask(ids, tf.not_equal(ids, end_id))
 
 
-def _check_text(found: Any, verdict: Verdict, check: WritingCheck) -> None:
+def _check_text(found: Mapping[int, str], verdict: Verdict, check: WritingCheck) -> None:
     """The strings are those that the task makes of the ids, for every example.
 
     Raises:
