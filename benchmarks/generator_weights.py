@@ -235,7 +235,6 @@ def write_fixed(model: Any, options: argparse.Namespace, queries: dict[str, Any]
     from textapp.export.folding import fold_norms
     from textapp.export.loops import check_loops
     from textapp.export.signatures import Signature
-    from textapp.export.tables import prepare_tables
 
     def call(features: Any) -> dict[str, Any]:
         return generate(model, features, options)._asdict()
@@ -247,7 +246,9 @@ def write_fixed(model: Any, options: argparse.Namespace, queries: dict[str, Any]
     with tempfile.TemporaryDirectory() as work:
         exact = Path(work) / "exact.tflite"
         for way, file in (("none", exact), (quantize, options.work / "fixed" / "model.tflite")):
-            prepare_tables(model, way)
+            if way == "dynamic":
+                for table in {id(table): table for table in (model.token_embedding, model.source_embedding)}.values():
+                    table.round_rows()
             tflite.write_saved_model(model, [Signature(name, shapes, call)], Path(work) / way)
             tflite.convert(Path(work) / way, file, [name], "litert", way, Path(work) / "no calibration.npz")
             check_loops(file, way)
