@@ -23,7 +23,7 @@ def available() -> list[str]:
 
 def usable(runtime: str) -> bool:
     """Whether a runtime is installed and can run in this process: tflite-runtime cannot run beside TensorFlow."""
-    return runtime in available() and not (runtime == "tflite-runtime" and "tensorflow" in sys.modules)
+    return runtime in available() and not (runtime == "tflite-runtime" and sys.modules.get("tensorflow"))
 
 
 def version(runtime: str) -> str:
