@@ -247,8 +247,7 @@ def write_fixed(model: Any, options: argparse.Namespace, queries: dict[str, Any]
         exact = Path(work) / "exact.tflite"
         for way, file in (("none", exact), (quantize, options.work / "fixed" / "model.tflite")):
             if way == "dynamic":
-                for table in {id(table): table for table in (model.token_embedding, model.source_embedding)}.values():
-                    table.round_rows()
+                model.round_tables()
             tflite.write_saved_model(model, [Signature(name, shapes, call)], Path(work) / way)
             tflite.convert(Path(work) / way, file, [name], "litert", way, Path(work) / "no calibration.npz")
             check_loops(file, way)

@@ -147,8 +147,7 @@ def _maker(work: Path, model: Any, manifest: Mapping[str, Any], target: str, che
     def make(way: str) -> Candidate:
         source = work / ("rounded_model" if writes and way == "dynamic" else "saved_model")
         if writes and way == "dynamic":
-            for table in {id(table): table for table in (model.token_embedding, model.source_embedding)}.values():
-                table.round_rows()
+            model.round_tables()
         signatures = signatures_of(model, manifest)
         names = [signature.name for signature in signatures]
         if not source.exists():

@@ -131,6 +131,12 @@ class Generator(keras.Model):
         state, changed = self.decoder.step(self._embedded(token_id, self.token_embedding), position, cache)
         return self._logits(state), changed
 
+    def round_tables(self) -> None:
+        """From now on tokens are read as rows of int8; see `TokenEmbedding.round_rows`. A shared table is one."""
+        self.token_embedding.round_rows()
+        if self.source_embedding is not self.token_embedding:
+            self.source_embedding.round_rows()
+
     def _encode(self, token_ids, training=None):
         mask = self.padding_mask(token_ids)
         sequence = self._embedded(token_ids, self.source_embedding)
