@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from textapp.artifact import open_artifact
 from textapp.batches.pipeline import padded
-from textapp.text.training import END_ID, PAD_ID, START_ID, UNKNOWN_ID
+from textapp.text.tokenizer import END_ID, PAD_ID, START_ID, UNKNOWN_ID
 
 NUM_QUERIES = 100
 NEVER = -1e9
@@ -77,7 +77,7 @@ def _of_shape(options: argparse.Namespace) -> Any:
         positions="sinusoidal" if encoder_layers else "learned",
     )  # fmt: skip
     model = build_generator(
-        config, vocabulary_size=options.vocabulary, pad_id=PAD_ID, start_id=START_ID,
+        config, vocabulary_size=options.vocabulary, pad_id=PAD_ID, start_id=START_ID, end_id=END_ID,
         max_length=options.source + options.new, max_source_length=encoder_layers and options.source,
     )  # fmt: skip
     _stir(model)

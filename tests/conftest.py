@@ -20,10 +20,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import hypothesis
 import pytest
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))  # `import toys` in any test
+hypothesis.settings.register_profile("patient", deadline=None)  # how long an example takes says nothing here
+hypothesis.settings.load_profile("patient")
 
 
 class Completed(NamedTuple):

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from textapp.text.tokenizer import Encoding
+
 PAD, UNKNOWN, START, END = range(4)
 
 
@@ -163,12 +165,15 @@ def markov(probabilities: Mapping[int, Mapping[int, float]], size: int) -> np.nd
 class Letters:
     """A token a letter or a blank, from 4 on; as SentencePiece does, decoding drops a blank in front."""
 
-    kind, pad_id, unknown_id = "letters", PAD, UNKNOWN
+    kind, pad_id, unknown_id, start_id, end_id = "letters", PAD, UNKNOWN, START, END
     alphabet = "abcdefghijklmnopqrstuvwxyz "
     vocabulary_size = 4 + len(alphabet)
 
     def ids(self, text: str) -> list[int]:
         return [self.alphabet.index(letter) + 4 if letter in self.alphabet else UNKNOWN for letter in text]
+
+    def encode(self, text: str) -> Encoding:
+        return Encoding(self.ids(text), [(place, place + 1) for place in range(len(text))])
 
     def decode(self, ids) -> str:
         return "".join(self.alphabet[token - 4] for token in ids if token > 3).lstrip()

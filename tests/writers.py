@@ -64,6 +64,7 @@ def make_writer(
         vocabulary_size=tokenizer.vocabulary_size,
         pad_id=0,
         start_id=2,
+        end_id=3,
         max_length=40,
         max_source_length=16 if translates else None,
     )

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from rich.console import Console
+from toys import Letters
 
 from textapp.commands import evaluate as command
 from textapp.commands.evaluate_writing import measure, show
@@ -20,24 +21,6 @@ from textapp.errors import ArtifactError, DataError
 from textapp.generative import GenerativePredictor
 from textapp.tasks.generation import GenerationTask
 from textapp.tasks.translation import TranslationTask
-from textapp.text.tokenizer import Encoding
-
-ALPHABET = "abcdefghijklmnopqrstuvwxyz "
-
-
-class Letters:
-    """One token a letter: a is 4, b is 5, ..."""
-
-    pad_id, unknown_id = 0, 1
-
-    def ids(self, text: str) -> list[int]:
-        return [ALPHABET.index(letter) + 4 for letter in text]
-
-    def encode(self, text: str) -> Encoding:
-        return Encoding(self.ids(text), [(place, place + 1) for place in range(len(text))])
-
-    def decode(self, ids: list[int]) -> str:
-        return "".join(ALPHABET[token - 4] for token in ids if token > 3)
 
 
 class ByHeart(GenerativePredictor):

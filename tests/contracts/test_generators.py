@@ -39,7 +39,13 @@ def built(name, task, source_vocabulary=None):
     keras.utils.set_random_seed(3)
     sides = {"max_source_length": 8, "source_vocabulary_size": source_vocabulary} if task == "translation" else {}
     model = build_generator(
-        config_of(name, task), vocabulary_size=VOCABULARY, pad_id=PAD, start_id=START, max_length=CACHE, **sides
+        config_of(name, task),
+        vocabulary_size=VOCABULARY,
+        pad_id=PAD,
+        start_id=START,
+        end_id=END,
+        max_length=CACHE,
+        **sides,
     )
     # Larger weights than at the start of a training, so that the answers differ from token to token.
     for number, weight in enumerate(model.trainable_variables):
@@ -108,7 +114,7 @@ def test_the_loop_takes_the_likeliest_token(translators, language_models, name, 
     features = {"token_ids": tf.constant(TOKENS if task == "translation" else PROMPTS)}
     if task == "generation":
         features["num_tokens"] = tf.constant(COUNTS)
-    found = tf.function(lambda given: decoding.generate(model, given, 6, CACHE, END))(features)
+    found = tf.function(lambda given: decoding.generate(model, given, 6, CACHE))(features)
     for row in range(3):
         written, score = [], 0.0
         before = [START] if task == "translation" else PROMPTS[row, : COUNTS[row]].tolist()
@@ -124,13 +130,14 @@ def test_the_loop_takes_the_likeliest_token(translators, language_models, name, 
         assert float(found["score"][row]) == pytest.approx(score, rel=1e-3)
 
 
-def test_the_loop_ends_with_the_last_row(translators):
+def test_the_loop_ends_with_the_last_row(translators, monkeypatch):
     """The end id is what the first row writes first: it is kept and counted, and the others go on."""
     model = translators["sinusoidal"]
     features = {"token_ids": tf.constant(TOKENS)}
-    free = decoding.generate(model, features, 6, CACHE, -1)
+    free = decoding.generate(model, features, 6, CACHE)
     end = int(free["token_ids"][0, 0])
-    found = decoding.generate(model, features, 6, CACHE, end)
+    monkeypatch.setattr(model, "end_id", end)
+    found = decoding.generate(model, features, 6, CACHE)
     assert found["token_ids"][0].numpy().tolist() == [end] + [PAD] * 5
     assert found["num_tokens"][0] == 1 and max(found["num_tokens"].numpy()) > 1
 
@@ -185,4 +192,4 @@ def test_an_lstm_takes_no_packed_rows(language_models):
 def test_embeddings_as_wide_as_the_model():
     model = config_of("sinusoidal", "translation").model_copy(update={"embedding_dim": 8})
     with pytest.raises(ConfigError, match=r"model.embedding_dim: found 8, expected 16"):
-        build_generator(model, vocabulary_size=9, pad_id=0, start_id=2, max_length=8, max_source_length=8)
+        build_generator(model, vocabulary_size=9, pad_id=0, start_id=2, end_id=3, max_length=8, max_source_length=8)

@@ -31,7 +31,7 @@ def built(task: str):
     config = parse_config({"task": task, "run": "r", "data": {"train": train}, "model": settings}).model
     sides = {"max_source_length": 8} if task == "translation" else {}
     model = build_generator(
-        config, vocabulary_size=Letters.vocabulary_size, pad_id=0, start_id=2, max_length=17, **sides
+        config, vocabulary_size=Letters.vocabulary_size, pad_id=0, start_id=2, end_id=3, max_length=17, **sides
     )
     # Larger weights than at the start of a training, so that the answers differ from token to token.
     for number, weight in enumerate(model.trainable_variables):

@@ -22,7 +22,9 @@ def validation() -> WritingValidation:
     })  # fmt: skip
     tokenizer = train_tokenizer("characters", 20, ["abc"] * 9, purpose="translate")
     size = tokenizer.vocabulary_size
-    model = build_generator(config.model, vocabulary_size=size, pad_id=0, start_id=2, max_length=9, max_source_length=8)
+    model = build_generator(
+        config.model, vocabulary_size=size, pad_id=0, start_id=2, end_id=3, max_length=9, max_source_length=8
+    )
     task = TranslationTask(tokenizer, tokenizer, [8], [(8, 8)])
     sources = [np.array([*tokenizer.ids(record["source"]), 3], np.int32) for record in RECORDS]
     targets = [np.array([*tokenizer.ids(record["target"]), 3], np.int32) for record in RECORDS]

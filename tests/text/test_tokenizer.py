@@ -128,7 +128,7 @@ def test_a_saved_tokenizer_gives_the_same(make: Callable[..., Tokenizer], kind: 
     tokenizer = make(kind)
     tokenizer.save(tmp_path / "tokenizer")
     loaded = load_tokenizer(tmp_path / "tokenizer")
-    for name in ("kind", "vocabulary_size", "pad_id", "unknown_id", "cleaning", "python_steps"):
+    for name in ("kind", "vocabulary_size", "pad_id", "unknown_id", "start_id", "end_id", "cleaning", "python_steps"):
         assert getattr(loaded, name) == getattr(tokenizer, name)
     assert loaded.pieces() == tokenizer.pieces()
     for text in [*TEXTS, *MIXED]:

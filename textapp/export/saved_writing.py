@@ -159,7 +159,7 @@ def _text(run: Artifact, generate: Signature, check: WritingCheck) -> tuple[Call
 
     def translate(text: Any) -> dict[str, Any]:
         ids = source.tokenize(text)[:, : longest - 1]
-        ids = tf.concat([ids, tf.fill([tf.shape(text)[0], 1], task.end_id)], axis=1)
+        ids = tf.concat([ids, tf.fill([tf.shape(text)[0], 1], task.tokenizer.end_id)], axis=1)
         outputs = generate.call({"token_ids": ids.to_tensor(default_value=task.tokenizer.pad_id)})
         blank = tf.equal(tf.strings.length(tf.strings.strip(text)), 0)
         found = target.detokenize(_until_end(outputs, task.end_id))

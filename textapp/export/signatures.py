@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from textapp.text.training import END_ID
-
 if TYPE_CHECKING:
     import keras
 
@@ -69,7 +67,7 @@ def writing(model: Generator, manifest: Mapping[str, Any]) -> list[Signature]:
     generates = []
     for read, new in pairs:
         # A loop has a cache just long enough for itself: it is read at every token.
-        options = {"new": new, "cache_length": new if model.has_encoder else read + new, "end_id": END_ID}
+        options = {"new": new, "cache_length": new if model.has_encoder else read + new}
         call = partial(decoding.generate, model, **options)
         generates.append(Signature(f"generate_{read}_{new}", _read(model, read), call))
     prefills = [

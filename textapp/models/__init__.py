@@ -90,6 +90,7 @@ def build_generator(
     vocabulary_size: int,
     pad_id: int,
     start_id: int,
+    end_id: int,
     max_length: int,
     source_vocabulary_size: int | None = None,
     max_source_length: int | None = None,
@@ -101,6 +102,7 @@ def build_generator(
         vocabulary_size: of the side that is written.
         pad_id: the id that fills a batch up, on the right.
         start_id: what a translator's decoder reads first.
+        end_id: ends a text.
         max_length: the most tokens that the decoder reads.
         source_vocabulary_size: of the side that is read; None: both sides share one vocabulary and one table.
         max_source_length: the longest source in tokens; None: a language model.
@@ -120,6 +122,7 @@ def build_generator(
         dim,
         pad_id,
         start_id,
+        end_id,
         encoder=encoder,
         source_vocabulary_size=source_vocabulary_size,
         tied=bool(config.tied),

@@ -22,6 +22,7 @@ class Generator(keras.Model):
         embedding_dim: numbers a token; with `tied` also the features of the decoder's answer.
         pad_id: fills a batch up, on the right.
         start_id: what a decoder over a memory reads first.
+        end_id: ends a text.
         encoder: a layer of embedded tokens and their padding mask to a memory; None: a language model.
         source_vocabulary_size: ids of the side that is read; None: of the same vocabulary, whose table is then shared.
         tied: the logits are products with the token embeddings (Press and Wolf, 2017).
@@ -42,6 +43,7 @@ class Generator(keras.Model):
         embedding_dim: int,
         pad_id: int,
         start_id: int,
+        end_id: int,
         encoder: keras.layers.Layer | None = None,
         source_vocabulary_size: int | None = None,
         tied: bool = True,
@@ -52,7 +54,7 @@ class Generator(keras.Model):
         self.decoder, self.encoder = _layer(decoder), _layer(encoder)
         self.vocabulary_size, self.embedding_dim = vocabulary_size, embedding_dim
         self.source_vocabulary_size = source_vocabulary_size
-        self.pad_id, self.start_id, self.tied, self.scaled = pad_id, start_id, tied, scaled
+        self.pad_id, self.start_id, self.end_id, self.tied, self.scaled = pad_id, start_id, end_id, tied, scaled
         normal = keras.initializers.RandomNormal(stddev=embedding_dim**-0.5 if scaled else 0.02)
         policy = self.dtype_policy
         self.token_embedding = TokenEmbedding(
@@ -157,7 +159,8 @@ class Generator(keras.Model):
         return tf.reshape(logits, [-1, tf.shape(states)[1], self.vocabulary_size])
 
     def get_config(self) -> dict[str, Any]:
-        names = ("vocabulary_size", "embedding_dim", "pad_id", "start_id", "source_vocabulary_size", "tied", "scaled")
+        own = "embedding_dim", "pad_id", "start_id", "end_id", "tied", "scaled"
+        names = ("vocabulary_size", "source_vocabulary_size", *own)
         parts = {
             name: None if layer is None else keras.saving.serialize_keras_object(layer)
             for name, layer in (("decoder", self.decoder), ("encoder", self.encoder))

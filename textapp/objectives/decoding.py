@@ -16,7 +16,7 @@ CACHE = "cache_"
 MEMORY = "_memory_"  # in the names of what a step reads and never changes
 
 
-def generate(model: Generator, features: Mapping[str, Any], new: int, cache_length: int, end_id: int) -> Tensors:
+def generate(model: Generator, features: Mapping[str, Any], new: int, cache_length: int) -> Tensors:
     """Writes greedily.
 
     Args:
@@ -24,14 +24,13 @@ def generate(model: Generator, features: Mapping[str, Any], new: int, cache_leng
         features: `token_ids` `[batch, length]` int32, of a language model also `num_tokens` `[batch]`.
         new: most tokens.
         cache_length: tokens that the cache holds; of a language model those of the prompt too.
-        end_id: ends a text; -1: nothing does.
 
     Returns:
         `token_ids` `[batch, new]` int32, the end id included and padded after it, `num_tokens` `[batch]` int32 and
         `score` `[batch]` float32, the sum of their log-probabilities.
     """
     token_id, position, cache = model.begin(features, cache_length)
-    return greedy_loop(model.step, token_id, position, cache, new, end_id, model.pad_id)._asdict()
+    return greedy_loop(model.step, token_id, position, cache, new, model.end_id, model.pad_id)._asdict()
 
 
 def prefill(

@@ -11,7 +11,6 @@ import tensorflow as tf
 from textapp.errors import ArtifactError
 from textapp.models.generator import Generator
 from textapp.objectives import decoding
-from textapp.text.training import END_ID
 
 GENERATE, PREFILL, DECODE, SCORE = "generate", "prefill", "decode", "score"
 
@@ -22,7 +21,6 @@ class GeneratorRunner:
     Args:
         model: the model; later changes of its weights show in its answers.
         manifest: `lengths` and `generate_lengths` of the run.
-        end_id: ends a text.
 
     Attributes:
         signatures: the names that `run` takes: `generate_<S>_<N>`, `prefill_<S>`, `decode`, and `score` for the
@@ -31,9 +29,8 @@ class GeneratorRunner:
 
     max_batch = 64
 
-    def __init__(self, model: Generator, manifest: Mapping[str, Any], end_id: int = END_ID) -> None:
+    def __init__(self, model: Generator, manifest: Mapping[str, Any]) -> None:
         self.model = model
-        self._end_id = end_id
         pairs = manifest["generate_lengths"]
         self._memory_length = max(read for read, _ in pairs) if model.has_encoder else None
         most_new = max(new for _, new in pairs)
@@ -68,7 +65,7 @@ class GeneratorRunner:
         kind, *numbers = signature.split("_")
         if kind == GENERATE:
             new = int(numbers[1])
-            return lambda inputs: decoding.generate(self.model, inputs, new, self._cache_length, self._end_id)
+            return lambda inputs: decoding.generate(self.model, inputs, new, self._cache_length)
         if kind == PREFILL:
             return lambda inputs: decoding.prefill(self.model, inputs, self._cache_length, self._memory_length)
         if kind == DECODE:

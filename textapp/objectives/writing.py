@@ -64,7 +64,7 @@ class WritingValidation:
 def writer(model: keras.Model, task: WritingTask) -> GenerativePredictor:
     """Answers over a model in memory; later changes of its weights show."""
     manifest = {"task": task.name, "lengths": task.lengths, "generate_lengths": task.generate_lengths}
-    return GenerativePredictor(task, GeneratorRunner(model, manifest, task.end_id), manifest, Path())
+    return GenerativePredictor(task, GeneratorRunner(model, manifest), manifest, Path())
 
 
 def spread(records: Sequence[Record], most: int) -> list[Record]:

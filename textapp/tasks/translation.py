@@ -72,7 +72,7 @@ class TranslationTask(WritingTask):
 
     def joined(self, ids: Sequence[int]) -> dict[str, list[int]]:
         """The same from the ids of the source; what is too long is cut."""
-        return {"token_ids": [*ids[: self.most_tokens - 1], self.end_id]}
+        return {"token_ids": [*ids[: self.most_tokens - 1], self.tokenizer.end_id]}
 
     def target_ids(self, record: Mapping[str, Any]) -> list[int]:
         """The ids of the target, without start and end."""

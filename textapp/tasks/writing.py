@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from textapp.errors import DataError, UsageError
-from textapp.text.training import END_ID, START_ID
 
 if TYPE_CHECKING:
     from textapp.text.tokenizer import Tokenizer
@@ -80,7 +79,7 @@ class WritingTask:
         self.lengths = list(lengths)
         self.generate_lengths = [(read, new) for read, new in generate_lengths]
         self.overflow = overflow
-        self.start_id, self.end_id = START_ID, END_ID
+        self.start_id, self.end_id = target_tokenizer.start_id, target_tokenizer.end_id
         self._warned: set[int] = set()
         self._signatures = [(f"generate_{read}_{new}", read) for read, new in self.generate_lengths]
         self._prefills = [(f"prefill_{read}", read) for read, _ in self.generate_lengths]

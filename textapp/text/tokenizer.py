@@ -19,6 +19,8 @@ from textapp.text.cleaning import Cleaned, check_steps, clean, clean_text
 SETTINGS = "settings.json"
 SENTENCEPIECE_FILE = "sentencepiece.model"
 TOKENIZERS_FILE = "tokenizer.json"
+# Of the tokenizers that are trained here; a preset's has its own.
+PAD_ID, UNKNOWN_ID, START_ID, END_ID = range(4)
 
 # What SentencePiece's own normaliser does once it does NFKC: full-width forms are a part of NFKC.
 _IN_NORMALISER = ("full_width", "nfkc", "lowercase", "whitespace")
@@ -85,6 +87,8 @@ class Tokenizer(Protocol):
         vocabulary_size: in tokens; every id is below it.
         pad_id: fills a batch; no text ever gives it.
         unknown_id: stands for what the vocabulary lacks.
+        start_id: stands before a text that is written; no text gives it.
+        end_id: stands after it.
         cleaning: the cleaning steps that run before or in it.
         python_steps: those of them that run in Python, outside the tokenizer's own files.
     """
@@ -93,6 +97,8 @@ class Tokenizer(Protocol):
     vocabulary_size: int
     pad_id: int
     unknown_id: int
+    start_id: int
+    end_id: int
     cleaning: tuple[str, ...]
     python_steps: tuple[str, ...]
 
@@ -126,11 +132,14 @@ class _Base:
         unknown_id: int,
         cleaning: Collection[str],
         template: Template,
+        start_id: int,
+        end_id: int,
     ) -> None:
         self.kind = kind
         self.vocabulary_size = vocabulary_size
         self.pad_id = pad_id
         self.unknown_id = unknown_id
+        self.start_id, self.end_id = start_id, end_id
         self.cleaning = check_steps(cleaning)
         self.python_steps = self.cleaning
         self.template = template
@@ -144,6 +153,8 @@ class _Base:
             "kind": self.kind,
             "pad_id": self.pad_id,
             "unknown_id": self.unknown_id,
+            "start_id": self.start_id,
+            "end_id": self.end_id,
             "cleaning": self.cleaning,
             "template": asdict(self.template),
         }
@@ -159,17 +170,26 @@ class SentencePieceTokenizer(_Base):
         cleaning: the steps; where `nfkc` is among them the model's own normaliser does all but html and urls.
         template: the special tokens.
         pad_id: None for the model's own.
+        start_id, end_id: around a text that is written.
     """
 
     def __init__(
-        self, model: bytes, kind: str, cleaning: Collection[str], template: Template, pad_id: int | None = None
+        self,
+        model: bytes,
+        kind: str,
+        cleaning: Collection[str],
+        template: Template,
+        pad_id: int | None = None,
+        start_id: int = START_ID,
+        end_id: int = END_ID,
     ) -> None:
         import sentencepiece
 
         self._model = model
         self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
         pad_id = self._processor.pad_id() if pad_id is None else pad_id
-        super().__init__(kind, len(self._processor), pad_id, self._processor.unk_id(), cleaning, template)
+        unknown_id = self._processor.unk_id()
+        super().__init__(kind, len(self._processor), pad_id, unknown_id, cleaning, template, start_id, end_id)
         self.python_steps = python_steps(self.cleaning)
         self._encode_ids = _quick_encode(self._processor)
 
@@ -207,10 +227,19 @@ class TokenizersTokenizer(_Base):
         template: the special tokens.
         pad_id: the id of padding.
         unknown_id: the id of what the vocabulary lacks.
+        start_id, end_id: around a text that is written.
     """
 
     def __init__(
-        self, pipeline: str, kind: str, cleaning: Collection[str], template: Template, pad_id: int, unknown_id: int
+        self,
+        pipeline: str,
+        kind: str,
+        cleaning: Collection[str],
+        template: Template,
+        pad_id: int,
+        unknown_id: int,
+        start_id: int = START_ID,
+        end_id: int = END_ID,
     ) -> None:
         import tokenizers
 
@@ -219,7 +248,8 @@ class TokenizersTokenizer(_Base):
         self._pipeline.no_truncation()
         # "[PAD]" or "</s>" that a user typed is text like any other, not a special token.
         self._pipeline.encode_special_tokens = True
-        super().__init__(kind, self._pipeline.get_vocab_size(), pad_id, unknown_id, cleaning, template)
+        size = self._pipeline.get_vocab_size()
+        super().__init__(kind, size, pad_id, unknown_id, cleaning, template, start_id, end_id)
 
     def ids(self, text: str) -> list[int]:
         if self.python_steps:
@@ -255,12 +285,13 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     try:
         settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
         template = Template(**{name: _tuple(value) for name, value in settings["template"].items()})
-        shared = {"kind": settings["kind"], "cleaning": settings["cleaning"], "template": template}
+        shared = {name: settings[name] for name in ("kind", "cleaning", "pad_id", "start_id", "end_id")}
+        shared["template"] = template
         if (folder / SENTENCEPIECE_FILE).is_file():
             model = (folder / SENTENCEPIECE_FILE).read_bytes()
-            return SentencePieceTokenizer(model, pad_id=settings["pad_id"], **shared)
+            return SentencePieceTokenizer(model, **shared)
         pipeline = (folder / TOKENIZERS_FILE).read_text(encoding="utf-8")
-        return TokenizersTokenizer(pipeline, pad_id=settings["pad_id"], unknown_id=settings["unknown_id"], **shared)
+        return TokenizersTokenizer(pipeline, unknown_id=settings["unknown_id"], **shared)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise ArtifactError(
             f"{folder}: not a tokenizer ({type(error).__name__}: {error}); expected {SETTINGS} and "

@@ -14,6 +14,10 @@ from textapp.errors import DataError
 from textapp.text.cleaning import check_steps, clean_text
 from textapp.text.language import east_asian_share, guess_language
 from textapp.text.tokenizer import (
+    END_ID,
+    PAD_ID,
+    START_ID,
+    UNKNOWN_ID,
     SentencePieceTokenizer,
     Template,
     Tokenizer,
@@ -22,7 +26,6 @@ from textapp.text.tokenizer import (
     without_surrogates,
 )
 
-PAD_ID, UNKNOWN_ID, START_ID, END_ID = range(4)
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 
 _MODEL_TYPES = {"sentencepiece": "unigram", "bpe": "bpe", "characters": "char"}

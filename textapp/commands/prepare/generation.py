@@ -58,6 +58,7 @@ class PreparedGeneration(Prepared):
             vocabulary_size=tokenizer.vocabulary_size,
             pad_id=tokenizer.pad_id,
             start_id=self.task.start_id,
+            end_id=self.task.end_id,
             max_length=self.context,
         )
 

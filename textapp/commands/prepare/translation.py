@@ -70,6 +70,7 @@ class PreparedTranslation(Prepared):
             vocabulary_size=task.target_tokenizer.vocabulary_size,
             pad_id=task.target_tokenizer.pad_id,
             start_id=task.start_id,
+            end_id=task.end_id,
             max_length=self.most_new + 1,
             source_vocabulary_size=None if shared else task.tokenizer.vocabulary_size,
             max_source_length=self.config.lengths[-1],
@@ -140,11 +141,11 @@ def prepare_translation(config: Config, splits: Splits, folder: Path) -> Prepare
     source, target = kept_or_made(config, splits, languages, folder)
     ids = IdsOnDisk(folder, source, folder / TOKENIZER)
     target_ids = ids if target is source else IdsOnDisk(folder, target, folder / TARGET_TOKENIZER)
-    end = np.array([TranslationTask(source, target, [1]).end_id], np.int32)
+    source_end, target_end = (np.array([each.end_id], np.int32) for each in (source, target))
     sides = {
         name: Sides(
-            [np.concatenate([row, end]) for row in ids([record["source"] for record in records])],
-            [np.concatenate([row, end]) for row in target_ids([record["target"] for record in records])],
+            [np.concatenate([row, source_end]) for row in ids([record["source"] for record in records])],
+            [np.concatenate([row, target_end]) for row in target_ids([record["target"] for record in records])],
         )
         for name, records in named_splits(splits).items()
         if name != "test"  # its texts are translated, not read as ids
