@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from textapp.errors import TextappError, UsageError
+from textapp.errors import OptionError, TextappError, UsageError
 
 app = typer.Typer(
     name="textapp",
@@ -261,7 +261,8 @@ def main(arguments: list[str] | None = None) -> None:
     except TextappError as error:
         if debug:
             raise
-        _leave(f"error: {error}", error.exit_code)
+        message = error.for_shell if isinstance(error, OptionError) else error
+        _leave(f"error: {message}", error.exit_code)
     except typer.Exit as leave:
         sys.exit(leave.exit_code)
     except (KeyboardInterrupt, typer.Abort):

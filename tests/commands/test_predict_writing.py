@@ -106,9 +106,10 @@ def test_wrong_calls_are_told(predictor, settings, message) -> None:
 def test_a_classifier_takes_no_options_of_writing(tiny_bundle: Path, run_textapp) -> None:
     done = run_textapp("predict", tiny_bundle, "fine", "--beam-size", "4", "--stream")
     assert done.code == 2 and "--beam-size, --stream: for translation and generation" in done.stderr
-    assert run_textapp("predict", tiny_bundle, "fine", "--overflow", "refuse").code == 2
+    done = run_textapp("predict", tiny_bundle, "fine", "--overflow", "refuse")
+    assert done.code == 2 and "--overflow is not for a model of classification, which takes --threshold" in done.stderr
     done = run_textapp("predict", tiny_bundle, "fine", "--temperature", "-1")
-    assert done.code == 2 and "temperature: found -1.0" in done.stderr
+    assert done.code == 2 and "error: --temperature: found -1.0" in done.stderr
 
 
 def test_what_benchmark_asks_of_its_child(predictor, tmp_path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from textapp.artifact import MANIFEST, Artifact, open_artifact
 from textapp.commands import tables
+from textapp.decoding.signatures import CACHE
 
 # Of the manifest, what is told as it stands there.
 FACTS = (
@@ -19,7 +20,6 @@ FACTS = (
 )  # fmt: skip
 METRICS = "metrics.json"
 OPS_SHOWN = 12
-CACHE = "cache_"
 
 
 def inspect(path: Path, as_json: bool = False) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Union
 
-from textapp.errors import ArtifactError, UsageError
+from textapp.errors import ArtifactError, OptionError
 from textapp.tasks.classification import ClassificationTask
 from textapp.tasks.generation import GenerationTask
 from textapp.tasks.translation import TranslationTask
@@ -31,15 +31,16 @@ def task_from_manifest(
 
     Raises:
         ArtifactError: the manifest names a task that this version does not know.
-        UsageError: an option that this task does not have.
+        OptionError: an option that this task does not have.
     """
     name = manifest["task"]
     if name not in TASKS:
         raise ArtifactError(f"task '{name}' is unknown here, expected one of {', '.join(TASKS)}: update textapp")
     given = {option: value for option, value in options.items() if value is not None}
     for option in given.keys() - set(_OPTIONS[name]):
-        raise UsageError(
-            f"{option} is not for a model of {name}, which takes {', '.join(_OPTIONS[name])}: leave it out"
+        served = _OPTIONS[name]
+        raise OptionError(
+            f"{option} is not for a model of {name}, which takes {', '.join(served)}: leave it out", option, *served
         )
     pair = tokenizers if isinstance(tokenizers, tuple) else (tokenizers, tokenizers)
     if name == "classification":

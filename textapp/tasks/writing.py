@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from textapp.decoding.signatures import generate_name, prefill_name
 from textapp.errors import DataError, UsageError
 from textapp.text.training import END_ID, START_ID
 
@@ -82,8 +83,8 @@ class WritingTask:
         self.overflow = overflow
         self.start_id, self.end_id = START_ID, END_ID
         self._warned: set[int] = set()
-        self._signatures = [(f"generate_{read}_{new}", read) for read, new in self.generate_lengths]
-        self._prefills = [(f"prefill_{read}", read) for read, _ in self.generate_lengths]
+        self._signatures = [(generate_name(read, new), read) for read, new in self.generate_lengths]
+        self._prefills = [(prefill_name(read), read) for read, _ in self.generate_lengths]
 
     @property
     def most_tokens(self) -> int:
