@@ -58,7 +58,14 @@ DataDir = Annotated[
     Path | None, typer.Option(help="where relative data paths start [default: TEXTAPP_DATA, else here]")
 ]
 Json = Annotated[bool, typer.Option("--json", help="JSON alone on stdout, all else on stderr")]
-DataFile = Annotated[Path | None, typer.Option("--data", metavar="FILE", help="these examples instead of the run's")]
+DataFiles = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--data",
+        metavar="FILE",
+        help="these examples instead of the run's; parallel files: --data SOURCE --data TARGET",
+    ),
+]
 ColumnsOption = Annotated[
     str | None, typer.Option(metavar="FIELD=COLUMN,..", help="the columns of --data, text=0,label=1 or names")
 ]
@@ -89,7 +96,7 @@ def evaluate(
     path: Annotated[
         Path | None, typer.Argument(metavar="PATH", help="a run folder or a bundle; none with --judged")
     ] = None,
-    data: DataFile = None,
+    data: DataFiles = None,
     columns: ColumnsOption = None,
     data_dir: DataDir = None,
     threshold: Threshold = None,
@@ -122,13 +129,13 @@ def evaluate(
     if sheet is not None:
         from textapp.commands.side_by_side import write_sheet
 
-        write_sheet(path, sheet, against or [], data, columns, data_dir, threads, runtime, as_json)
+        write_sheet(path, sheet, against or [], data or [], columns, data_dir, threads, runtime, as_json)
         return
     if against:
         raise UsageError("--against is for --side-by-side FILE: give both; to compare figures, textapp benchmark")
     from textapp.commands.evaluate import evaluate as command
 
-    command(path, data, columns, data_dir, threshold, threads, runtime, output, as_json)
+    command(path, data or [], columns, data_dir, threshold, threads, runtime, output, as_json)
 
 
 @app.command()
@@ -204,7 +211,7 @@ def predict(
 @app.command()
 def benchmark(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH..", help="run folders and bundles")],
-    data: DataFile = None,
+    data: DataFiles = None,
     columns: ColumnsOption = None,
     data_dir: DataDir = None,
     threads: Threads = 1,
@@ -214,7 +221,7 @@ def benchmark(
     """Compare runs and bundles: size, latency and memory, with the quality of each beside them."""
     from textapp.commands.benchmark import benchmark as command
 
-    command(paths, data, columns, data_dir, threads, runtime, as_json)
+    command(paths, data or [], columns, data_dir, threads, runtime, as_json)
 
 
 @app.command()

@@ -12,6 +12,7 @@ from textapp.export.saved_model import COMPILED, FOLDER, run_saved_model
 from textapp.export.signatures import Signature, signatures_of
 from textapp.export.text_in_graph import check_text_signature, sentencepiece
 from textapp.export.verify import Verdict, signature_of
+from textapp.noise import quiet
 from textapp.text.tokenizer import SENTENCEPIECE_FILE
 
 if TYPE_CHECKING:
@@ -141,7 +142,8 @@ def _write(model: keras.Model, signatures: list[Signature], text: Any, folder: P
         archive.add_endpoint("text", call, input_signature=[tf.TensorSpec([None], tf.string, name="text")])
         shapes["text"] = {"inputs": {"text": [None]}, "outputs": {"text": [None], "score": [None]}}
     archive.write_out(str(folder), verbose=False)
-    loaded = tf.saved_model.load(str(folder)).signatures
+    with quiet():
+        loaded = tf.saved_model.load(str(folder)).signatures
     for name, sides in shapes.items():
         outputs = loaded[name].structured_outputs
         sides["outputs"] = {key: outputs[key].shape.as_list() for key in sorted(outputs)}
