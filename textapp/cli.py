@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -299,14 +300,18 @@ def _leave(message: str, code: int) -> None:
     sys.exit(code)
 
 
+class _Line(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line = super().format(record)
+        return f"warning: {line}" if record.levelno >= logging.WARNING else line
+
+
 def _log_to_stderr() -> None:
     """Sends our own log to stderr, as plain lines."""
-    import logging
-
     log = logging.getLogger("textapp")
     if not log.handlers:
         handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(message)s"))
+        handler.setFormatter(_Line())
         log.addHandler(handler)
         log.setLevel(logging.INFO)
         log.propagate = False

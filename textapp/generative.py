@@ -18,7 +18,7 @@ from textapp.decoding.scoring import Window, log_probabilities, stepwise_log_pro
 from textapp.decoding.signatures import SCORE
 from textapp.decoding.steps import Session, open_session
 from textapp.decoding.stopping import Stops, pieces
-from textapp.errors import OptionError
+from textapp.errors import OptionError, UsageError
 from textapp.runners import Runner, Runners, groups, padded
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class GenerativePredictor:
         """Answers one text.
 
         Raises:
-            UsageError: an option is unknown, or its value does not do.
+            UsageError: this is no text, or an option is unknown or out of range.
             DataError: the text is too long, and the predictor was loaded with `overflow="refuse"`.
         """
         checked = self._options(options)
@@ -75,6 +75,10 @@ class GenerativePredictor:
             options: see `DecodingOptions`.
         """
         checked = self._options(options)
+        if isinstance(texts, str):
+            raise UsageError(
+                "batch: found one text, expected a list of texts: call the predictor itself, or give [text]"
+            )
         records = [self._record(text) for text in texts]
         features = [self.task.features(record) for record in records]
         signatures = [self.task.signature(len(feature["token_ids"])) for feature in features]
@@ -245,7 +249,11 @@ class GenerativePredictor:
     # --- records and answers ---------------------------------------------------------------------------------------
 
     def _record(self, text: str | Record) -> Record:
-        return self.task.record(text) if isinstance(text, str) else text
+        field = self.task.input_field
+        record = self.task.record(text) if isinstance(text, str) else text
+        if not isinstance(record, Mapping) or not isinstance(record.get(field), str):
+            raise UsageError(f"found {text!r:.80}, expected a text, or a record such as {{'{field}': 'a text'}}")
+        return record
 
     def _writer(self, record: Record):
         """New token ids to the text that is answered for them."""

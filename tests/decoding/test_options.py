@@ -72,3 +72,9 @@ def test_nothing_is_wider_than_the_vocabulary(given):
     options.check_vocabulary(9)
     with pytest.raises(UsageError, match="9 is wider than the vocabulary of 8 tokens"):
         options.check_vocabulary(8)
+
+
+@pytest.mark.parametrize("stop", [5, None, [1], b"a"])
+def test_a_stop_is_a_string_or_several(stop):
+    with pytest.raises(OptionError, match="stop: found .*, expected a string or a list of them"):
+        DecodingOptions(stop=stop)

@@ -156,6 +156,8 @@ def _show(console: Any, found: Mapping[str, Any]) -> None:
     parts = {name: tables.size(count) for name, count in found["size_bytes"].items()}
     hidden = ("path", "size_bytes", "exports", "signatures", "ops")
     plain = {name.replace("_", " "): value for name, value in found.items() if name not in hidden}
+    pairs = found.get("generate_lengths", ())
+    plain |= {"generate lengths": [f"{new} tokens after {read}" for read, new in pairs]}
     console.print(tables.facts(found["path"], {**plain, "size": parts.pop("all"), "files": parts}))
     if found.get("exports"):
         rows = [{"variant": tables.variant(row), **row, **row["quality"]} for row in found["exports"]]

@@ -49,7 +49,7 @@ class DecodingOptions:
     seed: int | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "stop", (self.stop,) if isinstance(self.stop, str) else tuple(self.stop))
+        object.__setattr__(self, "stop", _strings(self.stop))
         for name, (low, high, whole) in _RANGES.items():
             _check_range(name, getattr(self, name), low, high, whole)
         if self.max_length is not None and self.max_length < self.min_length:
@@ -137,6 +137,14 @@ def decoding_options(given: Mapping[str, Any]) -> DecodingOptions:
                 f"{did_you_mean(name, _DEFAULTS)}"
             )
     return DecodingOptions(**given)
+
+
+def _strings(stop: Any) -> tuple[str, ...]:
+    """One string or several as a tuple."""
+    several = (stop,) if isinstance(stop, str) else stop
+    if not isinstance(several, (list, tuple)) or not all(isinstance(string, str) for string in several):
+        raise OptionError(f"stop: found {stop!r}, expected a string or a list of them", "stop")
+    return tuple(several)
 
 
 def _check_range(name: str, value: Any, low: float, high: float, whole: bool) -> None:

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from textapp.errors import DataError
 from textapp.records.columns import Columns, find_columns, missing_column, normalised
-from textapp.records.files import Source, expand, kind_of, read_source
+from textapp.records.files import Source, broken_byte, expand, kind_of, read_source
 from textapp.records.tables import Cells, csv_rows, tsv_rows
 
-__all__ = ["KINDS", "Row", "RowError", "expand", "read_rows", "scan_lines", "scan_rows"]
+__all__ = ["KINDS", "Row", "RowError", "expand", "read_rows", "scan_lines", "scan_rows", "scan_stream"]
 
 FASTTEXT_PREFIX = "__label__"
 KINDS = (".csv", ".tsv", ".jsonl", ".json", ".txt")
@@ -107,10 +107,20 @@ def scan_lines(path: Path, field: str) -> Iterator[Row | RowError]:
     yield from _every_line(path, read_source(path), field)
 
 
+def scan_stream(stream: Iterable[str], name: str, field: str) -> Iterator[Row | RowError]:
+    """The same of lines that come one by one, `sys.stdin` with errors="surrogateescape"; `name` stands in errors."""
+    for line, content in enumerate(stream, start=1):
+        content = (content.removeprefix("\ufeff") if line == 1 else content).rstrip("\r\n")
+        fault = broken_byte(content)
+        yield Row(line, {field: content}) if fault is None else RowError(Path(name), line, fault, _readable(content))
+
+
 def _instead(columns: Columns) -> str:
     """What else serves the task that has these columns, where the ending of a file does not."""
     if "source" in columns:
-        return ", or sources and targets in two files: {source: train.zh, target: train.en}"
+        return (
+            ", or sources and targets in two files: --data SOURCE --data TARGET, in a config {source: .., target: ..}"
+        )
     return ", or a pattern for its lines" if "label" in columns else ""
 
 

@@ -30,7 +30,7 @@ def task_from_manifest(
         options: `threshold` of classification, `overflow` of translation and generation; None: not given.
 
     Raises:
-        ArtifactError: the manifest names a task that this version does not know.
+        ArtifactError: the manifest names a task that this version does not know, or lacks one of its keys.
         OptionError: an option that this task does not have.
     """
     name = manifest["task"]
@@ -43,6 +43,11 @@ def task_from_manifest(
             f"{option} is not for a model of {name}, which takes {', '.join(served)}: leave it out", option, *served
         )
     pair = tokenizers if isinstance(tokenizers, tuple) else (tokenizers, tokenizers)
-    if name == "classification":
-        return ClassificationTask.from_manifest(manifest, pair[0], **given)
-    return TASKS[name].from_manifest(manifest, pair, **given)
+    try:
+        if name == "classification":
+            return ClassificationTask.from_manifest(manifest, pair[0], **given)
+        return TASKS[name].from_manifest(manifest, pair, **given)
+    except KeyError as error:
+        raise ArtifactError(
+            f"the manifest of a model of {name} has no key {error}: copy the folder again, or make it anew"
+        ) from error
