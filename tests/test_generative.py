@@ -103,7 +103,9 @@ def test_the_answer_is_cut_at_a_stop_string_that_spans_tokens():
 
 
 def test_a_stop_string_that_never_comes_changes_nothing():
-    assert translator()("cat", stop="nowhere to be found").output == translator()("cat").output
+    plain = translator()("cat").output
+    assert translator()("cat", stop="nowhere to be found").output == plain
+    assert "".join(translator().stream("cat", stop=["never"])) == plain
 
 
 def test_the_best_hypotheses_come_with_their_scores():
@@ -207,3 +209,22 @@ def test_long_texts_are_scored_in_windows_that_overlap(running_text):
 def test_an_empty_document_has_its_end_and_empty_running_text_nothing():
     assert writer().score_texts([{"text": ""}])[0][1:] == (1, 0)
     assert writer(running_text=True).score_texts([{"text": ""}]) == [(0.0, 0, 0)]
+
+
+@pytest.mark.parametrize("text", [None, 5, b"cat", ["cat"], {"text": "cat"}, {"source": None}])
+def test_what_is_no_text_is_refused(text) -> None:
+    for call in (
+        lambda: translator()(text),
+        lambda: translator().batch(["cat", text]),
+        lambda: translator().stream(text),
+    ):
+        with pytest.raises(UsageError, match="expected a text, or a record such as {'source': 'a text'}"):
+            call()
+
+
+def test_a_batch_is_a_list_and_someone_works_on_it() -> None:
+    with pytest.raises(UsageError, match="batch: found one text, expected a list"):
+        translator().batch("cat")
+    with pytest.raises(UsageError, match="workers: found 0, expected a whole number from 1"):
+        translator().batch(["cat"], workers=0)
+    assert translator().batch([]) == []

@@ -11,7 +11,9 @@ import pytest
 from textapp import predictor
 from textapp.artifact import Artifact
 from textapp.edge import interpreter, runner
-from textapp.predictor import Predictor
+from textapp.errors import ArtifactError, UsageError
+from textapp.predictor import Predictor, load
+from textapp.tasks import task_from_manifest
 from textapp.tasks.classification import ClassificationTask
 from textapp.text.tokenizer import Template
 
@@ -90,3 +92,14 @@ def test_auto_is_the_runtime_that_the_bundle_was_verified_in(
     monkeypatch.setattr(interpreter, "usable", lambda name: usable and name == "tflite-runtime")
     monkeypatch.setattr(runner, "EdgeRunner", lambda model, threads, runtime: (model, threads, runtime))
     assert predictor._runner(artifact, 3, runtime) == (tmp_path / "model.tflite", 3, expected)
+
+
+def test_threads_are_counted_from_one(tmp_path) -> None:
+    with pytest.raises(UsageError, match="threads: found 0, expected a whole number from 1"):
+        load(tmp_path, threads=0)
+
+
+@pytest.mark.parametrize(("task", "key"), [("translation", "languages"), ("generation", "lengths")])
+def test_a_manifest_without_a_key_is_told(task, key) -> None:
+    with pytest.raises(ArtifactError, match=f"manifest of a model of {task} has no key '{key}': copy the folder again"):
+        task_from_manifest({"task": task}, (None, None))

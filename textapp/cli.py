@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -11,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from textapp.errors import TextappError, UsageError
+from textapp.errors import OptionError, TextappError, UsageError
 
 app = typer.Typer(
     name="textapp",
@@ -58,7 +59,14 @@ DataDir = Annotated[
     Path | None, typer.Option(help="where relative data paths start [default: TEXTAPP_DATA, else here]")
 ]
 Json = Annotated[bool, typer.Option("--json", help="JSON alone on stdout, all else on stderr")]
-DataFile = Annotated[Path | None, typer.Option("--data", metavar="FILE", help="these examples instead of the run's")]
+DataFiles = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--data",
+        metavar="FILE",
+        help="these examples instead of the run's; parallel files: --data SOURCE --data TARGET",
+    ),
+]
 ColumnsOption = Annotated[
     str | None, typer.Option(metavar="FIELD=COLUMN,..", help="the columns of --data, text=0,label=1 or names")
 ]
@@ -89,7 +97,7 @@ def evaluate(
     path: Annotated[
         Path | None, typer.Argument(metavar="PATH", help="a run folder or a bundle; none with --judged")
     ] = None,
-    data: DataFile = None,
+    data: DataFiles = None,
     columns: ColumnsOption = None,
     data_dir: DataDir = None,
     threshold: Threshold = None,
@@ -122,13 +130,13 @@ def evaluate(
     if sheet is not None:
         from textapp.commands.side_by_side import write_sheet
 
-        write_sheet(path, sheet, against or [], data, columns, data_dir, threads, runtime, as_json)
+        write_sheet(path, sheet, against or [], data or [], columns, data_dir, threads, runtime, as_json)
         return
     if against:
         raise UsageError("--against is for --side-by-side FILE: give both; to compare figures, textapp benchmark")
     from textapp.commands.evaluate import evaluate as command
 
-    command(path, data, columns, data_dir, threshold, threads, runtime, output, as_json)
+    command(path, data or [], columns, data_dir, threshold, threads, runtime, output, as_json)
 
 
 @app.command()
@@ -204,7 +212,7 @@ def predict(
 @app.command()
 def benchmark(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH..", help="run folders and bundles")],
-    data: DataFile = None,
+    data: DataFiles = None,
     columns: ColumnsOption = None,
     data_dir: DataDir = None,
     threads: Threads = 1,
@@ -214,7 +222,7 @@ def benchmark(
     """Compare runs and bundles: size, latency and memory, with the quality of each beside them."""
     from textapp.commands.benchmark import benchmark as command
 
-    command(paths, data, columns, data_dir, threads, runtime, as_json)
+    command(paths, data or [], columns, data_dir, threads, runtime, as_json)
 
 
 @app.command()
@@ -261,7 +269,8 @@ def main(arguments: list[str] | None = None) -> None:
     except TextappError as error:
         if debug:
             raise
-        _leave(f"error: {error}", error.exit_code)
+        message = error.for_shell if isinstance(error, OptionError) else error
+        _leave(f"error: {message}", error.exit_code)
     except typer.Exit as leave:
         sys.exit(leave.exit_code)
     except (KeyboardInterrupt, typer.Abort):
@@ -291,14 +300,18 @@ def _leave(message: str, code: int) -> None:
     sys.exit(code)
 
 
+class _Line(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line = super().format(record)
+        return f"warning: {line}" if record.levelno >= logging.WARNING else line
+
+
 def _log_to_stderr() -> None:
     """Sends our own log to stderr, as plain lines."""
-    import logging
-
     log = logging.getLogger("textapp")
     if not log.handlers:
         handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(message)s"))
+        handler.setFormatter(_Line())
         log.addHandler(handler)
         log.setLevel(logging.INFO)
         log.propagate = False

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import re
 from collections.abc import Iterable
 from types import ModuleType
 
@@ -33,6 +34,23 @@ class UsageError(TextappError):
     """The call cannot be carried out as written."""
 
     exit_code = 2
+
+
+class OptionError(UsageError):
+    """An option of a call has a value that does not do.
+
+    Args:
+        message: names options as Python spells them.
+        options: those that it names.
+
+    Attributes:
+        for_shell: the message for who typed a command: `--beam-size` for `beam_size`.
+    """
+
+    def __init__(self, message: str, *options: str) -> None:
+        super().__init__(message)
+        named = rf"\b(?:{'|'.join(map(re.escape, options))})\b"
+        self.for_shell = re.sub(named, lambda found: f"--{found[0].replace('_', '-')}", message)
 
 
 class ConfigError(UsageError):

@@ -14,10 +14,11 @@ from textapp.decoding.greedy import Hypothesis, greedy_search, likeliest, walk
 from textapp.decoding.logits import Rules
 from textapp.decoding.options import PLAIN, DecodingOptions, decoding_options
 from textapp.decoding.sampling import Sampler
-from textapp.decoding.scoring import SCORE, Window, log_probabilities, stepwise_log_probabilities, windows
+from textapp.decoding.scoring import Window, log_probabilities, stepwise_log_probabilities, windows
+from textapp.decoding.signatures import SCORE
 from textapp.decoding.steps import Session, open_session
 from textapp.decoding.stopping import Stops, pieces
-from textapp.errors import UsageError
+from textapp.errors import OptionError, UsageError
 from textapp.runners import Runner, Runners, groups, padded
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class GenerativePredictor:
         """Answers one text.
 
         Raises:
-            UsageError: an option is unknown or does not do.
+            UsageError: this is no text, or an option is unknown or out of range.
             DataError: the text is too long, and the predictor was loaded with `overflow="refuse"`.
         """
         checked = self._options(options)
@@ -74,6 +75,10 @@ class GenerativePredictor:
             options: see `DecodingOptions`.
         """
         checked = self._options(options)
+        if isinstance(texts, str):
+            raise UsageError(
+                "batch: found one text, expected a list of texts: call the predictor itself, or give [text]"
+            )
         records = [self._record(text) for text in texts]
         features = [self.task.features(record) for record in records]
         signatures = [self.task.signature(len(feature["token_ids"])) for feature in features]
@@ -98,7 +103,9 @@ class GenerativePredictor:
         """
         checked = self._options(options)
         if checked.beam_size > 1:
-            raise UsageError(f"beam_size {checked.beam_size} knows its answer only at the end: stream with beam_size 1")
+            raise OptionError(
+                f"beam_size {checked.beam_size} knows its answer only at the end: stream with beam_size 1", "beam_size"
+            )
         record = self._record(text)
         return self._stream(record, checked)
 
@@ -211,7 +218,9 @@ class GenerativePredictor:
         for name in ("min_length", "max_length"):
             value = getattr(options, name)
             if value is not None and value > most:
-                raise UsageError(f"{name} {value} is more than the {most} tokens that this model can write: lower it")
+                raise OptionError(
+                    f"{name} {value} is more than the {most} tokens that this model can write: lower it", name
+                )
         return options
 
     @property
@@ -240,7 +249,11 @@ class GenerativePredictor:
     # --- records and answers ---------------------------------------------------------------------------------------
 
     def _record(self, text: str | Record) -> Record:
-        return self.task.record(text) if isinstance(text, str) else text
+        field = self.task.input_field
+        record = self.task.record(text) if isinstance(text, str) else text
+        if not isinstance(record, Mapping) or not isinstance(record.get(field), str):
+            raise UsageError(f"found {text!r:.80}, expected a text, or a record such as {{'{field}': 'a text'}}")
+        return record
 
     def _writer(self, record: Record):
         """New token ids to the text that is answered for them."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from textapp.artifact import Artifact, open_artifact
+from textapp.errors import UsageError
 from textapp.noise import import_tensorflow
 from textapp.runners import Runner, Runners, groups, padded
 from textapp.tasks import task_from_manifest
@@ -111,6 +112,8 @@ def load(
         ArtifactError: the folder is missing, cut off or changed.
         UsageError: a package that it needs is not installed, or an option is not for this task.
     """
+    if threads < 1:
+        raise UsageError(f"threads: found {threads}, expected a whole number from 1")
     artifact = open_artifact(path)
     tokenizers = load_tokenizers(artifact.path)
     task = task_from_manifest(artifact.manifest, tokenizers, threshold=threshold, overflow=overflow)
@@ -128,7 +131,7 @@ def _runner(artifact: Artifact, threads: int, runtime: str) -> Runner:
         from textapp.edge.interpreter import usable
         from textapp.edge.runner import EdgeRunner
 
-        target = artifact.manifest["target"]
+        target = artifact.manifest.get("target", runtime)
         return EdgeRunner(model, threads, target if runtime == "auto" and usable(target) else runtime)
     # The one way up from here: what needs TensorFlow is imported by name, only where such a folder is opened.
     import_tensorflow()

@@ -7,6 +7,8 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
+from textapp.errors import UsageError
+
 Job = TypeVar("Job")
 
 
@@ -45,7 +47,12 @@ class Runners:
             jobs: what is to be done, in the order of the beginnings.
             work: does one job with the runner that it is handed; it keeps its result itself.
             workers: threads, each with a runner of its own.
+
+        Raises:
+            UsageError: no workers.
         """
+        if workers < 1:
+            raise UsageError(f"workers: found {workers}, expected a whole number from 1")
         while len(self._runners) < workers:
             self._runners.append(self._runners[0].clone())
         if workers == 1:

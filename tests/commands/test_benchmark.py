@@ -103,5 +103,5 @@ def test_other_data_may_be_named(tiny_bundle: Path, tmp_path: Path) -> None:
     label = open_artifact(tiny_bundle).manifest["labels"][0]
     file = tmp_path / "mine.csv"
     file.write_text(f"a,b\nfine,{label}\n好,{label}\n", encoding="utf-8")
-    (row,) = benchmark([tiny_bundle], data=file, columns="text=a,label=b", as_json=True)
+    (row,) = benchmark([tiny_bundle], data=[file], columns="text=a,label=b", as_json=True)
     assert row["examples"] == 2 and "mine.csv" in row["data"]

@@ -15,9 +15,10 @@ import pytest
 from rich.console import Console
 from toys import Letters
 
+from textapp.artifact import Artifact
 from textapp.commands import evaluate as command
 from textapp.commands.evaluate_writing import measure, show
-from textapp.errors import ArtifactError, DataError
+from textapp.errors import ArtifactError, DataError, UsageError
 from textapp.generative import GenerativePredictor
 from textapp.tasks.generation import GenerationTask
 from textapp.tasks.translation import TranslationTask
@@ -117,3 +118,34 @@ def test_the_command_keeps_every_output(
     lines = (tmp_path / "evaluation" / "outputs.tsv").read_text(encoding="utf-8").splitlines()
     assert lines[0].split("\t") == ["source", "target", "output", "bleu", "chrf"]
     assert len(lines) == 4
+
+
+@pytest.fixture
+def run() -> Artifact:
+    columns = {"source": ["source"], "target": ["target"]}
+    manifest = {"task": "translation", "columns": columns, "header": "auto", "pattern": None, "multiple": False}
+    return Artifact(Path("run"), {"kind": "run", **manifest})
+
+
+def test_parallel_files_are_named_one_after_the_other(run: Artifact, tmp_path: Path) -> None:
+    for name, text in (("a.zh", "一\n二\n"), ("a.en", "one\ntwo\n"), ("a.tsv", "source\ttarget\n一\tone\n")):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    sides = [tmp_path / "a.zh", tmp_path / "a.en"]
+    records, origin = command.evaluation_records(run, sides)
+    assert records == [{"source": "一", "target": "one"}, {"source": "二", "target": "two"}]
+    assert origin == f"{sides[0]} | {sides[1]}"
+    assert command.evaluation_records(run, [tmp_path / "a.tsv"])[0] == records[:1]
+
+
+@pytest.mark.parametrize(
+    ("task", "files", "columns", "message"),
+    [
+        ("translation", 3, None, "--data: found 3 files, but translation takes one file, or two"),
+        ("generation", 2, None, "--data: found 2 files, but generation takes one file: name fewer"),
+        ("translation", 2, "source=0", "--columns source=0: parallel files have no columns"),
+    ],
+)
+def test_more_files_than_a_task_takes(run: Artifact, task: str, files: int, columns: str | None, message: str) -> None:
+    artifact = Artifact(run.path, {**run.manifest, "task": task})
+    with pytest.raises(UsageError, match=message):
+        command.evaluation_records(artifact, [Path("a")] * files, columns)

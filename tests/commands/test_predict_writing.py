@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -106,9 +107,10 @@ def test_wrong_calls_are_told(predictor, settings, message) -> None:
 def test_a_classifier_takes_no_options_of_writing(tiny_bundle: Path, run_textapp) -> None:
     done = run_textapp("predict", tiny_bundle, "fine", "--beam-size", "4", "--stream")
     assert done.code == 2 and "--beam-size, --stream: for translation and generation" in done.stderr
-    assert run_textapp("predict", tiny_bundle, "fine", "--overflow", "refuse").code == 2
+    done = run_textapp("predict", tiny_bundle, "fine", "--overflow", "refuse")
+    assert done.code == 2 and "--overflow is not for a model of classification, which takes --threshold" in done.stderr
     done = run_textapp("predict", tiny_bundle, "fine", "--temperature", "-1")
-    assert done.code == 2 and "temperature: found -1.0" in done.stderr
+    assert done.code == 2 and "error: --temperature: found -1.0" in done.stderr
 
 
 def test_what_benchmark_asks_of_its_child(predictor, tmp_path) -> None:
@@ -122,3 +124,38 @@ def test_what_benchmark_asks_of_its_child(predictor, tmp_path) -> None:
     assert reply(predictor, {"do": "first_token", "records": records})["time_to_first_token_ms"]["p50"] > 0
     quality = reply(predictor, {"do": "quality", "file": str(file)})
     assert quality["examples"] == 2 and 0 <= quality["bleu"] <= 100 and quality["perplexity"] > 1
+
+
+def stdin(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content), encoding="ascii"))
+
+
+def test_a_line_of_stdin_an_answer_and_a_broken_one_its_error(predictor, capsys, monkeypatch) -> None:
+    stdin(monkeypatch, b"\xef\xbb\xbfcat\r\n\r\ndo\xffg\ndog\n")
+    assert predict(Path("bundle"), as_json=True) == 1
+    rows = lines(capsys.readouterr().out)
+    assert [row["input"] for row in rows] == ["cat", "", "do?g", "dog"]
+    assert rows[1]["output"] == "" and "stdin:3: byte 3 of the line is 0xff, which is not UTF-8" in rows[2]["error"]
+    stdin(monkeypatch, b"")
+    assert predict(Path("bundle")) == 0 and capsys.readouterr().out == ""
+
+
+def test_one_bad_input_is_counted_as_one(predictor, capsys, monkeypatch) -> None:
+    stdin(monkeypatch, b"\xff\n")
+    predict(Path("bundle"))
+    assert "warning: 1 input had no answer: see its error" in capsys.readouterr().err
+
+
+def test_a_pipe_is_written_to_and_not_replaced(predictor, tmp_path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    predict(Path("bundle"), ["cat"], output=pipe)
+    assert pipe.is_fifo() and json.loads(os.read(reader, 9999))["input"] == "cat"
+    os.close(reader)
+
+
+def test_an_output_that_cannot_be_written_is_told(predictor, tmp_path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="file"):
+        predict(Path("bundle"), ["cat"], output=tmp_path / "file" / "out.jsonl")

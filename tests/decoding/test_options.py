@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from textapp.decoding.options import PLAIN, DecodingOptions, decoding_options
-from textapp.errors import UsageError
+from textapp.errors import OptionError, UsageError
 
 
 def test_nothing_asked_for_is_plain_greedy():
@@ -34,11 +34,11 @@ def test_one_stop_string_needs_no_list():
         ({"max_length": 3, "min_length": 4}, "max_length 3 is below min_length 4"),
         ({"stop": [""]}, "stop: found an empty string"),
         ({"temperature": 1, "beam_size": 4}, "temperature 1 and beam_size 4 were both given"),
-        ({"top_k": 5}, "top_k 5 needs draws: give a temperature"),
+        ({"top_k": 5}, "top_k 5 needs draws: give temperature"),
         ({"top_p": 0.9}, "top_p 0.9 needs draws"),
         ({"min_p": 0.1}, "min_p 0.1 needs draws"),
         ({"seed": 1}, "seed 1 needs draws"),
-        ({"length_penalty": 0.6}, "length_penalty 0.6 needs a beam: give a beam_size"),
+        ({"length_penalty": 0.6}, "length_penalty 0.6 needs a beam: give beam_size"),
         ({"num_best": 3}, "num_best 3 needs a beam"),
         ({"num_best": 5, "beam_size": 4}, "num_best 5 is more than beam_size 4"),
         ({"beam": 4}, "'beam' is no option of decoding, .*did you mean 'beam_size'"),
@@ -49,9 +49,32 @@ def test_what_does_not_do_is_said(given, message):
         decoding_options(given)
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"beam_size": 0}, "--beam-size: found 0, expected a whole number from 1"),
+        ({"num_best": 5, "beam_size": 4}, "--num-best 5 is more than --beam-size 4: raise --beam-size"),
+        ({"temperature": 1, "beam_size": 4}, "--temperature 1 and --beam-size 4 were both given: draw, or search"),
+        ({"top_p": 0.9}, "--top-p 0.9 needs draws: give --temperature above 0, such as 1"),
+        ({"max_length": 3, "min_length": 4}, "--max-length 3 is below --min-length 4: raise it"),
+        ({"stop": "a stop", "seed": -1}, "--seed: found -1, expected a whole number from 0"),
+    ],
+)
+def test_the_command_line_reads_its_own_spelling(given, message):
+    with pytest.raises(OptionError) as found:
+        decoding_options(given)
+    assert found.value.for_shell == message
+
+
 @pytest.mark.parametrize("given", [{"beam_size": 9}, {"temperature": 1.0, "top_k": 9}])
 def test_nothing_is_wider_than_the_vocabulary(given):
     options = decoding_options(given)
     options.check_vocabulary(9)
     with pytest.raises(UsageError, match="9 is wider than the vocabulary of 8 tokens"):
         options.check_vocabulary(8)
+
+
+@pytest.mark.parametrize("stop", [5, None, [1], b"a"])
+def test_a_stop_is_a_string_or_several(stop):
+    with pytest.raises(OptionError, match="stop: found .*, expected a string or a list of them"):
+        DecodingOptions(stop=stop)

@@ -76,3 +76,8 @@ def test_nothing_of_the_interpreter_reaches_stderr(model_path):
     done = subprocess.run([sys.executable, "-c", code, str(model_path)], capture_output=True, encoding="utf-8")
     assert done.stdout == "(1, 3)\n"
     assert done.stderr == "mine\n"
+
+
+def test_a_runtime_that_there_is_not_is_named() -> None:
+    with pytest.raises(UsageError, match="runtime: found 'foo', expected one of auto, litert, tflite-runtime"):
+        interpreter.choose("foo")

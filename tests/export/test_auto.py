@@ -23,7 +23,7 @@ def test_when_all_are_refused_every_reason_is_told(tmp_path):
         raise ExportError(f"{quantize} is broken")
 
     with pytest.raises(ExportError, match=r"none: none is broken(.|\n)*int8: int8 is broken"):
-        choose(refuse, "litert", {}, (), tmp_path)
+        choose(refuse, ["none", "int8"], "litert", {}, (), tmp_path)
 
 
 def test_auto_writes_down_all_that_it_tried(run, records, tmp_path):

@@ -104,7 +104,7 @@ def test_beginnings_to_go_on_from(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("春天的景色。\n\n__label__x\n", encoding="utf-8")
     (tmp_path / "b.jsonl").write_text('{"prompt": "A", "text": "1"}\n{"text": "B"}\n{"x": 1}\n', encoding="utf-8")
     assert list(read_records("a.txt", LAYOUT, tmp_path)) == [
-        (1, {"prompt": "春天的景色。"}), (3, {"prompt": "__label__x"})
+        (1, {"prompt": "春天的景色。"}), (2, {"prompt": ""}), (3, {"prompt": "__label__x"})
     ]  # fmt: skip
     (_, first), (_, second), (line, third) = read_records("b.jsonl", LAYOUT, tmp_path)
     assert (first, second) == ({"prompt": "A", "text": "1"}, {"prompt": "B"})

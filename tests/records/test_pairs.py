@@ -118,11 +118,31 @@ def test_texts_to_translate(tmp_path: Path) -> None:
         tmp_path, a__txt="一 \n\n二\n", b__tsv="two\t二\tx\n", c__csv="source\n一\n", d__jsonl='{"source": "一"}\n[]\n'
     )
     numbers = Layout({"source": 1, "target": 0}, task="translation")
-    assert list(read_records("a.txt", numbers, tmp_path)) == [(1, {"source": "一 "}), (3, {"source": "二"})]
+    assert list(read_records("a.txt", numbers, tmp_path)) == [
+        (1, {"source": "一 "}), (2, {"source": ""}), (3, {"source": "二"})
+    ]  # fmt: skip
     assert list(read_records("b.tsv", numbers, tmp_path)) == [(1, {"source": "二", "target": "two"})]
     assert list(read_records("c.csv", LAYOUT, tmp_path)) == [(2, {"source": "一"})]
     (_, first), (line, second) = read_records("d.jsonl", LAYOUT, tmp_path)
     assert first == {"source": "一"} and line == 2 and "expected an object" in str(second)
+
+
+def test_a_side_of_parallel_files_is_translated_line_by_line(tmp_path: Path) -> None:
+    write(tmp_path, a__zh=b"\xef\xbb\xbf\xe4\xb8\x80\r\n\r\n\xff\n", a__png=b"\x89PNG\r\n\x1a\n\0\0")
+    first, empty, (line, broken) = read_records("a.zh", LAYOUT, tmp_path)
+    assert (first, empty) == ((1, {"source": "一"}), (2, {"source": ""}))
+    assert line == 3 and "a.zh:3: byte 1 of the line is 0xff, which is not UTF-8" in str(broken)
+    with pytest.raises(DataError, match="a.png: holds zero bytes"):
+        list(read_records("a.png", LAYOUT, tmp_path))
+
+
+@pytest.mark.parametrize(("name", "found"), [("a.zh", "the ending '.zh'"), ("a", "a name without an ending")])
+def test_one_side_is_no_pair(tmp_path: Path, name: str, found: str) -> None:
+    (tmp_path / name).write_text("一\n", encoding="utf-8")
+    with pytest.raises(DataError) as caught:
+        load_records(name, LAYOUT, tmp_path)
+    assert f"found {found}" in str(caught.value) and "sources and targets in two files" in str(caught.value)
+    assert "pattern" not in str(caught.value)
 
 
 def test_layout_goes_through_a_manifest(tmp_path: Path) -> None:

@@ -137,3 +137,9 @@ def test_expand(tmp_path) -> None:
     assert [path.name for path in expand("*.tsv", tmp_path)] == ["a.tsv", "b.tsv"]
     with pytest.raises(DataError, match="no such file"):
         expand("c.tsv", tmp_path)
+
+
+def test_a_picture_is_no_text(tmp_path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\r")
+    with pytest.raises(DataError, match=r"a\.txt: holds zero bytes, as no text does .*; expected UTF-8 text"):
+        list(scan_rows(tmp_path / "a.txt", {"text": 0}))

@@ -45,14 +45,14 @@ def test_a_source_too_long_is_cut_with_one_warning(task: TranslationTask, caplog
         features = [task.features({"source": "abcdefgh"}) for _ in range(2)]
     assert features[0] == features[1] == {"token_ids": [4, 5, 6, 7, 8, 9, 10, 3]}
     assert [record.message for record in caplog.records] == [
-        "'abcdefgh...' has 9 tokens, and the model reads 8 at most: cut to its start"
+        "'abcdefgh' has 9 tokens, and the model reads 8 at most: cut to its start"
     ]
 
 
 def test_or_refused(letters: Any) -> None:
     task = task_from_manifest(MANIFEST, (letters, letters), overflow="refuse")
     assert len(task.features({"source": "abcdefg"})["token_ids"]) == 8
-    with pytest.raises(DataError, match="'abcdefgh...' has 9 tokens, and the model reads 8 at most: shorten or split"):
+    with pytest.raises(DataError, match="'abcdefgh' has 9 tokens, and the model reads 8 at most: shorten or split"):
         task.features({"source": "abcdefgh"})
 
 
@@ -90,3 +90,13 @@ def test_equal_translations_score_100(task: TranslationTask) -> None:
     records = [{"source": "x", "target": "the cat sat on the mat"}]
     scores = task.score(records, [TextAnswer("x", "the cat sat on the mat", -1.0)])
     assert (scores["examples"], scores["bleu"], scores["chrf"]) == (1, 100.0, 100.0)
+
+
+def test_a_text_in_an_unknown_script_is_answered_with_a_warning(task, caplog) -> None:
+    for _ in range(2):
+        task.features({"source": "今天天气 a"})
+    task.features({"source": "a cab 今"})
+    task.features({"source": ""})
+    assert caplog.messages == [
+        "'今天天气 a' is for the most part in characters that the model never saw: another script?"
+    ]

@@ -40,7 +40,7 @@ MODEL_FILES = ("model.keras", "model.tflite", "saved_model", "tokenizer", "targe
 
 def benchmark(
     paths: Sequence[Path],
-    data: Path | None = None,
+    data: Sequence[Path] = (),
     columns: str | None = None,
     data_dir: Path | None = None,
     threads: int = 1,
@@ -51,7 +51,7 @@ def benchmark(
 
     Args:
         paths: run folders and bundles. One run alone stands for itself and for every bundle in its exports/.
-        data: examples instead of each run's own.
+        data: a file of examples instead of each run's own; for translation also two, of sources and of targets.
         columns: `text=0,label=1`, where the columns of `data` are not those of the run.
         data_dir: where a run's relative data paths start.
         threads: threads inside one answer.

@@ -17,6 +17,7 @@ from textapp.metrics.quality import worst_mistakes
 from textapp.metrics.speed import latency
 from textapp.predictor import Predictor, load
 from textapp.records.loading import Layout, load_records, load_splits
+from textapp.records.sources import describe
 
 Record = dict[str, Any]
 BLOCK = 512  # texts between two moves of the progress bar
@@ -26,7 +27,7 @@ MISTAKE_COLUMNS = ("text", "label", "predicted", "probability")
 
 def evaluate(
     path: Path,
-    data: Path | None = None,
+    data: Sequence[Path] = (),
     columns: str | None = None,
     data_dir: Path | None = None,
     threshold: float | None = None,
@@ -39,7 +40,7 @@ def evaluate(
 
     Args:
         path: a run folder or a bundle.
-        data: examples instead of the run's own.
+        data: a file of examples instead of the run's own; for translation also two, of sources and of targets.
         columns: `text=0,label=1`, where the columns of `data` are not those of the run.
         data_dir: where the run's relative data paths start.
         threshold: answer `unknown` below it.
@@ -75,19 +76,35 @@ def evaluate(
 
 
 def evaluation_records(
-    artifact: Artifact, data: Path | None = None, columns: str | None = None, data_dir: Path | None = None
+    artifact: Artifact, data: Sequence[Path] = (), columns: str | None = None, data_dir: Path | None = None
 ) -> tuple[list[Record], str]:
     """The examples with their answers to measure on, and in words which they are.
 
     Raises:
         ArtifactError: a bundle far from its run, and no `data`.
         DataError: no examples, or labels that the model does not know.
+        UsageError: more files than the task takes.
     """
-    if data is None:
+    if not data:
         return _own_records(artifact, data_dir)
+    source = _source(data, artifact.manifest["task"], columns)
     layout = layout_of(artifact.manifest, columns)
     known_labels = artifact.manifest["labels"] if artifact.manifest["task"] == "classification" else None
-    return load_records(str(data), layout, known_labels=known_labels), str(data)
+    return load_records(source, layout, known_labels=known_labels), describe(source)
+
+
+def _source(files: Sequence[Path], task: str, columns: str | None) -> str | dict[str, str]:
+    """The files of `--data`: one, or the two sides of a translation."""
+    if len(files) == 1:
+        return str(files[0])
+    if task != "translation" or len(files) > 2:
+        takes = (
+            "one file, or two of a translation, its sources and its targets" if task == "translation" else "one file"
+        )
+        raise UsageError(f"--data: found {len(files)} files, but {task} takes {takes}: name fewer, or join them")
+    if columns:
+        raise UsageError(f"--columns {columns}: parallel files have no columns: leave it out, or name one table")
+    return {"source": str(files[0]), "target": str(files[1])}
 
 
 def _own_records(artifact: Artifact, data_dir: Path | None) -> tuple[list[Record], str]:

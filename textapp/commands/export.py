@@ -55,7 +55,9 @@ def export(
         splits = load_splits(config, data_directory(data_dir or artifact.manifest.get("data_dir")))
         records = splits.validation
         if len(records) < LEAST_EXAMPLES and not config.running_text:  # of running text a record gives many examples
-            records = records + splits.train[: LEAST_EXAMPLES - len(records)]
+            added = splits.train[: LEAST_EXAMPLES - len(records)]
+            tables.note(f"examples: {len(records)} of validation, and {len(added)} of train, as these are few")
+            records = records + added
         bundle = export_run(artifact, target, quantize, max_drop, records, text_signature=text_signature, out=output)
     manifest = open_artifact(bundle).manifest
     shown = ("target", "quantize", "quality", "verification", "tried")

@@ -11,6 +11,7 @@ from typing import Any
 
 from textapp.artifact import MANIFEST, Artifact, open_artifact
 from textapp.commands import tables
+from textapp.decoding.signatures import CACHE
 
 # Of the manifest, what is told as it stands there.
 FACTS = (
@@ -19,7 +20,6 @@ FACTS = (
 )  # fmt: skip
 METRICS = "metrics.json"
 OPS_SHOWN = 12
-CACHE = "cache_"
 
 
 def inspect(path: Path, as_json: bool = False) -> dict[str, Any]:
@@ -156,6 +156,8 @@ def _show(console: Any, found: Mapping[str, Any]) -> None:
     parts = {name: tables.size(count) for name, count in found["size_bytes"].items()}
     hidden = ("path", "size_bytes", "exports", "signatures", "ops")
     plain = {name.replace("_", " "): value for name, value in found.items() if name not in hidden}
+    pairs = found.get("generate_lengths", ())
+    plain |= {"generate lengths": [f"{new} tokens after {read}" for read, new in pairs]}
     console.print(tables.facts(found["path"], {**plain, "size": parts.pop("all"), "files": parts}))
     if found.get("exports"):
         rows = [{"variant": tables.variant(row), **row, **row["quality"]} for row in found["exports"]]

@@ -19,7 +19,7 @@ from textapp.errors import DataError, UsageError
 from textapp.generative import GenerativePredictor
 from textapp.predictor import Predictor, load
 from textapp.records.loading import read_records
-from textapp.records.readers import RowError
+from textapp.records.readers import RowError, scan_stream
 
 Row = dict[str, Any] | RowError
 BLOCK = 2048  # rows answered together: bounds the memory, and gives the sorting by length enough to work with
@@ -94,7 +94,7 @@ def predict(
 
 def _warned(bad: int) -> int:
     if bad:
-        tables.warn(f"{bad} inputs had no answer: see their 'error'")
+        tables.warn(f"{bad} input{'s' * (bad > 1)} had no answer: see {'their' if bad > 1 else 'its'} error")
     return bad
 
 
@@ -114,13 +114,18 @@ def _rows(
         raise UsageError(f"--pair: {path} is a model of {predictor.task.name}, which takes one text: leave it out")
     if input_file:
         return (row for _, row in read_records(input_file, layout_of(predictor.manifest, columns)))
+    if not texts:
+        return _stdin_rows(predictor.task.input_field if isinstance(predictor, GenerativePredictor) else "text")
     if isinstance(predictor, GenerativePredictor):
-        lines = texts or (line.rstrip("\r\n") for line in sys.stdin)
-        return map(predictor.task.record, lines)
-    if texts:
-        both = zip(texts, pair or [""] * len(texts), strict=True)
-        return [{"text": text, "text_pair": second} for text, second in both]
-    return ({"text": line.rstrip("\r\n")} for line in sys.stdin)
+        return map(predictor.task.record, texts)
+    both = zip(texts, pair or [""] * len(texts), strict=True)
+    return [{"text": text, "text_pair": second} for text, second in both]
+
+
+def _stdin_rows(field: str) -> Iterator[Row]:
+    if hasattr(sys.stdin, "reconfigure"):  # whatever the terminal's encoding, a broken byte is an error of its line
+        sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")
+    return (row if isinstance(row, RowError) else row.values for row in scan_stream(sys.stdin, "stdin", field))
 
 
 def _answers(predictor: Predictor, rows: Iterable[Row], workers: int) -> Iterator[dict[str, Any]]:
@@ -186,7 +191,10 @@ def _line(row: dict[str, Any], as_json: bool) -> str:
 
 def _written(output: Path | None) -> Any:
     """Standard output, or a file that appears under its name only when it is complete."""
-    return nullcontext(sys.stdout) if output is None else _Whole(output)
+    if output is None:
+        return nullcontext(sys.stdout)
+    # A device or a pipe, /dev/null, is written to; renaming a file to its name would replace it.
+    return output.open("w", encoding="utf-8") if output.exists() and not output.is_file() else _Whole(output)
 
 
 class _Whole:

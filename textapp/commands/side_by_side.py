@@ -27,7 +27,7 @@ def write_sheet(
     path: Path,
     sheet: Path,
     against: Sequence[Path],
-    data: Path | None = None,
+    data: Sequence[Path] = (),
     columns: str | None = None,
     data_dir: Path | None = None,
     threads: int = 1,

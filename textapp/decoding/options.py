@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from textapp.errors import UsageError, did_you_mean
+from textapp.errors import OptionError, UsageError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class DecodingOptions:
         seed: of the draws; None: another text each time.
 
     Raises:
-        UsageError: a value is out of range, or has no effect beside the others.
+        OptionError: a value is out of range, or has no effect beside the others.
     """
 
     beam_size: int = 1
@@ -49,28 +49,37 @@ class DecodingOptions:
     seed: int | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "stop", (self.stop,) if isinstance(self.stop, str) else tuple(self.stop))
+        object.__setattr__(self, "stop", _strings(self.stop))
         for name, (low, high, whole) in _RANGES.items():
             _check_range(name, getattr(self, name), low, high, whole)
         if self.max_length is not None and self.max_length < self.min_length:
-            raise UsageError(f"max_length {self.max_length} is below min_length {self.min_length}: raise it")
+            raise OptionError(
+                f"max_length {self.max_length} is below min_length {self.min_length}: raise it",
+                "max_length", "min_length",
+            )  # fmt: skip
         if "" in self.stop:
-            raise UsageError("stop: found an empty string, which stands everywhere: leave it out")
+            raise OptionError("stop: found an empty string, which stands everywhere: leave it out", "stop")
         self._check_together()
 
     def _check_together(self) -> None:
         if self.sampled and self.beam_size > 1:
-            raise UsageError(
-                f"temperature {self.temperature:g} and beam_size {self.beam_size} were both given: draw, or search"
-            )
+            raise OptionError(
+                f"temperature {self.temperature:g} and beam_size {self.beam_size} were both given: draw, or search",
+                "temperature", "beam_size",
+            )  # fmt: skip
         for name in _OF_SAMPLING:
             if not self.sampled and getattr(self, name) != _DEFAULTS[name]:
-                raise UsageError(f"{name} {getattr(self, name)} needs draws: give a temperature above 0, such as 1")
+                found = f"{name} {getattr(self, name)}"
+                raise OptionError(f"{found} needs draws: give temperature above 0, such as 1", name, "temperature")
         for name in _OF_BEAMS:
             if self.beam_size == 1 and getattr(self, name) != _DEFAULTS[name]:
-                raise UsageError(f"{name} {getattr(self, name)} needs a beam: give a beam_size above 1, such as 4")
+                found = f"{name} {getattr(self, name)}"
+                raise OptionError(f"{found} needs a beam: give beam_size above 1, such as 4", name, "beam_size")
         if self.num_best > self.beam_size:
-            raise UsageError(f"num_best {self.num_best} is more than beam_size {self.beam_size}: raise beam_size")
+            raise OptionError(
+                f"num_best {self.num_best} is more than beam_size {self.beam_size}: raise beam_size",
+                "num_best", "beam_size",
+            )  # fmt: skip
 
     @property
     def sampled(self) -> bool:
@@ -89,8 +98,9 @@ class DecodingOptions:
         """
         for name in ("beam_size", "top_k"):
             if getattr(self, name) > vocabulary_size:
-                raise UsageError(
-                    f"{name} {getattr(self, name)} is wider than the vocabulary of {vocabulary_size} tokens: lower it"
+                raise OptionError(
+                    f"{name} {getattr(self, name)} is wider than the vocabulary of {vocabulary_size} tokens: lower it",
+                    name,
                 )
 
 
@@ -129,6 +139,14 @@ def decoding_options(given: Mapping[str, Any]) -> DecodingOptions:
     return DecodingOptions(**given)
 
 
+def _strings(stop: Any) -> tuple[str, ...]:
+    """One string or several as a tuple."""
+    several = (stop,) if isinstance(stop, str) else stop
+    if not isinstance(several, (list, tuple)) or not all(isinstance(string, str) for string in several):
+        raise OptionError(f"stop: found {stop!r}, expected a string or a list of them", "stop")
+    return tuple(several)
+
+
 def _check_range(name: str, value: Any, low: float, high: float, whole: bool) -> None:
     if value is None and _DEFAULTS[name] is None:
         return
@@ -136,7 +154,7 @@ def _check_range(name: str, value: Any, low: float, high: float, whole: bool) ->
     allowed = f"{kind} from {low:g}" + ("" if high == math.inf else f" to {high:g}")
     number = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
     if not number or not math.isfinite(value) or not low <= value <= high:
-        raise UsageError(f"{name}: found {value!r}, expected {allowed}")
+        raise OptionError(f"{name}: found {value!r}, expected {allowed}", name)
 
 
 PLAIN = DecodingOptions()

@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from textapp.decoding.logits import log_sum_exp
+from textapp.decoding.signatures import SCORE
 from textapp.decoding.steps import open_session
 from textapp.runners import Runner, padded
 
-SCORE = "score"
 MOST_TOKENS = 2048  # of one call of `score`: the logits of a large vocabulary take the memory
 
 

@@ -10,9 +10,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from textapp.decoding.signatures import DECODE
 from textapp.runners import Runner
 
-DECODE = "decode"
 LOGITS = "logits"
 Cache = dict[str, np.ndarray]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from textapp.errors import ArtifactError, UsageError
+from textapp.errors import ArtifactError, OptionError, UsageError
 from textapp.noise import quiet
 
 # In order of preference: the first one is faster on every file that both of them load.
@@ -38,9 +38,11 @@ def choose(runtime: str) -> str:
     """Resolves `auto` to a runtime that is installed, and checks one that is named.
 
     Raises:
-        UsageError: it is not installed, or cannot run in this process.
+        UsageError: there is none of this name, it is not installed, or it cannot run in this process.
     """
     installed = available()
+    if runtime not in ("auto", *PACKAGES):
+        raise OptionError(f"runtime: found '{runtime}', expected one of auto, {', '.join(PACKAGES)}", "runtime")
     if runtime == "auto" and installed:
         return installed[0]
     if runtime not in installed:
@@ -78,7 +80,8 @@ def open_interpreter(model_path: str | Path, threads: int = 1, runtime: str = "a
             return module.Interpreter(model_path=str(model_path), num_threads=threads)
     except (ValueError, RuntimeError) as error:
         raise ArtifactError(
-            f"{model_path}: {version(name)} does not load it: {' '.join(str(error).split())}"
+            f"{model_path}: {version(name)} does not load it: {' '.join(str(error).split())}; expected a file that was "
+            f"exported for it: textapp export RUN --target {name}"
         ) from error
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from textapp.decoding.signatures import lengths_of, prefill_name
+
 # Beside a group's inputs: the tokens that were written after them, `[rows, steps]`, and how many, `[rows]`.
 WRITTEN, WRITTEN_TOKENS = "written_ids", "written_tokens"
 
@@ -78,7 +80,7 @@ def lead_all_along(runner: Runner, groups: Mapping[str, Mapping[str, np.ndarray]
     """
     found = {}
     for group, named in groups.items():
-        prefill = f"prefill_{group.split('_')[1]}"
+        prefill = prefill_name(lengths_of(group.split(".")[0])[0])
         features = {name: rows for name, rows in named.items() if name not in (WRITTEN, WRITTEN_TOKENS)}
         steps = lead_along(runner, prefill, features, named[WRITTEN], named[WRITTEN_TOKENS])
         found |= {f"{group}/{name}": values for name, values in steps._asdict().items()}

@@ -10,7 +10,6 @@ from textapp.edge.answers import Inputs, save_inputs
 from textapp.errors import ExportError
 from textapp.export.children import run_child
 from textapp.export.examples import spread
-from textapp.export.tflite import QUANTIZATIONS
 from textapp.export.verify import Verdict
 
 MOST_TIMED = 200
@@ -28,12 +27,18 @@ class Candidate(NamedTuple):
 
 
 def choose(
-    make: Callable[[str], Candidate], target: str, inputs: Inputs, figures: Sequence[str], work: Path
+    make: Callable[[str], Candidate],
+    ways: Sequence[str],
+    target: str,
+    inputs: Inputs,
+    figures: Sequence[str],
+    work: Path,
 ) -> tuple[Candidate, list[dict[str, Any]]]:
     """Makes and measures all candidates.
 
     Args:
         make: a quantization to its verified file; ExportError where it is refused.
+        ways: the quantizations to try.
         target: `litert` or `tflite-runtime`.
         inputs: of real examples, each in the signature that serves it, so buckets count as often as used.
         figures: names of the figures of each report that are told.
@@ -47,7 +52,7 @@ def choose(
         ExportError: all were refused.
     """
     candidates, refused = [], []
-    for quantize in QUANTIZATIONS:
+    for quantize in ways:
         try:
             candidates.append(make(quantize))
         except ExportError as error:

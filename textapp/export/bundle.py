@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +26,7 @@ from textapp.export.verify_writing import WritingCheck
 from textapp.tasks import task_from_manifest
 from textapp.text.tokenizer import load_tokenizers
 
+_logger = logging.getLogger("textapp")
 TARGETS = (*tflite.TARGETS, "saved_model")
 NUM_GOLDEN = 3
 
@@ -122,6 +124,7 @@ def _fill(
         check = WritingCheck(model, task, verified, manifest, max_drop)
     if target == "saved_model":
         write = saved_model.write_bundle if manifest["task"] == "classification" else saved_writing.write_bundle
+        _logger.info("%s: writing, and verifying on %d examples", target, len(check.examples.records))
         result = write(folder, work, run, model, check, text_signature)
     else:
         fold_norms(model)
@@ -153,10 +156,12 @@ def _maker(work: Path, model: Any, manifest: Mapping[str, Any], target: str, che
         if not source.exists():
             tflite.write_saved_model(model, signatures, source)
         file = work / f"{way}.tflite"
+        _logger.info("%s, quantize %s: converting", target, way)
         tflite.convert(source, file, names, target, way, work / "calibration.npz")
         tflite.check_builtins(file)
         if writes:
             check_loops(file, way)
+        _logger.info("%s, quantize %s: verifying on %d examples", target, way, len(check.examples.records))
         return Candidate(way, file, check.verify_tflite(file, target, way))
 
     return make
@@ -166,7 +171,8 @@ def _tflite(
     folder: Path, work: Path, make: Callable[[str], Candidate], target: str, quantize: str, check: Any
 ) -> dict[str, Any]:
     if quantize == "auto":
-        chosen, tried = auto.choose(make, target, check.examples.own_inputs(), check.figures, work)
+        ways = tflite.WRITERS_QUANTIZATIONS if isinstance(check, WritingCheck) else tflite.QUANTIZATIONS
+        chosen, tried = auto.choose(make, ways, target, check.examples.own_inputs(), check.figures, work)
     else:
         chosen, tried = make(quantize), []
     shutil.copyfile(chosen.model_path, folder / "model.tflite")

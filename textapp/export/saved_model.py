@@ -18,6 +18,7 @@ from textapp.export.examples import Examples
 from textapp.export.signatures import Signature, signatures_of
 from textapp.export.text_in_graph import check_text_signature, tokenize_in_graph
 from textapp.export.verify import ClassificationCheck, Outputs, Verdict, compare
+from textapp.noise import quiet
 from textapp.text.tokenizer import SENTENCEPIECE_FILE
 
 if TYPE_CHECKING:
@@ -158,7 +159,8 @@ class SavedModelRunner:
             raise ArtifactError(f"{self.folder}: holds no SavedModel; expected saved_model.pb")
         if _needs_tensorflow_text(self.folder):
             require("tensorflow_text", "train")  # registers the ops of the text signature
-        self._model = tf.saved_model.load(str(self.folder))  # keeps the variables alive
+        with quiet():  # a tokenizer inside tells that no normalisation was asked for
+            self._model = tf.saved_model.load(str(self.folder))  # keeps the variables alive
         self._functions = self._model.signatures
         self.signatures = {
             name: {

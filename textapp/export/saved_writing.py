@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from textapp.decoding.signatures import GENERATE, lengths_of
 from textapp.errors import ExportError
 from textapp.export.saved_model import COMPILED, FOLDER, run_saved_model
 from textapp.export.signatures import Signature, signatures_of
 from textapp.export.text_in_graph import check_text_signature, sentencepiece
 from textapp.export.verify import Verdict, signature_of
+from textapp.noise import quiet
 from textapp.text.tokenizer import SENTENCEPIECE_FILE
 
 if TYPE_CHECKING:
@@ -89,7 +91,7 @@ def _any_length(signatures: list[Signature], pad_id: int) -> Signature:
     import tensorflow as tf
 
     lengths = [signature.inputs["token_ids"][1] for signature in signatures]
-    most_new = max(int(signature.name.split("_")[2]) for signature in signatures)
+    most_new = max(lengths_of(signature.name)[1] for signature in signatures)
     counted = "num_tokens" in signatures[0].inputs
 
     def branch(signature: Signature, length: int, features: Mapping[str, Any]) -> Callable[[], dict[str, Any]]:
@@ -110,7 +112,7 @@ def _any_length(signatures: list[Signature], pad_id: int) -> Signature:
         return tf.switch_case(index, branches)
 
     inputs = {"token_ids": (None, None), "num_tokens": (None,)} if counted else {"token_ids": (None, None)}
-    return Signature("generate", inputs, generate)
+    return Signature(GENERATE, inputs, generate)
 
 
 def _kept_end(features: Mapping[str, Any], length: int) -> dict[str, Any]:
@@ -140,7 +142,8 @@ def _write(model: keras.Model, signatures: list[Signature], text: Any, folder: P
         archive.add_endpoint("text", call, input_signature=[tf.TensorSpec([None], tf.string, name="text")])
         shapes["text"] = {"inputs": {"text": [None]}, "outputs": {"text": [None], "score": [None]}}
     archive.write_out(str(folder), verbose=False)
-    loaded = tf.saved_model.load(str(folder)).signatures
+    with quiet():
+        loaded = tf.saved_model.load(str(folder)).signatures
     for name, sides in shapes.items():
         outputs = loaded[name].structured_outputs
         sides["outputs"] = {key: outputs[key].shape.as_list() for key in sorted(outputs)}

@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from textapp.decoding.signatures import CACHE, DECODE, generate_name, loop_cache, prefill_name, step_caches
+
 if TYPE_CHECKING:
     import keras
 
     from textapp.models.generator import Generator
 
 Tensors = Mapping[str, Any]
-CACHE = "cache_"
 
 
 class Signature(NamedTuple):
@@ -61,21 +62,19 @@ def writing(model: Generator, manifest: Mapping[str, Any]) -> list[Signature]:
     from textapp.objectives import decoding
 
     pairs = sorted((read, new) for read, new in manifest["generate_lengths"])
-    longest = max(read for read, _ in pairs)
-    room = max(new for _, new in pairs) + 1 if model.has_encoder else manifest["lengths"][-1]
-    steps = {"cache_length": room, "memory_length": longest if model.has_encoder else None}
+    caches = step_caches(pairs, model.has_encoder, manifest["lengths"][-1])
+    steps = {"cache_length": caches.cache, "memory_length": caches.memory}
     generates = []
     for read, new in pairs:
-        # A loop has a cache just long enough for itself: it is read at every token.
-        options = {"new": new, "cache_length": new if model.has_encoder else read + new}
+        options = {"new": new, "cache_length": loop_cache(read, new, model.has_encoder)}
         call = partial(decoding.generate, model, **options)
-        generates.append(Signature(f"generate_{read}_{new}", _read(model, read), call))
+        generates.append(Signature(generate_name(read, new), _read(model, read), call))
     prefills = [
-        Signature(f"prefill_{read}", _read(model, read), partial(decoding.prefill, model, **steps))
+        Signature(prefill_name(read), _read(model, read), partial(decoding.prefill, model, **steps))
         for read in dict(pairs)
     ]
     inputs = {"token_id": (1,), "position": (1,), **_cache_shapes(prefills[-1])}
-    return [*generates, *prefills, Signature("decode", inputs, partial(decoding.decode, model))]
+    return [*generates, *prefills, Signature(DECODE, inputs, partial(decoding.decode, model))]
 
 
 def _read(model: Generator, length: int) -> dict[str, tuple[int | None, ...]]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textapp.errors import UsageError, require
+from textapp.noise import quiet
 from textapp.text.tokenizer import SentencePieceTokenizer
 
 if TYPE_CHECKING:
@@ -43,7 +45,12 @@ def sentencepiece(model_path: Path) -> Any:
     import tensorflow as tf
 
     tensorflow_text = require("tensorflow_text", "train")
-    return tensorflow_text.SentencepieceTokenizer(model_path.read_bytes(), out_type=tf.int32)
+    content = model_path.read_bytes()
+    # Tokenizers of one name are one in a process that loads SavedModels (tensorflow/text, issue 1304): the source's
+    # would then write the target, and one SavedModel's that of the next.
+    name = f"sentencepiece_{hashlib.sha256(content).hexdigest()[:16]}"
+    with quiet():  # SentencePiece tells that no normalisation was asked for
+        return tensorflow_text.SentencepieceTokenizer(content, out_type=tf.int32, name=name)
 
 
 def tokenize_in_graph(model_path: Path, pad_id: int, unknown_id: int) -> tuple[Callable[[Any], Any], Any]:

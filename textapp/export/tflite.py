@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 TARGETS = ("litert", "tflite-runtime")
 QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
+WRITERS_QUANTIZATIONS = QUANTIZATIONS[:-1]  # of models that write; int8 is refused
 INT8_REFUSED = (
     "int8 needs the ranges of all activations, and the converter finds none inside the loop that writes a text: "
     "take dynamic, whose weights are int8, too"

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from textapp.decoding.signatures import generate_name, lengths_of, prefill_name
 from textapp.edge.answers import Inputs
 from textapp.edge.steps import WRITTEN, WRITTEN_TOKENS, lead_all_along, lead_along
 from textapp.errors import ExportError
@@ -50,7 +51,7 @@ class WritingCheck:
         )
         self.figures = (*self.quality[1:], "agreement", "max_error")
         records = prompts(task, records) if self.counted else records
-        signatures = [(f"generate_{read}_{new}", read) for read, new in task.generate_lengths]
+        signatures = [(generate_name(read, new), read) for read, new in task.generate_lengths]
         self.examples: Examples = make_examples(task, records, signatures=signatures, counted=self.counted)
         self._runner = GeneratorRunner(model, manifest)
         self.expected = {name: self._generated(name) for name in self.examples.inputs}
@@ -125,7 +126,7 @@ class WritingCheck:
         """What all models are led along: the texts that the Keras model wrote, and those of the data."""
         along: Inputs = {}
         for signature, inputs in self.inputs.items():
-            new = int(signature.split("_")[2])
+            _, new = lengths_of(signature)
             rows = slice(max(8, LED_TOKENS // new))
             expected = self.expected[signature]
             written = {WRITTEN: expected["token_ids"][rows], WRITTEN_TOKENS: expected["num_tokens"][rows]}
@@ -176,7 +177,7 @@ class WritingCheck:
                 continue
             parting = (token_ids[rows] != expected[rows]).argmax(axis=1)
             features = {name: values[rows] for name, values in self.inputs[signature].items()}
-            prefill = f"prefill_{signature.split('_')[1]}"
+            prefill = prefill_name(lengths_of(signature)[0])
             steps = lead_along(self._runner, prefill, features, token_ids[rows], (parting + 1).astype(np.int32))
             gaps = steps.gap[np.arange(len(rows)), parting]
             if gaps.max() > NEAR_TIE:

@@ -8,11 +8,20 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from textapp.decoding.signatures import (
+    DECODE,
+    GENERATE,
+    PREFILL,
+    SCORE,
+    generate_name,
+    lengths_of,
+    loop_cache,
+    prefill_name,
+    step_caches,
+)
 from textapp.errors import ArtifactError
 from textapp.models.generator import Generator
 from textapp.objectives import decoding
-
-GENERATE, PREFILL, DECODE, SCORE = "generate", "prefill", "decode", "score"
 
 
 class GeneratorRunner:
@@ -32,11 +41,9 @@ class GeneratorRunner:
     def __init__(self, model: Generator, manifest: Mapping[str, Any]) -> None:
         self.model = model
         pairs = manifest["generate_lengths"]
-        self._memory_length = max(read for read, _ in pairs) if model.has_encoder else None
-        most_new = max(new for _, new in pairs)
-        self._cache_length = most_new + 1 if model.has_encoder else manifest["lengths"][-1]
-        names = [f"{GENERATE}_{read}_{new}" for read, new in pairs]
-        names += dict.fromkeys(f"{PREFILL}_{read}" for read, _ in pairs)
+        self._caches = step_caches(pairs, model.has_encoder, manifest["lengths"][-1])
+        names = [generate_name(read, new) for read, new in pairs]
+        names += dict.fromkeys(prefill_name(read) for read, _ in pairs)
         self.signatures = (*names, DECODE, SCORE)
         self._functions: dict[str, tf.types.experimental.GenericFunction] = {}
 
@@ -62,12 +69,13 @@ class GeneratorRunner:
         return {name: values.numpy() for name, values in self._functions[signature](inputs).items()}
 
     def _call(self, signature: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
-        kind, *numbers = signature.split("_")
+        kind = signature.split("_")[0]
         if kind == GENERATE:
-            new = int(numbers[1])
-            return lambda inputs: decoding.generate(self.model, inputs, new, self._cache_length)
+            read, new = lengths_of(signature)
+            cache = loop_cache(read, new, self.model.has_encoder)
+            return lambda inputs: decoding.generate(self.model, inputs, new, cache)
         if kind == PREFILL:
-            return lambda inputs: decoding.prefill(self.model, inputs, self._cache_length, self._memory_length)
+            return lambda inputs: decoding.prefill(self.model, inputs, *self._caches)
         if kind == DECODE:
             return lambda inputs: decoding.decode(self.model, inputs)
         return self._score

@@ -9,7 +9,7 @@ from pathlib import Path
 from textapp.errors import DataError
 from textapp.records.files import expand, kind_of, read_source
 from textapp.records.layout import Layout
-from textapp.records.readers import Row, RowError, read_rows, scan_rows
+from textapp.records.readers import Row, RowError, read_rows, scan_lines, scan_rows
 from textapp.records.sources import Source, describe
 
 CHARACTERS_AN_EXAMPLE = 100  # of running text, where a recipe asks how many examples there are
@@ -42,7 +42,8 @@ def load_documents(source: Source, layout: Layout, data_dir: Path) -> list[dict]
 def scan_prompts(source: Source, layout: Layout, data_dir: Path) -> Iterator[tuple[int, dict | RowError]]:
     """Beginnings to be continued, in order: the prompt of a row, else its text; of a `.txt` every line."""
     for path in expand(source, data_dir):
-        for row in scan_rows(path, layout.columns, layout.header):
+        lines = kind_of(path) == ".txt"
+        for row in scan_lines(path, "prompt") if lines else scan_rows(path, layout.columns, layout.header):
             if isinstance(row, RowError):
                 yield row.line, row
             elif "prompt" in row.values:

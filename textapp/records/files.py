@@ -15,6 +15,7 @@ _MENDING = (
     "save the file as UTF-8; for a whole file in another encoding: iconv -f LATIN1 -t UTF-8 (Chinese: -f GB18030)"
 )
 _BROKEN = re.compile("[\udc80-\udcff]")
+_PEEKED = 8000  # bytes that tell a text from other files
 
 
 class Source(NamedTuple):
@@ -67,7 +68,7 @@ def read_source(path: Path) -> Source:
     """Reads a whole file, gzip or not, as UTF-8 with or without a byte order mark.
 
     Raises:
-        DataError: it cannot be opened or unpacked, is empty, or is UTF-16.
+        DataError: it cannot be opened or unpacked, is empty, is UTF-16 or no text.
     """
     try:
         data = path.read_bytes()
@@ -81,6 +82,8 @@ def read_source(path: Path) -> Source:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise DataError(f"{path}: is UTF-16, expected UTF-8: iconv -f UTF-16 -t UTF-8 {path.name}")
+    if b"\0" in data[:_PEEKED]:
+        raise DataError(f"{path}: holds zero bytes, as no text does (a picture, a program?); expected UTF-8 text")
     data = data.removeprefix(b"\xef\xbb\xbf")
     if not data.strip():
         raise DataError(f"{path}: the file is empty; expected one example a line")
@@ -92,10 +95,15 @@ def read_source(path: Path) -> Source:
 
 
 def _broken_lines(text: str) -> dict[int, str]:
-    broken: dict[int, str] = {}
-    for line, content in enumerate(text.split("\n"), start=1):
-        if match := _BROKEN.search(content):
-            before = len(content[: match.start()].encode("utf-8"))
-            byte = ord(match.group()) - 0xDC00
-            broken[line] = f"byte {before + 1} of the line is 0x{byte:02x}, which is not UTF-8: {_MENDING}"
-    return broken
+    lines = enumerate(text.split("\n"), start=1)
+    return {line: fault for line, content in lines if (fault := broken_byte(content)) is not None}
+
+
+def broken_byte(line: str) -> str | None:
+    """What is wrong with the first byte of a line that is not UTF-8, a lone surrogate here; None where all are."""
+    match = _BROKEN.search(line)
+    if match is None:
+        return None
+    before = len(line[: match.start()].encode("utf-8"))
+    byte = ord(match.group()) - 0xDC00
+    return f"byte {before + 1} of the line is 0x{byte:02x}, which is not UTF-8: {_MENDING}"

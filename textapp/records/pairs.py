@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from textapp.errors import DataError
-from textapp.records.files import expand, read_source
+from textapp.records.files import expand, kind_of, read_source
 from textapp.records.layout import Layout
-from textapp.records.readers import Row, RowError, read_rows, scan_rows
+from textapp.records.readers import KINDS, Row, RowError, read_rows, scan_lines, scan_rows
 from textapp.records.sources import Source, describe, parallel_sides
 
 _logger = logging.getLogger("textapp")
@@ -35,14 +35,23 @@ def load_pairs(source: Source, layout: Layout, data_dir: Path) -> list[dict]:
 
 
 def scan_pairs(source: Source, layout: Layout, data_dir: Path) -> Iterator[tuple[int, dict | RowError]]:
-    """Texts to be translated, in order, with their lines; the target may be missing, a `.txt` is one text a line."""
+    """Texts to be translated, in order, with their lines; the target may be missing.
+
+    A `.txt` without tabs, and a side of parallel files (`test.zh`), is one text a line, the empty lines too.
+    """
     for path in expand(source, data_dir):
-        for row in scan_rows(path, layout.columns, layout.header, None, ("source",)):
+        for row in _rows(path, layout):
             if isinstance(row, Row):
                 given = {field: text for field, text in row.values.items() if field in ("source", "target")}
                 yield row.line, {field: text for field, text in given.items() if field == "source" or text.strip()}
             else:
                 yield row.line, row
+
+
+def _rows(path: Path, layout: Layout) -> Iterator[Row | RowError]:
+    if kind_of(path) in KINDS:
+        return scan_rows(path, layout.columns, layout.header, None, ("source",))
+    return scan_lines(path, "source")
 
 
 def without_empty(records: list[dict], source: Source) -> list[dict]:

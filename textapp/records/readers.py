@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from textapp.errors import DataError
 from textapp.records.columns import Columns, find_columns, missing_column, normalised
-from textapp.records.files import Source, expand, kind_of, read_source
+from textapp.records.files import Source, broken_byte, expand, kind_of, read_source
 from textapp.records.tables import Cells, csv_rows, tsv_rows
 
-__all__ = ["Row", "RowError", "expand", "read_rows", "scan_rows"]
+__all__ = ["KINDS", "Row", "RowError", "expand", "read_rows", "scan_lines", "scan_rows", "scan_stream"]
 
 FASTTEXT_PREFIX = "__label__"
 KINDS = (".csv", ".tsv", ".jsonl", ".json", ".txt")
@@ -81,10 +81,8 @@ def scan_rows(
     """Like `read_rows`, but gives the error of a row in its place and goes on behind it."""
     kind = kind_of(path)
     if pattern is None and kind not in KINDS:
-        raise DataError(
-            f"{path}: found the ending {kind or 'of no kind'!r}, expected one of {', '.join(KINDS)} (each also .gz),"
-            f" or a pattern for its lines"
-        )
+        found = f"the ending {kind!r}" if kind else "a name without an ending"
+        raise DataError(f"{path}: found {found}, expected one of {', '.join(KINDS)} (each also .gz){_instead(columns)}")
     source = read_source(path)
     if pattern is not None:
         rows = _pattern_rows(path, source, pattern, required)
@@ -102,6 +100,28 @@ def scan_rows(
         yield row
     if not some:
         raise DataError(f"{path}: has no rows; expected at least one example after the header")
+
+
+def scan_lines(path: Path, field: str) -> Iterator[Row | RowError]:
+    """Every line of any file as one text, the empty ones too, so that answers stand beside their lines."""
+    yield from _every_line(path, read_source(path), field)
+
+
+def scan_stream(stream: Iterable[str], name: str, field: str) -> Iterator[Row | RowError]:
+    """The same of lines that come one by one, `sys.stdin` with errors="surrogateescape"; `name` stands in errors."""
+    for line, content in enumerate(stream, start=1):
+        content = (content.removeprefix("\ufeff") if line == 1 else content).rstrip("\r\n")
+        fault = broken_byte(content)
+        yield Row(line, {field: content}) if fault is None else RowError(Path(name), line, fault, _readable(content))
+
+
+def _instead(columns: Columns) -> str:
+    """What else serves the task that has these columns, where the ending of a file does not."""
+    if "source" in columns:
+        return (
+            ", or sources and targets in two files: --data SOURCE --data TARGET, in a config {source: .., target: ..}"
+        )
+    return ", or a pattern for its lines" if "label" in columns else ""
 
 
 # --- tables --------------------------------------------------------------------------------------------------------
@@ -154,6 +174,14 @@ def _lines(path: Path, source: Source) -> Iterator[tuple[int, str] | RowError]:
             yield line, content.removesuffix("\r")
 
 
+def _every_line(path: Path, source: Source, field: str) -> Iterator[Row | RowError]:
+    for line, content in enumerate(source.text.removesuffix("\n").split("\n"), start=1):
+        if line in source.broken:
+            yield RowError(path, line, source.broken[line], _readable(content))
+        else:
+            yield Row(line, {field: content.removesuffix("\r")})
+
+
 def _pattern_rows(path: Path, source: Source, pattern: str, required: Collection[str]) -> Iterator[Row | RowError]:
     match = re.compile(pattern).fullmatch
     for item in _lines(path, source):
@@ -201,8 +229,7 @@ def _sentence_rows(
             f" or two files: {{source: train.zh, target: train.en}}"
         )
     else:
-        for item in _lines(path, source):
-            yield item if isinstance(item, RowError) else Row(item[0], {"source": item[1]})
+        yield from _every_line(path, source, "source")
 
 
 def _fasttext_values(line: str) -> dict[str, str]:

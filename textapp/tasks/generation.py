@@ -60,7 +60,9 @@ class GenerationTask(WritingTask):
         Raises:
             DataError: the prompt is too long, and `overflow` is `refuse`.
         """
-        ids = self.joined(self.tokenizer.ids(record["prompt"]))["token_ids"]
+        ids = self.tokenizer.ids(record["prompt"])
+        self._check_known(record["prompt"], ids)
+        ids = self.joined(ids)["token_ids"]
         self._room(record["prompt"], len(ids), self.most_tokens, "end")
         return {"token_ids": ids[-self.most_tokens :]}
 

@@ -67,6 +67,7 @@ class TranslationTask(WritingTask):
             DataError: the source is too long, and `overflow` is `refuse`.
         """
         ids = self.tokenizer.ids(record["source"])
+        self._check_known(record["source"], ids)
         self._room(record["source"], len(ids) + 1, self.most_tokens, "start")
         return self.joined(ids)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from textapp.decoding.signatures import generate_name, prefill_name
 from textapp.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -81,8 +82,8 @@ class WritingTask:
         self.overflow = overflow
         self.start_id, self.end_id = target_tokenizer.start_id, target_tokenizer.end_id
         self._warned: set[int] = set()
-        self._signatures = [(f"generate_{read}_{new}", read) for read, new in self.generate_lengths]
-        self._prefills = [(f"prefill_{read}", read) for read, _ in self.generate_lengths]
+        self._signatures = [(generate_name(read, new), read) for read, new in self.generate_lengths]
+        self._prefills = [(prefill_name(read), read) for read, _ in self.generate_lengths]
 
     @property
     def most_tokens(self) -> int:
@@ -147,20 +148,43 @@ class WritingTask:
         ]
         return RankedAnswer(text, ranked[0]["output"], ranked[0]["score"], ranked)
 
+    def _check_known(self, text: str, ids: Sequence[int]) -> None:
+        """Says once of a text that more than half of its characters are in no token of the model."""
+        if self.tokenizer.unknown_id not in ids:
+            return
+        known = self.tokenizer.decode([token_id for token_id in ids if token_id != self.tokenizer.unknown_id])
+        if 2 * _letters(known) < _letters(text):
+            self._warn(
+                text, f"{_shown(text)} is for the most part in characters that the model never saw: another script?"
+            )
+
     def _room(self, text: str, num_tokens: int, most: int, kept: str) -> None:
         """Refuses a text of more than `most` tokens, or says once that the `kept` of it is all that is read."""
         if num_tokens <= most:
             return
-        start = " ".join(text[:_SHOWN_CHARACTERS].split())
-        found = f"'{start}...' has {num_tokens} tokens, and the model reads {most} at most"
+        found = f"{_shown(text)} has {num_tokens} tokens, and the model reads {most} at most"
         if self.overflow == "refuse":
-            raise DataError(f"{found}: shorten or split it, or let it be cut with overflow cut")
-        if hash(text) in self._warned:
+            raise DataError(f"{found}: shorten or split it, or let it be cut (overflow: cut)")
+        self._warn(text, f"{found}: cut to its {kept}")
+
+    def _warn(self, text: str, message: str) -> None:
+        key = hash((text, message))
+        if key in self._warned:
             return
         if len(self._warned) >= _MOST_WARNED:
             self._warned.clear()
-        self._warned.add(hash(text))
-        log.warning("%s: cut to its %s", found, kept)
+        self._warned.add(key)
+        log.warning("%s", message)
+
+
+def _shown(text: str) -> str:
+    """The beginning of a text, for a message."""
+    start = " ".join(text[:_SHOWN_CHARACTERS].split())
+    return f"'{start}...'" if len(text) > _SHOWN_CHARACTERS else f"'{start}'"
+
+
+def _letters(text: str) -> int:
+    return sum(map(len, text.split()))
 
 
 def _smallest(signatures: Sequence[tuple[str, int]], num_tokens: int) -> tuple[str, int]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from textapp.config import Config
 from textapp.records.cache import Ragged, TokenCache, folder_key
 from textapp.records.loading import Splits
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 Record = Mapping[str, Any]
 log = logging.getLogger("textapp")
 CACHE = "cache"
+MOST_UNKNOWN = 0.02  # of the tokens; fewer are names, and rare characters
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,23 @@ class IdsOnDisk:
     def __call__(self, texts: Sequence[str]) -> Ragged:
         """The ids of each text, int32."""
         return self._cache.ids(texts, self._key, self._tokenizer.ids)
+
+
+def warn_of_unknown(texts: Sequence[np.ndarray], tokenizer: Tokenizer, what: str) -> None:
+    """Tells where the vocabulary lacks much of what is learned: the model would write `⁇` for it.
+
+    Args:
+        texts: the token ids of each text.
+        tokenizer: whose ids these are.
+        what: the texts in words, for the warning.
+    """
+    unknown = sum(int((ids == tokenizer.unknown_id).sum()) for ids in texts)
+    share = unknown / max(1, sum(map(len, texts)))
+    if share > MOST_UNKNOWN:
+        log.warning(
+            "%.1f %% of the tokens of %s are not in the vocabulary of %s: raise tokenizer.vocabulary_size",
+            100 * share, what, tokenizer.vocabulary_size,
+        )  # fmt: skip
 
 
 def named_splits(splits: Splits) -> dict[str, list[dict]]:

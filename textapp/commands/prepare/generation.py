@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from textapp.commands.prepare.common import IdsOnDisk, Prepared, Record, log, log_sizes, named_splits
+from textapp.commands.prepare.common import IdsOnDisk, Prepared, Record, log, log_sizes, named_splits, warn_of_unknown
 from textapp.commands.prepare.tokenizers import TOKENIZER, kept_or_made
 from textapp.config import Config
 from textapp.defaults import resolve
@@ -142,6 +142,7 @@ def prepare_generation(config: Config, splits: Splits, folder: Path) -> Prepared
     task = GenerationTask(tokenizer, [1], language=language, running_text=running)
     read = _running if running else _whole
     documents = {name: read(task, records, ids) for name, records in named_splits(splits).items() if name != "test"}
+    warn_of_unknown([document.read for document in documents["train"]], tokenizer, "the training texts")
     counts = [len(document.read) for document in documents["train"]]
     prompted = any(record.get("prompt") for record in splits.train)
     written = [int((document.said != IGNORED).sum()) for document in documents["train"]]

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from textapp.commands.prepare.common import IdsOnDisk, Prepared, Record, log, log_sizes, named_splits
+from textapp.commands.prepare.common import IdsOnDisk, Prepared, Record, log, log_sizes, named_splits, warn_of_unknown
 from textapp.commands.prepare.tokenizers import TARGET_TOKENIZER, TOKENIZER, kept_or_made
 from textapp.config import Config
 from textapp.defaults import resolve
+from textapp.errors import DataError
 from textapp.records.loading import Splits
 from textapp.tasks.translation import TranslationTask
 from textapp.text.language import guess_language
@@ -80,6 +81,11 @@ class PreparedTranslation(Prepared):
         training, sides = self.config.training, self.sides["train"]
         kept = sides.within(self.config.lengths[-1], self.most_new)
         dropped = len(sides.sources) - len(kept.sources)
+        if not kept.sources:
+            raise DataError(
+                f"none of {dropped:,} training pairs has a source of at most {self.config.lengths[-1]} tokens and a "
+                f"target of at most {self.most_new}: raise lengths and generate_lengths"
+            )
         if dropped:
             log.warning(
                 "dropped %s of %s training pairs: a source of more than %s tokens or a target of more than %s",
@@ -150,6 +156,8 @@ def prepare_translation(config: Config, splits: Splits, folder: Path) -> Prepare
         for name, records in named_splits(splits).items()
         if name != "test"  # its texts are translated, not read as ids
     }
+    warn_of_unknown(sides["train"].sources, source, "the training sources")
+    warn_of_unknown(sides["train"].targets, target, "the training targets")
     counts = [len(row) for row in sides["train"].sources], [len(row) for row in sides["train"].targets]
     config = resolve(
         config, len(splits.train), counts[0], languages[0], target_counts=counts[1], target_language=languages[1]

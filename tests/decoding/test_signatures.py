@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+import pytest
+
+from textapp.decoding.signatures import CacheLengths, generate_name, lengths_of, loop_cache, prefill_name, step_caches
+
+PAIRS = [(8, 24), (16, 20)]
+
+
+def test_names_say_what_is_read_and_written():
+    assert (generate_name(16, 24), prefill_name(16)) == ("generate_16_24", "prefill_16")
+    assert [lengths_of(generate_name(*pair)) for pair in PAIRS] == PAIRS
+
+
+@pytest.mark.parametrize(("has_source", "expected"), [(True, CacheLengths(25, 16)), (False, CacheLengths(36, None))])
+def test_one_cache_serves_every_pair(has_source, expected):
+    assert step_caches(iter(PAIRS), has_source, context=36) == expected
+
+
+def test_a_loop_keeps_no_more_than_it_writes():
+    assert loop_cache(16, 20, has_source=True) == 20
+    assert loop_cache(16, 20, has_source=False) == 36
