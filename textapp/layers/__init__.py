@@ -6,7 +6,7 @@ from textapp.layers.greedy_loop import Greedy, greedy_loop
 from textapp.layers.lstm import Lstm
 from textapp.layers.lstm_stacks import LstmDecoder, LstmEncoder
 from textapp.layers.masking import AttentionMask, PaddingMask
-from textapp.layers.normalization import LayerNorm
+from textapp.layers.normalization import LayerNorm, RmsNorm
 from textapp.layers.pooling import POOLINGS, FirstPooling, LastPooling, MaxPooling, MeanPooling, ScaledSumPooling
 from textapp.layers.transformer import DecoderBlock, TransformerBlock
 from textapp.layers.transformer_stacks import TransformerDecoder, TransformerEncoder
@@ -29,6 +29,7 @@ __all__ = [
     "POOLINGS",
     "PaddingMask",
     "Positions",
+    "RmsNorm",
     "ScaledSumPooling",
     "SelfAttention",
     "SubwordEmbedding",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import keras
@@ -249,7 +250,14 @@ def sinusoids(length: int, dim: int) -> np.ndarray:
     return np.concatenate([np.sin(angles), np.cos(angles)], axis=-1)[:, :dim].astype(np.float32)
 
 
-def rotary_angles(length: int, dim: int) -> np.ndarray:
-    """The angle of each position and pair of numbers, `[length, dim / 2]`, in radians."""
-    rates = 1.0 / 10000.0 ** (np.arange(0, dim, 2) / dim)
-    return np.arange(length)[:, None] * rates[None, :]
+def rotary_angles(length: int, dim: int, rates: Sequence[float] | None = None) -> np.ndarray:
+    """The angle of each position and pair of numbers, `[length, dim / 2]`, in radians.
+
+    Args:
+        length: positions.
+        dim: numbers that are turned in pairs.
+        rates: radians a position of each pair; None: 10,000 ** (-2i / dim).
+    """
+    if rates is None:
+        rates = 1.0 / 10000.0 ** (np.arange(0, dim, 2) / dim)
+    return np.arange(length)[:, None] * np.asarray(rates, np.float64)[None, :]

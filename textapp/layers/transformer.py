@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import keras
 
 from textapp.layers.attention import CrossAttention, SelfAttention
-from textapp.layers.normalization import LayerNorm
+from textapp.layers.normalization import NORMALIZATIONS, LayerNorm
 
 INWARD = {"gelu": "gelu", "relu": "relu", "swiglu": "silu"}
+ATTENTION = (
+    "num_heads", "num_key_value_heads", "dropout", "rope", "max_length", "rope_rates", "head_dim", "biases",
+    "head_norms", "epsilon",
+)  # fmt: skip
 
 
 @keras.saving.register_keras_serializable(package="textapp")
@@ -26,7 +31,10 @@ class TransformerBlock(keras.layers.Layer):
         rope: see `SelfAttention`.
         max_length: tokens; used with `rope` only.
         norm_first: normalise before each part (Xiong et al., 2020); False: after it, as BERT does.
-        epsilon: of the layer normalisations.
+        epsilon: of the normalisations.
+        normalization: `layer` (`LayerNorm`) or `rms` (`RmsNorm`).
+        biases: of all products, of those that make queries, keys and values, or of none.
+        rope_rates, head_dim, head_norms: see `SelfAttention`.
 
     Call arguments:
         sequence: `[batch, length, dim]`.
@@ -47,6 +55,11 @@ class TransformerBlock(keras.layers.Layer):
         max_length: int = 512,
         norm_first: bool = True,
         epsilon: float = 1e-6,
+        normalization: Literal["layer", "rms"] = "layer",
+        biases: Literal["all", "qkv", "none"] = "all",
+        rope_rates: Sequence[float] | None = None,
+        head_dim: int | None = None,
+        head_norms: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -60,22 +73,27 @@ class TransformerBlock(keras.layers.Layer):
             "max_length": max_length,
             "norm_first": norm_first,
             "epsilon": epsilon,
+            "normalization": normalization,
+            "biases": biases,
+            "rope_rates": rope_rates,
+            "head_dim": head_dim,
+            "head_norms": head_norms,
         }
         self.activation, self.norm_first = activation, norm_first
 
     def build(self, sequence_shape, mask_shape=None) -> None:
         settings, policy = self.settings, self.dtype_policy
         dim, inner = sequence_shape[-1], settings["intermediate_dim"]
-        attention = {
-            key: settings[key] for key in ("num_heads", "num_key_value_heads", "dropout", "rope", "max_length")
-        }
+        attention = {key: settings[key] for key in ATTENTION}
         self.attention = SelfAttention(**attention, name="attention", dtype=policy)
+        plain = {"use_bias": settings["biases"] == "all", "dtype": policy}
         inward = _gelu_approximate if self.activation == "gelu_approximate" else INWARD[self.activation]
-        self.inward = keras.layers.Dense(inner, activation=inward, name="inward", dtype=policy)
-        self.linear = keras.layers.Dense(inner, name="linear", dtype=policy) if self.activation == "swiglu" else None
-        self.outward = keras.layers.Dense(dim, name="outward", dtype=policy)
+        self.inward = keras.layers.Dense(inner, activation=inward, name="inward", **plain)
+        self.linear = keras.layers.Dense(inner, name="linear", **plain) if self.activation == "swiglu" else None
+        self.outward = keras.layers.Dense(dim, name="outward", **plain)
+        norm = NORMALIZATIONS[settings["normalization"]]
         self.attention_norm, self.feed_forward_norm = (
-            LayerNorm(epsilon=settings["epsilon"], name=name, dtype=policy)
+            norm(epsilon=settings["epsilon"], name=name, dtype=policy)
             for name in ("attention_norm", "feed_forward_norm")
         )
         self.dropout = keras.layers.Dropout(settings["dropout"], dtype=policy)

@@ -7,6 +7,7 @@ one token and says which entries of the cache it changes. A cache is a flat dict
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import keras
@@ -15,7 +16,7 @@ import tensorflow as tf
 
 from textapp.layers.embedding import Positions
 from textapp.layers.masking import NEVER, additive
-from textapp.layers.normalization import LayerNorm
+from textapp.layers.normalization import NORMALIZATIONS
 from textapp.layers.transformer import DecoderBlock, TransformerBlock
 
 MEMORY_MASK = "cache_memory_mask"
@@ -37,6 +38,12 @@ class _TransformerStack(keras.layers.Layer):
         activation: Literal["gelu", "gelu_approximate", "relu", "swiglu"] = "gelu",
         dropout: float = 0.0,
         epsilon: float = 1e-6,
+        normalization: Literal["layer", "rms"] = "layer",
+        biases: Literal["all", "qkv", "none"] = "all",
+        rope_rates: Sequence[float] | None = None,
+        rope_layers: Sequence[bool] | None = None,
+        head_dim: int | None = None,
+        head_norms: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -52,15 +59,25 @@ class _TransformerStack(keras.layers.Layer):
             "activation": activation,
             "dropout": dropout,
             "epsilon": epsilon,
+            "normalization": normalization,
+            "biases": biases,
+            "rope_rates": rope_rates,
+            "rope_layers": rope_layers,
+            "head_dim": head_dim,
+            "head_norms": head_norms,
         }
-        block = {key: value for key, value in self.settings.items() if key not in ("hidden_dim", "num_layers")}
-        block["rope"] = block.pop("positions") == "rope"
+        own = ("hidden_dim", "num_layers", "positions", "rope_layers")
+        block = {key: value for key, value in self.settings.items() if key not in own}
+        turned = [positions == "rope" and (rope_layers is None or rope_layers[number]) for number in range(num_layers)]
         policy = self.dtype_policy
-        self.blocks = [self._block(block, name=f"block_{number}", dtype=policy) for number in range(num_layers)]
+        self.blocks = [
+            self._block({**block, "rope": rope}, name=f"block_{number}", dtype=policy)
+            for number, rope in enumerate(turned)
+        ]
         self.positions = None
         if positions != "rope":
             self.positions = Positions(positions, max_length, name="positions", dtype=policy)
-        self.norm = LayerNorm(epsilon=epsilon, name="norm", dtype=policy)
+        self.norm = NORMALIZATIONS[normalization](epsilon=epsilon, name="norm", dtype=policy)
         self.dropout = keras.layers.Dropout(dropout, dtype=policy)
 
     def _block(self, settings: dict[str, Any], **kwargs: Any) -> TransformerBlock:
@@ -83,9 +100,11 @@ class TransformerEncoder(_TransformerStack):
 
     Args:
         hidden_dim: features.
-        num_layers, num_heads, intermediate_dim, num_key_value_heads, activation, dropout, epsilon: of the blocks.
+        num_layers, num_heads, intermediate_dim, num_key_value_heads, activation, dropout, epsilon, normalization,
+            biases, rope_rates, head_dim, head_norms: of the blocks, see `TransformerBlock`.
         max_length: most tokens.
         positions: what tells the positions apart.
+        rope_layers: with `rope`, for each block whether it turns by positions; None: every one.
 
     Call arguments:
         sequence: `[batch, length, hidden_dim]`, embedded tokens without positions.
