@@ -11,11 +11,11 @@ from textapp.errors import did_you_mean
 _CLASSIFICATION, _TRANSLATION, _GENERATION = ("classification",), ("translation",), ("generation",)
 _WRITERS = ("translation", "generation")  # the tasks whose answer is text
 
-# What each task can be done by. A preset is served where the task is classification, so far.
+# What each task can be done by.
 ARCHITECTURES = {
     "classification": ("mlp", "cnn", "lstm", "transformer", "preset"),
     "translation": ("transformer", "lstm"),
-    "generation": ("transformer", "lstm"),
+    "generation": ("transformer", "lstm", "preset"),
 }
 
 # Keys that not every task has, and the tasks that have them. `model` keys are those of any architecture.
@@ -39,6 +39,7 @@ _OWNERS = {
     "model.dense_units": _CLASSIFICATION,
     "model.vectors": _CLASSIFICATION,
     "model.tied": _WRITERS,
+    "model.lora_rank": _GENERATION,
     "training.batch_tokens": _WRITERS,
     "training.class_weights": _CLASSIFICATION,
 }

@@ -74,7 +74,8 @@ def _center_embeddings(layers: list[Any], tied: bool) -> None:
 def _center(dense: Any) -> None:
     """Takes the mean over the outputs from a Dense layer's outputs."""
     dense.kernel.assign(_centered(dense.kernel))
-    dense.bias.assign(_centered(dense.bias))
+    if dense.use_bias:
+        dense.bias.assign(_centered(dense.bias))
 
 
 def _centered(weight: Any) -> np.ndarray:
@@ -83,7 +84,12 @@ def _centered(weight: Any) -> np.ndarray:
 
 
 def _fold_scale(norm: LayerNorm | RmsNorm, readers: list[Any]) -> None:
-    """Moves `gamma`, and `beta` where there is one, into the Dense layers that read the normalisation alone."""
+    """Moves `gamma`, and `beta` where there is one, into the Dense layers that read the normalisation alone.
+
+    A shift needs a bias to go to; where one of the layers has none, all stays as it is.
+    """
+    if isinstance(norm, LayerNorm) and not all(dense.use_bias for dense in readers):
+        return
     gamma = np.asarray(norm.gamma, np.float64)
     for dense in readers:
         kernel = np.asarray(dense.kernel, np.float64)

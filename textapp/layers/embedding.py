@@ -126,18 +126,6 @@ class SubwordEmbedding(TokenEmbedding):
         return sums
 
 
-def plain_weights(model: keras.Model) -> list[np.ndarray]:
-    """The weights of a model as those of its twin that has a `TokenEmbedding` for each `SubwordEmbedding`, in order."""
-    layers = [layer for layer in model._flatten_layers() if isinstance(layer, SubwordEmbedding)]
-    tables = {id(layer.embeddings): layer.table() for layer in layers}
-    baked = {id(layer.parts) for layer in layers}
-    return [
-        tables.get(id(weight), keras.ops.convert_to_numpy(weight))
-        for weight in model.weights
-        if id(weight) not in baked
-    ]
-
-
 @keras.saving.register_keras_serializable(package="textapp")
 class NgramEmbedding(keras.layers.Layer):
     """The sum of the vectors of the n-grams that end at each token, hashed into one table (Joulin et al., 2016).

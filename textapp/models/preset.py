@@ -58,15 +58,19 @@ def facts(path: str) -> Facts:
     return Facts("segment_ids" in backbone.input, getattr(backbone, "max_sequence_length", None))
 
 
-def load_backbone(path: str) -> keras.Model:
+def load_backbone(path: str, load_weights: bool = True) -> keras.Model:
     """Loads a KerasHub backbone from a preset name or a folder in KerasHub or Hugging Face layout.
+
+    Args:
+        path: the name or the folder.
+        load_weights: False where its shape alone is wanted.
 
     Raises:
         ConfigError: there is no such preset, or it is none of text.
     """
     keras_hub = require("keras_hub", "train")
     try:
-        backbone = keras_hub.models.Backbone.from_preset(path)
+        backbone = keras_hub.models.Backbone.from_preset(path, load_weights=load_weights)
     except (ValueError, OSError, KeyError, ImportError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ConfigError(
@@ -75,7 +79,7 @@ def load_backbone(path: str) -> keras.Model:
             "model.safetensors)"
         ) from error
     if not isinstance(backbone.input, dict) or not {"token_ids", "padding_mask"} <= backbone.input.keys():
-        raise ConfigError(f"model.path: {path!r} holds a {type(backbone).__name__}; expected a text encoder")
+        raise ConfigError(f"model.path: {path!r} holds a {type(backbone).__name__}; expected one that reads a text")
     return backbone
 
 
