@@ -121,7 +121,7 @@ class Chain:
                 outputs = self._step(read[row : row + 1, place], np.array([place]), cache)
                 logits = outputs["logits"][0].astype(np.float64)
                 target = features["targets"][row, place]
-                found[row, place] = (logits[target] - np.log(np.exp(logits).sum())) * (target != PAD)
+                found[row, place] = (logits[target] - np.log(np.exp(logits).sum())) * (target >= 0)
         return {"log_probabilities": found}
 
 

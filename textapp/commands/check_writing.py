@@ -8,6 +8,7 @@ from typing import Any
 
 from textapp.commands import tables
 from textapp.commands.prepare import locate, make_tokenizer, make_tokenizers
+from textapp.commands.prepare.generation import most_context
 from textapp.config import Config
 from textapp.defaults import resolve
 from textapp.defaults.writing import script_of
@@ -66,7 +67,7 @@ def generation_profile(config: Config, data_dir: Path) -> dict[str, Any]:
     ends = 0 if running else 2
     parts = [[record.get("prompt", ""), *record["text"].splitlines(keepends=True)] for record in splits.train]
     tokens = [sum(len(tokenizer.ids(part)) for part in document) + ends for document in parts]
-    config = resolve(config, examples, tokens, language["language"])
+    config = resolve(config, examples, tokens, language["language"], most_context(config))
     named = {"train": splits.train, "validation": splits.validation, "test": splits.test}
     found = document_profile(named, tokens, known_characters(tokenizer), config.lengths[-1], running)
     warnings = [*_script_warnings({"text": language}), *found.pop("warnings")]

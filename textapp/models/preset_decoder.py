@@ -73,17 +73,30 @@ def check_context(path: str, max_length: int) -> None:
     Raises:
         ConfigError: the context is longer than its positions, or than the window within which its tokens see others.
     """
-    most = most_tokens(path)
+    most = facts(path).max_length
     if most is not None and max_length > most:
         raise ConfigError(
             f"lengths: found a context of {max_length} tokens; the preset {path!r} sees {most} at once: lower it"
         )
 
 
+class Facts(NamedTuple):
+    """What a preset that writes can read.
+
+    Attributes:
+        max_length: the longest context in tokens; None: any.
+        packs: whether a row may hold several texts.
+    """
+
+    max_length: int | None
+    packs: bool
+
+
 @functools.cache
-def most_tokens(path: str) -> int | None:
-    """The longest context of a preset in tokens; None: any."""
-    return context_of(load_backbone(path, load_weights=False))
+def facts(path: str) -> Facts:
+    """Loads the shape of a preset once to see what it can read."""
+    backbone = load_backbone(path, load_weights=False)
+    return Facts(context_of(backbone), type(backbone).__name__ in FAMILIES)
 
 
 def context_of(backbone: keras.Model) -> int | None:

@@ -248,7 +248,7 @@ class TokenizersTokenizer(_Base):
         self._pipeline.no_truncation()
         # "[PAD]" or "</s>" that a user typed is text like any other, not a special token.
         self._pipeline.encode_special_tokens = True
-        size = self._pipeline.get_vocab_size()
+        size = max(self._pipeline.get_vocab().values()) + 1  # a preset's ids may have gaps
         super().__init__(kind, size, pad_id, unknown_id, cleaning, template, start_id, end_id)
 
     def ids(self, text: str) -> list[int]:
