@@ -29,6 +29,10 @@ class KerasHubLanguageModel(keras.Model):
         vocabulary_size: the first so many of its tokens are written.
         pad_id, start_id, end_id: of the tokenizer.
 
+    Attributes:
+        has_encoder: False, it is a language model.
+        loops_copy: an export's loop copies more than it should, which is told instead of refused.
+
     Call arguments:
         features: `token_ids` `[batch, length]`, padding on the right.
 
@@ -37,6 +41,7 @@ class KerasHubLanguageModel(keras.Model):
     """
 
     has_encoder = False
+    loops_copy = True
 
     def __init__(
         self, backbone: Any, task: str, vocabulary_size: int, pad_id: int, start_id: int, end_id: int, **kwargs: Any
