@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from presets import causal_lm, save_preset
+from language_presets import causal_lm, save_preset
 
 from textapp.config import PresetModel
 from textapp.errors import ConfigError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from presets import save_preset
+from language_presets import save_preset
 
 from textapp.config import PresetModel
 from textapp.errors import ConfigError

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from presets import VOCABULARY, causal_lm, save_preset
+from language_presets import VOCABULARY, causal_lm, save_preset
 
 from textapp.config import PresetModel
 from textapp.errors import ConfigError
@@ -86,6 +86,20 @@ def test_from_a_folder_and_without_it(presets, tmp_path, name):
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras", compile=False, safe_mode=True)
     np.testing.assert_array_equal(loaded({"token_ids": TOKENS}), model({"token_ids": TOKENS}))
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama3_tied"])
+def test_from_hugging_face_layout(tmp_path, name):
+    task = causal_lm(name)
+    task.backbone.export_to_transformers(str(tmp_path))
+    assert (tmp_path / "model.safetensors").is_file()
+    np.testing.assert_allclose(built(tmp_path)({"token_ids": TOKENS}), said(task), atol=1e-4)
+
+
+def test_a_damaged_folder_in_hugging_face_layout(tmp_path):
+    causal_lm("llama3").backbone.export_to_transformers(str(tmp_path))  # which leaves out the output layer
+    with pytest.raises(ConfigError, match=r"does not load \(File does not contain tensor lm_head.weight\)"):
+        built(tmp_path)
 
 
 def test_what_a_preset_sees_at_once(presets):

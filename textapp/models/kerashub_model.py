@@ -123,7 +123,7 @@ def language_model(path: str, vocabulary_size: int, **ids: int) -> KerasHubLangu
     keras_hub = require("keras_hub", "train")
     try:
         found = keras_hub.models.CausalLM.from_preset(path, preprocessor=None, dtype=keras.config.dtype_policy().name)
-    except (ValueError, OSError, KeyError) as error:
+    except Exception as error:  # whatever KerasHub finds in a preset that is no language model
         raise ConfigError(
             f"model.path: {path!r} holds no language model that KerasHub can load "
             f"({' '.join(str(error).split())[:300]}); expected GPT-2, Llama, Mistral, Qwen, Gemma, OPT or the like"

@@ -53,10 +53,9 @@ def build_language_model(
     """
     backbone = load_backbone(config.path)
     check_context(config.path, max_length)
-    if vocabulary_size > backbone.vocabulary_size:
-        raise ConfigError(
-            f"model.path: {config.path!r} knows {backbone.vocabulary_size} tokens, its tokenizer has {vocabulary_size}"
-        )
+    rows = getattr(backbone, "vocabulary_size", vocabulary_size)
+    if vocabulary_size > rows:
+        raise ConfigError(f"model.path: {config.path!r} knows {rows} tokens, its tokenizer has {vocabulary_size}")
     ids = {"pad_id": pad_id, "start_id": start_id, "end_id": end_id}
     if type(backbone).__name__ in FAMILIES:
         model = rebuilt(backbone, vocabulary_size, max_length, config.dropout or 0.0, **ids)

@@ -191,7 +191,11 @@ def _running(task: GenerationTask, records: Sequence[Record], ids_of: IdsOnDisk)
     if not records:
         return []
     # Line by line: a quicker way to the same ids, and of a megabyte at once the unigram model cuts the end worse.
-    lines = [line for record in records for line in record["text"].splitlines(keepends=True)]
+    # A preset's tokenizer knows tokens of several lines, and may put a blank before each text.
+    whole = task.tokenizer.kind == "preset"
+    lines = [
+        line for record in records for line in ([record["text"]] if whole else record["text"].splitlines(keepends=True))
+    ]
     flat = np.concatenate(list(ids_of(lines)))
     return [Document(flat, np.append(flat[1:], np.int32(IGNORED)))]
 

@@ -16,7 +16,7 @@ LLAMA = {
     "intermediate_dim": 24,
 }  # fmt: skip
 GPT2 = {
-    "vocabulary_size": VOCABULARY, "num_layers": 2, "num_heads": 2, "hidden_dim": 16, "intermediate_dim": 24,
+    "vocabulary_size": VOCABULARY, "num_layers": 2, "num_heads": 2, "hidden_dim": 16, "intermediate_dim": 64,
     "max_sequence_length": 64,
 }  # fmt: skip
 SMOLLM = {
@@ -34,6 +34,7 @@ BACKBONES: Mapping[str, tuple[str, dict[str, Any]]] = {
     "llama": ("Llama", {**LLAMA, "rope_max_wavelength": 5000}),
     "llama_tied": ("Llama", {**LLAMA, "tie_word_embeddings": True}),
     "llama3": ("Llama3", {**LLAMA, **ADJUSTED}),
+    "llama3_tied": ("Llama3", {**LLAMA, "tie_word_embeddings": True}),
     "mistral": ("Mistral", {**LLAMA, "head_dim": 6, "sliding_window": 32, "rope_scaling_factor": 2.0}),
     "qwen": ("Qwen", {**LLAMA, "tie_word_embeddings": True}),
     "qwen3": ("Qwen3", {**LLAMA, "head_dim": 6, "tie_word_embeddings": False, "sliding_window_size": None}),
