@@ -85,7 +85,7 @@ def sentence_pieces(folder: Path, prefix: str) -> None:
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(["red blue house dog", "the sea at night"] * 20), model_writer=written, vocab_size=280,
         model_type="bpe", byte_fallback=True, hard_vocab_limit=False, unk_id=0, bos_id=1, eos_id=2, pad_id=-1,
-        minloglevel=2,
+        minloglevel=2, normalization_rule_name="identity", remove_extra_whitespaces=False,
     )  # fmt: skip
     write_tokenizer(folder, f"{prefix}Tokenizer", {"vocabulary.spm": written.getvalue()})
 

@@ -35,6 +35,11 @@ def fault(raw: dict, **changes: object) -> str:
         (GENERATION, {"data": {"train": PAIRS}}, ["data.train", "parallel files"]),
         (GENERATION, {"data": {"train": "a", "test": PAIRS}}, ["data.test", "parallel files"]),
         (GENERATION, {"model": {"architecture": "lstm", "bidirectional": False}}, ["model.bidirectional"]),
+        (
+            CLASSIFICATION,
+            {"model": {"architecture": "preset", "path": "p", "lora_rank": 4}},
+            ["model.lora_rank", "for generation"],
+        ),
         (GENERATION, {"model": {"architecture": "cnn"}}, ["'cnn'", "cannot write text", "transformer, lstm"]),
         (TRANSLATION, {"model": {"architecture": "preset", "path": "p"}}, ["'preset'", "not served yet"]),
         (TRANSLATION, {"model": {"architecture": "transformer", "embedding_dim": 8}}, ["model.hidden_dim"]),

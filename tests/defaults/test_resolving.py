@@ -93,6 +93,17 @@ def test_more_text_gets_a_wider_model_and_fewer_epochs() -> None:
     assert small.training.epochs > large.training.epochs
 
 
+@pytest.mark.parametrize(("lora_rank", "rate", "dropout"), [(None, 5e-5, 0.1), (8, 5e-4, 0.0)])
+def test_a_preset_that_writes_is_tuned_and_keeps_its_tokenizer(lora_rank, rate, dropout) -> None:
+    config = config_of("generation", "preset", model={"path": "p", "lora_rank": lora_rank}, train="a.txt")
+    config = resolve(config, 10_000, [1_000_000], "zh", 64)
+    assert (config.tokenizer.kind, config.tokenizer.vocabulary_size) == ("preset", None)
+    assert config.lengths == [64] and config.generate_lengths[-1] == (32, 32)  # as much as the preset sees
+    training = config.training
+    assert (training.learning_rate, training.epochs, config.model.dropout) == (rate, 2, dropout)
+    assert resolve(config_of("generation", "preset", model={"path": "p"}), 9, [300] * 9, "zh", 1024).lengths == [256]
+
+
 def test_what_is_given_must_fit_what_is_filled_in() -> None:
     with pytest.raises(ConfigError, match="hidden_dim 256 is not a multiple of model.num_heads 5"):
         translation(config_of("translation", model={"num_heads": 5}))
