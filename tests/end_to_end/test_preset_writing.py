@@ -26,7 +26,7 @@ def config_of(folder: Path, name: str, **changes: Any) -> Any:
     (folder / "data.jsonl").write_text("\n".join(map(json.dumps, make_documents(60))), encoding="utf-8")
     return parse_config({
         "task": "generation", "run": str(folder / "run"), "data": {"train": "data.jsonl", "validation": 0.3},
-        "lengths": [40], "generate_lengths": [[8, 12]],
+        "lengths": [42], "generate_lengths": [[8, 12]],
         "model": {"architecture": "preset", "path": name, **CASES[name]},
         "training": {"epochs": 1, "device": "cpu", "learning_rate": 1e-3, "batch_tokens": 400},
         **changes,
