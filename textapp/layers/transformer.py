@@ -105,15 +105,22 @@ class TransformerBlock(keras.layers.Layer):
         self.outward.build((None, None, inner))
 
     def call(self, sequence, mask, training=None):
-        if self.norm_first:
-            attended = self.attention(self.attention_norm(sequence), mask, training=training)
-            sequence = sequence + self.dropout(attended, training=training)
-            fed = self._feed_forward(self.feed_forward_norm(sequence))
-            return sequence + self.dropout(fed, training=training)
-        attended = self.attention(sequence, mask, training=training)
-        sequence = self.attention_norm(sequence + self.dropout(attended, training=training))
-        fed = self._feed_forward(sequence)
-        return self.feed_forward_norm(sequence + self.dropout(fed, training=training))
+        attended = self.attention(self._read(self.attention_norm, sequence), mask, training=training)
+        sequence = self._added(self.attention_norm, sequence, self.dropout(attended, training=training))
+        return self._fed(sequence, training)
+
+    def _fed(self, sequence, training=None):
+        """The feed-forward part."""
+        fed = self._feed_forward(self._read(self.feed_forward_norm, sequence))
+        return self._added(self.feed_forward_norm, sequence, self.dropout(fed, training=training))
+
+    def _read(self, norm, sequence):
+        """What a part reads of the sequence."""
+        return norm(sequence) if self.norm_first else sequence
+
+    def _added(self, norm, sequence, more):
+        """The sequence and what a part adds to it."""
+        return sequence + more if self.norm_first else norm(sequence + more)
 
     def _feed_forward(self, sequence):
         inner = self.inward(sequence)
@@ -128,7 +135,7 @@ class TransformerBlock(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="textapp")
 class DecoderBlock(TransformerBlock):
-    """A block that may also attend to a memory, between its self-attention and its feed-forward part; pre-norm.
+    """A block that may also attend to a memory, between its self-attention and its feed-forward part.
 
     Args:
         memory_dim: features of the memory; None: there is none.
@@ -147,8 +154,6 @@ class DecoderBlock(TransformerBlock):
     def __init__(self, *args: Any, memory_dim: int | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.memory_dim = memory_dim
-        if not self.norm_first:
-            raise ValueError("a decoder block normalises first: norm_first=False is not served")
 
     def build(self, sequence_shape, memory_shape=None) -> None:
         super().build(sequence_shape)
@@ -164,29 +169,32 @@ class DecoderBlock(TransformerBlock):
         self.cross_attention_norm.build(shape)
 
     def call(self, sequence, mask, memory=None, memory_mask=None, training=None):
-        attended = self.attention(self.attention_norm(sequence), mask, training=training)
-        sequence = sequence + self.dropout(attended, training=training)
+        attended = self.attention(self._read(self.attention_norm, sequence), mask, training=training)
+        sequence = self._added(self.attention_norm, sequence, self.dropout(attended, training=training))
         if memory is not None:
-            query, keys_values = self.cross_attention_norm(sequence), self.cross_attention.keys_values(memory)
+            query, keys_values = (
+                self._read(self.cross_attention_norm, sequence),
+                self.cross_attention.keys_values(memory),
+            )
             attended = self.cross_attention(query, *keys_values, memory_mask, training=training)
-            sequence = sequence + self.dropout(attended, training=training)
-        fed = self._feed_forward(self.feed_forward_norm(sequence))
-        return sequence + self.dropout(fed, training=training)
+            sequence = self._added(self.cross_attention_norm, sequence, self.dropout(attended, training=training))
+        return self._fed(sequence, training)
 
     def prefill(self, sequence, mask):
         """Reads a prompt: the sequence, and key and value `[batch, key-value heads, length, head_dim]`."""
-        attended, key, value = self.attention.prefill(self.attention_norm(sequence), mask)
-        sequence = sequence + attended
-        return sequence + self._feed_forward(self.feed_forward_norm(sequence)), key, value
+        attended, key, value = self.attention.prefill(self._read(self.attention_norm, sequence), mask)
+        return self._fed(self._added(self.attention_norm, sequence, attended)), key, value
 
     def step(self, vector, position, past, key_value, memory_key_value, memory_mask):
         """One token: `[batch, 1, dim]`, and its key and value `[batch, key-value heads, 1, head_dim]`."""
-        attended, key, value = self.attention.step(self.attention_norm(vector), position, past, *key_value)
-        vector = vector + attended
+        read = self._read(self.attention_norm, vector)
+        attended, key, value = self.attention.step(read, position, past, *key_value)
+        vector = self._added(self.attention_norm, vector, attended)
         if memory_key_value is not None:
-            query = self.cross_attention_norm(vector)
-            vector = vector + self.cross_attention.step(query, *memory_key_value, memory_mask)
-        return vector + self._feed_forward(self.feed_forward_norm(vector)), key, value
+            query = self._read(self.cross_attention_norm, vector)
+            attended = self.cross_attention.step(query, *memory_key_value, memory_mask)
+            vector = self._added(self.cross_attention_norm, vector, attended)
+        return self._fed(vector), key, value
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "memory_dim": self.memory_dim}

@@ -24,7 +24,7 @@ Cache = dict[str, tf.Tensor]
 
 
 class _TransformerStack(keras.layers.Layer):
-    """The settings of a stack of blocks, its positions and its last normalisation."""
+    """The settings of a stack of blocks, its positions and the normalisation behind or, post-norm, before the blocks."""
 
     def __init__(
         self,
@@ -44,6 +44,7 @@ class _TransformerStack(keras.layers.Layer):
         rope_layers: Sequence[bool] | None = None,
         head_dim: int | None = None,
         head_norms: bool = False,
+        norm_first: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -65,6 +66,7 @@ class _TransformerStack(keras.layers.Layer):
             "rope_layers": rope_layers,
             "head_dim": head_dim,
             "head_norms": head_norms,
+            "norm_first": norm_first,
         }
         own = ("hidden_dim", "num_layers", "positions", "rope_layers")
         block = {key: value for key, value in self.settings.items() if key not in own}
@@ -77,6 +79,7 @@ class _TransformerStack(keras.layers.Layer):
         self.positions = None
         if positions != "rope":
             self.positions = Positions(positions, max_length, name="positions", dtype=policy)
+        self.norm_first = norm_first
         self.norm = NORMALIZATIONS[normalization](epsilon=epsilon, name="norm", dtype=policy)
         self.dropout = keras.layers.Dropout(dropout, dtype=policy)
 
@@ -87,6 +90,14 @@ class _TransformerStack(keras.layers.Layer):
         for layer in filter(None, (*self.blocks, self.positions, self.norm)):
             layer.build((None, None, self.hidden_dim))
 
+    def _before(self, sequence):
+        """What the first block reads."""
+        return sequence if self.norm_first else self.norm(sequence)
+
+    def _behind(self, sequence):
+        """What the last block's answer becomes."""
+        return self.norm(sequence) if self.norm_first else sequence
+
     def compute_output_shape(self, sequence_shape, memory_shape=None):
         return sequence_shape
 
@@ -96,7 +107,7 @@ class _TransformerStack(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="textapp")
 class TransformerEncoder(_TransformerStack):
-    """A pre-norm Transformer encoder (Vaswani et al., 2017; Xiong et al., 2020).
+    """A Transformer encoder (Vaswani et al., 2017).
 
     Args:
         hidden_dim: features.
@@ -105,6 +116,8 @@ class TransformerEncoder(_TransformerStack):
         max_length: most tokens.
         positions: what tells the positions apart.
         rope_layers: with `rope`, for each block whether it turns by positions; None: every one.
+        norm_first: normalise before each part and at the end (Xiong et al., 2020); False: before the first block and
+            after each part, as BART does (Lewis et al., 2020).
 
     Call arguments:
         sequence: `[batch, length, hidden_dim]`, embedded tokens without positions.
@@ -117,16 +130,16 @@ class TransformerEncoder(_TransformerStack):
     def call(self, sequence, mask, training=None):
         if self.positions is not None:
             sequence = self.positions(sequence)
-        sequence = self.dropout(sequence, training=training)
+        sequence = self.dropout(self._before(sequence), training=training)
         mask = additive(mask)
         for block in self.blocks:
             sequence = block(sequence, mask, training=training)
-        return self.norm(sequence)
+        return self._behind(sequence)
 
 
 @keras.saving.register_keras_serializable(package="textapp")
 class TransformerDecoder(_TransformerStack):
-    """A pre-norm Transformer decoder, over a memory or alone.
+    """A Transformer decoder, over a memory or alone.
 
     Args:
         memory_dim: features of the memory; None: a decoder alone, a language model.
@@ -150,14 +163,14 @@ class TransformerDecoder(_TransformerStack):
         return DecoderBlock(**settings, memory_dim=self.memory_dim, **kwargs)
 
     def call(self, sequence, memory=None, memory_mask=None, segment_ids=None, training=None):
-        sequence = self._placed(sequence, segment_ids)
+        sequence = self._before(self._placed(sequence, segment_ids))
         sequence = self.dropout(sequence, training=training)
         mask = self._causal(sequence, segment_ids)
         if memory_mask is not None:
             memory_mask = additive(memory_mask)
         for block in self.blocks:
             sequence = block(sequence, mask, memory, memory_mask, training=training)
-        return self.norm(sequence)
+        return self._behind(sequence)
 
     def begin(self, cache_length: int, memory=None, memory_mask=None, prompt=None, num_tokens=None) -> Cache:
         """What the first step reads.
@@ -175,7 +188,7 @@ class TransformerDecoder(_TransformerStack):
         if memory is not None:
             return self._begin_with_memory(cache_length, memory, memory_mask)
         cache: Cache = {}
-        sequence = self._placed(prompt, None)
+        sequence = self._before(self._placed(prompt, None))
         mask = self._causal(sequence, None)
         for number, block in enumerate(self.blocks):
             sequence, key, value = block.prefill(sequence, mask)
@@ -208,6 +221,7 @@ class TransformerDecoder(_TransformerStack):
         vector = tf.reshape(vector, [-1, 1, self.hidden_dim])
         if self.positions is not None:
             vector = self.positions(vector, tf.reshape(position, [-1, 1]))
+        vector = self._before(vector)
         cache_length = cache["cache_0_key"].shape[2]
         before = tf.range(cache_length) < tf.reshape(position, [-1, 1, 1, 1])
         past = (1.0 - tf.cast(before, self.compute_dtype)) * NEVER
@@ -221,7 +235,7 @@ class TransformerDecoder(_TransformerStack):
             )  # fmt: skip
             new |= dict(zip(names, own, strict=True))
         written = {name: _written(cache[name], row, position) for name, row in new.items()}
-        return tf.reshape(self.norm(vector), [-1, self.hidden_dim]), written
+        return tf.reshape(self._behind(vector), [-1, self.hidden_dim]), written
 
     def _placed(self, sequence, segment_ids):
         if self.positions is None:

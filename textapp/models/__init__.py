@@ -4,7 +4,7 @@ An architecture's file gives `encoder(config, vocabulary_size, pad_id, max_lengt
 sequence becomes one vector, and gives in `head(config)` the layers that follow it. What is done with that vector
 belongs to objectives/. One that also writes gives `decoder(config, max_length, memory_dim)`, `memory_encoder(config,
 max_length)` and `embedding_dim(config)`; `Generator` puts them together. A preset that writes comes whole, from
-`preset_decoder.py`.
+`preset_decoder.py` or `preset_translator.py`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import keras
 
 from textapp.config import ModelConfig
 from textapp.errors import ConfigError
-from textapp.models import cnn, lstm, mlp, preset, preset_decoder, transformer
+from textapp.models import cnn, lstm, mlp, preset, preset_decoder, preset_translator, transformer
 from textapp.models.generator import Generator
 from textapp.models.kerashub_model import KerasHubLanguageModel
 
@@ -32,7 +32,7 @@ ROLES: dict[str, tuple[str, ...]] = {
     "cnn": ("encoder",),
     "lstm": ("encoder", "decoder", "encoder-decoder"),
     "transformer": ("encoder", "decoder", "encoder-decoder"),
-    "preset": ("encoder", "decoder"),
+    "preset": ("encoder", "decoder", "encoder-decoder"),
 }
 
 
@@ -115,6 +115,10 @@ def build_generator(
         ConfigError: the architecture cannot write.
     """
     module = serving(config.architecture, "decoder" if max_source_length is None else "encoder-decoder")
+    if module is preset and max_source_length is not None:
+        return preset_translator.build_translator(
+            config, vocabulary_size, pad_id, start_id, end_id, max_length, max_source_length
+        )
     if module is preset:
         return preset_decoder.build_language_model(
             config, vocabulary_size, pad_id, start_id, end_id, max_length, lora=not plain
