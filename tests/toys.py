@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from textapp.text.tokenizer import Encoding
+from textapp.text.tokenizer import Encoding, Template
 
 PAD, UNKNOWN, START, END = range(4)
 
@@ -166,6 +166,7 @@ class Letters:
     """A token a letter or a blank, from 4 on; as SentencePiece does, decoding drops a blank in front."""
 
     kind, pad_id, unknown_id, start_id, end_id = "letters", PAD, UNKNOWN, START, END
+    template = Template()
     alphabet = "abcdefghijklmnopqrstuvwxyz "
     vocabulary_size = 4 + len(alphabet)
 

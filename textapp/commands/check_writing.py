@@ -16,6 +16,7 @@ from textapp.records.documents import CHARACTERS_AN_EXAMPLE
 from textapp.records.loading import load_splits
 from textapp.records.profile import EXAMPLES, excerpt
 from textapp.records.text_profile import SIDES, document_profile, pair_profile
+from textapp.tasks.translation import framed
 from textapp.text.language import guess_language, script_weights
 from textapp.text.tokenizer import Tokenizer
 
@@ -33,7 +34,7 @@ def translation_profile(config: Config, data_dir: Path) -> dict[str, Any]:
     config = resolve(locate(config, data_dir), len(splits.train), language=names[0], target_language=names[1])
     tables.note(f"reading {len(splits.train):,} sentence pairs ({' to '.join(names)})")
     tokenizers = dict(zip(SIDES, make_tokenizers(config, splits, names), strict=True))
-    tokens = {side: [len(tokenizers[side].ids(text)) + 1 for text in texts[side]] for side in SIDES}
+    tokens = {side: [len(framed(each, each.ids(text))) for text in texts[side]] for side, each in tokenizers.items()}
     config = resolve(
         config, len(splits.train), tokens["source"], names[0],
         target_counts=tokens["target"], target_language=names[1],

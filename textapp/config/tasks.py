@@ -14,7 +14,7 @@ _WRITERS = ("translation", "generation")  # the tasks whose answer is text
 # What each task can be done by.
 ARCHITECTURES = {
     "classification": ("mlp", "cnn", "lstm", "transformer", "preset"),
-    "translation": ("transformer", "lstm"),
+    "translation": ("transformer", "lstm", "preset"),
     "generation": ("transformer", "lstm", "preset"),
 }
 

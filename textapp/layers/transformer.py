@@ -172,10 +172,8 @@ class DecoderBlock(TransformerBlock):
         attended = self.attention(self._read(self.attention_norm, sequence), mask, training=training)
         sequence = self._added(self.attention_norm, sequence, self.dropout(attended, training=training))
         if memory is not None:
-            query, keys_values = (
-                self._read(self.cross_attention_norm, sequence),
-                self.cross_attention.keys_values(memory),
-            )
+            query = self._read(self.cross_attention_norm, sequence)
+            keys_values = self.cross_attention.keys_values(memory)
             attended = self.cross_attention(query, *keys_values, memory_mask, training=training)
             sequence = self._added(self.cross_attention_norm, sequence, self.dropout(attended, training=training))
         return self._fed(sequence, training)

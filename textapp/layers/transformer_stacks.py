@@ -24,7 +24,7 @@ Cache = dict[str, tf.Tensor]
 
 
 class _TransformerStack(keras.layers.Layer):
-    """The settings of a stack of blocks, its positions and the normalisation behind or, post-norm, before the blocks."""
+    """The settings of a stack of blocks, its positions, and its normalisation: behind, or of post-norm before them."""
 
     def __init__(
         self,

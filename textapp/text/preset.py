@@ -17,8 +17,9 @@ from textapp.text.tokenizer import SentencePieceTokenizer, Template, Tokenizer, 
 
 SUPPORTED = (
     "supported are a Hugging Face folder with tokenizer.json, vocab.txt, or vocab.json and merges.txt; a KerasHub "
-    "folder with WordPiece (BERT, DistilBERT, ELECTRA), byte-level BPE (RoBERTa, GPT-2, OPT, Llama 3, Qwen) or "
-    "SentencePiece (ALBERT, DeBERTa-v3, F-Net, Llama, Mistral, Gemma) files; and the name of such a KerasHub preset"
+    "folder with WordPiece (BERT, DistilBERT, ELECTRA), byte-level BPE (RoBERTa, GPT-2, BART, OPT, Llama 3, Qwen) "
+    "or SentencePiece (ALBERT, DeBERTa-v3, F-Net, T5, Llama, Mistral, Gemma) files; and the name of such a KerasHub "
+    "preset"
 )
 
 _ASSETS = Path("assets/tokenizer")
@@ -31,15 +32,18 @@ _PAD, _UNKNOWN = ("[PAD]", "<pad>", "<|endoftext|>", "<|padding|>"), ("[UNK]", "
 # that was trained on texts with the end of the one before in front of each.
 _BEGINS = ("<bos>", "<|begin_of_text|>", "<s>", "[CLS]", "<|endoftext|>")
 _ENDS = ("<eos>", "<|end_of_text|>", "</s>", "[SEP]", "<|endoftext|>")
-# KerasHub's classes whose vocabulary holds other such tokens too: start and end.
+# KerasHub's classes whose vocabulary holds other such tokens too: start and end. The decoder of an encoder-decoder
+# starts with what stands before no text.
 _WRITERS = {
+    "BartTokenizer": ("</s>", "</s>"),
+    "T5Tokenizer": ("<pad>", "</s>"),
     "OPTTokenizer": ("</s>", "</s>"),
     "Qwen3Tokenizer": ("<|endoftext|>", "<|im_end|>"),
     "Phi3Tokenizer": ("<s>", "<|endoftext|>"),
 }
 _SENTENCEPIECE = (
     "AlbertTokenizer", "DebertaV3Tokenizer", "FNetTokenizer", "LlamaTokenizer", "MistralTokenizer", "GemmaTokenizer",
-    "Phi3Tokenizer",
+    "Phi3Tokenizer", "T5Tokenizer",
 )  # fmt: skip
 # Where byte-level BPE cuts a text before it merges, by KerasHub's class; others cut as GPT-2 does. Digits by three
 # and one by one.
@@ -90,7 +94,8 @@ def _from_name(name: str) -> Tokenizer:
 def _from_folder(folder: Path) -> Tokenizer:
     settings = _json(folder / "tokenizer.json")
     if "model" in settings:
-        return _from_pipeline((folder / "tokenizer.json").read_text(encoding="utf-8"), folder)
+        tokenizer = _from_pipeline((folder / "tokenizer.json").read_text(encoding="utf-8"), folder)
+        return _with_decoder_start(tokenizer, folder)
     if "class_name" in settings:
         return _from_keras_hub(folder / _ASSETS, settings)
     if (folder / "vocab.txt").is_file():
@@ -101,9 +106,18 @@ def _from_folder(folder: Path) -> Tokenizer:
         return _wordpiece(vocabulary, given.get("do_lower_case", uncased), given.get("strip_accents"))
     if (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
         spaced = _json(folder / "tokenizer_config.json").get("add_prefix_space", False)
-        return _byte_pairs(folder / "vocab.json", folder / "merges.txt", spaced, _json(folder / _CONFIG))
+        tokenizer = _byte_pairs(folder / "vocab.json", folder / "merges.txt", spaced, _json(folder / _CONFIG))
+        return _with_decoder_start(tokenizer, folder)
     found = ", ".join(sorted(file.name for file in folder.iterdir())[:10]) or "nothing"
     raise ConfigError(f"model.path: {folder}: no tokenizer that textapp can read (found {found}); {SUPPORTED}")
+
+
+def _with_decoder_start(tokenizer: Tokenizer, folder: Path) -> Tokenizer:
+    """Hugging Face's layout says in the model's own settings what its decoder reads first."""
+    start_id = _json(folder / "config.json").get("decoder_start_token_id")
+    if start_id is not None:
+        tokenizer.start_id = start_id
+    return tokenizer
 
 
 def _from_keras_hub(assets: Path, settings: Mapping[str, Any]) -> Tokenizer:

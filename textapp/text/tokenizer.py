@@ -89,6 +89,7 @@ class Tokenizer(Protocol):
         unknown_id: stands for what the vocabulary lacks.
         start_id: stands before a text that is written; no text gives it.
         end_id: stands after it.
+        template: the special tokens that the model expects around a text; see `Template`.
         cleaning: the cleaning steps that run before or in it.
         python_steps: those of them that run in Python, outside the tokenizer's own files.
     """
@@ -99,6 +100,7 @@ class Tokenizer(Protocol):
     unknown_id: int
     start_id: int
     end_id: int
+    template: Template
     cleaning: tuple[str, ...]
     python_steps: tuple[str, ...]
 
