@@ -68,7 +68,11 @@ def byte_level(folder: Path, prefix: str) -> None:
     """A byte-level BPE tokenizer as `save_to_preset` writes it."""
     from tokenizers import pre_tokenizers
 
-    special = {"OPT": ["<s>", "<pad>", "</s>"], "Qwen3": ["<|endoftext|>", "<|im_end|>"]}.get(prefix, ["<|endoftext|>"])
+    special = {
+        "OPT": ["<s>", "<pad>", "</s>"],
+        "Bart": ["<s>", "<pad>", "</s>", "<mask>"],
+        "Qwen3": ["<|endoftext|>", "<|im_end|>"],
+    }.get(prefix, ["<|endoftext|>"])
     pieces = [*sorted(pre_tokenizers.ByteLevel.alphabet()), *(merge.replace(" ", "") for merge in MERGES), *special]
     ids = {piece: number for number, piece in enumerate(dict.fromkeys(pieces))}
     assets = {"vocabulary.json": json.dumps(ids).encode(), "merges.txt": "\n".join(MERGES).encode()}

@@ -9,6 +9,7 @@ from textapp.layers.masking import AttentionMask, PaddingMask
 from textapp.layers.normalization import LayerNorm, RmsNorm
 from textapp.layers.plain import plain_weights
 from textapp.layers.pooling import POOLINGS, FirstPooling, LastPooling, MaxPooling, MeanPooling, ScaledSumPooling
+from textapp.layers.relative import RelativePositions
 from textapp.layers.transformer import DecoderBlock, TransformerBlock
 from textapp.layers.transformer_stacks import TransformerDecoder, TransformerEncoder
 from textapp.layers.windows import WindowFeatures
@@ -30,6 +31,7 @@ __all__ = [
     "POOLINGS",
     "PaddingMask",
     "Positions",
+    "RelativePositions",
     "RmsNorm",
     "ScaledSumPooling",
     "SelfAttention",

@@ -8,9 +8,10 @@ from typing import Any, Literal
 import keras
 
 from textapp.layers.attention import CrossAttention, SelfAttention
-from textapp.layers.normalization import NORMALIZATIONS, LayerNorm
+from textapp.layers.normalization import NORMALIZATIONS
 
-INWARD = {"gelu": "gelu", "relu": "relu", "swiglu": "silu"}
+Activation = Literal["gelu", "gelu_approximate", "relu", "swiglu", "geglu", "geglu_approximate"]
+GATES = {"swiglu": "silu", "geglu": "gelu", "geglu_approximate": "gelu_approximate"}
 ATTENTION = (
     "num_heads", "num_key_value_heads", "dropout", "rope", "max_length", "rope_rates", "head_dim", "biases",
     "head_norms", "epsilon",
@@ -25,8 +26,8 @@ class TransformerBlock(keras.layers.Layer):
         num_heads: attention heads.
         intermediate_dim: units inside the feed-forward part.
         num_key_value_heads: see `SelfAttention`.
-        activation: `gelu`, `gelu_approximate` (by tanh), `relu`, or `swiglu` (Shazeer, 2020: a swish gate beside a
-            linear part).
+        activation: `gelu`, `gelu_approximate` (by tanh), `relu`, or `swiglu`, `geglu` or `geglu_approximate`
+            (Shazeer, 2020: a swish or gelu gate beside a linear part).
         dropout: share dropped of attention weights and of what each part adds.
         rope: see `SelfAttention`.
         max_length: tokens; used with `rope` only.
@@ -49,7 +50,7 @@ class TransformerBlock(keras.layers.Layer):
         num_heads: int,
         intermediate_dim: int,
         num_key_value_heads: int | None = None,
-        activation: Literal["gelu", "gelu_approximate", "relu", "swiglu"] = "gelu",
+        activation: Activation = "gelu",
         dropout: float = 0.0,
         rope: bool = False,
         max_length: int = 512,
@@ -87,9 +88,10 @@ class TransformerBlock(keras.layers.Layer):
         attention = {key: settings[key] for key in ATTENTION}
         self.attention = SelfAttention(**attention, name="attention", dtype=policy)
         plain = {"use_bias": settings["biases"] == "all", "dtype": policy}
-        inward = _gelu_approximate if self.activation == "gelu_approximate" else INWARD[self.activation]
+        name = GATES.get(self.activation, self.activation)
+        inward = _gelu_approximate if name == "gelu_approximate" else name
         self.inward = keras.layers.Dense(inner, activation=inward, name="inward", **plain)
-        self.linear = keras.layers.Dense(inner, name="linear", **plain) if self.activation == "swiglu" else None
+        self.linear = keras.layers.Dense(inner, name="linear", **plain) if self.activation in GATES else None
         self.outward = keras.layers.Dense(dim, name="outward", **plain)
         norm = NORMALIZATIONS[settings["normalization"]]
         self.attention_norm, self.feed_forward_norm = (
@@ -159,11 +161,12 @@ class DecoderBlock(TransformerBlock):
         super().build(sequence_shape)
         if self.memory_dim is None:
             return
-        chosen = {key: self.settings[key] for key in ("num_heads", "num_key_value_heads", "dropout")}
+        names = ("num_heads", "num_key_value_heads", "dropout", "head_dim", "biases")
+        chosen = {key: self.settings[key] for key in names}
         shape = (None, None, sequence_shape[-1])
         self.cross_attention = CrossAttention(**chosen, name="cross_attention", dtype=self.dtype_policy)
         self.cross_attention.build(shape, (None, None, self.memory_dim))
-        self.cross_attention_norm = LayerNorm(
+        self.cross_attention_norm = NORMALIZATIONS[self.settings["normalization"]](
             epsilon=self.settings["epsilon"], name="cross_attention_norm", dtype=self.dtype_policy
         )
         self.cross_attention_norm.build(shape)

@@ -17,7 +17,8 @@ import tensorflow as tf
 from textapp.layers.embedding import Positions
 from textapp.layers.masking import NEVER, additive
 from textapp.layers.normalization import NORMALIZATIONS
-from textapp.layers.transformer import DecoderBlock, TransformerBlock
+from textapp.layers.relative import RelativePositions
+from textapp.layers.transformer import Activation, DecoderBlock, TransformerBlock
 
 MEMORY_MASK = "cache_memory_mask"
 Cache = dict[str, tf.Tensor]
@@ -26,6 +27,8 @@ Cache = dict[str, tf.Tensor]
 class _TransformerStack(keras.layers.Layer):
     """The settings of a stack of blocks, its positions, and its normalisation: behind, or of post-norm before them."""
 
+    both_ways = True  # whether a token looks at what follows it
+
     def __init__(
         self,
         hidden_dim: int,
@@ -33,9 +36,9 @@ class _TransformerStack(keras.layers.Layer):
         num_heads: int,
         intermediate_dim: int,
         max_length: int,
-        positions: Literal["learned", "sinusoidal", "rope"] = "sinusoidal",
+        positions: Literal["learned", "sinusoidal", "rope", "relative"] = "sinusoidal",
         num_key_value_heads: int | None = None,
-        activation: Literal["gelu", "gelu_approximate", "relu", "swiglu"] = "gelu",
+        activation: Activation = "gelu",
         dropout: float = 0.0,
         epsilon: float = 1e-6,
         normalization: Literal["layer", "rms"] = "layer",
@@ -76,8 +79,12 @@ class _TransformerStack(keras.layers.Layer):
             self._block({**block, "rope": rope}, name=f"block_{number}", dtype=policy)
             for number, rope in enumerate(turned)
         ]
-        self.positions = None
-        if positions != "rope":
+        self.positions = self.relative = None
+        if positions == "relative":
+            if num_key_value_heads not in (None, num_heads):
+                raise ValueError("positions relative: every head needs keys of its own, leave out num_key_value_heads")
+            self.relative = RelativePositions(num_heads, self.both_ways, name="relative", dtype=policy)
+        elif positions != "rope":
             self.positions = Positions(positions, max_length, name="positions", dtype=policy)
         self.norm_first = norm_first
         self.norm = NORMALIZATIONS[normalization](epsilon=epsilon, name="norm", dtype=policy)
@@ -87,7 +94,7 @@ class _TransformerStack(keras.layers.Layer):
         return TransformerBlock(**settings, **kwargs)
 
     def build(self, sequence_shape, memory_shape=None) -> None:
-        for layer in filter(None, (*self.blocks, self.positions, self.norm)):
+        for layer in filter(None, (*self.blocks, self.positions, self.relative, self.norm)):
             layer.build((None, None, self.hidden_dim))
 
     def _before(self, sequence):
@@ -97,6 +104,13 @@ class _TransformerStack(keras.layers.Layer):
     def _behind(self, sequence):
         """What the last block's answer becomes."""
         return self.norm(sequence) if self.norm_first else sequence
+
+    def _with_distances(self, mask, sequence):
+        """A mask, `[batch or 1, 1, ..., length]`, with what distances add to the scores of a whole sequence."""
+        if self.relative is None:
+            return mask
+        places = tf.range(_length(sequence))
+        return mask + self.relative(tf.reshape(places, [1, -1, 1]) - tf.reshape(places, [1, 1, -1]))
 
     def compute_output_shape(self, sequence_shape, memory_shape=None):
         return sequence_shape
@@ -131,7 +145,7 @@ class TransformerEncoder(_TransformerStack):
         if self.positions is not None:
             sequence = self.positions(sequence)
         sequence = self.dropout(self._before(sequence), training=training)
-        mask = additive(mask)
+        mask = self._with_distances(additive(mask), sequence)
         for block in self.blocks:
             sequence = block(sequence, mask, training=training)
         return self._behind(sequence)
@@ -154,6 +168,8 @@ class TransformerDecoder(_TransformerStack):
     Returns:
         `[batch, length, hidden_dim]`.
     """
+
+    both_ways = False
 
     def __init__(self, *args: Any, memory_dim: int | None = None, **kwargs: Any) -> None:
         self.memory_dim = memory_dim
@@ -225,6 +241,10 @@ class TransformerDecoder(_TransformerStack):
         cache_length = cache["cache_0_key"].shape[2]
         before = tf.range(cache_length) < tf.reshape(position, [-1, 1, 1, 1])
         past = (1.0 - tf.cast(before, self.compute_dtype)) * NEVER
+        if self.relative is not None:
+            past = past + self.relative(
+                tf.reshape(position, [-1, 1, 1]) - tf.reshape(tf.range(cache_length), [1, 1, -1])
+            )
         new: Cache = {}
         for number, block in enumerate(self.blocks):
             names = f"cache_{number}_key", f"cache_{number}_value"
@@ -245,7 +265,7 @@ class TransformerDecoder(_TransformerStack):
         return self.positions(sequence, places(segment_ids))
 
     def _causal(self, sequence, segment_ids):
-        """`[1 or batch, 1, length, length]`: 0 where a query may look, -1e9 after it and into other texts."""
+        """`[1 or batch, 1 or heads, length, length]`: 0 where a query may look, -1e9 after it and into other texts."""
         if sequence.shape[1] is None:
             length = tf.shape(sequence)[1]
             allowed = tf.linalg.band_part(tf.ones((length, length), self.compute_dtype), -1, 0)
@@ -256,7 +276,7 @@ class TransformerDecoder(_TransformerStack):
             allowed = tf.expand_dims(allowed * tf.cast(same, self.compute_dtype), 1)
         else:
             allowed = tf.reshape(allowed, [1, 1, *(2 * [_length(sequence)])])
-        return (1.0 - allowed) * NEVER
+        return self._with_distances((1.0 - allowed) * NEVER, sequence)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "memory_dim": self.memory_dim}

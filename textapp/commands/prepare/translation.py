@@ -172,7 +172,8 @@ def _most_tokens(config: Config) -> int:
     """The longest bucket, where the lengths are chosen: a preset reads so many tokens and no more."""
     if config.model.architecture != "preset":
         return MOST_IN_BUCKET
-    from textapp.models.preset import facts  # brings TensorFlow: only where there is a preset
+    from textapp.models.preset_translator import longest  # brings TensorFlow: only where there is a preset
 
+    most = longest(config.model.path)
     # Its decoder has a place for what it reads first, before the tokens that it writes.
-    return min(MOST_IN_BUCKET, (facts(config.model.path).max_length or MOST_IN_BUCKET + 1) - 1)
+    return MOST_IN_BUCKET if most is None else min(MOST_IN_BUCKET, most - 1)
