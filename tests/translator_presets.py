@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from presets import byte_level, write_tokenizer
+from language_presets import byte_level, write_tokenizer
 
 VOCABULARY = 300  # more than the tokenizers know, as presets often have
 SIZES = {

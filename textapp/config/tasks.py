@@ -39,7 +39,7 @@ _OWNERS = {
     "model.dense_units": _CLASSIFICATION,
     "model.vectors": _CLASSIFICATION,
     "model.tied": _WRITERS,
-    "model.lora_rank": _GENERATION,
+    "model.lora_rank": _WRITERS,
     "training.batch_tokens": _WRITERS,
     "training.class_weights": _CLASSIFICATION,
 }

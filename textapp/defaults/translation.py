@@ -39,7 +39,7 @@ def tokenizer_defaults(config: Config, num_examples: int, source: str, target: s
 def model_defaults(config: Config) -> dict[str, Any]:
     """A narrow model with much dropout: on small corpora wider ones learn the training sentences by heart."""
     if config.model.architecture == "preset":
-        return {"dropout": 0.1}
+        return {"dropout": 0.0 if config.model.lora_rank else 0.1}
     if config.model.architecture == "lstm":
         return {"dropout": 0.3, "embedding_dim": 256, "units": [512], "bidirectional": True, "tied": False}
     layers, hidden_dim = config.model.num_layers or 4, config.model.hidden_dim or 256
@@ -75,7 +75,10 @@ def training_defaults(config: Config, target_counts: Sequence[int]) -> dict[str,
 
 
 def _fine_tuning(config: Config, target_counts: Sequence[int]) -> dict[str, Any]:
-    """As BART is fine-tuned (Lewis et al., 2020): a small rate that falls, a few epochs, smoothed labels."""
+    """As BART is fine-tuned (Lewis et al., 2020): a small rate that falls, a few epochs, smoothed labels.
+
+    Low-rank additions begin as nothing and take a larger rate.
+    """
     training = config.training
     batch_tokens = training.batch_tokens or (None if training.batch_size else batch_tokens_for(sum(target_counts)))
     epochs = epochs_for(config, target_counts, MOST_FINE_TUNED_TOKENS, least=3, most=10)
@@ -83,7 +86,7 @@ def _fine_tuning(config: Config, target_counts: Sequence[int]) -> dict[str, Any]
     return {
         "epochs": epochs,
         "batch_tokens": batch_tokens,
-        "learning_rate": 5e-5,
+        "learning_rate": 5e-4 if config.model.lora_rank else 5e-5,
         "optimizer": "adamw",
         "schedule": "linear",
         "warmup_steps": min(500, steps // 10),

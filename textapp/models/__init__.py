@@ -117,7 +117,7 @@ def build_generator(
     module = serving(config.architecture, "decoder" if max_source_length is None else "encoder-decoder")
     if module is preset and max_source_length is not None:
         return preset_translator.build_translator(
-            config, vocabulary_size, pad_id, start_id, end_id, max_length, max_source_length
+            config, vocabulary_size, pad_id, start_id, end_id, max_length, max_source_length, lora=not plain
         )
     if module is preset:
         return preset_decoder.build_language_model(

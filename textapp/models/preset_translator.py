@@ -16,7 +16,8 @@ from textapp.config import PresetModel
 from textapp.errors import ConfigError
 from textapp.layers import TransformerDecoder, TransformerEncoder
 from textapp.models.generator import Generator
-from textapp.models.preset import read_preset
+from textapp.models.lora import enable_lora
+from textapp.models.preset import load_backbone
 
 SIDES = ("encoder", "decoder")
 
@@ -46,6 +47,7 @@ def build_translator(
     end_id: int,
     max_length: int,
     max_source_length: int,
+    lora: bool,
 ) -> Generator:
     """A model that reads a source and writes a target, both in the preset's one vocabulary.
 
@@ -55,12 +57,13 @@ def build_translator(
         pad_id, start_id, end_id: of the tokenizer; `start_id` is what the decoder reads first.
         max_length: the most tokens that the decoder reads.
         max_source_length: the longest source, in tokens.
+        lora: train low-rank additions alone, where the config asks for them; False: the plain form.
 
     Raises:
         ConfigError: there is no such preset, it is of no family that is served, or too small for the tokenizer or the
             lengths.
     """
-    backbone = read_preset(config.path)
+    backbone = load_backbone(config.path)
     family = _family(config.path, backbone)
     if vocabulary_size > backbone.vocabulary_size:
         raise ConfigError(
@@ -78,6 +81,8 @@ def build_translator(
         tied=tied, scaled=tied and family.scaled, name="generator",
     )  # fmt: skip
     _copy_model(backbone, family, model)
+    if lora and config.lora_rank:
+        enable_lora(model, config.lora_rank)
     return model
 
 
@@ -88,7 +93,7 @@ def longest(path: str) -> int | None:
     Raises:
         ConfigError: there is no such preset, or it is of no family that is served.
     """
-    backbone = read_preset(path, load_weights=False)
+    backbone = load_backbone(path, load_weights=False)
     _family(path, backbone)
     return getattr(backbone, "max_sequence_length", None)
 

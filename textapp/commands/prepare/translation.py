@@ -63,6 +63,12 @@ class PreparedTranslation(Prepared):
         return max(new for _, new in self.config.generate_lengths)
 
     def build(self) -> keras.Model:
+        return self._build(plain=False)
+
+    def build_plain(self) -> keras.Model:
+        return self._build(plain=True)
+
+    def _build(self, plain: bool) -> keras.Model:
         from textapp.models import build_generator
 
         task, shared = self.task, self.task.target_tokenizer is self.task.tokenizer
@@ -75,6 +81,7 @@ class PreparedTranslation(Prepared):
             max_length=self.most_new + 1,
             source_vocabulary_size=None if shared else task.tokenizer.vocabulary_size,
             max_source_length=self.config.lengths[-1],
+            plain=plain,
         )
 
     def batches(self) -> TokenBatches:
