@@ -51,6 +51,16 @@ def test_translation() -> None:
     assert (config.training.schedule, config.training.label_smoothing) == ("inverse_sqrt", 0.1)
 
 
+@pytest.mark.parametrize(("lora_rank", "rate", "dropout"), [(None, 5e-5, 0.1), (8, 5e-4, 0.0)])
+def test_a_preset_of_translation_is_fine_tuned(lora_rank: int | None, rate: float, dropout: float) -> None:
+    config = translation(config_of("translation", "preset", model={"path": "p", "lora_rank": lora_rank}))
+    training = config.training
+    assert (config.tokenizer.kind, config.tokenizer.shared, config.model.dropout) == ("preset", True, dropout)
+    assert (training.epochs, training.learning_rate, training.schedule) == (10, rate, "linear")
+    assert None not in (training.batch_tokens, training.optimizer, training.warmup_steps, training.patience)
+    assert None not in (training.label_smoothing, training.average_checkpoints, training.weight_decay)
+
+
 def test_one_vocabulary_where_both_sides_have_one_script() -> None:
     assert not translation(config_of("translation"), languages=("zh", "en")).tokenizer.shared
     assert translation(config_of("translation"), languages=("en", "de")).tokenizer.shared

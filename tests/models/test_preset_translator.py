@@ -13,6 +13,7 @@ from translator_presets import SIZES, VOCABULARY, save_backbone, translator
 
 from textapp.config import PresetModel
 from textapp.errors import ConfigError
+from textapp.export.folding import fold_norms
 from textapp.models import build_generator
 from textapp.models.preset_translator import longest
 
@@ -75,6 +76,27 @@ def test_saved_and_loaded_without_the_preset(models, tmp_path, name):
     loaded = keras.models.load_model(tmp_path / "model.keras", compile=False, safe_mode=True)
     given = {"token_ids": SOURCES, "target_ids": TARGETS}
     np.testing.assert_array_equal(loaded(given), models[name](given))
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_folding_leaves_the_logits_as_they_are(folders, models, name):
+    given = {"token_ids": SOURCES, "target_ids": TARGETS}
+    folded = built(folders[name])
+    fold_norms(folded)
+    np.testing.assert_allclose(folded(given), models[name](given), atol=1e-4)
+    assert folded.decoder.blocks[0].cross_attention_norm.scale_outputs is (name == "bart")
+
+
+def test_low_rank_additions_alone_are_trained(folders, models):
+    config = PresetModel(architecture="preset", path=str(folders["bart"]), dropout=0.0, lora_rank=2)
+    sizes = {"vocabulary_size": KNOWN, "pad_id": PAD, "start_id": START, "end_id": END, "max_length": MOST}
+    adapted = build_generator(config, **sizes, max_source_length=10)
+    # Two layers a side, queries and values; of the decoder also those of the cross-attention.
+    assert len(adapted.trainable_variables) == 2 * (2 * 2 + 2 * 2 * 2)
+    given = {"token_ids": SOURCES, "target_ids": TARGETS}
+    np.testing.assert_allclose(adapted(given), models["bart"](given), atol=1e-5)
+    plain = build_generator(config, **sizes, max_source_length=10, plain=True)
+    assert len(plain.trainable_variables) == len(models["bart"].trainable_variables)
 
 
 def test_what_a_preset_reads_at_most(folders):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from translator_presets import sentence_pieces
 
 from textapp.errors import ConfigError
 from textapp.text.preset import preset_tokenizer
@@ -112,6 +113,29 @@ def test_keras_hub_sentencepiece(tmp_path: Path) -> None:
     assert tokenizer.template == Template((2,), (3, 3), (3,), second_segment=0)
     tokenizer.save(tmp_path / "saved")
     assert load_tokenizer(tmp_path / "saved").ids("good") == trained.ids("good")
+
+
+def test_bart_starts_what_it_writes_with_the_end(tmp_path: Path) -> None:
+    ids = {"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3, "a": 4, "b": 5, "ab": 6}
+    pairs = {"vocabulary.json": json.dumps(ids).encode(), "merges.txt": b"a b\n"}
+    tokenizer = preset_tokenizer(keras_hub_folder(tmp_path / "hub", "BartTokenizer", {}, pairs))
+    assert (tokenizer.start_id, tokenizer.end_id, tokenizer.pad_id, tokenizer.template.start) == (2, 2, 1, (0,))
+    assert tokenizer.decode([2, 0, 6, 4, 2, 1]) == "aba"
+    face = tmp_path / "face"
+    face.mkdir()
+    (face / "vocab.json").write_text(json.dumps(ids), encoding="utf-8")
+    (face / "merges.txt").write_text("a b\n", encoding="utf-8")
+    (face / "config.json").write_text(json.dumps({"decoder_start_token_id": 2}), encoding="utf-8")
+    assert preset_tokenizer(face).start_id == 2
+    preset_tokenizer(face).save(tmp_path / "saved")
+    assert load_tokenizer(tmp_path / "saved").start_id == 2
+
+
+def test_t5_starts_what_it_writes_with_padding(tmp_path: Path) -> None:
+    assets = {"vocabulary.spm": sentence_pieces()}
+    tokenizer = preset_tokenizer(keras_hub_folder(tmp_path, "T5Tokenizer", {}, assets))
+    assert (tokenizer.start_id, tokenizer.end_id, tokenizer.pad_id, tokenizer.template.start) == (0, 1, 0, ())
+    assert tokenizer.decode([0, *tokenizer.ids("red house"), 1, 0]) == "red house"
 
 
 @pytest.mark.parametrize(
