@@ -128,7 +128,8 @@ class TransformerEncoder(_TransformerStack):
         num_layers, num_heads, intermediate_dim, num_key_value_heads, activation, dropout, epsilon, normalization,
             biases, rope_rates, head_dim, head_norms: of the blocks, see `TransformerBlock`.
         max_length: most tokens.
-        positions: what tells the positions apart.
+        positions: what tells the positions apart: a vector for each, `learned` or `sinusoidal`; `rope`; or `relative`,
+            see `RelativePositions`, which the blocks share.
         rope_layers: with `rope`, for each block whether it turns by positions; None: every one.
         norm_first: normalise before each part and at the end (Xiong et al., 2020); False: before the first block and
             after each part, as BART does (Lewis et al., 2020).
