@@ -69,8 +69,11 @@ class PreparedTranslation(Prepared):
         return self._build(plain=True)
 
     def _build(self, plain: bool) -> keras.Model:
+        from textapp.batches.tokens import rounded_up
         from textapp.models import build_generator
 
+        # Batches are filled up to a multiple of 8, and there is a place for what is read before the first token.
+        longest = {"read": int(rounded_up(self.config.lengths[-1])), "new": int(rounded_up(self.most_new))}
         task, shared = self.task, self.task.target_tokenizer is self.task.tokenizer
         return build_generator(
             self.config.model,
@@ -78,9 +81,9 @@ class PreparedTranslation(Prepared):
             pad_id=task.target_tokenizer.pad_id,
             start_id=task.start_id,
             end_id=task.end_id,
-            max_length=self.most_new + 1,
+            max_length=max(longest["new"], self.most_new + 1),
             source_vocabulary_size=None if shared else task.tokenizer.vocabulary_size,
-            max_source_length=self.config.lengths[-1],
+            max_source_length=longest["read"],
             plain=plain,
         )
 
