@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from textapp.text.tokenizer import Encoding
+from textapp.text.tokenizer import Encoding, Template
 
 PAD, UNKNOWN, START, END = range(4)
 
@@ -121,7 +121,7 @@ class Chain:
                 outputs = self._step(read[row : row + 1, place], np.array([place]), cache)
                 logits = outputs["logits"][0].astype(np.float64)
                 target = features["targets"][row, place]
-                found[row, place] = (logits[target] - np.log(np.exp(logits).sum())) * (target != PAD)
+                found[row, place] = (logits[target] - np.log(np.exp(logits).sum())) * (target >= 0)
         return {"log_probabilities": found}
 
 
@@ -166,6 +166,7 @@ class Letters:
     """A token a letter or a blank, from 4 on; as SentencePiece does, decoding drops a blank in front."""
 
     kind, pad_id, unknown_id, start_id, end_id = "letters", PAD, UNKNOWN, START, END
+    template = Template()
     alphabet = "abcdefghijklmnopqrstuvwxyz "
     vocabulary_size = 4 + len(alphabet)
 

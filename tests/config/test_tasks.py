@@ -35,8 +35,13 @@ def fault(raw: dict, **changes: object) -> str:
         (GENERATION, {"data": {"train": PAIRS}}, ["data.train", "parallel files"]),
         (GENERATION, {"data": {"train": "a", "test": PAIRS}}, ["data.test", "parallel files"]),
         (GENERATION, {"model": {"architecture": "lstm", "bidirectional": False}}, ["model.bidirectional"]),
+        (
+            CLASSIFICATION,
+            {"model": {"architecture": "preset", "path": "p", "lora_rank": 4}},
+            ["model.lora_rank", "for translation and generation"],
+        ),
         (GENERATION, {"model": {"architecture": "cnn"}}, ["'cnn'", "cannot write text", "transformer, lstm"]),
-        (TRANSLATION, {"model": {"architecture": "preset", "path": "p"}}, ["'preset'", "not served yet"]),
+        (TRANSLATION, {"model": {"architecture": "mlp"}}, ["'mlp'", "cannot write text", "lstm, preset"]),
         (TRANSLATION, {"model": {"architecture": "transformer", "embedding_dim": 8}}, ["model.hidden_dim"]),
         (CLASSIFICATION, {"training": {"batch_tokens": 64}}, ["training.batch_tokens", "task classification"]),
         (CLASSIFICATION, {"generate_lengths": [[8, 8]]}, ["generate_lengths", "translation and generation"]),
@@ -58,6 +63,11 @@ def test_a_key_of_another_task_is_an_error_that_names_the_task(raw: dict, change
         (TRANSLATION, {"generate_lengths": [[16, 8], [8, 8]]}, ["generate_lengths", "ascend"]),
         (TRANSLATION, {"generate_lengths": [[16]]}, ["generate_lengths: found [[16]]: expected pairs"]),
         (TRANSLATION, {"training": {"batch_size": 8, "batch_tokens": 64}}, ["found both"]),
+        (
+            TRANSLATION,
+            {"model": {"architecture": "preset", "path": "p"}, "tokenizer": {"kind": "preset", "shared": False}},
+            ["tokenizer.shared: found false", "one vocabulary for both sides"],
+        ),
         (TRANSLATION, {"data": {"train": {"source": "a"}}}, ["data.train", "{source: train.zh, target: train.en}"]),
         (
             GENERATION,

@@ -176,11 +176,11 @@ def test_prefill_pads_the_memory_for_one_decode(translators):
 
 def test_log_probabilities(translators):
     model = translators["sinusoidal"]
-    targets = np.array([[5, 3, PAD]], np.int32)
+    targets = np.array([[5, PAD, -1]], np.int32)  # the padding id counts: of a preset it may be the end
     features = {"token_ids": TOKENS[:1], "target_ids": np.array([[START, 5, 3]], np.int32)}
     found = np.asarray(decoding.log_probabilities(model, features, targets))
     logits = np.asarray(model(features))[0]
-    expected = [logits[place, token] - np.log(np.exp(logits[place]).sum()) for place, token in enumerate((5, 3))]
+    expected = [logits[place, token] - np.log(np.exp(logits[place]).sum()) for place, token in enumerate((5, PAD))]
     np.testing.assert_allclose(found, [[*expected, 0.0]], rtol=1e-4)
 
 

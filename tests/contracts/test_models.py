@@ -48,7 +48,7 @@ ROLE_TABLE = [
     ("cnn", {"encoder"}),
     ("lstm", {"encoder", "decoder", "encoder-decoder"}),
     ("transformer", {"encoder", "decoder", "encoder-decoder"}),
-    ("preset", {"encoder"}),
+    ("preset", {"encoder", "decoder", "encoder-decoder"}),
 ]
 
 

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from textapp.decoding.scoring import windows
+from textapp.decoding.scoring import Window, log_probabilities, windows
 
 
 def test_a_long_text_is_seen_in_windows_with_half_a_context_before_what_counts():
@@ -28,3 +29,19 @@ def test_every_target_counts_once(length, context, data):
     counted = [target for window in found for target in window.targets[window.first :]]
     assert counted == list(range(first + 1, length + 1))
     assert all(len(window.read) <= context for window in found)
+
+
+def test_a_target_that_is_the_padding_id_counts():
+    """The end of a GPT-2 is its padding too: what fills the targets of a shorter text is told from it."""
+
+    class Runner:
+        max_batch = 8
+
+        def run(self, signature, features):
+            self.targets = features["targets"].tolist()
+            return {"log_probabilities": np.where(features["targets"] >= 0, -1.0, 9.0)}
+
+    runner = Runner()
+    parts = [Window(0, [], [7, 5], [5, 7], 0), Window(1, [], [7], [7], 0)]
+    assert log_probabilities(runner, parts, pad_id=7, source_pad_id=7) == [-2.0, -1.0]
+    assert runner.targets == [[5, 7], [7, -1]]

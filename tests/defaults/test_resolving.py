@@ -51,6 +51,16 @@ def test_translation() -> None:
     assert (config.training.schedule, config.training.label_smoothing) == ("inverse_sqrt", 0.1)
 
 
+@pytest.mark.parametrize(("lora_rank", "rate", "dropout"), [(None, 5e-5, 0.1), (8, 5e-4, 0.0)])
+def test_a_preset_of_translation_is_fine_tuned(lora_rank: int | None, rate: float, dropout: float) -> None:
+    config = translation(config_of("translation", "preset", model={"path": "p", "lora_rank": lora_rank}))
+    training = config.training
+    assert (config.tokenizer.kind, config.tokenizer.shared, config.model.dropout) == ("preset", True, dropout)
+    assert (training.epochs, training.learning_rate, training.schedule) == (10, rate, "linear")
+    assert None not in (training.batch_tokens, training.optimizer, training.warmup_steps, training.patience)
+    assert None not in (training.label_smoothing, training.average_checkpoints, training.weight_decay)
+
+
 def test_one_vocabulary_where_both_sides_have_one_script() -> None:
     assert not translation(config_of("translation"), languages=("zh", "en")).tokenizer.shared
     assert translation(config_of("translation"), languages=("en", "de")).tokenizer.shared
@@ -91,6 +101,17 @@ def test_more_text_gets_a_wider_model_and_fewer_epochs() -> None:
     small, large = (resolve(config_of("generation", train="a.txt"), 1, [size]) for size in (10**6, 10**7))
     assert (small.model.hidden_dim, large.model.hidden_dim) == (256, 384)
     assert small.training.epochs > large.training.epochs
+
+
+@pytest.mark.parametrize(("lora_rank", "rate", "dropout"), [(None, 5e-5, 0.1), (8, 5e-4, 0.0)])
+def test_a_preset_that_writes_is_tuned_and_keeps_its_tokenizer(lora_rank, rate, dropout) -> None:
+    config = config_of("generation", "preset", model={"path": "p", "lora_rank": lora_rank}, train="a.txt")
+    config = resolve(config, 10_000, [1_000_000], "zh", 64)
+    assert (config.tokenizer.kind, config.tokenizer.vocabulary_size) == ("preset", None)
+    assert config.lengths == [64] and config.generate_lengths[-1] == (32, 32)  # as much as the preset sees
+    training = config.training
+    assert (training.learning_rate, training.epochs, config.model.dropout) == (rate, 2, dropout)
+    assert resolve(config_of("generation", "preset", model={"path": "p"}), 9, [300] * 9, "zh", 1024).lengths == [256]
 
 
 def test_what_is_given_must_fit_what_is_filled_in() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from textapp.config import TransformerModel
 from textapp.export.folding import fold_norms
-from textapp.layers import LayerNorm, TransformerBlock
+from textapp.layers import LayerNorm, TransformerBlock, TransformerDecoder
 from textapp.models import build_encoder, build_generator
 
 IDS = np.array([[5, 9, 3, 7, 0, 0], [2, 4, 6, 8, 9, 3]], np.int32)
@@ -75,6 +75,21 @@ def test_folding_leaves_no_mean_to_take_and_no_scale_in_a_block():
     assert len(norms) == 5
     assert not any(norm.center_inputs for norm in norms)
     assert [norm.name for norm in norms if norm.scale_outputs] == ["norm"]
+
+
+def test_a_shift_without_a_bias_to_go_to_stays_where_it_is():
+    """Layer normalisations before products without biases: nothing folds, and the sequence still loses its mean."""
+    decoder = TransformerDecoder(8, 2, 2, 12, 6, positions="rope", biases="none")
+    decoder.build((None, None, 8))
+    random = np.random.default_rng(1)
+    for weight in decoder.weights:
+        weight.assign(np.asarray(weight) + random.normal(0, 0.5, weight.shape))
+    sequence = random.normal(size=(2, 6, 8)).astype(np.float32)
+    sequence -= sequence.mean(axis=-1, keepdims=True)
+    before = np.asarray(decoder(sequence))
+    fold_norms(decoder)
+    np.testing.assert_allclose(np.asarray(decoder(sequence)), before, atol=5e-5)
+    assert decoder.blocks[0].attention_norm.scale_outputs and not decoder.blocks[0].attention_norm.center_inputs
 
 
 def test_a_post_norm_transformer_stays_as_it_is():

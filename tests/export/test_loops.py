@@ -7,7 +7,7 @@ import pytest
 
 from textapp.errors import ExportError
 from textapp.export.graphs import parse
-from textapp.export.loops import check_loops, float_weights, loop_variables
+from textapp.export.loops import check_loops, float_weights, loop_copies, loop_variables
 from textapp.export.sinking import sink_weights
 
 STEPS = 5
@@ -87,3 +87,14 @@ def test_sinking_takes_the_weight_out_of_the_loop_and_changes_no_answer(looped, 
 
 def test_a_file_without_such_a_weight_stays_as_it_is(looped):
     assert sink_weights(looped["none"]) == looped["none"]
+
+
+def test_what_a_loop_copies_is_counted(looped, tmp_path, monkeypatch):
+    monkeypatch.setattr("textapp.export.loops.MOST_FLOAT_BYTES", 4096)
+    (tmp_path / "float16.tflite").write_bytes(looped["float16"])
+    table, state = 64 * 32 * 4, 32 * 4
+    carried = loop_copies(tmp_path / "float16.tflite")["copied_mb"]
+    assert carried == pytest.approx((table + state + 8) / 1e6, abs=1e-3)  # the count and the token are 8 bytes
+    (tmp_path / "none.tflite").write_bytes(looped["none"])
+    found = loop_copies(tmp_path / "none.tflite")
+    assert found["copied_mb"] == 0.0 and found["float_weights_mb"] >= 0.008

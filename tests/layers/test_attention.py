@@ -40,3 +40,35 @@ def test_heads_that_do_not_divide():
         SelfAttention(4, 3)
     with pytest.raises(ValueError, match="8 features do not divide into 3 heads"):
         SelfAttention(3).build((None, None, 8))
+
+
+def test_heads_of_any_size_and_few_biases():
+    layer = SelfAttention(4, 2, head_dim=3, biases="qkv")
+    assert layer(SEQUENCE, AttentionMask()(REAL)).shape == SEQUENCE.shape
+    shapes = {name: tuple(part.kernel.shape) for name, part in layer.projections.items()}
+    assert shapes == {"query": (8, 12), "key": (8, 6), "value": (8, 6), "output": (12, 8)}
+    assert [name for name, part in layer.projections.items() if part.use_bias] == ["query", "key", "value"]
+
+
+def test_rates_of_turning_are_those_of_the_paper_unless_given():
+    rates = [1.0, 0.25]
+    given, paper = (
+        SelfAttention(2, rope=True, rope_rates=rates, max_length=4),
+        SelfAttention(2, rope=True, max_length=4),
+    )
+    for layer in (given, paper):
+        layer.build((None, None, 8))
+    np.testing.assert_allclose(given.angles[3], [3.0, 0.75])
+    np.testing.assert_allclose(paper.angles[3], [3.0, 0.03])
+
+
+def test_normalised_heads_do_not_care_how_large_they_are():
+    layer = SelfAttention(2, biases="none", head_norms=True)
+    mask = AttentionMask()(REAL)
+    layer(SEQUENCE, mask)
+    query, value = layer.projections["query"].kernel, layer.projections["value"].kernel
+    before = np.asarray(layer(SEQUENCE, mask))
+    query.assign(query * 7.0)
+    np.testing.assert_allclose(layer(SEQUENCE, mask), before, atol=1e-4)
+    value.assign(value * 7.0)
+    assert np.abs(np.asarray(layer(SEQUENCE, mask)) - before).max() > 0.1

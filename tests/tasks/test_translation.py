@@ -13,6 +13,7 @@ from textapp.errors import DataError, UsageError
 from textapp.tasks import task_from_manifest
 from textapp.tasks.translation import TranslationTask
 from textapp.tasks.writing import RankedAnswer, TextAnswer
+from textapp.text.tokenizer import Template
 
 MANIFEST = {
     "task": "translation",
@@ -32,6 +33,16 @@ def test_a_source_ends_with_the_end_id(task: TranslationTask) -> None:
     assert task.features({"source": "ab"}) == {"token_ids": [4, 5, 3]}
     assert task.features({"source": ""}) == {"token_ids": [3]}
     assert task.target_ids({"source": "x", "target": "ba"}) == [5, 4]
+
+
+def test_a_preset_may_start_sources_and_targets(letters: Any) -> None:
+    """As BART's: `<s> ... </s>`, whose start the decoder writes too."""
+    letters.template, letters.start_id = Template((2,), (), (3,)), 3
+    task = task_from_manifest(MANIFEST, (letters, letters))
+    assert task.features({"source": "ab"}) == {"token_ids": [2, 4, 5, 3]}
+    assert task.features({"source": "abcdefghi"}) == {"token_ids": [2, 4, 5, 6, 7, 8, 9, 3]}
+    assert (task.start_id, task.target_ids({"source": "x", "target": "ba"})) == (3, [2, 5, 4])
+    assert task.decode([2, 5, 4, 3, 0]) == "ba"
 
 
 @pytest.mark.parametrize(("tokens", "read", "new"), [(1, 4, 6), (4, 4, 6), (5, 8, 12), (99, 8, 12)])

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from translator_presets import sentence_pieces
 
 from textapp.errors import ConfigError
 from textapp.text.preset import preset_tokenizer
@@ -114,6 +115,29 @@ def test_keras_hub_sentencepiece(tmp_path: Path) -> None:
     assert load_tokenizer(tmp_path / "saved").ids("good") == trained.ids("good")
 
 
+def test_bart_starts_what_it_writes_with_the_end(tmp_path: Path) -> None:
+    ids = {"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3, "a": 4, "b": 5, "ab": 6}
+    pairs = {"vocabulary.json": json.dumps(ids).encode(), "merges.txt": b"a b\n"}
+    tokenizer = preset_tokenizer(keras_hub_folder(tmp_path / "hub", "BartTokenizer", {}, pairs))
+    assert (tokenizer.start_id, tokenizer.end_id, tokenizer.pad_id, tokenizer.template.start) == (2, 2, 1, (0,))
+    assert tokenizer.decode([2, 0, 6, 4, 2, 1]) == "aba"
+    face = tmp_path / "face"
+    face.mkdir()
+    (face / "vocab.json").write_text(json.dumps(ids), encoding="utf-8")
+    (face / "merges.txt").write_text("a b\n", encoding="utf-8")
+    (face / "config.json").write_text(json.dumps({"decoder_start_token_id": 2}), encoding="utf-8")
+    assert preset_tokenizer(face).start_id == 2
+    preset_tokenizer(face).save(tmp_path / "saved")
+    assert load_tokenizer(tmp_path / "saved").start_id == 2
+
+
+def test_t5_starts_what_it_writes_with_padding(tmp_path: Path) -> None:
+    assets = {"vocabulary.spm": sentence_pieces()}
+    tokenizer = preset_tokenizer(keras_hub_folder(tmp_path, "T5Tokenizer", {}, assets))
+    assert (tokenizer.start_id, tokenizer.end_id, tokenizer.pad_id, tokenizer.template.start) == (0, 1, 0, ())
+    assert tokenizer.decode([0, *tokenizer.ids("red house"), 1, 0]) == "red house"
+
+
 @pytest.mark.parametrize(
     ("class_name", "assets", "message"),
     [
@@ -139,3 +163,99 @@ def test_a_folder_without_a_tokenizer_lists_what_it_holds(tmp_path: Path) -> Non
         preset_tokenizer(tmp_path)
     with pytest.raises(ConfigError, match="no such folder; supported"):
         preset_tokenizer(tmp_path / "missing")
+
+
+# --- of models that write ------------------------------------------------------------------------------------------
+
+
+def byte_pairs(folder: Path, class_name: str, special: list[str], merges: tuple[str, ...] = ("1 2", "12 3", "123 4")):
+    from tokenizers import pre_tokenizers
+
+    pieces = [*sorted(pre_tokenizers.ByteLevel.alphabet()), *(merge.replace(" ", "") for merge in merges), *special]
+    assets = {
+        "vocabulary.json": json.dumps({piece: number for number, piece in enumerate(pieces)}).encode(),
+        "merges.txt": "\n".join(merges).encode(),
+    }
+    return preset_tokenizer(keras_hub_folder(folder, class_name, {}, assets)), pieces
+
+
+def test_gpt2_starts_ends_and_fills_with_one_token(tmp_path: Path) -> None:
+    tokenizer, pieces = byte_pairs(tmp_path / "hub", "GPT2Tokenizer", ["<|endoftext|>"])
+    end = pieces.index("<|endoftext|>")
+    assert (tokenizer.start_id, tokenizer.end_id, tokenizer.pad_id) == (end, end, end)
+    assert tokenizer.vocabulary_size == len(pieces)
+    assert end not in tokenizer.ids("<|endoftext|>")  # what a user types is text
+    tokenizer.save(tmp_path / "saved")
+    loaded = load_tokenizer(tmp_path / "saved")
+    for text in ("  two  blanks ", "天气很好。\n\n\tline", "é 😀"):
+        assert loaded.decode([end, *loaded.ids(text), end]) == text
+
+
+def test_a_stream_of_bytes_cuts_no_character(tmp_path: Path) -> None:
+    from textapp.decoding.stopping import Stops, pieces
+
+    tokenizer, _ = byte_pairs(tmp_path, "GPT2Tokenizer", ["<|endoftext|>"])
+    shown = list(pieces(tokenizer.ids("好 😀!"), tokenizer.decode, Stops([])))
+    assert shown == ["好", " ", "😀", "!"]
+
+
+@pytest.mark.parametrize(
+    ("class_name", "special", "expected"),
+    [
+        ("Llama3Tokenizer", ["<|begin_of_text|>", "<|end_of_text|>"], ["123", "4"]),
+        ("QwenTokenizer", ["<|endoftext|>", "<|im_end|>"], ["1", "2", "3", "4"]),
+        ("GPT2Tokenizer", ["<|endoftext|>"], ["1234"]),
+    ],
+)
+def test_each_family_cuts_numbers_in_its_way(
+    tmp_path: Path, class_name: str, special: list[str], expected: list[str]
+) -> None:
+    tokenizer, pieces = byte_pairs(tmp_path, class_name, special)
+    assert [pieces[token_id] for token_id in tokenizer.ids("1234")] == expected
+
+
+@pytest.mark.parametrize(
+    ("class_name", "special", "start", "end", "pad"),
+    [
+        ("OPTTokenizer", ["<s>", "<pad>", "</s>"], "</s>", "</s>", "<pad>"),
+        ("QwenTokenizer", ["<|endoftext|>", "<|im_end|>"], "<|endoftext|>", "<|endoftext|>", "<|endoftext|>"),
+        ("Qwen3Tokenizer", ["<|endoftext|>", "<|im_end|>"], "<|endoftext|>", "<|im_end|>", "<|endoftext|>"),
+        ("Llama3Tokenizer", ["<|begin_of_text|>", "<|end_of_text|>"], "<|begin_of_text|>", *2 * ["<|end_of_text|>"]),
+    ],
+)
+def test_what_stands_around_a_text_that_is_written(
+    tmp_path: Path, class_name: str, special: list[str], start: str, end: str, pad: str
+) -> None:
+    tokenizer, pieces = byte_pairs(tmp_path, class_name, special)
+    found = (tokenizer.start_id, tokenizer.end_id, tokenizer.pad_id)
+    assert [pieces[token_id] for token_id in found] == [start, end, pad]
+
+
+def test_hugging_face_settings_name_start_and_end(tmp_path: Path) -> None:
+    _, pieces = byte_pairs(tmp_path / "hub", "QwenTokenizer", ["<|endoftext|>", "<|im_end|>"])
+    assets = tmp_path / "hub/assets/tokenizer"
+    (tmp_path / "vocab.json").write_bytes((assets / "vocabulary.json").read_bytes())
+    (tmp_path / "merges.txt").write_bytes((assets / "merges.txt").read_bytes())
+    given = {"bos_token": None, "eos_token": {"content": "<|im_end|>"}, "pad_token": "<|endoftext|>"}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(given), encoding="utf-8")
+    tokenizer = preset_tokenizer(tmp_path)
+    found = (tokenizer.start_id, tokenizer.end_id, tokenizer.pad_id)
+    assert [pieces[token_id] for token_id in found] == ["<|endoftext|>", "<|im_end|>", "<|endoftext|>"]
+
+
+def test_ids_with_gaps_count_as_known(tmp_path: Path) -> None:
+    ids = {"a": 0, "b": 1, "ab": 2, "<|endoftext|>": 9}
+    (tmp_path / "vocab.json").write_text(json.dumps(ids), encoding="utf-8")
+    (tmp_path / "merges.txt").write_text("a b\n", encoding="utf-8")
+    tokenizer = preset_tokenizer(tmp_path)
+    assert tokenizer.vocabulary_size == 10 and tokenizer.decode([2, 5, 9]) == "ab"
+
+
+def test_a_llama_fills_with_its_end(tmp_path: Path) -> None:
+    from language_presets import sentence_pieces
+
+    sentence_pieces(tmp_path, "Llama")
+    tokenizer = preset_tokenizer(tmp_path)
+    assert (tokenizer.start_id, tokenizer.end_id, tokenizer.pad_id, tokenizer.unknown_id) == (1, 2, 2, 0)
+    for text in ("red  house", "天气"):  # the second in bytes
+        assert tokenizer.decode([1, *tokenizer.ids(text), 2, 2]) == text

@@ -70,6 +70,37 @@ def test_a_signal_saves_and_the_resumed_run_ends_with_equal_weights(
     assert [row["loss"] for row in history.epochs] == pytest.approx([row["loss"] for row in expected.epochs], rel=1e-12)
 
 
+def test_a_frozen_model_with_low_rank_additions_resumes_and_is_averaged(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(trainer, "STEPS_BETWEEN_CHECKS", 3)
+
+    def adapted():
+        model = tiny.make_model(0.3)
+        for variable in model.variables:
+            variable.trainable = False
+        model.layers[-1].enable_lora(2)
+        return model
+
+    def train(folder: str, stop_at: int = 0) -> list[np.ndarray]:
+        model, arguments = adapted(), tiny.arguments(tmp_path / folder, average_checkpoints=2)
+        stop = tiny.Quiet(lambda count: os.kill(os.getpid(), signal.SIGTERM) if count == stop_at else None)
+
+        def validate() -> dict[str, float]:
+            return {"accuracy": float(np.abs(model.layers[-1].lora_kernel_b).sum())}
+
+        history = train_model(model, tiny.make_batches(), **{**arguments, "progress": stop}, validate=validate)
+        assert history.average["epochs"] == 2
+        return weights(model)
+
+    whole = train("whole")
+    with pytest.raises(Interrupted):
+        train("cut", stop_at=4)
+    assert equal(train("cut"), whole)
+    before = adapted()
+    for variable, value in zip(before.variables, whole, strict=True):
+        if "seed" not in variable.path:
+            assert np.array_equal(variable.numpy(), value) is not variable.trainable
+
+
 def test_a_killed_process_resumes_to_equal_weights(tmp_path: Path) -> None:
     """SIGKILL in the middle of the second epoch, twice saved by then; then the same call again."""
     script = [sys.executable, str(HERE / "killed.py")]

@@ -8,6 +8,7 @@ from typing import Any
 
 from textapp.commands import tables
 from textapp.commands.prepare import locate, make_tokenizer, make_tokenizers
+from textapp.commands.prepare.generation import most_context
 from textapp.config import Config
 from textapp.defaults import resolve
 from textapp.defaults.writing import script_of
@@ -15,6 +16,7 @@ from textapp.records.documents import CHARACTERS_AN_EXAMPLE
 from textapp.records.loading import load_splits
 from textapp.records.profile import EXAMPLES, excerpt
 from textapp.records.text_profile import SIDES, document_profile, pair_profile
+from textapp.tasks.translation import framed
 from textapp.text.language import guess_language, script_weights
 from textapp.text.tokenizer import Tokenizer
 
@@ -32,7 +34,7 @@ def translation_profile(config: Config, data_dir: Path) -> dict[str, Any]:
     config = resolve(locate(config, data_dir), len(splits.train), language=names[0], target_language=names[1])
     tables.note(f"reading {len(splits.train):,} sentence pairs ({' to '.join(names)})")
     tokenizers = dict(zip(SIDES, make_tokenizers(config, splits, names), strict=True))
-    tokens = {side: [len(tokenizers[side].ids(text)) + 1 for text in texts[side]] for side in SIDES}
+    tokens = {side: [len(framed(each, each.ids(text))) for text in texts[side]] for side, each in tokenizers.items()}
     config = resolve(
         config, len(splits.train), tokens["source"], names[0],
         target_counts=tokens["target"], target_language=names[1],
@@ -66,7 +68,7 @@ def generation_profile(config: Config, data_dir: Path) -> dict[str, Any]:
     ends = 0 if running else 2
     parts = [[record.get("prompt", ""), *record["text"].splitlines(keepends=True)] for record in splits.train]
     tokens = [sum(len(tokenizer.ids(part)) for part in document) + ends for document in parts]
-    config = resolve(config, examples, tokens, language["language"])
+    config = resolve(config, examples, tokens, language["language"], most_context(config))
     named = {"train": splits.train, "validation": splits.validation, "test": splits.test}
     found = document_profile(named, tokens, known_characters(tokenizer), config.lengths[-1], running)
     warnings = [*_script_warnings({"text": language}), *found.pop("warnings")]

@@ -13,6 +13,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from textapp.artifact import partial_folder, swap, write_fault, write_manifest, write_text
 from textapp.commands import tables
 from textapp.commands.prepare import CACHE, TARGET_TOKENIZER, TOKENIZER, Prepared, locate, prepare
@@ -143,7 +145,7 @@ def _fit(prepared: Prepared, strategy: Any, partial: Path) -> tuple[keras.Model,
     keras.utils.set_random_seed(config.seed)
     with strategy.scope():
         model = _build(prepared.build, precision)
-    log.info("model: %s, %s parameters", config.model.architecture, f"{model.count_params():,}")
+    log.info("model: %s, %s", config.model.architecture, _sizes(model))
     batches, validation = prepared.batches(), prepared.validation(model)
     history = train_model(
         model,
@@ -155,11 +157,19 @@ def _fit(prepared: Prepared, strategy: Any, partial: Path) -> tuple[keras.Model,
         validate=validation,
         samples=getattr(validation, "samples", None),
     )
-    if precision == "float32" and not getattr(config.model, "subwords", None):
+    trained_apart = any(getattr(config.model, name, None) for name in ("subwords", "lora_rank"))
+    if precision == "float32" and not trained_apart:
         return model, history
     whole = _build(prepared.build_plain, "float32")
     whole.set_weights(plain_weights(model))
     return whole, history
+
+
+def _sizes(model: keras.Model) -> str:
+    """How many parameters a model has, and how many of them are trained where that is not all."""
+    trained = sum(int(np.prod(variable.shape)) for variable in model.trainable_variables)
+    total = model.count_params()
+    return f"{total:,} parameters" + (f", of which {trained:,} are trained" if trained < total else "")
 
 
 def _build(build: Callable[[], keras.Model], precision: str) -> keras.Model:

@@ -84,6 +84,9 @@ class PresetModel(Model):
     architecture: Literal["preset"]
     path: str = Field(description="a preset name or a local folder")
     dropout: Rate | None = None
+    lora_rank: Count | None = Field(
+        default=None, description="numbers between the factors of low-rank additions; None: all weights are trained"
+    )
 
 
 ModelConfig = Annotated[

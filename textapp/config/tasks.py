@@ -11,11 +11,11 @@ from textapp.errors import did_you_mean
 _CLASSIFICATION, _TRANSLATION, _GENERATION = ("classification",), ("translation",), ("generation",)
 _WRITERS = ("translation", "generation")  # the tasks whose answer is text
 
-# What each task can be done by. A preset is served where the task is classification, so far.
+# What each task can be done by.
 ARCHITECTURES = {
     "classification": ("mlp", "cnn", "lstm", "transformer", "preset"),
-    "translation": ("transformer", "lstm"),
-    "generation": ("transformer", "lstm"),
+    "translation": ("transformer", "lstm", "preset"),
+    "generation": ("transformer", "lstm", "preset"),
 }
 
 # Keys that not every task has, and the tasks that have them. `model` keys are those of any architecture.
@@ -39,6 +39,7 @@ _OWNERS = {
     "model.dense_units": _CLASSIFICATION,
     "model.vectors": _CLASSIFICATION,
     "model.tied": _WRITERS,
+    "model.lora_rank": _WRITERS,
     "training.batch_tokens": _WRITERS,
     "training.class_weights": _CLASSIFICATION,
 }
@@ -64,8 +65,10 @@ def _architecture(config: Any) -> list[str]:
     found, served = config.model.architecture, ARCHITECTURES[config.task]
     if found in served:
         return []
-    why = "not served yet" if found == "preset" else "cannot write text" if config.task != "classification" else ""
-    return [f"model.architecture: found {found!r}, {why} for task {config.task}; expected one of {', '.join(served)}"]
+    return [
+        f"model.architecture: found {found!r}, which cannot write text, for task {config.task}; expected one of "
+        f"{', '.join(served)}"
+    ]
 
 
 def _keys(config: Any) -> list[str]:
@@ -115,7 +118,11 @@ def _monitor(config: Any) -> list[str]:
 
 
 def _tokenizer(config: Any) -> list[str]:
-    if config.task == "classification" or config.tokenizer is None or config.tokenizer.kind != "wordpiece":
+    if config.task == "classification" or config.tokenizer is None:
+        return []
+    if config.model.architecture == "preset" and config.tokenizer.shared is False:
+        return ["tokenizer.shared: found false, but a preset has one vocabulary for both sides: leave it out"]
+    if config.tokenizer.kind != "wordpiece":
         return []
     return [
         f"tokenizer.kind: found 'wordpiece', which forgets where spaces were; expected one of sentencepiece, bpe,"

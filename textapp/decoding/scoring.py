@@ -12,6 +12,7 @@ from textapp.decoding.signatures import SCORE
 from textapp.decoding.steps import open_session
 from textapp.runners import Runner, padded
 
+IGNORED = -1  # a target that does not count: the padding id may be that of the end, which does
 MOST_TOKENS = 2048  # of one call of `score`: the logits of a large vocabulary take the memory
 
 
@@ -52,8 +53,8 @@ def log_probabilities(runner: Runner, parts: Sequence[Window], pad_id: int, sour
     """The sum of the log-probabilities of each window's counted targets, over the signature `score`.
 
     Args:
-        runner: has `score`: `token_ids`, `target_ids` where there is an encoder, and `targets`, each `[batch, length]`,
-            to `log_probabilities` `[batch, length]`.
+        runner: has `score`: `token_ids`, `target_ids` where there is an encoder, and `targets`, -1 where none counts,
+            each `[batch, length]`, to `log_probabilities` `[batch, length]`.
         parts: the windows.
         pad_id: of what is written.
         source_pad_id: of what an encoder reads.
@@ -74,7 +75,7 @@ def log_probabilities(runner: Runner, parts: Sequence[Window], pad_id: int, sour
 
 def _features(rows: Sequence[Window], length: int, pad_id: int, source_pad_id: int) -> dict[str, np.ndarray]:
     read = padded([row.read for row in rows], length, pad_id)
-    targets = padded([row.targets for row in rows], length, pad_id)
+    targets = padded([row.targets for row in rows], length, IGNORED)
     if not rows[0].source:
         return {"token_ids": read, "targets": targets}
     sources = [row.source for row in rows]

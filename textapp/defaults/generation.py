@@ -17,14 +17,17 @@ from textapp.defaults.writing import (
 )
 
 MOST_TOKENS = 20_000_000  # of a whole training: about an hour on two cores
+MOST_TUNED = 2_000_000  # of a preset, which knows its language already
 CONTEXT = 256  # tokens
 LARGE = 5_000_000  # tokens of training text that can feed a wider model
 NEW_TOKENS = 64  # written in one go where a text has no end
 
 
 def tokenizer_defaults(config: Config, num_examples: int, language: str) -> TokenizerConfig:
-    """Characters for Chinese and Japanese, in whose verse each counts; byte pairs elsewhere."""
+    """Characters for Chinese and Japanese, in whose verse each counts; byte pairs elsewhere; a preset has its own."""
     given = config.tokenizer or TokenizerConfig()
+    if config.model.architecture == "preset":
+        return given.model_copy(update={"kind": "preset"})
     kind = given.kind or ("characters" if script_of(language) in ("han", "kana") else "bpe")
     defaults = {"kind": kind, "vocabulary_size": 8000 if kind == "characters" else vocabulary_for(num_examples)}
     return given.model_copy(update={key: value for key, value in defaults.items() if getattr(given, key) is None})
@@ -38,6 +41,8 @@ def context_for(config: Config, token_counts: Sequence[int]) -> int:
 def model_defaults(config: Config, token_counts: Sequence[int]) -> dict[str, Any]:
     """Six layers; wider, and with less dropout, where there is text enough."""
     large = sum(token_counts) >= LARGE
+    if config.model.architecture == "preset":
+        return {"dropout": 0.0 if config.model.lora_rank else 0.1}
     if config.model.architecture == "lstm":
         return {"dropout": 0.1 if large else 0.3, "embedding_dim": 256, "units": [512, 512], "tied": False}
     hidden_dim = config.model.hidden_dim or (384 if large else 256)
@@ -53,6 +58,8 @@ def training_defaults(config: Config, token_counts: Sequence[int], context: int)
     if config.running_text:  # an example is a window of the text
         token_counts = [context] * max(1, sum(token_counts) // context)
     batch_tokens = training.batch_tokens or (None if training.batch_size else batch_tokens_for(sum(token_counts)))
+    if config.model.architecture == "preset":
+        return _tuning_defaults(config, token_counts, batch_tokens)
     epochs = epochs_for(config, token_counts, MOST_TOKENS, least=2, most=20)
     steps = epochs * steps_an_epoch(training, batch_tokens, token_counts)
     attention = config.model.architecture == "transformer"
@@ -65,6 +72,26 @@ def training_defaults(config: Config, token_counts: Sequence[int], context: int)
         "warmup_steps": min(500, steps // 20),
         "weight_decay": 0.1 if attention else 0.01,
         "patience": max(3, epochs // 4),
+        "clip_norm": 1.0,
+        "label_smoothing": 0.0,
+        "monitor": "perplexity",
+        "average_checkpoints": 0,
+    }
+
+
+def _tuning_defaults(config: Config, token_counts: Sequence[int], batch_tokens: int | None) -> dict[str, Any]:
+    """As presets are tuned: few epochs at a low rate, ten times as high where low-rank additions alone are trained."""
+    epochs = epochs_for(config, token_counts, MOST_TUNED, least=1, most=3)
+    steps = epochs * steps_an_epoch(config.training, batch_tokens, token_counts)
+    return {
+        "epochs": epochs,
+        "batch_tokens": batch_tokens,
+        "learning_rate": 5e-4 if config.model.lora_rank else 5e-5,
+        "optimizer": "adamw",
+        "schedule": "linear",
+        "warmup_steps": min(500, steps // 10),
+        "weight_decay": 0.01,
+        "patience": 3,
         "clip_norm": 1.0,
         "label_smoothing": 0.0,
         "monitor": "perplexity",

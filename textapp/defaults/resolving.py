@@ -43,7 +43,7 @@ def resolve(
         languages = (language, target_language)
         filled = _translation(config, num_examples, token_counts, target_counts, languages, most_tokens)
     elif config.task == "generation":
-        filled = _generation(config, num_examples, token_counts, target_counts, language)
+        filled = _generation(config, num_examples, token_counts, target_counts, language, most_tokens)
     else:
         filled = _classification(config, num_examples, token_counts, language, most_tokens)
     return parse_config(filled.model_dump(mode="json"))
@@ -91,10 +91,11 @@ def _generation(
     token_counts: Sequence[int] | None,
     target_counts: Sequence[int] | None,
     language: str,
+    most_tokens: int,
 ) -> Config:
     update = _written(config, generation.tokenizer_defaults(config, num_examples, language))
     if token_counts is not None:
-        lengths = config.lengths or [generation.context_for(config, token_counts)]
+        lengths = config.lengths or [min(most_tokens, generation.context_for(config, token_counts))]
         prompts = [] if target_counts is None else [
             max(1, whole - text) for whole, text in zip(token_counts, target_counts, strict=True)
         ]  # fmt: skip

@@ -16,6 +16,7 @@ from textapp.defaults.writing import (
 )
 
 MOST_TARGET_TOKENS = 10_000_000  # of a whole training: about an hour on two cores
+MOST_FINE_TUNED_TOKENS = 1_000_000  # the same of a preset, which is many times as large and knows most of it already
 
 
 def tokenizer_defaults(config: Config, num_examples: int, source: str, target: str) -> TokenizerConfig:
@@ -25,6 +26,8 @@ def tokenizer_defaults(config: Config, num_examples: int, source: str, target: s
     and one table is input and output. Otherwise each side has its own, and the output layer no row for the other.
     """
     given = config.tokenizer or TokenizerConfig()
+    if config.model.architecture == "preset":
+        return given.model_copy(update={"kind": "preset", "shared": True})
     defaults = {
         "kind": "sentencepiece",
         "vocabulary_size": vocabulary_for(num_examples),
@@ -35,6 +38,8 @@ def tokenizer_defaults(config: Config, num_examples: int, source: str, target: s
 
 def model_defaults(config: Config) -> dict[str, Any]:
     """A narrow model with much dropout: on small corpora wider ones learn the training sentences by heart."""
+    if config.model.architecture == "preset":
+        return {"dropout": 0.0 if config.model.lora_rank else 0.1}
     if config.model.architecture == "lstm":
         return {"dropout": 0.3, "embedding_dim": 256, "units": [512], "bidirectional": True, "tied": False}
     layers, hidden_dim = config.model.num_layers or 4, config.model.hidden_dim or 256
@@ -46,6 +51,8 @@ def model_defaults(config: Config) -> dict[str, Any]:
 
 def training_defaults(config: Config, target_counts: Sequence[int]) -> dict[str, Any]:
     """Vaswani et al. (2017), with a higher rate and a shorter warm-up, as a pre-norm model allows."""
+    if config.model.architecture == "preset":
+        return _fine_tuning(config, target_counts)
     training = config.training
     batch_tokens = training.batch_tokens or (None if training.batch_size else batch_tokens_for(sum(target_counts)))
     epochs = epochs_for(config, target_counts, MOST_TARGET_TOKENS, least=5, most=40)
@@ -64,4 +71,29 @@ def training_defaults(config: Config, target_counts: Sequence[int]) -> dict[str,
         "label_smoothing": 0.1,
         "monitor": "bleu",
         "average_checkpoints": min(5, epochs // 3),
+    }
+
+
+def _fine_tuning(config: Config, target_counts: Sequence[int]) -> dict[str, Any]:
+    """As BART is fine-tuned (Lewis et al., 2020): a small rate that falls, a few epochs, smoothed labels.
+
+    Low-rank additions begin as nothing and take a larger rate.
+    """
+    training = config.training
+    batch_tokens = training.batch_tokens or (None if training.batch_size else batch_tokens_for(sum(target_counts)))
+    epochs = epochs_for(config, target_counts, MOST_FINE_TUNED_TOKENS, least=3, most=10)
+    steps = epochs * steps_an_epoch(training, batch_tokens, target_counts)
+    return {
+        "epochs": epochs,
+        "batch_tokens": batch_tokens,
+        "learning_rate": 5e-4 if config.model.lora_rank else 5e-5,
+        "optimizer": "adamw",
+        "schedule": "linear",
+        "warmup_steps": min(500, steps // 10),
+        "weight_decay": 0.01,
+        "patience": 3,
+        "clip_norm": 1.0,
+        "label_smoothing": 0.1,
+        "monitor": "bleu",
+        "average_checkpoints": 0,
     }

@@ -3,7 +3,7 @@
 Nobody reads the sequence between the blocks but normalisations, and these take its mean away. So whatever writes to
 it may leave the mean away at once: with centred weights the sequence keeps the mean 0 and no normalisation need take
 it (Ashkboos et al., 2024, SliceGPT). The scale and the shift behind a normalisation are a part of the products that
-follow.
+follow. A root mean square normalisation takes no mean, so of that only the scale moves.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from textapp.layers import DecoderBlock, LayerNorm, Positions, TokenEmbedding, TransformerBlock
+from textapp.layers import DecoderBlock, LayerNorm, Positions, RmsNorm, TokenEmbedding, TransformerBlock
 
 
 def fold_norms(model: Any) -> None:
@@ -27,16 +27,24 @@ def fold_norms(model: Any) -> None:
     blocks = [layer for layer in layers if isinstance(layer, TransformerBlock)]
     if not blocks or not all(block.norm_first for block in blocks):
         return
-    _center_embeddings(layers, tied=getattr(model, "tied", False))
+    if isinstance(blocks[0].attention_norm, LayerNorm):
+        _center_sequence(layers, blocks, tied=getattr(model, "tied", False))
     for block in blocks:
         projections = block.attention.projections
-        _center(projections["output"])
-        _center(block.outward)
         _fold_scale(block.attention_norm, [projections[name] for name in ("query", "key", "value")])
         if isinstance(block, DecoderBlock) and block.memory_dim is not None:
-            _center(block.cross_attention.projections["output"])
             _fold_scale(block.cross_attention_norm, [block.cross_attention.projections["query"]])
         _fold_scale(block.feed_forward_norm, [layer for layer in (block.inward, block.linear) if layer is not None])
+
+
+def _center_sequence(layers: list[Any], blocks: list[Any], tied: bool) -> None:
+    """Takes the mean from all that writes to the sequence, and the taking of it from the normalisations."""
+    _center_embeddings(layers, tied)
+    for block in blocks:
+        _center(block.attention.projections["output"])
+        _center(block.outward)
+        if isinstance(block, DecoderBlock) and block.memory_dim is not None:
+            _center(block.cross_attention.projections["output"])
     for layer in layers:
         if isinstance(layer, LayerNorm):
             layer.center_inputs = False
@@ -66,7 +74,8 @@ def _center_embeddings(layers: list[Any], tied: bool) -> None:
 def _center(dense: Any) -> None:
     """Takes the mean over the outputs from a Dense layer's outputs."""
     dense.kernel.assign(_centered(dense.kernel))
-    dense.bias.assign(_centered(dense.bias))
+    if dense.use_bias:
+        dense.bias.assign(_centered(dense.bias))
 
 
 def _centered(weight: Any) -> np.ndarray:
@@ -74,11 +83,17 @@ def _centered(weight: Any) -> np.ndarray:
     return (values - values.mean(axis=-1, keepdims=True)).astype(np.float32)
 
 
-def _fold_scale(norm: LayerNorm, readers: list[Any]) -> None:
-    """Moves `gamma` and `beta` into the Dense layers that read the normalisation, and nothing else does."""
-    gamma, beta = np.asarray(norm.gamma, np.float64), np.asarray(norm.beta, np.float64)
+def _fold_scale(norm: LayerNorm | RmsNorm, readers: list[Any]) -> None:
+    """Moves `gamma`, and `beta` where there is one, into the Dense layers that read the normalisation alone.
+
+    A shift needs a bias to go to; where one of the layers has none, all stays as it is.
+    """
+    if isinstance(norm, LayerNorm) and not all(dense.use_bias for dense in readers):
+        return
+    gamma = np.asarray(norm.gamma, np.float64)
     for dense in readers:
         kernel = np.asarray(dense.kernel, np.float64)
-        dense.bias.assign(np.asarray(dense.bias) + beta @ kernel)
+        if isinstance(norm, LayerNorm):
+            dense.bias.assign(np.asarray(dense.bias) + np.asarray(norm.beta, np.float64) @ kernel)
         dense.kernel.assign(gamma[:, None] * kernel)
     norm.scale_outputs = False

@@ -17,6 +17,7 @@ from textapp.export.graphs import operator_name, parse, shape_of, size_bytes, ty
 # Float constants up to this size stay in an int8 file: biases, masks, tables of positions of a short context.
 MOST_FLOAT_BYTES = 1 << 18
 LEAST_NUMBERS = 1024  # what has fewer numbers costs a loop nothing
+KINDS = {"BOOL": 1, "INT8": 1, "UINT8": 1, "INT16": 2, "FLOAT16": 2, "INT64": 8}  # bytes a number; others have 4
 REWRITERS = ("DEQUANTIZE", "RESHAPE", "TRANSPOSE", "CAST")  # of a constant they make the same weight again
 
 
@@ -61,14 +62,40 @@ def check_loops(model_path: Path, quantize: str) -> None:
             raise ExportError(f"the quantized file still holds float weights: {', '.join(floats)}")
 
 
+def loop_copies(model_path: Path) -> dict[str, float]:
+    """What a file of layers that were not written for a loop costs at every token, in megabytes.
+
+    Args:
+        model_path: the .tflite file.
+
+    Returns:
+        `copied_mb`: what its largest loop carries and changes, or carries as a weight; `float_weights_mb`: large
+        constants that are float.
+    """
+    model = parse(model_path.read_bytes())
+    carried = [
+        sum(KINDS.get(each.kind, 4) * each.numbers for each in loop if each.changes or each.weight)
+        for loop in _loops(model)
+    ]
+    floats = {name: 4 * int(np.prod(shape)) for name, shape in float_weights(model)}
+    return {
+        "copied_mb": round(max(carried, default=0) / 1e6, 3),
+        "float_weights_mb": round(sum(floats.values()) / 1e6, 3),
+    }
+
+
 def loop_variables(model: Any) -> list[Carried]:
     """All tensors that go through all loops of the file."""
-    found = []
+    return [carried for loop in _loops(model) for carried in loop]
+
+
+def _loops(model: Any) -> Iterator[list[Carried]]:
+    """What goes through each loop of the file."""
     for graph in model.subgraphs:
         made_by = {output: operator for operator in graph.operators for output in operator.outputs}
         for operator in graph.operators:
             if operator_name(model, operator) == "WHILE":
-                body = model.subgraphs[operator.builtinOptions.bodySubgraphIndex]
+                body, found = model.subgraphs[operator.builtinOptions.bodySubgraphIndex], []
                 for outer, inner, back in zip(operator.inputs, body.inputs, body.outputs, strict=True):
                     tensor = body.tensors[inner]
                     found.append(
@@ -80,7 +107,7 @@ def loop_variables(model: Any) -> list[Carried]:
                             _is_weight(model, graph, made_by, outer),
                         )  # fmt: skip
                     )
-    return found
+                yield found
 
 
 def float_weights(model: Any) -> Iterator[tuple[str, tuple[int, ...]]]:

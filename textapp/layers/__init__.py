@@ -1,13 +1,15 @@
 """The bricks of the models: plain, serialisable Keras layers that convert to LiteRT builtins alone."""
 
 from textapp.layers.attention import CrossAttention, SelfAttention
-from textapp.layers.embedding import NgramEmbedding, Positions, SubwordEmbedding, TokenEmbedding, plain_weights
+from textapp.layers.embedding import NgramEmbedding, Positions, SubwordEmbedding, TokenEmbedding
 from textapp.layers.greedy_loop import Greedy, greedy_loop
 from textapp.layers.lstm import Lstm
 from textapp.layers.lstm_stacks import LstmDecoder, LstmEncoder
 from textapp.layers.masking import AttentionMask, PaddingMask
-from textapp.layers.normalization import LayerNorm
+from textapp.layers.normalization import LayerNorm, RmsNorm
+from textapp.layers.plain import plain_weights
 from textapp.layers.pooling import POOLINGS, FirstPooling, LastPooling, MaxPooling, MeanPooling, ScaledSumPooling
+from textapp.layers.relative import RelativePositions
 from textapp.layers.transformer import DecoderBlock, TransformerBlock
 from textapp.layers.transformer_stacks import TransformerDecoder, TransformerEncoder
 from textapp.layers.windows import WindowFeatures
@@ -29,6 +31,8 @@ __all__ = [
     "POOLINGS",
     "PaddingMask",
     "Positions",
+    "RelativePositions",
+    "RmsNorm",
     "ScaledSumPooling",
     "SelfAttention",
     "SubwordEmbedding",

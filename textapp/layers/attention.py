@@ -2,36 +2,48 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from textapp.layers.embedding import rotary_angles
+from textapp.layers.normalization import RmsNorm
 
 
 class _Attention(keras.layers.Layer):
     """What self- and cross-attention share: the projections, the heads, the weighted mean."""
 
     def __init__(
-        self, num_heads: int, num_key_value_heads: int | None = None, dropout: float = 0.0, **kwargs: Any
+        self,
+        num_heads: int,
+        num_key_value_heads: int | None = None,
+        dropout: float = 0.0,
+        head_dim: int | None = None,
+        biases: Literal["all", "qkv", "none"] = "all",
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.num_heads = num_heads
         self.num_key_value_heads = num_key_value_heads or num_heads
         self.dropout_rate = dropout
+        self.head_dim, self.biases = head_dim, biases
         if num_heads % self.num_key_value_heads:
             raise ValueError(f"num_heads {num_heads} is not a multiple of num_key_value_heads {num_key_value_heads}")
 
     def _build_projections(self, dim: int, memory_dim: int) -> None:
-        if dim % self.num_heads:
-            raise ValueError(f"{dim} features do not divide into {self.num_heads} heads")
-        self.head_dim = dim // self.num_heads
-        shared = self.num_key_value_heads * self.head_dim
-        sizes = {"query": (dim, dim), "key": (memory_dim, shared), "value": (memory_dim, shared), "output": (dim, dim)}
+        if self.head_dim is None:
+            if dim % self.num_heads:
+                raise ValueError(f"{dim} features do not divide into {self.num_heads} heads")
+            self.head_dim = dim // self.num_heads
+        own, shared = self.num_heads * self.head_dim, self.num_key_value_heads * self.head_dim
+        sizes = {"query": (dim, own), "key": (memory_dim, shared), "value": (memory_dim, shared), "output": (own, dim)}
+        biased = {"all": list(sizes), "qkv": ["query", "key", "value"], "none": []}[self.biases]
         self.projections = {
-            name: keras.layers.Dense(size, name=name, dtype=self.dtype_policy) for name, (_, size) in sizes.items()
+            name: keras.layers.Dense(size, use_bias=name in biased, name=name, dtype=self.dtype_policy)
+            for name, (_, size) in sizes.items()
         }
         for name, (read, _) in sizes.items():
             self.projections[name].build((None, None, read))
@@ -82,6 +94,8 @@ class _Attention(keras.layers.Layer):
             "num_heads": self.num_heads,
             "num_key_value_heads": self.num_key_value_heads,
             "dropout": self.dropout_rate,
+            "head_dim": self.head_dim,
+            "biases": self.biases,
         }
         return {**super().get_config(), **own}
 
@@ -97,6 +111,12 @@ class SelfAttention(_Attention):
         dropout: share of the attention weights dropped while training.
         rope: turn queries and keys by their position (Su et al., 2021), up to `max_length` tokens.
         max_length: tokens; used with `rope` only.
+        rope_rates: radians a token that each pair of numbers of a head turns by, `[head_dim / 2]`; None: those of the
+            paper, 10,000 ** (-2i / head_dim).
+        head_dim: numbers a head; None: the features divided by the heads.
+        biases: whether the projections have biases: all of them, those of query, key and value, or none.
+        head_norms: normalise each query and each key before it is turned (Henry et al., 2020; here by `RmsNorm`).
+        epsilon: of these normalisations.
 
     Call arguments:
         sequence: `[batch, length, dim]`.
@@ -113,17 +133,34 @@ class SelfAttention(_Attention):
         dropout: float = 0.0,
         rope: bool = False,
         max_length: int = 512,
+        rope_rates: Sequence[float] | None = None,
+        head_norms: bool = False,
+        epsilon: float = 1e-6,
         **kwargs: Any,
     ) -> None:
         super().__init__(num_heads, num_key_value_heads, dropout, **kwargs)
-        self.rope, self.max_length = rope, max_length
+        self.rope, self.max_length, self.rope_rates = rope, max_length, rope_rates
+        self.head_norms, self.epsilon = head_norms, epsilon
 
     def build(self, sequence_shape, mask_shape=None) -> None:
         dim = sequence_shape[-1]
         self._build_projections(dim, dim)
         if self.rope and self.head_dim % 2:
             raise ValueError(f"{dim} features do not divide into {self.num_heads} heads of an even size, as rope needs")
-        self.angles = rotary_angles(self.max_length, self.head_dim) if self.rope else None
+        self.angles = rotary_angles(self.max_length, self.head_dim, self.rope_rates) if self.rope else None
+        self.norms = {}
+        if self.head_norms:
+            for name in ("query", "key"):
+                self.norms[name] = RmsNorm(self.epsilon, name=f"{name}_norm", dtype=self.dtype_policy)
+                self.norms[name].build((None, None, None, self.head_dim))
+
+    def _query(self, sequence):
+        heads = self._heads(self.projections["query"](sequence), self.num_heads)
+        return (self.norms["query"](heads) if self.norms else heads) * self.head_dim**-0.5
+
+    def _key(self, sequence):
+        heads = super()._key(sequence)
+        return self.norms["key"](heads) if self.norms else heads
 
     def call(self, sequence, mask, training=None):
         return self._attend(*self._projected(sequence), mask, training)
@@ -176,7 +213,8 @@ class SelfAttention(_Attention):
         return [tf.constant(np.tile(wave(self.angles), 2), self.compute_dtype) for wave in (np.cos, np.sin)]
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "rope": self.rope, "max_length": self.max_length}
+        own = ("rope", "max_length", "rope_rates", "head_norms", "epsilon")
+        return {**super().get_config(), **{name: getattr(self, name) for name in own}}
 
 
 @keras.saving.register_keras_serializable(package="textapp")

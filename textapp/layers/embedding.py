@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import keras
@@ -125,18 +126,6 @@ class SubwordEmbedding(TokenEmbedding):
         return sums
 
 
-def plain_weights(model: keras.Model) -> list[np.ndarray]:
-    """The weights of a model as those of its twin that has a `TokenEmbedding` for each `SubwordEmbedding`, in order."""
-    layers = [layer for layer in model._flatten_layers() if isinstance(layer, SubwordEmbedding)]
-    tables = {id(layer.embeddings): layer.table() for layer in layers}
-    baked = {id(layer.parts) for layer in layers}
-    return [
-        tables.get(id(weight), keras.ops.convert_to_numpy(weight))
-        for weight in model.weights
-        if id(weight) not in baked
-    ]
-
-
 @keras.saving.register_keras_serializable(package="textapp")
 class NgramEmbedding(keras.layers.Layer):
     """The sum of the vectors of the n-grams that end at each token, hashed into one table (Joulin et al., 2016).
@@ -249,7 +238,14 @@ def sinusoids(length: int, dim: int) -> np.ndarray:
     return np.concatenate([np.sin(angles), np.cos(angles)], axis=-1)[:, :dim].astype(np.float32)
 
 
-def rotary_angles(length: int, dim: int) -> np.ndarray:
-    """The angle of each position and pair of numbers, `[length, dim / 2]`, in radians."""
-    rates = 1.0 / 10000.0 ** (np.arange(0, dim, 2) / dim)
-    return np.arange(length)[:, None] * rates[None, :]
+def rotary_angles(length: int, dim: int, rates: Sequence[float] | None = None) -> np.ndarray:
+    """The angle of each position and pair of numbers, `[length, dim / 2]`, in radians.
+
+    Args:
+        length: positions.
+        dim: numbers that are turned in pairs.
+        rates: radians a position of each pair; None: 10,000 ** (-2i / dim).
+    """
+    if rates is None:
+        rates = 1.0 / 10000.0 ** (np.arange(0, dim, 2) / dim)
+    return np.arange(length)[:, None] * np.asarray(rates, np.float64)[None, :]

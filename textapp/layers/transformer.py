@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import keras
 
 from textapp.layers.attention import CrossAttention, SelfAttention
-from textapp.layers.normalization import LayerNorm
+from textapp.layers.normalization import NORMALIZATIONS
 
-INWARD = {"gelu": "gelu", "relu": "relu", "swiglu": "silu"}
+Activation = Literal["gelu", "gelu_approximate", "relu", "swiglu", "geglu", "geglu_approximate"]
+GATES = {"swiglu": "silu", "geglu": "gelu", "geglu_approximate": "gelu_approximate"}
+ATTENTION = (
+    "num_heads", "num_key_value_heads", "dropout", "rope", "max_length", "rope_rates", "head_dim", "biases",
+    "head_norms", "epsilon",
+)  # fmt: skip
 
 
 @keras.saving.register_keras_serializable(package="textapp")
@@ -20,13 +26,16 @@ class TransformerBlock(keras.layers.Layer):
         num_heads: attention heads.
         intermediate_dim: units inside the feed-forward part.
         num_key_value_heads: see `SelfAttention`.
-        activation: `gelu`, `gelu_approximate` (by tanh), `relu`, or `swiglu` (Shazeer, 2020: a swish gate beside a
-            linear part).
+        activation: `gelu`, `gelu_approximate` (by tanh), `relu`, or `swiglu`, `geglu` or `geglu_approximate`
+            (Shazeer, 2020: a swish or gelu gate beside a linear part).
         dropout: share dropped of attention weights and of what each part adds.
         rope: see `SelfAttention`.
         max_length: tokens; used with `rope` only.
         norm_first: normalise before each part (Xiong et al., 2020); False: after it, as BERT does.
-        epsilon: of the layer normalisations.
+        epsilon: of the normalisations.
+        normalization: `layer` (`LayerNorm`) or `rms` (`RmsNorm`).
+        biases: of all products, of those that make queries, keys and values, or of none.
+        rope_rates, head_dim, head_norms: see `SelfAttention`.
 
     Call arguments:
         sequence: `[batch, length, dim]`.
@@ -41,12 +50,17 @@ class TransformerBlock(keras.layers.Layer):
         num_heads: int,
         intermediate_dim: int,
         num_key_value_heads: int | None = None,
-        activation: Literal["gelu", "gelu_approximate", "relu", "swiglu"] = "gelu",
+        activation: Activation = "gelu",
         dropout: float = 0.0,
         rope: bool = False,
         max_length: int = 512,
         norm_first: bool = True,
         epsilon: float = 1e-6,
+        normalization: Literal["layer", "rms"] = "layer",
+        biases: Literal["all", "qkv", "none"] = "all",
+        rope_rates: Sequence[float] | None = None,
+        head_dim: int | None = None,
+        head_norms: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -60,22 +74,28 @@ class TransformerBlock(keras.layers.Layer):
             "max_length": max_length,
             "norm_first": norm_first,
             "epsilon": epsilon,
+            "normalization": normalization,
+            "biases": biases,
+            "rope_rates": rope_rates,
+            "head_dim": head_dim,
+            "head_norms": head_norms,
         }
         self.activation, self.norm_first = activation, norm_first
 
     def build(self, sequence_shape, mask_shape=None) -> None:
         settings, policy = self.settings, self.dtype_policy
         dim, inner = sequence_shape[-1], settings["intermediate_dim"]
-        attention = {
-            key: settings[key] for key in ("num_heads", "num_key_value_heads", "dropout", "rope", "max_length")
-        }
+        attention = {key: settings[key] for key in ATTENTION}
         self.attention = SelfAttention(**attention, name="attention", dtype=policy)
-        inward = _gelu_approximate if self.activation == "gelu_approximate" else INWARD[self.activation]
-        self.inward = keras.layers.Dense(inner, activation=inward, name="inward", dtype=policy)
-        self.linear = keras.layers.Dense(inner, name="linear", dtype=policy) if self.activation == "swiglu" else None
-        self.outward = keras.layers.Dense(dim, name="outward", dtype=policy)
+        plain = {"use_bias": settings["biases"] == "all", "dtype": policy}
+        name = GATES.get(self.activation, self.activation)
+        inward = _gelu_approximate if name == "gelu_approximate" else name
+        self.inward = keras.layers.Dense(inner, activation=inward, name="inward", **plain)
+        self.linear = keras.layers.Dense(inner, name="linear", **plain) if self.activation in GATES else None
+        self.outward = keras.layers.Dense(dim, name="outward", **plain)
+        norm = NORMALIZATIONS[settings["normalization"]]
         self.attention_norm, self.feed_forward_norm = (
-            LayerNorm(epsilon=settings["epsilon"], name=name, dtype=policy)
+            norm(epsilon=settings["epsilon"], name=name, dtype=policy)
             for name in ("attention_norm", "feed_forward_norm")
         )
         self.dropout = keras.layers.Dropout(settings["dropout"], dtype=policy)
@@ -87,15 +107,22 @@ class TransformerBlock(keras.layers.Layer):
         self.outward.build((None, None, inner))
 
     def call(self, sequence, mask, training=None):
-        if self.norm_first:
-            attended = self.attention(self.attention_norm(sequence), mask, training=training)
-            sequence = sequence + self.dropout(attended, training=training)
-            fed = self._feed_forward(self.feed_forward_norm(sequence))
-            return sequence + self.dropout(fed, training=training)
-        attended = self.attention(sequence, mask, training=training)
-        sequence = self.attention_norm(sequence + self.dropout(attended, training=training))
-        fed = self._feed_forward(sequence)
-        return self.feed_forward_norm(sequence + self.dropout(fed, training=training))
+        attended = self.attention(self._read(self.attention_norm, sequence), mask, training=training)
+        sequence = self._added(self.attention_norm, sequence, self.dropout(attended, training=training))
+        return self._fed(sequence, training)
+
+    def _fed(self, sequence, training=None):
+        """The feed-forward part."""
+        fed = self._feed_forward(self._read(self.feed_forward_norm, sequence))
+        return self._added(self.feed_forward_norm, sequence, self.dropout(fed, training=training))
+
+    def _read(self, norm, sequence):
+        """What a part reads of the sequence."""
+        return norm(sequence) if self.norm_first else sequence
+
+    def _added(self, norm, sequence, more):
+        """The sequence and what a part adds to it."""
+        return sequence + more if self.norm_first else norm(sequence + more)
 
     def _feed_forward(self, sequence):
         inner = self.inward(sequence)
@@ -110,7 +137,7 @@ class TransformerBlock(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="textapp")
 class DecoderBlock(TransformerBlock):
-    """A block that may also attend to a memory, between its self-attention and its feed-forward part; pre-norm.
+    """A block that may also attend to a memory, between its self-attention and its feed-forward part.
 
     Args:
         memory_dim: features of the memory; None: there is none.
@@ -129,46 +156,46 @@ class DecoderBlock(TransformerBlock):
     def __init__(self, *args: Any, memory_dim: int | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.memory_dim = memory_dim
-        if not self.norm_first:
-            raise ValueError("a decoder block normalises first: norm_first=False is not served")
 
     def build(self, sequence_shape, memory_shape=None) -> None:
         super().build(sequence_shape)
         if self.memory_dim is None:
             return
-        chosen = {key: self.settings[key] for key in ("num_heads", "num_key_value_heads", "dropout")}
+        names = ("num_heads", "num_key_value_heads", "dropout", "head_dim", "biases")
+        chosen = {key: self.settings[key] for key in names}
         shape = (None, None, sequence_shape[-1])
         self.cross_attention = CrossAttention(**chosen, name="cross_attention", dtype=self.dtype_policy)
         self.cross_attention.build(shape, (None, None, self.memory_dim))
-        self.cross_attention_norm = LayerNorm(
+        self.cross_attention_norm = NORMALIZATIONS[self.settings["normalization"]](
             epsilon=self.settings["epsilon"], name="cross_attention_norm", dtype=self.dtype_policy
         )
         self.cross_attention_norm.build(shape)
 
     def call(self, sequence, mask, memory=None, memory_mask=None, training=None):
-        attended = self.attention(self.attention_norm(sequence), mask, training=training)
-        sequence = sequence + self.dropout(attended, training=training)
+        attended = self.attention(self._read(self.attention_norm, sequence), mask, training=training)
+        sequence = self._added(self.attention_norm, sequence, self.dropout(attended, training=training))
         if memory is not None:
-            query, keys_values = self.cross_attention_norm(sequence), self.cross_attention.keys_values(memory)
+            query = self._read(self.cross_attention_norm, sequence)
+            keys_values = self.cross_attention.keys_values(memory)
             attended = self.cross_attention(query, *keys_values, memory_mask, training=training)
-            sequence = sequence + self.dropout(attended, training=training)
-        fed = self._feed_forward(self.feed_forward_norm(sequence))
-        return sequence + self.dropout(fed, training=training)
+            sequence = self._added(self.cross_attention_norm, sequence, self.dropout(attended, training=training))
+        return self._fed(sequence, training)
 
     def prefill(self, sequence, mask):
         """Reads a prompt: the sequence, and key and value `[batch, key-value heads, length, head_dim]`."""
-        attended, key, value = self.attention.prefill(self.attention_norm(sequence), mask)
-        sequence = sequence + attended
-        return sequence + self._feed_forward(self.feed_forward_norm(sequence)), key, value
+        attended, key, value = self.attention.prefill(self._read(self.attention_norm, sequence), mask)
+        return self._fed(self._added(self.attention_norm, sequence, attended)), key, value
 
     def step(self, vector, position, past, key_value, memory_key_value, memory_mask):
         """One token: `[batch, 1, dim]`, and its key and value `[batch, key-value heads, 1, head_dim]`."""
-        attended, key, value = self.attention.step(self.attention_norm(vector), position, past, *key_value)
-        vector = vector + attended
+        read = self._read(self.attention_norm, vector)
+        attended, key, value = self.attention.step(read, position, past, *key_value)
+        vector = self._added(self.attention_norm, vector, attended)
         if memory_key_value is not None:
-            query = self.cross_attention_norm(vector)
-            vector = vector + self.cross_attention.step(query, *memory_key_value, memory_mask)
-        return vector + self._feed_forward(self.feed_forward_norm(vector)), key, value
+            query = self._read(self.cross_attention_norm, vector)
+            attended = self.cross_attention.step(query, *memory_key_value, memory_mask)
+            vector = self._added(self.cross_attention_norm, vector, attended)
+        return self._fed(vector), key, value
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "memory_dim": self.memory_dim}

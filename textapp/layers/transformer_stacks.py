@@ -7,6 +7,7 @@ one token and says which entries of the cache it changes. A cache is a flat dict
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import keras
@@ -15,15 +16,18 @@ import tensorflow as tf
 
 from textapp.layers.embedding import Positions
 from textapp.layers.masking import NEVER, additive
-from textapp.layers.normalization import LayerNorm
-from textapp.layers.transformer import DecoderBlock, TransformerBlock
+from textapp.layers.normalization import NORMALIZATIONS
+from textapp.layers.relative import RelativePositions
+from textapp.layers.transformer import Activation, DecoderBlock, TransformerBlock
 
 MEMORY_MASK = "cache_memory_mask"
 Cache = dict[str, tf.Tensor]
 
 
 class _TransformerStack(keras.layers.Layer):
-    """The settings of a stack of blocks, its positions and its last normalisation."""
+    """The settings of a stack of blocks, its positions, and its normalisation: behind, or of post-norm before them."""
+
+    both_ways = True  # whether a token looks at what follows it
 
     def __init__(
         self,
@@ -32,11 +36,18 @@ class _TransformerStack(keras.layers.Layer):
         num_heads: int,
         intermediate_dim: int,
         max_length: int,
-        positions: Literal["learned", "sinusoidal", "rope"] = "sinusoidal",
+        positions: Literal["learned", "sinusoidal", "rope", "relative"] = "sinusoidal",
         num_key_value_heads: int | None = None,
-        activation: Literal["gelu", "gelu_approximate", "relu", "swiglu"] = "gelu",
+        activation: Activation = "gelu",
         dropout: float = 0.0,
         epsilon: float = 1e-6,
+        normalization: Literal["layer", "rms"] = "layer",
+        biases: Literal["all", "qkv", "none"] = "all",
+        rope_rates: Sequence[float] | None = None,
+        rope_layers: Sequence[bool] | None = None,
+        head_dim: int | None = None,
+        head_norms: bool = False,
+        norm_first: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -52,23 +63,54 @@ class _TransformerStack(keras.layers.Layer):
             "activation": activation,
             "dropout": dropout,
             "epsilon": epsilon,
+            "normalization": normalization,
+            "biases": biases,
+            "rope_rates": rope_rates,
+            "rope_layers": rope_layers,
+            "head_dim": head_dim,
+            "head_norms": head_norms,
+            "norm_first": norm_first,
         }
-        block = {key: value for key, value in self.settings.items() if key not in ("hidden_dim", "num_layers")}
-        block["rope"] = block.pop("positions") == "rope"
+        own = ("hidden_dim", "num_layers", "positions", "rope_layers")
+        block = {key: value for key, value in self.settings.items() if key not in own}
+        turned = [positions == "rope" and (rope_layers is None or rope_layers[number]) for number in range(num_layers)]
         policy = self.dtype_policy
-        self.blocks = [self._block(block, name=f"block_{number}", dtype=policy) for number in range(num_layers)]
-        self.positions = None
-        if positions != "rope":
+        self.blocks = [
+            self._block({**block, "rope": rope}, name=f"block_{number}", dtype=policy)
+            for number, rope in enumerate(turned)
+        ]
+        self.positions = self.relative = None
+        if positions == "relative":
+            if num_key_value_heads not in (None, num_heads):
+                raise ValueError("positions relative: every head needs keys of its own, leave out num_key_value_heads")
+            self.relative = RelativePositions(num_heads, self.both_ways, name="relative", dtype=policy)
+        elif positions != "rope":
             self.positions = Positions(positions, max_length, name="positions", dtype=policy)
-        self.norm = LayerNorm(epsilon=epsilon, name="norm", dtype=policy)
+        self.norm_first = norm_first
+        self.norm = NORMALIZATIONS[normalization](epsilon=epsilon, name="norm", dtype=policy)
         self.dropout = keras.layers.Dropout(dropout, dtype=policy)
 
     def _block(self, settings: dict[str, Any], **kwargs: Any) -> TransformerBlock:
         return TransformerBlock(**settings, **kwargs)
 
     def build(self, sequence_shape, memory_shape=None) -> None:
-        for layer in filter(None, (*self.blocks, self.positions, self.norm)):
+        for layer in filter(None, (*self.blocks, self.positions, self.relative, self.norm)):
             layer.build((None, None, self.hidden_dim))
+
+    def _before(self, sequence):
+        """What the first block reads."""
+        return sequence if self.norm_first else self.norm(sequence)
+
+    def _behind(self, sequence):
+        """What the last block's answer becomes."""
+        return self.norm(sequence) if self.norm_first else sequence
+
+    def _with_distances(self, mask, sequence):
+        """A mask, `[batch or 1, 1, ..., length]`, with what distances add to the scores of a whole sequence."""
+        if self.relative is None:
+            return mask
+        places = tf.range(_length(sequence))
+        return mask + self.relative(tf.reshape(places, [1, -1, 1]) - tf.reshape(places, [1, 1, -1]))
 
     def compute_output_shape(self, sequence_shape, memory_shape=None):
         return sequence_shape
@@ -79,13 +121,18 @@ class _TransformerStack(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="textapp")
 class TransformerEncoder(_TransformerStack):
-    """A pre-norm Transformer encoder (Vaswani et al., 2017; Xiong et al., 2020).
+    """A Transformer encoder (Vaswani et al., 2017).
 
     Args:
         hidden_dim: features.
-        num_layers, num_heads, intermediate_dim, num_key_value_heads, activation, dropout, epsilon: of the blocks.
+        num_layers, num_heads, intermediate_dim, num_key_value_heads, activation, dropout, epsilon, normalization,
+            biases, rope_rates, head_dim, head_norms: of the blocks, see `TransformerBlock`.
         max_length: most tokens.
-        positions: what tells the positions apart.
+        positions: what tells the positions apart: a vector for each, `learned` or `sinusoidal`; `rope`; or `relative`,
+            see `RelativePositions`, which the blocks share.
+        rope_layers: with `rope`, for each block whether it turns by positions; None: every one.
+        norm_first: normalise before each part and at the end (Xiong et al., 2020); False: before the first block and
+            after each part, as BART does (Lewis et al., 2020).
 
     Call arguments:
         sequence: `[batch, length, hidden_dim]`, embedded tokens without positions.
@@ -98,16 +145,16 @@ class TransformerEncoder(_TransformerStack):
     def call(self, sequence, mask, training=None):
         if self.positions is not None:
             sequence = self.positions(sequence)
-        sequence = self.dropout(sequence, training=training)
-        mask = additive(mask)
+        sequence = self.dropout(self._before(sequence), training=training)
+        mask = self._with_distances(additive(mask), sequence)
         for block in self.blocks:
             sequence = block(sequence, mask, training=training)
-        return self.norm(sequence)
+        return self._behind(sequence)
 
 
 @keras.saving.register_keras_serializable(package="textapp")
 class TransformerDecoder(_TransformerStack):
-    """A pre-norm Transformer decoder, over a memory or alone.
+    """A Transformer decoder, over a memory or alone.
 
     Args:
         memory_dim: features of the memory; None: a decoder alone, a language model.
@@ -123,6 +170,8 @@ class TransformerDecoder(_TransformerStack):
         `[batch, length, hidden_dim]`.
     """
 
+    both_ways = False
+
     def __init__(self, *args: Any, memory_dim: int | None = None, **kwargs: Any) -> None:
         self.memory_dim = memory_dim
         super().__init__(*args, **kwargs)
@@ -131,14 +180,14 @@ class TransformerDecoder(_TransformerStack):
         return DecoderBlock(**settings, memory_dim=self.memory_dim, **kwargs)
 
     def call(self, sequence, memory=None, memory_mask=None, segment_ids=None, training=None):
-        sequence = self._placed(sequence, segment_ids)
+        sequence = self._before(self._placed(sequence, segment_ids))
         sequence = self.dropout(sequence, training=training)
         mask = self._causal(sequence, segment_ids)
         if memory_mask is not None:
             memory_mask = additive(memory_mask)
         for block in self.blocks:
             sequence = block(sequence, mask, memory, memory_mask, training=training)
-        return self.norm(sequence)
+        return self._behind(sequence)
 
     def begin(self, cache_length: int, memory=None, memory_mask=None, prompt=None, num_tokens=None) -> Cache:
         """What the first step reads.
@@ -156,7 +205,7 @@ class TransformerDecoder(_TransformerStack):
         if memory is not None:
             return self._begin_with_memory(cache_length, memory, memory_mask)
         cache: Cache = {}
-        sequence = self._placed(prompt, None)
+        sequence = self._before(self._placed(prompt, None))
         mask = self._causal(sequence, None)
         for number, block in enumerate(self.blocks):
             sequence, key, value = block.prefill(sequence, mask)
@@ -189,9 +238,14 @@ class TransformerDecoder(_TransformerStack):
         vector = tf.reshape(vector, [-1, 1, self.hidden_dim])
         if self.positions is not None:
             vector = self.positions(vector, tf.reshape(position, [-1, 1]))
+        vector = self._before(vector)
         cache_length = cache["cache_0_key"].shape[2]
         before = tf.range(cache_length) < tf.reshape(position, [-1, 1, 1, 1])
         past = (1.0 - tf.cast(before, self.compute_dtype)) * NEVER
+        if self.relative is not None:
+            past = past + self.relative(
+                tf.reshape(position, [-1, 1, 1]) - tf.reshape(tf.range(cache_length), [1, 1, -1])
+            )
         new: Cache = {}
         for number, block in enumerate(self.blocks):
             names = f"cache_{number}_key", f"cache_{number}_value"
@@ -202,7 +256,7 @@ class TransformerDecoder(_TransformerStack):
             )  # fmt: skip
             new |= dict(zip(names, own, strict=True))
         written = {name: _written(cache[name], row, position) for name, row in new.items()}
-        return tf.reshape(self.norm(vector), [-1, self.hidden_dim]), written
+        return tf.reshape(self._behind(vector), [-1, self.hidden_dim]), written
 
     def _placed(self, sequence, segment_ids):
         if self.positions is None:
@@ -212,7 +266,7 @@ class TransformerDecoder(_TransformerStack):
         return self.positions(sequence, places(segment_ids))
 
     def _causal(self, sequence, segment_ids):
-        """`[1 or batch, 1, length, length]`: 0 where a query may look, -1e9 after it and into other texts."""
+        """`[1 or batch, 1 or heads, length, length]`: 0 where a query may look, -1e9 after it and into other texts."""
         if sequence.shape[1] is None:
             length = tf.shape(sequence)[1]
             allowed = tf.linalg.band_part(tf.ones((length, length), self.compute_dtype), -1, 0)
@@ -223,7 +277,7 @@ class TransformerDecoder(_TransformerStack):
             allowed = tf.expand_dims(allowed * tf.cast(same, self.compute_dtype), 1)
         else:
             allowed = tf.reshape(allowed, [1, 1, *(2 * [_length(sequence)])])
-        return (1.0 - allowed) * NEVER
+        return self._with_distances((1.0 - allowed) * NEVER, sequence)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "memory_dim": self.memory_dim}

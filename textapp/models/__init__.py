@@ -3,7 +3,8 @@
 An architecture's file gives `encoder(config, vocabulary_size, pad_id, max_length)`, names in `POOLING` how its
 sequence becomes one vector, and gives in `head(config)` the layers that follow it. What is done with that vector
 belongs to objectives/. One that also writes gives `decoder(config, max_length, memory_dim)`, `memory_encoder(config,
-max_length)` and `embedding_dim(config)`; `Generator` puts them together.
+max_length)` and `embedding_dim(config)`; `Generator` puts them together. A preset that writes comes whole, from
+`preset_decoder.py` or `preset_translator.py`.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import keras
 
 from textapp.config import ModelConfig
 from textapp.errors import ConfigError
-from textapp.models import cnn, lstm, mlp, preset, transformer
+from textapp.models import cnn, lstm, mlp, preset, preset_decoder, preset_translator, transformer
 from textapp.models.generator import Generator
+from textapp.models.kerashub_model import KerasHubLanguageModel
 
 ARCHITECTURES: dict[str, ModuleType] = {
     "mlp": mlp,
@@ -30,7 +32,7 @@ ROLES: dict[str, tuple[str, ...]] = {
     "cnn": ("encoder",),
     "lstm": ("encoder", "decoder", "encoder-decoder"),
     "transformer": ("encoder", "decoder", "encoder-decoder"),
-    "preset": ("encoder",),
+    "preset": ("encoder", "decoder", "encoder-decoder"),
 }
 
 
@@ -94,7 +96,8 @@ def build_generator(
     max_length: int,
     source_vocabulary_size: int | None = None,
     max_source_length: int | None = None,
-) -> Generator:
+    plain: bool = False,
+) -> Generator | KerasHubLanguageModel:
     """Builds the model that writes which a config describes: a language model, or a translator.
 
     Args:
@@ -106,11 +109,20 @@ def build_generator(
         max_length: the most tokens that the decoder reads.
         source_vocabulary_size: of the side that is read; None: both sides share one vocabulary and one table.
         max_source_length: the longest source in tokens; None: a language model.
+        plain: without the low-rank additions that a preset may be trained by.
 
     Raises:
         ConfigError: the architecture cannot write.
     """
     module = serving(config.architecture, "decoder" if max_source_length is None else "encoder-decoder")
+    if module is preset and max_source_length is not None:
+        return preset_translator.build_translator(
+            config, vocabulary_size, pad_id, start_id, end_id, max_length, max_source_length, lora=not plain
+        )
+    if module is preset:
+        return preset_decoder.build_language_model(
+            config, vocabulary_size, pad_id, start_id, end_id, max_length, lora=not plain
+        )
     dim = module.embedding_dim(config)
     encoder, memory_dim = None, None
     if max_source_length is not None:

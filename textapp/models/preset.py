@@ -27,7 +27,7 @@ def encoder(
     Raises:
         ConfigError: there is no such preset, it is no text backbone, or too small for the tokenizer or the lengths.
     """
-    backbone = load_backbone(config.path)
+    backbone = load_encoder(config.path)
     _check_fits(config, backbone, vocabulary_size, max_length, segments)
     if type(backbone).__name__ == "BertBackbone":
         return _bert(backbone, config.dropout, pad_id, max_length, segments)
@@ -58,22 +58,35 @@ def facts(path: str) -> Facts:
     return Facts("segment_ids" in backbone.input, getattr(backbone, "max_sequence_length", None))
 
 
-def load_backbone(path: str) -> keras.Model:
+def load_backbone(path: str, load_weights: bool = True) -> keras.Model:
     """Loads a KerasHub backbone from a preset name or a folder in KerasHub or Hugging Face layout.
 
+    Args:
+        path: the name or the folder.
+        load_weights: False where its shape alone is wanted.
+
     Raises:
-        ConfigError: there is no such preset, or it is none of text.
+        ConfigError: there is no such preset.
     """
     keras_hub = require("keras_hub", "train")
     try:
-        backbone = keras_hub.models.Backbone.from_preset(path)
-    except (ValueError, OSError, KeyError, ImportError) as error:
+        return keras_hub.models.Backbone.from_preset(path, load_weights=load_weights)
+    except Exception as error:  # a folder may be damaged in as many ways as there are formats
         reason = " ".join(str(error).split())[:300]
         raise ConfigError(
             f"model.path: found {path!r}, which does not load ({reason}); expected the name of a KerasHub preset, or a "
             "folder in KerasHub layout (config.json, model.weights.h5) or Hugging Face layout (config.json, "
             "model.safetensors)"
         ) from error
+
+
+def load_encoder(path: str) -> keras.Model:
+    """The same, of a model that reads texts.
+
+    Raises:
+        ConfigError: there is no such preset, or it is none of text.
+    """
+    backbone = load_backbone(path)
     if not isinstance(backbone.input, dict) or not {"token_ids", "padding_mask"} <= backbone.input.keys():
         raise ConfigError(f"model.path: {path!r} holds a {type(backbone).__name__}; expected a text encoder")
     return backbone

@@ -72,11 +72,11 @@ def log_probabilities(model: Generator, features: Mapping[str, Any], targets: An
 
     Args:
         features: as for the call of the model.
-        targets: `[batch, length]` int32, padded with the pad id.
+        targets: `[batch, length]` int32, padded with -1: of a preset the padding id may be that of the end.
     """
     logits = model(dict(features), training=False)
-    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=targets, logits=logits)
-    return -losses * tf.cast(tf.not_equal(targets, model.pad_id), tf.float32)
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=tf.maximum(targets, 0), logits=logits)
+    return -losses * tf.cast(targets >= 0, tf.float32)
 
 
 def _longer(value, name: str, length: int):

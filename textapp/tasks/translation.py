@@ -61,23 +61,24 @@ class TranslationTask(WritingTask):
         )
 
     def features(self, record: Mapping[str, Any]) -> dict[str, list[int]]:
-        """The encoder's input for one record: the source and its end id, not padded.
+        """The encoder's input for one record: the source and its special tokens, not padded.
 
         Raises:
             DataError: the source is too long, and `overflow` is `refuse`.
         """
         ids = self.tokenizer.ids(record["source"])
         self._check_known(record["source"], ids)
-        self._room(record["source"], len(ids) + 1, self.most_tokens, "start")
+        self._room(record["source"], len(framed(self.tokenizer, ids)), self.most_tokens, "start")
         return self.joined(ids)
 
     def joined(self, ids: Sequence[int]) -> dict[str, list[int]]:
         """The same from the ids of the source; what is too long is cut."""
-        return {"token_ids": [*ids[: self.most_tokens - 1], self.tokenizer.end_id]}
+        room = self.most_tokens - len(framed(self.tokenizer, []))
+        return {"token_ids": framed(self.tokenizer, ids[:room])}
 
     def target_ids(self, record: Mapping[str, Any]) -> list[int]:
-        """The ids of the target, without start and end."""
-        return self.target_tokenizer.ids(record["target"])
+        """The ids that are to be written for the target, without the end."""
+        return framed(self.target_tokenizer, self.target_tokenizer.ids(record["target"]))[:-1]
 
     def answer(self, record: Mapping[str, Any], outputs: Mapping[str, np.ndarray]) -> TextAnswer:
         """The answer to one record; nothing but blanks translates to nothing."""
@@ -96,3 +97,11 @@ class TranslationTask(WritingTask):
             [answer.output for answer in answers],
             self.target_language,
         )
+
+
+def framed(tokenizer: Tokenizer, ids: Sequence[int]) -> list[int]:
+    """The ids of a source or a target with what stands around them: the end, and where a preset has one a start.
+
+    Example: BART's `[713, 16]` is `[0, 713, 16, 2]`; of the tokenizers trained here `[713, 16]` is `[713, 16, 3]`.
+    """
+    return [*tokenizer.template.start, *ids, tokenizer.end_id]

@@ -17,15 +17,46 @@ from textapp.text.tokenizer import SentencePieceTokenizer, Template, Tokenizer, 
 
 SUPPORTED = (
     "supported are a Hugging Face folder with tokenizer.json, vocab.txt, or vocab.json and merges.txt; a KerasHub "
-    "folder with WordPiece (BERT, DistilBERT, ELECTRA), byte-level BPE (RoBERTa, GPT-2) or SentencePiece (ALBERT, "
-    "DeBERTa-v3, F-Net) files; and the name of such a KerasHub preset"
+    "folder with WordPiece (BERT, DistilBERT, ELECTRA), byte-level BPE (RoBERTa, GPT-2, BART, OPT, Llama 3, Qwen) "
+    "or SentencePiece (ALBERT, DeBERTa-v3, F-Net, T5, Llama, Mistral, Gemma) files; and the name of such a KerasHub "
+    "preset"
 )
 
 _ASSETS = Path("assets/tokenizer")
+_CONFIG = "tokenizer_config.json"
 _REMOTE = re.compile(r"[a-z]+://.+")
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 _START, _END = ("[CLS]", "<s>"), ("[SEP]", "</s>")
 _PAD, _UNKNOWN = ("[PAD]", "<pad>", "<|endoftext|>", "<|padding|>"), ("[UNK]", "<unk>", "<|endoftext|>")
+# What stands before and after a text that is written, the likeliest name first; a model without a start that is only
+# that was trained on texts with the end of the one before in front of each.
+_BEGINS = ("<bos>", "<|begin_of_text|>", "<s>", "[CLS]", "<|endoftext|>")
+_ENDS = ("<eos>", "<|end_of_text|>", "</s>", "[SEP]", "<|endoftext|>")
+# KerasHub's classes whose vocabulary holds other such tokens too: start and end. The decoder of an encoder-decoder
+# starts with what stands before no text.
+_WRITERS = {
+    "BartTokenizer": ("</s>", "</s>"),
+    "T5Tokenizer": ("<pad>", "</s>"),
+    "OPTTokenizer": ("</s>", "</s>"),
+    "Qwen3Tokenizer": ("<|endoftext|>", "<|im_end|>"),
+    "Phi3Tokenizer": ("<s>", "<|endoftext|>"),
+}
+_SENTENCEPIECE = (
+    "AlbertTokenizer", "DebertaV3Tokenizer", "FNetTokenizer", "LlamaTokenizer", "MistralTokenizer", "GemmaTokenizer",
+    "Phi3Tokenizer", "T5Tokenizer",
+)  # fmt: skip
+# Where byte-level BPE cuts a text before it merges, by KerasHub's class; others cut as GPT-2 does. Digits by three
+# and one by one.
+_CUT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}%s| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
+    r"|\s+(?!\S)|\s+"
+)
+_CUTS = {
+    "Llama3Tokenizer": _CUT % "{1,3}",
+    "SmolLM3Tokenizer": _CUT % "{1,3}",
+    "QwenTokenizer": _CUT % "",
+    "Qwen3Tokenizer": _CUT % "",
+}
 
 
 def preset_tokenizer(path: str | Path) -> Tokenizer:
@@ -63,7 +94,8 @@ def _from_name(name: str) -> Tokenizer:
 def _from_folder(folder: Path) -> Tokenizer:
     settings = _json(folder / "tokenizer.json")
     if "model" in settings:
-        return _from_pipeline((folder / "tokenizer.json").read_text(encoding="utf-8"), folder)
+        tokenizer = _from_pipeline((folder / "tokenizer.json").read_text(encoding="utf-8"), folder)
+        return _with_decoder_start(tokenizer, folder)
     if "class_name" in settings:
         return _from_keras_hub(folder / _ASSETS, settings)
     if (folder / "vocab.txt").is_file():
@@ -74,25 +106,35 @@ def _from_folder(folder: Path) -> Tokenizer:
         return _wordpiece(vocabulary, given.get("do_lower_case", uncased), given.get("strip_accents"))
     if (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
         spaced = _json(folder / "tokenizer_config.json").get("add_prefix_space", False)
-        return _byte_pairs(folder / "vocab.json", folder / "merges.txt", spaced)
+        tokenizer = _byte_pairs(folder / "vocab.json", folder / "merges.txt", spaced, _json(folder / _CONFIG))
+        return _with_decoder_start(tokenizer, folder)
     found = ", ".join(sorted(file.name for file in folder.iterdir())[:10]) or "nothing"
     raise ConfigError(f"model.path: {folder}: no tokenizer that textapp can read (found {found}); {SUPPORTED}")
 
 
+def _with_decoder_start(tokenizer: Tokenizer, folder: Path) -> Tokenizer:
+    """Hugging Face's layout says in the model's own settings what its decoder reads first."""
+    start_id = _json(folder / "config.json").get("decoder_start_token_id")
+    if start_id is not None:
+        tokenizer.start_id = start_id
+    return tokenizer
+
+
 def _from_keras_hub(assets: Path, settings: Mapping[str, Any]) -> Tokenizer:
     """KerasHub's layout: tokenizer.json holds the settings, assets/tokenizer/ the vocabulary."""
-    options = settings["config"]
+    options, name = settings["config"], settings["class_name"]
+    named = dict(zip(("bos_token", "eos_token"), _WRITERS.get(name, ()), strict=False))
     if (assets / "vocabulary.txt").is_file():
         # KerasHub's default leaves accents in uncased text; the checkpoints were trained without, as `tokenizers` does.
         strip_accents = options.get("strip_accents") or None
         return _wordpiece(_read_vocabulary(assets / "vocabulary.txt"), options.get("lowercase", False), strip_accents)
     if (assets / "vocabulary.json").is_file():
-        return _byte_pairs(assets / "vocabulary.json", assets / "merges.txt", options.get("add_prefix_space", False))
-    if settings["class_name"] in ("AlbertTokenizer", "DebertaV3Tokenizer", "FNetTokenizer"):
-        return _sentencepiece((assets / "vocabulary.spm").read_bytes())
-    raise ConfigError(
-        f"model.path: the tokenizer {settings['class_name']} is not one that textapp can read; {SUPPORTED}"
-    )
+        cut = options.get("split_pattern") or _CUTS.get(name)
+        spaced = options.get("add_prefix_space", False)
+        return _byte_pairs(assets / "vocabulary.json", assets / "merges.txt", spaced, named, cut)
+    if name in _SENTENCEPIECE:
+        return _sentencepiece((assets / "vocabulary.spm").read_bytes(), named)
+    raise ConfigError(f"model.path: the tokenizer {name} is not one that textapp can read; {SUPPORTED}")
 
 
 def _wordpiece(vocabulary: Sequence[str], lowercase: bool, strip_accents: bool | None) -> Tokenizer:
@@ -108,25 +150,35 @@ def _wordpiece(vocabulary: Sequence[str], lowercase: bool, strip_accents: bool |
     return _made(pipeline, _template(ids), {})
 
 
-def _byte_pairs(vocabulary: Path, merges: Path, add_prefix_space: bool) -> Tokenizer:
+def _byte_pairs(
+    vocabulary: Path, merges: Path, add_prefix_space: bool, given: Mapping[str, Any], cut: str | None = None
+) -> Tokenizer:
+    """Byte-level BPE (Radford et al., 2019), which cuts a text where `cut` matches, or as GPT-2 does."""
     import tokenizers
     from tokenizers import decoders, models, pre_tokenizers
 
     model = models.BPE.from_file(str(vocabulary), str(merges))
     pipeline = tokenizers.Tokenizer(model)
-    pipeline.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=add_prefix_space)
+    level = pre_tokenizers.ByteLevel(add_prefix_space=add_prefix_space, use_regex=cut is None)
+    if cut is not None:
+        split = pre_tokenizers.Split(tokenizers.Regex(cut), behavior="isolated")
+        level = pre_tokenizers.Sequence([split, level])
+    pipeline.pre_tokenizer = level
     pipeline.decoder = decoders.ByteLevel()
     ids = pipeline.get_vocab()
-    pipeline.add_special_tokens([word for word in (*_START, *_END, *_PAD, *_UNKNOWN, "<mask>") if word in ids])
-    return _made(pipeline, _template(ids), {})
+    special = (*_START, *_END, *_PAD, *_UNKNOWN, *_BEGINS, *_ENDS, "<mask>", "<|im_start|>", "<|im_end|>")
+    pipeline.add_special_tokens([word for word in dict.fromkeys(special) if word in ids])
+    return _made(pipeline, _template(ids), given)
 
 
-def _sentencepiece(model: bytes) -> Tokenizer:
+def _sentencepiece(model: bytes, given: Mapping[str, Any]) -> Tokenizer:
     import sentencepiece
 
     processor = sentencepiece.SentencePieceProcessor(model_proto=model)
     ids = {processor.id_to_piece(number): number for number in range(len(processor))}
-    return SentencePieceTokenizer(model, "preset", (), _template(ids), pad_id=_first(ids, _PAD, "padding"))
+    pad_id, start_id, end_id = _ends(ids, given)
+    template = _template(ids)
+    return SentencePieceTokenizer(model, "preset", (), template, pad_id=pad_id, start_id=start_id, end_id=end_id)
 
 
 def _from_pipeline(content: str, folder: Path) -> Tokenizer:
@@ -141,7 +193,7 @@ def _from_pipeline(content: str, folder: Path) -> Tokenizer:
     start, end = _special_runs(one.ids, one.special_tokens_mask)
     _, middle, _ = _special_runs(pair.ids, pair.special_tokens_mask)
     template = Template(start, middle, end, second_segment=max(pair.type_ids, default=0))
-    return _made(pipeline, template, _json(folder / "tokenizer_config.json"))
+    return _made(pipeline, template, _json(folder / _CONFIG))
 
 
 def _special_runs(ids: Sequence[int], mask: Sequence[int]) -> list[tuple[int, ...]]:
@@ -162,9 +214,24 @@ def _special_runs(ids: Sequence[int], mask: Sequence[int]) -> list[tuple[int, ..
 
 def _made(pipeline: Any, template: Template, given: Mapping[str, Any]) -> Tokenizer:
     ids = pipeline.get_vocab()
-    pad_id = _first(ids, (_token(given.get("pad_token")), *_PAD), "padding")
-    unknown_id = _first(ids, (_token(given.get("unk_token")), *_UNKNOWN, *_PAD), "unknown words")
-    return TokenizersTokenizer(pipeline.to_str(), "preset", (), template, pad_id, unknown_id)
+    pad_id, start_id, end_id = _ends(ids, given)
+    unknown_id = next((ids[name] for name in (_token(given.get("unk_token")), *_UNKNOWN) if name in ids), pad_id)
+    return TokenizersTokenizer(pipeline.to_str(), "preset", (), template, pad_id, unknown_id, start_id, end_id)
+
+
+def _ends(ids: Mapping[str, int], given: Mapping[str, Any]) -> tuple[int, int, int]:
+    """The ids of padding, start and end.
+
+    Where nothing is for padding alone the end fills a batch: it stands on the right, where nothing looks at it.
+    """
+    names = {key: _token(given.get(key)) for key in ("bos_token", "eos_token", "pad_token")}
+    end = next((ids[name] for name in (names["eos_token"], *_ENDS) if name in ids), None)
+    start = next((ids[name] for name in (names["bos_token"], *_BEGINS) if name in ids), end)
+    pad = next((ids[name] for name in (names["pad_token"], *_PAD) if name in ids), end)
+    if pad is None or start is None or end is None:
+        looked = ", ".join(dict.fromkeys(filter(None, (*names.values(), *_PAD, *_ENDS))))
+        raise ConfigError(f"model.path: its tokenizer has no token for padding (looked for {looked})")
+    return pad, start, end
 
 
 def _template(ids: Mapping[str, int]) -> Template:
@@ -175,13 +242,6 @@ def _template(ids: Mapping[str, int]) -> Template:
         end = ids["</s>"]
         return Template((ids["<s>"],), (end, end), (end,), second_segment=0)
     return Template(second_segment=0)
-
-
-def _first(ids: Mapping[str, int], names: Sequence[str], use: str) -> int:
-    for name in names:
-        if name in ids:
-            return ids[name]
-    raise ConfigError(f"model.path: its tokenizer has no token for {use} (looked for {', '.join(filter(None, names))})")
 
 
 def _token(given: Any) -> str:

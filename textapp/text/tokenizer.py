@@ -89,6 +89,7 @@ class Tokenizer(Protocol):
         unknown_id: stands for what the vocabulary lacks.
         start_id: stands before a text that is written; no text gives it.
         end_id: stands after it.
+        template: the special tokens that the model expects around a text; see `Template`.
         cleaning: the cleaning steps that run before or in it.
         python_steps: those of them that run in Python, outside the tokenizer's own files.
     """
@@ -99,6 +100,7 @@ class Tokenizer(Protocol):
     unknown_id: int
     start_id: int
     end_id: int
+    template: Template
     cleaning: tuple[str, ...]
     python_steps: tuple[str, ...]
 
@@ -248,7 +250,7 @@ class TokenizersTokenizer(_Base):
         self._pipeline.no_truncation()
         # "[PAD]" or "</s>" that a user typed is text like any other, not a special token.
         self._pipeline.encode_special_tokens = True
-        size = self._pipeline.get_vocab_size()
+        size = max(self._pipeline.get_vocab().values()) + 1  # a preset's ids may have gaps
         super().__init__(kind, size, pad_id, unknown_id, cleaning, template, start_id, end_id)
 
     def ids(self, text: str) -> list[int]:

@@ -12,7 +12,7 @@ import numpy as np
 from textapp.commands.prepare.common import IdsOnDisk, Prepared, Record, log, log_sizes, named_splits, warn_of_unknown
 from textapp.commands.prepare.tokenizers import TOKENIZER, kept_or_made
 from textapp.config import Config
-from textapp.defaults import resolve
+from textapp.defaults import MOST_IN_BUCKET, resolve
 from textapp.errors import DataError
 from textapp.records.documents import CHARACTERS_AN_EXAMPLE
 from textapp.records.loading import Splits
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import keras
 
     from textapp.batches.pipeline import BatchSource
+    from textapp.models.preset_decoder import Facts
     from textapp.objectives.writing import WritingValidation
 
 SCORED = 200  # prompts of the data whose answers are scored at the end
@@ -50,6 +51,12 @@ class PreparedGeneration(Prepared):
         return self.config.lengths[-1]
 
     def build(self) -> keras.Model:
+        return self._build(plain=False)
+
+    def build_plain(self) -> keras.Model:
+        return self._build(plain=True)
+
+    def _build(self, plain: bool) -> keras.Model:
         from textapp.models import build_generator
 
         tokenizer = self.task.tokenizer
@@ -60,6 +67,7 @@ class PreparedGeneration(Prepared):
             start_id=self.task.start_id,
             end_id=self.task.end_id,
             max_length=self.context,
+            plain=plain,
         )
 
     def batches(self) -> BatchSource:
@@ -70,10 +78,16 @@ class PreparedGeneration(Prepared):
         if self.task.running_text:
             return StreamBatches(documents[0].read, self.context, rows, self.config.seed)
         pieces = list(_pieces(documents, self.context))
-        if self.config.model.architecture == "lstm":  # whose state goes on through a whole row
+        if not self._packs:
             return self._unpacked(pieces)
         read, said = [piece.read for piece in pieces], [piece.said for piece in pieces]
         return PackedBatches(read, said, self.task.tokenizer.pad_id, self.context, rows, self.config.seed)
+
+    @property
+    def _packs(self) -> bool:
+        """Whether a row may hold several texts: an LSTM's state goes on through a whole row."""
+        model = self.config.model
+        return _preset(self.config).packs if model.architecture == "preset" else model.architecture != "lstm"
 
     def _unpacked(self, pieces: Sequence[Document]) -> BatchSource:
         from textapp.batches.sequences import TokenBatches
@@ -82,7 +96,7 @@ class PreparedGeneration(Prepared):
         return TokenBatches(
             {"token_ids": [piece.read for piece in pieces]}, [piece.said for piece in pieces],
             self.task.tokenizer.pad_id, batch_tokens=training.batch_tokens,
-            batch_size=training.batch_size or BATCH_SIZE, seed=self.config.seed,
+            batch_size=training.batch_size or BATCH_SIZE, seed=self.config.seed, most=self.context,
         )  # fmt: skip
 
     def loss(self) -> Callable[[dict[str, Any], Any], Any]:
@@ -127,6 +141,8 @@ class PreparedGeneration(Prepared):
 def prepare_generation(config: Config, splits: Splits, folder: Path) -> PreparedGeneration:
     """See `prepare`."""
     lengths_given = config.lengths is not None
+    if config.model.architecture == "preset" and lengths_given:
+        _check_context(config)
     language = config.data.language or guess_language([record["text"] for record in splits.train])
     running = config.running_text
     characters = sum(len(record["text"]) for record in splits.train)
@@ -146,10 +162,29 @@ def prepare_generation(config: Config, splits: Splits, folder: Path) -> Prepared
     counts = [len(document.read) for document in documents["train"]]
     prompted = any(record.get("prompt") for record in splits.train)
     written = [int((document.said != IGNORED).sum()) for document in documents["train"]]
-    config = resolve(config, examples, counts, language, target_counts=written if prompted else None)
+    written = written if prompted else None
+    config = resolve(config, examples, counts, language, most_context(config), target_counts=written)
     log.info("context: %s tokens; vocabulary: %s", config.lengths[-1], tokenizer.vocabulary_size)
     task = GenerationTask(tokenizer, config.lengths, config.generate_lengths, language, running)
     return PreparedGeneration(config, splits, task, [language], lengths_given, documents)
+
+
+def most_context(config: Config) -> int:
+    """The longest context, in tokens, that a model of this config may have where it names none."""
+    most = _preset(config).max_length if config.model.architecture == "preset" else None
+    return most or MOST_IN_BUCKET
+
+
+def _preset(config: Config) -> Facts:
+    from textapp.models.preset_decoder import facts  # brings TensorFlow: only where there is a preset
+
+    return facts(config.model.path)
+
+
+def _check_context(config: Config) -> None:
+    from textapp.models.preset_decoder import check_context
+
+    check_context(config.model.path, config.lengths[-1])
 
 
 def _running(task: GenerationTask, records: Sequence[Record], ids_of: IdsOnDisk) -> list[Document]:
@@ -157,7 +192,11 @@ def _running(task: GenerationTask, records: Sequence[Record], ids_of: IdsOnDisk)
     if not records:
         return []
     # Line by line: a quicker way to the same ids, and of a megabyte at once the unigram model cuts the end worse.
-    lines = [line for record in records for line in record["text"].splitlines(keepends=True)]
+    # A preset's tokenizer knows tokens of several lines, and may put a blank before each text.
+    whole = task.tokenizer.kind == "preset"
+    lines = [
+        line for record in records for line in ([record["text"]] if whole else record["text"].splitlines(keepends=True))
+    ]
     flat = np.concatenate(list(ids_of(lines)))
     return [Document(flat, np.append(flat[1:], np.int32(IGNORED)))]
 

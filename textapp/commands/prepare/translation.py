@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,10 +12,10 @@ import numpy as np
 from textapp.commands.prepare.common import IdsOnDisk, Prepared, Record, log, log_sizes, named_splits, warn_of_unknown
 from textapp.commands.prepare.tokenizers import TARGET_TOKENIZER, TOKENIZER, kept_or_made
 from textapp.config import Config
-from textapp.defaults import resolve
+from textapp.defaults import MOST_IN_BUCKET, resolve
 from textapp.errors import DataError
 from textapp.records.loading import Splits
-from textapp.tasks.translation import TranslationTask
+from textapp.tasks.translation import TranslationTask, framed
 from textapp.text.language import guess_language
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from textapp.batches.sequences import TokenBatches
     from textapp.objectives.writing import WritingValidation
+    from textapp.text.tokenizer import Tokenizer
 
 SCORED = 500  # validation sentences that are translated after each epoch
 BATCH_SIZE = 64  # sentences a batch where tokens are not counted, and in validation
@@ -30,7 +31,7 @@ BATCH_SIZE = 64  # sentences a batch where tokens are not counted, and in valida
 
 @dataclass(frozen=True)
 class Sides:
-    """The ids of sentence pairs, each with the end id. Lists of int32 arrays `[tokens]`."""
+    """The ids of sentence pairs, each with its special tokens. Lists of int32 arrays `[tokens]`."""
 
     sources: Sequence[np.ndarray]
     targets: Sequence[np.ndarray]
@@ -63,8 +64,17 @@ class PreparedTranslation(Prepared):
         return max(new for _, new in self.config.generate_lengths)
 
     def build(self) -> keras.Model:
+        return self._build(plain=False)
+
+    def build_plain(self) -> keras.Model:
+        return self._build(plain=True)
+
+    def _build(self, plain: bool) -> keras.Model:
+        from textapp.batches.tokens import rounded_up
         from textapp.models import build_generator
 
+        # Batches are filled up to a multiple of 8, and there is a place for what is read before the first token.
+        longest = {"read": int(rounded_up(self.config.lengths[-1])), "new": int(rounded_up(self.most_new))}
         task, shared = self.task, self.task.target_tokenizer is self.task.tokenizer
         return build_generator(
             self.config.model,
@@ -72,9 +82,10 @@ class PreparedTranslation(Prepared):
             pad_id=task.target_tokenizer.pad_id,
             start_id=task.start_id,
             end_id=task.end_id,
-            max_length=self.most_new + 1,
+            max_length=max(longest["new"], self.most_new + 1),
             source_vocabulary_size=None if shared else task.tokenizer.vocabulary_size,
-            max_source_length=self.config.lengths[-1],
+            max_source_length=longest["read"],
+            plain=plain,
         )
 
     def batches(self) -> TokenBatches:
@@ -147,11 +158,10 @@ def prepare_translation(config: Config, splits: Splits, folder: Path) -> Prepare
     source, target = kept_or_made(config, splits, languages, folder)
     ids = IdsOnDisk(folder, source, folder / TOKENIZER)
     target_ids = ids if target is source else IdsOnDisk(folder, target, folder / TARGET_TOKENIZER)
-    source_end, target_end = (np.array([each.end_id], np.int32) for each in (source, target))
     sides = {
         name: Sides(
-            [np.concatenate([row, source_end]) for row in ids([record["source"] for record in records])],
-            [np.concatenate([row, target_end]) for row in target_ids([record["target"] for record in records])],
+            _framed(source, ids([record["source"] for record in records])),
+            _framed(target, target_ids([record["target"] for record in records])),
         )
         for name, records in named_splits(splits).items()
         if name != "test"  # its texts are translated, not read as ids
@@ -160,8 +170,9 @@ def prepare_translation(config: Config, splits: Splits, folder: Path) -> Prepare
     warn_of_unknown(sides["train"].targets, target, "the training targets")
     counts = [len(row) for row in sides["train"].sources], [len(row) for row in sides["train"].targets]
     config = resolve(
-        config, len(splits.train), counts[0], languages[0], target_counts=counts[1], target_language=languages[1]
-    )
+        config, len(splits.train), counts[0], languages[0], _most_tokens(config),
+        target_counts=counts[1], target_language=languages[1],
+    )  # fmt: skip
     log.info(
         "buckets: %s tokens, translations of up to %s; vocabulary: %s",
         config.lengths, [new for _, new in config.generate_lengths],
@@ -169,3 +180,18 @@ def prepare_translation(config: Config, splits: Splits, folder: Path) -> Prepare
     )  # fmt: skip
     task = TranslationTask(source, target, config.lengths, config.generate_lengths, *languages)
     return PreparedTranslation(config, splits, task, languages, lengths_given, sides)
+
+
+def _framed(tokenizer: Tokenizer, rows: Iterable[np.ndarray]) -> list[np.ndarray]:
+    return [np.array(framed(tokenizer, row), np.int32) for row in rows]
+
+
+def _most_tokens(config: Config) -> int:
+    """The longest bucket, where the lengths are chosen: a preset reads so many tokens and no more."""
+    if config.model.architecture != "preset":
+        return MOST_IN_BUCKET
+    from textapp.models.preset_translator import longest  # brings TensorFlow: only where there is a preset
+
+    most = longest(config.model.path)
+    # Its decoder has a place for what it reads first, before the tokens that it writes.
+    return MOST_IN_BUCKET if most is None else min(MOST_IN_BUCKET, most - 1)

@@ -1,0 +1,245 @@
+"""A pretrained KerasHub language model as one that writes.
+
+GPT-2, Llama, Mistral, Qwen 2 and 3 and SmolLM are rebuilt on textapp's own layers with the preset's weights, so that
+they train, export and decode as everything else; other families keep KerasHub's layers, see `kerashub_model.py`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from textapp.config import PresetModel
+from textapp.errors import ConfigError
+from textapp.layers import TransformerDecoder
+from textapp.models.generator import Generator
+from textapp.models.kerashub_model import KerasHubLanguageModel, language_model
+from textapp.models.lora import enable_lora
+from textapp.models.preset import load_backbone
+
+
+class Family(NamedTuple):
+    """How KerasHub's decoders of one family look on our layers.
+
+    Attributes:
+        settings: a backbone to the settings of a `TransformerDecoder`, without `max_length` and `dropout`.
+        parts: a decoder layer to its parts by the names that they have here; `key.norm` is that of the heads.
+        last_norm: the name of the normalisation behind the last layer.
+    """
+
+    settings: Callable[[Any], dict[str, Any]]
+    parts: Callable[[Any], dict[str, Any]]
+    last_norm: str = "sequence_output_layernorm"
+
+
+def build_language_model(
+    config: PresetModel, vocabulary_size: int, pad_id: int, start_id: int, end_id: int, max_length: int, lora: bool
+) -> Generator | KerasHubLanguageModel:
+    """A preset's language model with its weights.
+
+    Args:
+        config: resolved.
+        vocabulary_size: ids that the tokenizer knows: what a preset has beyond them is left out, so it is never chosen.
+        pad_id, start_id, end_id: of the tokenizer.
+        max_length: the context in tokens.
+        lora: train low-rank additions alone, where the config asks for them; False: the plain form.
+
+    Raises:
+        ConfigError: there is no such preset, it is no language model, or too small for the tokenizer or the context.
+    """
+    backbone = load_backbone(config.path)
+    check_context(config.path, max_length)
+    rows = getattr(backbone, "vocabulary_size", vocabulary_size)
+    if vocabulary_size > rows:
+        raise ConfigError(f"model.path: {config.path!r} knows {rows} tokens, its tokenizer has {vocabulary_size}")
+    ids = {"pad_id": pad_id, "start_id": start_id, "end_id": end_id}
+    if type(backbone).__name__ in FAMILIES:
+        model = rebuilt(backbone, vocabulary_size, max_length, config.dropout or 0.0, **ids)
+    else:
+        model = language_model(config.path, vocabulary_size, **ids)
+    if lora and config.lora_rank:
+        enable_lora(model, config.lora_rank)
+    return model
+
+
+def check_context(path: str, max_length: int) -> None:
+    """Refuses a context that a preset was not made for.
+
+    Raises:
+        ConfigError: the context is longer than its positions, or than the window within which its tokens see others.
+    """
+    most = facts(path).max_length
+    if most is not None and max_length > most:
+        raise ConfigError(
+            f"lengths: found a context of {max_length} tokens; the preset {path!r} sees {most} at once: lower it"
+        )
+
+
+class Facts(NamedTuple):
+    """What a preset that writes can read.
+
+    Attributes:
+        max_length: the longest context in tokens; None: any.
+        packs: whether a row may hold several texts.
+    """
+
+    max_length: int | None
+    packs: bool
+
+
+@functools.cache
+def facts(path: str) -> Facts:
+    """Loads the shape of a preset once to see what it can read."""
+    backbone = load_backbone(path, load_weights=False)
+    return Facts(context_of(backbone), type(backbone).__name__ in FAMILIES)
+
+
+def context_of(backbone: keras.Model) -> int | None:
+    """The tokens for which a backbone has positions and that all see each other; None: any number."""
+    limits = [getattr(backbone, name, None) for name in ("max_sequence_length", "max_position_embeddings")]
+    if type(backbone).__name__ in FAMILIES:  # rebuilt without its window: the same as long as all fits into it
+        windows = [getattr(backbone, name, None) for name in ("sliding_window", "sliding_window_size")]
+        limits += windows if getattr(backbone, "use_sliding_window_attention", True) else []
+    return min((limit for limit in limits if limit), default=None)
+
+
+def rebuilt(
+    backbone: keras.Model, vocabulary_size: int, max_length: int, dropout: float = 0.0, **ids: int
+) -> Generator:
+    """The same function on our own layers.
+
+    Args:
+        backbone: of a family in `FAMILIES`.
+        vocabulary_size: the first so many of its tokens.
+        max_length: the context in tokens.
+        dropout: share dropped while training.
+        ids: `pad_id`, `start_id`, `end_id`.
+    """
+    family = FAMILIES[type(backbone).__name__]
+    settings = {**family.settings(backbone), "max_length": max_length, "dropout": dropout}
+    decoder = TransformerDecoder(hidden_dim=backbone.hidden_dim, num_layers=backbone.num_layers, **settings)
+    table = backbone.token_embedding
+    tied = table.tie_weights
+    model = Generator(decoder, vocabulary_size, backbone.hidden_dim, tied=tied, scaled=False, name="generator", **ids)
+    model.token_embedding.embeddings.assign(_array(table.embeddings)[:vocabulary_size])
+    if not tied:
+        model.output_projection.kernel.assign(_array(table.reverse_embeddings)[:, :vocabulary_size])
+    if decoder.positions is not None:
+        positions = _array(backbone.position_embedding.weights[0])
+        decoder.positions.table.assign(positions[:max_length])
+    _copy(backbone.get_layer(family.last_norm), decoder.norm)
+    for source, block in zip(backbone.transformer_layers, decoder.blocks, strict=True):
+        targets = _parts(block)
+        for name, part in family.parts(source).items():
+            _copy(part, targets[name])
+    return model
+
+
+def _parts(block: Any) -> dict[str, Any]:
+    """The parts of a block by the names that `Family.parts` uses."""
+    named = ("attention_norm", "feed_forward_norm", "inward", "linear", "outward")
+    return {
+        **block.attention.projections,
+        **{f"{name}.norm": norm for name, norm in block.attention.norms.items()},
+        **{name: getattr(block, name) for name in named},
+    }
+
+
+def _copy(source: Any, target: Any) -> None:
+    """KerasHub keeps attention kernels as `[dim, heads, head_dim]`; here they are matrices."""
+    for value, weight in zip(source.weights, target.weights, strict=True):
+        weight.assign(np.reshape(_array(value), weight.shape))
+
+
+def _array(weight: Any) -> np.ndarray:
+    return np.asarray(keras.ops.convert_to_numpy(weight), np.float32)
+
+
+# --- the families --------------------------------------------------------------------------------------------------
+
+
+def _gpt2(backbone: Any) -> dict[str, Any]:
+    """Radford et al., 2019."""
+    return {
+        "num_heads": backbone.num_heads, "intermediate_dim": backbone.intermediate_dim, "positions": "learned",
+        "activation": "gelu_approximate", "epsilon": 1e-5,
+    }  # fmt: skip
+
+
+def _gpt2_parts(layer: Any) -> dict[str, Any]:
+    attention = layer._self_attention_layer
+    return {
+        "query": attention.query_dense, "key": attention.key_dense, "value": attention.value_dense,
+        "output": attention.output_dense, "attention_norm": layer._self_attention_layer_norm,
+        "feed_forward_norm": layer._feedforward_layer_norm, "inward": layer._feedforward_intermediate_dense,
+        "outward": layer._feedforward_output_dense,
+    }  # fmt: skip
+
+
+def _llama(backbone: Any, **more: Any) -> dict[str, Any]:
+    """Touvron et al., 2023; its successors share all but the heads and the biases."""
+    heads = backbone.num_query_heads
+    turning = backbone.transformer_layers[0]._self_attention_layer.rotary_embedding_layer
+    head_dim = getattr(backbone, "head_dim", None) or backbone.hidden_dim // heads
+    return {
+        "num_heads": heads, "num_key_value_heads": backbone.num_key_value_heads,
+        "intermediate_dim": backbone.intermediate_dim, "head_dim": head_dim,
+        "rope_rates": _array(turning._get_inverse_freq(head_dim)).tolist(), "epsilon": backbone.layer_norm_epsilon,
+        **_LLAMA_SHAPE, **more,
+    }  # fmt: skip
+
+
+def _llama_parts(layer: Any) -> dict[str, Any]:
+    attention = layer._self_attention_layer
+    return {
+        "query": attention._query_dense, "key": attention._key_dense, "value": attention._value_dense,
+        "output": attention._output_dense, "attention_norm": layer._self_attention_layernorm,
+        "feed_forward_norm": layer._feedforward_layernorm, "inward": layer._feedforward_gate_dense,
+        "linear": layer._feedforward_intermediate_dense, "outward": layer._feedforward_output_dense,
+    }  # fmt: skip
+
+
+def _qwen3_parts(layer: Any) -> dict[str, Any]:
+    attention = layer._self_attention_layer
+    norms = {"query.norm": attention._query_dense_layer_norm, "key.norm": attention._key_dense_layer_norm}
+    return {**_llama_parts(layer), **norms}
+
+
+def _smollm3(backbone: Any) -> dict[str, Any]:
+    """SmolLM 3 does not turn in every layer. KerasHub's class for it serves no other SmolLM: those are Llamas.
+
+    Raises:
+        ConfigError: it is of a form that no published SmolLM has.
+    """
+    if backbone.mlp_bias or backbone.partial_rotary_factor != 1:
+        raise ConfigError("model.path: found a SmolLM3 with mlp_bias or a partial_rotary_factor, which is not served")
+    turning = backbone.transformer_layers[0].self_attn.rotary_embedding
+    return {
+        "num_heads": backbone.num_attention_heads, "num_key_value_heads": backbone.num_key_value_heads,
+        "intermediate_dim": backbone.intermediate_dim, "rope_rates": _array(turning.inv_freq).tolist(),
+        "rope_layers": list(backbone.rope_layer_enabled_list), "epsilon": backbone.layer_norm_epsilon,
+        **_LLAMA_SHAPE, "biases": "qkv" if backbone.attention_bias else "none",
+    }  # fmt: skip
+
+
+def _smollm3_parts(layer: Any) -> dict[str, Any]:
+    attention, fed = layer.self_attn, layer.mlp
+    return {
+        "query": attention.q_proj, "key": attention.k_proj, "value": attention.v_proj, "output": attention.o_proj,
+        "attention_norm": layer.input_layernorm, "feed_forward_norm": layer.post_attention_layernorm,
+        "inward": fed.gate_proj, "linear": fed.up_proj, "outward": fed.down_proj,
+    }  # fmt: skip
+
+
+_LLAMA_SHAPE = {"positions": "rope", "activation": "swiglu", "normalization": "rms", "biases": "none"}
+FAMILIES: Mapping[str, Family] = {
+    "GPT2Backbone": Family(_gpt2, _gpt2_parts, "layer_norm"),
+    **dict.fromkeys(("LlamaBackbone", "Llama3Backbone", "MistralBackbone"), Family(_llama, _llama_parts)),
+    "QwenBackbone": Family(functools.partial(_llama, biases="qkv"), _llama_parts),
+    "Qwen3Backbone": Family(functools.partial(_llama, head_norms=True), _qwen3_parts),
+    "SmolLM3Backbone": Family(_smollm3, _smollm3_parts),
+}
