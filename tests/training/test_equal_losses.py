@@ -8,23 +8,27 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 HERE = Path(__file__).parent
 
 
-def start(device: str, processors: int, *options: str, tf_config: dict | None = None) -> subprocess.Popen:
+def start(
+    device: str, processors: int, *options: str, tf_config: dict | None = None, script: str = "equal_losses.py"
+) -> subprocess.Popen:
     path = os.pathsep.join(filter(None, [str(HERE.parents[1]), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, "PYTHONPATH": path, "CUDA_VISIBLE_DEVICES": ""}
     environment.pop("TF_CONFIG", None)
     if tf_config:
         environment["TF_CONFIG"] = json.dumps(tf_config)
-    command = [sys.executable, str(HERE / "equal_losses.py"), device, str(processors), *options]
+    command = [sys.executable, str(HERE / script), device, str(processors), *options]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def result(process: subprocess.Popen) -> dict:
+def result(process: subprocess.Popen) -> Any:
     stdout, stderr = process.communicate(timeout=300)
     assert process.returncode == 0, stderr[-3000:]
     return json.loads(stdout.splitlines()[-1])
@@ -51,6 +55,12 @@ def test_two_mirrored_replicas(one_replica: list[float], options: tuple[str, ...
     found = result(start("mirrored", 2, *options))
     assert found["replicas"] == 2
     assert found["losses"] == pytest.approx(one_replica, abs=1e-4)
+
+
+def test_accumulated_batches_on_two_replicas_move_as_one_of_twice_the_size() -> None:
+    whole, halves = (result(start("mirrored", 2, batches, script="accumulated.py")) for batches in ("1", "2"))
+    for one, two in zip(whole, halves, strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-6)
 
 
 def test_batches_by_tokens_on_three_replicas() -> None:

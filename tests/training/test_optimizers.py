@@ -98,26 +98,3 @@ def test_every_optimizer_goes_downhill(name: str) -> None:
 def test_loss_scaling_wraps() -> None:
     optimizer = make_optimizer(resolved(), 1, [], loss_scaling=True)
     assert isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
-
-
-@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "adafactor"])
-def test_two_half_batches_accumulated_move_as_one_batch(optimizer: str) -> None:
-    """A table, all of whose rows are used, and a kernel; a clipped norm, a decay; two updates."""
-    rng = np.random.default_rng(0)
-    start, inputs = rng.normal(size=(6, 2)), [rng.permutation(6) for _ in range(2)]
-    moved = {}
-    for accumulate, halves in ((1, [slice(0, 6)]), (2, [slice(0, 3), slice(3, 6)])):
-        variables = [variable(start, "table"), variable([[1.0], [-1.0]])]
-        config = resolved(optimizer=optimizer, accumulate=accumulate, clip_norm=0.5, weight_decay=0.01)
-        made = make_optimizer(config, 2, variables)
-        made.build(variables)
-        for update in inputs:
-            for half in halves:
-                with tf.GradientTape() as tape:
-                    rows = tf.gather(variables[0].value, update[half])
-                    loss = tf.reduce_mean((rows @ variables[1].value - 3) ** 2)
-                made.apply(tape.gradient(loss, [each.value for each in variables]), variables)
-        moved[accumulate] = [each.numpy() for each in variables]
-        assert int(made.iterations) == 2
-    for one, two in zip(moved[1], moved[2], strict=True):
-        np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-6)

@@ -165,6 +165,17 @@ def test_steps_limit_ends_in_the_middle_of_an_epoch(tmp_path: Path) -> None:
     assert model.optimizer is None  # else model.save would write its moments too
 
 
+def test_a_training_cut_between_two_batches_of_an_update_resumes_to_equal_weights(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(trainer, "STEPS_BETWEEN_CHECKS", 3)
+    whole, _ = trained(tmp_path / "whole", accumulate=2)
+    arguments = tiny.arguments(tmp_path / "cut", accumulate=2)
+    arguments["progress"] = tiny.Quiet(lambda _: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(Interrupted, match="after 3 steps"):
+        train_model(tiny.make_model(0.3), tiny.make_batches(), **arguments)
+    resumed, _ = trained(tmp_path / "cut", accumulate=2)
+    assert equal(weights(resumed), weights(whole))
+
+
 def test_a_loss_that_is_no_number_stops_with_its_step(tmp_path: Path) -> None:
     arguments = tiny.arguments(tmp_path)
 

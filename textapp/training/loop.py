@@ -31,7 +31,11 @@ class TrainingLoop:
         strategy: where the variables lie.
         transform_weights: returns pairs of a variable and the tensor that stands for it, of the same shape.
         after_update: no arguments; TensorFlow operations only.
+        accumulate: batches whose gradients, their mean, make one update.
         jit_compile: lets XLA compile the forward and the backward pass.
+
+    Attributes:
+        variables: what it keeps between two updates, for a checkpoint.
 
     Example:
         loop = TrainingLoop(model, optimizer, loss, tf.distribute.get_strategy())
@@ -48,6 +52,7 @@ class TrainingLoop:
         *,
         transform_weights: Callable[[], WeightPairs] | None = None,
         after_update: Callable[[], Any] | None = None,
+        accumulate: int = 1,
         jit_compile: bool = False,
     ) -> None:
         self.model, self.optimizer, self.strategy = model, optimizer, strategy
@@ -55,6 +60,8 @@ class TrainingLoop:
         self._scales = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
         with strategy.scope():
             optimizer.build(model.trainable_variables)
+            self._sums = _Sums(model.trainable_variables, accumulate) if accumulate > 1 else None
+        self.variables = self._sums.variables if self._sums else []
         # Keras sums the gradients over the replicas only after it clipped them. The step sums them before, so that
         # the norm is that of the whole batch, and Keras must not sum again.
         for each in (optimizer, getattr(optimizer, "inner_optimizer", optimizer)):
@@ -72,16 +79,30 @@ class TrainingLoop:
         self.step = tf.function(self._step, input_signature=[element_spec])
 
     def _step(self, batch: Any) -> tf.Tensor:
-        """One update. `batch` as a `BatchSource` yields it; returns the loss of the global batch."""
+        """One batch. `batch` as a `BatchSource` yields it; returns the loss of the global batch."""
         losses = self.strategy.run(self._replica_step, args=(batch,))
+        if self._sums is not None:
+            # The choice lies outside the replicas: inside of one they could not agree on what they write.
+            tf.cond(self._sums.whole(), lambda: self.strategy.run(self._update_from_sums), lambda: None)
         return self.strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
 
     def _replica_step(self, batch: Batch) -> tf.Tensor:
         loss, gradients = self._gradients(batch)
-        self.optimizer.apply(self._summed(gradients), self.model.trainable_variables)
+        gradients = self._summed(gradients)
+        if self._sums is None:
+            self._update(gradients)
+        else:
+            self._sums.add(gradients)
+        return loss
+
+    def _update(self, gradients: list) -> None:
+        self.optimizer.apply(gradients, self.model.trainable_variables)
         if self._after_update is not None:
             self._after_update()
-        return loss
+
+    def _update_from_sums(self) -> None:
+        self._update(self._sums.mean())
+        self._sums.clear()
 
     def _summed(self, gradients: list) -> list:
         """Over all replicas; variables that took no part keep None."""
@@ -114,3 +135,47 @@ class TrainingLoop:
             if value is not None and id(variable) not in transformed:
                 variable.assign(value)
         return outputs
+
+
+class _Sums:
+    """The sums of the gradients of several batches. Keras adds them up itself, but on one replica only.
+
+    Args:
+        weights: whose gradients.
+        accumulate: batches of one update.
+    """
+
+    def __init__(self, weights: list[keras.Variable], accumulate: int) -> None:
+        # Gradients are summed over the replicas before: all of them write the same.
+        settings = {"trainable": False, "aggregation": "only_first_replica"}
+        self._totals = [keras.Variable(tf.zeros(each.shape), **settings) for each in weights]
+        self._batches = keras.Variable(0, dtype="int32", **settings)
+        self._accumulate = accumulate
+        self._takes_part = [True] * len(weights)
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        return [*self._totals, self._batches]
+
+    def add(self, gradients: list) -> None:
+        """The gradients of one more batch; None for weights that took no part."""
+        self._takes_part = [gradient is not None for gradient in gradients]
+        for total, gradient in zip(self._totals, gradients, strict=True):
+            if gradient is not None:
+                total.assign_add(tf.cast(tf.convert_to_tensor(gradient), total.dtype))
+        self._batches.assign_add(1)
+
+    def whole(self) -> tf.Tensor:
+        """Whether there are as many batches as make an update."""
+        return tf.equal(self._batches.value, self._accumulate)
+
+    def mean(self) -> list:
+        """The mean of the batches, for each weight."""
+        return [
+            total.value / self._accumulate if takes_part else None
+            for total, takes_part in zip(self._totals, self._takes_part, strict=True)
+        ]
+
+    def clear(self) -> None:
+        for variable in self.variables:
+            variable.assign(tf.zeros_like(variable.value))

@@ -99,7 +99,6 @@ def make_optimizer(
     rate = WarmupSchedule(config.learning_rate, config.warmup_steps, total_steps, config.schedule)
     shared = {
         "learning_rate": rate, "weight_decay": config.weight_decay or None, "global_clipnorm": config.clip_norm,
-        "gradient_accumulation_steps": config.accumulate if config.accumulate > 1 else None,
     }  # fmt: skip
     match config.optimizer:
         case "adam" | "adamw":

@@ -139,9 +139,11 @@ def train_model(
         optimizer = make_optimizer(config, updates, model.trainable_variables, loss_scaling=halves)
     loop = TrainingLoop(
         model, optimizer, loss, strategy,
-        transform_weights=transform_weights, after_update=after_update, jit_compile=config.xla,
+        transform_weights=transform_weights, after_update=after_update,
+        accumulate=config.accumulate, jit_compile=config.xla,
     )  # fmt: skip
-    checkpoints = Checkpoints(folder / "checkpoints", model, optimizer, seam_variables, writes=is_chief(strategy))
+    kept = [*loop.variables, *seam_variables]
+    checkpoints = Checkpoints(folder / "checkpoints", model, optimizer, kept, writes=is_chief(strategy))
     run = _Run(loop, checkpoints, source, config)
     run.limit = steps * config.epochs if steps_limit is None else min(steps_limit, steps * config.epochs)
     run.validate, run.samples, run.progress = validate, samples, progress or make_progress()
