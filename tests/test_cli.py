@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 
 import pytest
+
+from textapp import cli
 
 COMMANDS = ["train", "evaluate", "export", "predict", "benchmark", "inspect", "check", "demo"]
 
@@ -38,3 +41,9 @@ def test_debug_shows_the_traceback(run_textapp, tmp_path) -> None:
 def test_an_unknown_command_is_refused(run_textapp) -> None:
     done = run_textapp("trian")
     assert done.code == 2 and "trian" in done.stderr
+
+
+def test_a_warning_is_called_one() -> None:
+    line = cli._Line().format
+    assert line(logging.makeLogRecord({"msg": "cut", "levelno": logging.WARNING})) == "warning: cut"
+    assert line(logging.makeLogRecord({"msg": "done", "levelno": logging.INFO})) == "done"

@@ -49,6 +49,12 @@ def test_a_saved_model_tells_what_its_manifest_declares(tmp_path: Path) -> None:
     assert found["parameters"] is None and found["quality"] is None
 
 
+def test_pairs_of_lengths_are_told_as_pairs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_manifest(tmp_path, {"kind": "bundle", "task": "translation", "generate_lengths": [[8, 24], [16, 32]]})
+    assert inspect(tmp_path)["generate_lengths"] == [[8, 24], [16, 32]]
+    assert "24 tokens after 8, 32 tokens after 16" in capsys.readouterr().out
+
+
 def test_a_changed_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "model.keras").write_bytes(b"whole")
     write_manifest(tmp_path, {"kind": "run", "task": "classification"})

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from textapp.commands.prepare import locate, make_tokenizer
+from textapp.commands.prepare import locate, make_tokenizer, prepare
 from textapp.config import Config, parse_config
 from textapp.defaults import resolve
 from textapp.errors import DataError
@@ -49,3 +49,29 @@ def test_the_tokenizer_reads_both_texts_of_train_alone() -> None:
     splits = Splits(train, [{"text": "q", "label": "1"}], [], {})
     tokenizer = make_tokenizer(resolve(given, 20), splits, "en")
     assert {"a", "b", "c", "x", "y", "z"} <= set(tokenizer.pieces()) and "q" not in tokenizer.pieces()
+
+
+PAIRS = [{"source": f"{word} {other}", "target": f"{other} {word}"} for word in "abcdefgh" for other in "ijklmnop"]
+
+
+def translation(pairs: list[dict], folder: Path, **keys: object) -> object:
+    given = parse_config({
+        "task": "translation", "run": "r", "data": {"train": "a"}, "model": {"architecture": "lstm"},
+        "tokenizer": {"kind": "characters", "vocabulary_size": 100}, **keys,
+    })  # fmt: skip
+    return prepare(given, Splits(pairs, pairs[:4], [], {}), folder)
+
+
+def test_a_vocabulary_that_lacks_much_of_train_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("WARNING", "textapp"):
+        translation(PAIRS, tmp_path / "large")
+        assert not caplog.messages
+        translation(PAIRS, tmp_path / "small", tokenizer={"kind": "characters", "vocabulary_size": 16})
+    (message,) = dict.fromkeys(text.replace("sources", "targets") for text in caplog.messages)
+    assert "% of the tokens of the training targets are not in the vocabulary of 16: raise tokenizer" in message
+
+
+def test_lengths_that_no_pair_fits_into_are_told(tmp_path: Path) -> None:
+    prepared = translation(PAIRS, tmp_path, lengths=[16], generate_lengths=[[16, 2]])
+    with pytest.raises(DataError, match="none of 64 training pairs has .* a target of at most 2: raise lengths"):
+        prepared.batches()

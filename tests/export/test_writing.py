@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from textapp import predictor
 from textapp.artifact import open_artifact
 from textapp.edge.runner import EdgeRunner
 from textapp.errors import ExportError, UsageError
+from textapp.export import auto
 from textapp.export.bundle import export_run
 from textapp.export.graphs import parse
 from textapp.export.loops import float_weights, loop_variables
@@ -92,6 +94,21 @@ def test_a_language_model_goes_on_as_the_keras_model_does(language_model, docume
     found = [answer.output for answer in predictor.load(bundle).batch(prompts)]
     expected = [answer.output for answer in predictor.load(language_model.path).batch(prompts)]
     assert found == expected or quantize == "dynamic"
+
+
+def test_auto_tries_what_a_model_that_writes_can_be(language_model, documents, tmp_path, monkeypatch, caplog):
+    def choose(make, ways, *_):
+        return make(ways[0]), [{"quantize": way} for way in ways]
+
+    monkeypatch.setattr(auto, "choose", choose)
+    with caplog.at_level(logging.INFO, "textapp"):
+        bundle = export_run(language_model, "litert", "auto", 5.0, documents[:60], out=tmp_path / "litert")
+    manifest = open_artifact(bundle).manifest
+    assert [entry["quantize"] for entry in manifest["tried"]] == ["none", "float16", "dynamic"]
+    examples = manifest["quality"]["examples"]
+    assert caplog.messages == [
+        "litert, quantize none: converting", f"litert, quantize none: verifying on {examples} examples"
+    ]  # fmt: skip
 
 
 def test_int8_activations_are_refused_with_the_reason(translator, pairs, tmp_path):
