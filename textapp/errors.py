@@ -49,7 +49,7 @@ class OptionError(UsageError):
 
     def __init__(self, message: str, *options: str) -> None:
         super().__init__(message)
-        named = rf"\b(?:{'|'.join(map(re.escape, options))})\b"
+        named = rf"(?<![\w-])(?:{'|'.join(map(re.escape, options))})(?![\w-])"
         self.for_shell = re.sub(named, lambda found: f"--{found[0].replace('_', '-')}", message)
 
 

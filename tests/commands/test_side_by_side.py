@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from toys import Letters
 
 from textapp.cli import main
 from textapp.commands import side_by_side
@@ -23,7 +24,7 @@ class Says:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.task = TranslationTask(None, None, [8], [(8, 8)])  # type: ignore[arg-type]  # nothing is tokenised
+        self.task = TranslationTask(Letters(), Letters(), [8], [(8, 8)])  # nothing is tokenised
 
     def batch(self, texts: list[str]) -> list[SimpleNamespace]:
         return [SimpleNamespace(output="same" if text == "句11" else f"{self.path.name}, {text}") for text in texts]

@@ -7,7 +7,7 @@ import types
 import pytest
 
 from textapp.edge import interpreter
-from textapp.errors import ArtifactError, UsageError
+from textapp.errors import ArtifactError, OptionError, UsageError
 
 
 def test_auto_prefers_litert():
@@ -79,5 +79,8 @@ def test_nothing_of_the_interpreter_reaches_stderr(model_path):
 
 
 def test_a_runtime_that_there_is_not_is_named() -> None:
-    with pytest.raises(UsageError, match="runtime: found 'foo', expected one of auto, litert, tflite-runtime"):
+    with pytest.raises(
+        OptionError, match="^runtime: found 'foo', expected one of auto, litert, tflite-runtime"
+    ) as caught:
         interpreter.choose("foo")
+    assert caught.value.for_shell == "--runtime: found 'foo', expected one of auto, litert, tflite-runtime"
