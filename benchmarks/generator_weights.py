@@ -211,9 +211,9 @@ def generate(model: Any, features: dict[str, Any], options: argparse.Namespace) 
     forbidden = np.zeros(model.vocabulary_size, np.float32)
     forbidden[END_ID] = NEVER
 
-    def step(token: Any, place: Any, caches: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        logits, changed = model.step(token, place, caches)
-        return logits + forbidden, changed
+    def step(*given: Any) -> tuple[Any, dict[str, Any]]:
+        logits, rows = model.step(*given)
+        return logits + forbidden, rows
 
     return greedy_loop(step, token_id, position, cache, options.new, END_ID, PAD_ID)
 

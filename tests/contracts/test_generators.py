@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from textapp.config import parse_config
 from textapp.errors import ConfigError
+from textapp.layers.cache import written
 from textapp.models import build_generator
 from textapp.objectives import decoding
 
@@ -68,7 +69,8 @@ def stepped(model, features, tokens, first):
     _, position, cache = model.begin(features, CACHE)
     found = []
     for place in range(tokens.shape[1]):
-        logits, changed = model.step(tf.constant(tokens[:, place]), position + place, cache)
+        logits, rows = model.step(tf.constant(tokens[:, place]), position + place, cache)
+        changed = written(cache, rows, position + place)
         assert set(changed) <= set(cache)
         assert all(changed[name].shape == cache[name].shape for name in changed)
         cache |= changed

@@ -137,7 +137,7 @@ class SelfAttention(_Attention):
         query, key, value = self._projected(sequence)
         return self._attend(query, key, value, mask), key, value
 
-    def step(self, vector, position, past, key_cache, value_cache):
+    def step(self, vector, position, past):
         """One token more.
 
         What the token itself adds is kept out of the cache here, so that the caches are written after the last block
@@ -146,8 +146,8 @@ class SelfAttention(_Attention):
         Args:
             vector: `[batch, 1, dim]`.
             position: of the token, `[1]` or `[batch]` int32.
-            past: `[1 or batch, 1, 1, cache_length]`, added to the scores: 0 before the position, -1e9 from it on.
-            key_cache, value_cache: `[batch, key-value heads, cache_length, head_dim]`.
+            past: what was read before, in parts: of each a mask `[1 or batch, 1, 1, rows]`, added to the scores, and
+                key and value `[batch, key-value heads, rows, head_dim]`.
 
         Returns:
             the attended vector `[batch, 1, dim]`, and the token's key and value
@@ -158,10 +158,12 @@ class SelfAttention(_Attention):
             waves = [tf.reshape(tf.gather(wave, position), [-1, 1, 1, self.head_dim]) for wave in self._waves()]
             query, key = _turned(query, *waves), _turned(key, *waves)
         query = self._grouped(query)
-        before, itself = _scores(query, key_cache) + past, _scores(query, key)
-        weights = tf.nn.softmax(tf.concat([before, itself], axis=-1))
-        length = key_cache.shape[2]
-        mixed = _mean(weights[..., :length], value_cache) + weights[..., length:] * value
+        scores = [_scores(query, keys) + mask for mask, keys, _ in past]
+        weights = tf.nn.softmax(tf.concat([*scores, _scores(query, key)], axis=-1))
+        *weights, own = tf.split(weights, [keys.shape[2] for _, keys, _ in past] + [1], axis=-1)
+        mixed = own * value
+        for weight, (_, _, values) in zip(weights, past, strict=True):
+            mixed += _mean(weight, values)
         return self._joined(mixed), key, value
 
     def _projected(self, sequence):

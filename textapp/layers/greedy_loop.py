@@ -1,7 +1,8 @@
 """The one decoding loop inside a graph: training validates with it, SavedModel and LiteRT answer with it.
 
-A function of `step` and a cache. It converts to one WHILE of LiteRT builtins, through which go the count, the token,
-the answer so far and the entries of the cache that a step changes, and nothing else.
+A function of `step` and a cache. What goes through a loop of LiteRT is copied twice a turn, and a cache grows by one
+row of many. So there are two loops: the inner one carries the rows of the latest tokens, and the cache rests beside
+it; the outer one writes these rows to the cache, once in `CHUNK` tokens.
 """
 
 from __future__ import annotations
@@ -12,7 +13,11 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-Step = Callable[[tf.Tensor, tf.Tensor, dict[str, tf.Tensor]], tuple[tf.Tensor, dict[str, tf.Tensor]]]
+from textapp.layers.cache import Cache, Recent, grows, written, MEMORY
+
+Step = Callable[[tf.Tensor, tf.Tensor, Cache, Recent], tuple[tf.Tensor, Cache]]
+
+CHUNK = 8  # rows: twice as many double what each token copies and halve what the cache costs
 
 
 class Greedy(NamedTuple):
@@ -29,11 +34,21 @@ class Greedy(NamedTuple):
     score: tf.Tensor
 
 
+class _Walk(NamedTuple):
+    """What changes at every token: how many were read, the last one, 1 for each row that goes on, the answer."""
+
+    count: tf.Tensor
+    token: tf.Tensor
+    going: tf.Tensor
+    answer: Greedy
+    states: Cache
+
+
 def greedy_loop(
     step: Step,
     token_id: tf.Tensor,
     position: tf.Tensor,
-    cache: dict[str, tf.Tensor],
+    cache: Cache,
     new: int,
     end_id: int,
     pad_id: int,
@@ -41,7 +56,7 @@ def greedy_loop(
     """Takes the likeliest token at each step, until every row has ended or has `new` tokens.
 
     Args:
-        step: `(token_id [batch], position, cache) -> (logits [batch, vocabulary], changed entries of the cache)`.
+        step: `(token_id [batch], position, cache, recent) -> (logits [batch, vocabulary], what it adds to the cache)`.
         token_id: `[batch]` int32, what is read first.
         position: its place, `[1]` or `[batch]` int32.
         cache: tensors of fixed shape.
@@ -49,30 +64,57 @@ def greedy_loop(
         end_id: ends a row; -1: nothing does.
         pad_id: stands after the end.
     """
-    changing = [name for name in cache if "_memory_" not in name]  # a memory stays as it is
-    resting = {name: value for name, value in cache.items() if name not in changing}
     batch = tf.shape(token_id)[0] if token_id.shape[0] is None else token_id.shape[0]
     zeros = tf.zeros([batch], tf.int32)
+    answer = Greedy(tf.fill([batch, new], pad_id), zeros, tf.cast(zeros, tf.float32))
+    growing = {name: value for name, value in cache.items() if grows(name, value)}
+    states = {name: value for name, value in cache.items() if name not in growing and MEMORY not in name}
+    resting = {name: value for name, value in cache.items() if MEMORY in name}
+    room = CHUNK if growing else new
 
-    def turn(count, token, going, token_ids, num_tokens, score, *values):
-        logits, changed = step(token, position + count, resting | dict(zip(changing, values, strict=True)))
-        token = tf.argmax(logits, axis=-1, output_type=tf.int32)
-        token = token * going + pad_id * (1 - going)
-        # The likeliest token's logit is the largest, so its log-probability is that less the log of the sum.
-        top = tf.reduce_max(logits, axis=-1)
-        certain = -tf.math.log(tf.reduce_sum(tf.exp(logits - tf.expand_dims(top, -1)), axis=-1))
-        score = score + certain * tf.cast(going, tf.float32)
-        token_ids = keras.ops.slice_update(token_ids, [0, count], tf.expand_dims(token, -1))
-        num_tokens = num_tokens + going
-        going = going * tf.cast(tf.not_equal(token, end_id), tf.int32)
-        return (count + 1, token, going, token_ids, num_tokens, score, *(changed[name] for name in changing))
+    def goes_on(walk: _Walk, *_):
+        return tf.logical_and(walk.count < new, tf.reduce_max(walk.going) > 0)
 
-    def goes_on(count, token, going, *_):
-        return tf.logical_and(count < new, tf.reduce_max(going) > 0)
+    def read(walk: _Walk, growing: Cache) -> tuple[_Walk, Cache]:
+        """Up to `room` tokens, beside caches that rest; their rows."""
+        start = walk.count
 
-    first = (
-        tf.constant(0), token_id, zeros + 1, tf.fill([batch, new], pad_id), zeros, tf.cast(zeros, tf.float32),
-        *(cache[name] for name in changing),
-    )  # fmt: skip
-    _, _, _, token_ids, num_tokens, score, *_ = tf.while_loop(goes_on, turn, first, parallel_iterations=1)
-    return Greedy(token_ids, num_tokens, score)
+        def turn(walk: _Walk, rows: Cache) -> tuple[_Walk, Cache]:
+            recent = Recent(rows, walk.count - start)
+            logits, more = step(walk.token, position + walk.count, resting | growing | walk.states, recent)
+            walk = _taken(walk, logits, end_id, pad_id)._replace(states={name: more[name] for name in states})
+            return walk, written(rows, {name: more[name] for name in rows}, tf.reshape(recent.count, [1]))
+
+        def has_room(walk: _Walk, *_):
+            return tf.logical_and(goes_on(walk), walk.count - start < room)
+
+        shapes = {name: (batch, value.shape[1], room, value.shape[3]) for name, value in growing.items()}
+        rows = {name: tf.zeros(shape, growing[name].dtype) for name, shape in shapes.items()}
+        return tf.while_loop(has_room, turn, (walk, rows), parallel_iterations=1)
+
+    def read_and_write(walk: _Walk, growing: Cache) -> tuple[_Walk, Cache]:
+        then, rows = read(walk, growing)
+        # Where the last rows lie past the end of the cache they are put before it, over others: nobody reads it then.
+        return then, written(growing, rows, position + walk.count)
+
+    walk = _Walk(tf.constant(0), token_id, zeros + 1, answer, states)
+    if new <= room:
+        return read(walk, growing)[0].answer
+    return tf.while_loop(goes_on, read_and_write, (walk, growing), parallel_iterations=1)[0].answer
+
+
+def _taken(walk: _Walk, logits, end_id: int, pad_id: int) -> _Walk:
+    """Goes on by the likeliest token."""
+    token = tf.argmax(logits, axis=-1, output_type=tf.int32)
+    token = token * walk.going + pad_id * (1 - walk.going)
+    # The likeliest token's logit is the largest, so its log-probability is that less the log of the sum.
+    top = tf.reduce_max(logits, axis=-1)
+    certain = -tf.math.log(tf.reduce_sum(tf.exp(logits - tf.expand_dims(top, -1)), axis=-1))
+    token_ids, num_tokens, score = walk.answer
+    answer = Greedy(
+        keras.ops.slice_update(token_ids, [0, walk.count], tf.expand_dims(token, -1)),
+        num_tokens + walk.going,
+        score + certain * tf.cast(walk.going, tf.float32),
+    )
+    going = walk.going * tf.cast(tf.not_equal(token, end_id), tf.int32)
+    return walk._replace(count=walk.count + 1, token=token, going=going, answer=answer)

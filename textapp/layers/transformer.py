@@ -161,11 +161,11 @@ class DecoderBlock(TransformerBlock):
         sequence = sequence + attended
         return sequence + self._feed_forward(self.feed_forward_norm(sequence)), key, value
 
-    def step(self, vector, position, past, key_value, memory_key_value, memory_mask):
+    def step(self, vector, position, past, memory_key_value, memory_mask):
         """One token: `[batch, 1, dim]`, and its key and value `[batch, key-value heads, 1, head_dim]`."""
-        attended, key, value = self.attention.step(self.attention_norm(vector), position, past, *key_value)
+        attended, key, value = self.attention.step(self.attention_norm(vector), position, past)
         vector = vector + attended
-        if memory_key_value is not None:
+        if memory_key_value:
             query = self.cross_attention_norm(vector)
             vector = vector + self.cross_attention.step(query, *memory_key_value, memory_mask)
         return vector + self._feed_forward(self.feed_forward_norm(vector)), key, value

@@ -2,7 +2,7 @@
 
 An encoder is called with a sequence and its padding mask. A decoder offers two ways to the same answer: the call
 reads a whole target at once (teacher forcing); or `begin` makes a cache, of a memory or of a prompt, and `step` reads
-one token and says which entries of the cache it changes. A cache is a flat dict of tensors of fixed shape.
+one token and gives the rows that it adds to the cache, see cache.py.
 """
 
 from __future__ import annotations
@@ -13,13 +13,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from textapp.layers.cache import MEMORY_MASK, Cache, Recent
 from textapp.layers.embedding import Positions
 from textapp.layers.masking import NEVER, additive
 from textapp.layers.normalization import LayerNorm
 from textapp.layers.transformer import DecoderBlock, TransformerBlock
-
-MEMORY_MASK = "cache_memory_mask"
-Cache = dict[str, tf.Tensor]
 
 
 class _TransformerStack(keras.layers.Layer):
@@ -175,34 +173,37 @@ class TransformerDecoder(_TransformerStack):
                 cache[f"cache_{number}_{name}"] = tf.zeros(shape, self.compute_dtype)
         return cache
 
-    def step(self, vector, position, cache: Cache) -> tuple[tf.Tensor, Cache]:
+    def step(self, vector, position, cache: Cache, recent: Recent | None = None) -> tuple[tf.Tensor, Cache]:
         """Reads one token.
 
         Args:
             vector: `[batch, hidden_dim]`, the embedded token.
             position: `[1]`, the same for all rows, or `[batch]`, int32.
-            cache: from `begin` or from the step before.
+            cache: from `begin`, with the rows of the tokens since; see `textapp.layers.cache.written`.
+            recent: the last of these tokens, where their rows are not in the cache yet.
 
         Returns:
-            `[batch, hidden_dim]`, and the entries of the cache that changed.
+            `[batch, hidden_dim]`, and the rows of this token, to be written at its position:
+            `cache_<layer>_key|value` `[batch, key-value heads, 1, head_dim]`.
         """
         vector = tf.reshape(vector, [-1, 1, self.hidden_dim])
         if self.positions is not None:
             vector = self.positions(vector, tf.reshape(position, [-1, 1]))
-        cache_length = cache["cache_0_key"].shape[2]
-        before = tf.range(cache_length) < tf.reshape(position, [-1, 1, 1, 1])
-        past = (1.0 - tf.cast(before, self.compute_dtype)) * NEVER
+        parts = [(cache, position)] if recent is None else [(cache, position - recent.count), (recent.rows, recent.count)]
+        masks = [self._before(rows["cache_0_key"].shape[2], count) for rows, count in parts]
         new: Cache = {}
         for number, block in enumerate(self.blocks):
             names = f"cache_{number}_key", f"cache_{number}_value"
-            memory = f"cache_{number}_memory_key", f"cache_{number}_memory_value"
-            vector, *own = block.step(
-                vector, position, past, [cache[name] for name in names],
-                None if self.memory_dim is None else [cache[name] for name in memory], cache.get(MEMORY_MASK),
-            )  # fmt: skip
+            past = [(mask, *(rows[name] for name in names)) for mask, (rows, _) in zip(masks, parts, strict=True)]
+            memory = [cache[f"cache_{number}_memory_{name}"] for name in ("key", "value") if self.memory_dim is not None]
+            vector, *own = block.step(vector, position, past, memory, cache.get(MEMORY_MASK))
             new |= dict(zip(names, own, strict=True))
-        written = {name: _written(cache[name], row, position) for name, row in new.items()}
-        return tf.reshape(self.norm(vector), [-1, self.hidden_dim]), written
+        return tf.reshape(self.norm(vector), [-1, self.hidden_dim]), new
+
+    def _before(self, length: int, count):
+        """`[1 or batch, 1, 1, length]`, added to scores: 0 before the place `count`, -1e9 from it on."""
+        before = tf.range(length) < tf.reshape(count, [-1, 1, 1, 1])
+        return (1.0 - tf.cast(before, self.compute_dtype)) * NEVER
 
     def _placed(self, sequence, segment_ids):
         if self.positions is None:
@@ -233,14 +234,6 @@ def places(segment_ids):
     """The position of each token in its own text. Example: `[[1, 1, 2, 2, 2]]` gives `[[0, 1, 0, 1, 2]]`."""
     same = tf.equal(tf.expand_dims(segment_ids, 1), tf.expand_dims(segment_ids, 2))
     return tf.reduce_sum(tf.linalg.band_part(tf.cast(same, tf.int32), -1, 0), axis=2) - 1
-
-
-def _written(cache, row, position):
-    """Puts `row` `[batch, heads, 1, dim]` at `position` of the third axis."""
-    if position.shape[0] == 1:
-        return keras.ops.slice_update(cache, [0, 0, position[0], 0], row)
-    here = tf.reshape(tf.range(cache.shape[2]) == tf.reshape(position, [-1, 1]), [-1, 1, cache.shape[2], 1])
-    return tf.where(here, row, cache)
 
 
 def _batch(values):

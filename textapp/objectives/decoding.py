@@ -8,12 +8,12 @@ from typing import Any
 import tensorflow as tf
 
 from textapp.layers import greedy_loop
+from textapp.layers.cache import MEMORY, written
 from textapp.layers.masking import NEVER
 from textapp.models.generator import Generator
 
 Tensors = dict[str, Any]
 CACHE = "cache_"
-MEMORY = "_memory_"  # in the names of what a step reads and never changes
 
 
 def generate(model: Generator, features: Mapping[str, Any], new: int, cache_length: int) -> Tensors:
@@ -49,8 +49,8 @@ def prefill(
     token_id, position, cache = model.begin(features, cache_length)
     if memory_length is not None:
         cache = {name: _longer(value, name, memory_length) for name, value in cache.items()}
-    logits, changed = model.step(token_id, position, cache)
-    return {"logits": logits, **cache, **changed}
+    logits, rows = model.step(token_id, position, cache)
+    return {"logits": logits, **cache, **written(cache, rows, position)}
 
 
 def decode(model: Generator, features: Mapping[str, Any]) -> Tensors:
@@ -63,8 +63,8 @@ def decode(model: Generator, features: Mapping[str, Any]) -> Tensors:
         `logits` `[batch, vocabulary_size]` of the next token, and the entries of the cache that changed.
     """
     cache = {name: value for name, value in features.items() if name.startswith(CACHE)}
-    logits, changed = model.step(features["token_id"], features["position"], cache)
-    return {"logits": logits, **changed}
+    logits, rows = model.step(features["token_id"], features["position"], cache)
+    return {"logits": logits, **written(cache, rows, features["position"])}
 
 
 def log_probabilities(model: Generator, features: Mapping[str, Any], targets: Any) -> Any:
