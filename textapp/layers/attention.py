@@ -65,6 +65,14 @@ class _Attention(keras.layers.Layer):
         mixed = tf.transpose(mixed, [0, 2, 1, 3])  # [batch, length, heads, head_dim]
         return self.projections["output"](tf.reshape(mixed, [-1, length, self.num_heads * self.head_dim]))
 
+    def _one(self, projected, heads):
+        """`[batch, 1, heads * head_dim]` to `[batch, heads, 1, head_dim]`, without a transposition.
+
+        The converter would draw a transposition of a query and that of a memory's keys behind their product, and so
+        into the loop.
+        """
+        return tf.reshape(projected, [-1, heads, 1, self.head_dim])
+
     def _grouped(self, query):
         """One query a head, `[batch, heads, 1, head_dim]`, to `[batch, key-value heads, group, head_dim]`."""
         group = self.num_heads // self.num_key_value_heads
@@ -137,7 +145,7 @@ class SelfAttention(_Attention):
         query, key, value = self._projected(sequence)
         return self._attend(query, key, value, mask), key, value
 
-    def step(self, vector, position, past):
+    def step(self, vector, position, mask, past, recent=None):
         """One token more.
 
         What the token itself adds is kept out of the cache here, so that the caches are written after the last block
@@ -146,25 +154,25 @@ class SelfAttention(_Attention):
         Args:
             vector: `[batch, 1, dim]`.
             position: of the token, `[1]` or `[batch]` int32.
-            past: what was read before, in parts: of each a mask `[1 or batch, 1, 1, rows]`, added to the scores, and
-                key and value `[batch, key-value heads, rows, head_dim]`.
+            mask: `[1 or batch, 1, 1, rows]`, added to the scores: of the rows of `past`, of `recent`, of the token.
+            past: key and value of what was read before, each `[batch, key-value heads, rows, head_dim]`.
+            recent: the same of what was read last; None: nothing is kept apart.
 
         Returns:
             the attended vector `[batch, 1, dim]`, and the token's key and value
             `[batch, key-value heads, 1, head_dim]`.
         """
-        query, key, value = self._query(vector), self._key(vector), self._value(vector)
+        query = self._one(self.projections["query"](vector), self.num_heads) * self.head_dim**-0.5
+        own = [self._one(self.projections[name](vector), self.num_key_value_heads) for name in ("key", "value")]
         if self.rope:
             waves = [tf.reshape(tf.gather(wave, position), [-1, 1, 1, self.head_dim]) for wave in self._waves()]
-            query, key = _turned(query, *waves), _turned(key, *waves)
+            query, own[0] = _turned(query, *waves), _turned(own[0], *waves)
         query = self._grouped(query)
-        scores = [_scores(query, keys) + mask for mask, keys, _ in past]
-        weights = tf.nn.softmax(tf.concat([*scores, _scores(query, key)], axis=-1))
-        *weights, own = tf.split(weights, [keys.shape[2] for _, keys, _ in past] + [1], axis=-1)
-        mixed = own * value
-        for weight, (_, _, values) in zip(weights, past, strict=True):
-            mixed += _mean(weight, values)
-        return self._joined(mixed), key, value
+        near = own if recent is None else [tf.concat(pair, axis=2) for pair in zip(recent, own, strict=True)]
+        scores = [_scores(query, key) for key, _ in (past, near)]
+        weights = tf.nn.softmax(tf.concat(scores, axis=-1) + mask)
+        length = past[0].shape[2]
+        return self._joined(_mean(weights[..., :length], past[1]) + _mean(weights[..., length:], near[1])), *own
 
     def _projected(self, sequence):
         query, key, value = self._query(sequence), self._key(sequence), self._value(sequence)
@@ -209,7 +217,7 @@ class CrossAttention(_Attention):
 
     def step(self, vector, key, value, mask):
         """The same for one token, `[batch, 1, dim]`."""
-        query = self._grouped(self._query(vector))
+        query = self._grouped(self._one(self.projections["query"](vector), self.num_heads) * self.head_dim**-0.5)
         return self._joined(_mean(tf.nn.softmax(_scores(query, key) + mask), value))
 
 

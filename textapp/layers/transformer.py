@@ -161,13 +161,16 @@ class DecoderBlock(TransformerBlock):
         sequence = sequence + attended
         return sequence + self._feed_forward(self.feed_forward_norm(sequence)), key, value
 
-    def step(self, vector, position, past, memory_key_value, memory_mask):
-        """One token: `[batch, 1, dim]`, and its key and value `[batch, key-value heads, 1, head_dim]`."""
-        attended, key, value = self.attention.step(self.attention_norm(vector), position, past)
+    def step(self, vector, position, mask, past, recent, memory=None, memory_mask=None):
+        """One token: `[batch, 1, dim]`, and its key and value `[batch, key-value heads, 1, head_dim]`.
+
+        See `SelfAttention.step`; `memory` is key and value of a memory, from `CrossAttention.keys_values`.
+        """
+        attended, key, value = self.attention.step(self.attention_norm(vector), position, mask, past, recent)
         vector = vector + attended
-        if memory_key_value:
+        if memory is not None:
             query = self.cross_attention_norm(vector)
-            vector = vector + self.cross_attention.step(query, *memory_key_value, memory_mask)
+            vector = vector + self.cross_attention.step(query, *memory, memory_mask)
         return vector + self._feed_forward(self.feed_forward_norm(vector)), key, value
 
     def get_config(self) -> dict[str, Any]:

@@ -189,21 +189,28 @@ class TransformerDecoder(_TransformerStack):
         vector = tf.reshape(vector, [-1, 1, self.hidden_dim])
         if self.positions is not None:
             vector = self.positions(vector, tf.reshape(position, [-1, 1]))
-        parts = [(cache, position)] if recent is None else [(cache, position - recent.count), (recent.rows, recent.count)]
-        masks = [self._before(rows["cache_0_key"].shape[2], count) for rows, count in parts]
+        mask = self._seen(position, cache, recent)
         new: Cache = {}
         for number, block in enumerate(self.blocks):
             names = f"cache_{number}_key", f"cache_{number}_value"
-            past = [(mask, *(rows[name] for name in names)) for mask, (rows, _) in zip(masks, parts, strict=True)]
-            memory = [cache[f"cache_{number}_memory_{name}"] for name in ("key", "value") if self.memory_dim is not None]
-            vector, *own = block.step(vector, position, past, memory, cache.get(MEMORY_MASK))
+            memory = [cache[f"cache_{number}_memory_{kind}"] for kind in ("key", "value") if self.memory_dim is not None]
+            vector, *own = block.step(
+                vector, position, mask, [cache[name] for name in names],
+                None if recent is None else [recent.rows[name] for name in names],
+                memory or None, cache.get(MEMORY_MASK),
+            )  # fmt: skip
             new |= dict(zip(names, own, strict=True))
         return tf.reshape(self.norm(vector), [-1, self.hidden_dim]), new
 
-    def _before(self, length: int, count):
-        """`[1 or batch, 1, 1, length]`, added to scores: 0 before the place `count`, -1e9 from it on."""
-        before = tf.range(length) < tf.reshape(count, [-1, 1, 1, 1])
-        return (1.0 - tf.cast(before, self.compute_dtype)) * NEVER
+    def _seen(self, position, cache: Cache, recent: Recent | None):
+        """`[1 or batch, 1, 1, rows]`: 0 for the rows of what was read and of the token itself, -1e9 for empty ones."""
+        before = position if recent is None else position - recent.count
+        counts = [(cache, before)] + ([] if recent is None else [(recent.rows, position - before)])
+        counted = [(rows["cache_0_key"].shape[2], tf.reshape(count, [-1, 1, 1, 1])) for rows, count in counts]
+        # From the place of the last row back to each row; in float32, as bfloat16 does not count beyond 256.
+        back = [tf.cast(count, tf.float32) - np.arange(1, length + 1, dtype=np.float32) for length, count in counted]
+        back.append(tf.zeros_like(back[0][..., :1]))
+        return tf.cast(tf.minimum(tf.concat(back, axis=-1), 0.0) * -NEVER, self.compute_dtype)
 
     def _placed(self, sequence, segment_ids):
         if self.positions is None:
