@@ -205,12 +205,12 @@ class TransformerDecoder(_TransformerStack):
     def _seen(self, position, cache: Cache, recent: Recent | None):
         """`[1 or batch, 1, 1, rows]`: 0 for the rows of what was read and of the token itself, -1e9 for empty ones."""
         before = position if recent is None else position - recent.count
-        counts = [(cache, before)] + ([] if recent is None else [(recent.rows, position - before)])
-        counted = [(rows["cache_0_key"].shape[2], tf.reshape(count, [-1, 1, 1, 1])) for rows, count in counts]
-        # From the place of the last row back to each row; in float32, as bfloat16 does not count beyond 256.
-        back = [tf.cast(count, tf.float32) - np.arange(1, length + 1, dtype=np.float32) for length, count in counted]
-        back.append(tf.zeros_like(back[0][..., :1]))
-        return tf.cast(tf.minimum(tf.concat(back, axis=-1), 0.0) * -NEVER, self.compute_dtype)
+        # How many rows lie between each row and the first empty one; in float32, as bfloat16 counts to 256 only.
+        left = [_number(before) - np.arange(1.0, cache["cache_0_key"].shape[2] + 1)]
+        if recent is not None:  # these end with the newest
+            left.append(_number(position - before) - np.arange(recent.rows["cache_0_key"].shape[2], 0.0, -1))
+        left.append(tf.zeros_like(left[0][..., :1]))
+        return tf.cast(tf.minimum(tf.concat(left, axis=-1), 0.0) * -NEVER, self.compute_dtype)
 
     def _placed(self, sequence, segment_ids):
         if self.positions is None:
@@ -241,6 +241,11 @@ def places(segment_ids):
     """The position of each token in its own text. Example: `[[1, 1, 2, 2, 2]]` gives `[[0, 1, 0, 1, 2]]`."""
     same = tf.equal(tf.expand_dims(segment_ids, 1), tf.expand_dims(segment_ids, 2))
     return tf.reduce_sum(tf.linalg.band_part(tf.cast(same, tf.int32), -1, 0), axis=2) - 1
+
+
+def _number(count):
+    """`[batch]` int32 to `[batch, 1, 1, 1]` float32."""
+    return tf.cast(tf.reshape(count, [-1, 1, 1, 1]), tf.float32)
 
 
 def _batch(values):
