@@ -116,7 +116,7 @@ def test_the_loop_takes_the_likeliest_token(translators, language_models, name, 
     features = {"token_ids": tf.constant(TOKENS if task == "translation" else PROMPTS)}
     if task == "generation":
         features["num_tokens"] = tf.constant(COUNTS)
-    found = tf.function(lambda given: decoding.generate(model, given, 6, CACHE))(features)
+    found = tf.function(lambda given: decoding.generate(model, given, 6))(features)
     for row in range(3):
         written, score = [], 0.0
         before = [START] if task == "translation" else PROMPTS[row, : COUNTS[row]].tolist()
@@ -136,10 +136,10 @@ def test_the_loop_ends_with_the_last_row(translators, monkeypatch):
     """The end id is what the first row writes first: it is kept and counted, and the others go on."""
     model = translators["sinusoidal"]
     features = {"token_ids": tf.constant(TOKENS)}
-    free = decoding.generate(model, features, 6, CACHE)
+    free = decoding.generate(model, features, 6)
     end = int(free["token_ids"][0, 0])
     monkeypatch.setattr(model, "end_id", end)
-    found = decoding.generate(model, features, 6, CACHE)
+    found = decoding.generate(model, features, 6)
     assert found["token_ids"][0].numpy().tolist() == [end] + [PAD] * 5
     assert found["num_tokens"][0] == 1 and max(found["num_tokens"].numpy()) > 1
 

@@ -155,7 +155,7 @@ class SelfAttention(_Attention):
             vector: `[batch, 1, dim]`.
             position: of the token, `[1]` or `[batch]` int32.
             mask: `[1 or batch, 1, 1, rows]`, added to the scores: of the rows of `past`, of `recent`, of the token.
-            past: key and value of what was read before, each `[batch, key-value heads, rows, head_dim]`.
+            past: key and value of what was read before, each `[batch, key-value heads, rows, head_dim]`; may be empty.
             recent: the same of what was read last; None: nothing is kept apart.
 
         Returns:
@@ -169,10 +169,13 @@ class SelfAttention(_Attention):
             query, own[0] = _turned(query, *waves), _turned(own[0], *waves)
         query = self._grouped(query)
         near = own if recent is None else [tf.concat(pair, axis=2) for pair in zip(recent, own, strict=True)]
-        scores = [_scores(query, key) for key, _ in (past, near)]
-        weights = tf.nn.softmax(tf.concat(scores, axis=-1) + mask)
-        length = past[0].shape[2]
-        return self._joined(_mean(weights[..., :length], past[1]) + _mean(weights[..., length:], near[1])), *own
+        parts = [(key, value) for key, value in (past, near) if key.shape[2]]
+        weights = tf.nn.softmax(tf.concat([_scores(query, key) for key, _ in parts], axis=-1) + mask)
+        mixed, place = 0.0, 0
+        for _, value in parts:
+            mixed += _mean(weights[..., place : place + value.shape[2]], value)
+            place += value.shape[2]
+        return self._joined(mixed), *own
 
     def _projected(self, sequence):
         query, key, value = self._query(sequence), self._key(sequence), self._value(sequence)

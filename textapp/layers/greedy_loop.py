@@ -94,13 +94,18 @@ def greedy_loop(
 
     def read_and_write(walk: _Walk, growing: Cache) -> tuple[_Walk, Cache]:
         then, rows = read(walk, growing)
-        # Where the last rows lie past the end of the cache they are put before it, over others: nobody reads it then.
+        # The last rows find no room in the cache and are put over others: nobody reads them.
         return then, written(growing, rows, position + walk.count)
 
     walk = _Walk(tf.constant(0), token_id, zeros + 1, answer, states)
     if new <= room:
         return read(walk, growing)[0].answer
     return tf.while_loop(goes_on, read_and_write, (walk, growing), parallel_iterations=1)[0].answer
+
+
+def rows_kept(new: int) -> int:
+    """How many of `new` tokens the loop writes to the cache: all before the last `CHUNK`."""
+    return (new - 1) // CHUNK * CHUNK
 
 
 def _taken(walk: _Walk, logits, end_id: int, pad_id: int) -> _Walk:

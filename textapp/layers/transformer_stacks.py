@@ -193,7 +193,9 @@ class TransformerDecoder(_TransformerStack):
         new: Cache = {}
         for number, block in enumerate(self.blocks):
             names = f"cache_{number}_key", f"cache_{number}_value"
-            memory = [cache[f"cache_{number}_memory_{kind}"] for kind in ("key", "value") if self.memory_dim is not None]
+            memory = [
+                cache[f"cache_{number}_memory_{kind}"] for kind in ("key", "value") if self.memory_dim is not None
+            ]
             vector, *own = block.step(
                 vector, position, mask, [cache[name] for name in names],
                 None if recent is None else [recent.rows[name] for name in names],
