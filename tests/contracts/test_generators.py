@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ import tensorflow as tf
 from textapp.config import parse_config
 from textapp.errors import ConfigError
 from textapp.layers.cache import written
+from textapp.layers.greedy_loop import rows_kept
 from textapp.models import build_generator
 from textapp.objectives import decoding
 
@@ -110,8 +113,10 @@ def test_padding_of_the_source_changes_nothing(translators, name):
 
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("task", ["translation", "generation"])
-def test_the_loop_takes_the_likeliest_token(translators, language_models, name, task):
+@pytest.mark.parametrize("chunk", [2, 16])
+def test_the_loop_takes_the_likeliest_token(translators, language_models, monkeypatch, name, task, chunk):
     """Against calls of the whole model, one row at a time, and the sum of their log-probabilities."""
+    monkeypatch.setattr(sys.modules[rows_kept.__module__], "CHUNK", chunk)  # several chunks, and part of one
     model = (translators if task == "translation" else language_models)[name]
     features = {"token_ids": tf.constant(TOKENS if task == "translation" else PROMPTS)}
     if task == "generation":

@@ -21,8 +21,8 @@ class Recent(NamedTuple):
     """The latest tokens where they are not written to the cache yet, so that a loop copies them instead of all.
 
     Attributes:
-        rows: by the names of the cache, `[batch, heads, room, head_dim]`.
-        count: how many of these rows count, int32, a scalar.
+        rows: by the names of the cache, `[batch, heads, room, head_dim]`, the newest last.
+        count: how many of these rows count, the last ones; a scalar, int32.
     """
 
     rows: Cache

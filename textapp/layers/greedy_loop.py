@@ -1,8 +1,9 @@
 """The one decoding loop inside a graph: training validates with it, SavedModel and LiteRT answer with it.
 
-A function of `step` and a cache. What goes through a loop of LiteRT is copied twice a turn, and a cache grows by one
-row of many. So there are two loops: the inner one carries the rows of the latest tokens, and the cache rests beside
-it; the outer one writes these rows to the cache, once in `CHUNK` tokens.
+A function of `step` and a cache. What changes in a loop of LiteRT is copied twice a turn, and of a cache one row in
+many changes. So there are two loops, both WHILEs of builtins: the inner one carries the count, the token, the answer so
+far and the rows of the latest tokens, and the cache rests beside it; the outer one writes these rows to the cache, once
+in `CHUNK` tokens. Answers of one chunk take the inner loop alone, and so do states, all of which change at each token.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from textapp.layers.cache import Cache, Recent, grows, written, MEMORY
+from textapp.layers.cache import MEMORY, Cache, Recent, grows, written
 
 Step = Callable[[tf.Tensor, tf.Tensor, Cache, Recent], tuple[tf.Tensor, Cache]]
 
+# Tokens whose rows the inner loop carries. More are copied more at each token; fewer enter that loop more often, and a
+# runtime makes it ready anew each time.
 CHUNK = 16
 
 
@@ -35,7 +38,7 @@ class Greedy(NamedTuple):
 
 
 class _Walk(NamedTuple):
-    """What changes at every token: how many were read, the last one, 1 for each row that goes on, the answer."""
+    """What changes at every token: how many were read, the last one, 1 for each row that goes on, answer, states."""
 
     count: tf.Tensor
     token: tf.Tensor
@@ -56,10 +59,11 @@ def greedy_loop(
     """Takes the likeliest token at each step, until every row has ended or has `new` tokens.
 
     Args:
-        step: `(token_id [batch], position, cache, recent) -> (logits [batch, vocabulary], what it adds to the cache)`.
+        step: `(token_id [batch], position, cache, recent) -> (logits [batch, vocabulary], what it adds to the cache)`;
+            see `textapp.layers.cache`.
         token_id: `[batch]` int32, what is read first.
         position: its place, `[1]` or `[batch]` int32.
-        cache: tensors of fixed shape.
+        cache: tensors of fixed shape, with room for `rows_kept(new)` tokens from the position on.
         new: most tokens.
         end_id: ends a row; -1: nothing does.
         pad_id: stands after the end.
@@ -70,7 +74,7 @@ def greedy_loop(
     growing = {name: value for name, value in cache.items() if grows(name, value)}
     states = {name: value for name, value in cache.items() if name not in growing and MEMORY not in name}
     resting = {name: value for name, value in cache.items() if MEMORY in name}
-    room = CHUNK if growing else new
+    room = min(CHUNK, new) if growing else new
 
     def goes_on(walk: _Walk, *_):
         return tf.logical_and(walk.count < new, tf.reduce_max(walk.going) > 0)

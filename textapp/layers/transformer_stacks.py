@@ -211,7 +211,7 @@ class TransformerDecoder(_TransformerStack):
         left = [_number(before) - np.arange(1.0, cache["cache_0_key"].shape[2] + 1)]
         if recent is not None:  # these end with the newest
             left.append(_number(position - before) - np.arange(recent.rows["cache_0_key"].shape[2], 0.0, -1))
-        left.append(tf.zeros_like(left[0][..., :1]))
+        left.append(tf.zeros_like(_number(before)))
         return tf.cast(tf.minimum(tf.concat(left, axis=-1), 0.0) * -NEVER, self.compute_dtype)
 
     def _placed(self, sequence, segment_ids):
