@@ -204,16 +204,16 @@ def _norm(norm: Any, name: str) -> dict[str, Any]:
 
 def generate(model: Any, features: dict[str, Any], options: argparse.Namespace) -> Any:
     """The loop of the exported signatures; the end token is forbidden, as by CTranslate2's least length."""
-    from textapp.layers.greedy_loop import greedy_loop
+    from textapp.layers.greedy_loop import greedy_loop, rows_kept
 
-    cache_length = options.new + (0 if model.has_encoder else options.source)
+    cache_length = rows_kept(options.new) + (0 if model.has_encoder else options.source)
     token_id, position, cache = model.begin(features, cache_length)
     forbidden = np.zeros(model.vocabulary_size, np.float32)
     forbidden[END_ID] = NEVER
 
-    def step(token: Any, place: Any, caches: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        logits, changed = model.step(token, place, caches)
-        return logits + forbidden, changed
+    def step(*given: Any) -> tuple[Any, dict[str, Any]]:
+        logits, rows = model.step(*given)
+        return logits + forbidden, rows
 
     return greedy_loop(step, token_id, position, cache, options.new, END_ID, PAD_ID)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -9,6 +11,8 @@ import tensorflow as tf
 
 from textapp.config import parse_config
 from textapp.errors import ConfigError
+from textapp.layers.cache import written
+from textapp.layers.greedy_loop import rows_kept
 from textapp.models import build_generator
 from textapp.objectives import decoding
 
@@ -68,7 +72,8 @@ def stepped(model, features, tokens, first):
     _, position, cache = model.begin(features, CACHE)
     found = []
     for place in range(tokens.shape[1]):
-        logits, changed = model.step(tf.constant(tokens[:, place]), position + place, cache)
+        logits, rows = model.step(tf.constant(tokens[:, place]), position + place, cache)
+        changed = written(cache, rows, position + place)
         assert set(changed) <= set(cache)
         assert all(changed[name].shape == cache[name].shape for name in changed)
         cache |= changed
@@ -108,13 +113,15 @@ def test_padding_of_the_source_changes_nothing(translators, name):
 
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("task", ["translation", "generation"])
-def test_the_loop_takes_the_likeliest_token(translators, language_models, name, task):
+@pytest.mark.parametrize("chunk", [2, 16])
+def test_the_loop_takes_the_likeliest_token(translators, language_models, monkeypatch, name, task, chunk):
     """Against calls of the whole model, one row at a time, and the sum of their log-probabilities."""
+    monkeypatch.setattr(sys.modules[rows_kept.__module__], "CHUNK", chunk)  # several chunks, and part of one
     model = (translators if task == "translation" else language_models)[name]
     features = {"token_ids": tf.constant(TOKENS if task == "translation" else PROMPTS)}
     if task == "generation":
         features["num_tokens"] = tf.constant(COUNTS)
-    found = tf.function(lambda given: decoding.generate(model, given, 6, CACHE))(features)
+    found = tf.function(lambda given: decoding.generate(model, given, 6))(features)
     for row in range(3):
         written, score = [], 0.0
         before = [START] if task == "translation" else PROMPTS[row, : COUNTS[row]].tolist()
@@ -134,10 +141,10 @@ def test_the_loop_ends_with_the_last_row(translators, monkeypatch):
     """The end id is what the first row writes first: it is kept and counted, and the others go on."""
     model = translators["sinusoidal"]
     features = {"token_ids": tf.constant(TOKENS)}
-    free = decoding.generate(model, features, 6, CACHE)
+    free = decoding.generate(model, features, 6)
     end = int(free["token_ids"][0, 0])
     monkeypatch.setattr(model, "end_id", end)
-    found = decoding.generate(model, features, 6, CACHE)
+    found = decoding.generate(model, features, 6)
     assert found["token_ids"][0].numpy().tolist() == [end] + [PAD] * 5
     assert found["num_tokens"][0] == 1 and max(found["num_tokens"].numpy()) > 1
 

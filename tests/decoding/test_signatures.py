@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from textapp.decoding.signatures import CacheLengths, generate_name, lengths_of, loop_cache, prefill_name, step_caches
+from textapp.decoding.signatures import CacheLengths, generate_name, lengths_of, prefill_name, step_caches
 
 PAIRS = [(8, 24), (16, 20)]
 
@@ -15,8 +15,3 @@ def test_names_say_what_is_read_and_written():
 @pytest.mark.parametrize(("has_source", "expected"), [(True, CacheLengths(25, 16)), (False, CacheLengths(36, None))])
 def test_one_cache_serves_every_pair(has_source, expected):
     assert step_caches(iter(PAIRS), has_source, context=36) == expected
-
-
-def test_a_loop_keeps_no_more_than_it_writes():
-    assert loop_cache(16, 20, has_source=True) == 20
-    assert loop_cache(16, 20, has_source=False) == 36

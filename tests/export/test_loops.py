@@ -42,6 +42,32 @@ def looped():
     return {quantize: convert(quantize) for quantize in ("none", "float16", "dynamic")}
 
 
+@pytest.fixture(scope="module")
+def nested():
+    """A float16 file in which a table is multiplied with before a loop, and also read in the inner one of two."""
+    import tensorflow as tf
+
+    module = tf.Module()
+    module.table = tf.Variable(np.random.default_rng(0).normal(size=(64, 64)).astype(np.float32))
+
+    @tf.function(input_signature=[tf.TensorSpec((1,), tf.int32)])
+    def walk(token):
+        def turn(count, state):
+            return count + 1, tf.tanh(tf.matmul(state, module.table) + tf.gather(module.table, token))
+
+        def turns(count, state):
+            return count + 1, tf.while_loop(lambda inner, _: inner < STEPS, turn, (tf.constant(0), state))[1]
+
+        first = tf.matmul(tf.one_hot(token, 64), module.table)
+        _, state = tf.while_loop(lambda count, _: count < STEPS, turns, (tf.constant(0), first))
+        return {"state": state}
+
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([walk.get_concrete_function()], module)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.target_spec.supported_types = [tf.float16]
+    return converter.convert()
+
+
 def weights(content):
     return [variable.shape for variable in loop_variables(parse(content)) if variable.weight]
 
@@ -98,3 +124,12 @@ def test_what_a_loop_copies_is_counted(looped, tmp_path, monkeypatch):
     (tmp_path / "none.tflite").write_bytes(looped["none"])
     found = loop_copies(tmp_path / "none.tflite")
     assert found["copied_mb"] == 0.0 and found["float_weights_mb"] >= 0.008
+
+
+def test_a_weight_is_taken_out_of_a_loop_within_a_loop(nested, tmp_path):
+    assert weights(nested)
+    sunk = sink_weights(nested)
+    assert not weights(sunk)
+    before, after = run(tmp_path / "before.tflite", nested), run(tmp_path / "after.tflite", sunk)
+    for name, values in before.items():
+        np.testing.assert_allclose(after[name], values, atol=1e-6)

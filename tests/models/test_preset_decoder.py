@@ -11,6 +11,7 @@ from language_presets import VOCABULARY, causal_lm, save_preset
 from textapp.config import PresetModel
 from textapp.errors import ConfigError
 from textapp.export.folding import fold_norms
+from textapp.layers.cache import written
 from textapp.models import build_generator, preset_decoder
 from textapp.models.generator import Generator
 
@@ -63,8 +64,8 @@ def test_steps_after_prompts_of_different_lengths(pairs, name):
     _, position, cache = model.begin(features, CONTEXT)
     for place in range(4):
         tokens = np.array([TOKENS[row, count - 1 + place] for row, count in enumerate(counts)])
-        logits, changed = model.step(tf.constant(tokens), position + place, cache)
-        cache |= changed
+        logits, rows = model.step(tf.constant(tokens), position + place, cache)
+        cache |= written(cache, rows, position + place)
         expected = [said(task)[row, count - 1 + place] for row, count in enumerate(counts)]
         np.testing.assert_allclose(logits, expected, atol=1e-4)
 

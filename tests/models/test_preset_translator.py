@@ -14,6 +14,7 @@ from translator_presets import SIZES, VOCABULARY, save_backbone, translator
 from textapp.config import PresetModel
 from textapp.errors import ConfigError
 from textapp.export.folding import fold_norms
+from textapp.layers.cache import written
 from textapp.models import build_generator
 from textapp.models.preset_translator import longest
 
@@ -64,8 +65,8 @@ def test_steps_are_the_call(models, name):
     _, position, cache = models[name].begin({"token_ids": tf.constant(SOURCES)}, MOST)
     found = []
     for place in range(TARGETS.shape[1]):
-        logits, changed = models[name].step(tf.constant(TARGETS[:, place]), position + place, cache)
-        cache |= changed
+        logits, rows = models[name].step(tf.constant(TARGETS[:, place]), position + place, cache)
+        cache |= written(cache, rows, position + place)
         found.append(logits)
     np.testing.assert_allclose(np.stack(found, axis=1), at_once, atol=1e-4)
 

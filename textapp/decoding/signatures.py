@@ -42,11 +42,6 @@ def lengths_of(generate: str) -> tuple[int, int]:
     return int(read), int(new)
 
 
-def loop_cache(read: int, new: int, has_source: bool) -> int:
-    """Tokens that a greedy loop keeps: a cache just long enough for itself, as it is read at every token."""
-    return new if has_source else read + new
-
-
 def step_caches(pairs: Pairs, has_source: bool, context: int) -> CacheLengths:
     """Lengths of the caches of single steps.
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from textapp.decoding.signatures import CACHE, DECODE, generate_name, loop_cache, prefill_name, step_caches
+from textapp.decoding.signatures import CACHE, DECODE, generate_name, prefill_name, step_caches
 
 if TYPE_CHECKING:
     import keras
@@ -66,9 +66,9 @@ def writing(model: Generator, manifest: Mapping[str, Any]) -> list[Signature]:
     steps = {"cache_length": caches.cache, "memory_length": caches.memory}
     generates = []
     for read, new in pairs:
-        options = {"new": new, "cache_length": loop_cache(read, new, model.has_encoder)}
-        call = partial(decoding.generate, model, **options)
-        generates.append(Signature(generate_name(read, new), _read(model, read), call))
+        generates.append(
+            Signature(generate_name(read, new), _read(model, read), partial(decoding.generate, model, new=new))
+        )
     prefills = [
         Signature(prefill_name(read), _read(model, read), partial(decoding.prefill, model, **steps))
         for read in dict(pairs)

@@ -59,7 +59,13 @@ class _Attention(keras.layers.Layer):
         return self._heads(self.projections["value"](sequence), self.num_key_value_heads)
 
     def _heads(self, projected, heads):
-        """`[batch, length, heads * head_dim]` to `[batch, heads, length, head_dim]`."""
+        """`[batch, length, heads * head_dim]` to `[batch, heads, length, head_dim]`.
+
+        Of one token without a transposition: the converter would draw that and a transposition of a memory's keys
+        behind their product, and so into the loop.
+        """
+        if projected.shape[1] == 1:
+            return tf.reshape(projected, [-1, heads, 1, self.head_dim])
         return tf.transpose(tf.reshape(projected, [-1, _length(projected), heads, self.head_dim]), [0, 2, 1, 3])
 
     def _attend(self, query, key, value, mask, training=None):
@@ -174,7 +180,7 @@ class SelfAttention(_Attention):
         query, key, value = self._projected(sequence)
         return self._attend(query, key, value, mask), key, value
 
-    def step(self, vector, position, past, key_cache, value_cache):
+    def step(self, vector, position, mask, past, recent=None):
         """One token more.
 
         What the token itself adds is kept out of the cache here, so that the caches are written after the last block
@@ -183,23 +189,27 @@ class SelfAttention(_Attention):
         Args:
             vector: `[batch, 1, dim]`.
             position: of the token, `[1]` or `[batch]` int32.
-            past: `[1 or batch, 1, 1, cache_length]`, added to the scores: 0 before the position, -1e9 from it on.
-            key_cache, value_cache: `[batch, key-value heads, cache_length, head_dim]`.
+            mask: `[1 or batch, 1, 1, rows]`, added to the scores: of the rows of `past`, of `recent`, of the token.
+            past: key and value of what was read before, each `[batch, key-value heads, rows, head_dim]`; may be empty.
+            recent: the same of what was read last; None: nothing is kept apart.
 
         Returns:
             the attended vector `[batch, 1, dim]`, and the token's key and value
             `[batch, key-value heads, 1, head_dim]`.
         """
-        query, key, value = self._query(vector), self._key(vector), self._value(vector)
+        query, own = self._query(vector), [self._key(vector), self._value(vector)]
         if self.rope:
             waves = [tf.reshape(tf.gather(wave, position), [-1, 1, 1, self.head_dim]) for wave in self._waves()]
-            query, key = _turned(query, *waves), _turned(key, *waves)
+            query, own[0] = _turned(query, *waves), _turned(own[0], *waves)
         query = self._grouped(query)
-        before, itself = _scores(query, key_cache) + past, _scores(query, key)
-        weights = tf.nn.softmax(tf.concat([before, itself], axis=-1))
-        length = key_cache.shape[2]
-        mixed = _mean(weights[..., :length], value_cache) + weights[..., length:] * value
-        return self._joined(mixed), key, value
+        near = own if recent is None else [tf.concat(pair, axis=2) for pair in zip(recent, own, strict=True)]
+        parts = [(key, value) for key, value in (past, near) if key.shape[2]]
+        weights = tf.nn.softmax(tf.concat([_scores(query, key) for key, _ in parts], axis=-1) + mask)
+        mixed, place = 0.0, 0
+        for _, value in parts:
+            mixed += _mean(weights[..., place : place + value.shape[2]], value)
+            place += value.shape[2]
+        return self._joined(mixed), *own
 
     def _projected(self, sequence):
         query, key, value = self._query(sequence), self._key(sequence), self._value(sequence)

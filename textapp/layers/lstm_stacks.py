@@ -8,9 +8,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from textapp.layers.cache import MEMORY_MASK, Cache, Recent
 from textapp.layers.lstm import Lstm
 from textapp.layers.masking import additive
-from textapp.layers.transformer_stacks import MEMORY_MASK, Cache
 
 KEY, VALUE = "cache_0_memory_key", "cache_0_memory_value"
 
@@ -151,8 +151,9 @@ class LstmDecoder(_LstmStack):
             cache[f"cache_{number}_state"], cache[f"cache_{number}_cell"] = state, cell
         return cache
 
-    def step(self, vector, position, cache: Cache) -> tuple[tf.Tensor, Cache]:
-        """Reads one token `[batch, dim]`; see `TransformerDecoder.step`. `position` is not used."""
+    def step(self, vector, position, cache: Cache, recent: Recent | None = None) -> tuple[tf.Tensor, Cache]:
+        """Reads one token `[batch, dim]`; see `TransformerDecoder.step`. Only states change: `position` and `recent`
+        are not used."""
         new: Cache = {}
         for number, cell in enumerate(self.cells):
             names = f"cache_{number}_state", f"cache_{number}_cell"

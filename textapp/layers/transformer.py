@@ -186,14 +186,17 @@ class DecoderBlock(TransformerBlock):
         attended, key, value = self.attention.prefill(self._read(self.attention_norm, sequence), mask)
         return self._fed(self._added(self.attention_norm, sequence, attended)), key, value
 
-    def step(self, vector, position, past, key_value, memory_key_value, memory_mask):
-        """One token: `[batch, 1, dim]`, and its key and value `[batch, key-value heads, 1, head_dim]`."""
+    def step(self, vector, position, mask, past, recent, memory=None, memory_mask=None):
+        """One token: `[batch, 1, dim]`, and its key and value `[batch, key-value heads, 1, head_dim]`.
+
+        See `SelfAttention.step`; `memory` is key and value of a memory, from `CrossAttention.keys_values`.
+        """
         read = self._read(self.attention_norm, vector)
-        attended, key, value = self.attention.step(read, position, past, *key_value)
+        attended, key, value = self.attention.step(read, position, mask, past, recent)
         vector = self._added(self.attention_norm, vector, attended)
-        if memory_key_value is not None:
+        if memory is not None:
             query = self._read(self.cross_attention_norm, vector)
-            attended = self.cross_attention.step(query, *memory_key_value, memory_mask)
+            attended = self.cross_attention.step(query, *memory, memory_mask)
             vector = self._added(self.cross_attention_norm, vector, attended)
         return self._fed(vector), key, value
 

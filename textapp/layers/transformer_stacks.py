@@ -2,7 +2,7 @@
 
 An encoder is called with a sequence and its padding mask. A decoder offers two ways to the same answer: the call
 reads a whole target at once (teacher forcing); or `begin` makes a cache, of a memory or of a prompt, and `step` reads
-one token and says which entries of the cache it changes. A cache is a flat dict of tensors of fixed shape.
+one token and gives the rows that it adds to the cache, see cache.py.
 """
 
 from __future__ import annotations
@@ -14,14 +14,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from textapp.layers.cache import MEMORY_MASK, Cache, Recent
 from textapp.layers.embedding import Positions
 from textapp.layers.masking import NEVER, additive
 from textapp.layers.normalization import NORMALIZATIONS
 from textapp.layers.relative import RelativePositions
 from textapp.layers.transformer import Activation, DecoderBlock, TransformerBlock
-
-MEMORY_MASK = "cache_memory_mask"
-Cache = dict[str, tf.Tensor]
 
 
 class _TransformerStack(keras.layers.Layer):
@@ -224,39 +222,58 @@ class TransformerDecoder(_TransformerStack):
                 cache[f"cache_{number}_{name}"] = tf.zeros(shape, self.compute_dtype)
         return cache
 
-    def step(self, vector, position, cache: Cache) -> tuple[tf.Tensor, Cache]:
+    def step(self, vector, position, cache: Cache, recent: Recent | None = None) -> tuple[tf.Tensor, Cache]:
         """Reads one token.
 
         Args:
             vector: `[batch, hidden_dim]`, the embedded token.
             position: `[1]`, the same for all rows, or `[batch]`, int32.
-            cache: from `begin` or from the step before.
+            cache: from `begin`, with the rows of the tokens since; see `textapp.layers.cache.written`.
+            recent: the last of these tokens, where their rows are not in the cache yet.
 
         Returns:
-            `[batch, hidden_dim]`, and the entries of the cache that changed.
+            `[batch, hidden_dim]`, and the rows of this token, to be written at its position:
+            `cache_<layer>_key|value` `[batch, key-value heads, 1, head_dim]`.
         """
         vector = tf.reshape(vector, [-1, 1, self.hidden_dim])
         if self.positions is not None:
             vector = self.positions(vector, tf.reshape(position, [-1, 1]))
         vector = self._before(vector)
-        cache_length = cache["cache_0_key"].shape[2]
-        before = tf.range(cache_length) < tf.reshape(position, [-1, 1, 1, 1])
-        past = (1.0 - tf.cast(before, self.compute_dtype)) * NEVER
-        if self.relative is not None:
-            past = past + self.relative(
-                tf.reshape(position, [-1, 1, 1]) - tf.reshape(tf.range(cache_length), [1, 1, -1])
-            )
+        mask = self._seen(position, cache, recent)
         new: Cache = {}
         for number, block in enumerate(self.blocks):
             names = f"cache_{number}_key", f"cache_{number}_value"
-            memory = f"cache_{number}_memory_key", f"cache_{number}_memory_value"
+            memory = [
+                cache[f"cache_{number}_memory_{kind}"] for kind in ("key", "value") if self.memory_dim is not None
+            ]
             vector, *own = block.step(
-                vector, position, past, [cache[name] for name in names],
-                None if self.memory_dim is None else [cache[name] for name in memory], cache.get(MEMORY_MASK),
+                vector, position, mask, [cache[name] for name in names],
+                None if recent is None else [recent.rows[name] for name in names],
+                memory or None, cache.get(MEMORY_MASK),
             )  # fmt: skip
             new |= dict(zip(names, own, strict=True))
-        written = {name: _written(cache[name], row, position) for name, row in new.items()}
-        return tf.reshape(self._behind(vector), [-1, self.hidden_dim]), written
+        return tf.reshape(self._behind(vector), [-1, self.hidden_dim]), new
+
+    def _seen(self, position, cache: Cache, recent: Recent | None):
+        """What is added to the scores of a step, `[1 or batch, 1 or heads, 1, rows]`.
+
+        The rows are those of the cache, the recent ones, and the token's own. -1e9 for empty ones; for the others 0, or
+        what their distance adds.
+        """
+        before = position if recent is None else position - recent.count
+        # How many rows lie between each row and the first empty one; in float32, as bfloat16 counts to 256 only.
+        left = [_number(before) - np.arange(1.0, cache["cache_0_key"].shape[2] + 1)]
+        away = [_number(position) - np.arange(0.0, cache["cache_0_key"].shape[2])]
+        if recent is not None:  # these end with the newest
+            backwards = np.arange(recent.rows["cache_0_key"].shape[2], 0.0, -1)
+            left.append(_number(position - before) - backwards)
+            away.append(tf.zeros_like(_number(position)) + backwards)
+        left.append(tf.zeros_like(_number(before)))
+        mask = tf.cast(tf.minimum(tf.concat(left, axis=-1), 0.0) * -NEVER, self.compute_dtype)
+        if self.relative is None:
+            return mask
+        distances = tf.concat([*away, tf.zeros_like(_number(position))], axis=-1)
+        return mask + self.relative(tf.cast(distances[:, 0], tf.int32))
 
     def _placed(self, sequence, segment_ids):
         if self.positions is None:
@@ -289,12 +306,9 @@ def places(segment_ids):
     return tf.reduce_sum(tf.linalg.band_part(tf.cast(same, tf.int32), -1, 0), axis=2) - 1
 
 
-def _written(cache, row, position):
-    """Puts `row` `[batch, heads, 1, dim]` at `position` of the third axis."""
-    if position.shape[0] == 1:
-        return keras.ops.slice_update(cache, [0, 0, position[0], 0], row)
-    here = tf.reshape(tf.range(cache.shape[2]) == tf.reshape(position, [-1, 1]), [-1, 1, cache.shape[2], 1])
-    return tf.where(here, row, cache)
+def _number(count):
+    """`[batch]` int32 to `[batch, 1, 1, 1]` float32."""
+    return tf.cast(tf.reshape(count, [-1, 1, 1, 1]), tf.float32)
 
 
 def _batch(values):

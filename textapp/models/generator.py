@@ -8,8 +8,7 @@ import keras
 import tensorflow as tf
 
 from textapp.layers import PaddingMask, TokenEmbedding
-
-Cache = dict[str, tf.Tensor]
+from textapp.layers.cache import Cache, Recent
 
 
 @keras.saving.register_keras_serializable(package="textapp")
@@ -28,6 +27,9 @@ class Generator(keras.Model):
         tied: the logits are products with the token embeddings (Press and Wolf, 2017).
         scaled: token embeddings are multiplied by the square root of `embedding_dim` (Vaswani et al., 2017).
 
+    Attributes:
+        loops_copy: whether a step gives whole caches and no rows, so that a loop copies them all.
+
     Call arguments:
         features: `token_ids` `[batch, source length]` and `target_ids` `[batch, length]`; of a language model
             `token_ids` `[batch, length]`, and `segment_ids` of the same shape where a row holds several texts.
@@ -35,6 +37,8 @@ class Generator(keras.Model):
     Returns:
         logits `[batch, length, vocabulary_size]` float32: at each position those of the token that follows.
     """
+
+    loops_copy = False
 
     def __init__(
         self,
@@ -119,19 +123,20 @@ class Generator(keras.Model):
         batch = tf.shape(token_ids)[0] if token_ids.shape[0] is None else token_ids.shape[0]
         return tf.fill([batch], self.start_id), tf.zeros([1], tf.int32), cache
 
-    def step(self, token_id, position, cache: Cache) -> tuple[tf.Tensor, Cache]:
+    def step(self, token_id, position, cache: Cache, recent: Recent | None = None) -> tuple[tf.Tensor, Cache]:
         """Reads one token.
 
         Args:
             token_id: `[batch]` int32.
             position: its place, `[1]` (the same for all rows) or `[batch]` int32.
-            cache: from `begin`, with the changes of the steps since.
+            cache: from `begin`, with what was written since; see `textapp.layers.cache.written`.
+            recent: the last tokens, where their rows are not in the cache yet.
 
         Returns:
-            logits of the next token `[batch, vocabulary_size]` float32, and the entries of the cache that changed.
+            logits of the next token `[batch, vocabulary_size]` float32, and what is to be written of this one.
         """
-        state, changed = self.decoder.step(self._embedded(token_id, self.token_embedding), position, cache)
-        return self._logits(state), changed
+        state, rows = self.decoder.step(self._embedded(token_id, self.token_embedding), position, cache, recent)
+        return self._logits(state), rows
 
     def round_tables(self) -> None:
         """From now on tokens are read as rows of int8; see `TokenEmbedding.round_rows`. A shared table is one."""

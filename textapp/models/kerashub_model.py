@@ -13,8 +13,8 @@ import keras
 import tensorflow as tf
 
 from textapp.errors import ConfigError, require
+from textapp.layers.cache import Cache, Recent
 
-Cache = dict[str, tf.Tensor]
 CACHE = "cache_state"  # replaced as a whole by every step, as the state of an LSTM is
 STEP = ("token_ids", "cache", "cache_update_index")
 
@@ -31,7 +31,7 @@ class KerasHubLanguageModel(keras.Model):
 
     Attributes:
         has_encoder: False, it is a language model.
-        loops_copy: an export's loop copies more than it should, which is told instead of refused.
+        loops_copy: True: an export's loop copies more than it should, which is told instead of refused.
 
     Call arguments:
         features: `token_ids` `[batch, length]`, padding on the right.
@@ -73,8 +73,8 @@ class KerasHubLanguageModel(keras.Model):
         last = tf.gather(token_ids, num_tokens - 1, batch_dims=1)
         return last, num_tokens - 1, {CACHE: cache}
 
-    def step(self, token_id, position, cache: Cache) -> tuple[tf.Tensor, Cache]:
-        """Reads one token; see `Generator.step`."""
+    def step(self, token_id, position, cache: Cache, recent: Recent | None = None) -> tuple[tf.Tensor, Cache]:
+        """Reads one token; see `Generator.step`. `recent` is not used: KerasHub writes its cache itself."""
         if position.shape[0] == 1:
             logits, state = self._read(tf.expand_dims(token_id, 1), position[0], cache[CACHE])
             return logits, {CACHE: state}

@@ -8,28 +8,29 @@ from typing import Any
 import tensorflow as tf
 
 from textapp.layers import greedy_loop
+from textapp.layers.cache import MEMORY, written
+from textapp.layers.greedy_loop import rows_kept
 from textapp.layers.masking import NEVER
 from textapp.models.generator import Generator
 
 Tensors = dict[str, Any]
 CACHE = "cache_"
-MEMORY = "_memory_"  # in the names of what a step reads and never changes
 
 
-def generate(model: Generator, features: Mapping[str, Any], new: int, cache_length: int) -> Tensors:
+def generate(model: Generator, features: Mapping[str, Any], new: int) -> Tensors:
     """Writes greedily.
 
     Args:
         model: a language model or a translator.
         features: `token_ids` `[batch, length]` int32, of a language model also `num_tokens` `[batch]`.
         new: most tokens.
-        cache_length: tokens that the cache holds; of a language model those of the prompt too.
 
     Returns:
         `token_ids` `[batch, new]` int32, the end id included and padded after it, `num_tokens` `[batch]` int32 and
         `score` `[batch]` float32, the sum of their log-probabilities.
     """
-    token_id, position, cache = model.begin(features, cache_length)
+    read = 0 if model.has_encoder else features["token_ids"].shape[1]
+    token_id, position, cache = model.begin(features, read + (new if model.loops_copy else rows_kept(new)))
     return greedy_loop(model.step, token_id, position, cache, new, model.end_id, model.pad_id)._asdict()
 
 
@@ -39,7 +40,8 @@ def prefill(
     """Reads a source or a prompt.
 
     Args:
-        model, features, cache_length: as for `generate`.
+        model, features: as for `generate`.
+        cache_length: tokens that the cache holds; of a language model those of the prompt too.
         memory_length: the memory of a source is padded to so many tokens, so that one `decode` serves all lengths.
 
     Returns:
@@ -49,8 +51,8 @@ def prefill(
     token_id, position, cache = model.begin(features, cache_length)
     if memory_length is not None:
         cache = {name: _longer(value, name, memory_length) for name, value in cache.items()}
-    logits, changed = model.step(token_id, position, cache)
-    return {"logits": logits, **cache, **changed}
+    logits, rows = model.step(token_id, position, cache)
+    return {"logits": logits, **cache, **written(cache, rows, position)}
 
 
 def decode(model: Generator, features: Mapping[str, Any]) -> Tensors:
@@ -63,8 +65,8 @@ def decode(model: Generator, features: Mapping[str, Any]) -> Tensors:
         `logits` `[batch, vocabulary_size]` of the next token, and the entries of the cache that changed.
     """
     cache = {name: value for name, value in features.items() if name.startswith(CACHE)}
-    logits, changed = model.step(features["token_id"], features["position"], cache)
-    return {"logits": logits, **changed}
+    logits, rows = model.step(features["token_id"], features["position"], cache)
+    return {"logits": logits, **written(cache, rows, features["position"])}
 
 
 def log_probabilities(model: Generator, features: Mapping[str, Any], targets: Any) -> Any:

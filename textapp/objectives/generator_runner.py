@@ -15,7 +15,6 @@ from textapp.decoding.signatures import (
     SCORE,
     generate_name,
     lengths_of,
-    loop_cache,
     prefill_name,
     step_caches,
 )
@@ -71,9 +70,8 @@ class GeneratorRunner:
     def _call(self, signature: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
         kind = signature.split("_")[0]
         if kind == GENERATE:
-            read, new = lengths_of(signature)
-            cache = loop_cache(read, new, self.model.has_encoder)
-            return lambda inputs: decoding.generate(self.model, inputs, new, cache)
+            new = lengths_of(signature)[1]
+            return lambda inputs: decoding.generate(self.model, inputs, new)
         if kind == PREFILL:
             return lambda inputs: decoding.prefill(self.model, inputs, *self._caches)
         if kind == DECODE:

@@ -1,0 +1,59 @@
+"""What a decoder has read, as a flat dict of tensors of fixed shape, and where the rows of new tokens are put.
+
+An entry grows along its third axis, a row a token; or is a state that each token replaces; or belongs to a memory and
+stays as it is.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+Cache = dict[str, tf.Tensor]
+
+MEMORY = "_memory_"  # in the names of what a step reads and never changes
+MEMORY_MASK = "cache_memory_mask"
+
+
+class Recent(NamedTuple):
+    """The latest tokens where they are not written to the cache yet, so that a loop copies them instead of all.
+
+    Attributes:
+        rows: by the names of the cache, `[batch, heads, room, head_dim]`, the newest last.
+        count: how many of these rows count, the last ones; a scalar, int32.
+    """
+
+    rows: Cache
+    count: tf.Tensor
+
+
+def grows(name: str, value: tf.Tensor) -> bool:
+    """Whether an entry of a cache has a row for each token."""
+    return MEMORY not in name and value.shape.rank == 4
+
+
+def written(cache: Cache, rows: Cache, position: tf.Tensor) -> Cache:
+    """The entries that change, as they are after some tokens.
+
+    Args:
+        cache: the entries before.
+        rows: what steps gave: `[batch, heads, tokens, head_dim]` of an entry that grows, else the entry itself.
+        position: of the first of these tokens, `[1]` or `[batch]` int32.
+    """
+    return {
+        name: _placed(cache[name], row, position) if grows(name, cache[name]) else row for name, row in rows.items()
+    }
+
+
+def _placed(values, rows, position):
+    """Puts `rows` at `position` of the third axis."""
+    if position.shape[0] == 1:
+        return keras.ops.slice_update(values, [0, 0, position[0], 0], rows)
+    # Each text of the batch at its own place: the row that belongs to each place of the cache, where one does.
+    position = tf.broadcast_to(tf.reshape(position, [-1, 1]), [tf.shape(rows)[0], 1])
+    place = tf.range(values.shape[2]) - position
+    inside = tf.logical_and(place >= 0, place < rows.shape[2])
+    spread = tf.gather(rows, tf.clip_by_value(place, 0, rows.shape[2] - 1), axis=2, batch_dims=1)
+    return tf.where(tf.reshape(inside, [-1, 1, values.shape[2], 1]), spread, values)
