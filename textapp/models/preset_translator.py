@@ -111,8 +111,7 @@ def _check_lengths(path: str, lengths: dict[str, int], most: int | None) -> None
     for side, key in zip(SIDES, ("lengths: found sources", "generate_lengths: found translations"), strict=True):
         if most is not None and lengths[side] > most:
             raise ConfigError(
-                f"{key} of {lengths[side]} tokens, special ones and padding to a multiple of 8 included; the preset "
-                f"{path!r} reads {most} at most"
+                f"{key} of {lengths[side]} tokens, special ones included; the preset {path!r} reads {most} at most"
             )
 
 
