@@ -36,7 +36,11 @@ def translator(name: str) -> Any:
     backbone = getattr(keras_hub.models, f"{prefix}Backbone")(**settings)
     dice = np.random.default_rng(1)
     for weight in backbone.weights:
-        weight.assign(np.asarray(weight) + dice.normal(0, 0.3, weight.shape))
+        # Tables count most and shifts little, so that the answers differ from text to text and from token to token;
+        # scales of either sign, as a tied table would repeat what was read last for ever.
+        large = weight.name in ("gamma", "weight", "embeddings") or "position" in weight.path
+        small = weight.name in ("bias", "beta")
+        weight.assign(dice.normal(0, 1.0 if large else 0.05 if small else 0.3, weight.shape))
     return getattr(keras_hub.models, f"{prefix}Seq2SeqLM")(backbone=backbone, preprocessor=None)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 from translator_presets import save_preset
 
@@ -24,20 +23,20 @@ def prepared(folder: Path, model: dict[str, object], **changes: object):
     return prepare(config, Splits(PAIRS[:16], PAIRS[16:], [], {}), folder)
 
 
-def first_batch(found):
+def batches(found):
     source = found.batches()
     plan = source.plan(0)
-    return next(iter(dataset(source.maker(plan), plan.steps, 0, replicas=1, first=0, local=1)))
+    return iter(dataset(source.maker(plan), plan.steps, 0, replicas=1, first=0, local=1))
 
 
 @pytest.mark.parametrize("positions", ["learned", "sinusoidal", "rope"])
-def test_a_model_has_room_for_padding_to_eights(positions: str, tmp_path: Path) -> None:
+def test_padding_ends_where_the_positions_of_each_side_do(positions: str, tmp_path: Path) -> None:
     model = {"architecture": "transformer", "hidden_dim": 8, "num_heads": 2, "num_layers": 1, "positions": positions}
-    lengths = {"lengths": [12], "generate_lengths": [[12, 11]], "tokenizer": {"vocabulary_size": 40}}
-    found = prepared(tmp_path, model, **lengths)
-    features = first_batch(found)["features"]
-    logits = found.build()({**features, "token_ids": np.ones([4, 16], int), "target_ids": np.ones([4, 16], int)})
-    assert logits.shape[1] == 16
+    sizes = {"lengths": [20], "generate_lengths": [[20, 20]], "tokenizer": {"kind": "characters"}}
+    found = prepared(tmp_path, model, **sizes)
+    features = next(batch for batch in batches(found) if batch["features"]["token_ids"].shape[1] > 16)["features"]
+    assert [features[name].shape[1] for name in ("token_ids", "target_ids")] == [20, 20]
+    assert found.build()(features).shape[1] == 20
 
 
 def test_a_presets_tokens_stand_around_both_sides(tmp_path: Path) -> None:
@@ -45,7 +44,7 @@ def test_a_presets_tokens_stand_around_both_sides(tmp_path: Path) -> None:
     found = prepared(tmp_path / "run", {"architecture": "preset", "path": str(tmp_path / "bart")})
     tokenizer = found.task.tokenizer
     start, end = tokenizer.template.start[0], tokenizer.end_id
-    batch = first_batch(found)
+    batch = next(batches(found))
     read, new = (batch["features"][name].numpy()[0] for name in ("token_ids", "target_ids"))
     said = batch["targets"].numpy()[0]
     said = said[said != -1].tolist()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from textapp import predictor
 from textapp.artifact import open_artifact
@@ -20,6 +21,8 @@ from textapp.export.bundle import export_run
 from textapp.export.graphs import parse
 from textapp.export.loops import float_weights, loop_variables
 from textapp.export.saved_model import SavedModelRunner
+from textapp.export.saved_writing import _any_length
+from textapp.export.signatures import Signature
 
 
 @pytest.fixture(scope="module")
@@ -173,3 +176,12 @@ def test_text_is_refused_where_python_cleans(language_model, documents, tmp_path
     cleaned = make_writer(tmp_path / "run", documents, cleaning=("html",), steps=1)
     with pytest.raises(UsageError, match="its cleaning has html, done in Python"):
         export_run(cleaned, "saved_model", "none", 0.5, documents, text_signature=True)
+
+
+def test_a_single_signature_reads_any_length():
+    def call(features):
+        return {"token_ids": features["token_ids"][:, :2]}
+
+    only = Signature("generate_4_2", {"token_ids": (None, 4)}, call)
+    found = _any_length([only], pad_id=9).call({"token_ids": tf.constant([[5]])})
+    np.testing.assert_array_equal(found["token_ids"], [[5, 9]])

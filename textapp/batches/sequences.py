@@ -29,7 +29,7 @@ class TokenBatches:
         batch_tokens: most tokens of a batch, see `token_plan`; None: `batch_size` counts.
         batch_size: rows of a batch.
         seed: decides the order.
-        most: tokens that the model reads, see `token_plan`.
+        most: tokens that the model reads of each sequence, see `token_plan`.
     """
 
     batch_size = None
@@ -44,7 +44,7 @@ class TokenBatches:
         batch_tokens: int | None = None,
         batch_size: int = 1,
         seed: int = 0,
-        most: int | None = None,
+        most: Mapping[str, int] | None = None,
     ) -> None:
         self._rows = {name: FlatRows(rows, pad_id) for name, rows in features.items()}
         self._targets = FlatRows(targets, IGNORED)

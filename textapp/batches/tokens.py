@@ -38,7 +38,7 @@ def token_plan(
     batch_size: int,
     seed: int,
     epoch: int,
-    most: int | None = None,
+    most: Mapping[str, int] | None = None,
 ) -> TokenPlan:
     """Gathers examples of like length, as many as the tokens of a batch allow, in a shuffled order.
 
@@ -50,7 +50,8 @@ def token_plan(
         counts: for each sequence int `[examples]`, its tokens.
         batch_tokens: None: a batch has `batch_size` rows.
         batch_size: rows of a batch, where tokens are not counted.
-        most: tokens that the model reads: no sequence is longer, and none is padded beyond it; None: any number.
+        most: tokens that the model reads of each sequence: none is longer, and none is padded beyond it; None: any
+            number.
 
     Example: counts `{"token_ids": [3, 20, 5, 7]}` and 24 tokens give two batches: 3, 5 and 7 tokens padded to 8, and
         20 padded to 24.
@@ -58,7 +59,7 @@ def token_plan(
     generator = np.random.default_rng([seed, epoch])
     rounded = {name: rounded_up(numbers) for name, numbers in counts.items()}
     if most is not None:
-        rounded = {name: np.minimum(numbers, most) for name, numbers in rounded.items()}
+        rounded = {name: np.minimum(numbers, most[name]) for name, numbers in rounded.items()}
     longest = np.maximum.reduce(list(rounded.values()))
     order = generator.permutation(len(longest))
     order = order[np.lexsort((sum(rounded.values())[order], longest[order]))]

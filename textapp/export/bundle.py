@@ -30,8 +30,8 @@ _logger = logging.getLogger("textapp")
 TARGETS = (*tflite.TARGETS, "saved_model")
 NUM_GOLDEN = 3
 COPIES = (
-    "quantize %s: KerasHub's own layers are right but slow: each token copies %.3f MB of keys, values and weights, and "
-    "%.3f MB of weights stay float; presets of the shape of GPT-2 or Llama are rebuilt without that"
+    "quantize %s: KerasHub's own layers are right but slow: each token copies at least %.3f MB of keys, values and "
+    "weights, and %.3f MB that should be int8 stay float; presets of GPT-2's or Llama's shape are rebuilt without that"
 )
 
 
@@ -168,8 +168,8 @@ def _maker(work: Path, model: Any, manifest: Mapping[str, Any], target: str, che
         _logger.info("%s, quantize %s: verifying on %d examples", target, way, len(check.examples.records))
         verdict = check.verify_tflite(file, target, way)
         if copies:
-            verdict.report.update(loop_copies(file))
-            _logger.warning(COPIES, way, verdict.report["copied_mb"], verdict.report["float_weights_mb"])
+            verdict.report.update(loop_copies(file, way))
+            _logger.warning(COPIES, way, verdict.report["copied_mb"], verdict.report.get("float_weights_mb", 0.0))
         return Candidate(way, file, verdict)
 
     return make

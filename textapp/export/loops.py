@@ -16,6 +16,7 @@ from textapp.export.graphs import operator_name, parse, shape_of, size_bytes, ty
 
 # Float constants up to this size stay in an int8 file: biases, masks, tables of positions of a short context.
 MOST_FLOAT_BYTES = 1 << 18
+QUANTIZED = ("dynamic", "int8")
 LEAST_NUMBERS = 1024  # what has fewer numbers costs a loop nothing
 KINDS = {"BOOL": 1, "INT8": 1, "UINT8": 1, "INT16": 2, "FLOAT16": 2, "INT64": 8}  # bytes a number; others have 4
 REWRITERS = ("DEQUANTIZE", "RESHAPE", "TRANSPOSE", "CAST")  # of a constant they make the same weight again
@@ -56,32 +57,33 @@ def check_loops(model_path: Path, quantize: str) -> None:
     if weights:
         shown = ", ".join(f"{carried.name} {list(carried.shape)}" for carried in weights)
         raise ExportError(f"a loop of the file carries weights, which it may copy at every token: {shown}")
-    if quantize in ("dynamic", "int8"):
+    if quantize in QUANTIZED:
         floats = [f"{name} {list(shape)}" for name, shape in float_weights(model)]
         if floats:
             raise ExportError(f"the quantized file still holds float weights: {', '.join(floats)}")
 
 
-def loop_copies(model_path: Path) -> dict[str, float]:
+def loop_copies(model_path: Path, quantize: str) -> dict[str, float]:
     """What a file of layers that were not written for a loop costs at every token, in megabytes.
 
     Args:
         model_path: the .tflite file.
+        quantize: how it was converted.
 
     Returns:
-        `copied_mb`: what its largest loop carries and changes, or carries as a weight; `float_weights_mb`: large
-        constants that are float.
+        `copied_mb`: what its largest loop carries and changes, or carries as a weight; of an int8 file also
+        `float_weights_mb`: large weights that are float all the same.
     """
     model = parse(model_path.read_bytes())
     carried = [
         sum(KINDS.get(each.kind, 4) * each.numbers for each in loop if each.changes or each.weight)
         for loop in _loops(model)
     ]
-    floats = {name: 4 * int(np.prod(shape)) for name, shape in float_weights(model)}
-    return {
-        "copied_mb": round(max(carried, default=0) / 1e6, 3),
-        "float_weights_mb": round(sum(floats.values()) / 1e6, 3),
-    }
+    copied = {"copied_mb": round(max(carried, default=0) / 1e6, 3)}
+    if quantize not in QUANTIZED:
+        return copied
+    floats = sum(4 * int(np.prod(shape)) for _, shape in float_weights(model))
+    return {**copied, "float_weights_mb": round(floats / 1e6, 3)}
 
 
 def loop_variables(model: Any) -> list[Carried]:
@@ -112,9 +114,12 @@ def _loops(model: Any) -> Iterator[list[Carried]]:
 
 def float_weights(model: Any) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Name and shape of the large float constants, and of integer constants that are turned to float as a whole."""
+    seen = set()  # signatures share their buffers
     for graph in model.subgraphs:
         for tensor in graph.tensors:
-            if type_name(tensor) in ("FLOAT32", "FLOAT16") and size_bytes(model, tensor) > MOST_FLOAT_BYTES:
+            large = size_bytes(model, tensor) > MOST_FLOAT_BYTES
+            if type_name(tensor) in ("FLOAT32", "FLOAT16") and large and tensor.buffer not in seen:
+                seen.add(tensor.buffer)
                 yield tensor.name.decode(), shape_of(tensor)
         for operator in graph.operators:
             if operator_name(model, operator) == "DEQUANTIZE":

@@ -107,7 +107,8 @@ def _any_length(signatures: list[Signature], pad_id: int) -> Signature:
 
     def generate(features: Mapping[str, Any]) -> dict[str, Any]:
         features = _kept_end(features, lengths[-1]) if counted else features
-        index = tf.reduce_sum(tf.cast(tf.shape(features["token_ids"])[1] > tf.constant(lengths[:-1]), tf.int32))
+        shorter = tf.constant(lengths[:-1], tf.int32)  # where there is one signature: none
+        index = tf.reduce_sum(tf.cast(tf.shape(features["token_ids"])[1] > shorter, tf.int32))
         branches = [branch(*pair, features) for pair in zip(signatures, lengths, strict=True)]
         return tf.switch_case(index, branches)
 

@@ -92,6 +92,21 @@ def load_encoder(path: str) -> keras.Model:
     return backbone
 
 
+def copy_weights(source: Any, target: Any) -> None:
+    """Gives a layer of ours the weights of KerasHub's, or their values in a list.
+
+    KerasHub keeps attention kernels as `[dim, heads, head_dim]`; here they are matrices.
+    """
+    values = source if isinstance(source, list) else source.weights
+    for value, weight in zip(values, target.weights, strict=True):
+        weight.assign(np.reshape(array_of(value), weight.shape))
+
+
+def array_of(weight: Any) -> np.ndarray:
+    """A weight's values, float32."""
+    return np.asarray(keras.ops.convert_to_numpy(weight), np.float32)
+
+
 def _check_fits(config: PresetModel, backbone: keras.Model, vocabulary_size: int, max_length: int, segments: bool):
     rows = getattr(backbone, "vocabulary_size", vocabulary_size)
     if vocabulary_size > rows:
@@ -154,22 +169,13 @@ def _copy_embeddings(backbone: keras.Model, model: keras.Model, segments: bool) 
 
 
 def _copy_block(source: Any, block: TransformerBlock) -> None:
-    """KerasHub keeps attention kernels as `[dim, heads, head_dim]`; here they are matrices."""
     attention = source._self_attention_layer
-    parts = {
-        "query": attention.query_dense,
-        "key": attention.key_dense,
-        "value": attention.value_dense,
-        "output": attention.output_dense,
-    }
-    dim = block.attention_norm.gamma.shape[0]
-    for name, part in parts.items():
-        kernel, bias = part.get_weights()
-        block.attention.projections[name].set_weights([np.reshape(kernel, (dim, dim)), np.reshape(bias, (dim,))])
-    block.attention_norm.set_weights(source._self_attention_layer_norm.get_weights())
-    block.feed_forward_norm.set_weights(source._feedforward_layer_norm.get_weights())
-    block.inward.set_weights(source._feedforward_intermediate_dense.get_weights())
-    block.outward.set_weights(source._feedforward_output_dense.get_weights())
+    for name, projection in block.attention.projections.items():
+        copy_weights(getattr(attention, f"{name}_dense"), projection)
+    copy_weights(source._self_attention_layer_norm, block.attention_norm)
+    copy_weights(source._feedforward_layer_norm, block.feed_forward_norm)
+    copy_weights(source._feedforward_intermediate_dense, block.inward)
+    copy_weights(source._feedforward_output_dense, block.outward)
 
 
 # --- other families ------------------------------------------------------------------------------------------------

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import keras
-import numpy as np
 
 from textapp.config import PresetModel
 from textapp.errors import ConfigError
@@ -19,7 +18,7 @@ from textapp.layers import TransformerDecoder
 from textapp.models.generator import Generator
 from textapp.models.kerashub_model import KerasHubLanguageModel, language_model
 from textapp.models.lora import enable_lora
-from textapp.models.preset import load_backbone
+from textapp.models.preset import array_of, copy_weights, load_backbone
 
 
 class Family(NamedTuple):
@@ -125,17 +124,17 @@ def rebuilt(
     table = backbone.token_embedding
     tied = table.tie_weights
     model = Generator(decoder, vocabulary_size, backbone.hidden_dim, tied=tied, scaled=False, name="generator", **ids)
-    model.token_embedding.embeddings.assign(_array(table.embeddings)[:vocabulary_size])
+    model.token_embedding.embeddings.assign(array_of(table.embeddings)[:vocabulary_size])
     if not tied:
-        model.output_projection.kernel.assign(_array(table.reverse_embeddings)[:, :vocabulary_size])
+        model.output_projection.kernel.assign(array_of(table.reverse_embeddings)[:, :vocabulary_size])
     if decoder.positions is not None:
-        positions = _array(backbone.position_embedding.weights[0])
+        positions = array_of(backbone.position_embedding.weights[0])
         decoder.positions.table.assign(positions[:max_length])
-    _copy(backbone.get_layer(family.last_norm), decoder.norm)
+    copy_weights(backbone.get_layer(family.last_norm), decoder.norm)
     for source, block in zip(backbone.transformer_layers, decoder.blocks, strict=True):
         targets = _parts(block)
         for name, part in family.parts(source).items():
-            _copy(part, targets[name])
+            copy_weights(part, targets[name])
     return model
 
 
@@ -147,16 +146,6 @@ def _parts(block: Any) -> dict[str, Any]:
         **{f"{name}.norm": norm for name, norm in block.attention.norms.items()},
         **{name: getattr(block, name) for name in named},
     }
-
-
-def _copy(source: Any, target: Any) -> None:
-    """KerasHub keeps attention kernels as `[dim, heads, head_dim]`; here they are matrices."""
-    for value, weight in zip(source.weights, target.weights, strict=True):
-        weight.assign(np.reshape(_array(value), weight.shape))
-
-
-def _array(weight: Any) -> np.ndarray:
-    return np.asarray(keras.ops.convert_to_numpy(weight), np.float32)
 
 
 # --- the families --------------------------------------------------------------------------------------------------
@@ -188,7 +177,7 @@ def _llama(backbone: Any, **more: Any) -> dict[str, Any]:
     return {
         "num_heads": heads, "num_key_value_heads": backbone.num_key_value_heads,
         "intermediate_dim": backbone.intermediate_dim, "head_dim": head_dim,
-        "rope_rates": _array(turning._get_inverse_freq(head_dim)).tolist(), "epsilon": backbone.layer_norm_epsilon,
+        "rope_rates": array_of(turning._get_inverse_freq(head_dim)).tolist(), "epsilon": backbone.layer_norm_epsilon,
         **_LLAMA_SHAPE, **more,
     }  # fmt: skip
 
@@ -220,7 +209,7 @@ def _smollm3(backbone: Any) -> dict[str, Any]:
     turning = backbone.transformer_layers[0].self_attn.rotary_embedding
     return {
         "num_heads": backbone.num_attention_heads, "num_key_value_heads": backbone.num_key_value_heads,
-        "intermediate_dim": backbone.intermediate_dim, "rope_rates": _array(turning.inv_freq).tolist(),
+        "intermediate_dim": backbone.intermediate_dim, "rope_rates": array_of(turning.inv_freq).tolist(),
         "rope_layers": list(backbone.rope_layer_enabled_list), "epsilon": backbone.layer_norm_epsilon,
         **_LLAMA_SHAPE, "biases": "qkv" if backbone.attention_bias else "none",
     }  # fmt: skip

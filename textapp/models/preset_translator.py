@@ -17,7 +17,7 @@ from textapp.errors import ConfigError
 from textapp.layers import TransformerDecoder, TransformerEncoder
 from textapp.models.generator import Generator
 from textapp.models.lora import enable_lora
-from textapp.models.preset import load_backbone
+from textapp.models.preset import array_of, copy_weights, load_backbone
 
 SIDES = ("encoder", "decoder")
 
@@ -111,25 +111,24 @@ def _check_lengths(path: str, lengths: dict[str, int], most: int | None) -> None
     for side, key in zip(SIDES, ("lengths: found sources", "generate_lengths: found translations"), strict=True):
         if most is not None and lengths[side] > most:
             raise ConfigError(
-                f"{key} of {lengths[side]} tokens, special ones and padding to a multiple of 8 included; the preset "
-                f"{path!r} reads {most} at most"
+                f"{key} of {lengths[side]} tokens, special ones included; the preset {path!r} reads {most} at most"
             )
 
 
 def _copy_model(backbone: Any, family: Family, model: Generator) -> None:
     table = backbone.token_embedding
-    vectors = _array(table.embeddings)[: model.vocabulary_size]
+    vectors = array_of(table.embeddings)[: model.vocabulary_size]
     model.token_embedding.embeddings.assign(vectors * model.embedding_dim**-0.5 if model.scaled else vectors)
     if not model.tied:
-        model.output_projection.kernel.assign(_array(table.reverse_embeddings)[:, : model.vocabulary_size])
+        model.output_projection.kernel.assign(array_of(table.reverse_embeddings)[:, : model.vocabulary_size])
     for side in SIDES:
         stack = getattr(model, side)
         for source, target in family.outer(backbone, side, stack):
-            _copy(source, target)
+            copy_weights(source, target)
         for source, block in zip(getattr(backbone, f"{side}_transformer_layers"), stack.blocks, strict=True):
             targets = dict(_parts(block))
             for name, part in family.parts(source).items():
-                _copy(part, targets[name])
+                copy_weights(part, targets[name])
 
 
 def _parts(block: Any) -> Iterator[tuple[str, Any]]:
@@ -140,17 +139,6 @@ def _parts(block: Any) -> Iterator[tuple[str, Any]]:
             yield f"cross.{name}", projection
     for name in ("attention_norm", "cross_attention_norm", "feed_forward_norm", "inward", "linear", "outward"):
         yield name, getattr(block, name, None)
-
-
-def _copy(source: Any, target: Any) -> None:
-    """The weights of a layer, or their values; KerasHub keeps heads in an axis of their own."""
-    given = source if isinstance(source, list) else [_array(weight) for weight in source.weights]
-    for values, weight in zip(given, target.weights, strict=True):
-        weight.assign(np.reshape(values, weight.shape))
-
-
-def _array(weight: Any) -> np.ndarray:
-    return np.asarray(keras.ops.convert_to_numpy(weight), np.float32)
 
 
 # --- BART ----------------------------------------------------------------------------------------------------------
@@ -166,7 +154,7 @@ def _bart(backbone: Any) -> dict[str, Any]:
 
 
 def _bart_outer(backbone: Any, side: str, stack: Any) -> list[tuple[Any, Any]]:
-    positions = _array(getattr(backbone, f"{side}_position_embedding").position_embeddings)
+    positions = array_of(getattr(backbone, f"{side}_position_embedding").position_embeddings)
     return [
         ([positions[: stack.max_length]], stack.positions),
         (getattr(backbone, f"{side}_embeddings_layer_norm"), stack.norm),
@@ -221,7 +209,7 @@ def _activation(backbone: Any) -> str:
 def _t5_outer(backbone: Any, side: str, stack: Any) -> list[tuple[Any, Any]]:
     first = getattr(backbone, f"{side}_transformer_layers")[0].self_attention
     return [
-        ([_array(first.relative_attention_bias)], stack.relative),
+        ([array_of(first.relative_attention_bias)], stack.relative),
         (getattr(backbone, f"{side}_layer_norm"), stack.norm),
     ]
 
@@ -240,7 +228,7 @@ def _t5_parts(layer: Any) -> dict[str, Any]:
     for prefix, attention in attentions.items():
         parts |= {f"{prefix}{name}": getattr(attention, f"{name}_projector") for name in PROJECTIONS}
         # T5 does not divide its scores by the root of the head's size: the queries hold the root here.
-        parts[f"{prefix}query"] = [_array(attention.query_projector.kernel) * attention.key_value_dim**0.5]
+        parts[f"{prefix}query"] = [array_of(attention.query_projector.kernel) * attention.key_value_dim**0.5]
     return parts
 
 

@@ -96,7 +96,7 @@ class PreparedGeneration(Prepared):
         return TokenBatches(
             {"token_ids": [piece.read for piece in pieces]}, [piece.said for piece in pieces],
             self.task.tokenizer.pad_id, batch_tokens=training.batch_tokens,
-            batch_size=training.batch_size or BATCH_SIZE, seed=self.config.seed, most=self.context,
+            batch_size=training.batch_size or BATCH_SIZE, seed=self.config.seed, most={"token_ids": self.context},
         )  # fmt: skip
 
     def loss(self) -> Callable[[dict[str, Any], Any], Any]:

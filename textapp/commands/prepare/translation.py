@@ -70,11 +70,8 @@ class PreparedTranslation(Prepared):
         return self._build(plain=True)
 
     def _build(self, plain: bool) -> keras.Model:
-        from textapp.batches.tokens import rounded_up
         from textapp.models import build_generator
 
-        # Batches are filled up to a multiple of 8, and there is a place for what is read before the first token.
-        longest = {"read": int(rounded_up(self.config.lengths[-1])), "new": int(rounded_up(self.most_new))}
         task, shared = self.task, self.task.target_tokenizer is self.task.tokenizer
         return build_generator(
             self.config.model,
@@ -82,9 +79,9 @@ class PreparedTranslation(Prepared):
             pad_id=task.target_tokenizer.pad_id,
             start_id=task.start_id,
             end_id=task.end_id,
-            max_length=max(longest["new"], self.most_new + 1),
+            max_length=self.most_new + 1,
             source_vocabulary_size=None if shared else task.tokenizer.vocabulary_size,
-            max_source_length=longest["read"],
+            max_source_length=self.config.lengths[-1],
             plain=plain,
         )
 
@@ -112,6 +109,7 @@ class PreparedTranslation(Prepared):
         return TokenBatches(
             {"token_ids": sides.sources, "target_ids": read}, sides.targets, self.task.tokenizer.pad_id,
             batch_tokens=batch_tokens, batch_size=batch_size, seed=self.config.seed,
+            most={"token_ids": self.config.lengths[-1], "target_ids": self.most_new},
         )  # fmt: skip
 
     def loss(self) -> Callable[[dict[str, Any], Any], Any]:
