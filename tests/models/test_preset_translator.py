@@ -17,6 +17,7 @@ from textapp.export.folding import fold_norms
 from textapp.layers.cache import written
 from textapp.models import build_generator
 from textapp.models.preset_translator import longest
+from textapp.objectives import decoding
 
 FAMILIES = ("bart", "t5", "t5_gated")
 KNOWN, PAD, START, END = VOCABULARY - 3, 1, 2, 2
@@ -69,6 +70,16 @@ def test_steps_are_the_call(models, name):
         cache |= written(cache, rows, position + place)
         found.append(logits)
     np.testing.assert_allclose(np.stack(found, axis=1), at_once, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_loop_takes_the_likeliest_token(models, name):
+    found = decoding.generate(models[name], {"token_ids": tf.constant(SOURCES)}, MOST - 1)
+    written = found["token_ids"].numpy()
+    read = np.concatenate([TARGETS[:, :1], written[:, :-1]], axis=1)
+    likeliest = np.argmax(models[name]({"token_ids": SOURCES, "target_ids": read}), axis=-1)
+    for row, count in enumerate(found["num_tokens"].numpy()):
+        np.testing.assert_array_equal(written[row, :count], likeliest[row, :count])
 
 
 @pytest.mark.parametrize("name", ["bart", "t5_gated"])
