@@ -13,6 +13,7 @@ from textapp.defaults.writing import (
     heads_for,
     script_of,
     steps_an_epoch,
+    tuning_defaults,
     vocabulary_for,
 )
 
@@ -59,7 +60,10 @@ def training_defaults(config: Config, token_counts: Sequence[int], context: int)
         token_counts = [context] * max(1, sum(token_counts) // context)
     batch_tokens = training.batch_tokens or (None if training.batch_size else batch_tokens_for(sum(token_counts)))
     if config.model.architecture == "preset":
-        return _tuning_defaults(config, token_counts, batch_tokens)
+        epochs = epochs_for(config, token_counts, MOST_TUNED, least=1, most=3)
+        steps = epochs * steps_an_epoch(training, batch_tokens, token_counts)
+        tuning = tuning_defaults(config, epochs, batch_tokens, steps)
+        return {**tuning, "label_smoothing": 0.0, "monitor": "perplexity"}
     epochs = epochs_for(config, token_counts, MOST_TOKENS, least=2, most=20)
     steps = epochs * steps_an_epoch(training, batch_tokens, token_counts)
     attention = config.model.architecture == "transformer"
@@ -72,26 +76,6 @@ def training_defaults(config: Config, token_counts: Sequence[int], context: int)
         "warmup_steps": min(500, steps // 20),
         "weight_decay": 0.1 if attention else 0.01,
         "patience": max(3, epochs // 4),
-        "clip_norm": 1.0,
-        "label_smoothing": 0.0,
-        "monitor": "perplexity",
-        "average_checkpoints": 0,
-    }
-
-
-def _tuning_defaults(config: Config, token_counts: Sequence[int], batch_tokens: int | None) -> dict[str, Any]:
-    """As presets are tuned: few epochs at a low rate, ten times as high where low-rank additions alone are trained."""
-    epochs = epochs_for(config, token_counts, MOST_TUNED, least=1, most=3)
-    steps = epochs * steps_an_epoch(config.training, batch_tokens, token_counts)
-    return {
-        "epochs": epochs,
-        "batch_tokens": batch_tokens,
-        "learning_rate": 5e-4 if config.model.lora_rank else 5e-5,
-        "optimizer": "adamw",
-        "schedule": "linear",
-        "warmup_steps": min(500, steps // 10),
-        "weight_decay": 0.01,
-        "patience": 3,
         "clip_norm": 1.0,
         "label_smoothing": 0.0,
         "monitor": "perplexity",

@@ -12,11 +12,12 @@ from textapp.defaults.writing import (
     heads_for,
     script_of,
     steps_an_epoch,
+    tuning_defaults,
     vocabulary_for,
 )
 
 MOST_TARGET_TOKENS = 10_000_000  # of a whole training: about an hour on two cores
-MOST_FINE_TUNED_TOKENS = 1_000_000  # the same of a preset, which is many times as large and knows most of it already
+MOST_TUNED = 1_000_000  # the same of a preset, which is many times as large and knows most of it already
 
 
 def tokenizer_defaults(config: Config, num_examples: int, source: str, target: str) -> TokenizerConfig:
@@ -51,10 +52,12 @@ def model_defaults(config: Config) -> dict[str, Any]:
 
 def training_defaults(config: Config, target_counts: Sequence[int]) -> dict[str, Any]:
     """Vaswani et al. (2017), with a higher rate and a shorter warm-up, as a pre-norm model allows."""
-    if config.model.architecture == "preset":
-        return _fine_tuning(config, target_counts)
     training = config.training
     batch_tokens = training.batch_tokens or (None if training.batch_size else batch_tokens_for(sum(target_counts)))
+    if config.model.architecture == "preset":
+        epochs = epochs_for(config, target_counts, MOST_TUNED, least=3, most=10)
+        steps = epochs * steps_an_epoch(training, batch_tokens, target_counts)
+        return {**tuning_defaults(config, epochs, batch_tokens, steps), "label_smoothing": 0.1, "monitor": "bleu"}
     epochs = epochs_for(config, target_counts, MOST_TARGET_TOKENS, least=5, most=40)
     steps = epochs * steps_an_epoch(training, batch_tokens, target_counts)
     attention = config.model.architecture == "transformer"
@@ -71,29 +74,4 @@ def training_defaults(config: Config, target_counts: Sequence[int]) -> dict[str,
         "label_smoothing": 0.1,
         "monitor": "bleu",
         "average_checkpoints": min(5, epochs // 3),
-    }
-
-
-def _fine_tuning(config: Config, target_counts: Sequence[int]) -> dict[str, Any]:
-    """As BART is fine-tuned (Lewis et al., 2020): a small rate that falls, a few epochs, smoothed labels.
-
-    Low-rank additions begin as nothing and take a larger rate.
-    """
-    training = config.training
-    batch_tokens = training.batch_tokens or (None if training.batch_size else batch_tokens_for(sum(target_counts)))
-    epochs = epochs_for(config, target_counts, MOST_FINE_TUNED_TOKENS, least=3, most=10)
-    steps = epochs * steps_an_epoch(training, batch_tokens, target_counts)
-    return {
-        "epochs": epochs,
-        "batch_tokens": batch_tokens,
-        "learning_rate": 5e-4 if config.model.lora_rank else 5e-5,
-        "optimizer": "adamw",
-        "schedule": "linear",
-        "warmup_steps": min(500, steps // 10),
-        "weight_decay": 0.01,
-        "patience": 3,
-        "clip_norm": 1.0,
-        "label_smoothing": 0.1,
-        "monitor": "bleu",
-        "average_checkpoints": 0,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from textapp.config import Config, Training
 
@@ -52,3 +53,22 @@ def epochs_for(config: Config, counts: Sequence[int], most_tokens: int, least: i
 def heads_for(hidden_dim: int) -> int:
     """Heads of 64 numbers, or wider ones where these do not divide `hidden_dim` evenly: 256 gives 4, 100 gives 1."""
     return next(heads for heads in range(max(1, hidden_dim // 64), 0, -1) if hidden_dim % heads == 0)
+
+
+def tuning_defaults(config: Config, epochs: int, batch_tokens: int | None, steps: int) -> dict[str, Any]:
+    """As presets are tuned (Lewis et al., 2020): a few epochs at a small rate that falls.
+
+    Low-rank additions begin as nothing and take a larger rate.
+    """
+    return {
+        "epochs": epochs,
+        "batch_tokens": batch_tokens,
+        "learning_rate": 5e-4 if config.model.lora_rank else 5e-5,
+        "optimizer": "adamw",
+        "schedule": "linear",
+        "warmup_steps": min(500, steps // 10),
+        "weight_decay": 0.01,
+        "patience": 3,
+        "clip_norm": 1.0,
+        "average_checkpoints": 0,
+    }
