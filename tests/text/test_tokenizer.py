@@ -136,6 +136,17 @@ def test_a_saved_tokenizer_gives_the_same(make: Callable[..., Tokenizer], kind: 
     assert loaded.join([5, 6], [7], 16) == tokenizer.join([5, 6], [7], 16)
 
 
+def test_a_tokenizer_saved_without_start_and_end_has_those_of_all(
+    make: Callable[..., Tokenizer], tmp_path: Path
+) -> None:
+    make("bpe").save(tmp_path)
+    settings = json.loads((tmp_path / SETTINGS).read_text(encoding="utf-8"))
+    assert (settings.pop("start_id"), settings.pop("end_id")) == (2, 3)
+    (tmp_path / SETTINGS).write_text(json.dumps(settings), encoding="utf-8")
+    loaded = load_tokenizer(tmp_path)
+    assert (loaded.start_id, loaded.end_id) == (2, 3)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_empty_text_has_no_tokens(make: Callable[..., Tokenizer], kind: str) -> None:
     assert make(kind).ids("") == []

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from textapp.layers import PaddingMask, TokenEmbedding
 from textapp.layers.cache import Cache, Recent
+from textapp.text.tokenizer import END_ID
 
 
 @keras.saving.register_keras_serializable(package="textapp")
@@ -47,7 +48,7 @@ class Generator(keras.Model):
         embedding_dim: int,
         pad_id: int,
         start_id: int,
-        end_id: int,
+        end_id: int = END_ID,
         encoder: keras.layers.Layer | None = None,
         source_vocabulary_size: int | None = None,
         tied: bool = True,

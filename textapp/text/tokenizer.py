@@ -287,7 +287,9 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     try:
         settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
         template = Template(**{name: _tuple(value) for name, value in settings["template"].items()})
-        shared = {name: settings[name] for name in ("kind", "cleaning", "pad_id", "start_id", "end_id")}
+        shared = {name: settings[name] for name in ("kind", "cleaning", "pad_id")}
+        # Tokenizers were saved without these when all of them had the same.
+        shared |= {"start_id": settings.get("start_id", START_ID), "end_id": settings.get("end_id", END_ID)}
         shared["template"] = template
         if (folder / SENTENCEPIECE_FILE).is_file():
             model = (folder / SENTENCEPIECE_FILE).read_bytes()
