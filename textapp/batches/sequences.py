@@ -12,9 +12,9 @@ from textapp.batches.packing import PackedPlan, packed_plan
 from textapp.batches.pipeline import TOKENS, Batch, FlatRows, MakeBatch, counts_of, replicated
 from textapp.batches.stream import StreamPlan, stream_plan
 from textapp.batches.tokens import TokenPlan, token_plan
+from textapp.decoding.scoring import IGNORED
 from textapp.errors import DataError
 
-IGNORED = -1  # a target that nothing is learned from: padding, and a prompt
 SEGMENTS = "segment_ids"
 Rows = Sequence[np.ndarray]
 

@@ -12,7 +12,8 @@ from textapp.decoding.signatures import SCORE
 from textapp.decoding.steps import open_session
 from textapp.runners import Runner, padded
 
-IGNORED = -1  # a target that does not count: the padding id may be that of the end, which does
+# A target that does not count: padding, and in training a prompt. Not the padding id, which may be that of the end.
+IGNORED = -1
 MOST_TOKENS = 2048  # of one call of `score`: the logits of a large vocabulary take the memory
 
 

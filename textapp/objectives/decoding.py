@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from textapp.decoding.signatures import CACHE
 from textapp.layers import greedy_loop
 from textapp.layers.cache import MEMORY, written
 from textapp.layers.greedy_loop import rows_kept
@@ -14,7 +15,6 @@ from textapp.layers.masking import NEVER
 from textapp.models.generator import Generator
 
 Tensors = dict[str, Any]
-CACHE = "cache_"
 
 
 def generate(model: Generator, features: Mapping[str, Any], new: int) -> Tensors:

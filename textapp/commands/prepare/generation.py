@@ -12,6 +12,7 @@ import numpy as np
 from textapp.commands.prepare.common import IdsOnDisk, Prepared, Record, log, log_sizes, named_splits, warn_of_unknown
 from textapp.commands.prepare.tokenizers import TOKENIZER, kept_or_made
 from textapp.config import Config
+from textapp.decoding.scoring import IGNORED
 from textapp.defaults import MOST_IN_BUCKET, resolve
 from textapp.errors import DataError
 from textapp.records.documents import CHARACTERS_AN_EXAMPLE
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 SCORED = 200  # prompts of the data whose answers are scored at the end
 BATCH_SIZE = 32  # documents or windows a batch where tokens are not counted
-IGNORED = -1  # as batches.sequences has it, which brings TensorFlow
 
 
 @dataclass(frozen=True)
