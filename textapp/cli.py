@@ -150,12 +150,15 @@ def export(
     text: Annotated[bool, typer.Option("--text", help="saved_model: also a signature that takes strings")] = False,
     data_dir: DataDir = None,
     output: Annotated[Path | None, typer.Option(metavar="DIR", help="the bundle [default: RUN/exports/TARGET]")] = None,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help=".tflite files that write: also take so many texts at once; memory for texts/s")
+    ] = 1,
     as_json: Json = False,
 ) -> None:
     """Export a run as a bundle: verified in the target's own interpreter, or not written."""
     from textapp.commands.export import export as command
 
-    command(run, target.value, quantize.value, max_drop, text, data_dir, output, as_json)
+    command(run, target.value, quantize.value, max_drop, text, data_dir, output, batch_size, as_json)
 
 
 @app.command()

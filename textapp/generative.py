@@ -15,11 +15,11 @@ from textapp.decoding.logits import Rules
 from textapp.decoding.options import PLAIN, DecodingOptions, decoding_options
 from textapp.decoding.sampling import Sampler
 from textapp.decoding.scoring import Window, log_probabilities, stepwise_log_probabilities, windows
-from textapp.decoding.signatures import SCORE
+from textapp.decoding.signatures import SCORE, batch_name
 from textapp.decoding.steps import Session, open_session
 from textapp.decoding.stopping import Stops, pieces
 from textapp.errors import OptionError, UsageError
-from textapp.runners import Runner, Runners, groups, padded
+from textapp.runners import Runner, Runners, filled_up, groups, padded
 
 if TYPE_CHECKING:
     from textapp.tasks.writing import TextAnswer, WritingTask
@@ -50,6 +50,8 @@ class GenerativePredictor:
         self._runners = Runners(runner)
         # A language model reads its own words behind the prompt; a translator writes into a cache of their own.
         self._reads_on = task.name == "generation"
+        # Texts that a call of fixed shape takes at once, where the bundle was exported with such signatures.
+        self._batch_size = manifest.get("batch_size", 1)
 
     @property
     def tokenizer(self) -> Any:
@@ -93,7 +95,10 @@ class GenerativePredictor:
             for index, outputs in zip(indices, rows, strict=True):
                 answers[index] = self._answer(records[index], outputs, checked)
 
-        self._runners.share_out(groups(signatures, self.runner.max_batch if checked.plain else 1), work, workers)
+        most = max(self.runner.max_batch, self._batch_size) if checked.plain else 1
+        # A call ends with its longest answer, and like inputs have answers of like lengths.
+        counts = [len(feature["token_ids"]) for feature in features]
+        self._runners.share_out(groups(signatures, most, counts), work, workers)
         return answers  # type: ignore[return-value]  # every index stands in one job
 
     def stream(self, text: str | Record, **options: Any) -> Iterator[str]:
@@ -133,7 +138,12 @@ class GenerativePredictor:
         self, runner: Runner, signature: str, length: int, features: Sequence[Mapping[str, list[int]]]
     ) -> list[Outputs]:
         """The greedy loop in the graph, for rows that share a signature."""
-        outputs = runner.run(signature, self._inputs(features, length))
+        inputs = self._inputs(features, length)
+        if len(features) > runner.max_batch:
+            if 2 * len(features) < self._batch_size:  # mostly empty it would take longer than one by one
+                return [self._generate(runner, signature, length, [feature])[0] for feature in features]
+            signature, inputs = batch_name(signature, self._batch_size), filled_up(inputs, self._batch_size)
+        outputs = runner.run(signature, inputs)
         return [{name: values[row] for name, values in outputs.items()} for row in range(len(features))]
 
     def _decode(

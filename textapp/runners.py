@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -71,12 +71,15 @@ class Runners:
             list(pool.map(run, range(workers)))
 
 
-def groups(signatures: Iterable[tuple[str, int]], most: int) -> list[tuple[str, int, list[int]]]:
+def groups(
+    signatures: Sequence[tuple[str, int]], most: int, sizes: Sequence[int] = ()
+) -> list[tuple[str, int, list[int]]]:
     """Groups of at most `most` examples that share a signature, those of the longest signature first.
 
     Args:
         signatures: name and length of the signature of each example.
         most: rows of one call.
+        sizes: of the examples; those of like size come together, the largest first. Empty: they keep their order.
 
     Returns:
         `(signature, length, indices)` of each group.
@@ -85,8 +88,9 @@ def groups(signatures: Iterable[tuple[str, int]], most: int) -> list[tuple[str, 
     `[("classify_8", 8, [1]), ("classify_4", 4, [0, 2])]`.
     """
     indices: dict[tuple[str, int], list[int]] = {}
-    for index, signature in enumerate(signatures):
-        indices.setdefault(signature, []).append(index)
+    order = sorted(range(len(signatures)), key=lambda index: -sizes[index]) if sizes else range(len(signatures))
+    for index in order:
+        indices.setdefault(signatures[index], []).append(index)
     return [
         (*signature, members[start : start + most])
         for signature, members in sorted(indices.items(), key=lambda item: -item[0][1])
@@ -101,3 +105,16 @@ def padded(rows: Iterable[list[int]], length: int, fill: int) -> np.ndarray:
     """
     # One conversion of whole lists takes half the time of filling an array row by row.
     return np.array([row + [fill] * (length - len(row)) for row in rows], np.int32)
+
+
+def filled_up(features: Mapping[str, np.ndarray], rows: int) -> dict[str, np.ndarray]:
+    """Features of `rows` rows, for a call of fixed shape: the last row stands for those that are missing.
+
+    Example: `filled_up({"token_ids": np.array([[5, 6]])}, 2)` is `{"token_ids": [[5, 6], [5, 6]]}`.
+    """
+    missing = rows - len(next(iter(features.values())))
+    if not missing:
+        return dict(features)
+    return {
+        name: np.concatenate([values, np.repeat(values[-1:], missing, axis=0)]) for name, values in features.items()
+    }

@@ -2,7 +2,15 @@ from __future__ import annotations
 
 import pytest
 
-from textapp.decoding.signatures import CacheLengths, generate_name, lengths_of, prefill_name, step_caches
+from textapp.decoding.signatures import (
+    CacheLengths,
+    batch_name,
+    generate_name,
+    lengths_of,
+    prefill_name,
+    rows_of,
+    step_caches,
+)
 
 PAIRS = [(8, 24), (16, 20)]
 
@@ -10,6 +18,13 @@ PAIRS = [(8, 24), (16, 20)]
 def test_names_say_what_is_read_and_written():
     assert (generate_name(16, 24), prefill_name(16)) == ("generate_16_24", "prefill_16")
     assert [lengths_of(generate_name(*pair)) for pair in PAIRS] == PAIRS
+
+
+def test_a_signature_for_several_texts_says_how_many():
+    name = batch_name(generate_name(16, 24), 5)
+    assert name == "batch_5_generate_16_24"
+    assert (rows_of(name), lengths_of(name)) == (5, (16, 24))
+    assert (batch_name("generate_16_24", 1), rows_of("generate_16_24")) == ("generate_16_24", 1)
 
 
 @pytest.mark.parametrize(("has_source", "expected"), [(True, CacheLengths(25, 16)), (False, CacheLengths(36, None))])

@@ -23,6 +23,7 @@ def export(
     text_signature: bool = False,
     data_dir: Path | None = None,
     output: Path | None = None,
+    batch_size: int = 1,
     as_json: bool = False,
 ) -> Path:
     """Exports a run.
@@ -36,6 +37,7 @@ def export(
         text_signature: for `saved_model` also a signature that takes strings.
         data_dir: where the run's relative data paths start.
         output: the bundle's folder; None: `<run>/exports/<target>`.
+        batch_size: of a .tflite file that writes: also signatures for so many texts at once.
         as_json: print JSON.
 
     Returns:
@@ -58,7 +60,7 @@ def export(
             added = splits.train[: LEAST_EXAMPLES - len(records)]
             tables.note(f"examples: {len(records)} of validation, and {len(added)} of train, as these are few")
             records = records + added
-        bundle = export_run(artifact, target, quantize, max_drop, records, text_signature=text_signature, out=output)
+        bundle = export_run(artifact, target, quantize, max_drop, records, text_signature, output, batch_size)
     manifest = open_artifact(bundle).manifest
     shown = ("target", "quantize", "quality", "verification", "tried")
     result = {"path": str(bundle), **{key: manifest.get(key) for key in shown}}

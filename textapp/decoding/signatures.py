@@ -1,7 +1,8 @@
 """The signatures of a model that writes: their names, and how long the cache of each is.
 
-`generate_<read>_<new>` is the whole greedy loop, `prefill_<read>` reads a source or a prompt, `decode` one token more,
-and `score` (of a Keras model only) gives the log-probabilities of given texts. `read` and `new` are tokens.
+`generate_<read>_<new>` is the whole greedy loop, `batch_<rows>_generate_<read>_<new>` the same for several texts at
+once, `prefill_<read>` reads a source or a prompt, `decode` one token more, and `score` (of a Keras model only) gives
+the log-probabilities of given texts. `read` and `new` are tokens.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 GENERATE, PREFILL, DECODE, SCORE = "generate", "prefill", "decode", "score"
+BATCH = "batch"
 CACHE = "cache_"  # in front of the name of every tensor that a step hands to the next
 Pairs = Iterable[Sequence[int]]
 
@@ -36,9 +38,19 @@ def prefill_name(read: int) -> str:
     return f"{PREFILL}_{read}"
 
 
+def batch_name(signature: str, rows: int) -> str:
+    """The same signature for several texts at once: `batch_name("generate_16_24", 5)` is `batch_5_generate_16_24`."""
+    return signature if rows == 1 else f"{BATCH}_{rows}_{signature}"
+
+
+def rows_of(signature: str) -> int:
+    """The texts that a signature of fixed shape takes: `rows_of("batch_5_generate_16_24")` is 5, of others 1."""
+    return int(signature.split("_")[1]) if signature.startswith(f"{BATCH}_") else 1
+
+
 def lengths_of(generate: str) -> tuple[int, int]:
     """The tokens read and new of a greedy signature: `lengths_of("generate_16_24")` is `(16, 24)`."""
-    _, read, new = generate.split("_")
+    read, new = generate.split("_")[-2:]
     return int(read), int(new)
 
 

@@ -14,10 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from textapp.decoding.signatures import rows_of
 from textapp.edge.interpreter import version
 from textapp.edge.runner import EdgeRunner
 from textapp.edge.steps import WRITTEN, WRITTEN_TOKENS, lead_all_along
 from textapp.errors import TextappError
+from textapp.runners import filled_up
 
 Inputs = dict[str, dict[str, np.ndarray]]  # signature -> input name -> [examples, length]
 
@@ -43,9 +45,10 @@ def answers(runner: EdgeRunner, inputs: Inputs) -> dict[str, np.ndarray]:
     """Every signature on every row: `{"classify_16/probabilities": [examples, classes]}`."""
     found: dict[str, np.ndarray] = {}
     for signature, named in inputs.items():
-        rows = [runner.run(signature, features) for features in _rows(named)]
-        for name in rows[0] if rows else ():
-            found[f"{signature}/{name}"] = np.concatenate([row[name] for row in rows])
+        size, count = rows_of(signature), len(next(iter(named.values())))
+        parts = [runner.run(signature, filled_up(features, size)) for features in _parts(named, size)]
+        for name in parts[0] if parts else ():
+            found[f"{signature}/{name}"] = np.concatenate([part[name] for part in parts])[:count]
     return found
 
 
@@ -76,10 +79,10 @@ def latencies(model_paths: Mapping[str, str], runtime: str, inputs: Inputs, seco
         Milliseconds of each call, by the name of the file.
     """
     runners = {name: EdgeRunner(path, runtime=runtime) for name, path in model_paths.items()}
-    calls = [(signature, features) for signature, named in inputs.items() for features in _rows(named)]
+    calls = [(signature, features) for signature, named in inputs.items() for features in _parts(named)]
     for signature in inputs:
         for runner in runners.values():
-            for features in _rows(inputs[signature])[:5]:
+            for features in _parts(inputs[signature])[:5]:
                 runner.run(signature, features)
     times: dict[str, list[float]] = {name: [] for name in runners}
     end = time.perf_counter() + seconds
@@ -92,9 +95,9 @@ def latencies(model_paths: Mapping[str, str], runtime: str, inputs: Inputs, seco
     return times
 
 
-def _rows(named: Mapping[str, np.ndarray]) -> list[dict[str, np.ndarray]]:
+def _parts(named: Mapping[str, np.ndarray], size: int = 1) -> list[dict[str, np.ndarray]]:
     count = len(next(iter(named.values())))
-    return [{name: rows[index : index + 1] for name, rows in named.items()} for index in range(count)]
+    return [{name: rows[start : start + size] for name, rows in named.items()} for start in range(0, count, size)]
 
 
 def _work(job: Mapping[str, Any]) -> dict[str, Any]:

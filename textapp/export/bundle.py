@@ -29,6 +29,7 @@ from textapp.text.tokenizer import load_tokenizers
 _logger = logging.getLogger("textapp")
 TARGETS = (*tflite.TARGETS, "saved_model")
 NUM_GOLDEN = 3
+MOST_ROWS = 64  # texts at once: more wait for each other longer than they gain
 COPIES = (
     "quantize %s: KerasHub's own layers are right but slow: each token copies at least %.3f MB of keys, values and "
     "weights, and %.3f MB that should be int8 stay float; presets of GPT-2's or Llama's shape are rebuilt without that"
@@ -43,6 +44,7 @@ def export_run(
     records: Sequence[Mapping[str, Any]] = (),
     text_signature: bool = False,
     out: str | Path | None = None,
+    batch_size: int = 1,
 ) -> Path:
     """Exports a run's model and verifies it on real examples.
 
@@ -54,6 +56,7 @@ def export_run(
         records: labelled examples, at best 200 or more, to verify with and to calibrate int8.
         text_signature: a SavedModel that also takes raw strings.
         out: another folder than `<run>/exports/<target>/`.
+        batch_size: of a .tflite file that writes: signatures that take so many texts at once, beside those for one.
 
     Returns:
         The bundle's folder.
@@ -62,12 +65,12 @@ def export_run(
         ExportError: refused; what stood at the bundle's place before stays as it was.
         UsageError: the target does not take these options, or its interpreter is not installed.
     """
-    _check_call(run, target, quantize, records, text_signature)
+    _check_call(run, target, quantize, records, text_signature, batch_size)
     final = Path(out) if out is not None else run.path / "exports" / target
     _check_place(final)
     try:
         with replaced_folder(final) as folder, tempfile.TemporaryDirectory(prefix="textapp-export-") as work:
-            _fill(folder, Path(work), run, target, quantize, max_drop, records, text_signature)
+            _fill(folder, Path(work), run, target, quantize, max_drop, records, text_signature, batch_size)
     except OSError as error:
         raise ExportError(
             f"{final}: could not be written: {write_fault(error)}; an export that was there before is unchanged"
@@ -76,8 +79,9 @@ def export_run(
 
 
 def _check_call(
-    run: Artifact, target: str, quantize: str, records: Sequence[Mapping[str, Any]], text_signature: bool
-) -> None:
+    run: Artifact, target: str, quantize: str, records: Sequence[Mapping[str, Any]], text_signature: bool,
+    batch_size: int,
+) -> None:  # fmt: skip
     if target not in TARGETS:
         raise UsageError(f"target '{target}' is unknown, expected one of {', '.join(TARGETS)}")
     if quantize not in (*tflite.QUANTIZATIONS, "auto"):
@@ -88,12 +92,22 @@ def _check_call(
         raise UsageError(f"target saved_model takes quantize none, found '{quantize}': int8 is for the .tflite targets")
     if target != "saved_model" and text_signature:
         raise UsageError("the text signature needs target saved_model: a .tflite file takes token ids")
+    _check_batch_size(run, target, batch_size)
     if target in PACKAGES and target not in available():
         raise UsageError(
             f"target {target} is verified in its own interpreter, which is missing: pip install 'textapp[{target}]'"
         )
     if not records:
         raise ExportError(f"{run.path}: an export is verified on real examples, and none were found")
+
+
+def _check_batch_size(run: Artifact, target: str, batch_size: int) -> None:
+    if not 1 <= batch_size <= MOST_ROWS:
+        raise UsageError(f"batch size: found {batch_size}, expected 1 to {MOST_ROWS}")
+    if batch_size > 1 and target == "saved_model":
+        raise UsageError(f"batch size {batch_size}: a SavedModel takes batches of any size, leave it out")
+    if batch_size > 1 and run.manifest["task"] == "classification":
+        raise UsageError(f"batch size {batch_size}: is for models that write texts, leave it out")
 
 
 def _check_place(final: Path) -> None:
@@ -110,11 +124,11 @@ def _check_place(final: Path) -> None:
 
 def _fill(
     folder: Path, work: Path, run: Artifact, target: str, quantize: str, max_drop: float,
-    records: Sequence[Mapping[str, Any]], text_signature: bool,
+    records: Sequence[Mapping[str, Any]], text_signature: bool, batch_size: int,
 ) -> None:  # fmt: skip
     """Writes the whole bundle into `folder`, the manifest last."""
     task = task_from_manifest(run.manifest, load_tokenizers(run.path))
-    manifest = run.manifest
+    manifest = {**run.manifest, "batch_size": batch_size} if batch_size > 1 else run.manifest
     if target != "saved_model" and manifest["task"] == "classification" and manifest["lengths_from"] == "data":
         counts = [len(task.features(record)["token_ids"]) for record in records]
         manifest = {**run.manifest, "lengths": finer_lengths(run.manifest["lengths"], counts)}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from textapp.decoding.signatures import CACHE, DECODE, generate_name, prefill_name, step_caches
+from textapp.decoding.signatures import CACHE, DECODE, batch_name, generate_name, prefill_name, step_caches
 
 if TYPE_CHECKING:
     import keras
@@ -58,17 +58,22 @@ def writing(model: Generator, manifest: Mapping[str, Any]) -> list[Signature]:
     `generate_<S>_<N>`: `token_ids` `[1, S]` (of a language model also `num_tokens` `[1]`) to `token_ids` `[1, N]`,
     `num_tokens` `[1]` and `score` `[1]`. `prefill_<S>`: the same inputs to `logits` `[1, vocabulary]` of the first new
     token, and the cache. `decode`: `token_id` `[1]`, `position` `[1]` and the cache to `logits` and what changed of it.
+    Where the manifest has a `batch_size` above 1, `batch_<rows>_generate_<S>_<N>` takes so many texts at once.
     """
     from textapp.objectives import decoding
 
     pairs = sorted((read, new) for read, new in manifest["generate_lengths"])
     caches = step_caches(pairs, model.has_encoder, manifest["lengths"][-1])
     steps = {"cache_length": caches.cache, "memory_length": caches.memory}
-    generates = []
-    for read, new in pairs:
-        generates.append(
-            Signature(generate_name(read, new), _read(model, read), partial(decoding.generate, model, new=new))
+    generates = [
+        Signature(
+            batch_name(generate_name(read, new), rows),
+            _read(model, read, rows),
+            partial(decoding.generate, model, new=new),
         )
+        for rows in sorted({1, manifest.get("batch_size", 1)})
+        for read, new in pairs
+    ]
     prefills = [
         Signature(prefill_name(read), _read(model, read), partial(decoding.prefill, model, **steps))
         for read in dict(pairs)
@@ -77,9 +82,9 @@ def writing(model: Generator, manifest: Mapping[str, Any]) -> list[Signature]:
     return [*generates, *prefills, Signature(DECODE, inputs, partial(decoding.decode, model))]
 
 
-def _read(model: Generator, length: int) -> dict[str, tuple[int | None, ...]]:
-    """What a source or a prompt is: of a prompt the length counts, as its padding may not be told from its tokens."""
-    return {"token_ids": (1, length)} if model.has_encoder else {"token_ids": (1, length), "num_tokens": (1,)}
+def _read(model: Generator, length: int, rows: int = 1) -> dict[str, tuple[int | None, ...]]:
+    """What sources or prompts are: of a prompt the length counts, as its padding may not be told from its tokens."""
+    return {"token_ids": (rows, length)} if model.has_encoder else {"token_ids": (rows, length), "num_tokens": (rows,)}
 
 
 def _cache_shapes(prefill: Signature) -> dict[str, tuple[int, ...]]:

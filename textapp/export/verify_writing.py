@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from textapp.decoding.signatures import generate_name, lengths_of, prefill_name
+from textapp.decoding.signatures import batch_name, generate_name, lengths_of, prefill_name, rows_of
 from textapp.edge.answers import Inputs
 from textapp.edge.steps import WRITTEN, WRITTEN_TOKENS, lead_all_along, lead_along
 from textapp.errors import ExportError
@@ -27,6 +27,7 @@ NEAR_TIE = 2 * MOST_ERROR
 # Between the two ways of one quantized file: rounding to int8 makes steps out of differences in the last digit.
 NEAR_TIE_QUANTIZED = 0.2
 LED_TOKENS = 4000  # along how many a signature is led, one call of `decode` each
+LED_TOKENS_OF_BATCH = 1000  # the same of a signature for several texts, whose loop is that of the one for one text
 GENERATED = ("token_ids", "num_tokens", "score")
 
 
@@ -55,6 +56,7 @@ class WritingCheck:
         self.examples: Examples = make_examples(task, records, signatures=signatures, counted=self.counted)
         self._runner = GeneratorRunner(model, manifest)
         self.expected = {name: self._generated(name) for name in self.examples.inputs}
+        self._add_batches(manifest.get("batch_size", 1))
         self.along = self._along()
         self._led = lead_all_along(self._runner, self.along)
 
@@ -122,12 +124,20 @@ class WritingCheck:
         ]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
+    def _add_batches(self, batch_size: int) -> None:
+        """The signatures that take several texts at once have to write what those for one text write."""
+        for name in list(self.expected) if batch_size > 1 else ():
+            batch = batch_name(name, batch_size)
+            self.examples.inputs[batch], self.examples.owners[batch] = self.examples.inputs[name], []
+            self.expected[batch] = self.expected[name]
+
     def _along(self) -> Inputs:
         """What all models are led along: the texts that the Keras model wrote, and those of the data."""
         along: Inputs = {}
         for signature, inputs in self.inputs.items():
             _, new = lengths_of(signature)
-            rows = slice(max(8, LED_TOKENS // new))
+            led = LED_TOKENS if rows_of(signature) == 1 else LED_TOKENS_OF_BATCH
+            rows = slice(max(8, led // new))
             expected = self.expected[signature]
             written = {WRITTEN: expected["token_ids"][rows], WRITTEN_TOKENS: expected["num_tokens"][rows]}
             along[f"{signature}.expected"] = {name: values[rows] for name, values in inputs.items()} | written

@@ -1,0 +1,90 @@
+"""Signatures that take several texts at once: they write what those for one text write."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from textapp import predictor
+from textapp.artifact import open_artifact
+from textapp.edge.runner import EdgeRunner
+from textapp.errors import ExportError, UsageError
+from textapp.export.bundle import export_run
+from textapp.export.verify_writing import WritingCheck
+
+
+def calls_of(runner: EdgeRunner) -> Counter:
+    """Counts from now on which signatures are called."""
+    counts: Counter = Counter()
+    run = runner.run
+
+    def counted(signature, features):
+        counts[signature] += 1
+        return run(signature, features)
+
+    runner.run = counted
+    return counts
+
+
+@pytest.mark.parametrize("quantize", ["none", "dynamic"])
+def test_a_translator_answers_a_batch_as_it_answers_each_text(translator, pairs, tmp_path, quantize):
+    bundle = export_run(translator, "litert", quantize, 5.0, pairs, out=tmp_path / "litert", batch_size=4)
+    manifest = open_artifact(bundle).manifest
+    assert manifest["batch_size"] == 4
+    assert manifest["signatures"]["batch_4_generate_8_12"] == {
+        "inputs": {"token_ids": [4, 8]}, "outputs": {"num_tokens": [4], "score": [4], "token_ids": [4, 12]}
+    }  # fmt: skip
+    answers = predictor.load(bundle)
+    texts = [pair["source"] for pair in pairs[:50]]
+    expected = [answers(text) for text in texts]
+    counts = calls_of(answers.runner)
+    found = answers.batch(texts)
+    assert [answer.output for answer in found] == [answer.output for answer in expected]
+    assert [answer.score for answer in found] == pytest.approx([answer.score for answer in expected], abs=1e-3)
+    assert sum(counts.values()) <= 14 and all(name.startswith("batch_4_") for name in counts)
+
+
+def test_a_language_model_answers_a_batch_of_prompts_of_every_length(language_model, documents, tmp_path):
+    bundle = export_run(language_model, "litert", "none", 5.0, documents, out=tmp_path / "litert", batch_size=3)
+    inputs = open_artifact(bundle).manifest["signatures"]["batch_3_generate_16_20"]["inputs"]
+    assert inputs == {"num_tokens": [3], "token_ids": [3, 16]}
+    prompts = [document["text"][: 4 + 3 * index] for index, document in enumerate(documents[:12])]
+    answers = predictor.load(bundle)
+    expected = [answers(prompt).output for prompt in prompts]
+    assert [answer.output for answer in answers.batch(prompts, workers=2)] == expected
+
+
+def test_a_few_texts_left_over_go_one_by_one(translator, pairs, tmp_path):
+    bundle = export_run(translator, "litert", "none", 0.5, pairs, out=tmp_path / "litert", batch_size=4)
+    answers = predictor.load(bundle)
+    counts = calls_of(answers.runner)
+    text = pairs[0]["source"]
+    answers(text)
+    answers.batch([text])
+    answers.batch([text] * 9)
+    [single] = {name for name in counts if name.startswith("generate_")}
+    assert counts == {single: 3, f"batch_4_{single}": 2}
+
+
+def test_a_batch_that_writes_otherwise_is_refused(translator, pairs, tmp_path, monkeypatch):
+    def add_batches(self, batch_size):
+        add(self, batch_size)
+        for name in self.expected:
+            if name.startswith("batch_"):
+                self.examples.inputs[name] = {key: rows[::-1] for key, rows in self.examples.inputs[name].items()}
+
+    add = WritingCheck._add_batches
+    monkeypatch.setattr(WritingCheck, "_add_batches", add_batches)
+    with pytest.raises(ExportError, match="batch_4_generate_.*: the export writes another text than the model"):
+        export_run(translator, "litert", "none", 0.5, pairs, out=tmp_path / "litert", batch_size=4)
+    assert not (tmp_path / "litert").exists()
+
+
+def test_a_batch_size_is_checked(translator, run, pairs, records):
+    with pytest.raises(UsageError, match="batch size: found 65, expected 1 to 64"):
+        export_run(translator, "litert", "none", 0.5, pairs, batch_size=65)
+    with pytest.raises(UsageError, match="a SavedModel takes batches of any size"):
+        export_run(translator, "saved_model", "none", 0.5, pairs, batch_size=4)
+    with pytest.raises(UsageError, match="is for models that write texts"):
+        export_run(run, "litert", "none", 0.5, records, batch_size=4)
