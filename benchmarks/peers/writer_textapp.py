@@ -48,7 +48,7 @@ def load_whole(job: WritingJob) -> tuple[Callable[[int], list[str]], dict[str, A
     def answer_all(batch: int) -> list[str]:
         return [answer.output for answer in predictor.batch(job.texts, workers=job.threads)]
 
-    return answer_all, {"version": runtime_version(), "batches": [1]}
+    return answer_all, {"version": runtime_version(), "batches": [predictor.manifest.get("batch_size", 1)]}
 
 
 if __name__ == "__main__":
