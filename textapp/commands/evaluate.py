@@ -133,8 +133,8 @@ def layout_of(manifest: Mapping[str, Any], columns: str | None = None) -> Layout
                 f"--columns {columns}: expected FIELD=COLUMN with the fields {', '.join(known)}, found '{part}'"
             )
         fields[field] = int(column) if column.isdigit() else [column]
-    pattern = None if columns else manifest.get("pattern")
-    return Layout.of({**manifest, "columns": fields, "pattern": pattern})
+    other = {"columns": fields, "header": "auto", "pattern": None} if columns else {}
+    return Layout.of({**manifest, **other})
 
 
 def measure(predictor: Predictor, records: Sequence[Record]) -> tuple[dict[str, Any], list[Record]]:

@@ -57,7 +57,7 @@ def scan_texts(source: str | Path | list[str], layout: Layout, data_dir: Path) -
     """Texts to be classified, in order, with their lines; labels may be missing, a `.txt` is one text a line."""
     required = [field for field in layout.columns if field != "label"]
     for path in expand(source, Path(data_dir)):
-        rows = list(scan_rows(path, layout.columns, layout.header, layout.pattern, required))
+        rows = list(scan_rows(path, layout.columns, layout.header, layout.pattern, required, layout.labels))
         separator = _separator(rows) if layout.multiple else None
         for row in rows:
             if isinstance(row, RowError):
@@ -74,15 +74,15 @@ def load_labelled(
 ) -> list[dict]:
     """The texts of one source with their labels, each checked; arguments as for `loading.load_records`."""
     records = []
-    known = None if known_labels is None else frozenset(known_labels)
+    known = frozenset(known_labels or ())
     for path in expand(source, Path(data_dir)):
-        rows = list(read_rows(path, layout.columns, layout.header, layout.pattern, list(layout.columns)))
+        rows = list(read_rows(path, layout.columns, layout.header, layout.pattern, list(layout.columns), known))
         separator = _separator(rows) if layout.multiple else None
         for row in rows:
             record = _record(row, separator)
             if separator is None:
                 _check_label(path, row, record["label"])
-            if known is not None and not known.issuperset(_as_list(record["label"])):
+            if known_labels is not None and not known.issuperset(_as_list(record["label"])):
                 raise _unknown_label(path, row, record["label"], known_labels)
             records.append(record)
     return records

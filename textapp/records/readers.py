@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from textapp.errors import DataError
-from textapp.records.columns import Columns, find_columns, missing_column, normalised
+from textapp.records.columns import Columns, find_columns, missing_column, names_of, normalised
 from textapp.records.files import Source, broken_byte, expand, kind_of, read_source
 from textapp.records.tables import Cells, csv_rows, tsv_rows
 
@@ -50,6 +50,7 @@ def read_rows(
     header: str | bool = "auto",
     pattern: str | None = None,
     required: Collection[str] = (),
+    known_labels: Collection[str] = (),
 ) -> Iterator[Row]:
     """Reads the rows of one file.
 
@@ -59,13 +60,14 @@ def read_rows(
         header: does the first line name the columns? `auto`: told from the file.
         pattern: a regular expression whose groups are the fields, for one line each.
         required: the fields that every row must have.
+        known_labels: a first line with one of these is no header; empty where they are still to be found.
 
     Raises:
         DataError: the file is empty, a required column is missing, or a row cannot be read (with its line).
 
     Example: a file `label,text` / `1,good` gives `Row(2, {"text": "good", "label": "1"})`.
     """
-    for row in scan_rows(path, columns, header, pattern, required):
+    for row in scan_rows(path, columns, header, pattern, required, known_labels):
         if isinstance(row, RowError):
             raise row
         yield row
@@ -77,6 +79,7 @@ def scan_rows(
     header: str | bool = "auto",
     pattern: str | None = None,
     required: Collection[str] = (),
+    known_labels: Collection[str] = (),
 ) -> Iterator[Row | RowError]:
     """Like `read_rows`, but gives the error of a row in its place and goes on behind it."""
     kind = kind_of(path)
@@ -93,7 +96,7 @@ def scan_rows(
     elif kind in (".json", ".jsonl"):
         rows = _object_rows(path, source, kind, columns, required)
     else:
-        rows = _table_rows(path, source, kind, columns, header, required)
+        rows = _table_rows(path, source, kind, columns, header, required, known_labels)
     some = False
     for row in rows:
         some = True
@@ -128,10 +131,16 @@ def _instead(columns: Columns) -> str:
 
 
 def _table_rows(
-    path: Path, source: Source, kind: str, columns: Columns, header: str | bool, required: Collection[str]
+    path: Path,
+    source: Source,
+    kind: str,
+    columns: Columns,
+    header: str | bool,
+    required: Collection[str],
+    known_labels: Collection[str] = (),
 ) -> Iterator[Row | RowError]:
     rows = list(csv_rows(source.text) if kind == ".csv" else tsv_rows(source.text))
-    placement = find_columns(path, [row.cells for row in rows], columns, header, required)
+    placement = find_columns(path, [row.cells for row in rows], columns, header, required, known_labels)
     width = len(rows[0].cells)
     needed = 1 + max((index for field, index in placement.indices.items() if field in required), default=0)
     most = width if placement.has_header else None
@@ -247,9 +256,11 @@ def _fasttext_values(line: str) -> dict[str, str]:
 def _object_rows(
     path: Path, source: Source, kind: str, columns: Columns, required: Collection[str]
 ) -> Iterator[Row | RowError]:
-    for field, names in columns.items():
-        if isinstance(names, int):
-            raise DataError(f"{path}: found column {names} for {field}; JSON has names: set columns: {{{field}: NAME}}")
+    for field, column in columns.items():
+        if isinstance(column, int):
+            raise DataError(
+                f"{path}: found column {column} for {field}; JSON has names: set columns: {{{field}: NAME}}"
+            )
     first = True
     for item in _json_lines(path, source) if kind == ".jsonl" else _json_array(path, source):
         if isinstance(item, RowError):
@@ -307,7 +318,8 @@ def _object_values(path: Path, line: int, content: Any, columns: Columns, requir
         raise RowError(path, line, f"found {type(content).__name__}, expected an object", _readable(str(content)))
     found = {normalised(key): value for key, value in content.items()}
     values = {}
-    for field, names in columns.items():
+    for field, column in columns.items():
+        names = names_of(column)
         key = next((normalised(name) for name in names if normalised(name) in found), None)
         if key is not None:
             values[field] = _joined(path, line, field, found[key])
