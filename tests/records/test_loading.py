@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import logging
 
 import pytest
@@ -102,6 +103,16 @@ def test_several_labels(tmp_path) -> None:
     (tmp_path / "a.csv").write_text('label,text\n"a, b|c",x\n,y\n', encoding="utf-8")
     layout = Layout(LAYOUT.columns, multiple=True)
     assert [record["label"] for record in load_records("a.csv", layout, tmp_path)] == [["a, b", "c"], []]
+
+
+def test_a_known_label_is_not_divided(tmp_path) -> None:
+    rows = [{"text": "x", "label": ["salt, pepper"]}, {"text": "y", "label": ["sugar"]}]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    layout = Layout(LAYOUT.columns, multiple=True)
+    assert load_records("a.jsonl", layout, tmp_path, ["salt, pepper", "sugar"]) == rows
+    (tmp_path / "b.csv").write_text('text,label\nx,"salt, pepper"\ny,"sugar;salt, pepper"\n', encoding="utf-8")
+    found = load_records("b.csv", layout, tmp_path, ["salt, pepper", "sugar"])
+    assert [record["label"] for record in found] == [["salt, pepper"], ["sugar", "salt, pepper"]]
 
 
 def test_pairs(tmp_path) -> None:
