@@ -120,6 +120,17 @@ def test_a_row_at_fault_does_not_end_the_scan(tmp_path) -> None:
     assert isinstance(second, RowError) and (second.line, second.input) == (2, "{oops")
 
 
+def test_a_first_row_at_fault_does_not_end_the_scan(tmp_path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"txt": "é"}\n{"text": "b"}\n', encoding="utf-8")
+    first, second = scan_rows(path, DEFAULT, required=["text"])
+    assert isinstance(first, RowError) and (first.line, first.input) == (1, '{"txt": "é"}')
+    assert second.values["text"] == "b"
+    path.write_text('{"txt": "a"}\n{oops\n{"txt": "b"}\n', encoding="utf-8")
+    with pytest.raises(DataError, match=r"a\.jsonl: no column for text: found 'txt'"):
+        list(scan_rows(path, DEFAULT, required=["text"]))
+
+
 def test_a_megabyte_cell(tmp_path) -> None:
     assert len(rows(tmp_path, "a.csv", f"label,text\n1,{'x' * 2**20}\n")[0][2]) == 2**20
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -261,8 +261,10 @@ def _object_rows(
             raise DataError(
                 f"{path}: found column {column} for {field}; JSON has names: set columns: {{{field}: NAME}}"
             )
-    first = True
-    for item in _json_lines(path, source) if kind == ".jsonl" else _json_array(path, source):
+    items = list(_json_lines(path, source) if kind == ".jsonl" else _json_array(path, source))
+    for field in required:
+        _check_key(path, field, names_of(columns[field]), [item[1] for item in items if not isinstance(item, RowError)])
+    for item in items:
         if isinstance(item, RowError):
             yield item
             continue
@@ -271,11 +273,14 @@ def _object_rows(
             yield Row(line, _object_values(path, line, content, columns, required))
         except RowError as error:
             yield error
-        except DataError as error:
-            if first:  # no row had the column yet: it is the config that is at fault
-                raise
-            yield RowError(path, line, str(error).removeprefix(f"{path}: "), _readable(json.dumps(content)))
-        first = False
+
+
+def _check_key(path: Path, field: str, names: Sequence[str], objects: Sequence[Any]) -> None:
+    """Raises a DataError where no object has a field: then it is the config that is at fault, and not a row."""
+    found = [content for content in objects if isinstance(content, dict)]
+    wanted = {normalised(name) for name in names}
+    if found and not any(normalised(key) in wanted for content in found for key in content):
+        raise missing_column(path, field, names, list(found[0]))
 
 
 def _json_lines(path: Path, source: Source) -> Iterator[tuple[int, Any] | RowError]:
@@ -324,7 +329,8 @@ def _object_values(path: Path, line: int, content: Any, columns: Columns, requir
         if key is not None:
             values[field] = _joined(path, line, field, found[key])
         elif field in required:
-            raise missing_column(path, field, names, list(content))
+            message = str(missing_column(path, field, names, list(content))).removeprefix(f"{path}: ")
+            raise RowError(path, line, message, _readable(json.dumps(content, ensure_ascii=False)))
     return values
 
 
