@@ -209,20 +209,18 @@ def _pattern_rows(path: Path, source: Source, pattern: str, required: Collection
 
 
 def _text_rows(path: Path, source: Source, required: Collection[str]) -> Iterator[Row | RowError]:
-    """FastText lines where the first line is one, else one text a line."""
+    """FastText lines where the first line is one, else every line is a text, the empty ones too."""
     fasttext = source.text.lstrip().startswith(FASTTEXT_PREFIX)
     if not fasttext and "label" in required:
         raise DataError(
             f"{path}: found no labels; expected lines such as '{FASTTEXT_PREFIX}good I liked it',"
             f" or a pattern such as '(?P<label>\\S+) (?P<text>.*)'"
         )
+    if not fasttext:
+        yield from _every_line(path, source, "text")
+        return
     for item in _lines(path, source):
-        if isinstance(item, RowError):
-            yield item
-        elif fasttext:
-            yield Row(item[0], _fasttext_values(item[1]))
-        else:
-            yield Row(item[0], {"text": item[1]})
+        yield item if isinstance(item, RowError) else Row(item[0], _fasttext_values(item[1]))
 
 
 def _sentence_rows(
