@@ -97,6 +97,7 @@ def test_pattern(tmp_path) -> None:
         ("a.tsv", "label\ttext\n1\ta\n1\n", ["a.tsv:3", "1 cells", "expected 2"]),
         ("a.csv", 'label,text\n1,"a\n0,b\n', ["a.csv:2", "never closed"]),
         ("a.csv", "label,text\n1,a\n1,b\n0,c, d\n", ["a.csv:4", "3 cells"]),
+        ("a.csv", "1,a\n1,b\n0,c\n0,d\n0,e, f\n", ["a.csv:5", "3 cells", "the first row has 2"]),
         ("a.jsonl", '{"text": "a", "label": 1}\n{"text"\n', ["a.jsonl:2", "not JSON"]),
         ("a.jsonl", '{"text": "a", "label": 1}\n{"text": "b"}\n', ["a.jsonl:2", "label"]),
         ("a.json", '{"text": "a"}', ["array of objects"]),

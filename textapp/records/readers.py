@@ -143,7 +143,8 @@ def _table_rows(
     placement = find_columns(path, [row.cells for row in rows], columns, header, required, known_labels)
     width = len(rows[0].cells)
     needed = 1 + max((index for field, index in placement.indices.items() if field in required), default=0)
-    most = width if placement.has_header else None
+    # Without a header a .tsv may well have further cells in some rows; in a .csv they are a text with commas.
+    most = width if placement.has_header or kind == ".csv" else None
     fields = list(placement.indices.items())
     for row in rows[1:] if placement.has_header else rows:
         cells = row.cells
@@ -151,7 +152,8 @@ def _table_rows(
         if fault is None and len(cells) < needed:
             fault = f"found {len(cells)} cells, expected {width if placement.has_header else needed}{_cut(kind)}"
         elif fault is None and most is not None and len(cells) > most and any(cells[most:]):
-            fault = f"found {len(cells)} cells, but the header has {most}: quote a text that holds the delimiter"
+            first = "the header" if placement.has_header else "the first row"
+            fault = f"found {len(cells)} cells, but {first} has {most}: quote a text that holds the delimiter"
         if fault is not None:
             yield RowError(path, row.line, fault, _readable("\t".join(cells)))
         else:
