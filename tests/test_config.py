@@ -49,6 +49,7 @@ def test_task_run_data_and_model_are_enough() -> None:
         (with_keys(lengths=[32, 16]), ["lengths", "ascending"]),
         (with_keys(data={"train": "a.txt", "pattern": "("}), ["data.pattern", "regular expression"]),
         (with_keys(data={"train": "a.txt", "pattern": "x"}), ["data.pattern", "'text'"]),
+        (with_keys(data={"train": "a.txt", "pattern": "(?P<text>.*)"}), ["data.pattern", "'label'"]),
         (with_keys(data={}), ["data.train", "missing"]),
         (with_keys(run="."), ["run: found '.'", "folder of its own"]),
         (with_keys(run=""), ["run: found ''", "folder of its own"]),
