@@ -87,6 +87,7 @@ def train(
     overwrite: Annotated[bool, typer.Option(help="start anew where a run is there already")] = False,
 ) -> None:
     """Train what CONFIG describes. Cut off, the same command resumes it."""
+    signal.signal(signal.SIGTERM, _end_training)  # before imports that take seconds
     from textapp.commands.train import train as command
 
     command(config, overrides or [], run, data_dir, overwrite)
@@ -293,6 +294,11 @@ def _fault(error: Exception, debug: bool) -> None:
     if isinstance(error, OSError):
         _leave(f"error: {error.strerror or error}{f': {error.filename}' if error.filename else ''}", 1)
     _leave(f"error: {type(error).__name__}: {error}\nthis looks like a fault of textapp: run it again with --debug", 1)
+
+
+def _end_training(number: int, frame: Any) -> None:
+    """Ends a training outside of its epochs, which hold a signal until their checkpoint is written."""
+    _leave("stopped by SIGTERM: the same command again goes on from what was saved", os.EX_TEMPFAIL)
 
 
 def _leave(message: str, code: int) -> None:
