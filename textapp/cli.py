@@ -288,6 +288,8 @@ def _fault(error: Exception, debug: bool) -> None:
     if hasattr(error, "format_message"):  # click's own errors: the call is wrong
         context: Any = getattr(error, "ctx", None)
         command = context.command_path if context else "textapp"
+        if not error.format_message():  # an empty call: the help was printed instead
+            sys.exit(2)
         _leave(f"error: {error.format_message()}\ntry: {command} --help", 2)
     if debug:
         raise error
