@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
@@ -87,7 +88,8 @@ def train(
     overwrite: Annotated[bool, typer.Option(help="start anew where a run is there already")] = False,
 ) -> None:
     """Train what CONFIG describes. Cut off, the same command resumes it."""
-    signal.signal(signal.SIGTERM, _end_training)  # before imports that take seconds
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _end_training)  # before imports that take seconds
     from textapp.commands.train import train as command
 
     command(config, overrides or [], run, data_dir, overwrite)
