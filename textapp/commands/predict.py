@@ -83,11 +83,12 @@ def predict(
     if stream:
         return _warned(sum(map(_streamer(predictor, options), rows)))
     as_json = as_json or output is not None
+    ascii_only = output is None and not tables.stdout_is_utf8()
     bad = 0
     with _written(output) as file:
         for row in answers:
             bad += "error" in row
-            file.write(_line(row, as_json) + "\n")
+            file.write(_line(row, as_json, ascii_only) + "\n")
         file.flush()
     return _warned(bad)
 
@@ -175,9 +176,15 @@ def _streamer(predictor: GenerativePredictor, options: Mapping[str, Any]) -> Cal
     return show
 
 
-def _line(row: dict[str, Any], as_json: bool) -> str:
+def _line(row: dict[str, Any], as_json: bool, ascii_only: bool = False) -> str:
+    """A row for a program or for a reader; with escapes where only ASCII can be printed."""
     if as_json:
-        return json.dumps(tables.plain(row), ensure_ascii=False)
+        return json.dumps(tables.plain(row), ensure_ascii=ascii_only)
+    line = _readable(row)
+    return line.encode("ascii", "backslashreplace").decode() if ascii_only else line
+
+
+def _readable(row: dict[str, Any]) -> str:
     if "error" in row:
         return f"error: {row['error']}"
     if "outputs" in row:
