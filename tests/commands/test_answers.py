@@ -115,6 +115,9 @@ def test_evaluate_names_what_is_wrong_with_a_file(
 def test_wrong_calls_end_with_2(tiny_bundle: Path, run_textapp) -> None:
     for arguments in (
         ["evaluate", tiny_bundle, "--columns", "txt=0", "--data", "x.csv"],
+        ["evaluate", tiny_bundle, "--columns", "text=0"],
+        ["predict", tiny_bundle, "a", "--columns", "text=0"],
+        ["predict", tiny_bundle, "a", "--pair", "b"],
         ["predict", tiny_bundle, "a", "--input", "b"],
         ["predict", tiny_bundle, "a", "--pair", "b", "--pair", "c"],
         ["predict", tiny_bundle, "a", "--runtime", "abacus"],

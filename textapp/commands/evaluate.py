@@ -83,8 +83,12 @@ def evaluation_records(
     Raises:
         ArtifactError: a bundle far from its run, and no `data`.
         DataError: no examples, or labels that the model does not know.
-        UsageError: more files than the task takes.
+        UsageError: more files than the task takes, or columns of no file.
     """
+    if columns and not data:
+        raise UsageError(
+            f"--columns {columns}: found no --data FILE, whose columns these would be: give both, or neither"
+        )
     if not data:
         return _own_records(artifact, data_dir)
     source = _source(data, artifact.manifest["task"], columns)

@@ -67,6 +67,10 @@ def predict(
     decoding_options(options)  # a wrong call is told before a model is opened
     if texts and input_file:
         raise UsageError("TEXT and --input were both given: one of them")
+    if columns and not input_file:
+        raise UsageError(
+            f"--columns {columns}: found no --input FILE, whose columns these would be: give both, or neither"
+        )
     if pair and len(pair) != len(texts):
         raise UsageError(f"{len(texts)} texts and {len(pair)} --pair texts: give each text its second one")
     if stream and (as_json or output or workers > 1):
@@ -113,6 +117,8 @@ def _rows(
         raise UsageError(f"{path} answers pairs: give --pair TEXT with each text, or --input FILE")
     if pair and isinstance(predictor, GenerativePredictor):
         raise UsageError(f"--pair: {path} is a model of {predictor.task.name}, which takes one text: leave it out")
+    if pair and isinstance(predictor, Predictor) and not pairs:
+        raise UsageError(f"--pair: {path} answers single texts: leave it out")
     if input_file:
         return (row for _, row in read_records(input_file, layout_of(predictor.manifest, columns)))
     if not texts:
