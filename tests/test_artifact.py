@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from textapp.artifact import MANIFEST, open_artifact, partial_folder, replaced_folder, write_manifest, write_text
+from textapp.artifact import MANIFEST, open_artifact, partial_folder, replaced_folder, swap, write_manifest, write_text
 from textapp.errors import ArtifactError
 
 
@@ -64,6 +64,13 @@ def test_a_folder_is_replaced_whole_or_not_at_all(folder: Path) -> None:
     with replaced_folder(folder) as partial:
         (partial / "new").touch()
     assert [path.name for path in folder.iterdir()] == ["new"]
+    assert [path.name for path in folder.parent.iterdir()] == ["run"]
+
+
+def test_a_swap_that_fails_leaves_the_old_folder(folder: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        swap(partial_folder(folder), folder)
+    assert open_artifact(folder).kind == "run"
     assert [path.name for path in folder.parent.iterdir()] == ["run"]
 
 

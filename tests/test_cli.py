@@ -43,6 +43,11 @@ def test_an_unknown_command_is_refused(run_textapp) -> None:
     assert done.code == 2 and "trian" in done.stderr
 
 
+def test_an_empty_call_shows_the_help(run_textapp) -> None:
+    done = run_textapp()
+    assert done.code == 2 and "Usage: textapp" in done.stdout and done.stderr == ""
+
+
 def test_a_warning_is_called_one() -> None:
     line = cli._Line().format
     assert line(logging.makeLogRecord({"msg": "cut", "levelno": logging.WARNING})) == "warning: cut"

@@ -23,6 +23,11 @@ def with_keys(**changes: object) -> dict:
     return {**SMALL, **changes}
 
 
+def test_weights_of_labels_that_are_numbers() -> None:
+    for given, expected in (({0: 1, 1: 2.5}, {"0": 1, "1": 2.5}), ({True: 1, False: 2}, {"true": 1, "false": 2})):
+        assert parse_config(with_keys(training={"class_weights": given})).training.class_weights == expected
+
+
 def test_task_run_data_and_model_are_enough() -> None:
     config = resolve(parse_config(SMALL), num_examples=5000, token_counts=[5] * 100)
     assert config.training.epochs and config.training.learning_rate and config.lengths == [8]
@@ -44,7 +49,12 @@ def test_task_run_data_and_model_are_enough() -> None:
         (with_keys(lengths=[32, 16]), ["lengths", "ascending"]),
         (with_keys(data={"train": "a.txt", "pattern": "("}), ["data.pattern", "regular expression"]),
         (with_keys(data={"train": "a.txt", "pattern": "x"}), ["data.pattern", "'text'"]),
+        (with_keys(data={"train": "a.txt", "pattern": "(?P<text>.*)"}), ["data.pattern", "'label'"]),
         (with_keys(data={}), ["data.train", "missing"]),
+        (with_keys(run="."), ["run: found '.'", "folder of its own"]),
+        (with_keys(run=""), ["run: found ''", "folder of its own"]),
+        (with_keys(model={"architecture": "cnn", "kernel_sizes": []}), ["model.kernel_sizes: found []", "at least 1"]),
+        (with_keys(model={"architecture": "lstm", "units": []}), ["model.units: found []", "at least 1"]),
         (with_keys(tokenizer={"kind": "preset"}), ["preset"]),
         (
             with_keys(model={"architecture": "transformer", "hidden_dim": 10, "num_heads": 4}),

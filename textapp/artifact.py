@@ -165,7 +165,12 @@ def swap(partial: Path, final: Path) -> None:
     """Renames `partial` to `final`; what stood there before is deleted only after the new one is in place."""
     old = final.with_name(final.name + ".old")
     shutil.rmtree(old, ignore_errors=True)
-    if final.exists():
-        os.replace(final, old)
-    os.replace(partial, final)
+    try:
+        if final.exists():
+            os.replace(final, old)
+        os.replace(partial, final)
+    except BaseException:  # Ctrl-C between the two, too
+        if old.exists() and not final.exists():
+            os.replace(old, final)
+        raise
     shutil.rmtree(old, ignore_errors=True)

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
@@ -87,6 +88,8 @@ def train(
     overwrite: Annotated[bool, typer.Option(help="start anew where a run is there already")] = False,
 ) -> None:
     """Train what CONFIG describes. Cut off, the same command resumes it."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _end_training)  # before imports that take seconds
     from textapp.commands.train import train as command
 
     command(config, overrides or [], run, data_dir, overwrite)
@@ -290,12 +293,19 @@ def _fault(error: Exception, debug: bool) -> None:
     if hasattr(error, "format_message"):  # click's own errors: the call is wrong
         context: Any = getattr(error, "ctx", None)
         command = context.command_path if context else "textapp"
+        if not error.format_message():  # an empty call: the help was printed instead
+            sys.exit(2)
         _leave(f"error: {error.format_message()}\ntry: {command} --help", 2)
     if debug:
         raise error
     if isinstance(error, OSError):
         _leave(f"error: {error.strerror or error}{f': {error.filename}' if error.filename else ''}", 1)
     _leave(f"error: {type(error).__name__}: {error}\nthis looks like a fault of textapp: run it again with --debug", 1)
+
+
+def _end_training(number: int, frame: Any) -> None:
+    """Ends a training outside of its epochs, which hold a signal until their checkpoint is written."""
+    _leave("stopped by SIGTERM: the same command again goes on from what was saved", os.EX_TEMPFAIL)
 
 
 def _leave(message: str, code: int) -> None:

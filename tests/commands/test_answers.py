@@ -54,6 +54,13 @@ def test_a_bad_row_has_its_error_and_the_rest_goes_on(tiny_bundle: Path, run_tex
     assert "in.jsonl:2" in rows[1]["error"] and done.stdout == ""
 
 
+def test_a_terminal_without_utf8_gets_escapes(tiny_bundle: Path, run_textapp) -> None:
+    for options in ([], ["--json"]):
+        done = run_textapp("predict", tiny_bundle, "好", *options, env={"PYTHONIOENCODING": "ascii"})
+        assert done.code == 0 and "\\u597d" in done.stdout, done.stderr
+    assert run_textapp("predict", tiny_bundle, "好").stdout.endswith("好\n")
+
+
 def test_a_megabyte_of_text_is_answered(tiny_bundle: Path) -> None:
     import textapp
 
@@ -108,6 +115,9 @@ def test_evaluate_names_what_is_wrong_with_a_file(
 def test_wrong_calls_end_with_2(tiny_bundle: Path, run_textapp) -> None:
     for arguments in (
         ["evaluate", tiny_bundle, "--columns", "txt=0", "--data", "x.csv"],
+        ["evaluate", tiny_bundle, "--columns", "text=0"],
+        ["predict", tiny_bundle, "a", "--columns", "text=0"],
+        ["predict", tiny_bundle, "a", "--pair", "b"],
         ["predict", tiny_bundle, "a", "--input", "b"],
         ["predict", tiny_bundle, "a", "--pair", "b", "--pair", "c"],
         ["predict", tiny_bundle, "a", "--runtime", "abacus"],

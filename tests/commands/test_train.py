@@ -122,6 +122,37 @@ def weights(run: Path) -> list:
         return [arrays[name] for name in arrays.files]
 
 
+def stopped_at(config: Path, line: str, stop: int) -> int:
+    """The exit code of a training that gets a signal as soon as its stderr shows a line that begins with `line`."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "textapp", "train", str(config), "--data-dir", str(config.parent)],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}, stderr=subprocess.PIPE, encoding="utf-8",
+    )  # fmt: skip
+    next(shown for shown in process.stderr if shown.startswith(line))
+    process.send_signal(stop)
+    process.communicate(timeout=60)
+    return process.returncode
+
+
+@pytest.mark.parametrize(("stop", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
+def test_a_stop_before_the_first_epoch_has_the_same_codes(tmp_path: Path, run_textapp, stop: int, code: int) -> None:
+    write_data(tmp_path)
+    config = write_config(tmp_path)
+    assert stopped_at(config, "data: ", stop) == code
+    assert not (tmp_path / "run").exists()
+    assert run_textapp("train", config, "--data-dir", tmp_path).code == 0
+
+
+@pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])
+def test_only_a_run_is_replaced_by_a_run(tmp_path: Path, run_textapp, overwrite: list[str]) -> None:
+    write_data(tmp_path)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.txt").write_text("years of work")
+    done = run_textapp("train", write_config(tmp_path), "--data-dir", tmp_path, *overwrite)
+    assert done.code == 2 and "exists and is no run" in done.stderr
+    assert (tmp_path / "run" / "thesis.txt").read_text() == "years of work"
+
+
 @pytest.mark.parametrize(("stop", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 75), (signal.SIGKILL, -9)])
 def test_a_training_that_was_stopped_goes_on_to_the_same_weights(
     tmp_path: Path, run_textapp, stop: int, code: int
@@ -129,17 +160,7 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_weights(
     write_data(tmp_path, rows=400)
     training = {"epochs": 30, "batch_size": 8, "device": "cpu", "patience": 0}
     config = write_config(tmp_path, training=training)
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "textapp", "train", str(config), "--data-dir", str(tmp_path)],
-        env=environment, stderr=subprocess.PIPE, encoding="utf-8",
-    )  # fmt: skip
-    for line in process.stderr:
-        if line.startswith("epoch 3/"):
-            process.send_signal(stop)
-            break
-    rest = process.stderr.read()
-    assert process.wait(60) == code, rest
+    assert stopped_at(config, "epoch 3/", stop) == code
     assert not (tmp_path / "run").exists() and (tmp_path / "run.partial").is_dir()
 
     other = run_textapp("train", config, "--data-dir", tmp_path, "--set", "training.learning_rate=0.5")

@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -65,6 +66,12 @@ def test_tsv_keeps_raw_quotes(tmp_path, text) -> None:
     assert rows(tmp_path, "a.tsv", f"label\ttext\n1\t{text}\n0\tb\n") == [(2, "1", text), (3, "0", "b")]
 
 
+def test_a_tsv_full_of_stray_quotes_is_read_in_no_time() -> None:
+    started = time.process_time()
+    assert len(list(tsv_rows("a\tb\tc\n" + 'x\t"y\n' * 5000))) == 5001
+    assert time.process_time() - started < 5  # it was a minute
+
+
 @pytest.mark.parametrize(
     ("content", "columns", "expected"),
     [
@@ -97,6 +104,7 @@ def test_pattern(tmp_path) -> None:
         ("a.tsv", "label\ttext\n1\ta\n1\n", ["a.tsv:3", "1 cells", "expected 2"]),
         ("a.csv", 'label,text\n1,"a\n0,b\n', ["a.csv:2", "never closed"]),
         ("a.csv", "label,text\n1,a\n1,b\n0,c, d\n", ["a.csv:4", "3 cells"]),
+        ("a.csv", "1,a\n1,b\n0,c\n0,d\n0,e, f\n", ["a.csv:5", "3 cells", "the first row has 2"]),
         ("a.jsonl", '{"text": "a", "label": 1}\n{"text"\n', ["a.jsonl:2", "not JSON"]),
         ("a.jsonl", '{"text": "a", "label": 1}\n{"text": "b"}\n', ["a.jsonl:2", "label"]),
         ("a.json", '{"text": "a"}', ["array of objects"]),
@@ -118,6 +126,17 @@ def test_a_row_at_fault_does_not_end_the_scan(tmp_path) -> None:
     first, second, third = scan_rows(path, DEFAULT, required=["text"])
     assert (first.values["text"], third.values["text"]) == ("a", "b\ufffd")
     assert isinstance(second, RowError) and (second.line, second.input) == (2, "{oops")
+
+
+def test_a_first_row_at_fault_does_not_end_the_scan(tmp_path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"txt": "é"}\n{"text": "b"}\n', encoding="utf-8")
+    first, second = scan_rows(path, DEFAULT, required=["text"])
+    assert isinstance(first, RowError) and (first.line, first.input) == (1, '{"txt": "é"}')
+    assert second.values["text"] == "b"
+    path.write_text('{"txt": "a"}\n{oops\n{"txt": "b"}\n', encoding="utf-8")
+    with pytest.raises(DataError, match=r"a\.jsonl: no column for text: found 'txt'"):
+        list(scan_rows(path, DEFAULT, required=["text"]))
 
 
 def test_a_megabyte_cell(tmp_path) -> None:

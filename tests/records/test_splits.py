@@ -32,6 +32,15 @@ def test_a_rare_label_stays_in_train() -> None:
     assert split_share(examples, 0.5, seed=1)[1] == []
 
 
+def test_no_label_leaves_with_another() -> None:
+    several = [{"text": str(i), "label": labels} for i, labels in enumerate([["a", "b"], ["a", "c"], ["b"], ["c"]])]
+    disagreeing = [{"text": str(i % 20), "label": "b" if i == 20 else "a"} for i in range(21)]
+    for examples in (several, disagreeing):
+        for seed in range(20):
+            rest, _ = split_share(examples, 0.5, seed)
+            assert {label for record in rest for label in record["label"]} >= {"a", "b"}, seed
+
+
 def test_share_out_of_range() -> None:
     with pytest.raises(ValueError, match="between 0 and 1"):
         split_share([], 1.0, 0)

@@ -83,8 +83,12 @@ def evaluation_records(
     Raises:
         ArtifactError: a bundle far from its run, and no `data`.
         DataError: no examples, or labels that the model does not know.
-        UsageError: more files than the task takes.
+        UsageError: more files than the task takes, or columns of no file.
     """
+    if columns and not data:
+        raise UsageError(
+            f"--columns {columns}: found no --data FILE, whose columns these would be: give both, or neither"
+        )
     if not data:
         return _own_records(artifact, data_dir)
     source = _source(data, artifact.manifest["task"], columns)
@@ -133,8 +137,8 @@ def layout_of(manifest: Mapping[str, Any], columns: str | None = None) -> Layout
                 f"--columns {columns}: expected FIELD=COLUMN with the fields {', '.join(known)}, found '{part}'"
             )
         fields[field] = int(column) if column.isdigit() else [column]
-    pattern = None if columns else manifest.get("pattern")
-    return Layout.of({**manifest, "columns": fields, "pattern": pattern})
+    other = {"columns": fields, "header": "auto", "pattern": None} if columns else {}
+    return Layout.of({**manifest, **other})
 
 
 def measure(predictor: Predictor, records: Sequence[Record]) -> tuple[dict[str, Any], list[Record]]:

@@ -67,6 +67,10 @@ def predict(
     decoding_options(options)  # a wrong call is told before a model is opened
     if texts and input_file:
         raise UsageError("TEXT and --input were both given: one of them")
+    if columns and not input_file:
+        raise UsageError(
+            f"--columns {columns}: found no --input FILE, whose columns these would be: give both, or neither"
+        )
     if pair and len(pair) != len(texts):
         raise UsageError(f"{len(texts)} texts and {len(pair)} --pair texts: give each text its second one")
     if stream and (as_json or output or workers > 1):
@@ -83,11 +87,12 @@ def predict(
     if stream:
         return _warned(sum(map(_streamer(predictor, options), rows)))
     as_json = as_json or output is not None
+    ascii_only = output is None and not tables.stdout_is_utf8()
     bad = 0
     with _written(output) as file:
         for row in answers:
             bad += "error" in row
-            file.write(_line(row, as_json) + "\n")
+            file.write(_line(row, as_json, ascii_only) + "\n")
         file.flush()
     return _warned(bad)
 
@@ -112,6 +117,8 @@ def _rows(
         raise UsageError(f"{path} answers pairs: give --pair TEXT with each text, or --input FILE")
     if pair and isinstance(predictor, GenerativePredictor):
         raise UsageError(f"--pair: {path} is a model of {predictor.task.name}, which takes one text: leave it out")
+    if pair and isinstance(predictor, Predictor) and not pairs:
+        raise UsageError(f"--pair: {path} answers single texts: leave it out")
     if input_file:
         return (row for _, row in read_records(input_file, layout_of(predictor.manifest, columns)))
     if not texts:
@@ -175,9 +182,15 @@ def _streamer(predictor: GenerativePredictor, options: Mapping[str, Any]) -> Cal
     return show
 
 
-def _line(row: dict[str, Any], as_json: bool) -> str:
+def _line(row: dict[str, Any], as_json: bool, ascii_only: bool = False) -> str:
+    """A row for a program or for a reader; with escapes where only ASCII can be printed."""
     if as_json:
-        return json.dumps(tables.plain(row), ensure_ascii=False)
+        return json.dumps(tables.plain(row), ensure_ascii=ascii_only)
+    line = _readable(row)
+    return line.encode("ascii", "backslashreplace").decode() if ascii_only else line
+
+
+def _readable(row: dict[str, Any]) -> str:
     if "error" in row:
         return f"error: {row['error']}"
     if "outputs" in row:

@@ -39,11 +39,14 @@ def emit(data: Any, as_json: bool, show: Callable[[Console], None]) -> None:
 
 def emit_line(data: Any, indent: int | None = None) -> None:
     """Prints one JSON value to stdout, on one line unless `indent` is given."""
-    # A terminal or a pipe that is not UTF-8 gets escapes, which are still JSON, and not an error.
-    encoding = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "")
-    text = json.dumps(plain(data), ensure_ascii=encoding != "utf8", indent=indent, allow_nan=False)
+    text = json.dumps(plain(data), ensure_ascii=not stdout_is_utf8(), indent=indent, allow_nan=False)
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
+
+
+def stdout_is_utf8() -> bool:
+    """A terminal or a pipe that is not UTF-8 gets escapes, which are still JSON, and not an error."""
+    return (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "") == "utf8"
 
 
 @contextlib.contextmanager

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from textapp.artifact import partial_folder, swap, write_fault, write_manifest, write_text
+from textapp.artifact import MANIFEST, partial_folder, swap, write_fault, write_manifest, write_text
 from textapp.commands import tables
 from textapp.commands.prepare import CACHE, TARGET_TOKENIZER, TOKENIZER, Prepared, locate, prepare
 from textapp.config import Config, data_directory, differing_key, load_config, parse_config, save_config
-from textapp.errors import ArtifactError
+from textapp.errors import ArtifactError, UsageError
 from textapp.noise import import_tensorflow
 from textapp.records.layout import settle_columns
 from textapp.records.loading import load_splits
@@ -68,8 +68,7 @@ def train(
 def train_config(config: Config, data_dir: Path, overwrite: bool = False) -> Path:
     """Trains a config that was read already. See `train`."""
     final = Path(config.run)
-    if final.exists() and not overwrite:
-        raise ArtifactError(f"{final}: finished already; --overwrite trains it anew, --run DIR another beside it")
+    _check_place(final, overwrite)
     # Before TensorFlow, which takes seconds: faults in the data show at once.
     splits = load_splits(config, data_dir)
     located = locate(config, data_dir)
@@ -110,12 +109,25 @@ def _writing(partial: Path) -> Iterator[None]:
         ) from error
 
 
+def _check_place(final: Path, overwrite: bool) -> None:
+    """A run is replaced as a whole, so nothing but a run may stand there, and that only where it is asked for."""
+    if not final.exists() or (final.is_dir() and not any(final.iterdir())):
+        return
+    if not any((final / name).is_file() for name in (MANIFEST, f"checkpoints/{REQUEST}")):
+        raise UsageError(f"{final}: exists and is no run: name a folder that is new, empty, or a run to replace")
+    if not overwrite:
+        raise ArtifactError(f"{final}: finished already; --overwrite trains it anew, --run DIR another beside it")
+
+
 def _open_partial(config: Config, final: Path, partial: Path, overwrite: bool) -> None:
     """Makes or reopens the folder of the work in progress, or says why this call may not."""
     request = partial / "checkpoints" / REQUEST
     begun = (partial / "checkpoints" / "last.npz").is_file()
     if begun and not overwrite and request.is_file():
-        asked = parse_config(json.loads(request.read_text(encoding="utf-8")), source=str(request))
+        try:
+            asked = parse_config(json.loads(request.read_text(encoding="utf-8")), source=str(request))
+        except ValueError as error:
+            raise ArtifactError(f"{request}: not readable as JSON ({error}): --overwrite starts anew") from error
         key = differing_key(asked, config)
         if key:
             raise ArtifactError(

@@ -79,8 +79,9 @@ class Data(Model):
                 groups = re.compile(pattern).groupindex
             except re.error as error:
                 raise ValueError(f"not a regular expression: {error}") from error
-            if "text" not in groups:
-                raise ValueError("has no group named 'text': write (?P<text>...)")
+            for field in ("text", "label"):
+                if field not in groups:
+                    raise ValueError(f"has no group named '{field}': write (?P<{field}>...)")
         return pattern
 
     def fields(self, task: str) -> dict[str, int | list[str]]:

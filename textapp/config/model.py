@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Union
 
 from pydantic import Field, field_validator
 
-from textapp.config.parts import Count, Model, Rate
+from textapp.config.parts import Count, Counts, Model, Rate
 
 
 class MlpModel(Model):
@@ -38,7 +38,7 @@ class CnnModel(Model):
     dropout: Rate | None = None
     embedding_dim: Count | None = None
     filters: Count | None = Field(default=None, description="filters a kernel size")
-    kernel_sizes: list[Count] | None = Field(default=None, description="window lengths in tokens")
+    kernel_sizes: Counts | None = Field(default=None, description="window lengths in tokens")
     batch_normalization: bool = False
     vectors: str | None = None
 
@@ -52,7 +52,7 @@ class LstmModel(Model):
     architecture: Literal["lstm"]
     dropout: Rate | None = None
     embedding_dim: Count | None = None
-    units: list[Count] | None = Field(default=None, description="units of each layer, bottom first")
+    units: Counts | None = Field(default=None, description="units of each layer, bottom first")
     bidirectional: bool | None = Field(default=None, description="of a classifier, or of the encoder")
     dense_units: Annotated[int, Field(ge=0)] | None = Field(default=None, description="ReLU layer after it; 0: none")
     tied: bool | None = Field(default=None, description="the table of target embeddings is the output layer too")

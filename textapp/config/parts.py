@@ -28,4 +28,5 @@ def one_of(expected: str) -> WrapValidator:
 Share = Annotated[float, Field(gt=0, lt=1)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
+Counts = Annotated[list[Count], Field(min_length=1)]
 Files = Annotated[Union[str, list[str]], one_of("a path, a glob, or a list of them")]

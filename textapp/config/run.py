@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Union
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from textapp.config.data import Data
 from textapp.config.model import ModelConfig, TransformerModel
@@ -13,8 +14,16 @@ from textapp.config.tasks import misfits
 
 CleaningStep = Literal["nfkc", "lowercase", "html", "urls", "whitespace", "full_width"]
 Device = Literal["auto", "cpu", "gpu", "mirrored", "multi_worker", "tpu"]
+
+
+def _as_label(key: Any) -> str:
+    """A label as records have it: YAML reads `0` and `true` as other things than strings."""
+    return str(key).lower() if isinstance(key, bool) else str(key)
+
+
+Label = Annotated[str, BeforeValidator(_as_label)]
 ClassWeights = Annotated[
-    Union[Literal["balanced"], dict[str, Annotated[float, Field(gt=0)]]],
+    Union[Literal["balanced"], dict[Label, Annotated[float, Field(gt=0)]]],
     one_of("balanced, or a number over 0 for each label, {good: 1.0, bad: 3.0}"),
 ]
 GenerateLengths = Annotated[
@@ -88,6 +97,13 @@ class Config(Model):
         """Is this generation from text that runs on, where a file is one document? `.txt` files say so."""
         names = [self.data.train] if isinstance(self.data.train, str) else self.data.train
         return self.task == "generation" and all(name.lower().removesuffix(".gz").endswith(".txt") for name in names)
+
+    @field_validator("run")
+    @classmethod
+    def _run_has_a_name(cls, run: str) -> str:
+        if Path(run).name in ("", ".."):
+            raise ValueError("expected a folder of its own, such as saved_models/reviews")
+        return run
 
     @field_validator("lengths")
     @classmethod

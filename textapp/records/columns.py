@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from textapp.errors import DataError, did_you_mean
 
-Columns = Mapping[str, int | list[str]]
+# A number counted from 0; or names that may stand for a field, and behind them the number where a file has no header.
+Columns = Mapping[str, int | list[str | int]]
 
 
 class Placement(NamedTuple):
@@ -24,16 +25,23 @@ def normalised(name: str) -> str:
 
 
 def find_columns(
-    path: Path, rows: Sequence[Sequence[str]], columns: Columns, header: str | bool, required: Collection[str]
+    path: Path,
+    rows: Sequence[Sequence[str]],
+    columns: Columns,
+    header: str | bool,
+    required: Collection[str],
+    known_labels: Collection[str] = (),
 ) -> Placement:
     """Finds the columns of a table.
 
     Args:
         path: named in errors.
         rows: all cells of the file, the first row too.
-        columns: field -> number counted from 0, or names that may stand for it.
+        columns: field -> number counted from 0, or names that may stand for it; behind the names perhaps the number
+            that counts where the file has no header.
         header: `True`, `False`, or `auto`: told from the rows.
         required: the fields that must be there.
+        known_labels: a first row with one of these is no header; empty where they are still to be found.
 
     Raises:
         DataError: a required column is missing, or nothing tells which column is which.
@@ -43,22 +51,38 @@ def find_columns(
     """
     first = rows[0]
     named = {field: names for field, names in columns.items() if not isinstance(names, int)}
-    if header == "auto" and not named:
-        header = _looks_like_header(rows, columns)
+    guessable = is_default(columns) and len(first) <= 2
+    numbers = None if guessable and len(first) == 1 else _numbers(columns)  # one column is the text, not the second
+    if header == "auto" and any(_position(first, names) is not None for names in named.values()):
+        header = True
+    elif header == "auto" and numbers is not None:
+        header = not named and _looks_like_header(rows, columns, known_labels)
+    elif header == "auto" and guessable:
+        return _guessed_columns(path, rows, columns, required, known_labels)
     elif header == "auto":
-        header = any(_position(first, names) is not None for names in named.values())
-        if not header and is_default(columns) and len(first) <= 2:
-            return _guessed_columns(path, rows, columns, required)
         header = True  # names were given and none is there: the first row is taken for the header, and that is an error
-    if not header and named:
-        if is_default(columns) and len(first) <= 2:
-            return Placement(_guessed_columns(path, rows, columns, required).indices, False)
+    if not header and numbers is not None:
+        columns = numbers
+    elif not header and guessable:
+        return Placement(_guessed_columns(path, rows, columns, required, known_labels).indices, False)
+    elif not header:
         field, names = next(iter(named.items()))
         raise DataError(
             f"{path}: has no header, so the column {field} cannot be found by the name {names[0]!r};"
             f" expected numbers counted from 0, such as columns: {{text: 1, label: 0}}"
         )
     return Placement(_indices(path, first, columns, bool(header), required), bool(header))
+
+
+def names_of(column: int | list[str | int]) -> list[str]:
+    """The names that may stand for a field."""
+    return [] if isinstance(column, int) else [name for name in column if isinstance(name, str)]
+
+
+def _numbers(columns: Columns) -> dict[str, int] | None:
+    """Where each field stands in a file without a header; None where that is not known of all of them."""
+    lasts = {field: column if isinstance(column, int) else column[-1] for field, column in columns.items()}
+    return lasts if all(isinstance(last, int) for last in lasts.values()) else None
 
 
 def is_default(columns: Columns) -> bool:
@@ -98,18 +122,18 @@ def _indices(
         else:
             position = _position(first, column)
             if position is None and field in required:
-                raise missing_column(path, field, column, first)
+                raise missing_column(path, field, names_of(column), first)
         if position is not None:
             indices[field] = position
     return indices
 
 
-def _position(first: Sequence[str], names: Sequence[str]) -> int | None:
+def _position(first: Sequence[str], column: list[str | int]) -> int | None:
     found = [normalised(cell) for cell in first]
-    return next((found.index(normalised(name)) for name in names if normalised(name) in found), None)
+    return next((found.index(normalised(name)) for name in names_of(column) if normalised(name) in found), None)
 
 
-def _looks_like_header(rows: Sequence[Sequence[str]], columns: Columns) -> bool:
+def _looks_like_header(rows: Sequence[Sequence[str]], columns: Columns, known_labels: Collection[str]) -> bool:
     """For columns by number: a first label that is a well-known name, or that stands alone while all others repeat."""
     from textapp.config import NAMES
 
@@ -119,10 +143,13 @@ def _looks_like_header(rows: Sequence[Sequence[str]], columns: Columns) -> bool:
         if isinstance(column, int) and column < len(first) and normalised(first[column]) in known:
             return True
     column = columns.get("label")
-    return isinstance(column, int) and column < len(first) and _stands_alone(rows, column)
+    return isinstance(column, int) and column < len(first) and _stands_alone(rows, column, known_labels)
 
 
-def _stands_alone(rows: Sequence[Sequence[str]], column: int) -> bool:
+def _stands_alone(rows: Sequence[Sequence[str]], column: int, known_labels: Collection[str]) -> bool:
+    # In a small file the first label may well stand alone; in training data, where labels are found, hardly ever.
+    if rows[0][column].strip() in known_labels:
+        return False
     counts: dict[str, int] = {}
     for row in rows[1:]:
         if column < len(row):
@@ -131,7 +158,11 @@ def _stands_alone(rows: Sequence[Sequence[str]], column: int) -> bool:
 
 
 def _guessed_columns(
-    path: Path, rows: Sequence[Sequence[str]], columns: Columns, required: Collection[str]
+    path: Path,
+    rows: Sequence[Sequence[str]],
+    columns: Columns,
+    required: Collection[str],
+    known_labels: Collection[str],
 ) -> Placement:
     """One column is the text; of two, the label is the one with far fewer distinct values.
 
@@ -154,7 +185,7 @@ def _guessed_columns(
     else:
         length = [sum(len(row[column]) for row in rows if len(row) > column) for column in (0, 1)]
         label = length.index(min(length))
-    return Placement({"text": 1 - label, "label": label}, _stands_alone(rows, label))
+    return Placement({"text": 1 - label, "label": label}, _stands_alone(rows, label, known_labels))
 
 
 def _guessed_in_order(

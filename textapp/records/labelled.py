@@ -57,13 +57,13 @@ def scan_texts(source: str | Path | list[str], layout: Layout, data_dir: Path) -
     """Texts to be classified, in order, with their lines; labels may be missing, a `.txt` is one text a line."""
     required = [field for field in layout.columns if field != "label"]
     for path in expand(source, Path(data_dir)):
-        rows = list(scan_rows(path, layout.columns, layout.header, layout.pattern, required))
-        separator = _separator(rows) if layout.multiple else None
+        rows = list(scan_rows(path, layout.columns, layout.header, layout.pattern, required, layout.labels))
+        separator = _separator(rows, layout.labels) if layout.multiple else None
         for row in rows:
             if isinstance(row, RowError):
                 yield row.line, row
             else:
-                record = _record(row, separator)
+                record = _record(row, separator, layout.labels)
                 if not row.values.get("label", "").strip():
                     record.pop("label", None)
                 yield row.line, record
@@ -74,37 +74,40 @@ def load_labelled(
 ) -> list[dict]:
     """The texts of one source with their labels, each checked; arguments as for `loading.load_records`."""
     records = []
-    known = None if known_labels is None else frozenset(known_labels)
+    known = frozenset(known_labels or ())
     for path in expand(source, Path(data_dir)):
-        rows = list(read_rows(path, layout.columns, layout.header, layout.pattern, list(layout.columns)))
-        separator = _separator(rows) if layout.multiple else None
+        rows = list(read_rows(path, layout.columns, layout.header, layout.pattern, list(layout.columns), known))
+        separator = _separator(rows, known) if layout.multiple else None
         for row in rows:
-            record = _record(row, separator)
+            record = _record(row, separator, known)
             if separator is None:
                 _check_label(path, row, record["label"])
-            if known is not None and not known.issuperset(_as_list(record["label"])):
+            if known_labels is not None and not known.issuperset(_as_list(record["label"])):
                 raise _unknown_label(path, row, record["label"], known_labels)
             records.append(record)
     return records
 
 
-def _record(row: Row, separator: str | None) -> dict[str, Any]:
+def _record(row: Row, separator: str | None, known_labels: Collection[str] = ()) -> dict[str, Any]:
     record: dict[str, Any] = {"text": row.values["text"]}
     if "text_pair" in row.values:
         record["text_pair"] = row.values["text_pair"]
     label = row.values.get("label", "").strip()
-    record["label"] = label if separator is None else _several(label, separator)
+    record["label"] = label if separator is None else _several(label, separator, known_labels)
     return record
 
 
-def _several(label: str, separator: str) -> list[str]:
-    """The labels of a cell, each once, in their order."""
+def _several(label: str, separator: str, known_labels: Collection[str]) -> list[str]:
+    """The labels of a cell, each once, in their order. What is a label as it stands is not divided."""
+    if label in known_labels:
+        return [label]
     return list(dict.fromkeys(part.strip() for part in label.split(separator) if part.strip()))
 
 
-def _separator(rows: Iterable[Row | RowError]) -> str:
+def _separator(rows: Iterable[Row | RowError], known_labels: Collection[str]) -> str:
     """What divides the labels of a cell: the first of newline | ; , that occurs in the column."""
-    found = set("".join(row.values.get("label", "").strip() for row in rows if isinstance(row, Row)))
+    cells = {row.values.get("label", "").strip() for row in rows if isinstance(row, Row)}
+    found = set("".join(cells.difference(known_labels)))
     return next((separator for separator in _SEPARATORS if separator in found), "\n")
 
 

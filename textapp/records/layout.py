@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from textapp.records.columns import Columns, find_columns, is_default
+from textapp.records.columns import Columns, find_columns, is_default, normalised
 from textapp.records.files import expand, kind_of, read_source
 from textapp.records.sources import Source, parallel_sides
 from textapp.records.tables import csv_rows, tsv_rows
@@ -24,11 +24,13 @@ class Layout:
     """How the rows of a run become records.
 
     Attributes:
-        columns: field -> number of its column counted from 0, or names that may stand for it.
+        columns: field -> number of its column counted from 0, or names that may stand for it; behind the names perhaps
+            the number that counts where a file has no header.
         header: does the first line name the columns? `True`, `False` or `auto`.
         pattern: a regular expression with groups text and label, for one line each.
         multiple: may a text have several labels, or none?
         task: whose records these are.
+        labels: those that the model has; empty where they are still to be found, or where there are none.
     """
 
     columns: Columns
@@ -36,6 +38,7 @@ class Layout:
     pattern: str | None = None
     multiple: bool = False
     task: str = "classification"
+    labels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         given = {field: [column] if isinstance(column, str) else column for field, column in self.columns.items()}
@@ -47,7 +50,9 @@ class Layout:
         if isinstance(source, Layout):
             return source
         if isinstance(source, Mapping):
-            return Layout(source["columns"], source["header"], source["pattern"], source["multiple"], source["task"])
+            labels = tuple(source["labels"]) if "labels" in source else ()
+            layout = (source[name] for name in ("columns", "header", "pattern", "multiple", "task"))
+            return Layout(*layout, labels)
         data = source.data
         return Layout(data.fields(source.task), data.header, data.pattern, data.labels == "multiple", source.task)
 
@@ -59,14 +64,16 @@ class Layout:
 
 
 def settle_columns(source: Source, layout: Layout | Config | Mapping[str, Any], data_dir: Path) -> Layout:
-    """Settles by number the columns that can only be guessed: default names, no header, two columns.
+    """Settles the columns that can only be guessed: default names, two columns, no header or one of other names.
 
-    What the training files show then holds for every other file of the run, however small it is.
+    What the training files show then holds for every other file of the run, however small it is. A file that names its
+    columns is still read by their names.
 
     Returns:
-        The layout with numbers for columns where they were guessed, else unchanged.
+        The layout with a number behind the names of columns that were guessed, else unchanged.
 
-    Example: for a headerless `pos<TAB>good food`, ... the columns become `{"text": 1, "label": 0}`.
+    Example: for a headerless `pos<TAB>good food`, ... the column of the label becomes `["label", "labels", ..., 0]`,
+    for one with the header `kind<TAB>dish` it becomes `["label", "labels", ..., "kind", 0]`.
     """
     layout = Layout.of(layout)
     if layout.pattern is not None or parallel_sides(source) is not None or not is_default(layout.columns):
@@ -78,8 +85,11 @@ def settle_columns(source: Source, layout: Layout | Config | Mapping[str, Any], 
     rows = [row.cells for row in (csv_rows(text) if kind_of(path) == ".csv" else tsv_rows(text))]
     required = [field for field in layout.columns if field != "prompt"]
     placement = find_columns(path, rows, layout.columns, layout.header, required)
-    if placement.has_header:
+    header = rows[0] if placement.has_header else []
+    known = {normalised(name) for names in layout.columns.values() for name in names}
+    if known.intersection(map(normalised, header)):
         return layout
     found = ", ".join(f"column {index} is taken for the {field}" for field, index in placement.indices.items())
-    _logger.info("%s: no header; %s", path, found)
-    return replace(layout, columns=placement.indices)
+    _logger.info("%s: %s; %s", path, f"the header {' | '.join(header)}" if header else "no header", found)
+    settled = {field: [*layout.columns[field], *header[i : i + 1], i] for field, i in placement.indices.items()}
+    return replace(layout, columns=settled)

@@ -102,7 +102,7 @@ def read_records(
     """The records of texts to be answered, in order; a row at fault gives its error in its place.
 
     What is to be found out (label, target, text after a prompt) may be missing, a text may be empty; a `.txt` is one
-    text a line. Empty lines count, but not where texts are classified.
+    text a line, the empty lines too.
 
     Yields:
         The line, and the record or the `RowError`, whose `input` is what could be read of the row.

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from textapp.errors import DataError
-from textapp.records.columns import Columns, find_columns, missing_column, normalised
+from textapp.records.columns import Columns, find_columns, missing_column, names_of, normalised
 from textapp.records.files import Source, broken_byte, expand, kind_of, read_source
 from textapp.records.tables import Cells, csv_rows, tsv_rows
 
@@ -50,6 +50,7 @@ def read_rows(
     header: str | bool = "auto",
     pattern: str | None = None,
     required: Collection[str] = (),
+    known_labels: Collection[str] = (),
 ) -> Iterator[Row]:
     """Reads the rows of one file.
 
@@ -59,13 +60,14 @@ def read_rows(
         header: does the first line name the columns? `auto`: told from the file.
         pattern: a regular expression whose groups are the fields, for one line each.
         required: the fields that every row must have.
+        known_labels: a first line with one of these is no header; empty where they are still to be found.
 
     Raises:
         DataError: the file is empty, a required column is missing, or a row cannot be read (with its line).
 
     Example: a file `label,text` / `1,good` gives `Row(2, {"text": "good", "label": "1"})`.
     """
-    for row in scan_rows(path, columns, header, pattern, required):
+    for row in scan_rows(path, columns, header, pattern, required, known_labels):
         if isinstance(row, RowError):
             raise row
         yield row
@@ -77,6 +79,7 @@ def scan_rows(
     header: str | bool = "auto",
     pattern: str | None = None,
     required: Collection[str] = (),
+    known_labels: Collection[str] = (),
 ) -> Iterator[Row | RowError]:
     """Like `read_rows`, but gives the error of a row in its place and goes on behind it."""
     kind = kind_of(path)
@@ -93,7 +96,7 @@ def scan_rows(
     elif kind in (".json", ".jsonl"):
         rows = _object_rows(path, source, kind, columns, required)
     else:
-        rows = _table_rows(path, source, kind, columns, header, required)
+        rows = _table_rows(path, source, kind, columns, header, required, known_labels)
     some = False
     for row in rows:
         some = True
@@ -128,13 +131,20 @@ def _instead(columns: Columns) -> str:
 
 
 def _table_rows(
-    path: Path, source: Source, kind: str, columns: Columns, header: str | bool, required: Collection[str]
+    path: Path,
+    source: Source,
+    kind: str,
+    columns: Columns,
+    header: str | bool,
+    required: Collection[str],
+    known_labels: Collection[str] = (),
 ) -> Iterator[Row | RowError]:
     rows = list(csv_rows(source.text) if kind == ".csv" else tsv_rows(source.text))
-    placement = find_columns(path, [row.cells for row in rows], columns, header, required)
+    placement = find_columns(path, [row.cells for row in rows], columns, header, required, known_labels)
     width = len(rows[0].cells)
     needed = 1 + max((index for field, index in placement.indices.items() if field in required), default=0)
-    most = width if placement.has_header else None
+    # Without a header a .tsv may well have further cells in some rows; in a .csv they are a text with commas.
+    most = width if placement.has_header or kind == ".csv" else None
     fields = list(placement.indices.items())
     for row in rows[1:] if placement.has_header else rows:
         cells = row.cells
@@ -142,7 +152,8 @@ def _table_rows(
         if fault is None and len(cells) < needed:
             fault = f"found {len(cells)} cells, expected {width if placement.has_header else needed}{_cut(kind)}"
         elif fault is None and most is not None and len(cells) > most and any(cells[most:]):
-            fault = f"found {len(cells)} cells, but the header has {most}: quote a text that holds the delimiter"
+            first = "the header" if placement.has_header else "the first row"
+            fault = f"found {len(cells)} cells, but {first} has {most}: quote a text that holds the delimiter"
         if fault is not None:
             yield RowError(path, row.line, fault, _readable("\t".join(cells)))
         else:
@@ -200,20 +211,18 @@ def _pattern_rows(path: Path, source: Source, pattern: str, required: Collection
 
 
 def _text_rows(path: Path, source: Source, required: Collection[str]) -> Iterator[Row | RowError]:
-    """FastText lines where the first line is one, else one text a line."""
+    """FastText lines where the first line is one, else every line is a text, the empty ones too."""
     fasttext = source.text.lstrip().startswith(FASTTEXT_PREFIX)
     if not fasttext and "label" in required:
         raise DataError(
             f"{path}: found no labels; expected lines such as '{FASTTEXT_PREFIX}good I liked it',"
             f" or a pattern such as '(?P<label>\\S+) (?P<text>.*)'"
         )
+    if not fasttext:
+        yield from _every_line(path, source, "text")
+        return
     for item in _lines(path, source):
-        if isinstance(item, RowError):
-            yield item
-        elif fasttext:
-            yield Row(item[0], _fasttext_values(item[1]))
-        else:
-            yield Row(item[0], {"text": item[1]})
+        yield item if isinstance(item, RowError) else Row(item[0], _fasttext_values(item[1]))
 
 
 def _sentence_rows(
@@ -247,11 +256,15 @@ def _fasttext_values(line: str) -> dict[str, str]:
 def _object_rows(
     path: Path, source: Source, kind: str, columns: Columns, required: Collection[str]
 ) -> Iterator[Row | RowError]:
-    for field, names in columns.items():
-        if isinstance(names, int):
-            raise DataError(f"{path}: found column {names} for {field}; JSON has names: set columns: {{{field}: NAME}}")
-    first = True
-    for item in _json_lines(path, source) if kind == ".jsonl" else _json_array(path, source):
+    for field, column in columns.items():
+        if isinstance(column, int):
+            raise DataError(
+                f"{path}: found column {column} for {field}; JSON has names: set columns: {{{field}: NAME}}"
+            )
+    items = list(_json_lines(path, source) if kind == ".jsonl" else _json_array(path, source))
+    for field in required:
+        _check_key(path, field, names_of(columns[field]), [item[1] for item in items if not isinstance(item, RowError)])
+    for item in items:
         if isinstance(item, RowError):
             yield item
             continue
@@ -260,11 +273,14 @@ def _object_rows(
             yield Row(line, _object_values(path, line, content, columns, required))
         except RowError as error:
             yield error
-        except DataError as error:
-            if first:  # no row had the column yet: it is the config that is at fault
-                raise
-            yield RowError(path, line, str(error).removeprefix(f"{path}: "), _readable(json.dumps(content)))
-        first = False
+
+
+def _check_key(path: Path, field: str, names: Sequence[str], objects: Sequence[Any]) -> None:
+    """Raises a DataError where no object has a field: then it is the config that is at fault, and not a row."""
+    found = [content for content in objects if isinstance(content, dict)]
+    wanted = {normalised(name) for name in names}
+    if found and not any(normalised(key) in wanted for content in found for key in content):
+        raise missing_column(path, field, names, list(found[0]))
 
 
 def _json_lines(path: Path, source: Source) -> Iterator[tuple[int, Any] | RowError]:
@@ -307,12 +323,14 @@ def _object_values(path: Path, line: int, content: Any, columns: Columns, requir
         raise RowError(path, line, f"found {type(content).__name__}, expected an object", _readable(str(content)))
     found = {normalised(key): value for key, value in content.items()}
     values = {}
-    for field, names in columns.items():
+    for field, column in columns.items():
+        names = names_of(column)
         key = next((normalised(name) for name in names if normalised(name) in found), None)
         if key is not None:
             values[field] = _joined(path, line, field, found[key])
         elif field in required:
-            raise missing_column(path, field, names, list(content))
+            message = str(missing_column(path, field, names, list(content))).removeprefix(f"{path}: ")
+            raise RowError(path, line, message, _readable(json.dumps(content, ensure_ascii=False)))
     return values
 
 

@@ -33,15 +33,19 @@ def split_share(records: Sequence[Record], share: float, seed: int) -> tuple[lis
         raise ValueError(f"expected a share between 0 and 1, found {share}")
     choice = random.Random(seed)
     taken: set[int] = set()
+    left = Counter(label for record in records for label in set(_labels(record)))
     owed = 0.0  # what rounding kept back from the labels before, so that rare labels have their share together
     for groups in _groups_by_label(records):
         size = sum(map(len, groups))
         owed += share * size
         choice.shuffle(groups)
         for group in groups[:-1]:  # the last one stays: a label never leaves the training data
-            if len(group) <= owed + 0.5:
+            # Nor do the other labels of a group, of texts with several or of equal texts that disagree.
+            leaving = Counter(label for index in group for label in set(_labels(records[index])))
+            if len(group) <= owed + 0.5 and all(left[label] > count for label, count in leaving.items()):
                 taken.update(group)
                 owed -= len(group)
+                left -= leaving
     rest = [record for index, record in enumerate(records) if index not in taken]
     return rest, [records[index] for index in sorted(taken)]
 

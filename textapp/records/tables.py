@@ -6,6 +6,7 @@ import csv
 import io
 import itertools
 import re
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -15,6 +16,7 @@ _NO_DELIMITER = "\x1f"  # a file of one column: no character may cut its texts
 _SAMPLE_ROWS = 50
 _MOST_JOINED_LINES = 1000
 _END = "\x00end of file\x00"
+_CLOSING_QUOTE = re.compile(r'"(?=\t|\r?$)')
 _TSV_CELL = re.compile(r'(?:"(?:[^"]|"")*"|[^\t]*)(?:\t|\Z)')
 
 
@@ -77,6 +79,7 @@ def tsv_rows(text: str) -> Iterator[Cells]:
     """
     lines = text.split("\n")
     width = lines[0].count("\t") + 1
+    closing = [index for index, line in enumerate(lines) if _CLOSING_QUOTE.search(line)]
     index = 0
     while index < len(lines):
         line = lines[index].removesuffix("\r")
@@ -84,14 +87,14 @@ def tsv_rows(text: str) -> Iterator[Cells]:
         if '"' not in line:
             cells = line.split("\t")
         else:
-            cells, joined = _quoted_cells(lines, start, width)
+            cells, joined = _quoted_cells(lines, start, width, closing)
             index += joined
         if any(cells):
             yield Cells(start + 1, index, cells)
 
 
-def _quoted_cells(lines: list[str], start: int, width: int) -> tuple[list[str], int]:
-    """The cells of a row with quotes, and how many further lines it takes."""
+def _quoted_cells(lines: list[str], start: int, width: int, closing: list[int]) -> tuple[list[str], int]:
+    """The cells of a row with quotes, and how many further lines it takes. `closing`: lines in which a quote ends."""
     line = lines[start].removesuffix("\r")
     raw = line.split("\t")
     if len(raw) > width:  # a tab inside of quotes?
@@ -99,15 +102,24 @@ def _quoted_cells(lines: list[str], start: int, width: int) -> tuple[list[str], 
         if cells is not None and len(cells) == width:
             return cells, 0
     if len(raw) <= width and raw[-1].startswith('"') and not _is_quoted(raw[-1]):  # a newline inside of quotes?
-        for joined in range(1, min(_MOST_JOINED_LINES, len(lines) - start)):
+        for joined in range(1, _last_joined(closing, start) + 1):
             following = lines[start + joined]
             if len(raw) == width and following.count("\t") + 1 >= width:  # two whole rows: the quote is a character
                 break
             line += "\n" + following.removesuffix("\r")
-            cells = _parse_tsv(line) if '"' in following else None
+            cells = _parse_tsv(line) if _CLOSING_QUOTE.search(following) else None
             if cells is not None and len(cells) == width:
                 return cells, joined
     return [_unquoted(cell) for cell in raw], 0
+
+
+def _last_joined(closing: list[int], start: int) -> int:
+    """How many lines after `start` a quote that opens there may take: up to the last that ends one, or none.
+
+    Without it a file full of stray quotes would take minutes.
+    """
+    place = bisect_right(closing, start + _MOST_JOINED_LINES)
+    return max(0, closing[place - 1] - start) if place else 0
 
 
 def _parse_tsv(line: str) -> list[str] | None:
