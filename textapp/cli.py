@@ -126,6 +126,10 @@ def evaluate(
     if judged is not None:
         from textapp.commands.side_by_side import read_sheet
 
+        beside = {"PATH": path, "--side-by-side": sheet, "--against": against, "--data": data, "--columns": columns}
+        for name, value in beside.items():
+            if value:
+                raise UsageError(f"--judged {judged}: takes no {name}, as its key says who wrote what: leave it out")
         read_sheet(judged, as_json)
         return
     if path is None:

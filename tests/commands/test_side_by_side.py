@@ -126,6 +126,7 @@ def test_a_sheet_without_its_key_or_without_judgements(sheet: Path) -> None:
     [
         ("99,x,x,x,x,A", "the id '99' is unknown"),
         ("1,x,x,x,x,A\n1,x,x,x,x,B", "the id '1' is there twice"),
+        ("1,x,x,x,x,A\n1 ,x,x,x,x,B", "the id '1' is there twice"),
         ("1,x,x,x,x,C", "found 'C', expected one of A, B, several of them, or tie"),
     ],
 )
@@ -141,6 +142,8 @@ def test_rows_at_fault_are_named(sheet: Path, line: str, fault: str) -> None:
     [
         ([], "PATH is missing"),
         (["run", "--against", "other"], "--against is for --side-by-side FILE"),
+        (["run", "--judged", "sheet.csv"], "--judged sheet.csv: takes no PATH"),
+        (["--judged", "sheet.csv", "--data", "test.tsv"], "--judged sheet.csv: takes no --data"),
     ],
 )
 def test_options_that_go_together(options: list[str], fault: str, capsys: pytest.CaptureFixture[str]) -> None:

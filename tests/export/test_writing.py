@@ -142,7 +142,7 @@ def saved(translator, pairs, tmp_path_factory):
 
 
 def test_a_saved_model_translates_strings_and_ids_of_any_length(saved, translator, pairs):
-    texts = [pair["source"] for pair in pairs[:9]] + ["", "  "]
+    texts = [pair["source"] for pair in pairs[:9]] + ["", "  ", "\u3000", "\xa0\n\x1f"]
     expected = [answer.output for answer in predictor.load(translator.path).batch(texts)]
     runner = SavedModelRunner(saved)
     assert [text.decode() for text in runner.texts(texts)["text"]] == expected

@@ -95,11 +95,12 @@ def read_sheet(sheet: Path, as_json: bool = False) -> dict[str, Any]:
     rows = list(read_rows(sheet, {"id": ["id"], "best": ["best"]}, header=True, required=["id", "best"]))
     seen: set[str] = set()
     for row in rows:
-        order = key["rows"].get(row.values["id"].strip())
-        if order is None or row.values["id"] in seen:
+        number = row.values["id"].strip()
+        order = key["rows"].get(number)
+        if order is None or number in seen:
             what = "unknown" if order is None else "there twice"
-            raise RowError(sheet, row.line, f"the id '{row.values['id']}' is {what}: leave the column id as it was")
-        seen.add(row.values["id"])
+            raise RowError(sheet, row.line, f"the id '{number}' is {what}: leave the column id as it was")
+        seen.add(number)
         if (best := _best(sheet, row, len(order))) is not None:
             judged.append((best, order))
     if not judged:

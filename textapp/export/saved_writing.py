@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 Call = Callable[[Mapping[str, Any]], dict[str, Any]]
 
+# What `str.strip` takes away; `tf.strings.strip` knows the blanks of ASCII alone.
+_BLANKS = r"[\s\v\x{1c}-\x{1f}\x{85}\p{Z}]*"
+
 
 def write_bundle(
     folder: Path, work: Path, run: Artifact, model: keras.Model, check: WritingCheck, text_signature: bool
@@ -165,7 +168,7 @@ def _text(run: Artifact, generate: Signature, check: WritingCheck) -> tuple[Call
         ids = source.tokenize(text)[:, : longest - 1]
         ids = tf.concat([ids, tf.fill([tf.shape(text)[0], 1], task.tokenizer.end_id)], axis=1)
         outputs = generate.call({"token_ids": ids.to_tensor(default_value=task.tokenizer.pad_id)})
-        blank = tf.equal(tf.strings.length(tf.strings.strip(text)), 0)
+        blank = tf.strings.regex_full_match(text, _BLANKS)
         found = target.detokenize(_until_end(outputs, task.end_id))
         return {"text": tf.where(blank, "", found), "score": outputs["score"]}
 
