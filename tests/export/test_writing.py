@@ -118,7 +118,7 @@ def test_auto_tries_what_a_model_that_writes_can_be(language_model, documents, t
 
 
 def test_int8_activations_are_refused_with_the_reason(translator, pairs, tmp_path):
-    with pytest.raises(ExportError, match="none inside the loop .* take dynamic"):
+    with pytest.raises(UsageError, match="none inside the loop .* take dynamic"):
         export_run(translator, "litert", "int8", 0.5, pairs, out=tmp_path / "litert")
     assert not (tmp_path / "litert").exists()
 

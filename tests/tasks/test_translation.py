@@ -60,6 +60,14 @@ def test_a_source_too_long_is_cut_with_one_warning(task: TranslationTask, caplog
     ]
 
 
+def test_many_sources_too_long_are_told_of_and_not_one_by_one(task: TranslationTask, caplog: pytest.LogCaptureFixture):
+    with caplog.at_level(logging.WARNING, logger="textapp"):
+        for number in range(100):
+            task.features({"source": f"abcdefgh{number}"})
+    assert len(caplog.messages) == 21
+    assert caplog.messages[-1] == "more texts like these follow, and are not told one by one"
+
+
 def test_or_refused(letters: Any) -> None:
     task = task_from_manifest(MANIFEST, (letters, letters), overflow="refuse")
     assert len(task.features({"source": "abcdefg"})["token_ids"]) == 8

@@ -30,6 +30,10 @@ _logger = logging.getLogger("textapp")
 TARGETS = (*tflite.TARGETS, "saved_model")
 NUM_GOLDEN = 3
 MOST_ROWS = 64  # texts at once: more wait for each other longer than they gain
+INT8_REFUSED = (
+    "quantize int8 needs the ranges of all activations, and the converter finds none inside the loop that writes a "
+    "text: take dynamic, whose weights are int8, too"
+)
 COPIES = (
     "quantize %s: KerasHub's own layers are right but slow: each token copies at least %.3f MB of keys, values and "
     "weights, and %.3f MB that should be int8 stay float; presets of GPT-2's or Llama's shape are rebuilt without that"
@@ -88,6 +92,8 @@ def _check_call(
         raise UsageError(f"quantize '{quantize}' is unknown, expected one of {', '.join(tflite.QUANTIZATIONS)}, auto")
     if run.kind != "run":
         raise UsageError(f"{run.path}: is a {run.kind}, expected a run folder: export the run that it came from")
+    if quantize == "int8" and run.manifest["task"] != "classification":
+        raise UsageError(INT8_REFUSED)
     if target == "saved_model" and quantize not in ("none", "auto"):
         raise UsageError(f"target saved_model takes quantize none, found '{quantize}': int8 is for the .tflite targets")
     if target != "saved_model" and text_signature:

@@ -22,10 +22,6 @@ if TYPE_CHECKING:
 TARGETS = ("litert", "tflite-runtime")
 QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
 WRITERS_QUANTIZATIONS = QUANTIZATIONS[:-1]  # of models that write; int8 is refused
-INT8_REFUSED = (
-    "int8 needs the ranges of all activations, and the converter finds none inside the loop that writes a text: "
-    "take dynamic, whose weights are int8, too"
-)
 
 
 def write_saved_model(model: keras.Model, signatures: Sequence[Signature], folder: Path) -> None:
@@ -57,8 +53,6 @@ def convert(
     Raises:
         ExportError: the model holds an op that is not a builtin of the target, or the file cannot be written.
     """
-    if quantize == "int8" and any(name.startswith("generate_") for name in signatures):
-        raise ExportError(INT8_REFUSED)
     job = {
         "saved_model": str(saved_model), "model": str(model_path), "signatures": list(signatures),
         "target": target, "quantize": quantize, "calibration": str(calibration),

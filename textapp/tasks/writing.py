@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 OVERFLOW = ("cut", "refuse")
 _SHOWN_CHARACTERS = 40
-_MOST_WARNED = 10_000  # texts that are remembered as warned of
+_MOST_WARNED = 20  # texts that are told one by one: of a large file the rest would hide all else
+
+MORE = "more texts like these follow, and are not told one by one"
 
 log = logging.getLogger("textapp")
 
@@ -169,12 +171,10 @@ class WritingTask:
 
     def _warn(self, text: str, message: str) -> None:
         key = hash((text, message))
-        if key in self._warned:
+        if key in self._warned or len(self._warned) > _MOST_WARNED:
             return
-        if len(self._warned) >= _MOST_WARNED:
-            self._warned.clear()
         self._warned.add(key)
-        log.warning("%s", message)
+        log.warning("%s", message if len(self._warned) <= _MOST_WARNED else MORE)
 
 
 def _shown(text: str) -> str:
