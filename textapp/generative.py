@@ -138,10 +138,11 @@ class GenerativePredictor:
         self, runner: Runner, signature: str, length: int, features: Sequence[Mapping[str, list[int]]]
     ) -> list[Outputs]:
         """The greedy loop in the graph, for rows that share a signature."""
+        together = len(features) > runner.max_batch
+        if together and 2 * len(features) < self._batch_size:  # mostly empty it would take longer than one by one
+            return [self._generate(runner, signature, length, [feature])[0] for feature in features]
         inputs = self._inputs(features, length)
-        if len(features) > runner.max_batch:
-            if 2 * len(features) < self._batch_size:  # mostly empty it would take longer than one by one
-                return [self._generate(runner, signature, length, [feature])[0] for feature in features]
+        if together:
             signature, inputs = batch_name(signature, self._batch_size), filled_up(inputs, self._batch_size)
         outputs = runner.run(signature, inputs)
         return [{name: values[row] for name, values in outputs.items()} for row in range(len(features))]
