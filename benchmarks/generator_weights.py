@@ -28,7 +28,6 @@ from textapp.batches.pipeline import padded
 from textapp.text.tokenizer import END_ID, PAD_ID, START_ID, UNKNOWN_ID
 
 NUM_QUERIES = 100
-NEVER = -1e9
 TOLERANCE = 1e-3  # of a token's log-probability
 
 
@@ -208,14 +207,7 @@ def generate(model: Any, features: dict[str, Any], options: argparse.Namespace) 
 
     cache_length = rows_kept(options.new) + (0 if model.has_encoder else options.source)
     token_id, position, cache = model.begin(features, cache_length)
-    forbidden = np.zeros(model.vocabulary_size, np.float32)
-    forbidden[END_ID] = NEVER
-
-    def step(*given: Any) -> tuple[Any, dict[str, Any]]:
-        logits, rows = model.step(*given)
-        return logits + forbidden, rows
-
-    return greedy_loop(step, token_id, position, cache, options.new, END_ID, PAD_ID)
+    return greedy_loop(model.step, token_id, position, cache, options.new, END_ID, PAD_ID, never_ids=[END_ID])
 
 
 def greedy(model: Any, rows: list[list[int]], options: argparse.Namespace) -> tuple[list[list[int]], list[float]]:

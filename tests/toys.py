@@ -166,6 +166,7 @@ class Letters:
     """A token a letter or a blank, from 4 on; as SentencePiece does, decoding drops a blank in front."""
 
     kind, pad_id, unknown_id, start_id, end_id = "letters", PAD, UNKNOWN, START, END
+    never_ids = [PAD, UNKNOWN, START]
     template = Template()
     alphabet = "abcdefghijklmnopqrstuvwxyz "
     vocabulary_size = 4 + len(alphabet)

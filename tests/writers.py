@@ -67,6 +67,7 @@ def make_writer(
         end_id=3,
         max_length=40,
         max_source_length=16 if translates else None,
+        never_ids=tokenizer.never_ids,
     )
     _train(model, _batch(task_from_manifest(content, tokenizer), records), steps)
     folder.mkdir(parents=True)

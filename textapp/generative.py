@@ -255,6 +255,7 @@ class GenerativePredictor:
             repetition_penalty=options.repetition_penalty,
             no_repeat_ngram=options.no_repeat_ngram,
             stopped=(lambda token_ids: stops.cut(write(token_ids))[1]) if options.stop else None,
+            never_ids=self.task.target_tokenizer.never_ids,
         )
 
     # --- records and answers ---------------------------------------------------------------------------------------

@@ -137,6 +137,18 @@ def test_the_loop_takes_the_likeliest_token(translators, language_models, monkey
         assert float(found["score"][row]) == pytest.approx(score, rel=1e-3)
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_what_is_no_text_is_not_written_by_a_weak_model(language_models, monkeypatch, tmp_path, name):
+    model = language_models[name]
+    features = {"token_ids": tf.constant(PROMPTS), "num_tokens": tf.constant(COUNTS)}
+    likeliest = set(np.unique(decoding.generate(model, features, 6)["token_ids"]).tolist()) - {PAD, END}
+    assert likeliest
+    monkeypatch.setattr(model, "never_ids", sorted(likeliest))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert not likeliest & set(np.unique(decoding.generate(loaded, features, 6)["token_ids"]).tolist())
+
+
 def test_the_loop_ends_with_the_last_row(translators, monkeypatch):
     """The end id is what the first row writes first: it is kept and counted, and the others go on."""
     model = translators["sinusoidal"]

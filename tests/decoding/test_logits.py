@@ -39,6 +39,13 @@ def test_what_is_forbidden_keeps_its_share():
     assert found is logits
 
 
+def test_what_is_no_text_is_forbidden_at_every_step():
+    rules = Rules(max_length=9, end_id=3, never_ids=[0, 1])
+    for written in ([], [2], [2, 2, 2]):
+        found, normaliser = rules.apply(np.zeros(4, np.float32), written)
+        assert found.tolist() == [-np.inf, -np.inf, 0, 0] and normaliser == pytest.approx(np.log(4))
+
+
 def test_a_text_ends_at_the_end_id_or_where_it_is_stopped():
     rules = Rules(max_length=9, end_id=3, stopped=lambda token_ids: token_ids[-2:] == [7, 8])
     assert rules.ended([5, 3]) and rules.ended([7, 8]) and not rules.ended([8, 7])

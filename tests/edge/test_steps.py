@@ -25,6 +25,14 @@ def test_every_step_is_told_after_the_given_tokens(max_batch):
     np.testing.assert_allclose(steps.log_probability, expected, atol=1e-6)
 
 
+def test_what_is_never_written_is_never_the_likeliest_yet_has_its_probability():
+    chain = Chain(LOGITS, mixing=0.0, memory=False)
+    features = {"token_ids": np.array([[START, 0, 0, 0]], np.int32), "num_tokens": np.array([1])}
+    steps = lead_along(chain, "prefill_4", features, np.array([[5]]), np.array([1]), never_ids=[4])
+    assert steps.best == [[5]] and steps.gap == [[0]]
+    assert steps.log_probability == pytest.approx(np.log(4 / 16), abs=1e-6)
+
+
 def test_groups_go_through_the_prefill_of_their_signature():
     chain = Chain(LOGITS, mixing=0.0)
     group = {**FEATURES, WRITTEN: np.array([[4], [4]]), WRITTEN_TOKENS: np.array([1, 1])}

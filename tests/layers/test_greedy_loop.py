@@ -63,6 +63,17 @@ def test_the_cache_has_room_for_all_but_the_last_chunk():
     ]
 
 
+@pytest.mark.parametrize(
+    "never_ids, token, score", [((), 5, np.log(0.7)), ((5,), 2, np.log(0.2)), ((5, 2), 1, np.log(0.1))]
+)
+def test_what_is_never_written_keeps_its_share_of_the_probability(never_ids, token, score):
+    logits = np.full((1, VOCABULARY), -30.0, np.float32)
+    logits[0, [5, 2, 1]] = np.log([0.7, 0.2, 0.1])
+    found = greedy_loop(lambda *_: (tf.constant(logits), {}), tf.zeros([1], tf.int32), [0], {}, 2, -1, PAD, never_ids)
+    assert found.token_ids.numpy().tolist() == [[token, token]]
+    assert float(found.score[0]) == pytest.approx(2 * score, rel=1e-5)
+
+
 @pytest.mark.parametrize("size", [31, 64, 120, 8000])
 def test_the_likeliest_token_is_the_first_of_the_largest(size):
     logits = np.random.default_rng(0).integers(0, 5, (6, size)).astype(np.float32)

@@ -30,9 +30,8 @@ def built(task: str):
     settings |= {"positions": "sinusoidal", "activation": "gelu", "dropout": 0.0}
     config = parse_config({"task": task, "run": "r", "data": {"train": train}, "model": settings}).model
     sides = {"max_source_length": 8} if task == "translation" else {}
-    model = build_generator(
-        config, vocabulary_size=Letters.vocabulary_size, pad_id=0, start_id=2, end_id=3, max_length=17, **sides
-    )
+    ids = {"pad_id": 0, "start_id": 2, "end_id": 3, "never_ids": Letters.never_ids}
+    model = build_generator(config, vocabulary_size=Letters.vocabulary_size, max_length=17, **ids, **sides)
     # Larger weights than at the start of a training, so that the answers differ from token to token.
     for number, weight in enumerate(model.trainable_variables):
         weight.assign(np.random.default_rng(number).normal(size=weight.shape) * 0.7 + np.asarray(weight))

@@ -164,6 +164,7 @@ def test_a_megabyte_comes_through(make: Callable[..., Tokenizer], kind: str) -> 
 def test_special_ids_are_where_the_model_expects_them(make: Callable[..., Tokenizer], kind: str) -> None:
     tokenizer = make(kind)
     assert (tokenizer.pad_id, tokenizer.unknown_id) == (0, 1)
+    assert tokenizer.never_ids == [0, 1, 2]
     assert tokenizer.unknown_id in tokenizer.ids("Ж")
     assert tokenizer.join([5, 6], None, 16) == ([5, 6], [0, 0])
     assert tokenizer.join([5, 6], [7], 16) == ([5, 6, 3, 7], [0, 0, 0, 1])

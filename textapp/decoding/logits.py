@@ -18,6 +18,7 @@ class Rules(NamedTuple):
         repetition_penalty: see `penalised`.
         no_repeat_ngram: n tokens in a row that may not come twice; 0: they may.
         stopped: whether the text of these new tokens holds a stop string.
+        never_ids: tokens that are no text.
     """
 
     max_length: int
@@ -26,6 +27,7 @@ class Rules(NamedTuple):
     repetition_penalty: float = 1.0
     no_repeat_ngram: int = 0
     stopped: Callable[[Sequence[int]], bool] | None = None
+    never_ids: Sequence[int] = ()
 
     def ended(self, token_ids: Sequence[int]) -> bool:
         """Whether these new tokens are a whole text."""
@@ -45,7 +47,7 @@ class Rules(NamedTuple):
         if self.repetition_penalty != 1:
             logits = penalised(logits, token_ids, self.repetition_penalty)
         normaliser = log_sum_exp(logits)
-        forbidden = repeating(token_ids, self.no_repeat_ngram)
+        forbidden = [*self.never_ids, *repeating(token_ids, self.no_repeat_ngram)]
         if len(token_ids) < self.min_length:
             forbidden = [*forbidden, self.end_id]
         if forbidden:

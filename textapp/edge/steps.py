@@ -6,15 +6,16 @@ a text elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from textapp.decoding.signatures import lengths_of, prefill_name
 
-# Beside a group's inputs: the tokens that were written after them, `[rows, steps]`, and how many, `[rows]`.
-WRITTEN, WRITTEN_TOKENS = "written_ids", "written_tokens"
+# Beside a group's inputs: the tokens that were written after them, `[rows, steps]`, how many, `[rows]`, and those that
+# no model writes, `[tokens]`.
+WRITTEN, WRITTEN_TOKENS, NEVER_WRITTEN = BESIDE = ("written_ids", "written_tokens", "never_ids")
 
 if TYPE_CHECKING:
     from textapp.runners import Runner
@@ -24,8 +25,8 @@ class Steps(NamedTuple):
     """Figures of each row and step; 0 after the end of a row.
 
     Attributes:
-        best: the likeliest token, `[rows, steps]` int32.
-        gap: how far the given token's logit lies below the likeliest one's, `[rows, steps]` float32.
+        best: the likeliest token that may be written, `[rows, steps]` int32.
+        gap: how far the given token's logit lies below that one's, `[rows, steps]` float32.
         log_probability: of the given token, `[rows, steps]` float32.
     """
 
@@ -35,7 +36,12 @@ class Steps(NamedTuple):
 
 
 def lead_along(
-    runner: Runner, prefill: str, features: Mapping[str, np.ndarray], token_ids: np.ndarray, num_tokens: np.ndarray
+    runner: Runner,
+    prefill: str,
+    features: Mapping[str, np.ndarray],
+    token_ids: np.ndarray,
+    num_tokens: np.ndarray,
+    never_ids: Sequence[int] = (),
 ) -> Steps:
     """Reads the features, then one given token after the other.
 
@@ -45,6 +51,7 @@ def lead_along(
         features: its inputs, `token_ids` `[rows, 16]` and maybe `num_tokens` `[rows]`.
         token_ids: what is written, `[rows, steps]` int32.
         num_tokens: how many of them count, `[rows]` int32.
+        never_ids: tokens that are not written, though they may be given.
 
     Example: with the likeliest first token 7, `token_ids` `[[7, 3]]` give `best[0, 0] == 7` and `gap[0, 0] == 0`;
     `best[0, 1]` is the likeliest token after 7.
@@ -60,9 +67,10 @@ def lead_along(
             logits = logits[goes_on].astype(np.float64)
             top = logits.max(axis=1)
             own = logits[np.arange(len(given)), given]
-            steps.best[start + goes_on, step] = logits.argmax(axis=1)
-            steps.gap[start + goes_on, step] = top - own
             log_sum = top + np.log(np.exp(logits - top[:, None]).sum(axis=1))
+            logits[:, list(never_ids)] = -np.inf
+            steps.best[start + goes_on, step] = logits.argmax(axis=1)
+            steps.gap[start + goes_on, step] = logits.max(axis=1) - own
             steps.log_probability[start + goes_on, step] = own - log_sum
     return steps
 
@@ -73,7 +81,7 @@ def lead_all_along(runner: Runner, groups: Mapping[str, Mapping[str, np.ndarray]
     Args:
         runner: has the `prefill_*` that belongs to each group, and `decode`.
         groups: `generate_16_24.expected` and the like -> the inputs of `generate_16_24`, with WRITTEN and
-            WRITTEN_TOKENS.
+            WRITTEN_TOKENS, and maybe NEVER_WRITTEN.
 
     Returns:
         the figures of `Steps`, such as `generate_16_24.expected/gap`.
@@ -81,8 +89,9 @@ def lead_all_along(runner: Runner, groups: Mapping[str, Mapping[str, np.ndarray]
     found = {}
     for group, named in groups.items():
         prefill = prefill_name(lengths_of(group.split(".")[0])[0])
-        features = {name: rows for name, rows in named.items() if name not in (WRITTEN, WRITTEN_TOKENS)}
-        steps = lead_along(runner, prefill, features, named[WRITTEN], named[WRITTEN_TOKENS])
+        features = {name: rows for name, rows in named.items() if name not in BESIDE}
+        never_ids = named.get(NEVER_WRITTEN, ())
+        steps = lead_along(runner, prefill, features, named[WRITTEN], named[WRITTEN_TOKENS], never_ids)
         found |= {f"{group}/{name}": values for name, values in steps._asdict().items()}
     return found
 

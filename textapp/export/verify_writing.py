@@ -13,7 +13,7 @@ import numpy as np
 
 from textapp.decoding.signatures import batch_name, generate_name, lengths_of, prefill_name, rows_of
 from textapp.edge.answers import Inputs
-from textapp.edge.steps import WRITTEN, WRITTEN_TOKENS, lead_all_along, lead_along
+from textapp.edge.steps import NEVER_WRITTEN, WRITTEN, WRITTEN_TOKENS, lead_all_along, lead_along
 from textapp.errors import ExportError
 from textapp.export.examples import Examples, make_examples, spread
 from textapp.export.prompts import prompts
@@ -54,7 +54,7 @@ class WritingCheck:
         records = prompts(task, records) if self.counted else records
         signatures = [(generate_name(read, new), read) for read, new in task.generate_lengths]
         self.examples: Examples = make_examples(task, records, signatures=signatures, counted=self.counted)
-        self._runner = GeneratorRunner(model, manifest)
+        self._runner, self._never_ids = GeneratorRunner(model, manifest), task.target_tokenizer.never_ids
         self.expected = {name: self._generated(name) for name in self.examples.inputs}
         self._add_batches(manifest.get("batch_size", 1))
         self.along = self._along()
@@ -134,20 +134,21 @@ class WritingCheck:
     def _along(self) -> Inputs:
         """What all models are led along: the texts that the Keras model wrote, and those of the data."""
         along: Inputs = {}
+        never = {NEVER_WRITTEN: np.array(self._never_ids, np.int32)}
         for signature, inputs in self.inputs.items():
             _, new = lengths_of(signature)
             led = LED_TOKENS if rows_of(signature) == 1 else LED_TOKENS_OF_BATCH
             rows = slice(max(8, led // new))
             expected = self.expected[signature]
             written = {WRITTEN: expected["token_ids"][rows], WRITTEN_TOKENS: expected["num_tokens"][rows]}
-            along[f"{signature}.expected"] = {name: values[rows] for name, values in inputs.items()} | written
+            along[f"{signature}.expected"] = {name: values[rows] for name, values in inputs.items()} | written | never
             owners = self.examples.owners[signature][rows]
             texts = [self._reference(self.examples.records[index])[:new] for index in owners]
             if any(texts):
                 counts = np.array([len(text) for text in texts], np.int32)
                 written = {WRITTEN: padded(texts, new, 0), WRITTEN_TOKENS: counts}
                 named = {name: values[: len(owners)] for name, values in inputs.items()}
-                along[f"{signature}.reference"] = named | written
+                along[f"{signature}.reference"] = named | written | never
         return along
 
     def _reference(self, record: Mapping[str, Any]) -> list[int]:
@@ -188,7 +189,8 @@ class WritingCheck:
             parting = (token_ids[rows] != expected[rows]).argmax(axis=1)
             features = {name: values[rows] for name, values in self.inputs[signature].items()}
             prefill = prefill_name(lengths_of(signature)[0])
-            steps = lead_along(self._runner, prefill, features, token_ids[rows], (parting + 1).astype(np.int32))
+            counts = (parting + 1).astype(np.int32)
+            steps = lead_along(self._runner, prefill, features, token_ids[rows], counts, self._never_ids)
             gaps = steps.gap[np.arange(len(rows)), parting]
             if gaps.max() > NEAR_TIE:
                 worst = int(gaps.argmax())

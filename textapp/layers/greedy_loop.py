@@ -8,13 +8,15 @@ in `CHUNK` tokens. Answers of one chunk take the inner loop alone, and so do sta
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from textapp.layers.cache import MEMORY, Cache, Recent, grows, written
+from textapp.layers.masking import NEVER
 
 Step = Callable[[tf.Tensor, tf.Tensor, Cache, Recent], tuple[tf.Tensor, Cache]]
 
@@ -55,6 +57,7 @@ def greedy_loop(
     new: int,
     end_id: int,
     pad_id: int,
+    never_ids: Sequence[int] = (),
 ) -> Greedy:
     """Takes the likeliest token at each step, until every row has ended or has `new` tokens.
 
@@ -67,6 +70,8 @@ def greedy_loop(
         new: most tokens.
         end_id: ends a row; -1: nothing does.
         pad_id: stands after the end.
+        never_ids: tokens that are not taken, though a model that is still weak may find them likeliest; they keep
+            their share of the probability.
     """
     batch = tf.shape(token_id)[0] if token_id.shape[0] is None else token_id.shape[0]
     zeros = tf.zeros([batch], tf.int32)
@@ -86,7 +91,8 @@ def greedy_loop(
         def turn(walk: _Walk, rows: Cache) -> tuple[_Walk, Cache]:
             recent = Recent(rows, walk.count - start)
             logits, more = step(walk.token, position + walk.count, resting | growing | walk.states, recent)
-            walk = _taken(walk, logits, end_id, pad_id)._replace(states={name: more[name] for name in states})
+            walk = _taken(walk, logits, end_id, pad_id, never_ids)
+            walk = walk._replace(states={name: more[name] for name in states})
             return walk, {name: tf.concat([value, more[name]], axis=2)[:, :, 1:] for name, value in rows.items()}
 
         def has_room(walk: _Walk, *_):
@@ -112,11 +118,13 @@ def rows_kept(new: int) -> int:
     return (new - 1) // CHUNK * CHUNK
 
 
-def _taken(walk: _Walk, logits, end_id: int, pad_id: int) -> _Walk:
+def _taken(walk: _Walk, logits, end_id: int, pad_id: int, never_ids: Sequence[int]) -> _Walk:
     """Goes on by the likeliest token."""
-    token, top = _likeliest(logits)
+    never = np.zeros(logits.shape[-1], np.float32)
+    never[list(never_ids)] = NEVER
+    token, top = _likeliest(logits + never if never_ids else logits)
     token = token * walk.going + pad_id * (1 - walk.going)
-    # The likeliest token's logit is the largest, so its log-probability is that less the log of the sum.
+    # Its log-probability is its logit less the log of the sum; taken off first, it keeps the exponentials small.
     certain = -tf.math.log(tf.reduce_sum(tf.exp(logits - tf.expand_dims(top, -1)), axis=-1))
     token_ids, num_tokens, score = walk.answer
     answer = Greedy(

@@ -96,6 +96,7 @@ def build_generator(
     max_length: int,
     source_vocabulary_size: int | None = None,
     max_source_length: int | None = None,
+    never_ids: Sequence[int] = (),
     plain: bool = False,
 ) -> Generator | KerasHubLanguageModel:
     """Builds the model that writes which a config describes: a language model, or a translator.
@@ -109,6 +110,7 @@ def build_generator(
         max_length: the most tokens that the decoder reads.
         source_vocabulary_size: of the side that is read; None: both sides share one vocabulary and one table.
         max_source_length: the longest source in tokens; None: a language model.
+        never_ids: tokens that a model trained from scratch does not write.
         plain: without the low-rank additions that a preset may be trained by.
 
     Raises:
@@ -139,5 +141,6 @@ def build_generator(
         source_vocabulary_size=source_vocabulary_size,
         tied=bool(config.tied),
         scaled=config.architecture == "transformer",
+        never_ids=never_ids,
         name="generator",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -27,6 +28,7 @@ class Generator(keras.Model):
         source_vocabulary_size: ids of the side that is read; None: of the same vocabulary, whose table is then shared.
         tied: the logits are products with the token embeddings (Press and Wolf, 2017).
         scaled: token embeddings are multiplied by the square root of `embedding_dim` (Vaswani et al., 2017).
+        never_ids: tokens that it does not write; see `greedy_loop`.
 
     Attributes:
         loops_copy: whether a step gives whole caches and no rows, so that a loop copies them all.
@@ -53,6 +55,7 @@ class Generator(keras.Model):
         source_vocabulary_size: int | None = None,
         tied: bool = True,
         scaled: bool = True,
+        never_ids: Sequence[int] = (),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -60,6 +63,7 @@ class Generator(keras.Model):
         self.vocabulary_size, self.embedding_dim = vocabulary_size, embedding_dim
         self.source_vocabulary_size = source_vocabulary_size
         self.pad_id, self.start_id, self.end_id, self.tied, self.scaled = pad_id, start_id, end_id, tied, scaled
+        self.never_ids = tuple(never_ids)
         normal = keras.initializers.RandomNormal(stddev=embedding_dim**-0.5 if scaled else 0.02)
         policy = self.dtype_policy
         self.token_embedding = TokenEmbedding(
@@ -165,7 +169,7 @@ class Generator(keras.Model):
         return tf.reshape(logits, [-1, tf.shape(states)[1], self.vocabulary_size])
 
     def get_config(self) -> dict[str, Any]:
-        own = "embedding_dim", "pad_id", "start_id", "end_id", "tied", "scaled"
+        own = "embedding_dim", "pad_id", "start_id", "end_id", "tied", "scaled", "never_ids"
         names = ("vocabulary_size", "source_vocabulary_size", *own)
         parts = {
             name: None if layer is None else keras.saving.serialize_keras_object(layer)

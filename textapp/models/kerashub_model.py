@@ -31,6 +31,7 @@ class KerasHubLanguageModel(keras.Model):
 
     Attributes:
         has_encoder: False, it is a language model.
+        never_ids: empty: a preset has learnt what to write.
         loops_copy: True: an export's loop copies more than it should, which is told instead of refused.
 
     Call arguments:
@@ -41,6 +42,7 @@ class KerasHubLanguageModel(keras.Model):
     """
 
     has_encoder = False
+    never_ids = ()
     loops_copy = True
 
     def __init__(

@@ -31,7 +31,8 @@ def generate(model: Generator, features: Mapping[str, Any], new: int) -> Tensors
     """
     read = 0 if model.has_encoder else features["token_ids"].shape[1]
     token_id, position, cache = model.begin(features, read + (new if model.loops_copy else rows_kept(new)))
-    return greedy_loop(model.step, token_id, position, cache, new, model.end_id, model.pad_id)._asdict()
+    ids = {"end_id": model.end_id, "pad_id": model.pad_id, "never_ids": model.never_ids}
+    return greedy_loop(model.step, token_id, position, cache, new, **ids)._asdict()
 
 
 def prefill(

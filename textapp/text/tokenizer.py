@@ -89,6 +89,7 @@ class Tokenizer(Protocol):
         unknown_id: stands for what the vocabulary lacks.
         start_id: stands before a text that is written; no text gives it.
         end_id: stands after it.
+        never_ids: what is no text and so is never written; empty of a preset, which has learnt what to write.
         template: the special tokens that the model expects around a text; see `Template`.
         cleaning: the cleaning steps that run before or in it.
         python_steps: those of them that run in Python, outside the tokenizer's own files.
@@ -100,6 +101,7 @@ class Tokenizer(Protocol):
     unknown_id: int
     start_id: int
     end_id: int
+    never_ids: list[int]
     template: Template
     cleaning: tuple[str, ...]
     python_steps: tuple[str, ...]
@@ -142,6 +144,7 @@ class _Base:
         self.pad_id = pad_id
         self.unknown_id = unknown_id
         self.start_id, self.end_id = start_id, end_id
+        self.never_ids = [] if kind == "preset" else sorted({pad_id, unknown_id, start_id} - {end_id})
         self.cleaning = check_steps(cleaning)
         self.python_steps = self.cleaning
         self.template = template

@@ -67,6 +67,7 @@ class PreparedGeneration(Prepared):
             start_id=self.task.start_id,
             end_id=self.task.end_id,
             max_length=self.context,
+            never_ids=tokenizer.never_ids,
             plain=plain,
         )
 

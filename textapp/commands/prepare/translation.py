@@ -82,6 +82,7 @@ class PreparedTranslation(Prepared):
             max_length=self.most_new + 1,
             source_vocabulary_size=None if shared else task.tokenizer.vocabulary_size,
             max_source_length=self.config.lengths[-1],
+            never_ids=task.target_tokenizer.never_ids,
             plain=plain,
         )
 
