@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from textapp.errors import ArtifactError
+from textapp.errors import ArtifactError, UsageError
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -136,6 +136,28 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
 def _unfinished(folder: Path) -> str:
     partial = folder if folder.name.endswith(PARTIAL) else partial_folder(folder)
     return f"; {partial} is a training cut off: the same train command again resumes it" if partial.is_dir() else ""
+
+
+def check_place(final: Path, kind: str, *marks: str) -> bool:
+    """Whether something stands at `final` that the run or bundle to be made would replace as a whole.
+
+    Args:
+        final: where it shall stand.
+        kind: `run` or `bundle`.
+        marks: files that tell one whose manifest is damaged.
+
+    Raises:
+        UsageError: what stands there is of another kind, so it is not to be replaced.
+    """
+    if not final.exists() or (final.is_dir() and not any(final.iterdir())):
+        return False
+    try:
+        found = json.loads((final / MANIFEST).read_text(encoding="utf-8"))["kind"]
+    except (OSError, ValueError, KeyError, TypeError):
+        found = kind if any((final / mark).is_file() for mark in marks) else None
+    if found != kind:
+        raise UsageError(f"{final}: exists and is no {kind}: name a folder that is new, empty, or a {kind} to replace")
+    return True
 
 
 def partial_folder(final: Path) -> Path:

@@ -64,8 +64,10 @@ def test_many_sources_too_long_are_told_of_and_not_one_by_one(task: TranslationT
     with caplog.at_level(logging.WARNING, logger="textapp"):
         for number in range(100):
             task.features({"source": f"abcdefgh{number}"})
-    assert len(caplog.messages) == 21
-    assert caplog.messages[-1] == "more texts like these follow, and are not told one by one"
+        assert len(caplog.messages) == 21
+        assert caplog.messages[-1] == "more texts that are too long follow, and are not told one by one"
+        task.features({"source": "我们"})
+    assert "another script" in caplog.messages[-1]
 
 
 def test_or_refused(letters: Any) -> None:

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from textapp.artifact import MANIFEST, partial_folder, swap, write_fault, write_manifest, write_text
+from textapp.artifact import check_place, partial_folder, swap, write_fault, write_manifest, write_text
 from textapp.commands import tables
 from textapp.commands.prepare import CACHE, TARGET_TOKENIZER, TOKENIZER, Prepared, locate, prepare
 from textapp.config import Config, data_directory, differing_key, load_config, parse_config, save_config
-from textapp.errors import ArtifactError, UsageError
+from textapp.errors import ArtifactError
 from textapp.noise import import_tensorflow
 from textapp.records.layout import settle_columns
 from textapp.records.loading import load_splits
@@ -68,7 +68,8 @@ def train(
 def train_config(config: Config, data_dir: Path, overwrite: bool = False) -> Path:
     """Trains a config that was read already. See `train`."""
     final = Path(config.run)
-    _check_place(final, overwrite)
+    if check_place(final, "run", f"checkpoints/{REQUEST}") and not overwrite:
+        raise ArtifactError(f"{final}: finished already; --overwrite trains it anew, --run DIR another beside it")
     # Before TensorFlow, which takes seconds: faults in the data show at once.
     splits = load_splits(config, data_dir)
     located = locate(config, data_dir)
@@ -107,16 +108,6 @@ def _writing(partial: Path) -> Iterator[None]:
             f"{partial}: could not be written: {fault}; a finished run that was there before is unchanged: "
             "free some space and give the same command again"
         ) from error
-
-
-def _check_place(final: Path, overwrite: bool) -> None:
-    """A run is replaced as a whole, so nothing but a run may stand there, and that only where it is asked for."""
-    if not final.exists() or (final.is_dir() and not any(final.iterdir())):
-        return
-    if not any((final / name).is_file() for name in (MANIFEST, f"checkpoints/{REQUEST}")):
-        raise UsageError(f"{final}: exists and is no run: name a folder that is new, empty, or a run to replace")
-    if not overwrite:
-        raise ArtifactError(f"{final}: finished already; --overwrite trains it anew, --run DIR another beside it")
 
 
 def _open_partial(config: Config, final: Path, partial: Path, overwrite: bool) -> None:

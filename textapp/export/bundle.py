@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from textapp.artifact import MANIFEST, Artifact, replaced_folder, write_fault, write_manifest
+from textapp.artifact import Artifact, check_place, replaced_folder, write_fault, write_manifest
 from textapp.edge.answers import Inputs, save_inputs
 from textapp.edge.interpreter import PACKAGES, available
 from textapp.errors import ExportError, UsageError
@@ -71,7 +71,7 @@ def export_run(
     """
     _check_call(run, target, quantize, records, text_signature, batch_size)
     final = Path(out) if out is not None else run.path / "exports" / target
-    _check_place(final)
+    check_place(final, "bundle")
     try:
         with replaced_folder(final) as folder, tempfile.TemporaryDirectory(prefix="textapp-export-") as work:
             _fill(folder, Path(work), run, target, quantize, max_drop, records, text_signature, batch_size)
@@ -114,18 +114,6 @@ def _check_batch_size(run: Artifact, target: str, batch_size: int) -> None:
         raise UsageError(f"batch size {batch_size}: a SavedModel takes batches of any size, leave it out")
     if batch_size > 1 and run.manifest["task"] == "classification":
         raise UsageError(f"batch size {batch_size}: is for models that write texts, leave it out")
-
-
-def _check_place(final: Path) -> None:
-    """A bundle is replaced as a whole, so nothing but a bundle may stand there."""
-    if not final.exists() or (final.is_dir() and not any(final.iterdir())):
-        return
-    try:
-        kind = json.loads((final / MANIFEST).read_text(encoding="utf-8"))["kind"]
-    except (OSError, ValueError, KeyError, TypeError):
-        kind = None
-    if kind != "bundle":
-        raise UsageError(f"{final}: exists and is no bundle: name a folder that is new, empty, or a bundle to replace")
 
 
 def _fill(

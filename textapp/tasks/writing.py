@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 OVERFLOW = ("cut", "refuse")
 _SHOWN_CHARACTERS = 40
-_MOST_WARNED = 20  # texts that are told one by one: of a large file the rest would hide all else
+_MOST_WARNED = 20  # texts of a kind that are told one by one: of a large file the rest would hide all else
 
-MORE = "more texts like these follow, and are not told one by one"
+MORE = "more texts that are {} follow, and are not told one by one"
 
 log = logging.getLogger("textapp")
 
@@ -83,7 +83,7 @@ class WritingTask:
         self.generate_lengths = [(read, new) for read, new in generate_lengths]
         self.overflow = overflow
         self.start_id, self.end_id = target_tokenizer.start_id, target_tokenizer.end_id
-        self._warned: set[int] = set()
+        self._warned: dict[str, set[int]] = {}
         self._signatures = [(generate_name(read, new), read) for read, new in self.generate_lengths]
         self._prefills = [(prefill_name(read), read) for read, _ in self.generate_lengths]
 
@@ -156,9 +156,8 @@ class WritingTask:
             return
         known = self.tokenizer.decode([token_id for token_id in ids if token_id != self.tokenizer.unknown_id])
         if 2 * _letters(known) < _letters(text):
-            self._warn(
-                text, f"{_shown(text)} is for the most part in characters that the model never saw: another script?"
-            )
+            message = f"{_shown(text)} is for the most part in characters that the model never saw: another script?"
+            self._warn("in another script", text, message)
 
     def _room(self, text: str, num_tokens: int, most: int, kept: str) -> None:
         """Refuses a text of more than `most` tokens, or says once that the `kept` of it is all that is read."""
@@ -167,14 +166,15 @@ class WritingTask:
         found = f"{_shown(text)} has {num_tokens} tokens, and the model reads {most} at most"
         if self.overflow == "refuse":
             raise DataError(f"{found}: shorten or split it, or let it be cut (overflow: cut)")
-        self._warn(text, f"{found}: cut to its {kept}")
+        self._warn("too long", text, f"{found}: cut to its {kept}")
 
-    def _warn(self, text: str, message: str) -> None:
-        key = hash((text, message))
-        if key in self._warned or len(self._warned) > _MOST_WARNED:
+    def _warn(self, kind: str, text: str, message: str) -> None:
+        """Tells each text once, and of each kind the first ones."""
+        told, key = self._warned.setdefault(kind, set()), hash(text)
+        if key in told or len(told) > _MOST_WARNED:
             return
-        self._warned.add(key)
-        log.warning("%s", message if len(self._warned) <= _MOST_WARNED else MORE)
+        told.add(key)
+        log.warning("%s", message if len(told) <= _MOST_WARNED else MORE.format(kind))
 
 
 def _shown(text: str) -> str:
