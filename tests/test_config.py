@@ -46,6 +46,10 @@ def test_task_run_data_and_model_are_enough() -> None:
         (with_keys(training={"batch_size": 0}), ["training.batch_size", "found 0"]),
         (with_keys(training={"optimizer": "adm"}), ["training.optimizer", "'adm'", "adafactor"]),
         (with_keys(model={"architecture": "mlp", "subwords": [5, 3]}), ["subwords", "[5, 3]", "such as [3, 5]"]),
+        (
+            with_keys(model={"architecture": "mlp", "naive_bayes": True, "hidden_dims": [8]}),
+            ["naive_bayes true and hidden_dims", "leave one out"],
+        ),
         (with_keys(lengths=[32, 16]), ["lengths", "ascending"]),
         (with_keys(data={"train": "a.txt", "pattern": "("}), ["data.pattern", "regular expression"]),
         (with_keys(data={"train": "a.txt", "pattern": "x"}), ["data.pattern", "'text'"]),

@@ -139,5 +139,18 @@ def test_an_mlp_shares_subwords_where_tokens_have_several_letters(language, chan
     assert (config.tokenizer.kind, config.model.ngrams, config.model.subwords) == expected
 
 
+@pytest.mark.parametrize(
+    ("length", "model", "expected"),
+    [
+        (31, {}, False), (32, {}, True), (32, {"hidden_dims": [8]}, False), (32, {"vectors": "a.vec"}, False),
+        (8, {"naive_bayes": True}, True), (99, {"naive_bayes": False}, False),
+    ],
+)  # fmt: skip
+def test_an_mlp_of_long_texts_begins_as_naive_bayes(length, model, expected) -> None:
+    before = resolve(config_of("classification", "mlp", model=model), 1000)
+    assert before.model.naive_bayes == model.get("naive_bayes")
+    assert resolve(before, 1000, [length] * 600 + [5] * 400).model.naive_bayes is expected
+
+
 def test_other_classifiers_of_chinese_read_characters() -> None:
     assert resolve(config_of("classification", "cnn"), 1000, [20] * 1000, "zh").tokenizer.kind == "characters"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Union
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from textapp.config.parts import Count, Counts, Model, Rate
 
@@ -20,6 +20,7 @@ class MlpModel(Model):
     subwords: list[Count] | None = Field(
         default=None, description="shortest and longest n-gram of characters that tokens share in training; [] for none"
     )
+    naive_bayes: bool | None = Field(default=None, description="begin as a naive Bayes classifier; pays on long texts")
     batch_normalization: bool = False
     vectors: str | None = Field(default=None, description="pretrained word vectors, a text .vec file")
 
@@ -29,6 +30,18 @@ class MlpModel(Model):
         if subwords and (len(subwords) != 2 or subwords[0] > subwords[1]):
             raise ValueError("expected the shortest and the longest, such as [3, 5], or []")
         return subwords
+
+    @property
+    def between_bag_and_logits(self) -> list[str]:
+        """The fields that leave no room for a beginning as naive Bayes: layers between, or vectors from elsewhere."""
+        return [name for name in ("hidden_dims", "batch_normalization", "vectors") if getattr(self, name)]
+
+    @model_validator(mode="after")
+    def _naive_bayes_has_room(self) -> MlpModel:
+        if self.naive_bayes and self.between_bag_and_logits:
+            names = ", ".join(self.between_bag_and_logits)
+            raise ValueError(f"naive_bayes true and {names} do not go together: leave one out")
+        return self
 
 
 class CnnModel(Model):

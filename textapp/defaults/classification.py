@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import statistics
+from collections.abc import Sequence
 from typing import Any
 
 from textapp.config import Config, TokenizerConfig
 
+LONG = 32  # tokens of half of the texts: of so long ones an mlp begins as naive Bayes
 MOST_STEPS = 4000  # of a whole training: more data means fewer epochs
 WITHOUT_SPACES = ("zh", "ja", "th")  # languages in which a word is a few characters, with nothing between
 
@@ -24,18 +27,26 @@ def tokenizer_defaults(config: Config, num_examples: int, language: str) -> Toke
     return given.model_copy(update={"vocabulary_size": size})
 
 
-def model_defaults(config: Config, tokenizer: str, language: str) -> dict[str, Any]:
-    """The size of a classifier, by its architecture, its kind of tokenizer and its language."""
+def model_defaults(
+    config: Config, tokenizer: str, language: str, token_counts: Sequence[int] | None = None
+) -> dict[str, Any]:
+    """The size of a classifier, by its architecture, its kind of tokenizer and its language.
+
+    `naive_bayes` stays open before there are token counts.
+    """
     architecture = config.model.architecture
     # An n-gram of characters that says as much as one of words is longer.
     characters = tokenizer == "characters"
     subwords = [1, 3] if language in WITHOUT_SPACES else [3, 5]
     if characters or getattr(config.model, "vectors", None):  # vectors from elsewhere are kept as they are
         subwords = []
+    naive_bayes = None
+    if token_counts is not None and architecture == "mlp":
+        naive_bayes = statistics.median(token_counts) >= LONG and not config.model.between_bag_and_logits
     return {
         "mlp": {
             "dropout": 0.0, "embedding_dim": 10, "hidden_dims": [], "ngrams": 3 if characters else 2,
-            "subwords": subwords,
+            "subwords": subwords, "naive_bayes": naive_bayes,
         },
         "cnn": {"dropout": 0.5, "embedding_dim": 128, "filters": 100, "kernel_sizes": [2, 3, 4]},
         "lstm": {

@@ -57,7 +57,7 @@ def _classification(
         update["cleaning"] = [] if config.model.architecture == "preset" else ["nfkc", "lowercase", "whitespace"]
     if config.lengths is None and token_counts is not None:
         update["lengths"] = choose_lengths(token_counts, min(most_tokens, MOST_IN_BUCKET))
-    model = classification.model_defaults(config, update["tokenizer"].kind, language)
+    model = classification.model_defaults(config, update["tokenizer"].kind, language, token_counts)
     update["model"] = _filled(config.model, model)
     update["training"] = _filled(config.training, classification.training_defaults(config, num_examples))
     return config.model_copy(update=update)

@@ -1,11 +1,12 @@
 """The bricks of the models: plain, serialisable Keras layers that convert to LiteRT builtins alone."""
 
 from textapp.layers.attention import CrossAttention, SelfAttention
-from textapp.layers.embedding import NgramEmbedding, Positions, SubwordEmbedding, TokenEmbedding
+from textapp.layers.embedding import Positions, SubwordEmbedding, TokenEmbedding
 from textapp.layers.greedy_loop import Greedy, greedy_loop
 from textapp.layers.lstm import Lstm
 from textapp.layers.lstm_stacks import LstmDecoder, LstmEncoder
 from textapp.layers.masking import AttentionMask, PaddingMask
+from textapp.layers.ngrams import CountOnce, NgramEmbedding
 from textapp.layers.normalization import LayerNorm, RmsNorm
 from textapp.layers.plain import plain_weights
 from textapp.layers.pooling import POOLINGS, FirstPooling, LastPooling, MaxPooling, MeanPooling, ScaledSumPooling
@@ -16,6 +17,7 @@ from textapp.layers.windows import WindowFeatures
 
 __all__ = [
     "AttentionMask",
+    "CountOnce",
     "CrossAttention",
     "DecoderBlock",
     "FirstPooling",

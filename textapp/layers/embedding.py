@@ -1,4 +1,4 @@
-"""From ids to vectors: tokens, hashed token n-grams, positions."""
+"""From ids to vectors: tokens, positions."""
 
 from __future__ import annotations
 
@@ -9,10 +9,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-# Rows of the n-gram table. As int8 with 16 numbers a row it is 4 MB; and `hash * MULTIPLIER + id` stays below 2**31
-# for every vocabulary under a million, so that TensorFlow and the edge runtimes never wrap around.
-NGRAM_ROWS = 2**18
-MULTIPLIER = 7919
 FIXED_POINT = 2.0**30
 
 
@@ -124,67 +120,6 @@ class SubwordEmbedding(TokenEmbedding):
         for column in self.ngrams.T:
             sums += parts[column]
         return sums
-
-
-@keras.saving.register_keras_serializable(package="textapp")
-class NgramEmbedding(keras.layers.Layer):
-    """The sum of the vectors of the n-grams that end at each token, hashed into one table (Joulin et al., 2016).
-
-    Args:
-        most: the longest n-gram in tokens; the shortest has 2.
-        output_dim: numbers a vector.
-        pad_id: the padding id; an n-gram never reaches before the first token nor into padding.
-        rows: rows of the table.
-
-    Call arguments:
-        token_ids: `[batch, length]` int32, padding on the right.
-
-    Returns:
-        `[batch, length, output_dim]`, 0 on padding.
-    """
-
-    def __init__(self, most: int, output_dim: int, pad_id: int, rows: int = NGRAM_ROWS, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        if most < 2 or not 1 <= rows <= NGRAM_ROWS:
-            raise ValueError(f"expected most >= 2 and 1 <= rows <= {NGRAM_ROWS}, found most={most}, rows={rows}")
-        self.most, self.output_dim, self.pad_id, self.rows = most, output_dim, pad_id, rows
-
-    def build(self, input_shape) -> None:
-        self.embeddings = self.add_weight(
-            name="embeddings", shape=(self.rows, self.output_dim), initializer="uniform", autocast=False
-        )
-
-    def call(self, token_ids):
-        table = tf.convert_to_tensor(self.embeddings)
-        total = None
-        for hashed, mask in self._hashes(token_ids):
-            vectors = tf.cast(tf.gather(table, hashed), self.compute_dtype) * tf.expand_dims(mask, -1)
-            total = vectors if total is None else total + vectors
-        return total
-
-    def _hashes(self, token_ids):
-        """For n of 2, 3, ...: the row of the n-gram that ends at each position, and 1.0 where there is one."""
-        length = tf.shape(token_ids)[1] if token_ids.shape[1] is None else token_ids.shape[1]
-        real = tf.cast(tf.not_equal(token_ids, self.pad_id), self.compute_dtype)
-        hashed = tf.math.floormod(token_ids, self.rows)
-        for n in range(2, self.most + 1):
-            # The hash of the (n-1)-gram that ends one position earlier is extended by the token here.
-            hashed = tf.math.floormod(_later(hashed) * MULTIPLIER + token_ids, self.rows)
-            # Padding is on the right only, so the first n - 1 positions are the same for every text: a constant.
-            yield hashed, real * tf.cast(tf.range(length) >= n - 1, self.compute_dtype)
-
-    def compute_output_shape(self, input_shape):
-        return (*input_shape, self.output_dim)
-
-    def get_config(self) -> dict[str, Any]:
-        own = {"most": self.most, "output_dim": self.output_dim, "pad_id": self.pad_id, "rows": self.rows}
-        return {**super().get_config(), **own}
-
-
-def _later(values):
-    """Moves `[batch, length]` one position to the right: `[[1, 2, 3]]` gives `[[0, 1, 2]]`."""
-    length = tf.shape(values)[1] if values.shape[1] is None else values.shape[1]
-    return tf.slice(tf.pad(values, [[0, 0], [1, 0]]), [0, 0], [-1, length])
 
 
 @keras.saving.register_keras_serializable(package="textapp")

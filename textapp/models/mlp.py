@@ -1,4 +1,4 @@
-"""A bag of token and n-gram embeddings, summed and scaled: the fastText of this house (Joulin et al., 2016)."""
+"""The fastText of this house (Joulin et al., 2016): a bag of token and n-gram embeddings, each counted once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import keras
 
 from textapp.config import MlpModel
-from textapp.layers import NgramEmbedding, SubwordEmbedding, TokenEmbedding
+from textapp.layers import CountOnce, NgramEmbedding, SubwordEmbedding, TokenEmbedding
 from textapp.text.subwords import piece_ngrams
 
 POOLING = "scaled_sum"
@@ -26,7 +26,7 @@ def encoder(
         table = SubwordEmbedding(piece_ngrams(pieces, *config.subwords), config.embedding_dim, name="token_embedding")
     else:
         table = TokenEmbedding(vocabulary_size, config.embedding_dim, name="token_embedding")
-    sequence = table(token_ids)
+    sequence = CountOnce(pad_id, name="count_once")(table(token_ids), token_ids)
     if config.ngrams > 1:
         ngrams = NgramEmbedding(config.ngrams, config.embedding_dim, pad_id, name="ngram_embedding")(token_ids)
         sequence = keras.layers.Add(name="sum")([sequence, ngrams])
