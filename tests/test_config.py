@@ -151,9 +151,13 @@ def test_the_first_difference_is_named() -> None:
     assert differing_key(one, parse_config(with_keys(model={"architecture": "mlp"}))) == "model.architecture"
 
 
-def test_the_data_folder_is_the_option_else_the_variable_else_here(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_data_folder_is_the_option_else_the_variable_else_here(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("TEXTAPP_DATA", "from-variable")
     assert data_directory("given") == Path("given")
     assert data_directory() == Path("from-variable")
+    assert data_directory(recorded=str(tmp_path)) == tmp_path
+    assert data_directory(recorded=str(tmp_path / "on another machine")) == Path("from-variable")
     monkeypatch.delenv("TEXTAPP_DATA")
     assert data_directory() == Path(".")

@@ -118,7 +118,7 @@ def _own_records(artifact: Artifact, data_dir: Path | None) -> tuple[list[Record
             f"{artifact.path}: its run is not around it, so it has no examples: name some with --data FILE"
         )
     config = load_config(run / "config.yaml")
-    splits = load_splits(config, data_directory(data_dir or artifact.manifest.get("data_dir")))
+    splits = load_splits(config, data_directory(data_dir, artifact.manifest.get("data_dir")))
     name = "test" if splits.test else "validation"
     return getattr(splits, name), f"{name} ({splits.origin[name]})"
 

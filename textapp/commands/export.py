@@ -54,7 +54,7 @@ def export(
         from textapp.export.bundle import export_run
 
         config = load_config(run / "config.yaml")
-        splits = load_splits(config, data_directory(data_dir or artifact.manifest.get("data_dir")))
+        splits = load_splits(config, data_directory(data_dir, artifact.manifest.get("data_dir")))
         records = splits.validation
         if len(records) < LEAST_EXAMPLES and not config.running_text:  # of running text a record gives many examples
             added = splits.train[: LEAST_EXAMPLES - len(records)]

@@ -126,9 +126,18 @@ def _known_keys(location: Sequence[Any]) -> list[str]:
     return list(Config.model_fields)
 
 
-def data_directory(option: str | Path | None = None) -> Path:
-    """Where relative data paths start: `--data-dir`, else `TEXTAPP_DATA`, else the working directory."""
-    return Path(option or os.environ.get("TEXTAPP_DATA") or ".")
+def data_directory(option: str | Path | None = None, recorded: str | None = None) -> Path:
+    """Where relative data paths start.
+
+    Args:
+        option: `--data-dir`.
+        recorded: where they started when the run was trained: left aside where that folder is no longer there.
+
+    Returns:
+        the first of these that is given, else `TEXTAPP_DATA`, else the working directory.
+    """
+    kept = recorded if recorded and Path(recorded).is_dir() else None
+    return Path(option or kept or os.environ.get("TEXTAPP_DATA") or ".")
 
 
 # --- writing and comparing -----------------------------------------------------------------------------------------
