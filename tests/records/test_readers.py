@@ -120,6 +120,11 @@ def test_errors(tmp_path, name, content, words) -> None:
     assert all(word in str(caught.value) for word in words), str(caught.value)
 
 
+def test_a_column_beyond_the_last(tmp_path) -> None:
+    with pytest.raises(DataError, match="no column 5 for text: the first line has 2 cells.*{text: N}, N from 0 to 1"):
+        rows(tmp_path, "a.tsv", "1\ta\n", columns={"text": 5, "label": 0})
+
+
 def test_a_row_at_fault_does_not_end_the_scan(tmp_path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('{"text": "a"}\n{oops\n{"text": "b\\ud800"}\n', encoding="utf-8")

@@ -117,7 +117,8 @@ def _indices(
             position = column if column < len(first) else None
             if position is None and field in required:
                 raise DataError(
-                    f"{path}: no column {column} for {field}: the first line has {len(first)} cells, counted from 0"
+                    f"{path}: no column {column} for {field}: the first line has {len(first)} cells, counted from 0:"
+                    f" set columns: {{{field}: N}}, N from 0 to {len(first) - 1}"
                 )
         else:
             position = _position(first, column)
