@@ -51,5 +51,5 @@ setup(
         "train": TRAIN,
         "dev": DEV,
     },
-    entry_points={"console_scripts": ["textapp=textapp.cli:main"]},
+    entry_points={"console_scripts": ["textapp=textapp.__main__:main"]},
 )

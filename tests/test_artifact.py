@@ -32,6 +32,11 @@ def test_one_changed_byte_is_found(folder: Path) -> None:
         open_artifact(folder)
 
 
+def test_a_folder_of_bundles_names_them(folder: Path) -> None:
+    with pytest.raises(ArtifactError, match=f"has no manifest.json.*: name {folder}"):
+        open_artifact(folder.parent)
+
+
 def test_a_missing_file_is_named(folder: Path) -> None:
     (folder / "tokenizer" / "settings.json").unlink()
     with pytest.raises(ArtifactError, match=r"settings\.json: missing"):

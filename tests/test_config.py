@@ -50,6 +50,11 @@ def test_task_run_data_and_model_are_enough() -> None:
             with_keys(model={"architecture": "mlp", "naive_bayes": True, "hidden_dims": [8]}),
             ["naive_bayes true and hidden_dims", "leave one out"],
         ),
+        (
+            with_keys(task="generation", model={"architecture": "mlp", "num_layers": 2}),
+            ["model.architecture: found 'mlp', which cannot write text", "expected one of transformer"],
+        ),
+        (with_keys(task=["generation"], model={"architecture": ["mlp"]}), ["task", "model.architecture"]),
         (with_keys(lengths=[32, 16]), ["lengths", "ascending"]),
         (with_keys(data={"train": "a.txt", "pattern": "("}), ["data.pattern", "regular expression"]),
         (with_keys(data={"train": "a.txt", "pattern": "x"}), ["data.pattern", "'text'"]),

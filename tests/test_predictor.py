@@ -76,6 +76,13 @@ def test_records_and_pairs_are_taken_too() -> None:
     assert predictor.batch([("hello", "there")])[0].input == "hello"
 
 
+@pytest.mark.parametrize("found", [None, 7, b"hello", {"label": "x"}, ("a", "b", "c")])
+def test_what_is_no_text_is_refused(found: object) -> None:
+    for call in (lambda: make()(found), lambda: make().batch([found])):
+        with pytest.raises(UsageError, match="expected a text, a pair of texts"):
+            call()
+
+
 @pytest.mark.parametrize(
     ("runtime", "usable", "expected"),
     [

@@ -135,7 +135,10 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
 
 def _unfinished(folder: Path) -> str:
     partial = folder if folder.name.endswith(PARTIAL) else partial_folder(folder)
-    return f"; {partial} is a training cut off: the same train command again resumes it" if partial.is_dir() else ""
+    if partial.is_dir():
+        return f"; {partial} is a training cut off: the same train command again resumes it"
+    inside = sorted(str(file.parent) for file in folder.glob(f"*/{MANIFEST}"))
+    return f": name {' or '.join(inside)}" if inside else ""
 
 
 def check_place(final: Path, kind: str, *marks: str) -> bool:

@@ -69,7 +69,7 @@ DataFiles = Annotated[
     ),
 ]
 ColumnsOption = Annotated[
-    str | None, typer.Option(metavar="FIELD=COLUMN,..", help="the columns of --data, text=0,label=1 or names")
+    str | None, typer.Option(metavar="FIELD=COLUMN,..", help="the columns of those files, text=0,label=1 or names")
 ]
 Threads = Annotated[int, typer.Option(min=1, help="threads inside one answer")]
 Threshold = Annotated[
@@ -299,7 +299,8 @@ def _fault(error: Exception, debug: bool) -> None:
         command = context.command_path if context else "textapp"
         if not error.format_message():  # an empty call: the help was printed instead
             sys.exit(2)
-        _leave(f"error: {error.format_message()}\ntry: {command} --help", 2)
+        message = error.format_message().replace("Value error, ", "")  # pydantic's word for what typer checks by it
+        _leave(f"error: {message}\ntry: {command} --help", 2)
     if debug:
         raise error
     if isinstance(error, OSError):

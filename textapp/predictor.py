@@ -43,7 +43,7 @@ class Predictor:
 
     def __call__(self, text: str, text_pair: str | None = None) -> ClassificationAnswer:
         """Answers one text, or one pair."""
-        record = {"text": text, "text_pair": text_pair}
+        record = {"text_pair": text_pair, **_record(text)}
         features = self.task.features(record)
         signature, length = self.task.signature(len(features["token_ids"]))
         outputs = self.runner.run(signature, self._padded([features], length))
@@ -85,10 +85,11 @@ class Predictor:
 def _record(text: str | Sequence[str] | Mapping[str, Any]) -> Mapping[str, Any]:
     if isinstance(text, str):
         return {"text": text}
-    if isinstance(text, Mapping):
+    if isinstance(text, Mapping) and isinstance(text.get("text"), str):
         return text
-    first, second = text
-    return {"text": first, "text_pair": second}
+    if isinstance(text, (list, tuple)) and len(text) == 2 and all(isinstance(each, str) for each in text):
+        return {"text": text[0], "text_pair": text[1]}
+    raise UsageError(f"found {text!r:.80}, expected a text, a pair of texts, or a record such as {{'text': 'a text'}}")
 
 
 def load(

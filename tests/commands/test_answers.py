@@ -52,6 +52,7 @@ def test_a_bad_row_has_its_error_and_the_rest_goes_on(tiny_bundle: Path, run_tex
     rows = lines(out.read_text(encoding="utf-8"))
     assert ["error" in row for row in rows] == [False, True, True, False], done.stderr
     assert "in.jsonl:2" in rows[1]["error"] and done.stdout == ""
+    assert f"answers: 4 in {out}" in done.stderr
 
 
 def test_a_terminal_without_utf8_gets_escapes(tiny_bundle: Path, run_textapp) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -20,6 +21,8 @@ from textapp.generative import GenerativePredictor
 from textapp.predictor import Predictor, load
 from textapp.records.loading import read_records
 from textapp.records.readers import RowError, scan_stream
+
+log = logging.getLogger("textapp")
 
 Row = dict[str, Any] | RowError
 BLOCK = 2048  # rows answered together: bounds the memory, and gives the sorting by length enough to work with
@@ -88,12 +91,15 @@ def predict(
         return _warned(sum(map(_streamer(predictor, options), rows)))
     as_json = as_json or output is not None
     ascii_only = output is None and not tables.stdout_is_utf8()
-    bad = 0
+    bad = count = 0
     with _written(output) as file:
         for row in answers:
+            count += 1
             bad += "error" in row
             file.write(_line(row, as_json, ascii_only) + "\n")
         file.flush()
+    if output:
+        log.info("answers: %d in %s", count, output)
     return _warned(bad)
 
 

@@ -14,6 +14,7 @@ from textapp.config.data import Columns, Data
 from textapp.config.model import ModelConfig
 from textapp.config.parts import Model
 from textapp.config.run import Config, TokenizerConfig, Training
+from textapp.config.tasks import unserved
 from textapp.errors import ConfigError, did_you_mean
 
 
@@ -65,7 +66,11 @@ def parse_config(raw: Mapping[str, Any], source: str = "config") -> Config:
     try:
         return Config.model_validate(raw)
     except ValidationError as error:
-        lines = dict.fromkeys(line for fault in error.errors() for line in _explain(fault, raw).splitlines())
+        _, task = _locate(["task"], raw)
+        _, architecture = _locate(["model", "architecture"], raw)
+        first = unserved(task, architecture) if isinstance(task, str) and isinstance(architecture, str) else []
+        faults = [line for fault in error.errors() for line in _explain(fault, raw).splitlines()]
+        lines = dict.fromkeys([*first, *faults])
         raise ConfigError("\n".join(f"{source}: {line}" for line in lines)) from error
 
 

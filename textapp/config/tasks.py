@@ -58,15 +58,22 @@ def columns_of(task: str) -> list[str]:
 
 def misfits(config: Any) -> list[str]:
     """A line for everything in a config that its task cannot use: the key, what was found, what is expected."""
-    return [*_architecture(config), *_keys(config), *_files(config), *_monitor(config), *_tokenizer(config)]
+    return [
+        *unserved(config.task, config.model.architecture),
+        *_keys(config),
+        *_files(config),
+        *_monitor(config),
+        *_tokenizer(config),
+    ]
 
 
-def _architecture(config: Any) -> list[str]:
-    found, served = config.model.architecture, ARCHITECTURES[config.task]
-    if found in served:
+def unserved(task: Any, architecture: Any) -> list[str]:
+    """A line where a known architecture cannot do a known task; of unknown ones it says nothing."""
+    served = ARCHITECTURES.get(task, ())
+    if not served or architecture in served or architecture not in ARCHITECTURES["classification"]:
         return []
     return [
-        f"model.architecture: found {found!r}, which cannot write text, for task {config.task}; expected one of "
+        f"model.architecture: found {architecture!r}, which cannot write text, for task {task}; expected one of "
         f"{', '.join(served)}"
     ]
 

@@ -52,7 +52,7 @@ def expand(source: str | Path | list[str], data_dir: Path) -> list[Path]:
             what = "a folder" if whole.is_dir() else "no such file"
             raise DataError(
                 f"{whole}: {what}; expected a file or a glob such as data/*.tsv"
-                f" (relative paths start at --data-dir, else TEXTAPP_DATA, else the working directory)"
+                f" (relative paths of a config start at --data-dir, else TEXTAPP_DATA, else the working directory)"
             )
         paths += [path for path in files if path not in paths]
     return paths

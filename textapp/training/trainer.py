@@ -297,10 +297,11 @@ class _Run:
     def _stop_if(self, received: list[int]) -> None:
         if received:
             self._save()
-            name = signal.Signals(received[0]).name
+            name, epoch, step = signal.Signals(received[0]).name, self.position.epoch, self.position.step
+            place = f"in epoch {epoch + 1} after {step} steps of it" if step else f"after epoch {epoch}"
             raise Interrupted(
-                f"training: stopped by {name} in epoch {self.position.epoch + 1} after {self.position.step} steps of "
-                f"it; saved in {self.checkpoints.folder}. The same command again goes on from there",
+                f"training: stopped by {name} {place}; saved in {self.checkpoints.folder}. The same command again goes "
+                "on from there",
                 EXIT_CODES[signal.Signals(received[0])],
             )
 
