@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from textapp.errors import ExportError
-from textapp.export.graphs import parse
+from textapp.export.graphs import parse, size_bytes, type_name
 from textapp.export.loops import check_loops, float_weights, loop_copies, loop_variables
 from textapp.export.sinking import sink_weights
 
@@ -90,6 +90,27 @@ def test_a_weight_in_a_loop_is_seen_and_refused(looped, tmp_path):
     (tmp_path / "model.tflite").write_bytes(looped["float16"])
     with pytest.raises(ExportError, match=r"a loop of the file carries weights, .* \[64, 32\]"):
         check_loops(tmp_path / "model.tflite", "float16")
+
+
+def test_the_zeros_that_a_cache_begins_with_are_no_weight(monkeypatch):
+    import tensorflow as tf
+
+    @tf.function(input_signature=[tf.TensorSpec((1, 64, 32), tf.float32)])
+    def walk(rows):
+        def turn(count, state):
+            return count + 1, tf.concat([state, rows], axis=1)[:, 64:]
+
+        return {
+            "state": tf.while_loop(lambda count, _: count < STEPS, turn, (tf.constant(0), tf.zeros((1, 64, 32))))[1]
+        }
+
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([walk.get_concrete_function()], tf.Module())
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    model = parse(converter.convert())
+    monkeypatch.setattr("textapp.export.loops.MOST_FLOAT_BYTES", 4096)
+    tensors = [tensor for graph in model.subgraphs for tensor in graph.tensors if type_name(tensor) == "FLOAT32"]
+    assert any(size_bytes(model, tensor) > 4096 for tensor in tensors)
+    assert not list(float_weights(model))
 
 
 def test_a_float_copy_in_a_quantized_file_is_refused(looped, tmp_path, monkeypatch):

@@ -113,11 +113,14 @@ def _loops(model: Any) -> Iterator[list[Carried]]:
 
 
 def float_weights(model: Any) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Name and shape of the large float constants, and of integer constants that are turned to float as a whole."""
+    """Name and shape of the large float constants, and of integer constants that are turned to float as a whole.
+
+    Zeros are no weights: a cache begins with them, and with the texts of a batch they become many.
+    """
     seen = set()  # signatures share their buffers
     for graph in model.subgraphs:
         for tensor in graph.tensors:
-            large = size_bytes(model, tensor) > MOST_FLOAT_BYTES
+            large = size_bytes(model, tensor) > MOST_FLOAT_BYTES and np.any(model.buffers[tensor.buffer].data)
             if type_name(tensor) in ("FLOAT32", "FLOAT16") and large and tensor.buffer not in seen:
                 seen.add(tensor.buffer)
                 yield tensor.name.decode(), shape_of(tensor)
