@@ -100,7 +100,7 @@ def open_artifact(path: str | Path) -> Artifact:
     """
     folder = Path(path)
     if not folder.is_dir():
-        hint = _unfinished(folder)
+        hint = _hint(folder)
         raise ArtifactError(f"{folder}: no such folder; expected a run folder or a bundle{hint}")
     manifest = _read_manifest(folder)
     for name, expected in manifest["files"].items():
@@ -120,7 +120,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         manifest = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ArtifactError(
-            f"{folder}: has no {MANIFEST}; expected a finished run or a bundle{_unfinished(folder)}"
+            f"{folder}: has no {MANIFEST}; expected a finished run or a bundle{_hint(folder)}"
         ) from error
     except (OSError, ValueError) as error:
         raise ArtifactError(f"{file}: not readable as JSON ({error}): copy the folder again") from error
@@ -133,7 +133,8 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def _unfinished(folder: Path) -> str:
+def _hint(folder: Path) -> str:
+    """What may have been meant by a folder without a manifest: the training to resume, or the folders inside."""
     partial = folder if folder.name.endswith(PARTIAL) else partial_folder(folder)
     if partial.is_dir():
         return f"; {partial} is a training cut off: the same train command again resumes it"

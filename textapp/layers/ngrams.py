@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from textapp.runners import padded
+from textapp.batches.pipeline import padded
 
 # Rows of the n-gram table. As int8 with 16 numbers a row it is 4 MB; and `hash * MULTIPLIER + id` stays below 2**31
 # for every vocabulary under a million, so that TensorFlow and the edge runtimes never wrap around.
@@ -91,13 +91,9 @@ class NgramEmbedding(keras.layers.Layer):
             token_ids: of each training text, without padding.
         """
         keys, texts = np.zeros(0, np.int64), np.zeros(0, np.int64)
-        for chosen in texts_of_like_length(token_ids):
-            ids = padded([token_ids[number].tolist() for number in chosen], len(token_ids[chosen[-1]]), self.pad_id)
-            found = [
-                np.unique((np.arange(len(ids))[:, None] << 32 | rows << 8 | owner)[real > 0])
-                for rows, owner, real in (map(np.int64, ngram) for ngram in self._ngrams(ids))
-            ]
-            here, counts = np.unique(np.unique(np.concatenate(found)) & 0xFFFFFFFF, return_counts=True)
+        for _, ids in texts_of_like_length(token_ids, self.pad_id):
+            owned = [(np.asarray(rows) << 8 | np.asarray(owner), real) for rows, owner, real in self._ngrams(ids)]
+            here, counts = np.unique(once_a_text(owned)[1], return_counts=True)
             keys, places = np.unique(np.concatenate([keys, here]), return_inverse=True)
             texts = np.bincount(places, weights=np.concatenate([texts, counts])).astype(np.int64)
         keys, texts = keys[texts >= LEAST_TEXTS], texts[texts >= LEAST_TEXTS]
@@ -142,11 +138,24 @@ class NgramEmbedding(keras.layers.Layer):
         return {**super().get_config(), **own}
 
 
-def texts_of_like_length(token_ids: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
-    """The numbers of all texts, some at a time, so that little padding is read; the last of each is the longest."""
+def texts_of_like_length(token_ids: Sequence[np.ndarray], pad_id: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """All texts, some at a time so that little padding is read: their numbers, and their ids `[texts, length]`."""
     order = np.argsort([len(ids) for ids in token_ids], kind="stable")
     for start in range(0, len(order), TEXTS_AT_ONCE):
-        yield order[start : start + TEXTS_AT_ONCE]
+        chosen = order[start : start + TEXTS_AT_ONCE]
+        yield chosen, padded([token_ids[number] for number in chosen], len(token_ids[chosen[-1]]), pad_id)
+
+
+def once_a_text(found: Iterable[tuple[Any, Any]]) -> tuple[np.ndarray, np.ndarray]:
+    """Each key once for every text that has it: the place of the text and the key, `[n]` int64 each.
+
+    Args:
+        found: keys below 2 ** 32 at each position, `[texts, length]`, and 1 where there is one, else 0.
+    """
+    pairs = [
+        (np.arange(len(keys))[:, None] << 32 | np.asarray(keys, np.int64))[np.asarray(real) > 0] for keys, real in found
+    ]
+    return np.divmod(np.unique(np.concatenate(pairs)), 1 << 32)
 
 
 def _shares(keys, real):

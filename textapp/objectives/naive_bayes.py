@@ -13,8 +13,7 @@ import keras
 import numpy as np
 
 from textapp.layers import NgramEmbedding, TokenEmbedding
-from textapp.layers.ngrams import texts_of_like_length
-from textapp.runners import padded
+from textapp.layers.ngrams import once_a_text, texts_of_like_length
 
 STRENGTH = 0.3  # of the ratios: at 1 the model is sure from the start, and learns less (docs/results.md)
 
@@ -76,10 +75,7 @@ def _rows_of_texts(
     layer: Bag, token_ids: Sequence[np.ndarray], labels: np.ndarray, pad_id: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """The rows of a table that each text reads, once each, with its labels; some texts of like length at a time."""
-    for chosen in texts_of_like_length(token_ids):
-        ids = padded([token_ids[number].tolist() for number in chosen], len(token_ids[chosen[-1]]), pad_id)
+    for chosen, ids in texts_of_like_length(token_ids, pad_id):
         read = [(ids, ids != pad_id)] if isinstance(layer, TokenEmbedding) else layer.read(ids)
-        places = np.arange(len(ids))[:, None] << 32
-        found = [(places | np.asarray(rows, np.int64))[np.asarray(real) > 0] for rows, real in read]
-        keys = np.unique(np.concatenate(found))
-        yield keys & 0xFFFFFFFF, labels[chosen[keys >> 32]]
+        texts, rows = once_a_text(read)
+        yield rows, labels[chosen[texts]]

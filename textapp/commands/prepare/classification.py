@@ -36,17 +36,22 @@ class PreparedClassification(Prepared):
     targets: dict[str, np.ndarray]
 
     def build(self) -> keras.Model:
+        model = self._build(self.task.tokenizer.pieces())
+        if self.config.model.architecture == "mlp":
+            self._begin(model)
+        return model
+
+    def _begin(self, model: keras.Model) -> None:
+        """What an mlp knows of the training texts before it is trained."""
         from textapp.layers import NgramEmbedding
         from textapp.objectives.naive_bayes import begin_as_naive_bayes
 
-        model, pad_id = self._build(self.task.tokenizer.pieces()), self.task.tokenizer.pad_id
         read = [ids[: self.config.lengths[-1]] for ids in self.features["train"]["token_ids"]]
         for layer in model.get_layer("encoder").layers:
             if isinstance(layer, NgramEmbedding):
                 layer.know(read)
-        if getattr(self.config.model, "naive_bayes", False):
-            begin_as_naive_bayes(model, read, self.targets["train"], pad_id)
-        return model
+        if self.config.model.naive_bayes:
+            begin_as_naive_bayes(model, read, self.targets["train"], self.task.tokenizer.pad_id)
 
     def build_plain(self) -> keras.Model:
         return self._build(None)
