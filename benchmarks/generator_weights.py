@@ -203,10 +203,9 @@ def _norm(norm: Any, name: str) -> dict[str, Any]:
 
 def generate(model: Any, features: dict[str, Any], options: argparse.Namespace) -> Any:
     """The loop of the exported signatures; the end token is forbidden, as by CTranslate2's least length."""
-    from textapp.layers.greedy_loop import greedy_loop, rows_kept
+    from textapp.layers.greedy_loop import greedy_loop
 
-    cache_length = rows_kept(options.new) + (0 if model.has_encoder else options.source)
-    token_id, position, cache = model.begin(features, cache_length)
+    token_id, position, cache = model.begin(features, 0 if model.has_encoder else options.source)
     return greedy_loop(model.step, token_id, position, cache, options.new, END_ID, PAD_ID, never_ids=[END_ID])
 
 

@@ -158,7 +158,7 @@ def export(
     data_dir: DataDir = None,
     output: Annotated[Path | None, typer.Option(metavar="DIR", help="the bundle [default: RUN/exports/TARGET]")] = None,
     batch_size: Annotated[
-        int, typer.Option(min=1, help=".tflite files that write: also take so many texts at once; memory for texts/s")
+        int, typer.Option(min=1, help=".tflite files that write: also take so many texts a call; memory for texts/s")
     ] = 1,
     as_json: Json = False,
 ) -> None:

@@ -19,7 +19,7 @@ from textapp.decoding.signatures import SCORE, batch_name
 from textapp.decoding.steps import Session, open_session
 from textapp.decoding.stopping import Stops, pieces
 from textapp.errors import OptionError, UsageError
-from textapp.runners import Runner, Runners, filled_up, groups, padded
+from textapp.runners import Runner, Runners, groups, padded
 
 if TYPE_CHECKING:
     from textapp.tasks.writing import TextAnswer, WritingTask
@@ -141,10 +141,12 @@ class GenerativePredictor:
         together = len(features) > runner.max_batch
         if together and 2 * len(features) < self._batch_size:  # mostly empty it would take longer than one by one
             return [self._generate(runner, signature, length, [feature])[0] for feature in features]
-        inputs = self._inputs(features, length)
+        rows = list(features)
         if together:
-            signature, inputs = batch_name(signature, self._batch_size), filled_up(inputs, self._batch_size)
-        outputs = runner.run(signature, inputs)
+            signature = batch_name(signature, self._batch_size)
+            # Nothing is written for an empty source; a language model has no such row.
+            rows += [features[-1] if self._reads_on else {"token_ids": []}] * (self._batch_size - len(features))
+        outputs = runner.run(signature, self._inputs(rows, length))
         return [{name: values[row] for name, values in outputs.items()} for row in range(len(features))]
 
     def _decode(

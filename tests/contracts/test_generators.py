@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from textapp.config import parse_config
 from textapp.errors import ConfigError
+from textapp.layers import greedy_queue
 from textapp.layers.cache import written
-from textapp.layers.greedy_loop import rows_kept
 from textapp.models import build_generator
 from textapp.objectives import decoding
 
@@ -113,10 +113,8 @@ def test_padding_of_the_source_changes_nothing(translators, name):
 
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("task", ["translation", "generation"])
-@pytest.mark.parametrize("chunk", [2, 16])
-def test_the_loop_takes_the_likeliest_token(translators, language_models, monkeypatch, name, task, chunk):
+def test_the_loop_takes_the_likeliest_token(translators, language_models, name, task):
     """Against calls of the whole model, one row at a time, and the sum of their log-probabilities."""
-    monkeypatch.setattr(sys.modules[rows_kept.__module__], "CHUNK", chunk)  # several chunks, and part of one
     model = (translators if task == "translation" else language_models)[name]
     features = {"token_ids": tf.constant(TOKENS if task == "translation" else PROMPTS)}
     if task == "generation":
@@ -135,6 +133,26 @@ def test_the_loop_takes_the_likeliest_token(translators, language_models, monkey
         assert found["token_ids"][row].numpy().tolist() == written + [PAD] * (6 - len(written))
         assert found["num_tokens"][row] == len(written)
         assert float(found["score"][row]) == pytest.approx(score, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("slots", [1, 2, 3, 5])
+def test_a_queue_writes_what_each_source_gets_alone(translators, monkeypatch, name, slots):
+    """Texts of several lengths, so that rows begin anew at other moments; what is padding alone gets nothing."""
+    monkeypatch.setattr(sys.modules[greedy_queue.__module__], "SLOTS", slots)
+    model = translators[name]
+    sources = np.random.default_rng(9).integers(4, SOURCE_VOCABULARY, (12, SOURCE)).astype(np.int32)
+    texts = decoding.generate(model, {"token_ids": tf.constant(sources)}, 6)["token_ids"].numpy().tolist()
+    ends = {token: len({(*text, token).index(token) for text in texts}) for text in texts for token in text}
+    monkeypatch.setattr(model, "end_id", max(ends, key=ends.get))
+    alone = decoding.generate(model, {"token_ids": tf.constant(sources)}, 6)
+    assert len(set(alone["num_tokens"].numpy().tolist())) > 1, "all texts end together: the test cannot fail"
+    given = np.concatenate([sources, np.full((3, SOURCE), PAD, np.int32)])
+    found = tf.function(lambda ids: decoding.generate_in_turn(model, {"token_ids": ids}, 6))(tf.constant(given))
+    np.testing.assert_array_equal(found["token_ids"][:12], alone["token_ids"])
+    np.testing.assert_array_equal(found["num_tokens"][:12], alone["num_tokens"])
+    np.testing.assert_allclose(found["score"][:12], alone["score"], rtol=1e-4)
+    assert (found["token_ids"][12:].numpy() == PAD).all() and not found["num_tokens"][12:].numpy().any()
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from textapp.layers import greedy_loop
-from textapp.layers.greedy_loop import CHUNK, _likeliest, rows_kept
+from textapp.layers.greedy_loop import likeliest
 
 VOCABULARY, PAD, END = 32, 0, 3
 
@@ -16,13 +16,12 @@ def step(token, position, cache, recent):
     """A row of the cache is its token's number times 1, 2, 3, ... by its place, so that a row out of place shows."""
     value = tf.cast(token * (position + 1), tf.float32)
     rows = tf.reshape(value, [-1, 1, 1, 1])
-    before = position - recent.count
-    old = tf.cast(tf.range(cache["cache_0_key"].shape[2]) < tf.reshape(before, [-1, 1]), tf.float32)
-    new = tf.cast(tf.range(CHUNK, 0, -1) <= recent.count, tf.float32)[-recent.rows["cache_0_key"].shape[2] :]
-    seen = tf.reduce_sum(cache["cache_0_key"][:, 0, :, 0] * old, 1)
-    seen += tf.reduce_sum(recent.rows["cache_0_key"][:, 0, :, 0] * new, 1)
-    likeliest = tf.cast(seen + value, tf.int32) % VOCABULARY
-    return 9.0 * tf.one_hot(likeliest, VOCABULARY), {"cache_0_key": rows}
+    count = tf.reshape(recent.count, [-1, 1])
+    old = tf.range(cache["cache_0_key"].shape[2]) < tf.reshape(position, [-1, 1]) - count
+    seen = tf.reduce_sum(cache["cache_0_key"][:, 0, :, 0] * tf.cast(old, tf.float32), 1)
+    seen += tf.reduce_sum(recent.rows["cache_0_key"][:, 0, :, 0] * tf.cast(recent.ages <= count, tf.float32), 1)
+    following = tf.cast(seen + value, tf.int32) % VOCABULARY
+    return 9.0 * tf.one_hot(following, VOCABULARY), {"cache_0_key": rows}
 
 
 def expected_tokens(token, position, new, end_id):
@@ -36,11 +35,10 @@ def expected_tokens(token, position, new, end_id):
 
 @pytest.mark.parametrize("end_id", [-1, END])
 @pytest.mark.parametrize("places", [[0], [4, 1]])
-@pytest.mark.parametrize("new", [1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK])
+@pytest.mark.parametrize("new", [1, 2, 48])
 def test_every_token_sees_all_before_it(new, places, end_id):
     """Prompts of zeros stand before the first position, so that each text begins at its own."""
-    rows = rows_kept(new) + max(places)
-    cache = {"cache_0_key": tf.zeros((2, 1, rows, 1))}
+    cache = {"cache_0_key": tf.zeros((2, 1, max(places), 1))}
     first = tf.constant([7, 5])
     found = tf.function(
         lambda: greedy_loop(step, first, tf.constant(places), cache, new, end_id, PAD), autograph=False
@@ -51,16 +49,6 @@ def test_every_token_sees_all_before_it(new, places, end_id):
         assert found.num_tokens[row] == len(expected)
         certain = -np.log(1 + (VOCABULARY - 1) * np.exp(-9.0))
         assert float(found.score[row]) == pytest.approx(certain * len(expected), rel=1e-4)
-
-
-def test_the_cache_has_room_for_all_but_the_last_chunk():
-    assert [rows_kept(new) for new in (1, CHUNK, CHUNK + 1, 2 * CHUNK, 2 * CHUNK + 1)] == [
-        0,
-        0,
-        CHUNK,
-        CHUNK,
-        2 * CHUNK,
-    ]
 
 
 @pytest.mark.parametrize(
@@ -78,6 +66,7 @@ def test_what_is_never_written_keeps_its_share_of_the_probability(never_ids, tok
 def test_the_likeliest_token_is_the_first_of_the_largest(size):
     logits = np.random.default_rng(0).integers(0, 5, (6, size)).astype(np.float32)
     logits[0] = -3.0
-    token, top = _likeliest(tf.constant(logits))
+    token, certain = likeliest(tf.constant(logits))
     np.testing.assert_array_equal(token, logits.argmax(axis=1))
-    np.testing.assert_array_equal(top, logits.max(axis=1))
+    expected = logits.max(axis=1) - np.log(np.exp(logits).sum(axis=1))
+    np.testing.assert_allclose(certain, expected, rtol=1e-5)

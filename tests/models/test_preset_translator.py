@@ -82,6 +82,17 @@ def test_the_loop_takes_the_likeliest_token(models, name):
         np.testing.assert_array_equal(written[row, :count], likeliest[row, :count])
 
 
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_queue_of_sources_gets_what_each_gets_alone(models, name):
+    sources = np.random.default_rng(7).integers(4, KNOWN, (9, 8)).astype(np.int32)
+    sources[1::2, 6:] = PAD
+    given = tf.constant(np.concatenate([sources, np.full((2, 8), PAD, np.int32)]))
+    alone = decoding.generate(models[name], {"token_ids": tf.constant(sources)}, MOST - 1)
+    found = tf.function(lambda ids: decoding.generate_in_turn(models[name], {"token_ids": ids}, MOST - 1))(given)
+    np.testing.assert_array_equal(found["token_ids"][:9], alone["token_ids"])
+    np.testing.assert_array_equal(found["num_tokens"], [*alone["num_tokens"], 0, 0])
+
+
 @pytest.mark.parametrize("name", ["bart", "t5_gated"])
 def test_saved_and_loaded_without_the_preset(models, tmp_path, name):
     models[name].save(tmp_path / "model.keras")

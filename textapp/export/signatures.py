@@ -58,18 +58,21 @@ def writing(model: Generator, manifest: Mapping[str, Any]) -> list[Signature]:
     `generate_<S>_<N>`: `token_ids` `[1, S]` (of a language model also `num_tokens` `[1]`) to `token_ids` `[1, N]`,
     `num_tokens` `[1]` and `score` `[1]`. `prefill_<S>`: the same inputs to `logits` `[1, vocabulary]` of the first new
     token, and the cache. `decode`: `token_id` `[1]`, `position` `[1]` and the cache to `logits` and what changed of it.
-    Where the manifest has a `batch_size` above 1, `batch_<rows>_generate_<S>_<N>` takes so many texts at once.
+    Where the manifest has a `batch_size` above 1, `batch_<rows>_generate_<S>_<N>` takes so many texts at once; of
+    sources the last ones may be rows of padding alone.
     """
     from textapp.objectives import decoding
 
     pairs = sorted((read, new) for read, new in manifest["generate_lengths"])
     caches = step_caches(pairs, model.has_encoder, manifest["lengths"][-1])
     steps = {"cache_length": caches.cache, "memory_length": caches.memory}
+    # Texts that a language model writes have like lengths; a translator's do not wait for each other.
+    together = decoding.generate_in_turn if model.has_encoder else decoding.generate
     generates = [
         Signature(
             batch_name(generate_name(read, new), rows),
             _read(model, read, rows),
-            partial(decoding.generate, model, new=new),
+            partial(decoding.generate if rows == 1 else together, model, new=new),
         )
         for rows in sorted({1, manifest.get("batch_size", 1)})
         for read, new in pairs

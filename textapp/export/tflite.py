@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from textapp.errors import ExportError
 from textapp.export.children import run_child
 from textapp.export.graphs import parse
+from textapp.export.in_place import write_in_place
 from textapp.export.merge import merge
 from textapp.export.signatures import Signature
 from textapp.export.sinking import sink_weights
@@ -102,7 +103,7 @@ def _convert(job: Mapping[str, Any]) -> None:
         content = merge([_converted(job, [name], newer_quantizer=False) for name in job["signatures"]])
     else:
         content = _converted(job, job["signatures"], newer_quantizer=True)
-    Path(job["model"]).write_bytes(sink_weights(content))
+    Path(job["model"]).write_bytes(write_in_place(sink_weights(content)))
 
 
 def _converted(job: Mapping[str, Any], signatures: Sequence[str], newer_quantizer: bool) -> bytes:

@@ -3,6 +3,7 @@
 from textapp.layers.attention import CrossAttention, SelfAttention
 from textapp.layers.embedding import Positions, SubwordEmbedding, TokenEmbedding
 from textapp.layers.greedy_loop import Greedy, greedy_loop
+from textapp.layers.greedy_queue import greedy_queue
 from textapp.layers.lstm import Lstm
 from textapp.layers.lstm_stacks import LstmDecoder, LstmEncoder
 from textapp.layers.masking import AttentionMask, PaddingMask
@@ -44,5 +45,6 @@ __all__ = [
     "TransformerEncoder",
     "WindowFeatures",
     "greedy_loop",
+    "greedy_queue",
     "plain_weights",
 ]

@@ -180,7 +180,7 @@ class SelfAttention(_Attention):
         query, key, value = self._projected(sequence)
         return self._attend(query, key, value, mask), key, value
 
-    def step(self, vector, position, mask, past, recent=None):
+    def step(self, vector, position, mask, past):
         """One token more.
 
         What the token itself adds is kept out of the cache here, so that the caches are written after the last block
@@ -189,9 +189,9 @@ class SelfAttention(_Attention):
         Args:
             vector: `[batch, 1, dim]`.
             position: of the token, `[1]` or `[batch]` int32.
-            mask: `[1 or batch, 1, 1, rows]`, added to the scores: of the rows of `past`, of `recent`, of the token.
-            past: key and value of what was read before, each `[batch, key-value heads, rows, head_dim]`; may be empty.
-            recent: the same of what was read last; None: nothing is kept apart.
+            mask: `[1 or batch, 1, 1, rows]`, added to the scores: of the rows of all of `past`, of the token itself.
+            past: pairs of key and value of what was read before, each `[batch, key-value heads, rows, head_dim]`; they
+                are read where they lie, as to join them would copy them. One may have no rows.
 
         Returns:
             the attended vector `[batch, 1, dim]`, and the token's key and value
@@ -202,8 +202,7 @@ class SelfAttention(_Attention):
             waves = [tf.reshape(tf.gather(wave, position), [-1, 1, 1, self.head_dim]) for wave in self._waves()]
             query, own[0] = _turned(query, *waves), _turned(own[0], *waves)
         query = self._grouped(query)
-        near = own if recent is None else [tf.concat(pair, axis=2) for pair in zip(recent, own, strict=True)]
-        parts = [(key, value) for key, value in (past, near) if key.shape[2]]
+        parts = [(key, value) for key, value in (*past, own) if key.shape[2]]
         weights = tf.nn.softmax(tf.concat([_scores(query, key) for key, _ in parts], axis=-1) + mask)
         mixed, place = 0.0, 0
         for _, value in parts:
@@ -271,6 +270,8 @@ def _scores(query, key):
 
 def _mean(weights, value):
     """The mean of the values `[batch, heads, length, head_dim]`, weighted: `[batch, heads, group, head_dim]`."""
+    if value.shape[2] == 1:
+        return weights * value
     if weights.shape[2] > 1:
         return tf.matmul(weights, value)
     return tf.reduce_sum(tf.transpose(weights, [0, 1, 3, 2]) * value, axis=2, keepdims=True)

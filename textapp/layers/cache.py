@@ -18,15 +18,29 @@ MEMORY_MASK = "cache_memory_mask"
 
 
 class Recent(NamedTuple):
-    """The latest tokens where they are not written to the cache yet, so that a loop copies them instead of all.
+    """The latest tokens, which a loop keeps beside the cache.
 
     Attributes:
-        rows: by the names of the cache, `[batch, heads, room, head_dim]`, the newest last.
-        count: how many of these rows count, the last ones; a scalar, int32.
+        count: how many these are; a scalar or `[batch]`, int32.
+        rows: by the names of the cache, `[batch, heads, room, head_dim]`.
+        ages: how many tokens ago each of these was made, `[room]` int32. What is older than `count` is not read.
     """
 
-    rows: Cache
     count: tf.Tensor
+    rows: Cache
+    ages: tf.Tensor
+
+
+def ages(count: tf.Tensor, room: int) -> tf.Tensor:
+    """How many tokens ago each place of a ring was written: `[room]` int32, from 1.
+
+    Args:
+        count: tokens so far; the next is put at `count % room`.
+        room: places.
+
+    Example: `ages(2, 4)` is `[2, 1, 4, 3]`; the last two are older than the two tokens, so they are empty.
+    """
+    return tf.math.floormod(count - 1 - tf.range(room), room) + 1
 
 
 def grows(name: str, value: tf.Tensor) -> bool:

@@ -186,13 +186,13 @@ class DecoderBlock(TransformerBlock):
         attended, key, value = self.attention.prefill(self._read(self.attention_norm, sequence), mask)
         return self._fed(self._added(self.attention_norm, sequence, attended)), key, value
 
-    def step(self, vector, position, mask, past, recent, memory=None, memory_mask=None):
+    def step(self, vector, position, mask, past, memory=None, memory_mask=None):
         """One token: `[batch, 1, dim]`, and its key and value `[batch, key-value heads, 1, head_dim]`.
 
         See `SelfAttention.step`; `memory` is key and value of a memory, from `CrossAttention.keys_values`.
         """
         read = self._read(self.attention_norm, vector)
-        attended, key, value = self.attention.step(read, position, mask, past, recent)
+        attended, key, value = self.attention.step(read, position, mask, past)
         vector = self._added(self.attention_norm, vector, attended)
         if memory is not None:
             query = self._read(self.cross_attention_norm, vector)

@@ -229,7 +229,7 @@ class TransformerDecoder(_TransformerStack):
             vector: `[batch, hidden_dim]`, the embedded token.
             position: `[1]`, the same for all rows, or `[batch]`, int32.
             cache: from `begin`, with the rows of the tokens since; see `textapp.layers.cache.written`.
-            recent: the last of these tokens, where their rows are not in the cache yet.
+            recent: the last of these tokens, where their rows are not in the cache.
 
         Returns:
             `[batch, hidden_dim]`, and the rows of this token, to be written at its position:
@@ -240,6 +240,7 @@ class TransformerDecoder(_TransformerStack):
             vector = self.positions(vector, tf.reshape(position, [-1, 1]))
         vector = self._before(vector)
         mask = self._seen(position, cache, recent)
+        parts = [cache] if recent is None else [cache, recent.rows]
         new: Cache = {}
         for number, block in enumerate(self.blocks):
             names = f"cache_{number}_key", f"cache_{number}_value"
@@ -247,8 +248,7 @@ class TransformerDecoder(_TransformerStack):
                 cache[f"cache_{number}_memory_{kind}"] for kind in ("key", "value") if self.memory_dim is not None
             ]
             vector, *own = block.step(
-                vector, position, mask, [cache[name] for name in names],
-                None if recent is None else [recent.rows[name] for name in names],
+                vector, position, mask, [[rows[name] for name in names] for rows in parts],
                 memory or None, cache.get(MEMORY_MASK),
             )  # fmt: skip
             new |= dict(zip(names, own, strict=True))
@@ -264,10 +264,10 @@ class TransformerDecoder(_TransformerStack):
         # How many rows lie between each row and the first empty one; in float32, as bfloat16 counts to 256 only.
         left = [_number(before) - np.arange(1.0, cache["cache_0_key"].shape[2] + 1)]
         away = [_number(position) - np.arange(0.0, cache["cache_0_key"].shape[2])]
-        if recent is not None:  # these end with the newest
-            backwards = np.arange(recent.rows["cache_0_key"].shape[2], 0.0, -1)
-            left.append(_number(position - before) - backwards)
-            away.append(tf.zeros_like(_number(position)) + backwards)
+        if recent is not None:
+            ages = tf.cast(recent.ages, tf.float32)
+            left.append(_number(position - before) - ages)
+            away.append(tf.zeros_like(_number(position)) + ages)
         left.append(tf.zeros_like(_number(before)))
         mask = tf.cast(tf.minimum(tf.concat(left, axis=-1), 0.0) * -NEVER, self.compute_dtype)
         if self.relative is None:

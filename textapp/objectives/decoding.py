@@ -8,9 +8,8 @@ from typing import Any
 import tensorflow as tf
 
 from textapp.decoding.signatures import CACHE
-from textapp.layers import greedy_loop
+from textapp.layers import greedy_loop, greedy_queue
 from textapp.layers.cache import MEMORY, written
-from textapp.layers.greedy_loop import rows_kept
 from textapp.layers.masking import NEVER
 from textapp.models.generator import Generator
 
@@ -30,9 +29,23 @@ def generate(model: Generator, features: Mapping[str, Any], new: int) -> Tensors
         `score` `[batch]` float32, the sum of their log-probabilities.
     """
     read = 0 if model.has_encoder else features["token_ids"].shape[1]
-    token_id, position, cache = model.begin(features, read + (new if model.loops_copy else rows_kept(new)))
-    ids = {"end_id": model.end_id, "pad_id": model.pad_id, "never_ids": model.never_ids}
-    return greedy_loop(model.step, token_id, position, cache, new, **ids)._asdict()
+    token_id, position, cache = model.begin(features, read + (new if model.loops_copy else 0))
+    return greedy_loop(model.step, token_id, position, cache, new, **_ids(model))._asdict()
+
+
+def generate_in_turn(model: Generator, features: Mapping[str, Any], new: int) -> Tensors:
+    """The same of a translator for many sources, a few at a time; see `greedy_queue`.
+
+    Args:
+        model, new: as for `generate`.
+        features: `token_ids` `[batch, length]` int32. Rows of padding alone may stand at the end; nothing is written
+            for them.
+    """
+    token_ids = features["token_ids"]
+    token_id, _, cache = model.begin(features, 0)
+    filled = tf.cast(tf.reduce_any(tf.not_equal(token_ids, model.pad_id), axis=1), tf.int32)
+    num_texts = tf.reduce_max(filled * tf.range(1, token_ids.shape[0] + 1))
+    return greedy_queue(model.step, token_id, cache, num_texts, new, **_ids(model))._asdict()
 
 
 def prefill(
@@ -80,6 +93,10 @@ def log_probabilities(model: Generator, features: Mapping[str, Any], targets: An
     logits = model(dict(features), training=False)
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=tf.maximum(targets, 0), logits=logits)
     return -losses * tf.cast(targets >= 0, tf.float32)
+
+
+def _ids(model: Generator) -> dict[str, Any]:
+    return {"end_id": model.end_id, "pad_id": model.pad_id, "never_ids": model.never_ids}
 
 
 def _longer(value, name: str, length: int):
