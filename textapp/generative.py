@@ -96,7 +96,7 @@ class GenerativePredictor:
                 answers[index] = self._answer(records[index], outputs, checked)
 
         most = max(self.runner.max_batch, self._batch_size) if checked.plain else 1
-        # A call ends with its longest answer, and like inputs have answers of like lengths.
+        # Rows that begin together wait for the longest, and like inputs have answers of like lengths.
         counts = [len(feature["token_ids"]) for feature in features]
         self._runners.share_out(groups(signatures, most, counts), work, workers)
         return answers  # type: ignore[return-value]  # every index stands in one job

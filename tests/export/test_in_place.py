@@ -27,7 +27,7 @@ def converted(start=0.0, read_inside=False, read_behind=False, quantize="none"):
     @tf.function(input_signature=[tf.TensorSpec((1,), tf.int32, name="number")])
     def walk(number):
         def turn(count, state, rows):
-            seen = tf.cast(tf.range(TURNS) < count, tf.float32)
+            seen = tf.cast(tf.range(TURNS) != count, tf.float32)  # the rows to come have to be zeros
             row = tf.tanh(tf.matmul(state + tf.reduce_sum(rows * seen[:, None], 0, keepdims=True), module.mix))
             update = keras.ops.slice_update(rows, [count, 0], row)
             return count + 1, row + (update[:1] if read_inside else 0.0), update
@@ -82,16 +82,22 @@ def test_a_buffer_that_could_not_be_shared_stays_as_it_is(options):
 
 
 def test_a_runtime_that_would_copy_does_not_open_the_file(tmp_path, monkeypatch):
-    """The file asks for an operator of 2.14, so here for one that no runtime has."""
+    """The file asks for an operator of 2.14, and then for one that no runtime has."""
+    from tensorflow.lite.python.schema_py_generated import BuiltinOperator
+
+    codes = parse(write_in_place(converted())).operatorCodes
+    assert (BuiltinOperator.CONCATENATION, 4) in {(code.builtinCode, code.version) for code in codes}
     monkeypatch.setattr(in_place, "NEEDED", ("CONCATENATION", 99))
     (tmp_path / "model.tflite").write_bytes(write_in_place(converted()))
     with pytest.raises(ArtifactError, match="CONCATENATION"):
         EdgeRunner(tmp_path / "model.tflite", runtime="litert")
 
 
-def test_the_zeros_that_the_buffer_began_with_leave_the_file():
+@pytest.mark.parametrize("quantize, size", [("none", 4), ("float16", 2)])
+def test_the_zeros_that_the_buffer_began_with_leave_the_file(quantize, size):
     def zeros(content):
         held = [buffer.data for buffer in parse(content).buffers if buffer.data is not None]
-        return [data for data in held if len(data) == TURNS * WIDTH * 4 and not np.any(data)]
+        return [data for data in held if len(data) == TURNS * WIDTH * size and not np.any(data)]
 
-    assert zeros(converted()) and not zeros(write_in_place(converted()))
+    content = converted(quantize=quantize)
+    assert zeros(content) and not zeros(write_in_place(content))

@@ -7,15 +7,15 @@ import tensorflow as tf
 from textapp.layers.cache import grows, written
 
 EMPTY = {"cache_0_key": tf.zeros((2, 1, 5, 1)), "cache_0_state": tf.zeros((2, 3))}
-ROWS = tf.reshape([1.0, 2.0, 3.0, 4.0], (2, 1, 2, 1))
+ROWS = tf.reshape([1.0, 2.0], (2, 1, 1, 1))
 
 
 @pytest.mark.parametrize(
     ("position", "expected"),
     [
-        ([2], [[0, 0, 1, 2, 0], [0, 0, 3, 4, 0]]),
-        ([0, 3], [[1, 2, 0, 0, 0], [0, 0, 0, 3, 4]]),
-        ([1, 4], [[0, 1, 2, 0, 0], [0, 0, 0, 0, 3]]),  # what finds no room is left out
+        ([2], [[0, 0, 1, 0, 0], [0, 0, 2, 0, 0]]),
+        ([0, 3], [[1, 0, 0, 0, 0], [0, 0, 0, 2, 0]]),
+        ([1, 5], [[0, 1, 0, 0, 0], [0, 0, 0, 0, 0]]),  # what finds no room is left out
     ],
 )
 def test_rows_are_put_at_each_texts_position(position, expected):

@@ -1,4 +1,4 @@
-"""The decoding loop over a step of four lines, whose next token depends on every token before it and on its place."""
+"""The decoding loops over a step of a few lines, whose next token depends on every token before it and on its place."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from textapp.layers import greedy_loop
+from textapp.layers import greedy_loop, greedy_queue
 from textapp.layers.greedy_loop import likeliest
 
 VOCABULARY, PAD, END = 32, 0, 3
@@ -49,6 +49,22 @@ def test_every_token_sees_all_before_it(new, places, end_id):
         assert found.num_tokens[row] == len(expected)
         certain = -np.log(1 + (VOCABULARY - 1) * np.exp(-9.0))
         assert float(found.score[row]) == pytest.approx(certain * len(expected), rel=1e-4)
+
+
+@pytest.mark.parametrize("end_id", [-1, END])
+@pytest.mark.parametrize("wanted, texts", [(7, 7), (12, 12), (2, 7), (0, 7), (3, 3)])
+@pytest.mark.parametrize("new", [1, 6, 48])
+def test_a_queue_writes_each_wanted_text_to_its_end(new, wanted, texts, end_id):
+    """Without an end all texts are as long as they may be, and the last ones begin as late as they can."""
+    first = tf.range(5, 5 + texts)
+    cache = {"cache_0_key": tf.zeros((texts, 1, 0, 1))}
+    found = tf.function(
+        lambda: greedy_queue(step, first, cache, tf.constant(wanted), new, end_id, PAD), autograph=False
+    )()
+    for row, token in enumerate(first.numpy().tolist()):
+        expected = expected_tokens(token, 0, new, end_id) if row < wanted else []
+        assert found.token_ids[row].numpy().tolist() == expected + [PAD] * (new - len(expected))
+        assert found.num_tokens[row] == len(expected)
 
 
 @pytest.mark.parametrize(

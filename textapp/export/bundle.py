@@ -29,7 +29,7 @@ from textapp.text.tokenizer import load_tokenizers
 _logger = logging.getLogger("textapp")
 TARGETS = (*tflite.TARGETS, "saved_model")
 NUM_GOLDEN = 3
-MOST_ROWS = 64  # texts a call: more take memory and gain nothing
+MOST_ROWS = 64  # texts a call: more take memory and gain nothing, a language model from 5 on
 INT8_REFUSED = (
     "quantize int8 needs the ranges of all activations, and the converter finds none inside the loop that writes a "
     "text: take dynamic, whose weights are int8, too"

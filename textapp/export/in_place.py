@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from textapp.export.graphs import is_constant, operator_name, pack, parse, shape_of
+from textapp.export.graphs import is_constant, operator_name, pack, parse, shape_of, type_name
 
 NEEDED = ("CONCATENATION", 4)  # came with 2.14
 
@@ -78,7 +78,9 @@ def _rewrite(model: Any, graph: Any, loop: Any) -> bool:
 
 
 def _is_zeros(model: Any, graph: Any, index: int) -> bool:
-    """Whether a tensor is a constant of zeros; with float16 weights the converter keeps one in half the space."""
+    """Whether a tensor is a float32 constant of zeros; float16 weights keep one in half the space."""
+    if type_name(graph.tensors[index]) != "FLOAT32":
+        return False
     for operator in graph.operators:
         if index in operator.outputs and operator_name(model, operator) == "DEQUANTIZE":
             index = operator.inputs[0]
@@ -140,9 +142,15 @@ def _set(owner: Any, name: str, place: int, index: int) -> None:
 
 
 def _drop_unread(model: Any) -> None:
-    """Empties the constants that nobody reads any more."""
+    """Empties the constants that nobody reads any more, or only to turn them to float32 for nobody."""
     read_buffers = {entry.buffer for entry in model.metadata or ()}
     for graph in model.subgraphs:
+        read = {index for operator in graph.operators for index in operator.inputs} | set(graph.outputs)
+        graph.operators = [
+            operator
+            for operator in graph.operators
+            if operator_name(model, operator) != "DEQUANTIZE" or operator.outputs[0] in read
+        ]
         read = {index for operator in graph.operators for index in operator.inputs} | set(graph.outputs)
         for index, tensor in enumerate(graph.tensors):
             if index not in read:

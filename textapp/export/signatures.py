@@ -67,12 +67,12 @@ def writing(model: Generator, manifest: Mapping[str, Any]) -> list[Signature]:
     caches = step_caches(pairs, model.has_encoder, manifest["lengths"][-1])
     steps = {"cache_length": caches.cache, "memory_length": caches.memory}
     # Texts that a language model writes have like lengths; a translator's do not wait for each other.
-    together = decoding.generate_in_turn if model.has_encoder else decoding.generate
+    of_many = decoding.generate_in_turn if model.has_encoder else decoding.generate
     generates = [
         Signature(
             batch_name(generate_name(read, new), rows),
             _read(model, read, rows),
-            partial(decoding.generate if rows == 1 else together, model, new=new),
+            partial(decoding.generate if rows == 1 else of_many, model, new=new),
         )
         for rows in sorted({1, manifest.get("batch_size", 1)})
         for read, new in pairs

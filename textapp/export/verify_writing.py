@@ -27,7 +27,7 @@ NEAR_TIE = 2 * MOST_ERROR
 # Between the two ways of one quantized file: rounding to int8 makes steps out of differences in the last digit.
 NEAR_TIE_QUANTIZED = 0.2
 LED_TOKENS = 4000  # along how many a signature is led, one call of `decode` each
-LED_TOKENS_OF_BATCH = 1000  # the same of a signature for several texts, whose loop is that of the one for one text
+LED_TOKENS_OF_BATCH = 1000  # the same of a signature for several texts, whose texts are those of the one for one
 GENERATED = ("token_ids", "num_tokens", "score")
 
 
@@ -138,7 +138,7 @@ class WritingCheck:
         for signature, inputs in self.inputs.items():
             _, new = lengths_of(signature)
             led = LED_TOKENS if rows_of(signature) == 1 else LED_TOKENS_OF_BATCH
-            rows = slice(max(8, led // new))
+            rows = slice(max(8, rows_of(signature), led // new))
             expected = self.expected[signature]
             written = {WRITTEN: expected["token_ids"][rows], WRITTEN_TOKENS: expected["num_tokens"][rows]}
             along[f"{signature}.expected"] = {name: values[rows] for name, values in inputs.items()} | written | never

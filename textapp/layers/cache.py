@@ -49,25 +49,21 @@ def grows(name: str, value: tf.Tensor) -> bool:
 
 
 def written(cache: Cache, rows: Cache, position: tf.Tensor) -> Cache:
-    """The entries that change, as they are after some tokens.
+    """The entries that change, as they are after a token.
 
     Args:
         cache: the entries before.
-        rows: what steps gave: `[batch, heads, tokens, head_dim]` of an entry that grows, else the entry itself.
-        position: of the first of these tokens, `[1]` or `[batch]` int32.
+        rows: what a step gave: `[batch, heads, 1, head_dim]` of an entry that grows, else the entry itself.
+        position: of the token, `[1]` or `[batch]` int32.
     """
     return {
         name: _placed(cache[name], row, position) if grows(name, cache[name]) else row for name, row in rows.items()
     }
 
 
-def _placed(values, rows, position):
-    """Puts `rows` at `position` of the third axis."""
+def _placed(values, row, position):
+    """Puts a row at `position` of the third axis."""
     if position.shape[0] == 1:
-        return keras.ops.slice_update(values, [0, 0, position[0], 0], rows)
-    # Each text of the batch at its own place: the row that belongs to each place of the cache, where one does.
-    position = tf.broadcast_to(tf.reshape(position, [-1, 1]), [tf.shape(rows)[0], 1])
-    place = tf.range(values.shape[2]) - position
-    inside = tf.logical_and(place >= 0, place < rows.shape[2])
-    spread = tf.gather(rows, tf.clip_by_value(place, 0, rows.shape[2] - 1), axis=2, batch_dims=1)
-    return tf.where(tf.reshape(inside, [-1, 1, values.shape[2], 1]), spread, values)
+        return keras.ops.slice_update(values, [0, 0, position[0], 0], row)
+    here = tf.equal(tf.range(values.shape[2]), tf.reshape(position, [-1, 1]))  # each text of the batch at its own place
+    return tf.where(here[:, None, :, None], row, values)

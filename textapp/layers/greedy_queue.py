@@ -94,18 +94,18 @@ def greedy_queue(
             keras.ops.slice_update(values, [now.turn, 0], tf.expand_dims(value, 0))
             for values, value in zip(now.log, (token, place, certain), strict=True)
         ))  # fmt: skip
-        done = tf.logical_or(tf.logical_or(tf.equal(token, end_id), now.count + 1 >= new), tf.logical_not(busy))
-        ended = tf.cast(done, tf.int32)
-        text = tf.where(done, now.ahead + tf.cumsum(ended, exclusive=True), now.text)
+        ended = tf.logical_or(tf.logical_or(tf.equal(token, end_id), now.count + 1 >= new), tf.logical_not(busy))
+        one = tf.cast(ended, tf.int32)
+        text = tf.where(ended, now.ahead + tf.cumsum(one, exclusive=True), now.text)
         own = tf.minimum(text, texts - 1)
         return _Slots(
             turn=now.turn + 1,
-            ahead=now.ahead + tf.reduce_sum(ended),
+            ahead=now.ahead + tf.reduce_sum(one),
             text=text,
-            count=(now.count + 1) * (1 - ended),
-            token=tf.where(done, tf.gather(token_id, own), token),
+            count=(now.count + 1) * (1 - one),
+            token=tf.where(ended, tf.gather(token_id, own), token),
             states={
-                name: tf.where(tf.expand_dims(done, 1), tf.gather(firsts[name], own), value)
+                name: tf.where(tf.expand_dims(ended, 1), tf.gather(firsts[name], own), value)
                 for name, value in states.items()
             },
             log=log,

@@ -135,7 +135,7 @@ class Generator(keras.Model):
             token_id: `[batch]` int32.
             position: its place, `[1]` (the same for all rows) or `[batch]` int32.
             cache: from `begin`, with what was written since; see `textapp.layers.cache.written`.
-            recent: the last tokens, where their rows are not in the cache yet.
+            recent: the last tokens, where their rows are not in the cache.
 
         Returns:
             logits of the next token `[batch, vocabulary_size]` float32, and what is to be written of this one.
