@@ -29,6 +29,12 @@ def make_pairs(count: int, seed: int = 0) -> list[dict[str, Any]]:
     return [{"source": " ".join(words), "target": " ".join(WORDS[word] for word in words)} for words in chosen]
 
 
+def dividing_end(texts: list[list[int]]) -> int:
+    """A token that would end these texts at as many different places as any other."""
+    places = {token: len({(*text, token).index(token) for text in texts}) for text in texts for token in text}
+    return max(places, key=places.get)
+
+
 def make_documents(count: int, seed: int = 0) -> list[dict[str, Any]]:
     """Texts in which every word is followed by a certain other one."""
     dice, words = random.Random(seed), list(WORDS.values())

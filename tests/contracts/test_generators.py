@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from writers import dividing_end
 
 from textapp.config import parse_config
 from textapp.errors import ConfigError
@@ -143,8 +144,7 @@ def test_a_queue_writes_what_each_source_gets_alone(translators, monkeypatch, na
     model = translators[name]
     sources = np.random.default_rng(9).integers(4, SOURCE_VOCABULARY, (12, SOURCE)).astype(np.int32)
     texts = decoding.generate(model, {"token_ids": tf.constant(sources)}, 6)["token_ids"].numpy().tolist()
-    ends = {token: len({(*text, token).index(token) for text in texts}) for text in texts for token in text}
-    monkeypatch.setattr(model, "end_id", max(ends, key=ends.get))
+    monkeypatch.setattr(model, "end_id", dividing_end(texts))
     alone = decoding.generate(model, {"token_ids": tf.constant(sources)}, 6)
     assert len(set(alone["num_tokens"].numpy().tolist())) > 1, "all texts end together: the test cannot fail"
     given = np.concatenate([sources, np.full((3, SOURCE), PAD, np.int32)])

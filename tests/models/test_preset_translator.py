@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from translator_presets import SIZES, VOCABULARY, save_backbone, translator
+from writers import dividing_end
 
 from textapp.config import PresetModel
 from textapp.errors import ConfigError
@@ -89,8 +90,7 @@ def test_a_queue_of_sources_gets_what_each_gets_alone(models, monkeypatch, name)
     given = tf.constant(np.concatenate([sources, np.full((2, 8), PAD, np.int32)]))
     model, only = models[name], {"token_ids": tf.constant(sources)}
     texts = decoding.generate(model, only, MOST - 1)["token_ids"].numpy().tolist()
-    ends = {token: len({(*text, token).index(token) for text in texts}) for text in texts for token in text}
-    monkeypatch.setattr(model, "end_id", max(ends, key=ends.get))
+    monkeypatch.setattr(model, "end_id", dividing_end(texts))
     alone = decoding.generate(model, only, MOST - 1)
     assert len(set(alone["num_tokens"].numpy().tolist())) > 1, "all texts end together: the test cannot fail"
     found = tf.function(lambda ids: decoding.generate_in_turn(model, {"token_ids": ids}, MOST - 1))(given)

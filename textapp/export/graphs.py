@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -24,8 +25,25 @@ def pack(model: Any) -> bytes:
 
 def operator_name(model: Any, operator: Any) -> str:
     """The builtin behind an operator: `FULLY_CONNECTED`, `WHILE`, `CUSTOM`."""
-    code = model.operatorCodes[operator.opcodeIndex]
-    return _names("BuiltinOperator")[max(code.builtinCode, code.deprecatedBuiltinCode)]
+    return _names("BuiltinOperator")[builtin_of(model.operatorCodes[operator.opcodeIndex])]
+
+
+def builtin_of(code: Any) -> int:
+    """The number of the builtin that an operator code stands for; old files name it in a field of one byte."""
+    return max(code.builtinCode, code.deprecatedBuiltinCode)
+
+
+def loops_of(model: Any) -> Iterator[tuple[Any, Any]]:
+    """Each WHILE of a file, behind the graph that it stands in."""
+    for graph in model.subgraphs:
+        for operator in graph.operators:
+            if operator_name(model, operator) == "WHILE":
+                yield graph, operator
+
+
+def read_in(graph: Any) -> set[int]:
+    """The tensors that the operators of a graph read."""
+    return {index for operator in graph.operators for index in operator.inputs}
 
 
 def type_name(tensor: Any) -> str:

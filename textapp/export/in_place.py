@@ -17,7 +17,17 @@ from typing import Any
 
 import numpy as np
 
-from textapp.export.graphs import is_constant, operator_name, pack, parse, shape_of, type_name
+from textapp.export.graphs import (
+    builtin_of,
+    is_constant,
+    loops_of,
+    operator_name,
+    pack,
+    parse,
+    read_in,
+    shape_of,
+    type_name,
+)
 
 NEEDED = ("CONCATENATION", 4)  # came with 2.14
 
@@ -29,13 +39,8 @@ def write_in_place(content: bytes) -> bytes:
         content: a .tflite file.
     """
     model = parse(content)
-    loops = [
-        (graph, operator)
-        for graph in model.subgraphs
-        for operator in graph.operators
-        if operator_name(model, operator) == "WHILE"
-    ]
-    if not any([_rewrite(model, graph, operator) for graph, operator in loops]):
+    # The graphs grow while they are rewritten, so the loops are found first.
+    if not any([_rewrite(model, graph, loop) for graph, loop in list(loops_of(model))]):
         return content
     _operator_code(model, *NEEDED)
     _drop_unread(model)
@@ -46,34 +51,36 @@ def _rewrite(model: Any, graph: Any, loop: Any) -> bool:
     """Rewrites one loop; returns whether it had such a buffer."""
     body = model.subgraphs[loop.builtinOptions.bodySubgraphIndex]
     condition = model.subgraphs[loop.builtinOptions.condSubgraphIndex]
-    read_outside = {index for operator in graph.operators for index in operator.inputs} | set(graph.outputs)
-    read_inside = {index for operator in body.operators for index in operator.inputs}
-    places = {outer: place for place, outer in enumerate(body.outputs)}
-    writers = [
-        operator
+    for owner in (loop, body, condition):
+        owner.inputs, owner.outputs = list(owner.inputs), list(owner.outputs)
+    read_outside, read_inside = read_in(graph) | set(graph.outputs), read_in(body)
+    made_by = {
+        operator.outputs[0]: operator
         for operator in body.operators
         if operator_name(model, operator) == "DYNAMIC_UPDATE_SLICE"
-        and operator.outputs[0] in places
-        and operator.outputs[0] not in read_inside
-        and operator.inputs[0] == body.inputs[places[operator.outputs[0]]]
-        and loop.outputs[places[operator.outputs[0]]] not in read_outside
-        and _is_zeros(model, graph, loop.inputs[places[operator.outputs[0]]])
-    ]
-    for writer in writers:
-        place = places[writer.outputs[0]]
-        buffer = _zeros(model, graph, loop, place)
-        _set(loop, "inputs", place, buffer)
-        _set(body, "outputs", place, body.inputs[place])
+    }
+    writers = {
+        place: made_by[back]
+        for place, (outer, behind, inner, back) in enumerate(
+            zip(loop.inputs, loop.outputs, body.inputs, body.outputs, strict=True)
+        )
+        if back in made_by
+        and back not in read_inside
+        and made_by[back].inputs[0] == inner
+        and behind not in read_outside
+        and _is_zeros(model, graph, outer)
+    }
+    for place, writer in writers.items():
+        loop.inputs[place] = _zeros(model, graph, loop, place)
+        body.outputs[place] = body.inputs[place]
         writer.outputs = [_append_copy(body, body.inputs[place])]
-        for owner, name, index in (
-            (loop, "inputs", buffer),
-            (loop, "outputs", _append_copy(graph, loop.outputs[place])),
-            (body, "inputs", writer.outputs[0]),
-            (body, "outputs", writer.outputs[0]),
-            (condition, "inputs", _append_copy(condition, condition.inputs[place])),
-        ):
-            setattr(owner, name, [*getattr(owner, name), index])
-    body.operators = [each for each in body.operators if each not in writers] + writers
+        loop.inputs.append(loop.inputs[place])
+        loop.outputs.append(_append_copy(graph, loop.outputs[place]))
+        body.inputs.append(writer.outputs[0])
+        body.outputs.append(writer.outputs[0])
+        condition.inputs.append(_append_copy(condition, condition.inputs[place]))
+    last = list(writers.values())
+    body.operators = [operator for operator in body.operators if operator not in last] + last
     return bool(writers)
 
 
@@ -127,7 +134,7 @@ def _operator_code(model: Any, name: str, version: int) -> int:
 
     builtin = getattr(schema.BuiltinOperator, name)
     for number, code in enumerate(model.operatorCodes):
-        if max(code.builtinCode, code.deprecatedBuiltinCode) == builtin and code.version == version:
+        if builtin_of(code) == builtin and code.version == version:
             return number
     code = schema.OperatorCodeT()
     code.builtinCode, code.deprecatedBuiltinCode, code.version = builtin, min(builtin, 127), version
@@ -135,23 +142,17 @@ def _operator_code(model: Any, name: str, version: int) -> int:
     return len(model.operatorCodes) - 1
 
 
-def _set(owner: Any, name: str, place: int, index: int) -> None:
-    values = list(getattr(owner, name))
-    values[place] = index
-    setattr(owner, name, values)
-
-
 def _drop_unread(model: Any) -> None:
     """Empties the constants that nobody reads any more, or only to turn them to float32 for nobody."""
     read_buffers = {entry.buffer for entry in model.metadata or ()}
     for graph in model.subgraphs:
-        read = {index for operator in graph.operators for index in operator.inputs} | set(graph.outputs)
+        read = read_in(graph) | set(graph.outputs)
         graph.operators = [
             operator
             for operator in graph.operators
             if operator_name(model, operator) != "DEQUANTIZE" or operator.outputs[0] in read
         ]
-        read = {index for operator in graph.operators for index in operator.inputs} | set(graph.outputs)
+        read = read_in(graph) | set(graph.outputs)
         for index, tensor in enumerate(graph.tensors):
             if index not in read:
                 tensor.buffer = 0

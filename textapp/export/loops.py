@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from textapp.errors import ExportError
-from textapp.export.graphs import operator_name, parse, shape_of, size_bytes, type_name
+from textapp.export.graphs import loops_of, operator_name, parse, shape_of, size_bytes, type_name
 
 # Float constants up to this size stay in an int8 file: biases, masks, tables of positions of a short context.
 MOST_FLOAT_BYTES = 1 << 18
@@ -93,23 +93,14 @@ def loop_variables(model: Any) -> list[Carried]:
 
 def _loops(model: Any) -> Iterator[list[Carried]]:
     """What goes through each loop of the file."""
-    for graph in model.subgraphs:
+    for graph, loop in loops_of(model):
         made_by = {output: operator for operator in graph.operators for output in operator.outputs}
-        for operator in graph.operators:
-            if operator_name(model, operator) == "WHILE":
-                body, found = model.subgraphs[operator.builtinOptions.bodySubgraphIndex], []
-                for outer, inner, back in zip(operator.inputs, body.inputs, body.outputs, strict=True):
-                    tensor = body.tensors[inner]
-                    found.append(
-                        Carried(
-                            tensor.name.decode(),
-                            shape_of(tensor),
-                            type_name(tensor),
-                            inner != back,
-                            _is_weight(model, graph, made_by, outer),
-                        )  # fmt: skip
-                    )
-                yield found
+        body, found = model.subgraphs[loop.builtinOptions.bodySubgraphIndex], []
+        for outer, inner, back in zip(loop.inputs, body.inputs, body.outputs, strict=True):
+            tensor = body.tensors[inner]
+            weight = _is_weight(model, graph, made_by, outer)
+            found.append(Carried(tensor.name.decode(), shape_of(tensor), type_name(tensor), inner != back, weight))
+        yield found
 
 
 def float_weights(model: Any) -> Iterator[tuple[str, tuple[int, ...]]]:

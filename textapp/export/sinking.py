@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from textapp.export.graphs import is_constant, operator_name, pack, parse
+from textapp.export.graphs import is_constant, loops_of, operator_name, pack, parse, read_in
 
 
 def sink_weights(content: bytes) -> bytes:
@@ -19,13 +19,7 @@ def sink_weights(content: bytes) -> bytes:
         content: a .tflite file.
     """
     model = parse(content)
-    loops = [
-        (graph, operator)
-        for graph in model.subgraphs
-        for operator in graph.operators
-        if operator_name(model, operator) == "WHILE"
-    ]
-    moved = [_sink(model, graph, operator) for graph, operator in loops]
+    moved = [_sink(model, graph, loop) for graph, loop in loops_of(model)]
     return pack(model) if any(moved) else content
 
 
@@ -34,7 +28,7 @@ def _sink(model: Any, graph: Any, loop: Any) -> int:
     body = model.subgraphs[loop.builtinOptions.bodySubgraphIndex]
     condition = model.subgraphs[loop.builtinOptions.condSubgraphIndex]
     made_by = {output: operator for operator in graph.operators for output in operator.outputs}
-    read = {index for operator in condition.operators for index in operator.inputs} | set(condition.outputs)
+    read = read_in(condition) | set(condition.outputs)
     sunk = []
     for place, (outer, inner) in enumerate(zip(loop.inputs, body.inputs, strict=True)):
         maker = made_by.get(outer)

@@ -48,6 +48,20 @@ def grows(name: str, value: tf.Tensor) -> bool:
     return MEMORY not in name and value.shape.rank == 4
 
 
+def states_of(cache: Cache) -> Cache:
+    """The entries that each token replaces."""
+    return {name: value for name, value in cache.items() if MEMORY not in name and not grows(name, value)}
+
+
+def empty_rows(cache: Cache, batch: int | tf.Tensor, room: int) -> Cache:
+    """Zeros `[batch, heads, room, head_dim]` for each entry that grows."""
+    return {
+        name: tf.zeros((batch, value.shape[1], room, value.shape[3]), value.dtype)
+        for name, value in cache.items()
+        if grows(name, value)
+    }
+
+
 def written(cache: Cache, rows: Cache, position: tf.Tensor) -> Cache:
     """The entries that change, as they are after a token.
 

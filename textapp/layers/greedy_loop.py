@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from textapp.layers.cache import MEMORY, Cache, Recent, ages, grows, written
+from textapp.layers.cache import Cache, Recent, ages, empty_rows, states_of, written
 from textapp.layers.masking import NEVER
 
 Step = Callable[[tf.Tensor, tf.Tensor, Cache, Recent], tuple[tf.Tensor, Cache]]
@@ -76,8 +76,7 @@ def greedy_loop(
     batch = tf.shape(token_id)[0] if token_id.shape[0] is None else token_id.shape[0]
     zeros = tf.zeros([batch], tf.int32)
     answer = Greedy(tf.fill([batch, new], pad_id), zeros, tf.cast(zeros, tf.float32))
-    growing = {name: value for name, value in cache.items() if grows(name, value)}
-    states = {name: value for name, value in cache.items() if name not in growing and MEMORY not in name}
+    states = states_of(cache)
     resting = {name: value for name, value in cache.items() if name not in states}
 
     def goes_on(walk: _Walk, *_):
@@ -91,10 +90,8 @@ def greedy_loop(
         walk = walk._replace(states={name: more[name] for name in states})
         return walk, written(rows, {name: more[name] for name in rows}, place)
 
-    shapes = {name: (batch, value.shape[1], new, value.shape[3]) for name, value in growing.items()}
-    rows = {name: tf.zeros(shape, growing[name].dtype) for name, shape in shapes.items()}
     walk = _Walk(tf.constant(0), token_id, zeros + 1, answer, states)
-    walk, _ = tf.while_loop(goes_on, turn, (walk, rows), parallel_iterations=1)
+    walk, _ = tf.while_loop(goes_on, turn, (walk, empty_rows(cache, batch, new)), parallel_iterations=1)
     return walk.answer
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from textapp.layers.cache import MEMORY, Cache, Recent, ages, grows, written
+from textapp.layers.cache import MEMORY, Cache, Recent, ages, empty_rows, states_of, written
 from textapp.layers.greedy_loop import Greedy, Step, likeliest
 
 # Rows that write at the same time. The int8 kernels of x86 take five in one go, and the rows of ten leave its cache.
@@ -33,8 +33,8 @@ class _Slots(NamedTuple):
 
     Attributes:
         turn: how many were made.
-        ahead: the source that is taken next.
-        text: `[slots]`, whose text each slot writes; of one that is done, a number behind the last text.
+        text: `[slots]`, whose text each slot writes; the source behind the greatest is taken next. Of a slot that is
+            done, a number behind the last text.
         count: `[slots]`, the tokens that it has read of this text.
         token: `[slots]`, what it reads next.
         states: of the step.
@@ -42,7 +42,6 @@ class _Slots(NamedTuple):
     """
 
     turn: tf.Tensor
-    ahead: tf.Tensor
     text: tf.Tensor
     count: tf.Tensor
     token: tf.Tensor
@@ -70,16 +69,16 @@ def greedy_queue(
     """
     texts = token_id.shape[0]
     slots, nowhere = min(SLOTS, texts), texts * new
-    growing = {name: value for name, value in cache.items() if grows(name, value)}
+    firsts = states_of(cache)
     sources = {name: value for name, value in cache.items() if MEMORY in name}
-    firsts = {name: value for name, value in cache.items() if name not in growing and name not in sources}
+    nothing = empty_rows(cache, slots, 0)
 
     def goes_on(now: _Slots, *_):
         return tf.reduce_min(now.text) < num_texts
 
     def turn(now: _Slots, rows: Cache) -> tuple[_Slots, Cache]:
         own = tf.minimum(now.text, texts - 1)
-        entries = {name: tf.gather(value, own) for name, value in sources.items()} | buffers(0) | now.states
+        entries = {name: tf.gather(value, own) for name, value in sources.items()} | nothing | now.states
         # All slots put their rows at the same place of a ring; what an earlier text left there is too old to be read.
         logits, more = step(now.token, now.count, entries, Recent(now.count, rows, ages(now.turn, new)))
         token, certain = likeliest(logits, never_ids)
@@ -96,11 +95,10 @@ def greedy_queue(
         ))  # fmt: skip
         ended = tf.logical_or(tf.logical_or(tf.equal(token, end_id), now.count + 1 >= new), tf.logical_not(busy))
         one = tf.cast(ended, tf.int32)
-        text = tf.where(ended, now.ahead + tf.cumsum(one, exclusive=True), now.text)
+        text = tf.where(ended, tf.reduce_max(now.text) + tf.cumsum(one), now.text)
         own = tf.minimum(text, texts - 1)
         return _Slots(
             turn=now.turn + 1,
-            ahead=now.ahead + tf.reduce_sum(one),
             text=text,
             count=(now.count + 1) * (1 - one),
             token=tf.where(ended, tf.gather(token_id, own), token),
@@ -111,17 +109,13 @@ def greedy_queue(
             log=log,
         )
 
-    def buffers(room: int) -> Cache:
-        shapes = {name: (slots, value.shape[1], room, value.shape[3]) for name, value in growing.items()}
-        return {name: tf.zeros(shape, growing[name].dtype) for name, shape in shapes.items()}
-
     # All slots are busy until no source waits; then each has at most one text to end.
     turns = -(-nowhere // slots) + new
     log = _Log(tf.zeros([turns, slots], tf.int32), tf.fill([turns, slots], nowhere), tf.zeros([turns, slots]))
     first = {name: value[:slots] for name, value in firsts.items()}
     count = tf.zeros([slots], tf.int32)
-    now = _Slots(tf.constant(0), tf.constant(slots), tf.range(slots), count, token_id[:slots], first, log)
-    now, _ = tf.while_loop(goes_on, turn, (now, buffers(new)), parallel_iterations=1)
+    now = _Slots(tf.constant(0), tf.range(slots), count, token_id[:slots], first, log)
+    now, _ = tf.while_loop(goes_on, turn, (now, empty_rows(cache, slots, new)), parallel_iterations=1)
     return _sorted(now.log, texts, new, pad_id)
 
 
