@@ -71,7 +71,7 @@ def _of_shape(options: argparse.Namespace) -> Any:
     layers, dim = options.shape.split("x")
     encoder_layers, decoder_layers = [None, *map(int, layers.split("+"))][-2:]
     config = TransformerModel(
-        architecture="transformer", dropout=0.0, hidden_dim=int(dim), num_heads=int(dim) // 64, tied=True,
+        architecture="transformer", dropout=0.0, hidden_dim=int(dim), num_heads=int(dim) // 64, tie_embeddings=True,
         num_layers=decoder_layers, encoder_layers=encoder_layers, decoder_layers=encoder_layers and decoder_layers,
         positions="sinusoidal" if encoder_layers else "learned",
     )  # fmt: skip

@@ -20,7 +20,7 @@ KINDS = [(Chain, 1), (Chain, 3), (InPlace, 1)]
 
 def translator(kind: type[Chain] = Chain, max_batch: int = 1, seed: int = 2, **settings) -> GenerativePredictor:
     chain = random_chain(seed, Letters.vocabulary_size, kind, max_batch=max_batch, **settings)
-    task = TranslationTask(Letters(), Letters(), [4, 8], LENGTHS, overflow="cut")
+    task = TranslationTask(Letters(), Letters(), [4, 8], LENGTHS, overflow="truncate")
     return GenerativePredictor(task, chain, {}, Path())
 
 
@@ -33,7 +33,7 @@ def writer(kind: type[Chain] = Chain, running_text: bool = False, seed: int = 2,
 @pytest.mark.parametrize("make", [translator, writer])
 @pytest.mark.parametrize("text", TEXTS)
 def test_the_loop_finds_what_the_graph_finds(make, text):
-    plain, stepwise = make()(text), make(InPlace)(text, min_length=0, max_length=10 if len(text) > 3 else 6)
+    plain, stepwise = make()(text), make(InPlace)(text, min_new_tokens=0, max_new_tokens=10 if len(text) > 3 else 6)
     assert plain.output == stepwise.output
     if plain.score is not None:
         assert plain.score == pytest.approx(stepwise.score, abs=1e-4)
@@ -43,13 +43,13 @@ def test_plain_greedy_is_one_call_and_all_else_goes_step_by_step():
     predictor = translator()
     predictor("cat")
     assert predictor.runner.calls == [("generate", 1)]
-    predictor("cat", beam_size=2, max_length=2)
+    predictor("cat", beam_size=2, max_new_tokens=2)
     assert predictor.runner.calls[1:] == [("prefill", 1), ("decode", 1), ("decode", 1)]
 
 
 @pytest.mark.parametrize(("kind", "max_batch"), KINDS)
 @pytest.mark.parametrize("workers", [1, 3])
-@pytest.mark.parametrize("options", [{}, {"beam_size": 3, "num_best": 2}, {"temperature": 1.0, "seed": 4}])
+@pytest.mark.parametrize("options", [{}, {"beam_size": 3, "num_hypotheses": 2}, {"temperature": 1.0, "seed": 4}])
 def test_a_batch_answers_as_single_calls_do_in_order(kind, max_batch, workers, options):
     predictor = translator(kind, max_batch)
     found = predictor.batch(TEXTS, workers, **options)
@@ -73,7 +73,7 @@ def test_records_are_taken_too():
 
 
 @pytest.mark.parametrize("make", [translator, writer])
-@pytest.mark.parametrize("options", [{}, {"temperature": 1.0, "seed": 3}, {"stop": ["e", "ab"]}, {"max_length": 3}])
+@pytest.mark.parametrize("options", [{}, {"temperature": 1.0, "seed": 3}, {"stop": ["e", "ab"]}, {"max_new_tokens": 3}])
 def test_a_stream_is_the_answer_in_pieces(make, options):
     for text in TEXTS:
         assert "".join(make(InPlace).stream(text, **options)) == make()(text, **options).output
@@ -81,14 +81,14 @@ def test_a_stream_is_the_answer_in_pieces(make, options):
 
 def test_a_stream_begins_before_the_text_is_found():
     predictor = writer()
-    next(predictor.stream("cat", min_length=5))
+    next(predictor.stream("cat", min_new_tokens=5))
     assert len(predictor.runner.calls) < 4
 
 
 def test_two_streams_of_one_predictor_may_take_turns():
     predictor = translator(InPlace)
-    alone = [predictor(text, max_length=6).output for text in ("cat", "zoo")]
-    streams = [predictor.stream(text, max_length=6) for text in ("cat", "zoo")]
+    alone = [predictor(text, max_new_tokens=6).output for text in ("cat", "zoo")]
+    streams = [predictor.stream(text, max_new_tokens=6) for text in ("cat", "zoo")]
     shown = ["", ""]
     for _ in range(7):
         for place, stream in enumerate(streams):
@@ -97,8 +97,8 @@ def test_two_streams_of_one_predictor_may_take_turns():
 
 
 def test_the_answer_is_cut_at_a_stop_string_that_spans_tokens():
-    whole = writer()("cat", min_length=6).output
-    stopped = writer()("cat", min_length=6, stop=whole[2:4])
+    whole = writer()("cat", min_new_tokens=6).output
+    stopped = writer()("cat", min_new_tokens=6, stop=whole[2:4])
     assert stopped.output == whole[: whole.index(whole[2:4])]
 
 
@@ -109,7 +109,7 @@ def test_a_stop_string_that_never_comes_changes_nothing():
 
 
 def test_the_best_hypotheses_come_with_their_scores():
-    answer = translator()("cat", beam_size=4, num_best=3, stop="q")
+    answer = translator()("cat", beam_size=4, num_hypotheses=3, stop="q")
     assert len(answer.outputs) == 3 and answer.output == answer.outputs[0]["output"]
     assert all(each["score"] <= 0 and "q" not in each["output"] for each in answer.outputs)
 
@@ -125,15 +125,17 @@ def test_one_token_to_draw_from_is_greedy():
 
 def test_no_new_token_is_an_empty_answer():
     for make in (translator, writer):
-        answer = make()("cat", max_length=0)
+        answer = make()("cat", max_new_tokens=0)
         assert answer.output == "" and answer.score == 0
-        assert list(make().stream("cat", max_length=0)) == []
-    assert translator()("cat", max_length=0, beam_size=2, num_best=2).outputs == [{"output": "", "score": 0.0}]
+        assert list(make().stream("cat", max_new_tokens=0)) == []
+    assert translator()("cat", max_new_tokens=0, beam_size=2, num_hypotheses=2).outputs == [
+        {"output": "", "score": 0.0}
+    ]
 
 
 def test_a_text_ends_with_the_context():
     predictor = writer()
-    outputs = predictor.outputs({"prompt": "abcdefg"}, predictor._options({"min_length": 16, "max_length": 16}))
+    outputs = predictor.outputs({"prompt": "abcdefg"}, predictor._options({"min_new_tokens": 16, "max_new_tokens": 16}))
     assert outputs["num_tokens"] == 16 - 8  # seven letters and the start id stand before them
 
 
@@ -141,7 +143,7 @@ def test_a_text_ends_with_the_context():
     ("options", "message"),
     [
         ({"beam_size": 32}, "beam_size 32 is wider than the vocabulary of 31 tokens"),
-        ({"max_length": 11}, "max_length 11 is more than the 10 tokens that this model can write"),
+        ({"max_new_tokens": 11}, "max_new_tokens 11 is more than the 10 tokens that this model can write"),
         ({"temperature": -1.0}, "temperature: found -1.0"),
         ({"beams": 3}, "did you mean 'beam_size'"),
     ],
@@ -163,7 +165,7 @@ def test_a_beam_cannot_be_streamed():
 
 def test_a_text_too_long_is_refused_where_that_was_asked_for():
     predictor = translator()
-    predictor.task.overflow = "refuse"
+    predictor.task.overflow = "error"
     with pytest.raises(DataError, match="reads 8 at most"):
         predictor("a long sentence")
 
@@ -183,7 +185,7 @@ def test_translations_are_scored_alike_with_and_without_the_signature(max_batch)
 def test_what_the_model_writes_has_the_score_that_it_gave():
     predictor = translator()
     predictor.runner.logits[:, END] += 2
-    answer = predictor("cat", max_length=10)
+    answer = predictor("cat", max_new_tokens=10)
     ((total, num_tokens, num_characters),) = predictor.score_texts([{"source": "cat", "target": answer.output}])
     assert num_tokens == num_characters + 1 < 10  # it came to its end
     assert total == pytest.approx(answer.score, abs=1e-4)

@@ -64,7 +64,7 @@ def make_writer(
         **(manifest or {}),
     }  # fmt: skip
     keras.utils.set_random_seed(1)
-    sizes = {"num_heads": 2, "positions": "learned", "tied": True, "dropout": 0.0, **settings}
+    sizes = {"num_heads": 2, "positions": "learned", "tie_embeddings": True, "dropout": 0.0, **settings}
     model = build_generator(
         TransformerModel(architecture="transformer", hidden_dim=32, num_layers=2, intermediate_dim=64, **sizes),
         vocabulary_size=tokenizer.vocabulary_size,

@@ -41,8 +41,8 @@ class Quantize(str, Enum):
 
 
 class Overflow(str, Enum):
-    cut = "cut"
-    refuse = "refuse"
+    truncate = "truncate"
+    error = "error"
 
 
 def _writing(help: str, *names: str) -> Any:
@@ -74,7 +74,11 @@ ColumnsOption = Annotated[
 Threads = Annotated[int, typer.Option(min=1, help="threads inside one answer")]
 Threshold = Annotated[
     float | None,
-    typer.Option(min=0, max=1, help="answer 'unknown' below it; several labels: those from it on"),
+    typer.Option(
+        min=0,
+        max=1,
+        help="minimum probability; below it the answer is 'unknown' (multi-label: labels at or above it)",
+    ),  # fmt: skip
 ]
 Runtime = Annotated[str, typer.Option(metavar="NAME", help="for .tflite files: auto, litert or tflite-runtime")]
 
@@ -149,8 +153,10 @@ def evaluate(
 @app.command()
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="a run folder")],
-    target: Annotated[Target, typer.Option(help="where it shall answer")] = Target.litert,
-    quantize: Annotated[Quantize, typer.Option(help="number format; auto measures and picks")] = Quantize.auto,
+    target: Annotated[Target, typer.Option(help="target runtime")] = Target.litert,
+    quantize: Annotated[
+        Quantize, typer.Option(help="number format of the weights; auto measures all and picks")
+    ] = Quantize.auto,
     max_drop: Annotated[
         float, typer.Option(min=0, help="points of accuracy or BLEU, or percent of perplexity, that it may lose")
     ] = 0.5,
@@ -185,31 +191,36 @@ def predict(
     threads: Threads = 1,
     runtime: Runtime = "auto",
     as_json: Json = False,
-    overflow: Annotated[Overflow | None, _writing("what becomes of a text that is too long; cut unless given")] = None,
-    beam_size: Annotated[int | None, _writing("hypotheses that beam search keeps")] = None,
-    length_penalty: Annotated[
-        float | None, _writing("rank hypotheses by score / tokens ** this; 1 unless given")
+    overflow: Annotated[
+        Overflow | None, _writing("input longer than the model reads: truncate it (default) or report an error")
     ] = None,
-    num_best: Annotated[int | None, _writing("hypotheses of the beam that are answered")] = None,
-    temperature: Annotated[float | None, _writing("draw tokens; below 1 rather the likely ones")] = None,
-    top_k: Annotated[int | None, _writing("draw from so many of the likeliest tokens")] = None,
-    top_p: Annotated[float | None, _writing("draw from the fewest tokens with this probability together")] = None,
-    min_p: Annotated[float | None, _writing("draw from tokens with this share of the likeliest's probability")] = None,
-    repetition_penalty: Annotated[float | None, _writing("from 1 on; lowers tokens that were written already")] = None,
-    no_repeat_ngram: Annotated[int | None, _writing("write no so many tokens in a row twice")] = None,
-    min_length: Annotated[int | None, _writing("least new tokens")] = None,
-    max_length: Annotated[int | None, _writing("most new tokens")] = None,
-    stop: Annotated[list[str] | None, _writing("end before this string; repeats")] = None,
-    seed: Annotated[int | None, _writing("of the draws")] = None,
-    stream: Annotated[bool, _writing("print the text as it is written", "--stream")] = False,
+    beam_size: Annotated[int | None, _writing("hypotheses kept by beam search")] = None,
+    length_penalty: Annotated[float | None, _writing("rank hypotheses by score / length ** penalty; default 1")] = None,
+    num_hypotheses: Annotated[int | None, _writing("hypotheses of the beam to return")] = None,
+    temperature: Annotated[float | None, _writing("sampling temperature; lower is more conservative")] = None,
+    top_k: Annotated[int | None, _writing("sample from the k most probable tokens")] = None,
+    top_p: Annotated[
+        float | None, _writing("sample from the smallest set of tokens with this total probability")
+    ] = None,
+    min_p: Annotated[
+        float | None, _writing("drop tokens below this share of the most probable one's probability")
+    ] = None,
+    repetition_penalty: Annotated[float | None, _writing(">= 1; penalises tokens that were already generated")] = None,
+    no_repeat_ngram_size: Annotated[int | None, _writing("never repeat an n-gram of this size")] = None,
+    min_new_tokens: Annotated[int | None, _writing("minimum number of new tokens")] = None,
+    max_new_tokens: Annotated[int | None, _writing("maximum number of new tokens")] = None,
+    stop: Annotated[list[str] | None, _writing("stop before this string; repeats")] = None,
+    seed: Annotated[int | None, _writing("random seed for sampling")] = None,
+    stream: Annotated[bool, _writing("print the text while it is generated", "--stream")] = False,
 ) -> None:
     """Answer texts: label, translate or continue them."""
     from textapp.commands.predict import predict as command
 
     decoding = {
-        "beam_size": beam_size, "length_penalty": length_penalty, "num_best": num_best, "temperature": temperature,
-        "top_k": top_k, "top_p": top_p, "min_p": min_p, "repetition_penalty": repetition_penalty,
-        "no_repeat_ngram": no_repeat_ngram, "min_length": min_length, "max_length": max_length,
+        "beam_size": beam_size, "length_penalty": length_penalty, "num_hypotheses": num_hypotheses,
+        "temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p,
+        "repetition_penalty": repetition_penalty, "no_repeat_ngram_size": no_repeat_ngram_size,
+        "min_new_tokens": min_new_tokens, "max_new_tokens": max_new_tokens,
         "stop": tuple(stop) if stop else None, "seed": seed,
     }  # fmt: skip
     decoding = {name: value for name, value in decoding.items() if value is not None}

@@ -62,7 +62,7 @@ class GenerativePredictor:
 
         Raises:
             UsageError: this is no text, or an option is unknown or out of range.
-            DataError: the text is too long, and the predictor was loaded with `overflow="refuse"`.
+            DataError: the text is too long, and the predictor was loaded with `overflow="error"`.
         """
         checked = self._options(options)
         record = self._record(text)
@@ -117,7 +117,7 @@ class GenerativePredictor:
     def _stream(self, record: Record, options: DecodingOptions) -> Iterator[str]:
         features = self.task.features(record)
         rules = self._rules(record, features, options)
-        if not rules.max_length:
+        if not rules.max_new_tokens:
             return
         session = self._session(self.runner, features)
         steps = walk(session, rules, Sampler(options) if options.sampled else likeliest)
@@ -154,7 +154,7 @@ class GenerativePredictor:
     ) -> Outputs:
         """Step by step."""
         rules = self._rules(record, features, options)
-        if rules.max_length:
+        if rules.max_new_tokens:
             found = _search(self._session(runner, features), rules, options)
         else:
             found = [Hypothesis([], 0.0, 0.0)]
@@ -165,7 +165,7 @@ class GenerativePredictor:
             "num_tokens": np.array(counts, np.int32),
             "score": np.array(scores, np.float32),
         }
-        return rows if options.num_best > 1 else {name: values[0] for name, values in rows.items()}
+        return rows if options.num_hypotheses > 1 else {name: values[0] for name, values in rows.items()}
 
     def _session(self, runner: Runner, features: Mapping[str, list[int]]) -> Session:
         num_tokens = len(features["token_ids"])
@@ -228,7 +228,7 @@ class GenerativePredictor:
         options = decoding_options(given)
         options.check_vocabulary(self.task.target_tokenizer.vocabulary_size)
         most = self.most_new
-        for name in ("min_length", "max_length"):
+        for name in ("min_new_tokens", "max_new_tokens"):
             value = getattr(options, name)
             if value is not None and value > most:
                 raise OptionError(
@@ -243,19 +243,19 @@ class GenerativePredictor:
 
     def _rules(self, record: Record, features: Mapping[str, list[int]], options: DecodingOptions) -> Rules:
         num_tokens = len(features["token_ids"])
-        most = options.max_length
+        most = options.max_new_tokens
         if most is None:
             _, length = self.task.signature(num_tokens)
-            most = max(options.min_length, dict(self.task.generate_lengths)[length])
+            most = max(options.min_new_tokens, dict(self.task.generate_lengths)[length])
         if self._reads_on:
             most = min(most, self.task.lengths[-1] - num_tokens)
         stops, write = Stops(options.stop), self._writer(record)
         return Rules(
-            max_length=most,
+            max_new_tokens=most,
             end_id=self.task.end_id,
-            min_length=options.min_length,
+            min_new_tokens=options.min_new_tokens,
             repetition_penalty=options.repetition_penalty,
-            no_repeat_ngram=options.no_repeat_ngram,
+            no_repeat_ngram_size=options.no_repeat_ngram_size,
             stopped=(lambda token_ids: stops.cut(write(token_ids))[1]) if options.stop else None,
             never_ids=self.task.target_tokenizer.never_ids,
         )
@@ -279,7 +279,7 @@ class GenerativePredictor:
             return answer
         stops = Stops(options.stop)
         changes: dict[str, Any] = {"output": stops.cut(answer.output)[0]}
-        if options.num_best > 1:
+        if options.num_hypotheses > 1:
             changes["outputs"] = [{**each, "output": stops.cut(each["output"])[0]} for each in answer.outputs]
         return replace(answer, **changes)
 
@@ -307,5 +307,5 @@ def scored_windows(task: WritingTask, owner: int, record: Record) -> tuple[list[
 
 def _search(session: Session, rules: Rules, options: DecodingOptions) -> list[Hypothesis]:
     if options.beam_size > 1:
-        return beam_search(session, rules, options.beam_size, options.length_penalty, options.num_best)
+        return beam_search(session, rules, options.beam_size, options.length_penalty, options.num_hypotheses)
     return [greedy_search(session, rules, Sampler(options) if options.sampled else likeliest)]

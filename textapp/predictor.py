@@ -107,7 +107,7 @@ def load(
         threshold: of a classifier: answer `unknown` below this probability, 0 to 1.
         runtime: for a .tflite file `litert` or `tflite-runtime`; `auto` takes the one that the bundle was verified in
             where it is installed, else the other.
-        overflow: of a translator or a language model: `cut` a text that is too long, as it does unasked, or `refuse`.
+        overflow: of a translator or a language model: `truncate` a text that is too long (default) or raise an `error`.
 
     Raises:
         ArtifactError: the folder is missing, cut off or changed.

@@ -28,7 +28,7 @@ def predictor(monkeypatch: pytest.MonkeyPatch) -> GenerativePredictor:
     predictor = GenerativePredictor(task, chain, MANIFEST, Path("bundle"))
 
     def load(path: Path, overflow: str | None = None, **_) -> GenerativePredictor:
-        task.overflow = overflow or "cut"
+        task.overflow = overflow or "truncate"
         return predictor
 
     monkeypatch.setattr(module, "load", load)
@@ -48,8 +48,8 @@ def test_a_line_of_json_an_input(predictor, capsys) -> None:
 
 def test_every_option_reaches_the_search(predictor, capsys) -> None:
     given = {
-        "beam_size": 4, "length_penalty": 0.5, "num_best": 2, "repetition_penalty": 1.2, "no_repeat_ngram": 2,
-        "min_length": 2, "max_length": 5, "stop": ("q",),
+        "beam_size": 4, "length_penalty": 0.5, "num_hypotheses": 2, "repetition_penalty": 1.2,
+        "no_repeat_ngram_size": 2, "min_new_tokens": 2, "max_new_tokens": 5, "stop": ("q",),
     }  # fmt: skip
     predict(Path("bundle"), ["cat"], as_json=True, decoding=given)
     (row,) = lines(capsys.readouterr().out)
@@ -60,7 +60,7 @@ def test_every_option_reaches_the_search(predictor, capsys) -> None:
 def test_for_readers_there_is_the_text_alone(predictor, capsys) -> None:
     predict(Path("bundle"), ["cat"])
     assert capsys.readouterr().out == predictor("cat").output + "\n"
-    predict(Path("bundle"), ["cat"], decoding={"beam_size": 3, "num_best": 2})
+    predict(Path("bundle"), ["cat"], decoding={"beam_size": 3, "num_hypotheses": 2})
     scores = [float(line.split("\t")[0]) for line in capsys.readouterr().out.splitlines()]
     assert len(scores) == 2
 
@@ -74,12 +74,12 @@ def test_a_stream_prints_the_same_text(predictor, capsys, monkeypatch) -> None:
 def test_bad_rows_have_their_error_and_the_rest_goes_on(predictor, capsys, tmp_path) -> None:
     file = tmp_path / "in.jsonl"
     file.write_text('{"source": "cat"}\n{broken\n{"source": "far too long a text"}\n', encoding="utf-8")
-    assert predict(Path("bundle"), input_file=file, as_json=True, overflow="refuse") == 2
+    assert predict(Path("bundle"), input_file=file, as_json=True, overflow="error") == 2
     rows = lines(capsys.readouterr().out)
     assert ["error" in row for row in rows] == [False, True, True]
     assert "in.jsonl:2" in rows[1]["error"] and "8 at most" in rows[2]["error"]
     assert rows[2]["input"] == "far too long a text"
-    assert predict(Path("bundle"), input_file=file, stream=True, overflow="refuse") == 2
+    assert predict(Path("bundle"), input_file=file, stream=True, overflow="error") == 2
     assert capsys.readouterr().out.splitlines()[2].startswith("error: ")
 
 
@@ -107,7 +107,7 @@ def test_wrong_calls_are_told(predictor, settings, message) -> None:
 def test_a_classifier_takes_no_options_of_writing(tiny_bundle: Path, run_textapp) -> None:
     done = run_textapp("predict", tiny_bundle, "fine", "--beam-size", "4", "--stream")
     assert done.code == 2 and "--beam-size, --stream: for translation and generation" in done.stderr
-    done = run_textapp("predict", tiny_bundle, "fine", "--overflow", "refuse")
+    done = run_textapp("predict", tiny_bundle, "fine", "--overflow", "error")
     assert done.code == 2 and "--overflow is not for a model of classification, which takes --threshold" in done.stderr
     done = run_textapp("predict", tiny_bundle, "fine", "--temperature", "-1")
     assert done.code == 2 and "error: --temperature: found -1.0" in done.stderr

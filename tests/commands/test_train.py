@@ -242,7 +242,8 @@ TINY_LSTM = {"architecture": "lstm", "embedding_dim": 8, "units": [8]}
 def test_a_translator_from_files_to_a_run_folder(tmp_path: Path, run_textapp, model: dict, shared: bool) -> None:
     write_pairs(tmp_path)
     changes = {**TRANSLATION, "model": model, "tokenizer": {**TRANSLATION["tokenizer"], "shared": shared}}
-    training = {"epochs": 2, "batch_tokens": 256, "accumulate": 2, "average_checkpoints": 2, "device": "cpu"}
+    training = {"epochs": 2, "batch_tokens": 256, "gradient_accumulation_steps": 2}
+    training |= {"average_checkpoints": 2, "device": "cpu"}
     config = write_config(tmp_path, **changes, training=training)
     done = run_textapp("train", config, "--data-dir", tmp_path)
     assert done.code == 0, done.stderr

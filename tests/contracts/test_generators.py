@@ -20,12 +20,13 @@ from textapp.objectives import decoding
 VOCABULARY, SOURCE_VOCABULARY, PAD, START, END = 37, 29, 0, 2, 3
 SOURCE, TARGET, CACHE = 6, 7, 16
 TRANSFORMER = {"architecture": "transformer", "hidden_dim": 16, "num_layers": 2, "num_heads": 4, "dropout": 0.1}
+TIED_ROPE = {**TRANSFORMER, "positions": "rope", "tie_embeddings": True}
 MODELS = {
-    "sinusoidal": {**TRANSFORMER, "positions": "sinusoidal", "tied": True},
-    "learned": {**TRANSFORMER, "positions": "learned", "tied": False, "activation": "relu"},
-    "grouped": {**TRANSFORMER, "positions": "rope", "tied": True, "num_key_value_heads": 2, "activation": "swiglu"},
-    "multi_query": {**TRANSFORMER, "positions": "rope", "tied": True, "num_key_value_heads": 1},
-    "lstm": {"architecture": "lstm", "embedding_dim": 12, "units": [8, 10], "dropout": 0.1, "tied": True},
+    "sinusoidal": {**TRANSFORMER, "positions": "sinusoidal", "tie_embeddings": True},
+    "learned": {**TRANSFORMER, "positions": "learned", "tie_embeddings": False, "activation": "relu"},
+    "grouped": {**TIED_ROPE, "num_key_value_heads": 2, "activation": "swiglu"},
+    "multi_query": {**TIED_ROPE, "num_key_value_heads": 1},
+    "lstm": {"architecture": "lstm", "embedding_dim": 12, "units": [8, 10], "dropout": 0.1, "tie_embeddings": True},
 }
 RANDOM = np.random.default_rng(5)
 TOKENS = RANDOM.integers(4, SOURCE_VOCABULARY, (3, SOURCE)).astype(np.int32)

@@ -24,9 +24,11 @@ FORK = markov({START: {5: 0.6, 6: 0.4}, 5: {7: 0.55, 4: 0.45}, 6: {7: 0.95, 4: 0
 
 
 def test_a_beam_finds_what_greedy_search_misses():
-    rules = Rules(max_length=6, end_id=END)
+    rules = Rules(max_new_tokens=6, end_id=END)
     assert greedy_search(open_chain(Chain(FORK, mixing=0)), rules).token_ids == [5, 7, END]
-    best, second = beam_search(open_chain(Chain(FORK, mixing=0)), rules, beam_size=2, length_penalty=0, num_best=2)
+    best, second = beam_search(
+        open_chain(Chain(FORK, mixing=0)), rules, beam_size=2, length_penalty=0, num_hypotheses=2
+    )
     assert best.token_ids == [6, 7, END] and best.score == pytest.approx(np.log(0.38), abs=1e-5)
     assert second.token_ids == [5, 7, END] and second.score == pytest.approx(np.log(0.33), abs=1e-5)
 
@@ -37,22 +39,22 @@ def test_a_beam_finds_what_greedy_search_misses():
 )
 def test_the_length_penalty_ranks_by_score_over_a_power_of_the_length(length_penalty, token_ids, rank):
     logits = markov({START: {END: 0.4, 5: 0.6}, 5: {END: 0.5, 6: 0.5}, 6: {7: 0.1, 4: 0.1}}, 8)
-    found = beam_search(open_chain(Chain(logits, mixing=0)), Rules(max_length=3, end_id=END), 2, length_penalty)
+    found = beam_search(open_chain(Chain(logits, mixing=0)), Rules(max_new_tokens=3, end_id=END), 2, length_penalty)
     assert found[0].token_ids == token_ids and found[0].rank == pytest.approx(rank, abs=1e-5)
 
 
 def test_equal_continuations_are_taken_in_the_order_of_their_ids():
-    found = beam_search(open_chain(Chain(np.zeros((7, 7)), mixing=0)), Rules(max_length=1, end_id=END), 3, 1.0, 3)
+    found = beam_search(open_chain(Chain(np.zeros((7, 7)), mixing=0)), Rules(max_new_tokens=1, end_id=END), 3, 1.0, 3)
     assert [hypothesis.token_ids for hypothesis in found] == [[0], [1], [2]]
 
 
 def test_what_is_cut_at_the_greatest_length_counts_too():
-    found = beam_search(open_chain(Chain(FORK, mixing=0)), Rules(max_length=1, end_id=END), 2, 1.0, 2)
+    found = beam_search(open_chain(Chain(FORK, mixing=0)), Rules(max_new_tokens=1, end_id=END), 2, 1.0, 2)
     assert [hypothesis.token_ids for hypothesis in found] == [[5], [6]]
 
 
 def test_rules_bind_every_hypothesis():
-    rules = Rules(max_length=6, end_id=END, no_repeat_ngram=1, min_length=3)
+    rules = Rules(max_new_tokens=6, end_id=END, no_repeat_ngram_size=1, min_new_tokens=3)
     for hypothesis in beam_search(open_chain(random_chain(1, 9)), rules, 4, 1.0, 4):
         written = hypothesis.token_ids
         assert len(set(written)) == len(written) and END not in written[:3]
@@ -60,7 +62,7 @@ def test_rules_bind_every_hypothesis():
 
 def test_the_search_ends_as_soon_as_nothing_can_win():
     chain = Chain(markov({START: {END: 0.9, 5: 0.1}, 5: {5: 0.9, 6: 0.1}, 6: {6: 1.0}}, 8), mixing=0, places=99)
-    beam_search(open_chain(chain), Rules(max_length=50, end_id=END), 2, 0.0)
+    beam_search(open_chain(chain), Rules(max_new_tokens=50, end_id=END), 2, 0.0)
     assert len(chain.calls) == 1
 
 
@@ -69,8 +71,8 @@ seeds, penalties = st.integers(0, 10**6), st.sampled_from([0.0, 0.6, 1.0, 2.0])
 
 @settings(max_examples=60, deadline=None)
 @given(seeds, penalties, st.integers(1, 7))
-def test_a_beam_of_one_is_greedy_search(seed, length_penalty, max_length):
-    rules = Rules(max_length=max_length, end_id=END)
+def test_a_beam_of_one_is_greedy_search(seed, length_penalty, max_new_tokens):
+    rules = Rules(max_new_tokens=max_new_tokens, end_id=END)
     (found,) = beam_search(open_chain(random_chain(seed, 7)), rules, 1, length_penalty)
     greedy = greedy_search(open_chain(random_chain(seed, 7)), rules)
     assert found.token_ids == greedy.token_ids and found.score == pytest.approx(greedy.score)
@@ -78,9 +80,9 @@ def test_a_beam_of_one_is_greedy_search(seed, length_penalty, max_length):
 
 @settings(max_examples=60, deadline=None)
 @given(seeds, penalties, st.integers(1, 5), st.integers(1, 7), st.data())
-def test_stopping_early_changes_no_answer(seed, length_penalty, beam_size, max_length, data):
-    num_best = data.draw(st.integers(1, beam_size))
-    arguments = (Rules(max_length=max_length, end_id=END), beam_size, length_penalty, num_best)
+def test_stopping_early_changes_no_answer(seed, length_penalty, beam_size, max_new_tokens, data):
+    num_hypotheses = data.draw(st.integers(1, beam_size))
+    arguments = (Rules(max_new_tokens=max_new_tokens, end_id=END), beam_size, length_penalty, num_hypotheses)
     early = beam_search(open_chain(random_chain(seed, 7)), *arguments)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_settled", lambda *_: False)
@@ -92,7 +94,7 @@ def test_stopping_early_changes_no_answer(seed, length_penalty, beam_size, max_l
 @given(seeds, penalties)
 def test_a_beam_as_wide_as_the_vocabulary_finds_the_best_of_all_short_texts(seed, length_penalty):
     size = 6
-    rules = Rules(max_length=2, end_id=END)
+    rules = Rules(max_new_tokens=2, end_id=END)
     (found,) = beam_search(open_chain(random_chain(seed, size)), rules, size, length_penalty)
     texts = [[END], *([first, second] for first, second in product(range(size), repeat=2) if first != END)]
     ranks = {tuple(text): _score(random_chain(seed, size), text) / len(text) ** length_penalty for text in texts}

@@ -33,19 +33,19 @@ def test_the_ends_of_runs_that_came_before(token_ids, size, expected):
 
 def test_what_is_forbidden_keeps_its_share():
     logits = np.zeros(4, np.float32)
-    found, normaliser = Rules(max_length=9, end_id=3, min_length=2).apply(logits, [1])
+    found, normaliser = Rules(max_new_tokens=9, end_id=3, min_new_tokens=2).apply(logits, [1])
     assert found.tolist() == [0, 0, 0, -np.inf] and normaliser == pytest.approx(np.log(4))
-    found, _ = Rules(max_length=9, end_id=3, min_length=2).apply(logits, [1, 1])
+    found, _ = Rules(max_new_tokens=9, end_id=3, min_new_tokens=2).apply(logits, [1, 1])
     assert found is logits
 
 
 def test_what_is_no_text_is_forbidden_at_every_step():
-    rules = Rules(max_length=9, end_id=3, never_ids=[0, 1])
+    rules = Rules(max_new_tokens=9, end_id=3, never_ids=[0, 1])
     for written in ([], [2], [2, 2, 2]):
         found, normaliser = rules.apply(np.zeros(4, np.float32), written)
         assert found.tolist() == [-np.inf, -np.inf, 0, 0] and normaliser == pytest.approx(np.log(4))
 
 
 def test_a_text_ends_at_the_end_id_or_where_it_is_stopped():
-    rules = Rules(max_length=9, end_id=3, stopped=lambda token_ids: token_ids[-2:] == [7, 8])
+    rules = Rules(max_new_tokens=9, end_id=3, stopped=lambda token_ids: token_ids[-2:] == [7, 8])
     assert rules.ended([5, 3]) and rules.ended([7, 8]) and not rules.ended([8, 7])

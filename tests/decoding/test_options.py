@@ -7,7 +7,7 @@ from textapp.errors import OptionError, UsageError
 
 
 def test_nothing_asked_for_is_plain_greedy():
-    assert PLAIN.plain and not DecodingOptions(max_length=3).plain and not DecodingOptions(beam_size=2).plain
+    assert PLAIN.plain and not DecodingOptions(max_new_tokens=3).plain and not DecodingOptions(beam_size=2).plain
 
 
 def test_one_stop_string_needs_no_list():
@@ -30,8 +30,8 @@ def test_one_stop_string_needs_no_list():
         ({"temperature": 1, "top_p": 1.1}, "top_p: found 1.1, expected a number from 0 to 1"),
         ({"temperature": 1, "min_p": -0.1}, "min_p: found -0.1"),
         ({"repetition_penalty": 0.5}, "repetition_penalty: found 0.5, expected a number from 1"),
-        ({"max_length": -1}, "max_length: found -1, expected a whole number from 0"),
-        ({"max_length": 3, "min_length": 4}, "max_length 3 is below min_length 4"),
+        ({"max_new_tokens": -1}, "max_new_tokens: found -1, expected a whole number from 0"),
+        ({"max_new_tokens": 3, "min_new_tokens": 4}, "max_new_tokens 3 is below min_new_tokens 4"),
         ({"stop": [""]}, "stop: found an empty string"),
         ({"temperature": 1, "beam_size": 4}, "temperature 1 and beam_size 4 were both given"),
         ({"top_k": 5}, "top_k 5 needs draws: give temperature"),
@@ -39,8 +39,8 @@ def test_one_stop_string_needs_no_list():
         ({"min_p": 0.1}, "min_p 0.1 needs draws"),
         ({"seed": 1}, "seed 1 needs draws"),
         ({"length_penalty": 0.6}, "length_penalty 0.6 needs a beam: give beam_size"),
-        ({"num_best": 3}, "num_best 3 needs a beam"),
-        ({"num_best": 5, "beam_size": 4}, "num_best 5 is more than beam_size 4"),
+        ({"num_hypotheses": 3}, "num_hypotheses 3 needs a beam"),
+        ({"num_hypotheses": 5, "beam_size": 4}, "num_hypotheses 5 is more than beam_size 4"),
         ({"beam": 4}, "'beam' is no option of decoding, .*did you mean 'beam_size'"),
     ],
 )
@@ -53,10 +53,10 @@ def test_what_does_not_do_is_said(given, message):
     ("given", "message"),
     [
         ({"beam_size": 0}, "--beam-size: found 0, expected a whole number from 1"),
-        ({"num_best": 5, "beam_size": 4}, "--num-best 5 is more than --beam-size 4: raise --beam-size"),
+        ({"num_hypotheses": 5, "beam_size": 4}, "--num-hypotheses 5 is more than --beam-size 4: raise --beam-size"),
         ({"temperature": 1, "beam_size": 4}, "--temperature 1 and --beam-size 4 were both given: draw, or search"),
         ({"top_p": 0.9}, "--top-p 0.9 needs draws: give --temperature above 0, such as 1"),
-        ({"max_length": 3, "min_length": 4}, "--max-length 3 is below --min-length 4: raise it"),
+        ({"max_new_tokens": 3, "min_new_tokens": 4}, "--max-new-tokens 3 is below --min-new-tokens 4: raise it"),
         ({"stop": "a stop", "seed": -1}, "--seed: found -1, expected a whole number from 0"),
     ],
 )

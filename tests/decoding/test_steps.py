@@ -13,7 +13,7 @@ from textapp.decoding.greedy import greedy_search, likeliest, walk
 from textapp.decoding.logits import Rules
 from textapp.decoding.steps import CopySession, InPlaceSession, open_session
 
-RULES = Rules(max_length=8, end_id=END)
+RULES = Rules(max_new_tokens=8, end_id=END)
 
 
 def session(chain: Chain, first: int = 5):
@@ -39,7 +39,7 @@ def test_copies_batches_and_buffers_find_the_same(seed, memory):
 
 def test_two_texts_may_take_turns_in_one_memory():
     chain = random_chain(3, 9, InPlace)
-    rules = Rules(max_length=8, end_id=-1)
+    rules = Rules(max_new_tokens=8, end_id=-1)
     alone = [list(walk(session(chain, first), rules, likeliest)) for first in (4, 8)]
     assert alone[0] != alone[1]
     together = list(zip_longest(*(walk(session(chain, first), rules, likeliest) for first in (4, 8))))

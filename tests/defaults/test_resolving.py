@@ -30,7 +30,7 @@ def test_nothing_is_left_open(task: str, architecture: str, tmp_path: Path) -> N
     assert None not in (config.tokenizer.kind, config.tokenizer.vocabulary_size, config.model.dropout)
     assert None not in (training.epochs, training.batch_tokens, training.learning_rate, training.optimizer)
     assert None not in (training.schedule, training.warmup_steps, training.patience, training.label_smoothing)
-    assert None not in (training.monitor, training.average_checkpoints, config.model.tied)
+    assert None not in (training.monitor, training.average_checkpoints, config.model.tie_embeddings)
     save_config(config, tmp_path / "config.yaml")
     assert load_config(tmp_path / "config.yaml") == config
 

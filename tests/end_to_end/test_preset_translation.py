@@ -38,7 +38,7 @@ def write_config(folder: Path, **model: object) -> Path:
 def answers(path: Path) -> list[Any]:
     translate = predictor.load(path)
     greedy = [translate(text) for text in TEXTS]
-    beams = [translate(text, beam_size=2, num_best=2).output for text in TEXTS]
+    beams = [translate(text, beam_size=2, num_hypotheses=2).output for text in TEXTS]
     streamed = ["".join(translate.stream(text)) for text in TEXTS]
     assert streamed == [answer.output for answer in greedy]
     return [streamed, beams]

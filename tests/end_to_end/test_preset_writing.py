@@ -65,7 +65,7 @@ def test_a_preset_is_tuned_measured_exported_and_writes(name: str, ways: list[st
         assert all("".join(writer.stream(text)) == writer(text).output for text in TEXTS)
         if quantize == "none":
             assert [writer(text).output for text in TEXTS] == [answer.output for answer in expected]
-            searched = [predictor("red", beam_size=2, num_best=2).output for predictor in (writer, keras)]
+            searched = [predictor("red", beam_size=2, num_hypotheses=2).output for predictor in (writer, keras)]
             assert searched[0] == searched[1]
         verification = open_artifact(bundle).manifest["verification"]
         assert ("copied_mb" in verification) == (name == "opt")

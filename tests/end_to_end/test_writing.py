@@ -24,7 +24,7 @@ predictor = textapp.load(sys.argv[2], runtime=sys.argv[3])
 texts = json.loads(sys.argv[4])
 print(json.dumps({
     "greedy": [predictor(text).output for text in texts],
-    "stepwise": [predictor(text, num_best=2, beam_size=2).output for text in texts],
+    "stepwise": [predictor(text, num_hypotheses=2, beam_size=2).output for text in texts],
     "streamed": ["".join(predictor.stream(text)) for text in texts],
 }))
 """
@@ -51,7 +51,7 @@ def test_one_bundle_writes_the_keras_models_text_on_both_runtimes(task: str, tmp
     device = shutil.copytree(bundle, tmp_path / "device" / "bundle")
     keras = predictor.load(run.path)
     greedy = [keras(text).output for text in TEXTS[task]]
-    beams = [keras(text, num_best=2, beam_size=2).output for text in TEXTS[task]]
+    beams = [keras(text, num_hypotheses=2, beam_size=2).output for text in TEXTS[task]]
     expected = {"greedy": greedy, "stepwise": beams, "streamed": greedy}
     for runtime in ("litert", "tflite-runtime"):
         assert answers(device, runtime, TEXTS[task]) == expected

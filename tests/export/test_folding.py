@@ -56,9 +56,9 @@ def make_generator(source: bool, **settings):
 
 
 @pytest.mark.parametrize("source", [True, False])
-@pytest.mark.parametrize("tied", [True, False])
-def test_folding_leaves_what_is_written_as_it_is(source, tied):
-    model = make_generator(source, tied=tied)
+@pytest.mark.parametrize("tie_embeddings", [True, False])
+def test_folding_leaves_what_is_written_as_it_is(source, tie_embeddings):
+    model = make_generator(source, tie_embeddings=tie_embeddings)
     features = {"token_ids": IDS, "target_ids": IDS[:, ::-1]} if source else {"token_ids": IDS}
     before = np.asarray(model(features))
     fold_norms(model)
@@ -93,7 +93,7 @@ def test_a_shift_without_a_bias_to_go_to_stays_where_it_is():
 
 
 def test_a_post_norm_transformer_stays_as_it_is():
-    block = TransformerBlock(num_heads=2, intermediate_dim=8, norm_first=False)
+    block = TransformerBlock(num_heads=2, intermediate_dim=8, normalize_first=False)
     block.build((None, None, 4))
     kernel = np.asarray(block.outward.kernel)
     fold_norms(block)

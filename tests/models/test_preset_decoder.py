@@ -50,7 +50,7 @@ def pairs():
 @pytest.mark.parametrize("name", FAMILIES)
 def test_logits_are_those_of_kerashub(pairs, name):
     task, model = pairs[name]
-    assert isinstance(model, Generator) and model.tied == task.backbone.token_embedding.tie_weights
+    assert isinstance(model, Generator) and model.tie_embeddings == task.backbone.token_embedding.tie_weights
     expected = said(task)
     assert np.abs(expected).max() > 1
     np.testing.assert_allclose(model({"token_ids": TOKENS}), expected, atol=1e-4)

@@ -26,7 +26,8 @@ TEXTS = ["cat", "a dog", "hats", "zebra", "z"]
 def built(task: str):
     keras.utils.set_random_seed(3)
     train = {"source": "a", "target": "b"} if task == "translation" else "a.txt"
-    settings = {"architecture": "transformer", "hidden_dim": 16, "num_layers": 1, "num_heads": 2, "tied": True}
+    sizes = {"hidden_dim": 16, "num_layers": 1, "num_heads": 2}
+    settings = {"architecture": "transformer", **sizes, "tie_embeddings": True}
     settings |= {"positions": "sinusoidal", "activation": "gelu", "dropout": 0.0}
     config = parse_config({"task": task, "run": "r", "data": {"train": train}, "model": settings}).model
     sides = {"max_source_length": 8} if task == "translation" else {}
@@ -62,14 +63,14 @@ def test_the_graph_the_loop_and_a_batch_say_the_same(predictor):
     for text, answer in zip(TEXTS, in_a_batch, strict=True):
         num_tokens = len(predictor.task.features(predictor.task.record(text))["token_ids"])
         most = 5 if num_tokens <= 4 else 9
-        stepwise = predictor(text, max_length=most)
+        stepwise = predictor(text, max_new_tokens=most)
         assert predictor(text).output == answer.output == stepwise.output
         assert answer.score == pytest.approx(stepwise.score, abs=1e-3)
     assert len({answer.output for answer in in_a_batch}) > 2
 
 
 def test_a_beam_runs_as_one_batch_in_one_graph(predictor):
-    scores = [each["score"] for each in predictor("a dog", beam_size=4, num_best=4, length_penalty=0.0).outputs]
+    scores = [each["score"] for each in predictor("a dog", beam_size=4, num_hypotheses=4, length_penalty=0.0).outputs]
     assert len(scores) == 4 and scores == sorted(scores, reverse=True)
     function = predictor.runner._functions["decode"]
     before = function.experimental_get_tracing_count()

@@ -17,7 +17,7 @@ def validation() -> WritingValidation:
         "task": "translation", "run": "r", "data": {"train": "a.tsv"},
         "model": {
             "architecture": "transformer", "hidden_dim": 8, "num_heads": 2, "encoder_layers": 1, "decoder_layers": 1,
-            "dropout": 0.0, "positions": "sinusoidal", "tied": True,
+            "dropout": 0.0, "positions": "sinusoidal", "tie_embeddings": True,
         },
     })  # fmt: skip
     tokenizer = train_tokenizer("characters", 20, ["abc"] * 9, purpose="translate")

@@ -56,7 +56,7 @@ def test_a_source_too_long_is_cut_with_one_warning(task: TranslationTask, caplog
         features = [task.features({"source": "abcdefgh"}) for _ in range(2)]
     assert features[0] == features[1] == {"token_ids": [4, 5, 6, 7, 8, 9, 10, 3]}
     assert [record.message for record in caplog.records] == [
-        "'abcdefgh' has 9 tokens, and the model reads 8 at most: cut to its start"
+        "'abcdefgh' has 9 tokens, and the model reads 8 at most: truncated to its start"
     ]
 
 
@@ -71,14 +71,14 @@ def test_many_sources_too_long_are_told_of_and_not_one_by_one(task: TranslationT
 
 
 def test_or_refused(letters: Any) -> None:
-    task = task_from_manifest(MANIFEST, (letters, letters), overflow="refuse")
+    task = task_from_manifest(MANIFEST, (letters, letters), overflow="error")
     assert len(task.features({"source": "abcdefg"})["token_ids"]) == 8
     with pytest.raises(DataError, match="'abcdefgh' has 9 tokens, and the model reads 8 at most: shorten or split"):
         task.features({"source": "abcdefgh"})
 
 
 def test_an_overflow_that_is_neither_is_named(letters: Any) -> None:
-    with pytest.raises(UsageError, match="found 'drop', expected one of cut, refuse"):
+    with pytest.raises(UsageError, match="found 'drop', expected one of truncate, error"):
         task_from_manifest(MANIFEST, letters, overflow="drop")
 
 

@@ -21,18 +21,18 @@ from textapp.training.strategy import make_strategy
 UPDATES, EXAMPLES = 3, 8
 
 
-def main(device: str, processors: int, accumulate: int) -> None:
+def main(device: str, processors: int, batches: int) -> None:
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * processors)
     strategy = make_strategy(device)
     with strategy.scope():
         model = tiny.make_model()
-        config = tiny.make_config(accumulate=accumulate, clip_norm=0.5, optimizer="adamw")
+        config = tiny.make_config(gradient_accumulation_steps=batches, clip_norm=0.5, optimizer="adamw")
         optimizer = make_optimizer(config, UPDATES, model.trainable_variables)
-    loop = TrainingLoop(model, optimizer, tiny.loss, strategy, accumulate=accumulate)
+    loop = TrainingLoop(model, optimizer, tiny.loss, strategy, gradient_accumulation_steps=batches)
     dice = np.random.default_rng(0)
     rows = [np.resize(dice.permutation(30), (EXAMPLES, 6)).astype(np.int32) for _ in range(UPDATES)]
-    for global_batch in np.split(np.concatenate(rows), UPDATES * accumulate):
+    for global_batch in np.split(np.concatenate(rows), UPDATES * batches):
         loop.step(distributed(strategy, global_batch))
     print(json.dumps([variable.numpy().tolist() for variable in model.trainable_variables]))
 

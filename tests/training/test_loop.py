@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -192,21 +193,22 @@ def test_half_batches_accumulated_move_as_whole_ones(optimizer: str) -> None:
     rows = [np.resize(np.random.default_rng(seed).permutation(VOCABULARY), (4, LENGTH)) for seed in range(2)]
     rows = np.concatenate(rows).astype(np.int32)
     moved = {}
-    for accumulate in (1, 2):
+    for batches in (1, 2):
         model, updates = make_model(dense), []
-        config = tiny.make_config(optimizer=optimizer, accumulate=accumulate, clip_norm=0.5)
+        config = tiny.make_config(optimizer=optimizer, gradient_accumulation_steps=batches, clip_norm=0.5)
         made = make_optimizer(config, 2, model.trainable_variables)
         counter = keras.Variable(0, dtype="int32")
-        loop = make_loop(model, made, accumulate=accumulate, after_update=lambda counter=counter: counter.assign_add(1))
-        for part in np.split(rows, 2 * accumulate):
+        count = partial(counter.assign_add, 1)
+        loop = make_loop(model, made, gradient_accumulation_steps=batches, after_update=count)
+        for part in np.split(rows, 2 * batches):
             weights = tf.ones(len(part))
             loop.step({
                 "features": {"token_ids": tf.constant(part)}, "targets": tf.constant(part[:, 0] % 3),
                 "weights": weights, "total_weight": tf.reduce_sum(weights),
             })  # fmt: skip
             updates.append(int(counter.value))
-        moved[accumulate] = [variable.numpy() for variable in model.trainable_variables]
-        assert int(made.iterations) == 2 and updates == ([1, 2] if accumulate == 1 else [0, 1, 1, 2])
-        assert len(loop.variables) == (len(moved[2]) + 1 if accumulate == 2 else 0)
+        moved[batches] = [variable.numpy() for variable in model.trainable_variables]
+        assert int(made.iterations) == 2 and updates == ([1, 2] if batches == 1 else [0, 1, 1, 2])
+        assert len(loop.variables) == (len(moved[2]) + 1 if batches == 2 else 0)
     for one, two in zip(moved[1], moved[2], strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-6)

@@ -167,12 +167,12 @@ def test_steps_limit_ends_in_the_middle_of_an_epoch(tmp_path: Path) -> None:
 
 def test_a_training_cut_between_two_batches_of_an_update_resumes_to_equal_weights(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(trainer, "STEPS_BETWEEN_CHECKS", 3)
-    whole, _ = trained(tmp_path / "whole", accumulate=2)
-    arguments = tiny.arguments(tmp_path / "cut", accumulate=2)
+    whole, _ = trained(tmp_path / "whole", gradient_accumulation_steps=2)
+    arguments = tiny.arguments(tmp_path / "cut", gradient_accumulation_steps=2)
     arguments["progress"] = tiny.Quiet(lambda _: os.kill(os.getpid(), signal.SIGINT))
     with pytest.raises(Interrupted, match="after 3 steps"):
         train_model(tiny.make_model(0.3), tiny.make_batches(), **arguments)
-    resumed, _ = trained(tmp_path / "cut", accumulate=2)
+    resumed, _ = trained(tmp_path / "cut", gradient_accumulation_steps=2)
     assert equal(weights(resumed), weights(whole))
 
 

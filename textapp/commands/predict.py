@@ -59,7 +59,7 @@ def predict(
         threads: threads inside one answer.
         runtime: the interpreter for a .tflite file.
         as_json: print JSON lines.
-        overflow: `cut` or `refuse` a text that is too long to be translated or continued.
+        overflow: `truncate` a text that is too long to be translated or continued, or report an `error`.
         stream: print what is written as it comes.
         decoding: options of `DecodingOptions` by name, those that were given.
 
@@ -163,10 +163,10 @@ def _written_answers(
 
 
 def _fault(predictor: GenerativePredictor, row: Row) -> dict[str, str] | None:
-    """What is wrong with a row: it could not be read, or its text is too long and shall not be cut."""
+    """What is wrong with a row: it could not be read, or its text is too long and must not be truncated."""
     if isinstance(row, RowError):
         return {"input": row.input, "error": str(row)}
-    if predictor.task.overflow == "refuse":
+    if predictor.task.overflow == "error":
         try:
             predictor.task.features(row)
         except DataError as error:

@@ -68,7 +68,7 @@ class LstmModel(Model):
     units: Counts | None = Field(default=None, description="units of each layer, bottom first")
     bidirectional: bool | None = Field(default=None, description="of a classifier, or of the encoder")
     dense_units: Annotated[int, Field(ge=0)] | None = Field(default=None, description="ReLU layer after it; 0: none")
-    tied: bool | None = Field(default=None, description="the table of target embeddings is the output layer too")
+    tie_embeddings: bool | None = Field(default=None, description="target embeddings are the output layer too")
     vectors: str | None = None
 
 
@@ -87,7 +87,7 @@ class TransformerModel(Model):
     intermediate_dim: Count | None = Field(default=None, description="None: 4 * hidden_dim")
     positions: Literal["learned", "sinusoidal", "rope"] | None = Field(default=None, description="None: by task")
     activation: Literal["gelu", "relu", "swiglu"] = "gelu"
-    tied: bool | None = Field(default=None, description="the table of target embeddings is the output layer too")
+    tie_embeddings: bool | None = Field(default=None, description="target embeddings are the output layer too")
     vectors: str | None = None
 
 

@@ -51,7 +51,7 @@ class Training(Model):
     batch_tokens: Count | None = Field(
         default=None, description="target tokens and padding a step, instead of batch_size"
     )
-    accumulate: Count = Field(default=1, description="batches whose gradients make one update")
+    gradient_accumulation_steps: Count = Field(default=1, description="batches whose gradients make one update")
     learning_rate: Annotated[float, Field(gt=0)] | None = None
     optimizer: Literal["adam", "adamw", "adafactor", "sgd"] | None = None
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"

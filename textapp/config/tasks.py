@@ -38,7 +38,7 @@ _OWNERS = {
     "model.bidirectional": ("classification", "translation"),
     "model.dense_units": _CLASSIFICATION,
     "model.vectors": _CLASSIFICATION,
-    "model.tied": _WRITERS,
+    "model.tie_embeddings": _WRITERS,
     "model.lora_rank": _WRITERS,
     "training.batch_tokens": _WRITERS,
     "training.class_weights": _CLASSIFICATION,

@@ -20,14 +20,14 @@ class _Live(NamedTuple):
 
 
 def beam_search(
-    session: Session, rules: Rules, beam_size: int, length_penalty: float = 1.0, num_best: int = 1
+    session: Session, rules: Rules, beam_size: int, length_penalty: float = 1.0, num_hypotheses: int = 1
 ) -> list[Hypothesis]:
     """The best hypotheses that a beam finds.
 
     At each step the `beam_size` likeliest continuations stay; one that ends leaves the beam, which is then one
     narrower. The search is over when the beam is empty, or when nothing that is still in it can come among the
-    `num_best` best: that changes no answer, because a log-probability only falls and a hypothesis gets `max_length`
-    tokens at most.
+    `num_hypotheses` best: that changes no answer, because a log-probability only falls and a hypothesis gets
+    `max_new_tokens` tokens at most.
 
     Hypotheses are ranked by `score / tokens ** length_penalty`: plain normalisation, as fairseq, CTranslate2 and Marian
     have it, so that their settings mean the same here. (GNMT, Wu et al., 2016, divides by ((5 + tokens) / 6) ** a.)
@@ -37,15 +37,15 @@ def beam_search(
         rules: when a text ends, and what may not come.
         beam_size: hypotheses at most; 1 gives what greedy search gives.
         length_penalty: 0 favours short ones, 1 ranks by the mean of a token.
-        num_best: how many are answered.
+        num_hypotheses: how many to return.
 
     Returns:
-        `num_best` hypotheses or, where the rules leave no more, fewer; the best first.
+        `num_hypotheses` hypotheses or, where the rules leave no more, fewer; the best first.
     """
     finished: list[Hypothesis] = []
     live = [_Live([], 0.0)]
     parents = [0]
-    for length in range(1, rules.max_length + 1):
+    for length in range(1, rules.max_new_tokens + 1):
         chosen = _best_continuations(session, rules, live, beam_size - len(finished))
         grown = [(row, _Live([*live[row].token_ids, token_id], score)) for row, token_id, score in chosen]
         ends = [rules.ended(hypothesis.token_ids) for _, hypothesis in grown]
@@ -54,13 +54,13 @@ def beam_search(
         ]
         parents = [row for (row, _), end in zip(grown, ends, strict=True) if not end]
         live = [hypothesis for (_, hypothesis), end in zip(grown, ends, strict=True) if not end]
-        if not live or _settled(finished, live[0].score, rules.max_length, length_penalty, num_best):
+        if not live or _settled(finished, live[0].score, rules.max_new_tokens, length_penalty, num_hypotheses):
             live = []
             break
-        if length < rules.max_length:
+        if length < rules.max_new_tokens:
             session.advance(parents, [hypothesis.token_ids[-1] for hypothesis in live])
     finished += [_ranked(hypothesis, length_penalty) for hypothesis in live]
-    return sorted(finished, key=lambda hypothesis: -hypothesis.rank)[:num_best]
+    return sorted(finished, key=lambda hypothesis: -hypothesis.rank)[:num_hypotheses]
 
 
 def _best_continuations(session: Session, rules: Rules, live: list[_Live], count: int) -> list[tuple[int, int, float]]:
@@ -82,10 +82,10 @@ def _ranked(hypothesis: _Live, length_penalty: float) -> Hypothesis:
 
 
 def _settled(
-    finished: list[Hypothesis], best_score: float, max_length: int, length_penalty: float, num_best: int
+    finished: list[Hypothesis], best_score: float, max_new_tokens: int, length_penalty: float, num_hypotheses: int
 ) -> bool:
-    """Whether no live hypothesis can still come before the `num_best` best finished ones."""
-    if len(finished) < num_best:
+    """Whether no live hypothesis can still come before the `num_hypotheses` best finished ones."""
+    if len(finished) < num_hypotheses:
         return False
-    worst = sorted((hypothesis.rank for hypothesis in finished), reverse=True)[num_best - 1]
-    return best_score / max_length**length_penalty <= worst
+    worst = sorted((hypothesis.rank for hypothesis in finished), reverse=True)[num_hypotheses - 1]
+    return best_score / max_new_tokens**length_penalty <= worst

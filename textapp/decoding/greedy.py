@@ -36,14 +36,14 @@ def walk(session: Session, rules: Rules, choose: Choose) -> Iterator[tuple[int, 
         choose: logits `[vocabulary]`, -inf where forbidden, to a token.
     """
     token_ids: list[int] = []
-    while len(token_ids) < rules.max_length:
+    while len(token_ids) < rules.max_new_tokens:
         logits, normaliser = rules.apply(session.logits[0], token_ids)
         if logits.max() == -np.inf:  # the rules forbid every token
             return
         token_id = choose(logits)
         token_ids.append(token_id)
         yield token_id, float(logits[token_id]) - normaliser
-        if rules.ended(token_ids) or len(token_ids) == rules.max_length:
+        if rules.ended(token_ids) or len(token_ids) == rules.max_new_tokens:
             return
         session.advance([0], [token_id])
 

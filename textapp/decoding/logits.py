@@ -12,20 +12,20 @@ class Rules(NamedTuple):
     """What a text has to keep to.
 
     Attributes:
-        max_length: most new tokens.
+        max_new_tokens: maximum number of new tokens.
         end_id: ends a text.
-        min_length: new tokens before `end_id` may come.
+        min_new_tokens: minimum number of new tokens, before which `end_id` cannot come.
         repetition_penalty: see `penalised`.
-        no_repeat_ngram: n tokens in a row that may not come twice; 0: they may.
+        no_repeat_ngram_size: no n-gram of this size is repeated; 0: any may be.
         stopped: whether the text of these new tokens holds a stop string.
         never_ids: tokens that are no text.
     """
 
-    max_length: int
+    max_new_tokens: int
     end_id: int
-    min_length: int = 0
+    min_new_tokens: int = 0
     repetition_penalty: float = 1.0
-    no_repeat_ngram: int = 0
+    no_repeat_ngram_size: int = 0
     stopped: Callable[[Sequence[int]], bool] | None = None
     never_ids: Sequence[int] = ()
 
@@ -47,8 +47,8 @@ class Rules(NamedTuple):
         if self.repetition_penalty != 1:
             logits = penalised(logits, token_ids, self.repetition_penalty)
         normaliser = log_sum_exp(logits)
-        forbidden = [*self.never_ids, *repeating(token_ids, self.no_repeat_ngram)]
-        if len(token_ids) < self.min_length:
+        forbidden = [*self.never_ids, *repeating(token_ids, self.no_repeat_ngram_size)]
+        if len(token_ids) < self.min_new_tokens:
             forbidden = [*forbidden, self.end_id]
         if forbidden:
             logits = logits.copy()

@@ -18,15 +18,15 @@ class DecodingOptions:
         beam_size: hypotheses that beam search keeps; 1: none but the likeliest.
         length_penalty: a hypothesis of n tokens is ranked by its log-probability / n ** length_penalty; 0: by the sum,
             which favours short ones.
-        num_best: hypotheses of the beam that are answered.
+        num_hypotheses: hypotheses of the beam to return.
         temperature: logits are divided by it before a token is drawn; 0: the likeliest is taken instead.
         top_k: tokens, the likeliest ones, that are drawn from; 0: all.
         top_p: draws from the fewest tokens that together have this probability, 0 to 1.
         min_p: draws from tokens at least this share as probable as the likeliest, 0 to 1.
         repetition_penalty: from 1 on; logits of tokens that were written already are lowered by this factor.
-        no_repeat_ngram: no n tokens in a row are written twice; 0: they may be.
-        min_length: new tokens before the text may end.
-        max_length: most new tokens; None: as many as the greedy signature of the input's length.
+        no_repeat_ngram_size: no n-gram of this size is repeated; 0: any may be.
+        min_new_tokens: minimum number of new tokens, before which the text cannot end.
+        max_new_tokens: maximum number of new tokens; None: as many as the greedy signature of the input's length.
         stop: strings that end the text; it is cut before them.
         seed: of the draws; None: another text each time.
 
@@ -36,15 +36,15 @@ class DecodingOptions:
 
     beam_size: int = 1
     length_penalty: float = 1.0
-    num_best: int = 1
+    num_hypotheses: int = 1
     temperature: float = 0.0
     top_k: int = 0
     top_p: float = 1.0
     min_p: float = 0.0
     repetition_penalty: float = 1.0
-    no_repeat_ngram: int = 0
-    min_length: int = 0
-    max_length: int | None = None
+    no_repeat_ngram_size: int = 0
+    min_new_tokens: int = 0
+    max_new_tokens: int | None = None
     stop: tuple[str, ...] = ()
     seed: int | None = None
 
@@ -52,10 +52,10 @@ class DecodingOptions:
         object.__setattr__(self, "stop", _strings(self.stop))
         for name, (low, high, whole) in _RANGES.items():
             _check_range(name, getattr(self, name), low, high, whole)
-        if self.max_length is not None and self.max_length < self.min_length:
+        if self.max_new_tokens is not None and self.max_new_tokens < self.min_new_tokens:
             raise OptionError(
-                f"max_length {self.max_length} is below min_length {self.min_length}: raise it",
-                "max_length", "min_length",
+                f"max_new_tokens {self.max_new_tokens} is below min_new_tokens {self.min_new_tokens}: raise it",
+                "max_new_tokens", "min_new_tokens",
             )  # fmt: skip
         if "" in self.stop:
             raise OptionError("stop: found an empty string, which stands everywhere: leave it out", "stop")
@@ -75,10 +75,10 @@ class DecodingOptions:
             if self.beam_size == 1 and getattr(self, name) != _DEFAULTS[name]:
                 found = f"{name} {getattr(self, name)}"
                 raise OptionError(f"{found} needs a beam: give beam_size above 1, such as 4", name, "beam_size")
-        if self.num_best > self.beam_size:
+        if self.num_hypotheses > self.beam_size:
             raise OptionError(
-                f"num_best {self.num_best} is more than beam_size {self.beam_size}: raise beam_size",
-                "num_best", "beam_size",
+                f"num_hypotheses {self.num_hypotheses} is more than beam_size {self.beam_size}: raise beam_size",
+                "num_hypotheses", "beam_size",
             )  # fmt: skip
 
     @property
@@ -108,20 +108,20 @@ class DecodingOptions:
 _RANGES: dict[str, tuple[float, float, bool]] = {
     "beam_size": (1, math.inf, True),
     "length_penalty": (0, math.inf, False),
-    "num_best": (1, math.inf, True),
+    "num_hypotheses": (1, math.inf, True),
     "temperature": (0, math.inf, False),
     "top_k": (0, math.inf, True),
     "top_p": (0, 1, False),
     "min_p": (0, 1, False),
     "repetition_penalty": (1, math.inf, False),
-    "no_repeat_ngram": (0, math.inf, True),
-    "min_length": (0, math.inf, True),
-    "max_length": (0, math.inf, True),
+    "no_repeat_ngram_size": (0, math.inf, True),
+    "min_new_tokens": (0, math.inf, True),
+    "max_new_tokens": (0, math.inf, True),
     "seed": (0, math.inf, True),
 }
 _DEFAULTS = {field.name: field.default for field in fields(DecodingOptions)}
 _OF_SAMPLING = ("top_k", "top_p", "min_p", "seed")
-_OF_BEAMS = ("length_penalty", "num_best")
+_OF_BEAMS = ("length_penalty", "num_hypotheses")
 
 
 def decoding_options(given: Mapping[str, Any]) -> DecodingOptions:

@@ -45,11 +45,11 @@ def model_defaults(config: Config, token_counts: Sequence[int]) -> dict[str, Any
     if config.model.architecture == "preset":
         return {"dropout": 0.0 if config.model.lora_rank else 0.1}
     if config.model.architecture == "lstm":
-        return {"dropout": 0.1 if large else 0.3, "embedding_dim": 256, "units": [512, 512], "tied": False}
+        return {"dropout": 0.1 if large else 0.3, "embedding_dim": 256, "units": [512, 512], "tie_embeddings": False}
     hidden_dim = config.model.hidden_dim or (384 if large else 256)
     return {
         "dropout": 0.1 if large else 0.2, "hidden_dim": hidden_dim, "num_layers": 6, "num_heads": heads_for(hidden_dim),
-        "positions": "rope", "tied": True,
+        "positions": "rope", "tie_embeddings": True,
     }  # fmt: skip
 
 

@@ -42,11 +42,11 @@ def model_defaults(config: Config) -> dict[str, Any]:
     if config.model.architecture == "preset":
         return {"dropout": 0.0 if config.model.lora_rank else 0.1}
     if config.model.architecture == "lstm":
-        return {"dropout": 0.3, "embedding_dim": 256, "units": [512], "bidirectional": True, "tied": False}
+        return {"dropout": 0.3, "embedding_dim": 256, "units": [512], "bidirectional": True, "tie_embeddings": False}
     layers, hidden_dim = config.model.num_layers or 4, config.model.hidden_dim or 256
     return {
         "dropout": 0.3, "hidden_dim": hidden_dim, "num_heads": heads_for(hidden_dim), "encoder_layers": layers,
-        "decoder_layers": layers, "positions": "sinusoidal", "tied": True,
+        "decoder_layers": layers, "positions": "sinusoidal", "tie_embeddings": True,
     }  # fmt: skip
 
 

@@ -42,7 +42,7 @@ def batch_tokens_for(tokens: int) -> int:
 def steps_an_epoch(training: Training, batch_tokens: int | None, counts: Sequence[int]) -> int:
     """Updates of one epoch, roughly: batches are never quite full."""
     batches = len(counts) / training.batch_size if batch_tokens is None else sum(counts) / batch_tokens
-    return max(1, math.ceil(batches / training.accumulate))
+    return max(1, math.ceil(batches / training.gradient_accumulation_steps))
 
 
 def epochs_for(config: Config, counts: Sequence[int], most_tokens: int, least: int, most: int) -> int:

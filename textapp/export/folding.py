@@ -25,10 +25,10 @@ def fold_norms(model: Any) -> None:
     """
     layers = list(model._flatten_layers())
     blocks = [layer for layer in layers if isinstance(layer, TransformerBlock)]
-    if not blocks or not all(block.norm_first for block in blocks):
+    if not blocks or not all(block.normalize_first for block in blocks):
         return
     if isinstance(blocks[0].attention_norm, LayerNorm):
-        _center_sequence(layers, blocks, tied=getattr(model, "tied", False))
+        _center_sequence(layers, blocks, tie_embeddings=getattr(model, "tie_embeddings", False))
     for block in blocks:
         projections = block.attention.projections
         _fold_scale(block.attention_norm, [projections[name] for name in ("query", "key", "value")])
@@ -37,9 +37,9 @@ def fold_norms(model: Any) -> None:
         _fold_scale(block.feed_forward_norm, [layer for layer in (block.inward, block.linear) if layer is not None])
 
 
-def _center_sequence(layers: list[Any], blocks: list[Any], tied: bool) -> None:
+def _center_sequence(layers: list[Any], blocks: list[Any], tie_embeddings: bool) -> None:
     """Takes the mean from all that writes to the sequence, and the taking of it from the normalisations."""
-    _center_embeddings(layers, tied)
+    _center_embeddings(layers, tie_embeddings)
     for block in blocks:
         _center(block.attention.projections["output"])
         _center(block.outward)
@@ -50,7 +50,7 @@ def _center_sequence(layers: list[Any], blocks: list[Any], tied: bool) -> None:
             layer.center_inputs = False
 
 
-def _center_embeddings(layers: list[Any], tied: bool) -> None:
+def _center_embeddings(layers: list[Any], tie_embeddings: bool) -> None:
     """What writes to the sequence before the first block: a table or its projection, and positions.
 
     A tied table is also multiplied with, and stays as it is: its rows lose their mean when they are read.
@@ -58,7 +58,7 @@ def _center_embeddings(layers: list[Any], tied: bool) -> None:
     projections = [layer for layer in layers if layer.name == "embedding_projection"]
     for layer in layers:
         if isinstance(layer, TokenEmbedding) and not projections:
-            if tied:
+            if tie_embeddings:
                 layer.center_rows = True
             else:
                 layer.embeddings.assign(_centered(layer.embeddings))

@@ -31,7 +31,7 @@ class TransformerBlock(keras.layers.Layer):
         dropout: share dropped of attention weights and of what each part adds.
         rope: see `SelfAttention`.
         max_length: tokens; used with `rope` only.
-        norm_first: normalise before each part (Xiong et al., 2020); False: after it, as BERT does.
+        normalize_first: normalise before each part (Xiong et al., 2020); False: after it, as BERT does.
         epsilon: of the normalisations.
         normalization: `layer` (`LayerNorm`) or `rms` (`RmsNorm`).
         biases: of all products, of those that make queries, keys and values, or of none.
@@ -54,7 +54,7 @@ class TransformerBlock(keras.layers.Layer):
         dropout: float = 0.0,
         rope: bool = False,
         max_length: int = 512,
-        norm_first: bool = True,
+        normalize_first: bool = True,
         epsilon: float = 1e-6,
         normalization: Literal["layer", "rms"] = "layer",
         biases: Literal["all", "qkv", "none"] = "all",
@@ -72,7 +72,7 @@ class TransformerBlock(keras.layers.Layer):
             "dropout": dropout,
             "rope": rope,
             "max_length": max_length,
-            "norm_first": norm_first,
+            "normalize_first": normalize_first,
             "epsilon": epsilon,
             "normalization": normalization,
             "biases": biases,
@@ -80,7 +80,7 @@ class TransformerBlock(keras.layers.Layer):
             "head_dim": head_dim,
             "head_norms": head_norms,
         }
-        self.activation, self.norm_first = activation, norm_first
+        self.activation, self.normalize_first = activation, normalize_first
 
     def build(self, sequence_shape, mask_shape=None) -> None:
         settings, policy = self.settings, self.dtype_policy
@@ -118,11 +118,11 @@ class TransformerBlock(keras.layers.Layer):
 
     def _read(self, norm, sequence):
         """What a part reads of the sequence."""
-        return norm(sequence) if self.norm_first else sequence
+        return norm(sequence) if self.normalize_first else sequence
 
     def _added(self, norm, sequence, more):
         """The sequence and what a part adds to it."""
-        return sequence + more if self.norm_first else norm(sequence + more)
+        return sequence + more if self.normalize_first else norm(sequence + more)
 
     def _feed_forward(self, sequence):
         inner = self.inward(sequence)

@@ -45,7 +45,7 @@ class _TransformerStack(keras.layers.Layer):
         rope_layers: Sequence[bool] | None = None,
         head_dim: int | None = None,
         head_norms: bool = False,
-        norm_first: bool = True,
+        normalize_first: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -67,7 +67,7 @@ class _TransformerStack(keras.layers.Layer):
             "rope_layers": rope_layers,
             "head_dim": head_dim,
             "head_norms": head_norms,
-            "norm_first": norm_first,
+            "normalize_first": normalize_first,
         }
         own = ("hidden_dim", "num_layers", "positions", "rope_layers")
         block = {key: value for key, value in self.settings.items() if key not in own}
@@ -84,7 +84,7 @@ class _TransformerStack(keras.layers.Layer):
             self.relative = RelativePositions(num_heads, self.both_ways, name="relative", dtype=policy)
         elif positions != "rope":
             self.positions = Positions(positions, max_length, name="positions", dtype=policy)
-        self.norm_first = norm_first
+        self.normalize_first = normalize_first
         self.norm = NORMALIZATIONS[normalization](epsilon=epsilon, name="norm", dtype=policy)
         self.dropout = keras.layers.Dropout(dropout, dtype=policy)
 
@@ -97,11 +97,11 @@ class _TransformerStack(keras.layers.Layer):
 
     def _before(self, sequence):
         """What the first block reads."""
-        return sequence if self.norm_first else self.norm(sequence)
+        return sequence if self.normalize_first else self.norm(sequence)
 
     def _behind(self, sequence):
         """What the last block's answer becomes."""
-        return self.norm(sequence) if self.norm_first else sequence
+        return self.norm(sequence) if self.normalize_first else sequence
 
     def _with_distances(self, mask, sequence):
         """A mask, `[batch or 1, 1, ..., length]`, with what distances add to the scores of a whole sequence."""
@@ -129,8 +129,8 @@ class TransformerEncoder(_TransformerStack):
         positions: what tells the positions apart: a vector for each, `learned` or `sinusoidal`; `rope`; or `relative`,
             see `RelativePositions`, which the blocks share.
         rope_layers: with `rope`, for each block whether it turns by positions; None: every one.
-        norm_first: normalise before each part and at the end (Xiong et al., 2020); False: before the first block and
-            after each part, as BART does (Lewis et al., 2020).
+        normalize_first: normalise before each part and at the end (Xiong et al., 2020); False: before the first block
+            and after each part, as BART does (Lewis et al., 2020).
 
     Call arguments:
         sequence: `[batch, length, hidden_dim]`, embedded tokens without positions.

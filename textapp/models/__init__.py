@@ -139,7 +139,7 @@ def build_generator(
         end_id,
         encoder=encoder,
         source_vocabulary_size=source_vocabulary_size,
-        tied=bool(config.tied),
+        tie_embeddings=bool(config.tie_embeddings),
         scaled=config.architecture == "transformer",
         never_ids=never_ids,
         name="generator",

@@ -20,13 +20,13 @@ class Generator(keras.Model):
     Args:
         decoder: a layer such as `TransformerDecoder`: a call, `begin` and `step`.
         vocabulary_size: ids of the side that is written.
-        embedding_dim: numbers a token; with `tied` also the features of the decoder's answer.
+        embedding_dim: numbers a token; with `tie_embeddings` also the features of the decoder's answer.
         pad_id: fills a batch up, on the right.
         start_id: what a decoder over a memory reads first.
         end_id: ends a text.
         encoder: a layer of embedded tokens and their padding mask to a memory; None: a language model.
         source_vocabulary_size: ids of the side that is read; None: of the same vocabulary, whose table is then shared.
-        tied: the logits are products with the token embeddings (Press and Wolf, 2017).
+        tie_embeddings: the logits are products with the token embeddings (Press and Wolf, 2017).
         scaled: token embeddings are multiplied by the square root of `embedding_dim` (Vaswani et al., 2017).
         never_ids: tokens that it does not write; see `greedy_loop`.
 
@@ -53,7 +53,7 @@ class Generator(keras.Model):
         end_id: int = END_ID,
         encoder: keras.layers.Layer | None = None,
         source_vocabulary_size: int | None = None,
-        tied: bool = True,
+        tie_embeddings: bool = True,
         scaled: bool = True,
         never_ids: Sequence[int] = (),
         **kwargs: Any,
@@ -62,7 +62,8 @@ class Generator(keras.Model):
         self.decoder, self.encoder = _layer(decoder), _layer(encoder)
         self.vocabulary_size, self.embedding_dim = vocabulary_size, embedding_dim
         self.source_vocabulary_size = source_vocabulary_size
-        self.pad_id, self.start_id, self.end_id, self.tied, self.scaled = pad_id, start_id, end_id, tied, scaled
+        self.pad_id, self.start_id, self.end_id = pad_id, start_id, end_id
+        self.tie_embeddings, self.scaled = tie_embeddings, scaled
         self.never_ids = tuple(never_ids)
         normal = keras.initializers.RandomNormal(stddev=embedding_dim**-0.5 if scaled else 0.02)
         policy = self.dtype_policy
@@ -75,7 +76,7 @@ class Generator(keras.Model):
                 source_vocabulary_size, embedding_dim, initializer=normal, name="source_embedding", dtype=policy
             )
         self.output_projection = None
-        if not tied:
+        if not tie_embeddings:
             self.output_projection = keras.layers.Dense(
                 vocabulary_size, use_bias=False, name="output_projection", dtype=policy
             )
@@ -169,7 +170,7 @@ class Generator(keras.Model):
         return tf.reshape(logits, [-1, tf.shape(states)[1], self.vocabulary_size])
 
     def get_config(self) -> dict[str, Any]:
-        own = "embedding_dim", "pad_id", "start_id", "end_id", "tied", "scaled", "never_ids"
+        own = "embedding_dim", "pad_id", "start_id", "end_id", "tie_embeddings", "scaled", "never_ids"
         names = ("vocabulary_size", "source_vocabulary_size", *own)
         parts = {
             name: None if layer is None else keras.saving.serialize_keras_object(layer)

@@ -144,7 +144,7 @@ def _bert(backbone: keras.Model, dropout: float, pad_id: int, max_length: int, s
             intermediate_dim=backbone.intermediate_dim,
             activation="gelu_approximate",
             dropout=dropout,
-            norm_first=False,
+            normalize_first=False,
             epsilon=1e-12,
             name=f"block_{number}",
         )(sequence, mask)

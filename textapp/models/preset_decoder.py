@@ -122,10 +122,10 @@ def rebuilt(
     settings = {**family.settings(backbone), "max_length": max_length, "dropout": dropout}
     decoder = TransformerDecoder(hidden_dim=backbone.hidden_dim, num_layers=backbone.num_layers, **settings)
     table = backbone.token_embedding
-    tied = table.tie_weights
-    model = Generator(decoder, vocabulary_size, backbone.hidden_dim, tied=tied, scaled=False, name="generator", **ids)
+    settings = {"tie_embeddings": table.tie_weights, "scaled": False, **ids}
+    model = Generator(decoder, vocabulary_size, backbone.hidden_dim, name="generator", **settings)
     model.token_embedding.embeddings.assign(array_of(table.embeddings)[:vocabulary_size])
-    if not tied:
+    if not model.tie_embeddings:
         model.output_projection.kernel.assign(array_of(table.reverse_embeddings)[:, :vocabulary_size])
     if decoder.positions is not None:
         positions = array_of(backbone.position_embedding.weights[0])

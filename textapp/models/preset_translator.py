@@ -73,12 +73,12 @@ def build_translator(
     _check_lengths(config.path, lengths, longest(config.path))
     dim = backbone.hidden_dim
     settings = {"hidden_dim": dim, **family.settings(backbone), "dropout": config.dropout or 0.0}
-    tied = backbone.token_embedding.tie_weights
+    tie_embeddings = backbone.token_embedding.tie_weights
     model = Generator(
         TransformerDecoder(**settings, max_length=max_length, memory_dim=dim, name="decoder"),
         vocabulary_size, dim, pad_id, start_id, end_id,
         encoder=TransformerEncoder(**settings, max_length=max_source_length, name="encoder"),
-        tied=tied, scaled=tied and family.scaled, name="generator",
+        tie_embeddings=tie_embeddings, scaled=tie_embeddings and family.scaled, name="generator",
     )  # fmt: skip
     _copy_model(backbone, family, model)
     if lora and config.lora_rank:
@@ -119,7 +119,7 @@ def _copy_model(backbone: Any, family: Family, model: Generator) -> None:
     table = backbone.token_embedding
     vectors = array_of(table.embeddings)[: model.vocabulary_size]
     model.token_embedding.embeddings.assign(vectors * model.embedding_dim**-0.5 if model.scaled else vectors)
-    if not model.tied:
+    if not model.tie_embeddings:
         model.output_projection.kernel.assign(array_of(table.reverse_embeddings)[:, : model.vocabulary_size])
     for side in SIDES:
         stack = getattr(model, side)
@@ -149,7 +149,7 @@ def _bart(backbone: Any) -> dict[str, Any]:
     return {
         "num_layers": backbone.num_layers, "num_heads": backbone.num_heads,
         "intermediate_dim": backbone.intermediate_dim, "positions": "learned", "activation": "gelu", "epsilon": 1e-5,
-        "norm_first": False,
+        "normalize_first": False,
     }  # fmt: skip
 
 

@@ -22,7 +22,7 @@ class GenerationTask(WritingTask):
         generate_lengths: `(prompt, new)` of each signature, in tokens; empty before they are known.
         language: `en`, `zh`, ...: says what counts as a word in the figures.
         running_text: the model was trained on one stream of text; else on documents between a start and an end id.
-        overflow: what becomes of a prompt longer than the longest one: `cut` to its end, with a warning, or `refuse`.
+        overflow: for a prompt longer than the longest one: `truncate` to its end, with a warning, or `error`.
     """
 
     name = "generation"
@@ -35,7 +35,7 @@ class GenerationTask(WritingTask):
         generate_lengths: Sequence[Sequence[int]] = (),
         language: str = "en",
         running_text: bool = False,
-        overflow: str = "cut",
+        overflow: str = "truncate",
     ) -> None:
         super().__init__(tokenizer, tokenizer, lengths, generate_lengths, overflow)
         self.language = language
@@ -43,7 +43,7 @@ class GenerationTask(WritingTask):
 
     @classmethod
     def from_manifest(
-        cls, manifest: Mapping[str, Any], tokenizers: tuple[Tokenizer, Tokenizer], overflow: str = "cut"
+        cls, manifest: Mapping[str, Any], tokenizers: tuple[Tokenizer, Tokenizer], overflow: str = "truncate"
     ) -> GenerationTask:
         return cls(
             tokenizers[0],
@@ -58,7 +58,7 @@ class GenerationTask(WritingTask):
         """The prompt's ids, not padded, never empty; of one too long the end is kept, as it says what comes next.
 
         Raises:
-            DataError: the prompt is too long, and `overflow` is `refuse`.
+            DataError: the prompt is too long, and `overflow` is `error`.
         """
         ids = self.tokenizer.ids(record["prompt"])
         self._check_known(record["prompt"], ids)

@@ -22,7 +22,7 @@ class TranslationTask(WritingTask):
         lengths: the buckets of the source in tokens, its end id included, ascending.
         generate_lengths: `(source, new)` of each signature, in tokens; empty before they are known.
         source_language, target_language: `zh`, `en`, ...: the target's says how BLEU cuts it into words.
-        overflow: what becomes of a source longer than the longest one: `cut`, with a warning, or `refuse`.
+        overflow: for a source longer than the longest one: `truncate`, with a warning, or `error`.
 
     Example:
         task = TranslationTask(tokenizer, tokenizer, [16, 32], [(16, 24), (32, 48)])
@@ -40,7 +40,7 @@ class TranslationTask(WritingTask):
         generate_lengths: Sequence[Sequence[int]] = (),
         source_language: str = "en",
         target_language: str = "en",
-        overflow: str = "cut",
+        overflow: str = "truncate",
     ) -> None:
         super().__init__(tokenizer, target_tokenizer, lengths, generate_lengths, overflow)
         self.source_language = source_language
@@ -48,7 +48,7 @@ class TranslationTask(WritingTask):
 
     @classmethod
     def from_manifest(
-        cls, manifest: Mapping[str, Any], tokenizers: tuple[Tokenizer, Tokenizer], overflow: str = "cut"
+        cls, manifest: Mapping[str, Any], tokenizers: tuple[Tokenizer, Tokenizer], overflow: str = "truncate"
     ) -> TranslationTask:
         source_language, target_language = manifest["languages"]
         return cls(
@@ -64,7 +64,7 @@ class TranslationTask(WritingTask):
         """The encoder's input for one record: the source and its special tokens, not padded.
 
         Raises:
-            DataError: the source is too long, and `overflow` is `refuse`.
+            DataError: the source is too long, and `overflow` is `error`.
         """
         ids = self.tokenizer.ids(record["source"])
         self._check_known(record["source"], ids)

@@ -15,7 +15,7 @@ from textapp.errors import DataError, UsageError
 if TYPE_CHECKING:
     from textapp.text.tokenizer import Tokenizer
 
-OVERFLOW = ("cut", "refuse")
+OVERFLOW = ("truncate", "error")
 _SHOWN_CHARACTERS = 40
 _MOST_WARNED = 20  # texts of a kind that are told one by one: of a large file the rest would hide all else
 
@@ -58,7 +58,7 @@ class WritingTask:
         target_tokenizer: of what is written; the same one where both share a vocabulary.
         lengths: the buckets in tokens, ascending.
         generate_lengths: `(read, new)` of each signature, in tokens, `read` ascending; empty before they are known.
-        overflow: what becomes of a text longer than the longest `read`: `cut`, with a warning, or `refuse`.
+        overflow: for a text longer than the longest `read`: `truncate`, with a warning, or `error`.
 
     Raises:
         UsageError: `overflow` is neither.
@@ -73,7 +73,7 @@ class WritingTask:
         target_tokenizer: Tokenizer,
         lengths: Sequence[int],
         generate_lengths: Sequence[Sequence[int]] = (),
-        overflow: str = "cut",
+        overflow: str = "truncate",
     ) -> None:
         if overflow not in OVERFLOW:
             raise UsageError(f"overflow: found '{overflow}', expected one of {', '.join(OVERFLOW)}")
@@ -164,9 +164,9 @@ class WritingTask:
         if num_tokens <= most:
             return
         found = f"{_shown(text)} has {num_tokens} tokens, and the model reads {most} at most"
-        if self.overflow == "refuse":
-            raise DataError(f"{found}: shorten or split it, or let it be cut (overflow: cut)")
-        self._warn("too long", text, f"{found}: cut to its {kept}")
+        if self.overflow == "error":
+            raise DataError(f"{found}: shorten or split it, or set overflow to truncate")
+        self._warn("too long", text, f"{found}: truncated to its {kept}")
 
     def _warn(self, kind: str, text: str, message: str) -> None:
         """Tells each text once, and of each kind the first ones."""

@@ -31,7 +31,7 @@ class TrainingLoop:
         strategy: where the variables lie.
         transform_weights: returns pairs of a variable and the tensor that stands for it, of the same shape.
         after_update: no arguments; TensorFlow operations only.
-        accumulate: batches whose gradients, their mean, make one update.
+        gradient_accumulation_steps: batches whose gradients, their mean, make one update.
         jit_compile: lets XLA compile the forward and the backward pass.
 
     Attributes:
@@ -52,7 +52,7 @@ class TrainingLoop:
         *,
         transform_weights: Callable[[], WeightPairs] | None = None,
         after_update: Callable[[], Any] | None = None,
-        accumulate: int = 1,
+        gradient_accumulation_steps: int = 1,
         jit_compile: bool = False,
     ) -> None:
         self.model, self.optimizer, self.strategy = model, optimizer, strategy
@@ -60,7 +60,8 @@ class TrainingLoop:
         self._scales = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
         with strategy.scope():
             optimizer.build(model.trainable_variables)
-            self._sums = _Sums(model.trainable_variables, accumulate) if accumulate > 1 else None
+            several = gradient_accumulation_steps > 1
+            self._sums = _Sums(model.trainable_variables, gradient_accumulation_steps) if several else None
         self.variables = self._sums.variables if self._sums else []
         # Keras sums the gradients over the replicas only after it clipped them. The step sums them before, so that
         # the norm is that of the whole batch, and Keras must not sum again.
@@ -142,15 +143,15 @@ class _Sums:
 
     Args:
         weights: whose gradients.
-        accumulate: batches of one update.
+        steps: batches of one update.
     """
 
-    def __init__(self, weights: list[keras.Variable], accumulate: int) -> None:
+    def __init__(self, weights: list[keras.Variable], steps: int) -> None:
         # Gradients are summed over the replicas before: all of them write the same.
         settings = {"trainable": False, "aggregation": "only_first_replica"}
         self._totals = [keras.Variable(tf.zeros(each.shape), **settings) for each in weights]
         self._batches = keras.Variable(0, dtype="int32", **settings)
-        self._accumulate = accumulate
+        self._steps = steps
         self._takes_part = [True] * len(weights)
 
     @property
@@ -167,12 +168,12 @@ class _Sums:
 
     def whole(self) -> tf.Tensor:
         """Whether there are as many batches as make an update."""
-        return tf.equal(self._batches.value, self._accumulate)
+        return tf.equal(self._batches.value, self._steps)
 
     def mean(self) -> list:
         """The mean of the batches, for each weight."""
         return [
-            total.value / self._accumulate if takes_part else None
+            total.value / self._steps if takes_part else None
             for total, takes_part in zip(self._totals, self._takes_part, strict=True)
         ]
 

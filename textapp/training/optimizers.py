@@ -92,7 +92,7 @@ def make_optimizer(
 
     Args:
         config: resolved: nothing is None, except `clip_norm` where the norm is not cut.
-        total_steps: updates of the whole run: batches, divided by `accumulate`.
+        total_steps: updates of the whole run: batches, divided by `gradient_accumulation_steps`.
         variables: what it will train; of these the biases, the norms and the position embeddings do not decay.
         loss_scaling: for float16, whose small gradients would vanish.
     """

@@ -135,12 +135,12 @@ def train_model(
     steps = source.plan(0).steps
     halves = any(layer.compute_dtype == "float16" for layer in model._flatten_layers())
     with strategy.scope():
-        updates = max(1, steps * config.epochs // config.accumulate)
+        updates = max(1, steps * config.epochs // config.gradient_accumulation_steps)
         optimizer = make_optimizer(config, updates, model.trainable_variables, loss_scaling=halves)
     loop = TrainingLoop(
         model, optimizer, loss, strategy,
         transform_weights=transform_weights, after_update=after_update,
-        accumulate=config.accumulate, jit_compile=config.xla,
+        gradient_accumulation_steps=config.gradient_accumulation_steps, jit_compile=config.xla,
     )  # fmt: skip
     kept = [*loop.variables, *seam_variables]
     checkpoints = Checkpoints(folder / "checkpoints", model, optimizer, kept, writes=is_chief(strategy))
