@@ -223,8 +223,8 @@ def greedy(model: Any, rows: list[list[int]], options: argparse.Namespace) -> tu
 def write_fixed(model: Any, options: argparse.Namespace, queries: dict[str, Any], quantize: str) -> None:
     """fixed/model.tflite, made as a bundle's; its float32 form must give the very tokens of the Keras model."""
     from textapp.export import tflite
+    from textapp.export.flatbuffer.loops import check_loops
     from textapp.export.folding import fold_norms
-    from textapp.export.loops import check_loops
     from textapp.export.signatures import Signature
 
     def call(features: Any) -> dict[str, Any]:

@@ -18,8 +18,8 @@ from textapp.edge.runner import EdgeRunner
 from textapp.errors import ExportError, UsageError
 from textapp.export import auto
 from textapp.export.bundle import export_run
-from textapp.export.graphs import parse
-from textapp.export.loops import float_weights, loop_variables
+from textapp.export.flatbuffer.graphs import parse
+from textapp.export.flatbuffer.loops import float_weights, loop_variables
 from textapp.export.saved_model import SavedModelRunner
 from textapp.export.saved_writing import _any_length
 from textapp.export.signatures import Signature

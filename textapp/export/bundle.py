@@ -17,9 +17,9 @@ from textapp.errors import ExportError, UsageError
 from textapp.export import auto, saved_model, saved_writing, tflite
 from textapp.export.auto import Candidate
 from textapp.export.examples import make_examples, verification_and_calibration
+from textapp.export.flatbuffer.loops import check_loops, loop_copies
 from textapp.export.folding import fold_norms
 from textapp.export.lengths import finer_lengths
-from textapp.export.loops import check_loops, loop_copies
 from textapp.export.signatures import signatures_of
 from textapp.export.verify import ClassificationCheck, Verdict
 from textapp.export.verify_writing import WritingCheck

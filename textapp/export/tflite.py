@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from textapp.errors import ExportError
 from textapp.export.children import run_child
-from textapp.export.graphs import parse
-from textapp.export.in_place import write_in_place
-from textapp.export.merge import merge
+from textapp.export.flatbuffer.graphs import parse
+from textapp.export.flatbuffer.in_place import write_in_place
+from textapp.export.flatbuffer.merge import merge
+from textapp.export.flatbuffer.sinking import sink_weights
 from textapp.export.signatures import Signature
-from textapp.export.sinking import sink_weights
 
 if TYPE_CHECKING:
     import keras

@@ -2,7 +2,7 @@
 
 A function of `step` and a cache, one WHILE of builtins. What `step` reads of a source or a prompt rests beside the
 loop; the rows of new tokens lie in buffers of their own, each put at the place of its count. In a .tflite file they are
-written where they lie (export/in_place.py), so nothing as large as a cache is copied at a token.
+written where they lie (export/flatbuffer/in_place.py), so nothing as large as a cache is copied at a token.
 
 All rows begin together here, and wait for the longest; see greedy_queue.py for many texts one after the other.
 """

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from textapp.export.graphs import (
+from textapp.export.flatbuffer.graphs import (
     builtin_of,
     is_constant,
     loops_of,

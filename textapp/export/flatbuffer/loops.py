@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from textapp.errors import ExportError
-from textapp.export.graphs import loops_of, operator_name, parse, shape_of, size_bytes, type_name
+from textapp.export.flatbuffer.graphs import loops_of, operator_name, parse, shape_of, size_bytes, type_name
 
 # Float constants up to this size stay in an int8 file: biases, masks, tables of positions of a short context.
 MOST_FLOAT_BYTES = 1 << 18

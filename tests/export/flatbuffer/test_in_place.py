@@ -7,10 +7,10 @@ import pytest
 
 from textapp.edge.runner import EdgeRunner
 from textapp.errors import ArtifactError
-from textapp.export import in_place
-from textapp.export.graphs import parse
-from textapp.export.in_place import write_in_place
-from textapp.export.loops import loop_variables
+from textapp.export.flatbuffer import in_place
+from textapp.export.flatbuffer.graphs import parse
+from textapp.export.flatbuffer.in_place import write_in_place
+from textapp.export.flatbuffer.loops import loop_variables
 from textapp.export.verify import run_in_target
 
 TURNS, WIDTH = 6, 8

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from textapp.export.graphs import is_constant, loops_of, operator_name, pack, parse, read_in
+from textapp.export.flatbuffer.graphs import is_constant, loops_of, operator_name, pack, parse, read_in
 
 
 def sink_weights(content: bytes) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from textapp.export.graphs import pack, parse
+from textapp.export.flatbuffer.graphs import pack, parse
 
 
 def merge(contents: Sequence[bytes]) -> bytes:
