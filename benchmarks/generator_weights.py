@@ -23,8 +23,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from textapp.arrays import truncated_and_padded
 from textapp.artifact import open_artifact
-from textapp.batches.pipeline import padded
 from textapp.text.tokenizer import END_ID, PAD_ID, START_ID, UNKNOWN_ID
 
 NUM_QUERIES = 100
@@ -213,7 +213,7 @@ def greedy(model: Any, rows: list[list[int]], options: argparse.Namespace) -> tu
     """What the Keras model answers in float32, and the log-probabilities of that: the reference of every peer."""
     import tensorflow as tf
 
-    features = {"token_ids": tf.constant(padded(rows, options.source, PAD_ID), tf.int32)}
+    features = {"token_ids": tf.constant(truncated_and_padded(rows, options.source, PAD_ID), tf.int32)}
     if not model.has_encoder:
         features["num_tokens"] = tf.constant([len(ids) for ids in rows], tf.int32)
     found = tf.function(lambda features: generate(model, features, options))(features)
@@ -250,7 +250,10 @@ def _check(file: Path, name: str, queries: dict[str, Any]) -> None:
 
     runner = EdgeRunner(file)
     for ids, expected, score in list(zip(queries["ids"], queries["expected"], queries["scores"], strict=True))[:10]:
-        features = {"token_ids": padded([ids], queries["source"], PAD_ID), "num_tokens": np.array([len(ids)], np.int32)}
+        features = {
+            "token_ids": truncated_and_padded([ids], queries["source"], PAD_ID),
+            "num_tokens": np.array([len(ids)], np.int32),
+        }
         found = runner.run(name, features)
         same = found["token_ids"][0].tolist() == expected
         if not same or abs(found["score"][0] - score) > TOLERANCE * len(expected):

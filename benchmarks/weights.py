@@ -52,8 +52,8 @@ def write_examples(bundle: Path, work: Path, data: Path) -> Any:
 
 def write_weights(run: Path, work: Path, task: Any, splits: Splits) -> None:
     """weights.npz by the names that Keras gives; reference.npz: padded ids of validation texts and their logits."""
+    from textapp.arrays import spread
     from textapp.export.bundle import load_float32
-    from textapp.export.examples import spread
 
     model = load_float32(run / "model.keras")
     np.savez(work / "weights.npz", **{weight.path: np.asarray(weight) for weight in model.weights})

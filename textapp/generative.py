@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from textapp.arrays import padded
 from textapp.decoding.beam import beam_search
 from textapp.decoding.greedy import Hypothesis, greedy_search, likeliest, walk
 from textapp.decoding.logits import Rules
@@ -19,7 +20,7 @@ from textapp.decoding.signatures import SCORE, batch_name
 from textapp.decoding.steps import Session, open_session
 from textapp.decoding.stopping import Stops, pieces
 from textapp.errors import OptionError, UsageError
-from textapp.runners import Runner, Runners, groups, padded
+from textapp.runners import Runner, Runners, groups
 
 if TYPE_CHECKING:
     from textapp.tasks.writing import TextAnswer, WritingTask

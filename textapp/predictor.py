@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from textapp.arrays import padded
 from textapp.artifact import Artifact, open_artifact
 from textapp.errors import UsageError
 from textapp.noise import import_tensorflow
-from textapp.runners import Runner, Runners, groups, padded
+from textapp.runners import Runner, Runners, groups
 from textapp.tasks import task_from_manifest
 from textapp.tasks.classification import ClassificationAnswer, ClassificationTask
 from textapp.text.tokenizer import load_tokenizers

@@ -96,25 +96,3 @@ def groups(
         for signature, members in sorted(indices.items(), key=lambda item: -item[0][1])
         for start in range(0, len(members), most)
     ]
-
-
-def padded(rows: Iterable[list[int]], length: int, fill: int) -> np.ndarray:
-    """Rows of ids as one array `[rows, length]` int32.
-
-    Example: `padded([[5], [6, 7]], 3, 0)` is `[[5, 0, 0], [6, 7, 0]]`.
-    """
-    # One conversion of whole lists takes half the time of filling an array row by row.
-    return np.array([row + [fill] * (length - len(row)) for row in rows], np.int32)
-
-
-def filled_up(features: Mapping[str, np.ndarray], rows: int) -> dict[str, np.ndarray]:
-    """Features of `rows` rows, for a call of fixed shape: the last row stands for those that are missing.
-
-    Example: `filled_up({"token_ids": np.array([[5, 6]])}, 2)` is `{"token_ids": [[5, 6], [5, 6]]}`.
-    """
-    missing = rows - len(next(iter(features.values())))
-    if not missing:
-        return dict(features)
-    return {
-        name: np.concatenate([values, np.repeat(values[-1:], missing, axis=0)]) for name, values in features.items()
-    }

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from textapp.batches.buckets import BatchPlan
-from textapp.batches.pipeline import BucketBatches, Examples, dataset, evaluation_batches, padded
+from textapp.batches.pipeline import BucketBatches, Examples, dataset, evaluation_batches
 
 ROWS = [[5], [6, 7, 8], [9, 10, 11, 12, 13], [3, 4]]
 
@@ -61,7 +61,3 @@ def test_evaluation_batches_cover_all_and_keep_the_numbers() -> None:
     assert sorted(numbers) == [0, 1, 2, 3]
     assert batches[0][1]["token_ids"].tolist() == [[5, 0, 0, 0], [3, 4, 0, 0], [6, 7, 8, 0]]
     assert batches[1][1]["token_ids"].tolist() == [[9, 10, 11, 12, 13, 0, 0, 0]]
-
-
-def test_padded() -> None:
-    assert padded([[5, 6], [7, 8, 9], []], 2, 1).tolist() == [[5, 6], [7, 8], [1, 1]]

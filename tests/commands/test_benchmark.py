@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from textapp.artifact import Artifact, open_artifact, write_manifest
-from textapp.commands.benchmark import Child, benchmark, contenders, interleaved, model_size, spread, started
+from textapp.commands.benchmark import Child, benchmark, contenders, interleaved, model_size, started
 from textapp.commands.tables import variant
 from textapp.errors import ArtifactError
 
@@ -31,11 +31,6 @@ class FakeChild:
     def times(self, records: list[Any]) -> list[float]:
         self.turns.append(f"{self.name}{len(records)}")
         return [1.0] * len(records)
-
-
-def test_spread_reaches_the_whole_file() -> None:
-    assert spread(list("abcdef"), 3) == ["a", "c", "e"]
-    assert spread(list("ab"), 200) == ["a", "b"]
 
 
 def test_models_take_turns_and_none_is_always_first(monkeypatch: pytest.MonkeyPatch) -> None:

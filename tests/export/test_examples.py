@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from textapp.export.examples import make_examples, spread, verification_and_calibration
+from textapp.export.examples import make_examples, verification_and_calibration
 from textapp.tasks.classification import ClassificationTask
 
 
@@ -35,12 +35,6 @@ def test_a_rare_signature_is_tried_with_other_records_cut_or_padded():
     assert {name: len(rows["token_ids"]) for name, rows in examples.own_inputs().items()} == {
         "classify_2": 1, "classify_4": 2
     }  # fmt: skip
-
-
-def test_spread_takes_items_at_even_distances():
-    assert spread([0, 1, 2, 3, 4, 5], 3) == [0, 2, 4]
-    assert spread([0, 1], 3) == [0, 1]
-    assert spread([0, 1], 0) == []
 
 
 def test_calibration_takes_other_records_than_verification_where_it_can():

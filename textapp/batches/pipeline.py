@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow as tf
 
+from textapp.arrays import truncated_and_padded
 from textapp.batches.buckets import FILL, BatchPlan, evaluation_plan, training_plan
 
 TOKENS = "token_ids"
@@ -186,13 +187,5 @@ def evaluation_batches(
     plan = evaluation_plan([len(row) for row in features[TOKENS]], lengths, batch_size)
     for length, indices in zip(plan.lengths, plan.indices, strict=True):
         chosen = indices[indices != FILL]
-        yield chosen, {name: padded([rows[i] for i in chosen], length, pad_id if name == TOKENS else 0)
+        yield chosen, {name: truncated_and_padded([rows[i] for i in chosen], length, pad_id if name == TOKENS else 0)
                        for name, rows in features.items()}  # fmt: skip
-
-
-def padded(rows: Sequence[Sequence[int]], length: int, fill: int) -> np.ndarray:
-    """Pads or cuts rows of ids. Example: `padded([[5, 6], [7, 8, 9]], 2, 0)` is `[[5, 6], [7, 8]]`."""
-    table = np.full((len(rows), length), fill, np.int32)
-    for target, row in zip(table, rows, strict=True):
-        target[: len(row)] = row[:length]
-    return table

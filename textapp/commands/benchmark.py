@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from textapp import errors
+from textapp.arrays import spread
 from textapp.artifact import Artifact, open_artifact
 from textapp.commands import tables
 from textapp.commands.evaluate import Record, evaluation_records
@@ -114,15 +115,6 @@ def writes(artifact: Artifact) -> bool:
 def model_size(folder: Path) -> int:
     """Bytes of the model and its tokenizer, without what else a run folder keeps."""
     return sum(size_bytes(folder / name) for name in MODEL_FILES if (folder / name).exists())
-
-
-def spread(records: Sequence[Record], most: int) -> list[Record]:
-    """At most `most` records, evenly spread: files are often sorted by label.
-
-    Example: `spread(list("abcdef"), 3)` is `["a", "c", "e"]`.
-    """
-    count = min(most, len(records))
-    return [records[index * len(records) // count] for index in range(count)]
 
 
 def started(artifact: Artifact, threads: int, runtime: str, record: Record, stack: ExitStack) -> tuple[Child, float]:

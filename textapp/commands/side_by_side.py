@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from textapp.arrays import spread
 from textapp.artifact import open_artifact, write_text
 from textapp.commands import tables
 from textapp.commands.evaluate import evaluation_records
@@ -60,7 +61,7 @@ def write_sheet(
     records, origin = evaluation_records(open_artifact(path), data, columns, data_dir)
     predictors = [load(variant, threads=threads, runtime=runtime) for variant in paths]
     task = _common_task(predictors)
-    records = task.queries(_spread(records, SHEET_ROWS), SHEET_ROWS)
+    records = task.queries(spread(records, SHEET_ROWS), SHEET_ROWS)
     texts = [record[task.input_field] for record in records]
     answers = [[answer.output for answer in predictor.batch(texts)] for predictor in predictors]
     rows, identical = preference.anonymous_rows(list(zip(*answers, strict=True)), SEED)
@@ -138,11 +139,6 @@ def _common_task(predictors: Sequence[Predictor]) -> WritingTask:
             f"--side-by-side compares models of translation, or models of generation; found {', '.join(names)}"
         )
     return predictors[0].task
-
-
-def _spread(records: Sequence[Record], most: int) -> list[Record]:
-    """At most `most` of the records, evenly over all of them."""
-    return [records[index * len(records) // most] for index in range(most)] if len(records) > most else list(records)
 
 
 def _write_csv(

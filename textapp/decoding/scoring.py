@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from textapp.arrays import padded
 from textapp.decoding.logits import log_sum_exp
 from textapp.decoding.signatures import SCORE
 from textapp.decoding.steps import open_session
-from textapp.runners import Runner, padded
+from textapp.runners import Runner
 
 # A target that does not count: padding, and in training a prompt. Not the padding id, which may be that of the end.
 IGNORED = -1

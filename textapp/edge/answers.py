@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from textapp.arrays import filled_up
 from textapp.decoding.signatures import rows_of
 from textapp.edge.interpreter import version
 from textapp.edge.runner import EdgeRunner
 from textapp.edge.steps import WRITTEN, WRITTEN_TOKENS, lead_all_along
 from textapp.errors import TextappError
-from textapp.runners import filled_up
 
 Inputs = dict[str, dict[str, np.ndarray]]  # signature -> input name -> [examples, length]
 

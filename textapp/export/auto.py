@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from textapp.arrays import spread
 from textapp.edge.answers import Inputs, save_inputs
 from textapp.errors import ExportError
 from textapp.export.children import run_child
-from textapp.export.examples import spread
 from textapp.export.verify import Verdict
 
 MOST_TIMED = 200

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from textapp.batches.pipeline import TOKENS, padded
+from textapp.arrays import spread, truncated_and_padded
+from textapp.batches.pipeline import TOKENS
 
 MOST_VERIFIED = 500
 LEAST_PER_SIGNATURE = 200
@@ -73,23 +74,13 @@ def _arrays(
     features: Sequence[Mapping[str, list[int]]], length: int, pad_id: int, counted: bool
 ) -> dict[str, np.ndarray]:
     arrays = {
-        name: padded([feature[name] for feature in features], length, pad_id if name == TOKENS else 0)
+        name: truncated_and_padded([feature[name] for feature in features], length, pad_id if name == TOKENS else 0)
         for name in features[0]
     }
     if counted:
         counts = [min(len(feature[TOKENS]), length) for feature in features]
         arrays["num_tokens"] = np.array(counts, np.int32)
     return arrays
-
-
-def spread(items: Sequence[Any], most: int) -> list[Any]:
-    """At most `most` items at even distances: files are often sorted by label.
-
-    Example: `spread([0, 1, 2, 3, 4, 5], 3)` is `[0, 2, 4]`.
-    """
-    if len(items) <= most:
-        return list(items)
-    return [items[index * len(items) // most] for index in range(most)]
 
 
 def verification_and_calibration(records: Sequence[Any]) -> tuple[list[Any], list[Any]]:

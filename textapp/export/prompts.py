@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from textapp.export.examples import LEAST_PER_SIGNATURE, spread
+from textapp.arrays import spread
+from textapp.export.examples import LEAST_PER_SIGNATURE
 
 CHARACTERS_A_TOKEN = 16  # more than any tokenizer here puts into one, on average
 

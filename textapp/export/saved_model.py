@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from textapp.arrays import filled_up
 from textapp.edge.answers import Inputs, load_inputs, save_inputs, with_own
 from textapp.edge.steps import lead_all_along
 from textapp.errors import ArtifactError, ExportError, require
@@ -187,8 +188,9 @@ class SavedModelRunner:
 
         function = self._functions["tokens" if "tokens" in self._functions else self._known(signature)]
         count = len(features["token_ids"]) if signature.startswith(COMPILED) else 0
-        rows = next((size for size in COMPILED_BATCHES if size >= count), count) if count else 0
-        inputs = {name: tf.constant(_filled(values, rows - count)) for name, values in features.items()}
+        if count:
+            features = filled_up(features, next((size for size in COMPILED_BATCHES if size >= count), count))
+        inputs = {name: tf.constant(values) for name, values in features.items()}
         return {
             name: values.numpy()[:count] if count else values.numpy() for name, values in function(**inputs).items()
         }
@@ -208,11 +210,6 @@ class SavedModelRunner:
         if signature not in self.signatures:
             raise ArtifactError(f"{self.folder}: has no signature {signature!r}; it has {', '.join(self.signatures)}")
         return signature
-
-
-def _filled(values: np.ndarray, more: int) -> np.ndarray:
-    """The rows and `more` copies of the last one."""
-    return np.concatenate([values, np.repeat(values[-1:], more, axis=0)]) if more > 0 else values
 
 
 def _needs_tensorflow_text(folder: Path) -> bool:

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from textapp.arrays import spread
 from textapp.edge.answers import Inputs, save_inputs
 from textapp.errors import ExportError
 from textapp.export.children import run_child
-from textapp.export.examples import Examples, spread
+from textapp.export.examples import Examples
 from textapp.export.signatures import Signature
 
 Outputs = dict[str, np.ndarray]  # signature -> probabilities [examples, classes]

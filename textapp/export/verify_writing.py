@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from textapp.arrays import padded, spread
 from textapp.decoding.signatures import batch_name, generate_name, lengths_of, prefill_name, rows_of
 from textapp.edge.answers import Inputs
 from textapp.edge.steps import NEVER_WRITTEN, WRITTEN, WRITTEN_TOKENS, lead_all_along, lead_along
 from textapp.errors import ExportError
-from textapp.export.examples import Examples, make_examples, spread
+from textapp.export.examples import Examples, make_examples
 from textapp.export.prompts import prompts
 from textapp.export.verify import LEAST_AGREEMENT, Outputs, Verdict, check_finite, run_in_target, signature_of
 from textapp.objectives.generator_runner import GeneratorRunner
-from textapp.runners import padded
 
 # What float32 may differ by from machine to machine; two logits nearer than that are a tie that either may win.
 MOST_ERROR = 1e-3

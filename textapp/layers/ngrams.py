@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from textapp.batches.pipeline import padded
+from textapp.arrays import truncated_and_padded
 
 # Rows of the n-gram table. As int8 with 16 numbers a row it is 4 MB; and `hash * MULTIPLIER + id` stays below 2**31
 # for every vocabulary under a million, so that TensorFlow and the edge runtimes never wrap around.
@@ -143,7 +143,7 @@ def texts_of_like_length(token_ids: Sequence[np.ndarray], pad_id: int) -> Iterat
     order = np.argsort([len(ids) for ids in token_ids], kind="stable")
     for start in range(0, len(order), TEXTS_AT_ONCE):
         chosen = order[start : start + TEXTS_AT_ONCE]
-        yield chosen, padded([token_ids[number] for number in chosen], len(token_ids[chosen[-1]]), pad_id)
+        yield chosen, truncated_and_padded([token_ids[number] for number in chosen], len(token_ids[chosen[-1]]), pad_id)
 
 
 def once_a_text(found: Iterable[tuple[Any, Any]]) -> tuple[np.ndarray, np.ndarray]:
