@@ -7,7 +7,6 @@ slower or faster meanwhile does so for all of them.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -26,6 +25,7 @@ from textapp.artifact import Artifact, open_artifact
 from textapp.commands import tables
 from textapp.commands.evaluate import Record, evaluation_records
 from textapp.metrics.size import size_bytes
+from textapp.processes import child_environment
 
 WARM_UP = 20  # queries before the clock counts
 MOST_QUERIES = 200
@@ -165,14 +165,7 @@ class Child:
         self.path = artifact.path
         self.written: list[int] = []
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  # closed by close()
-        package = Path(__file__).parents[2]
-        environment = {
-            **os.environ,
-            **dict.fromkeys(THREAD_SETTINGS, str(threads)),
-            "TF_CPP_MIN_LOG_LEVEL": "3",
-            "PYTHONPATH": os.pathsep.join(filter(None, [str(package), os.environ.get("PYTHONPATH")])),
-            "PYTHONUTF8": "1",
-        }
+        environment = child_environment(PYTHONUTF8="1", **dict.fromkeys(THREAD_SETTINGS, str(threads)))
         command = [sys.executable, "-m", "textapp.commands.measure", str(artifact.path), str(threads), runtime]
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(

@@ -6,17 +6,14 @@ A conversion leaks memory and may crash; a verification must not have TensorFlow
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
-import textapp
 from textapp.errors import ExportError
+from textapp.processes import child_environment
 
-PACKAGE_ROOT = Path(textapp.__file__).parents[1]
 TIME_LIMIT_SECONDS = 3600
 
 
@@ -34,12 +31,11 @@ def run_child(module: str, job: dict[str, Any], what: str) -> dict[str, Any]:
     Raises:
         ExportError: the child explained a fault, or crashed.
     """
-    search_path = os.pathsep.join(filter(None, [str(PACKAGE_ROOT), os.environ.get("PYTHONPATH")]))
-    environment = {**os.environ, "PYTHONPATH": search_path, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
     try:
         done = subprocess.run(
             [sys.executable, "-m", module, json.dumps(job)],
-            env=environment, capture_output=True, encoding="utf-8", errors="replace", timeout=TIME_LIMIT_SECONDS,
+            env=child_environment(CUDA_VISIBLE_DEVICES="-1"),
+            capture_output=True, encoding="utf-8", errors="replace", timeout=TIME_LIMIT_SECONDS,
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
         raise ExportError(f"{what} took more than {TIME_LIMIT_SECONDS} s and was stopped") from error
