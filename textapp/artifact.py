@@ -19,6 +19,7 @@ from typing import Any
 from textapp.errors import ArtifactError, UsageError
 
 MANIFEST = "manifest.json"
+TOKENIZER, TARGET_TOKENIZER = "tokenizer", "target_tokenizer"  # folders; the second where the sides share no vocabulary
 FORMAT = 1
 PARTIAL = ".partial"
 

@@ -56,11 +56,12 @@ class Job:
 
     def encoder(self) -> Callable[[str], list[int]]:
         """The tokenizer of the bundle, cut to the longest bucket: the same code for every system."""
+        from textapp.artifact import TOKENIZER
         from textapp.tasks import task_from_manifest
         from textapp.text.tokenizer import load_tokenizer
 
         manifest = json.loads((self.bundle / "manifest.json").read_text(encoding="utf-8"))
-        task = task_from_manifest(manifest, load_tokenizer(self.bundle / "tokenizer"))
+        task = task_from_manifest(manifest, load_tokenizer(self.bundle / TOKENIZER))
         return lambda text: task.features({"text": text})["token_ids"]
 
     def arrays(self, rows: Sequence[Sequence[int]], pad_id: int) -> Arrays:

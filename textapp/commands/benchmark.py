@@ -21,7 +21,7 @@ import numpy as np
 
 from textapp import errors
 from textapp.arrays import spread
-from textapp.artifact import Artifact, open_artifact
+from textapp.artifact import TARGET_TOKENIZER, TOKENIZER, Artifact, open_artifact
 from textapp.commands import tables
 from textapp.commands.evaluate import Record, evaluation_records
 from textapp.metrics.size import size_bytes
@@ -36,7 +36,7 @@ PERCENTILES = (50, 90, 99)
 THREAD_SETTINGS = (
     "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"
 )  # fmt: skip
-MODEL_FILES = ("model.keras", "model.tflite", "saved_model", "tokenizer", "target_tokenizer")
+MODEL_FILES = ("model.keras", "model.tflite", "saved_model", TOKENIZER, TARGET_TOKENIZER)
 
 
 def benchmark(

@@ -15,9 +15,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from textapp.artifact import check_place, partial_folder, swap, write_fault, write_manifest, write_text
+from textapp.artifact import (
+    TARGET_TOKENIZER,
+    TOKENIZER,
+    check_place,
+    partial_folder,
+    swap,
+    write_fault,
+    write_manifest,
+    write_text,
+)
 from textapp.commands import tables
-from textapp.commands.prepare import CACHE, TARGET_TOKENIZER, TOKENIZER, Prepared, locate, prepare
+from textapp.commands.prepare import CACHE, Prepared, locate, prepare
 from textapp.config import Config, data_directory, differing_key, load_config, parse_config, save_config
 from textapp.errors import ArtifactError
 from textapp.noise import import_tensorflow

@@ -10,7 +10,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from textapp.artifact import Artifact, check_place, replaced_folder, write_fault, write_manifest
+from textapp.artifact import (
+    TARGET_TOKENIZER,
+    TOKENIZER,
+    Artifact,
+    check_place,
+    replaced_folder,
+    write_fault,
+    write_manifest,
+)
 from textapp.edge.answers import Inputs, save_inputs
 from textapp.edge.interpreter import PACKAGES, available
 from textapp.errors import ExportError, UsageError
@@ -142,7 +150,7 @@ def _fill(
         fold_norms(model)
         save_inputs(work / "calibration.npz", _calibration(task, calibrated))
         result = _tflite(folder, work, _maker(work, model, manifest, target, check), target, quantize, check)
-    for name in ("tokenizer", "target_tokenizer"):
+    for name in (TOKENIZER, TARGET_TOKENIZER):
         if (run.path / name).is_dir():
             shutil.copytree(run.path / name, folder / name)
     golden = check.golden(result["verdict"], NUM_GOLDEN)

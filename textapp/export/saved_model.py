@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from textapp.arrays import filled_up
+from textapp.artifact import TOKENIZER, Artifact
 from textapp.edge.answers import Inputs, load_inputs, save_inputs, with_own
 from textapp.edge.steps import lead_all_along
 from textapp.errors import ArtifactError, ExportError, require
@@ -25,7 +26,6 @@ from textapp.text.tokenizer import SENTENCEPIECE_FILE
 if TYPE_CHECKING:
     import keras
 
-    from textapp.artifact import Artifact
 
 FOLDER = "saved_model"
 COMPILED = "generate_"  # signatures that XLA compiles, anew for each number of rows
@@ -47,7 +47,7 @@ def write_bundle(
     sentencepiece_model = None
     if text_signature:
         check_text_signature(run.manifest, [check.task.tokenizer])
-        sentencepiece_model = run.path / "tokenizer" / SENTENCEPIECE_FILE
+        sentencepiece_model = run.path / TOKENIZER / SENTENCEPIECE_FILE
     place, tokens = folder / FOLDER, tokens_signature(signatures_of(model, run.manifest), run.manifest)
     write_saved_model(model, tokens, place, sentencepiece_model, check.task.tokenizer)
     verdict = verify_saved_model(place, text_signature, check, work)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from textapp.artifact import TARGET_TOKENIZER, TOKENIZER, Artifact
 from textapp.decoding.signatures import GENERATE, lengths_of
 from textapp.errors import ExportError
 from textapp.export.saved_model import COMPILED, FOLDER, run_saved_model
@@ -18,7 +19,6 @@ from textapp.text.tokenizer import SENTENCEPIECE_FILE
 if TYPE_CHECKING:
     import keras
 
-    from textapp.artifact import Artifact
     from textapp.export.verify_writing import WritingCheck
 
 Call = Callable[[Mapping[str, Any]], dict[str, Any]]
@@ -159,8 +159,8 @@ def _text(run: Artifact, generate: Signature, check: WritingCheck) -> tuple[Call
     import tensorflow as tf
 
     task = check.task
-    source = sentencepiece(run.path / "tokenizer" / SENTENCEPIECE_FILE)
-    target_path = run.path / "target_tokenizer" / SENTENCEPIECE_FILE
+    source = sentencepiece(run.path / TOKENIZER / SENTENCEPIECE_FILE)
+    target_path = run.path / TARGET_TOKENIZER / SENTENCEPIECE_FILE
     target = sentencepiece(target_path) if target_path.is_file() else source
     longest = task.most_tokens
 

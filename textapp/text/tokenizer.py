@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from textapp.artifact import TARGET_TOKENIZER, TOKENIZER
 from textapp.errors import ArtifactError
 from textapp.text.cleaning import Cleaned, check_steps, clean, clean_text
 
@@ -312,8 +313,8 @@ def load_tokenizers(folder: Path) -> tuple[Tokenizer, Tokenizer]:
     Raises:
         ArtifactError: as `load_tokenizer`.
     """
-    source = load_tokenizer(Path(folder) / "tokenizer")
-    target = Path(folder) / "target_tokenizer"
+    source = load_tokenizer(Path(folder) / TOKENIZER)
+    target = Path(folder) / TARGET_TOKENIZER
     return source, load_tokenizer(target) if target.is_dir() else source
 
 

@@ -11,15 +11,13 @@ from typing import Any
 from textapp.commands.prepare.classification import prepare_classification
 from textapp.commands.prepare.common import CACHE, Prepared
 from textapp.commands.prepare.generation import prepare_generation
-from textapp.commands.prepare.tokenizers import TARGET_TOKENIZER, TOKENIZER, make_tokenizer, make_tokenizers
+from textapp.commands.prepare.tokenizers import make_tokenizer, make_tokenizers
 from textapp.commands.prepare.translation import prepare_translation
 from textapp.config import Config
 from textapp.records.loading import Splits
 from textapp.text.vectors import vector_dim
 
-__all__ = [
-    "CACHE", "TARGET_TOKENIZER", "TOKENIZER", "Prepared", "locate", "make_tokenizer", "make_tokenizers", "prepare"
-]  # fmt: skip
+__all__ = ["CACHE", "Prepared", "locate", "make_tokenizer", "make_tokenizers", "prepare"]
 
 PREPARE = {
     "classification": prepare_classification,

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from textapp.artifact import TOKENIZER
 from textapp.commands.prepare.common import IdsOnDisk, Prepared, Record, log, log_sizes, named_splits, warn_of_unknown
-from textapp.commands.prepare.tokenizers import TOKENIZER, kept_or_made
+from textapp.commands.prepare.tokenizers import kept_or_made
 from textapp.config import Config
 from textapp.decoding.scoring import IGNORED
 from textapp.defaults import MOST_IN_BUCKET, resolve

@@ -6,12 +6,12 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from textapp.artifact import TARGET_TOKENIZER, TOKENIZER
 from textapp.config import Config
 from textapp.records.loading import Splits
 from textapp.text.tokenizer import SETTINGS, Tokenizer, load_tokenizers
 
 log = logging.getLogger("textapp")
-TOKENIZER, TARGET_TOKENIZER = "tokenizer", "target_tokenizer"
 FIELDS = {
     "classification": ("text", "text_pair"),
     "translation": ("source", "target"),
