@@ -8,6 +8,7 @@ from typing import TypeVar
 import numpy as np
 
 T = TypeVar("T")
+IGNORED = -1  # a target that does not count; not the padding id, which of a preset may be that of the end
 
 
 def padded(rows: Iterable[list[int]], length: int, fill: int) -> np.ndarray:

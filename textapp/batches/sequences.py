@@ -12,7 +12,7 @@ from textapp.batches.packing import PackedPlan, packed_plan
 from textapp.batches.pipeline import TOKENS, Batch, FlatRows, MakeBatch, counts_of, replicated
 from textapp.batches.stream import StreamPlan, stream_plan
 from textapp.batches.tokens import TokenPlan, token_plan
-from textapp.decoding.scoring import IGNORED
+from textapp.arrays import IGNORED
 from textapp.errors import DataError
 
 SEGMENTS = "segment_ids"

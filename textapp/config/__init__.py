@@ -4,22 +4,27 @@ A field whose default is `None` depends on the task, the data or the architectur
 this package reads YAML keys by name.
 """
 
-from textapp.config.data import NAMES, Columns, Data, ParallelFiles
+from textapp.config.data import Columns, Data, ParallelFiles
 from textapp.config.model import (
+    Architecture,
     CnnModel,
+    Corpus,
     LstmModel,
     MlpModel,
     ModelConfig,
     PresetModel,
+    Role,
     TransformerModel,
+    architectures,
 )
 from textapp.config.parts import Model
 from textapp.config.reading import data_directory, differing_key, load_config, parse_config, save_config
 from textapp.config.run import Config, TokenizerConfig, Training
-from textapp.config.tasks import columns_of
+from textapp.config.tasks import Known, TaskKeys
 
 __all__ = [
-    "NAMES", "CnnModel", "Columns", "Config", "Data", "LstmModel", "MlpModel", "Model", "ModelConfig", "ParallelFiles",
-    "PresetModel", "TokenizerConfig", "Training", "TransformerModel", "columns_of", "data_directory", "differing_key",
-    "load_config", "parse_config", "save_config",
+    "Architecture", "CnnModel", "Columns", "Config", "Corpus", "Data", "Known", "LstmModel", "MlpModel", "Model",
+    "ModelConfig", "ParallelFiles", "PresetModel", "Role", "TaskKeys", "TokenizerConfig", "Training",
+    "TransformerModel", "architectures", "data_directory", "differing_key", "load_config", "parse_config",
+    "save_config",
 ]  # fmt: skip

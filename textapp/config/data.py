@@ -3,26 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, Union
 
 from pydantic import Field, field_validator
 
 from textapp.config.parts import Files, Model, Share, one_of
-
-TEXT_NAMES = ("text", "sentence", "content", "review", "question", "title", "text_a", "sentence1", "premise")
-LABEL_NAMES = ("label", "labels", "class", "category", "sentiment", "target", "topic", "intent", "star", "stars")
-SOURCE_NAMES = ("source", "src", "source_text", "input")
-TARGET_NAMES = ("target", "tgt", "target_text", "translation", "reference", "output")
-DOCUMENT_NAMES = ("text", "content", "paragraphs", "document", "body", "story", "poem", "continuation", "completion")
-PROMPT_NAMES = ("prompt", "instruction")
-
-# The names that may stand for each field where a config names none; the fields of a task are the keys.
-NAMES: dict[str, dict[str, tuple[str, ...]]] = {
-    "classification": {"text": TEXT_NAMES, "label": LABEL_NAMES},
-    "translation": {"source": SOURCE_NAMES, "target": TARGET_NAMES},
-    "generation": {"text": DOCUMENT_NAMES, "prompt": PROMPT_NAMES},
-}
 
 
 class ParallelFiles(Model):
@@ -84,22 +70,25 @@ class Data(Model):
                     raise ValueError(f"has no group named '{field}': write (?P<{field}>...)")
         return pattern
 
-    def fields(self, task: str) -> dict[str, int | list[str]]:
+    def fields(self, usual: Mapping[str, Sequence[str]]) -> dict[str, int | list[str]]:
         """The columns in use, as `{field: number or list of names}`.
 
         A side of a translation may also be named by its language.
 
-        Example: with `columns: {source: 1}` and `target_language: en` a translation gets
-        `{"source": 1, "target": ["target", "tgt", "target_text", "translation", "reference", "output", "en"]}`.
+        Args:
+            usual: field -> the names that its column usually has, of the task.
+
+        Example: with `columns: {source: 1}` and `target_language: en`, `usual` of `{"source": ["src"], "target":
+        ["tgt"]}` gives `{"source": 1, "target": ["tgt", "en"]}`.
         """
-        names: dict[str, Sequence[str]] = dict(NAMES[task])
+        names = {field: list(known) for field, known in usual.items() if known}
         for field, language in (("source", self.source_language), ("target", self.target_language)):
             if field in names and language is not None:
-                names[field] = [*names[field], language]
+                names[field].append(language)
         given = {field: getattr(self.columns, field) for field in Columns.model_fields}
-        found = {field: names.get(field) if column is None else column for field, column in given.items()}
+        chosen = {field: names.get(field) if column is None else column for field, column in given.items()}
         return {
             field: column if isinstance(column, int) else [column] if isinstance(column, str) else list(column)
-            for field, column in found.items()
+            for field, column in chosen.items()
             if column is not None
         }

@@ -1,16 +1,80 @@
-"""The `model` of a config: one class an architecture. Which fields serve which task stands in tasks.py."""
+"""The `model` of a config: one class an architecture, which says what it serves and how large it is by default.
+
+The file of the same name in models/ builds it. Which fields serve which task, the task's `TaskKeys` say.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Union
+import statistics
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Union, get_args
 
 from pydantic import Field, field_validator, model_validator
 
 from textapp.config.parts import Count, Counts, Model, Rate
 
+Role = Literal["encoder", "decoder", "encoder-decoder"]
+LONG = 32  # tokens of half of the texts: from this length on an mlp starts as naive Bayes
+LARGE = 5_000_000  # tokens of training text that can feed a wider language model
 
-class MlpModel(Model):
-    """A bag of embeddings of tokens and token n-grams: the fastText of this house (Joulin et al., 2016)."""
+
+class Corpus(NamedTuple):
+    """What the default size of a model depends on.
+
+    Attributes:
+        token_counts: tokens of each training example; None before there is a tokenizer.
+        characters: each token is one character.
+        spaces: words are separated by spaces.
+    """
+
+    token_counts: Sequence[int] | None
+    characters: bool = False
+    spaces: bool = True
+
+    @property
+    def large(self) -> bool:
+        return sum(self.token_counts or ()) >= LARGE
+
+
+class Architecture(Model):
+    """The base of every architecture's part of a config.
+
+    Attributes:
+        roles: the roles that its file in models/ serves.
+        attention: it is made of attention layers: gains from bfloat16, and trains with AdamW and a warm-up.
+        pretrained: it comes with weights and a tokenizer.
+        subword_vectors: its token vectors are sums of subword vectors, so that larger tokens cost nothing.
+    """
+
+    roles: ClassVar[tuple[Role, ...]] = ("encoder",)
+    attention: ClassVar[bool] = False
+    pretrained: ClassVar[bool] = False
+    subword_vectors: ClassVar[bool] = False
+
+    architecture: str
+
+    @property
+    def training_form(self) -> bool:
+        """Whether it trains with parts that the finished model does not have."""
+        return False
+
+    def defaults(self, role: Role, corpus: Corpus) -> dict[str, Any]:
+        """The fields that a config leaves open, by role and data."""
+        return {}
+
+    def learning_rate(self, role: Role) -> float:
+        """The default learning rate."""
+        return 1e-3
+
+    def misfits(self, task: str, role: Role) -> list[str]:
+        """A line for each field that does not fit another one or the role that a task needs."""
+        return []
+
+
+class MlpModel(Architecture):
+    """A bag of embeddings of tokens and token n-grams, as in fastText (Joulin et al., 2016)."""
+
+    subword_vectors = True
 
     architecture: Literal["mlp"]
     dropout: Rate | None = Field(default=None, description="share of units dropped while training")
@@ -43,8 +107,25 @@ class MlpModel(Model):
             raise ValueError(f"naive_bayes true and {names} do not go together: leave one out")
         return self
 
+    @property
+    def training_form(self) -> bool:
+        return bool(self.subwords)
 
-class CnnModel(Model):
+    def defaults(self, role: Role, corpus: Corpus) -> dict[str, Any]:
+        # An n-gram of characters that says as much as one of words is longer.
+        subwords = [3, 5] if corpus.spaces else [1, 3]
+        if corpus.characters or self.vectors:  # vectors from elsewhere are kept as they are
+            subwords = []
+        naive_bayes = None  # open until there are token counts
+        if corpus.token_counts is not None:
+            naive_bayes = statistics.median(corpus.token_counts) >= LONG and not self.between_bag_and_logits
+        return {
+            "dropout": 0.0, "embedding_dim": 10, "hidden_dims": [], "ngrams": 3 if corpus.characters else 2,
+            "subwords": subwords, "naive_bayes": naive_bayes,
+        }  # fmt: skip
+
+
+class CnnModel(Architecture):
     """Parallel convolutions with max-over-time pooling (Kim, 2014)."""
 
     architecture: Literal["cnn"]
@@ -55,12 +136,17 @@ class CnnModel(Model):
     batch_normalization: bool = False
     vectors: str | None = None
 
+    def defaults(self, role: Role, corpus: Corpus) -> dict[str, Any]:
+        return {"dropout": 0.5, "embedding_dim": 128, "filters": 100, "kernel_sizes": [2, 3, 4]}
 
-class LstmModel(Model):
+
+class LstmModel(Architecture):
     """Stacked LSTM layers (Hochreiter and Schmidhuber, 1997).
 
     A classifier reads the last real token; a translator has an encoder and a decoder with attention over it.
     """
+
+    roles = ("encoder", "decoder", "encoder-decoder")
 
     architecture: Literal["lstm"]
     dropout: Rate | None = None
@@ -71,9 +157,31 @@ class LstmModel(Model):
     tie_embeddings: bool | None = Field(default=None, description="target embeddings are the output layer too")
     vectors: str | None = None
 
+    def defaults(self, role: Role, corpus: Corpus) -> dict[str, Any]:
+        if role == "encoder":
+            return {
+                "dropout": 0.3, "embedding_dim": 128, "units": [128, 64], "bidirectional": True, "dense_units": 0
+            }  # fmt: skip
+        if role == "encoder-decoder":
+            return {
+                "dropout": 0.3,
+                "embedding_dim": 256,
+                "units": [512],
+                "bidirectional": True,
+                "tie_embeddings": False,
+            }
+        dropout = 0.1 if corpus.large else 0.3
+        return {"dropout": dropout, "embedding_dim": 256, "units": [512, 512], "tie_embeddings": False}
 
-class TransformerModel(Model):
+    def learning_rate(self, role: Role) -> float:
+        return 2e-3 if role == "decoder" else 1e-3
+
+
+class TransformerModel(Architecture):
     """A pre-norm Transformer (Vaswani et al., 2017; Xiong et al., 2020)."""
+
+    roles = ("encoder", "decoder", "encoder-decoder")
+    attention = True
 
     architecture: Literal["transformer"]
     dropout: Rate | None = None
@@ -90,9 +198,50 @@ class TransformerModel(Model):
     tie_embeddings: bool | None = Field(default=None, description="target embeddings are the output layer too")
     vectors: str | None = None
 
+    def defaults(self, role: Role, corpus: Corpus) -> dict[str, Any]:
+        if role == "encoder":
+            return {"dropout": 0.2, "hidden_dim": 128, "num_layers": 2, "num_heads": 4, "positions": "learned"}
+        if role == "encoder-decoder":  # narrow, with much dropout: on small corpora wider ones learn by heart
+            layers, hidden_dim = self.num_layers or 4, self.hidden_dim or 256
+            return {
+                "dropout": 0.3, "hidden_dim": hidden_dim, "num_heads": heads_for(hidden_dim), "encoder_layers": layers,
+                "decoder_layers": layers, "positions": "sinusoidal", "tie_embeddings": True,
+            }  # fmt: skip
+        hidden_dim = self.hidden_dim or (384 if corpus.large else 256)
+        return {
+            "dropout": 0.1 if corpus.large else 0.2, "hidden_dim": hidden_dim, "num_layers": 6,
+            "num_heads": heads_for(hidden_dim), "positions": "rope", "tie_embeddings": True,
+        }  # fmt: skip
 
-class PresetModel(Model):
+    def learning_rate(self, role: Role) -> float:
+        return 5e-4 if role == "encoder" else 1e-3
+
+    def misfits(self, task: str, role: Role) -> list[str]:
+        hidden, heads, shared = self.hidden_dim, self.num_heads, self.num_key_value_heads
+        lines = []
+        if role != "encoder" and self.embedding_dim:
+            lines.append(
+                f"model.embedding_dim: found {self.embedding_dim}, but for task {task} the embeddings of a"
+                f" transformer are as wide as model.hidden_dim: leave it out"
+            )
+        if hidden and heads and hidden % heads:
+            lines.append(f"model.hidden_dim {hidden} is not a multiple of model.num_heads {heads}")
+        elif hidden and heads and self.positions == "rope" and hidden // heads % 2:
+            lines.append(
+                f"model.positions rope rotates pairs of numbers: found {hidden // heads} numbers a head"
+                f" (model.hidden_dim {hidden}, model.num_heads {heads}), expected an even number"
+            )
+        if heads and shared and heads % shared:
+            lines.append(f"model.num_heads {heads} is not a multiple of model.num_key_value_heads {shared}")
+        return lines
+
+
+class PresetModel(Architecture):
     """A KerasHub text backbone with its weights: a preset name, or a folder in KerasHub or Hugging Face layout."""
+
+    roles = ("encoder", "decoder", "encoder-decoder")
+    attention = True
+    pretrained = True
 
     architecture: Literal["preset"]
     path: str = Field(description="a preset name or a local folder")
@@ -101,7 +250,30 @@ class PresetModel(Model):
         default=None, description="numbers between the factors of low-rank additions; None: all weights are trained"
     )
 
+    @property
+    def training_form(self) -> bool:
+        return self.lora_rank is not None
+
+    def defaults(self, role: Role, corpus: Corpus) -> dict[str, Any]:
+        return {"dropout": 0.0 if self.lora_rank else 0.1}
+
+    def learning_rate(self, role: Role) -> float:
+        if role == "encoder":
+            return 1e-4
+        return 5e-4 if self.lora_rank else 5e-5  # low-rank additions begin as nothing and take a larger rate
+
 
 ModelConfig = Annotated[
     Union[MlpModel, CnnModel, LstmModel, TransformerModel, PresetModel], Field(discriminator="architecture")
 ]
+
+
+def architectures() -> dict[str, type[Architecture]]:
+    """The class of each architecture by its name."""
+    parts = get_args(get_args(ModelConfig)[0])
+    return {get_args(part.model_fields["architecture"].annotation)[0]: part for part in parts}
+
+
+def heads_for(hidden_dim: int) -> int:
+    """Heads of 64 numbers, or wider ones where these do not divide `hidden_dim` evenly: 256 gives 4, 100 gives 1."""
+    return next(heads for heads in range(max(1, hidden_dim // 64), 0, -1) if hidden_dim % heads == 0)

@@ -5,21 +5,26 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
 from textapp.config.data import Columns, Data
-from textapp.config.model import ModelConfig
+from textapp.config.model import architectures
 from textapp.config.parts import Model
 from textapp.config.run import Config, TokenizerConfig, Training
-from textapp.config.tasks import unserved
+from textapp.config.tasks import Known, unserved
 from textapp.errors import ConfigError, did_you_mean
 
 
-def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
+def load_config(path: str | Path, known: Known, overrides: Sequence[str] = ()) -> Config:
     """Reads one YAML config and applies `--set key=value` overrides, whose values are YAML.
+
+    Args:
+        path: the file.
+        known: each task's keys.
+        overrides: `key=value` pairs.
 
     Raises:
         ConfigError: the file is missing or not YAML, or a key or a value is not allowed.
@@ -37,7 +42,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
         raise ConfigError(f"{path}: expected keys such as task, run, data and model, found {type(raw).__name__}")
     for override in overrides:
         _override(raw, override)
-    return parse_config(raw, source=str(path))
+    return parse_config(raw, known, source=str(path))
 
 
 def _override(raw: dict[str, Any], override: str) -> None:
@@ -57,18 +62,24 @@ def _override(raw: dict[str, Any], override: str) -> None:
     node[last] = value
 
 
-def parse_config(raw: Mapping[str, Any], source: str = "config") -> Config:
-    """Checks a mapping as read from YAML. `source` names it in errors.
+def parse_config(raw: Mapping[str, Any], known: Known, source: str = "config") -> Config:
+    """Checks a mapping as read from YAML.
+
+    Args:
+        raw: what the YAML holds.
+        known: each task's keys.
+        source: names it in errors.
 
     Raises:
         ConfigError: every fault in one message, each with its key, what was found and what was expected.
     """
     try:
-        return Config.model_validate(raw)
+        return Config.model_validate(raw, context=known)
     except ValidationError as error:
         _, task = _locate(["task"], raw)
         _, architecture = _locate(["model", "architecture"], raw)
-        first = unserved(task, architecture) if isinstance(task, str) and isinstance(architecture, str) else []
+        both = isinstance(task, str) and isinstance(architecture, str)
+        first = unserved(task, architecture, known) if both else []
         faults = [line for fault in error.errors() for line in _explain(fault, raw).splitlines()]
         lines = dict.fromkeys([*first, *faults])
         raise ConfigError("\n".join(f"{source}: {line}" for line in lines)) from error
@@ -84,11 +95,10 @@ def _explain(fault: Mapping[str, Any], raw: Any) -> str:
     if fault["type"] == "missing":
         return f"the key '{name}' is missing"
     if fault["type"].startswith("union_tag"):
-        architectures = [get_args(part.model_fields["architecture"].annotation)[0] for part in _model_parts()]
         given = found.get("architecture") if isinstance(found, Mapping) else found
         return (
-            f"model.architecture: found {given!r}, expected one of {', '.join(architectures)}"
-            f"{did_you_mean(str(given), architectures)}"
+            f"model.architecture: found {given!r}, expected one of {', '.join(architectures())}"
+            f"{did_you_mean(str(given), architectures())}"
         )
     message = fault["msg"].removeprefix("Value error, ")
     return f"{name}: found {found!r}: {message}" if name else message
@@ -102,7 +112,7 @@ def _locate(location: Iterable[Any], raw: Any) -> tuple[list[str], Any]:
         listed = isinstance(node, list) and isinstance(part, int) and part < len(node)
         if listed or (isinstance(node, Mapping) and part in node):
             node = node[part]
-        elif isinstance(node, Mapping) and isinstance(part, str) and not _is_branch(part):
+        elif isinstance(node, Mapping) and isinstance(part, str) and part not in architectures():
             node = None
         else:
             continue
@@ -110,20 +120,9 @@ def _locate(location: Iterable[Any], raw: Any) -> tuple[list[str], Any]:
     return keys, node
 
 
-def _model_parts() -> tuple[type[Model], ...]:
-    return get_args(get_args(ModelConfig)[0])
-
-
-def _is_branch(part: str) -> bool:
-    tags = {get_args(model.model_fields["architecture"].annotation)[0] for model in _model_parts()}
-    return part in tags
-
-
 def _known_keys(location: Sequence[Any]) -> list[str]:
-    parts = {model.model_fields["architecture"].annotation: model for model in _model_parts()}
-    by_tag = {get_args(annotation)[0]: model for annotation, model in parts.items()}
     models: dict[str, type[Model]] = {
-        "data": Data, "columns": Columns, "tokenizer": TokenizerConfig, "training": Training, **by_tag
+        "data": Data, "columns": Columns, "tokenizer": TokenizerConfig, "training": Training, **architectures()
     }  # fmt: skip
     for part in reversed(location):
         if part in models:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from textapp.config.data import Data
-from textapp.config.model import ModelConfig, TransformerModel
+from textapp.config.model import ModelConfig
 from textapp.config.parts import Count, Model, Rate, one_of
-from textapp.config.tasks import misfits
+from textapp.config.tasks import Known, misfits
+from textapp.errors import did_you_mean
 
 CleaningStep = Literal["nfkc", "lowercase", "html", "urls", "whitespace", "full_width"]
 Device = Literal["auto", "cpu", "gpu", "mirrored", "multi_worker", "tpu"]
@@ -64,7 +65,7 @@ class Training(Model):
     patience: Annotated[int, Field(ge=0)] | None = Field(
         default=None, description="epochs without a gain; 0: never stop"
     )
-    monitor: Literal["accuracy", "f1_macro", "loss", "bleu", "chrf", "perplexity"] | None = Field(
+    monitor: str | None = Field(
         default=None, description="decides which epoch is kept; None: accuracy, bleu or perplexity, by task"
     )
     average_checkpoints: Annotated[int, Field(ge=0)] | None = Field(
@@ -77,7 +78,7 @@ class Training(Model):
 class Config(Model):
     """A whole run."""
 
-    task: Literal["classification", "translation", "generation"]
+    task: str = Field(description="what the model is to do: classification, translation, generation")
     run: str = Field(description="the folder that the run makes, saved_models/NAME")
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 7
     data: Data
@@ -92,11 +93,13 @@ class Config(Model):
     model: ModelConfig
     training: Training = Training()
 
-    @property
-    def running_text(self) -> bool:
-        """Is this generation from text that runs on, where a file is one document? `.txt` files say so."""
-        names = [self.data.train] if isinstance(self.data.train, str) else self.data.train
-        return self.task == "generation" and all(name.lower().removesuffix(".gz").endswith(".txt") for name in names)
+    @field_validator("task")
+    @classmethod
+    def _task_is_known(cls, task: str, info: ValidationInfo) -> str:
+        known: Known | None = info.context
+        if known is not None and task not in known:
+            raise ValueError(f"expected one of {', '.join(known)}{did_you_mean(task, known)}")
+        return task
 
     @field_validator("run")
     @classmethod
@@ -121,52 +124,13 @@ class Config(Model):
         return pairs
 
     @model_validator(mode="after")
-    def _parts_fit(self) -> Config:
-        lines = [*misfits(self), *self._lengths_misfits(), *self._model_misfits()]
+    def _parts_fit(self, info: ValidationInfo) -> Config:
+        known: Known | None = info.context
+        lines = misfits(self, known) if known else []
         if self.training.batch_size is not None and self.training.batch_tokens is not None:
             lines.append("training.batch_size and training.batch_tokens: found both, expected one of them")
+        if (self.tokenizer and self.tokenizer.kind == "preset") != self.model.pretrained and self.tokenizer is not None:
+            lines.append("tokenizer.kind 'preset' and model.architecture 'preset' go together, or neither is given")
         if lines:
             raise ValueError("\n".join(lines))
         return self
-
-    def _model_misfits(self) -> list[str]:
-        lines, model = [], self.model
-        preset_tokens = self.tokenizer is not None and self.tokenizer.kind == "preset"
-        if preset_tokens != (model.architecture == "preset") and self.tokenizer is not None:
-            lines.append("tokenizer.kind 'preset' and model.architecture 'preset' go together, or neither is given")
-        if model.architecture == "transformer":
-            lines += _head_misfits(model)
-        return lines
-
-    def _lengths_misfits(self) -> list[str]:
-        """A signature reads what the model can take: at most the longest bucket, or with new tokens the context."""
-        if self.generate_lengths is None or self.lengths is None or self.task == "classification":
-            return []
-        most = self.lengths[-1]
-        if self.task == "generation":
-            return [
-                f"generate_lengths: found [{read}, {new}], together more than the context of {most} tokens (lengths)"
-                for read, new in self.generate_lengths
-                if read + new > most
-            ]
-        return [
-            f"generate_lengths: found a source of {read} tokens, expected at most {most}, the longest of lengths"
-            for read, _ in self.generate_lengths
-            if read > most
-        ]
-
-
-def _head_misfits(model: TransformerModel) -> list[str]:
-    """The heads share the hidden numbers evenly, and a query head its keys with a whole number of others."""
-    hidden, heads, shared = model.hidden_dim, model.num_heads, model.num_key_value_heads
-    lines = []
-    if hidden and heads and hidden % heads:
-        lines.append(f"model.hidden_dim {hidden} is not a multiple of model.num_heads {heads}")
-    elif hidden and heads and model.positions == "rope" and hidden // heads % 2:
-        lines.append(
-            f"model.positions rope turns pairs of numbers: found {hidden // heads} numbers a head"
-            f" (model.hidden_dim {hidden}, model.num_heads {heads}), expected an even number"
-        )
-    if heads and shared and heads % shared:
-        lines.append(f"model.num_heads {heads} is not a multiple of model.num_key_value_heads {shared}")
-    return lines

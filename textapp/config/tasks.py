@@ -2,104 +2,91 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from textapp.config.data import Columns, ParallelFiles
+from textapp.config.data import ParallelFiles
+from textapp.config.model import Role, architectures
 from textapp.config.parts import Model
 from textapp.errors import did_you_mean
 
-_CLASSIFICATION, _TRANSLATION, _GENERATION = ("classification",), ("translation",), ("generation",)
-_WRITERS = ("translation", "generation")  # the tasks whose answer is text
-
-# What each task can be done by.
-ARCHITECTURES = {
-    "classification": ("mlp", "cnn", "lstm", "transformer", "preset"),
-    "translation": ("transformer", "lstm", "preset"),
-    "generation": ("transformer", "lstm", "preset"),
-}
-
-# Keys that not every task has, and the tasks that have them. `model` keys are those of any architecture.
-_OWNERS = {
-    "data.columns.text": ("classification", "generation"),
-    "data.columns.text_pair": _CLASSIFICATION,
-    "data.columns.label": _CLASSIFICATION,
-    "data.columns.source": _TRANSLATION,
-    "data.columns.target": _TRANSLATION,
-    "data.columns.prompt": _GENERATION,
-    "data.pattern": _CLASSIFICATION,
-    "data.labels": _CLASSIFICATION,
-    "data.language": ("classification", "generation"),
-    "data.source_language": _TRANSLATION,
-    "data.target_language": _TRANSLATION,
-    "tokenizer.shared": _TRANSLATION,
-    "generate_lengths": _WRITERS,
-    "model.encoder_layers": _TRANSLATION,
-    "model.decoder_layers": _TRANSLATION,
-    "model.bidirectional": ("classification", "translation"),
-    "model.dense_units": _CLASSIFICATION,
-    "model.vectors": _CLASSIFICATION,
-    "model.tie_embeddings": _WRITERS,
-    "model.lora_rank": _WRITERS,
-    "training.batch_tokens": _WRITERS,
-    "training.class_weights": _CLASSIFICATION,
-}
-
-_MONITORS = {
-    "classification": ("accuracy", "f1_macro", "loss"),
-    "translation": ("bleu", "chrf", "perplexity", "loss"),
-    "generation": ("perplexity", "loss"),
-}
+if TYPE_CHECKING:
+    from textapp.config.run import Config
 
 
-def columns_of(task: str) -> list[str]:
-    """The keys of `data.columns` that a task has: `columns_of("translation")` is `["source", "target"]`."""
-    return [name for name in Columns.model_fields if task in _OWNERS[f"data.columns.{name}"]]
+@dataclass(frozen=True)
+class TaskKeys:
+    """What a config may say for one task.
+
+    Attributes:
+        role: what the model has to be.
+        columns: field of a record -> the names that its column usually has; `()`: only where a config names it.
+        keys: of the keys that not every task has, those of this one, dotted: `training.batch_tokens`.
+        monitors: validation figures that may decide which epoch is kept.
+        parallel_files: examples may come as two files whose lines belong together.
+    """
+
+    role: Role
+    columns: Mapping[str, tuple[str, ...]]
+    keys: frozenset[str]
+    monitors: tuple[str, ...]
+    parallel_files: bool = False
+
+    @property
+    def own_keys(self) -> list[str]:
+        return [*(f"data.columns.{name}" for name in self.columns), *sorted(self.keys)]
+
+    @property
+    def architectures(self) -> list[str]:
+        """The architectures that serve the task."""
+        return [name for name, part in architectures().items() if self.role in part.roles]
 
 
-def misfits(config: Any) -> list[str]:
+Known = Mapping[str, TaskKeys]  # task -> its keys
+
+
+def misfits(config: Config, known: Known) -> list[str]:
     """A line for everything in a config that its task cannot use: the key, what was found, what is expected."""
+    keys = known[config.task]
     return [
-        *unserved(config.task, config.model.architecture),
-        *_keys(config),
-        *_files(config),
-        *_monitor(config),
-        *_tokenizer(config),
+        *unserved(config.task, config.model.architecture, known),
+        *_other_keys(config, known),
+        *config.model.misfits(config.task, keys.role),
+        *_files(config, known),
+        *_monitor(config, keys),
+        *_tokenizer(config, keys),
+        *_lengths(config, keys),
     ]
 
 
-def unserved(task: Any, architecture: Any) -> list[str]:
-    """A line where a known architecture cannot do a known task; of unknown ones it says nothing."""
-    served = ARCHITECTURES.get(task, ())
-    if not served or architecture in served or architecture not in ARCHITECTURES["classification"]:
+def unserved(task: str, architecture: str, known: Known) -> list[str]:
+    """A line where a known architecture does not serve a known task; of unknown ones it says nothing."""
+    if task not in known or architecture not in architectures() or architecture in known[task].architectures:
         return []
     return [
-        f"model.architecture: found {architecture!r}, which cannot write text, for task {task}; expected one of "
-        f"{', '.join(served)}"
+        f"model.architecture: found {architecture!r}, which cannot generate text, for task {task}; expected one of "
+        f"{', '.join(known[task].architectures)}"
     ]
 
 
-def _keys(config: Any) -> list[str]:
-    lines = []
-    for key, tasks in _OWNERS.items():
-        found = _given(config, key)
-        if found is None or config.task in tasks:
+def _other_keys(config: Config, known: Known) -> list[str]:
+    """Keys that only other tasks have."""
+    own, lines = known[config.task].own_keys, []
+    for key in dict.fromkeys(key for keys in known.values() for key in keys.own_keys):
+        value = None if key in own else _given(config, key)
+        if value is None:
             continue
-        *parents, last = key.split(".")
-        known = [other.rsplit(".", 1)[-1] for other, owners in _OWNERS.items()
-                 if other.rsplit(".", 1)[:-1] == [".".join(parents)] and config.task in owners]  # fmt: skip
-        instead = f"; it has {', '.join(known)}" if parents == ["data", "columns"] else did_you_mean(last, known)
-        lines.append(f"{key}: found {found!r}, but task {config.task} has no such key{instead}"
-                     f" (it is for {' and '.join(tasks)})")  # fmt: skip
-    if config.task != "classification" and config.model.architecture == "transformer" and config.model.embedding_dim:
-        lines.append(
-            f"model.embedding_dim: found {config.model.embedding_dim}, but for task {config.task} the embeddings of a"
-            f" transformer are as wide as model.hidden_dim: leave it out"
-        )
+        parent, _, last = key.rpartition(".")
+        beside = [other.rpartition(".")[2] for other in own if other.rpartition(".")[0] == parent]
+        instead = f"; it has {', '.join(beside)}" if parent == "data.columns" else did_you_mean(last, beside)
+        owners = " and ".join(task for task, keys in known.items() if key in keys.own_keys)
+        lines.append(f"{key}: found {value!r}, but task {config.task} has no such key{instead} (it is for {owners})")
     return lines
 
 
 def _given(config: Any, key: str) -> Any:
-    """The value at a dotted key; None where it stands at its default, or where there is no such part."""
+    """The value at a dotted key; None where it has its default, or where there is no such part."""
     part, default = config, None
     for name in key.split("."):
         if not isinstance(part, Model) or name not in type(part).model_fields:
@@ -108,30 +95,54 @@ def _given(config: Any, key: str) -> Any:
     return None if part == default else part
 
 
-def _files(config: Any) -> list[str]:
-    data, lines = config.data, []
-    for name in ("train", "validation", "test"):
-        if isinstance(getattr(data, name), ParallelFiles) and config.task != "translation":
-            lines.append(f"data.{name}: found parallel files, which only task translation reads; task {config.task}"
-                         f" expects a path, a glob, or a list of them")  # fmt: skip
-    return lines
-
-
-def _monitor(config: Any) -> list[str]:
-    found, known = config.training.monitor, _MONITORS[config.task]
-    if found is None or found in known:
+def _files(config: Config, known: Known) -> list[str]:
+    if known[config.task].parallel_files:
         return []
-    return [f"training.monitor: found {found!r}, expected one of {', '.join(known)} for task {config.task}"]
+    readers = " and ".join(task for task, keys in known.items() if keys.parallel_files)
+    return [
+        f"data.{name}: found parallel files, which only task {readers} reads; task {config.task} expects a path, a"
+        f" glob, or a list of them"
+        for name in ("train", "validation", "test")
+        if isinstance(getattr(config.data, name), ParallelFiles)
+    ]
 
 
-def _tokenizer(config: Any) -> list[str]:
-    if config.task == "classification" or config.tokenizer is None:
+def _monitor(config: Config, keys: TaskKeys) -> list[str]:
+    monitor = config.training.monitor
+    if monitor is None or monitor in keys.monitors:
         return []
-    if config.model.architecture == "preset" and config.tokenizer.shared is False:
+    return [
+        f"training.monitor: found {monitor!r}, expected one of {', '.join(keys.monitors)} for task {config.task}"
+        f"{did_you_mean(monitor, keys.monitors)}"
+    ]
+
+
+def _tokenizer(config: Config, keys: TaskKeys) -> list[str]:
+    if keys.role == "encoder" or config.tokenizer is None:
+        return []
+    if config.model.pretrained and config.tokenizer.shared is False:
         return ["tokenizer.shared: found false, but a preset has one vocabulary for both sides: leave it out"]
     if config.tokenizer.kind != "wordpiece":
         return []
     return [
         f"tokenizer.kind: found 'wordpiece', which forgets where spaces were; expected one of sentencepiece, bpe,"
         f" characters for task {config.task}"
+    ]
+
+
+def _lengths(config: Config, keys: TaskKeys) -> list[str]:
+    """A signature reads what the model can take: at most the longest bucket, or with new tokens the context."""
+    if config.generate_lengths is None or config.lengths is None:
+        return []
+    longest = config.lengths[-1]
+    if keys.role == "decoder":
+        return [
+            f"generate_lengths: found [{read}, {new}], together more than the context of {longest} tokens (lengths)"
+            for read, new in config.generate_lengths
+            if read + new > longest
+        ]
+    return [
+        f"generate_lengths: found a source of {read} tokens, expected at most {longest}, the longest of lengths"
+        for read, _ in config.generate_lengths
+        if read > longest
     ]

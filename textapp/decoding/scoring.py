@@ -7,14 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from textapp.arrays import padded
+from textapp.arrays import IGNORED, padded
 from textapp.decoding.logits import log_sum_exp
 from textapp.decoding.signatures import SCORE
 from textapp.decoding.steps import open_session
-from textapp.runners import Runner
+from textapp.runners.runner import Runner
 
-# A target that does not count: padding, and in training a prompt. Not the padding id, which may be that of the end.
-IGNORED = -1
 MOST_TOKENS = 2048  # of one call of `score`: the logits of a large vocabulary take the memory
 
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from textapp.decoding.signatures import DECODE
-from textapp.runners import Runner
+from textapp.runners.runner import Runner
 
 LOGITS = "logits"
 Cache = dict[str, np.ndarray]

@@ -2,15 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from textapp.config import ModelConfig, Role
 from textapp.layers import PaddingMask, TokenEmbedding
 from textapp.layers.cache import Cache, Recent
 from textapp.text.tokenizer import END_ID
+
+
+@dataclass(frozen=True)
+class GeneratorSettings:
+    """What task and tokenizer ask of a generative model.
+
+    Attributes:
+        vocabulary_size: of the side that is generated.
+        pad_id: the id that fills a batch up, on the right.
+        start_id: what a translator's decoder reads first.
+        end_id: ends a text.
+        max_length: the most tokens that the decoder reads.
+        source_vocabulary_size: of the side that is read; None: both sides share one vocabulary and one table.
+        max_source_length: the longest source in tokens; None: a language model.
+        never_ids: tokens that a model trained from scratch does not generate.
+    """
+
+    vocabulary_size: int
+    pad_id: int
+    start_id: int
+    end_id: int
+    max_length: int
+    source_vocabulary_size: int | None = None
+    max_source_length: int | None = None
+    never_ids: Sequence[int] = ()
+
+    @property
+    def role(self) -> Role:
+        return "decoder" if self.max_source_length is None else "encoder-decoder"
+
+
+def assembled(
+    config: ModelConfig,
+    settings: GeneratorSettings,
+    embedding_dim: int,
+    decoder: Callable[[Any, int, int | None], keras.layers.Layer],
+    memory_encoder: Callable[[Any, int], keras.layers.Layer],
+    scaled: bool = False,
+) -> Generator:
+    """The model of an architecture out of its encoder and its decoder.
+
+    Args:
+        config: the model part of a resolved config.
+        settings: what task and tokenizer ask of it.
+        embedding_dim: numbers per token.
+        decoder: config, longest text and width of the memory (None: there is none) to a decoder.
+        memory_encoder: config and longest source to an encoder.
+        scaled: see `Generator`.
+    """
+    encoder, memory_dim = None, None
+    if settings.max_source_length is not None:
+        encoder = memory_encoder(config, settings.max_source_length)
+        memory_dim = encoder.compute_output_shape((None, None, embedding_dim))[-1]
+    return Generator(
+        decoder(config, settings.max_length, memory_dim),
+        settings.vocabulary_size,
+        embedding_dim,
+        settings.pad_id,
+        settings.start_id,
+        settings.end_id,
+        encoder=encoder,
+        source_vocabulary_size=settings.source_vocabulary_size,
+        tie_embeddings=bool(config.tie_embeddings),
+        scaled=scaled,
+        never_ids=settings.never_ids,
+        name="generator",
+    )
 
 
 @keras.saving.register_keras_serializable(package="textapp")

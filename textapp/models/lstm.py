@@ -6,6 +6,7 @@ import keras
 
 from textapp.config import LstmModel
 from textapp.layers import Lstm, LstmDecoder, LstmEncoder, PaddingMask, TokenEmbedding
+from textapp.models.generator import Generator, GeneratorSettings, assembled
 
 POOLING = "last"
 
@@ -41,3 +42,13 @@ def decoder(config: LstmModel, max_length: int, memory_dim: int | None) -> LstmD
 
 def embedding_dim(config: LstmModel) -> int:
     return config.embedding_dim
+
+
+def generator(config: LstmModel, settings: GeneratorSettings, plain: bool) -> Generator:
+    """A language model, or a translator."""
+    return assembled(config, settings, embedding_dim(config), decoder, memory_encoder)
+
+
+def packs(config: LstmModel) -> bool:
+    """No: its state would go from one text into the next."""
+    return False

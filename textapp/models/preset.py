@@ -15,6 +15,8 @@ import numpy as np
 from textapp.config import PresetModel
 from textapp.errors import ConfigError, require
 from textapp.layers import AttentionMask, LayerNorm, PaddingMask, Positions, TokenEmbedding, TransformerBlock
+from textapp.models.generator import Generator, GeneratorSettings
+from textapp.models.kerashub_model import KerasHubLanguageModel
 
 POOLING = "mean"
 
@@ -37,6 +39,22 @@ def encoder(
 def head(config: PresetModel) -> list[keras.layers.Layer]:
     """Nothing stands between the mean and the logits."""
     return []
+
+
+def generator(config: PresetModel, settings: GeneratorSettings, plain: bool) -> Generator | KerasHubLanguageModel:
+    """The preset's translator or language model, with its weights."""
+    from textapp.models import preset_decoder, preset_translator  # they read backbones by this module
+
+    if settings.role == "decoder":
+        return preset_decoder.build_language_model(config, settings, lora=not plain)
+    return preset_translator.build_translator(config, settings, lora=not plain)
+
+
+def packs(config: PresetModel) -> bool:
+    """Where it is rebuilt on textapp's own layers."""
+    from textapp.models import preset_decoder
+
+    return preset_decoder.facts(config.path).packs
 
 
 class Facts(NamedTuple):

@@ -15,7 +15,7 @@ import keras
 from textapp.config import PresetModel
 from textapp.errors import ConfigError
 from textapp.layers import TransformerDecoder
-from textapp.models.generator import Generator
+from textapp.models.generator import Generator, GeneratorSettings
 from textapp.models.kerashub_model import KerasHubLanguageModel, language_model
 from textapp.models.lora import enable_lora
 from textapp.models.preset import array_of, copy_weights, load_backbone
@@ -36,28 +36,27 @@ class Family(NamedTuple):
 
 
 def build_language_model(
-    config: PresetModel, vocabulary_size: int, pad_id: int, start_id: int, end_id: int, max_length: int, lora: bool
+    config: PresetModel, settings: GeneratorSettings, lora: bool
 ) -> Generator | KerasHubLanguageModel:
     """A preset's language model with its weights.
 
     Args:
         config: resolved.
-        vocabulary_size: ids that the tokenizer knows: what a preset has beyond them is left out, so it is never chosen.
-        pad_id, start_id, end_id: of the tokenizer.
-        max_length: the context in tokens.
+        settings: what task and tokenizer ask of it. Rows of the preset beyond the vocabulary are left out.
         lora: train low-rank additions alone, where the config asks for them; False: the plain form.
 
     Raises:
         ConfigError: there is no such preset, it is no language model, or too small for the tokenizer or the context.
     """
     backbone = load_backbone(config.path)
-    check_context(config.path, max_length)
+    check_context(config.path, settings.max_length)
+    vocabulary_size = settings.vocabulary_size
     rows = getattr(backbone, "vocabulary_size", vocabulary_size)
     if vocabulary_size > rows:
         raise ConfigError(f"model.path: {config.path!r} knows {rows} tokens, its tokenizer has {vocabulary_size}")
-    ids = {"pad_id": pad_id, "start_id": start_id, "end_id": end_id}
+    ids = {"pad_id": settings.pad_id, "start_id": settings.start_id, "end_id": settings.end_id}
     if type(backbone).__name__ in FAMILIES:
-        model = rebuilt(backbone, vocabulary_size, max_length, config.dropout or 0.0, **ids)
+        model = rebuilt(backbone, vocabulary_size, settings.max_length, config.dropout or 0.0, **ids)
     else:
         model = language_model(config.path, vocabulary_size, **ids)
     if lora and config.lora_rank:

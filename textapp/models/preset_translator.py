@@ -15,7 +15,7 @@ import numpy as np
 from textapp.config import PresetModel
 from textapp.errors import ConfigError
 from textapp.layers import TransformerDecoder, TransformerEncoder
-from textapp.models.generator import Generator
+from textapp.models.generator import Generator, GeneratorSettings
 from textapp.models.lora import enable_lora
 from textapp.models.preset import array_of, copy_weights, load_backbone
 
@@ -39,24 +39,12 @@ class Family(NamedTuple):
     parts: Callable[[Any], dict[str, Any]]
 
 
-def build_translator(
-    config: PresetModel,
-    vocabulary_size: int,
-    pad_id: int,
-    start_id: int,
-    end_id: int,
-    max_length: int,
-    max_source_length: int,
-    lora: bool,
-) -> Generator:
+def build_translator(config: PresetModel, settings: GeneratorSettings, lora: bool) -> Generator:
     """A model that reads a source and writes a target, both in the preset's one vocabulary.
 
     Args:
         config: resolved.
-        vocabulary_size: ids that the tokenizer knows: what a preset has beyond them is left out, so it is never chosen.
-        pad_id, start_id, end_id: of the tokenizer; `start_id` is what the decoder reads first.
-        max_length: the most tokens that the decoder reads.
-        max_source_length: the longest source, in tokens.
+        settings: what task and tokenizer ask of it. Rows of the preset beyond the vocabulary are left out.
         lora: train low-rank additions alone, where the config asks for them; False: the plain form.
 
     Raises:
@@ -65,19 +53,20 @@ def build_translator(
     """
     backbone = load_backbone(config.path)
     family = _family(config.path, backbone)
+    vocabulary_size = settings.vocabulary_size
     if vocabulary_size > backbone.vocabulary_size:
         raise ConfigError(
             f"model.path: {config.path!r} knows {backbone.vocabulary_size} tokens, its tokenizer has {vocabulary_size}"
         )
-    lengths = {"encoder": max_source_length, "decoder": max_length}
+    lengths = {"encoder": settings.max_source_length, "decoder": settings.max_length}
     _check_lengths(config.path, lengths, longest(config.path))
     dim = backbone.hidden_dim
-    settings = {"hidden_dim": dim, **family.settings(backbone), "dropout": config.dropout or 0.0}
+    block = {"hidden_dim": dim, **family.settings(backbone), "dropout": config.dropout or 0.0}
     tie_embeddings = backbone.token_embedding.tie_weights
     model = Generator(
-        TransformerDecoder(**settings, max_length=max_length, memory_dim=dim, name="decoder"),
-        vocabulary_size, dim, pad_id, start_id, end_id,
-        encoder=TransformerEncoder(**settings, max_length=max_source_length, name="encoder"),
+        TransformerDecoder(**block, max_length=settings.max_length, memory_dim=dim, name="decoder"),
+        vocabulary_size, dim, settings.pad_id, settings.start_id, settings.end_id,
+        encoder=TransformerEncoder(**block, max_length=settings.max_source_length, name="encoder"),
         tie_embeddings=tie_embeddings, scaled=tie_embeddings and family.scaled, name="generator",
     )  # fmt: skip
     _copy_model(backbone, family, model)

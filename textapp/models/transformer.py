@@ -16,6 +16,7 @@ from textapp.layers import (
     TransformerDecoder,
     TransformerEncoder,
 )
+from textapp.models.generator import Generator, GeneratorSettings, assembled
 
 POOLING = "mean"
 
@@ -81,6 +82,16 @@ def embedding_dim(config: TransformerModel) -> int:
             "model.hidden_dim: leave it out"
         )
     return config.hidden_dim
+
+
+def generator(config: TransformerModel, settings: GeneratorSettings, plain: bool) -> Generator:
+    """A language model, or a translator."""
+    return assembled(config, settings, embedding_dim(config), decoder, memory_encoder, scaled=True)
+
+
+def packs(config: TransformerModel) -> bool:
+    """Attention masks part the texts of a row."""
+    return True
 
 
 def _stack(config: TransformerModel, max_length: int) -> dict[str, object]:

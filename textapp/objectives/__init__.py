@@ -1,1 +1,1 @@
-"""What a model is trained for: pooling, head and loss, one file a task; and a trained model behind the predictor."""
+"""What a model is trained for, one file a task: its forms, batches, loss, validation, signatures and check."""

@@ -3,122 +3,147 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from pathlib import Path
+from typing import Any
 
 import keras
-import numpy as np
-import tensorflow as tf
 
-from textapp.config import Config
-from textapp.errors import ConfigError, did_you_mean
-from textapp.layers import POOLINGS, PaddingMask
-from textapp.models import ARCHITECTURES, build_encoder
-
-Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
-
-
-def build_model(
-    config: Config,
-    vocabulary_size: int,
-    pad_id: int,
-    num_labels: int,
-    segments: bool = False,
-    vectors: np.ndarray | None = None,
-    pieces: Sequence[str] | None = None,
-) -> keras.Model:
-    """Builds the classifier that a config describes.
-
-    Args:
-        config: resolved, with its lengths.
-        vocabulary_size: ids run from 0 to this, exclusive.
-        pad_id: the id that fills a batch up, on the right.
-        num_labels: classes.
-        segments: also take `segment_ids` (a preset, on pairs).
-        vectors: first values of the token embedding, `[vocabulary_size, embedding_dim]` float32.
-        pieces: the vocabulary by id, while training: see `build_encoder`. `plain_weights` leads to the model without.
-
-    Returns:
-        A model: `{"token_ids": [batch, length] int32}` (and `segment_ids`) to logits `[batch, num_labels]` float32.
-    """
-    module = ARCHITECTURES[config.model.architecture]
-    encoder = build_encoder(config.model, vocabulary_size, pad_id, config.lengths[-1], segments, pieces)
-    names = ["token_ids", "segment_ids"] if segments else ["token_ids"]
-    inputs = {name: keras.Input((None,), dtype="int32", name=name) for name in names}
-    pooling = POOLINGS[module.POOLING]
-    options = {"bidirectional": True} if getattr(config.model, "bidirectional", False) else {}
-    mask = PaddingMask(pad_id, name="padding_mask")(inputs["token_ids"])
-    features = pooling(name="pooling", **options)(encoder(inputs), mask)
-    for layer in module.head(config.model):
-        features = layer(features)
-    features = keras.layers.Dropout(config.model.dropout, name="head_dropout")(features)
-    logits = keras.layers.Dense(num_labels, dtype="float32", name="logits")(features)
-    if vectors is not None:
-        encoder.get_layer("token_embedding").embeddings.assign(vectors)
-    return keras.Model(inputs, logits, name="classifier")
+from textapp.artifact import TOKENIZER
+from textapp.batches.pipeline import Batch, BucketBatches, Examples
+from textapp.layers import NgramEmbedding
+from textapp.objectives.checks.classification import ClassificationCheck
+from textapp.objectives.classifier import build_model, label_weights, make_loss, probabilities
+from textapp.objectives.label_validation import LabelValidation
+from textapp.objectives.lengths import finer_lengths
+from textapp.objectives.naive_bayes import begin_as_naive_bayes
+from textapp.objectives.objective import Loss
+from textapp.objectives.signature import Signature, Tensors, TextSignature
+from textapp.objectives.text_in_graph import check_text_signature, tokenize_in_graph
+from textapp.predictors.predictor import Predictor
+from textapp.prepared import Prepared
+from textapp.runners.keras import KerasRunner
+from textapp.runners.saved_model import TOKENS_SIGNATURE
+from textapp.tasks.classification import ClassificationTask
+from textapp.tasks.task import Record
+from textapp.text.tokenizer import SENTENCEPIECE_FILE
+from textapp.text.vectors import load_vectors
 
 
-def probabilities(logits: tf.Tensor, multiple: bool) -> tf.Tensor:
-    """Logits `[batch, num_labels]` to probabilities: they add up to 1, or stand alone where labels are multiple."""
-    return tf.sigmoid(logits) if multiple else tf.nn.softmax(logits)
+class ClassificationObjective:
+    """See `Objective`; of each split `Prepared.data` has `textapp.records.token_ids.Labelled`."""
 
+    quantizations = ("none", "float16", "dynamic", "int8")
+    refusals: Mapping[str, str] = {}
+    decodes = False
 
-def make_loss(multiple: bool, label_smoothing: float = 0.0, weights: Sequence[float] | None = None) -> Loss:
-    """The loss of each example.
+    def build(self, prepared: Prepared) -> keras.Model:
+        """The classifier, with what its n-grams and tables know of the training texts before training."""
+        model = self._build(prepared, prepared.task.tokenizer.pieces())
+        tables = [layer for layer in model._flatten_layers() if isinstance(layer, NgramEmbedding)]
+        naive_bayes = getattr(prepared.config.model, "naive_bayes", False)
+        if tables or naive_bayes:
+            train, longest = prepared.data["train"], prepared.config.lengths[-1]
+            token_ids = [ids[:longest] for ids in train.features["token_ids"]]
+            for layer in tables:
+                layer.know(token_ids)
+            if naive_bayes:
+                begin_as_naive_bayes(model, token_ids, train.targets, prepared.task.tokenizer.pad_id)
+        return model
 
-    Args:
-        multiple: several labels a text: binary cross-entropy, the mean over the labels; else softmax cross-entropy.
-        label_smoothing: the share of the target that is spread over all labels (Szegedy et al., 2016).
-        weights: one for each label, as `label_weights` gives them.
+    def build_inference(self, prepared: Prepared) -> keras.Model:
+        """See `Objective`."""
+        return self._build(prepared, None)
 
-    Returns:
-        A function of targets (`[batch]` int32, or `[batch, num_labels]` float32 where multiple) and of logits
-        `[batch, num_labels]` to losses `[batch]` float32.
+    def _build(self, prepared: Prepared, pieces: Sequence[str] | None) -> keras.Model:
+        config, task, tokenizer = prepared.config, prepared.task, prepared.task.tokenizer
+        path, vectors = getattr(config.model, "vectors", None), None
+        if path:
+            vectors = load_vectors(path, tokenizer.pieces(), config.model.embedding_dim)
+        sizes = (tokenizer.vocabulary_size, tokenizer.pad_id, len(task.labels), task.segments)
+        return build_model(config, *sizes, vectors, pieces)
 
-    Example: `make_loss(False)([0], [[0.0, 0.0]])` is `[0.693]`, ln 2.
-    """
-    table = None if weights is None else np.asarray(weights, np.float32)
+    def batches(self, prepared: Prepared) -> BucketBatches:
+        """See `Objective`."""
+        config, train = prepared.config, prepared.data["train"]
+        examples, pad_id = Examples(train.features, train.targets), prepared.task.tokenizer.pad_id
+        return BucketBatches(examples, config.lengths, pad_id, config.training.batch_size, config.seed)
 
-    def single(targets: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-        hot = tf.one_hot(targets, logits.shape[-1])
-        smooth = hot * (1.0 - label_smoothing) + label_smoothing / logits.shape[-1]
-        losses = tf.nn.softmax_cross_entropy_with_logits(smooth, logits)
-        return losses if table is None else losses * tf.reduce_sum(hot * table, axis=-1)
+    def loss(self, prepared: Prepared) -> Loss:
+        """See `Objective`."""
+        training, task = prepared.config.training, prepared.task
+        weights = label_weights(training.class_weights, task.labels, prepared.data["train"].targets)
+        loss = make_loss(task.multiple, training.label_smoothing, weights)
 
-    def several(targets: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-        smooth = targets * (1.0 - label_smoothing) + 0.5 * label_smoothing
-        losses = tf.nn.sigmoid_cross_entropy_with_logits(smooth, logits)
-        return tf.reduce_mean(losses if table is None else losses * table, axis=-1)
+        def of_batch(batch: Batch, logits: Any) -> Any:
+            return loss(batch["targets"], logits)
 
-    return several if multiple else single
+        return of_batch
 
+    def validation(self, prepared: Prepared, model: keras.Model) -> Callable[[], dict[str, float]]:
+        """See `Objective`."""
+        held_out = prepared.data["validation"]
+        runner = self.runner(model, prepared.task)
+        return LabelValidation(runner, prepared.task, held_out.features, held_out.targets)
 
-def label_weights(
-    setting: Literal["balanced"] | Mapping[str, float] | None,
-    labels: Sequence[str],
-    targets: np.ndarray,
-) -> list[float] | None:
-    """The weight of each label in the loss.
+    def figures(self, prepared: Prepared, model: keras.Model, records: Sequence[Record]) -> dict[str, Any]:
+        """See `Objective`."""
+        predictor = Predictor(prepared.task, self.runner(model, prepared.task), {}, Path())
+        return prepared.task.score(records, predictor.batch(records))
 
-    Args:
-        setting: `training.class_weights`; `balanced` gives each label the same share of the loss in all.
-        labels: in the order of the logits.
-        targets: of the training examples, `[examples]` or `[examples, num_labels]`.
+    def manifest(self, prepared: Prepared) -> dict[str, Any]:
+        """See `Objective`."""
+        task = prepared.task
+        return {"labels": task.labels, "inputs": list(task.fields), "features": task.feature_names}
 
-    Raises:
-        ConfigError: the setting names a label that the data do not have.
+    def runner(self, model: keras.Model, task: ClassificationTask) -> KerasRunner:
+        """See `Objective`."""
+        return KerasRunner(dict.fromkeys((name for name, _ in task.signatures), self._classify(model, task)))
 
-    Example: `label_weights("balanced", ["a", "b"], [0, 0, 0, 1])` is `[0.667, 2.0]`.
-    """
-    if setting is None:
-        return None
-    if setting == "balanced":
-        targets = np.asarray(targets)
-        counts = targets.sum(axis=0) if targets.ndim == 2 else np.bincount(targets, minlength=len(labels))
-        return [float(weight) for weight in counts.sum() / (len(labels) * np.maximum(counts, 1))]
-    for name in setting:
-        if name not in labels:
-            raise ConfigError(
-                f"training.class_weights: found the label {name!r}{did_you_mean(name, labels)}; "
-                f"expected labels of the training data: {', '.join(labels)}"
-            )
-    return [float(setting.get(name, 1.0)) for name in labels]
+    def export_task(self, task: ClassificationTask, records: Sequence[Record]) -> ClassificationTask:
+        """See `Objective`."""
+        counts = [len(task.features(record)["token_ids"]) for record in records]
+        return task.with_lengths(finer_lengths(task.lengths, counts))
+
+    def signatures(self, model: keras.Model, task: ClassificationTask, batch_size: int = 1) -> list[Signature]:
+        """`classify_<L>` for each bucket: features `[1, L]` to `probabilities` `[1, classes]`."""
+        call = self._classify(model, task)
+        return [
+            Signature(name, {feature: (1, length) for feature in task.feature_names}, call)
+            for name, length in task.signatures
+        ]
+
+    def served_signatures(self, model: keras.Model, task: ClassificationTask) -> list[Signature]:
+        """`tokens`: ids `[batch, length]`, both open, cut to the longest bucket, to `probabilities`."""
+        call, longest = self._classify(model, task), task.lengths[-1]
+
+        def tokens(features: Tensors) -> dict[str, Any]:
+            return call({name: ids[:, :longest] for name, ids in features.items()})
+
+        return [Signature(TOKENS_SIGNATURE, dict.fromkeys(task.feature_names, (None, None)), tokens)]
+
+    def text_signature(
+        self, task: ClassificationTask, served: Sequence[Signature], run_folder: Path
+    ) -> TextSignature:
+        """`text`: strings `[batch]` to `probabilities` `[batch, classes]`."""
+        tokenizer = task.tokenizer
+        check_text_signature([tokenizer], pairs=task.pair)
+        path = run_folder / TOKENIZER / SENTENCEPIECE_FILE
+        ids_of, resource = tokenize_in_graph(path, tokenizer.pad_id, tokenizer.unknown_id)
+        return TextSignature(lambda text: served[-1].call({"token_ids": ids_of(text)}), [resource])
+
+    def quantize_model(self, model: keras.Model, quantize: str) -> bool:
+        """The graph is the same for all."""
+        return False
+
+    def check(
+        self, model: keras.Model, task: ClassificationTask, records: Sequence[Record], max_drop: float,
+        batch_size: int = 1,
+    ) -> ClassificationCheck:  # fmt: skip
+        """See `Objective`."""
+        return ClassificationCheck(self.runner(model, task), task, records, max_drop)
+
+    def _classify(self, model: keras.Model, task: ClassificationTask) -> Callable[[Tensors], dict[str, Any]]:
+        def classify(features: Tensors) -> dict[str, Any]:
+            return {"probabilities": probabilities(model(dict(features), training=False), task.multiple)}
+
+        return classify

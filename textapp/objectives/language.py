@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from textapp.batches.pipeline import Batch, BatchSource, dataset
-from textapp.decoding.scoring import IGNORED
+from textapp.arrays import IGNORED
 
 MOST_NATS = 700.0  # e to it is about the largest number that a float holds
 

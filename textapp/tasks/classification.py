@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from textapp.errors import UsageError
+from textapp.predictors.predictor import Predictor
+from textapp.predictors.requests import Request
+from textapp.tasks.task import Listing, Record, one_line, smallest
+
 if TYPE_CHECKING:
+    from textapp.runners.runner import Outputs, Runner
     from textapp.text.tokenizer import Tokenizer
 
 UNKNOWN = "unknown"
-SEVERAL_FROM = 0.5  # with several labels a text, those from this probability on are answered
+MIN_PROBABILITY = 0.5  # with several labels a text, those from this probability on are answered
+MAX_MISTAKES = 20
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,16 @@ class ClassificationAnswer:
     probability: float
     probabilities: dict[str, float]
 
+    def __str__(self) -> str:
+        label = ", ".join(self.label) if isinstance(self.label, list) else self.label
+        return f"{label or '-'} ({self.probability:.2f})"
+
+    def line(self) -> str:
+        """`label probability text`, separated by tabs."""
+        label = ", ".join(self.label) if isinstance(self.label, list) else self.label
+        text = " | ".join(self.input) if isinstance(self.input, list) else self.input
+        return f"{label or '-'}\t{self.probability:.3f}\t{one_line(text, 100)}"
+
 
 class ClassificationTask:
     """Turns records into features and a model's probabilities into answers.
@@ -46,6 +64,8 @@ class ClassificationTask:
     """
 
     name = "classification"
+    options = ("threshold",)
+    measures = {"accuracy": "accuracy", "f1_macro": "macro F1"}
 
     def __init__(
         self,
@@ -62,17 +82,22 @@ class ClassificationTask:
         self.lengths = list(lengths)
         self.multiple = multiple
         self.pair = pair
+        self.fields = ("text", "text_pair") if pair else ("text",)
         self.segments = segments
         self.threshold = threshold
         self._label_ids = {label: index for index, label in enumerate(self.labels)}
-        self._signatures = [(f"classify_{length}", length) for length in self.lengths]
+        self.signatures = [(f"classify_{length}", length) for length in self.lengths]
 
     @classmethod
     def from_manifest(
-        cls, manifest: Mapping[str, Any], tokenizer: Tokenizer, threshold: float | None = None
+        cls,
+        manifest: Mapping[str, Any],
+        tokenizers: tuple[Tokenizer, Tokenizer],
+        threshold: float | None = None,
     ) -> ClassificationTask:
+        """See `Task`."""
         return cls(
-            tokenizer,
+            tokenizers[0],
             labels=manifest["labels"],
             lengths=manifest["lengths"],
             multiple=manifest["multiple"],
@@ -81,8 +106,43 @@ class ClassificationTask:
             threshold=threshold,
         )
 
-    def features(self, record: Mapping[str, Any]) -> dict[str, list[int]]:
-        """The model's inputs for one record, cut to the longest bucket, not padded, never empty."""
+    @property
+    def feature_names(self) -> list[str]:
+        """The inputs of the model."""
+        return ["token_ids", "segment_ids"] if self.segments else ["token_ids"]
+
+    def with_lengths(self, lengths: Sequence[int]) -> ClassificationTask:
+        """The same task over other buckets."""
+        return ClassificationTask(
+            self.tokenizer, self.labels, lengths, self.multiple, self.pair, self.segments, self.threshold
+        )
+
+    def predictor(self, runner: Runner, manifest: Mapping[str, Any], path: Path) -> Predictor:
+        """See `Task`."""
+        return Predictor(self, runner, manifest, path)
+
+    def record(self, text: Any = None, text_pair: str | None = None) -> Record:
+        """A text, a pair of texts (also as a tuple), or a record that holds them."""
+        if isinstance(text, str):
+            return {"text": text, "text_pair": text_pair} if text_pair is not None else {"text": text}
+        if isinstance(text, Mapping) and isinstance(text.get("text"), str):
+            return text if text_pair is None else {**text, "text_pair": text_pair}
+        if isinstance(text, (list, tuple)) and len(text) == 2 and all(isinstance(each, str) for each in text):
+            return {"text": text[0], "text_pair": text[1]}
+        raise UsageError(
+            f"found {text!r:.80}, expected a text, a pair of texts, or a record such as {{'text': 'a text'}}"
+        )
+
+    def check(self, record: Record) -> None:
+        """Every text has an answer; what is too long is truncated."""
+
+    def requests(self, record: Record) -> list[Request]:
+        """One request: `classify_<length>`."""
+        features = self.features(record)
+        return [Request(*smallest(self.signatures, len(features["token_ids"])), features)]
+
+    def features(self, record: Record) -> dict[str, list[int]]:
+        """The model's inputs for one record, truncated to the longest bucket, not padded, never empty."""
         ids = self.tokenizer.ids(record["text"])
         return self.joined(ids, self.tokenizer.ids(record.get("text_pair") or "") if self.pair else None)
 
@@ -93,14 +153,7 @@ class ClassificationTask:
             ids, segments = [self.tokenizer.unknown_id], [0]
         return {"token_ids": ids, "segment_ids": segments} if self.segments else {"token_ids": ids}
 
-    def signature(self, num_tokens: int) -> tuple[str, int]:
-        """The name and the length of the smallest signature that takes `num_tokens`, else of the longest."""
-        for signature in self._signatures:
-            if num_tokens <= signature[1]:
-                return signature
-        return self._signatures[-1]
-
-    def target(self, record: Mapping[str, Any]) -> int | list[float]:
+    def target(self, record: Record) -> int | list[float]:
         """The index of the label; with several labels a text, 1.0 at each of them."""
         if not self.multiple:
             return self._label_ids[record["label"]]
@@ -109,20 +162,24 @@ class ClassificationTask:
             row[self._label_ids[label]] = 1.0
         return row
 
-    def answer(self, record: Mapping[str, Any], outputs: Mapping[str, np.ndarray]) -> ClassificationAnswer:
-        """The answer to one record. `outputs["probabilities"]` has the shape `[labels]`."""
-        probabilities = outputs["probabilities"].tolist()
+    def answer(self, record: Record, outputs: Sequence[Outputs]) -> ClassificationAnswer:
+        """The answer to one record, from `probabilities` `[labels]` of its one request."""
+        probabilities = outputs[0]["probabilities"].tolist()
         probability = max(probabilities)
         label: str | list[str] = self.labels[probabilities.index(probability)]
         if self.multiple:
-            least = SEVERAL_FROM if self.threshold is None else self.threshold
+            least = MIN_PROBABILITY if self.threshold is None else self.threshold
             label = [name for name, value in zip(self.labels, probabilities, strict=True) if value >= least]
         elif self.threshold is not None and probability < self.threshold:
             label = UNKNOWN
         text = [record["text"], record.get("text_pair") or ""] if self.pair else record["text"]
         return ClassificationAnswer(text, label, probability, dict(zip(self.labels, probabilities, strict=True)))
 
-    def score(self, records: Sequence[Mapping[str, Any]], answers: Sequence[ClassificationAnswer]) -> dict[str, Any]:
+    def queries(self, records: Sequence[Record], max_count: int) -> list[Record]:
+        """The records themselves."""
+        return list(records)
+
+    def score(self, records: Sequence[Record], answers: Sequence[ClassificationAnswer]) -> dict[str, Any]:
         """Quality figures, 0 to 100, of answers to records that have a label."""
         from textapp.metrics import quality
 
@@ -131,3 +188,10 @@ class ClassificationTask:
         probabilities = np.array([list(answer.probabilities.values()) for answer in answers])
         scores = quality.multilabel_scores if self.multiple else quality.classification_scores
         return scores(targets, predictions, self.labels, probabilities)
+
+    def listing(self, records: Sequence[Record], answers: Sequence[ClassificationAnswer]) -> Listing:
+        """The worst mistakes."""
+        from textapp.metrics.quality import worst_mistakes
+
+        columns = ["text", *["text_pair"] * self.pair, "label", "predicted", "probability"]
+        return Listing("mistakes", "the worst mistakes", columns, worst_mistakes(records, answers, MAX_MISTAKES))

@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from textapp.tasks.writing import RankedAnswer, TextAnswer, WritingTask
+from textapp.tasks.generative import GenerativeTask, RankedAnswer, TextAnswer
+from textapp.tasks.task import Listing, Record
 
 if TYPE_CHECKING:
+    from textapp.decoding.scoring import Window
+    from textapp.predictors.requests import Features
+    from textapp.runners.runner import Outputs
     from textapp.text.tokenizer import Tokenizer
 
 
-class TranslationTask(WritingTask):
-    """Turns sentences into features of the encoder, and the ids that the decoder wrote into answers.
+class TranslationTask(GenerativeTask):
+    """Turns sentences into features of the encoder, and the ids that the decoder generated into answers.
 
     Args:
         tokenizer: of the source.
@@ -22,7 +26,7 @@ class TranslationTask(WritingTask):
         lengths: the buckets of the source in tokens, its end id included, ascending.
         generate_lengths: `(source, new)` of each signature, in tokens; empty before they are known.
         source_language, target_language: `zh`, `en`, ...: the target's says how BLEU cuts it into words.
-        overflow: for a source longer than the longest one: `truncate`, with a warning, or `error`.
+        overflow: of a source longer than the longest bucket: `truncate` it, with a warning, or report an `error`.
 
     Example:
         task = TranslationTask(tokenizer, tokenizer, [16, 32], [(16, 24), (32, 48)])
@@ -30,7 +34,8 @@ class TranslationTask(WritingTask):
     """
 
     name = "translation"
-    input_field = "source"
+    measures = {"bleu": "BLEU", "chrf": "chrF", "perplexity": "perplexity"}
+    input_field, target_field = "source", "target"
 
     def __init__(
         self,
@@ -60,7 +65,7 @@ class TranslationTask(WritingTask):
             overflow=overflow,
         )
 
-    def features(self, record: Mapping[str, Any]) -> dict[str, list[int]]:
+    def features(self, record: Record) -> dict[str, list[int]]:
         """The encoder's input for one record: the source and its special tokens, not padded.
 
         Raises:
@@ -68,26 +73,58 @@ class TranslationTask(WritingTask):
         """
         ids = self.tokenizer.ids(record["source"])
         self._check_known(record["source"], ids)
-        self._room(record["source"], len(framed(self.tokenizer, ids)), self.most_tokens, "start")
+        self._check_length(record["source"], len(framed(self.tokenizer, ids)), "start")
         return self.joined(ids)
 
     def joined(self, ids: Sequence[int]) -> dict[str, list[int]]:
-        """The same from the ids of the source; what is too long is cut."""
-        room = self.most_tokens - len(framed(self.tokenizer, []))
+        """The same from the ids of the source; what is too long is truncated."""
+        room = self.max_tokens - len(framed(self.tokenizer, []))
         return {"token_ids": framed(self.tokenizer, ids[:room])}
 
-    def target_ids(self, record: Mapping[str, Any]) -> list[int]:
-        """The ids that are to be written for the target, without the end."""
+    def features_of(self, ids: list[int]) -> dict[str, Any]:
+        """The features of ids that are framed already."""
+        return {"token_ids": ids}
+
+    @property
+    def max_new_tokens(self) -> int:
+        """The longest translation, in tokens."""
+        return max(new for _, new in self.generate_lengths)
+
+    def first_position(self, num_tokens: int) -> int:
+        """After the start id, which the decoder reads first."""
+        return 1
+
+    def filler(self, features: Features) -> Features:
+        """An empty source, for which nothing is generated."""
+        return {"token_ids": []}
+
+    def windows(self, owner: int, record: Record) -> tuple[list[Window], int]:
+        """One window: the target after its source."""
+        from textapp.decoding.scoring import Window
+
+        ids = self.target_ids(record)
+        targets = [*ids, self.end_id][: self.max_new_tokens]
+        truncated = len(targets) <= len(ids)
+        characters = len(self.decode(targets)) if truncated else len(record["target"])
+        source = self.features(record)["token_ids"]
+        return [Window(owner, source, [self.start_id, *targets[:-1]], targets, 0)], characters
+
+    def reference_ids(self, record: Record) -> list[int]:
+        """The target and its end."""
+        return [*self.target_ids(record), self.end_id]
+
+    def target_ids(self, record: Record) -> list[int]:
+        """The ids that are to be generated for the target, without the end."""
         return framed(self.target_tokenizer, self.target_tokenizer.ids(record["target"]))[:-1]
 
-    def answer(self, record: Mapping[str, Any], outputs: Mapping[str, np.ndarray]) -> TextAnswer:
+    def answer(self, record: Record, outputs: Sequence[Outputs]) -> TextAnswer:
         """The answer to one record; nothing but blanks translates to nothing."""
         if record["source"].strip():
             return super().answer(record, outputs)
-        several = np.ndim(outputs["token_ids"]) > 1
+        several = np.ndim(outputs[0]["token_ids"]) > 1
         return RankedAnswer(record["source"], "", None, []) if several else TextAnswer(record["source"], "", None)
 
-    def score(self, records: Sequence[Mapping[str, Any]], answers: Sequence[TextAnswer]) -> dict[str, Any]:
+    def score(self, records: Sequence[Record], answers: Sequence[TextAnswer]) -> dict[str, Any]:
         """Quality figures, 0 to 100, of answers to records that have a target."""
         from textapp.metrics.translation import translation_scores
 
@@ -98,9 +135,16 @@ class TranslationTask(WritingTask):
             self.target_language,
         )
 
+    def listing(self, records: Sequence[Record], answers: Sequence[TextAnswer]) -> Listing:
+        """The translations, the worst first."""
+        from textapp.metrics.translation import worst_translations
+
+        rows = worst_translations(records, answers, self.target_language, len(records))
+        return Listing("outputs", "the worst translations", list(rows[0]), rows)
+
 
 def framed(tokenizer: Tokenizer, ids: Sequence[int]) -> list[int]:
-    """The ids of a source or a target with what stands around them: the end, and where a preset has one a start.
+    """The ids of a source or a target and the special tokens around them: the end, and the start where a preset has one.
 
     Example: BART's `[713, 16]` is `[0, 713, 16, 2]`; of the tokenizers trained here `[713, 16]` is `[713, 16, 3]`.
     """

@@ -1,4 +1,4 @@
-"""Lets .tflite files answer prepared inputs in a process of its own: `python -m textapp.edge.answers JOB`.
+"""Lets .tflite files answer prepared inputs in a process of its own: `python -m textapp.export.answers JOB`.
 
 An export is verified and timed here, because this process has no TensorFlow, as a device has none.
 """
@@ -15,30 +15,12 @@ from typing import Any
 import numpy as np
 
 from textapp.arrays import filled_up
+from textapp.decoding.forced import GENERATED, GENERATED_TOKENS, force_all
 from textapp.decoding.signatures import rows_of
-from textapp.edge.interpreter import version
-from textapp.edge.runner import EdgeRunner
-from textapp.edge.steps import WRITTEN, WRITTEN_TOKENS, lead_all_along
 from textapp.errors import TextappError
-
-Inputs = dict[str, dict[str, np.ndarray]]  # signature -> input name -> [examples, length]
-
-
-def save_inputs(path: Path, inputs: Mapping[str, Mapping[str, np.ndarray]]) -> None:
-    """Writes inputs for another process. `inputs`: signature -> input name -> `[examples, length]` int32."""
-    np.savez(
-        path, **{f"{signature}/{name}": rows for signature, named in inputs.items() for name, rows in named.items()}
-    )
-
-
-def load_inputs(path: str | Path) -> Inputs:
-    """Reads what `save_inputs` wrote."""
-    inputs: Inputs = {}
-    with np.load(path) as arrays:
-        for key in arrays.files:
-            signature, name = key.split("/", 1)
-            inputs.setdefault(signature, {})[name] = arrays[key]
-    return inputs
+from textapp.runners.edge import EdgeRunner
+from textapp.runners.inputs import Inputs, load_inputs
+from textapp.runners.interpreter import version
 
 
 def answers(runner: EdgeRunner, inputs: Inputs) -> dict[str, np.ndarray]:
@@ -52,16 +34,20 @@ def answers(runner: EdgeRunner, inputs: Inputs) -> dict[str, np.ndarray]:
     return found
 
 
-def with_own(along: Inputs, found: Mapping[str, np.ndarray]) -> Inputs:
-    """Adds to each `generate_*.expected` the texts that the file itself wrote for these rows, as `generate_*.own`."""
+def with_own(forced: Inputs, found: Mapping[str, np.ndarray]) -> Inputs:
+    """Adds to each `generate_*.expected` the texts that the file itself generated for these rows, as `generate_*.own`."""
     own = {}
-    for group, named in along.items():
+    for group, named in forced.items():
         signature, way = group.split(".")
         if way == "expected":
-            rows = slice(len(named[WRITTEN]))
-            written = {name: found[f"{signature}/{name}"][rows] for name in ("token_ids", "num_tokens")}
-            own[f"{signature}.own"] = {**named, WRITTEN: written["token_ids"], WRITTEN_TOKENS: written["num_tokens"]}
-    return along | own
+            rows = slice(len(named[GENERATED]))
+            generated = {name: found[f"{signature}/{name}"][rows] for name in ("token_ids", "num_tokens")}
+            own[f"{signature}.own"] = {
+                **named,
+                GENERATED: generated["token_ids"],
+                GENERATED_TOKENS: generated["num_tokens"],
+            }
+    return forced | own
 
 
 def latencies(model_paths: Mapping[str, str], runtime: str, inputs: Inputs, seconds: float) -> dict[str, list[float]]:
@@ -108,8 +94,8 @@ def _work(job: Mapping[str, Any]) -> dict[str, Any]:
         return {"latency_ms": {name: {"p50": p50, "p90": p90} for name, (p50, p90) in figures.items()}}
     runner = EdgeRunner(job["model"], runtime=job["runtime"])
     found = answers(runner, inputs)
-    if "along" in job:
-        found |= lead_all_along(runner, with_own(load_inputs(job["along"]), found))
+    if "forced" in job:
+        found |= force_all(runner, with_own(load_inputs(job["forced"]), found))
     np.savez(job["outputs"], **found)
     return {"runtime": version(job["runtime"]), "tensorflow": "tensorflow" in sys.modules}
 

@@ -1,30 +1,26 @@
-"""What translation and generation share beside the loss: how a model that writes is measured and shown."""
+"""How a model that generates text is measured and shown while it is trained."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 import keras
 
 from textapp.batches.pipeline import BatchSource
-from textapp.generative import GenerativePredictor
-from textapp.objectives.generator_runner import GeneratorRunner
 from textapp.objectives.language import TeacherForced
-from textapp.tasks.writing import WritingTask
+from textapp.predictors.generative import GenerativePredictor
+from textapp.tasks.task import Record
 
 SHOWN_SAMPLES = 3
 SHOWN_CHARACTERS = 300  # of one text
-Record = Mapping[str, Any]
 
 
-class WritingValidation:
-    """Measures a model that writes on texts that it does not train on: loss, perplexity, and the task's score.
+class TextValidation:
+    """Measures a model on texts that it does not train on: loss, perplexity, and the task's score.
 
     Args:
         model: its weights change between the calls.
-        task: resolved, with its lengths.
+        predictor: over the same model.
         source: all texts, for the loss.
         scored: records whose greedy answers are scored by the task; empty: the loss alone.
         shown: records whose greedy answers are shown by `samples`.
@@ -33,41 +29,35 @@ class WritingValidation:
     def __init__(
         self,
         model: keras.Model,
-        task: WritingTask,
+        predictor: GenerativePredictor,
         source: BatchSource,
         scored: Sequence[Record] = (),
         shown: Sequence[Record] = (),
     ) -> None:
         self._loss = TeacherForced(model, source)
-        self._predictor = writer(model, task)
-        self._task, self._scored, self._shown = task, list(scored), list(shown)
+        self._predictor, self._scored, self._shown = predictor, list(scored), list(shown)
 
     def __call__(self) -> dict[str, float]:
         """Loss in nats a token, perplexity, and every number of the score, 0 to 100."""
         figures = self._loss()
         if self._scored:
-            scores = self._task.score(self._scored, self._predictor.batch(self._scored))
+            scores = self._predictor.task.score(self._scored, self._predictor.batch(self._scored))
             figures |= {name: value for name, value in scores.items() if isinstance(value, float)}
         return figures
 
     def samples(self) -> list[str]:
         """Some records with the model's answer of this moment: the input, the text of the data, the model's."""
         lines = []
+        target_field = self._predictor.task.target_field
         for record, answer in zip(self._shown, self._predictor.batch(self._shown), strict=True):
-            reference = record.get("target", record.get("text", ""))
+            reference = record.get(target_field, "")
             for mark, text in ((">", answer.input), ("=", reference), ("<", answer.output)):
                 if text:
                     lines.append(f"  {mark} {' / '.join(text[:SHOWN_CHARACTERS].splitlines())}")
         return lines
 
 
-def writer(model: keras.Model, task: WritingTask) -> GenerativePredictor:
-    """Answers over a model in memory; later changes of its weights show."""
-    manifest = {"task": task.name, "lengths": task.lengths, "generate_lengths": task.generate_lengths}
-    return GenerativePredictor(task, GeneratorRunner(model, manifest), manifest, Path())
-
-
-def spread(records: Sequence[Record], most: int) -> list[Record]:
-    """At most so many of the records, from everywhere among them. Example: `spread("abcdef", 3)` is `a`, `c`, `e`."""
-    step = max(1, -(-len(records) // most))
+def strided(records: Sequence[Record], max_count: int) -> list[Record]:
+    """At most so many of the records, from everywhere among them. Example: `strided("abcdef", 3)` is `a`, `c`, `e`."""
+    step = max(1, -(-len(records) // max_count))
     return list(records[::step])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,14 +15,18 @@ if TYPE_CHECKING:
     from textapp.text.tokenizer import Tokenizer
 
 
-def check_text_signature(manifest: Mapping[str, Any], tokenizers: Sequence[Tokenizer]) -> None:
+def check_text_signature(tokenizers: Sequence[Tokenizer], pairs: bool = False) -> None:
     """Refuses the `text` signature for a run whose way from text to ids cannot be a TensorFlow graph.
+
+    Args:
+        tokenizers: of the run.
+        pairs: the model takes pairs of texts.
 
     Raises:
         UsageError: with the reason.
     """
     reasons = [reason for tokenizer in tokenizers if (reason := _reason(tokenizer))]
-    if manifest["task"] == "classification" and manifest["inputs"] != ["text"]:
+    if pairs:
         reasons.append("it takes pairs of texts")
     if reasons:
         raise UsageError(

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import keras
 import numpy as np
 
 from textapp.batches.pipeline import evaluation_batches
 from textapp.metrics import quality
-from textapp.objectives.runner import KerasRunner
-from textapp.tasks.classification import SEVERAL_FROM, ClassificationTask
+from textapp.runners.runner import Runner
+from textapp.tasks.classification import MIN_PROBABILITY, ClassificationTask
+from textapp.tasks.task import smallest
 
 
-class Validation:
+class LabelValidation:
     """Measures a model in training on examples that it does not train on.
 
     Args:
-        model: features -> logits; its weights change between the calls.
+        runner: of the model, whose weights change between the calls.
         task: has the labels and the buckets.
         features: unpadded, as for training.
         targets: `[examples]` int32, or `[examples, labels]` float32.
@@ -25,13 +25,12 @@ class Validation:
 
     def __init__(
         self,
-        model: keras.Model,
+        runner: Runner,
         task: ClassificationTask,
         features: Mapping[str, Sequence[np.ndarray]],
         targets: np.ndarray,
     ) -> None:
-        self._runner = KerasRunner.from_model(model, task.multiple)
-        self._task, self._features, self._targets = task, features, targets
+        self._runner, self._task, self._features, self._targets = runner, task, features, targets
 
     def __call__(self) -> dict[str, float]:
         """Accuracy and macro F1, 0 to 100, and the mean loss."""
@@ -39,7 +38,7 @@ class Validation:
         labels, targets = np.array(self._task.labels, object), self._targets
         if self._task.multiple:
             expected = [labels[row > 0].tolist() for row in targets]
-            given = [labels[row >= SEVERAL_FROM].tolist() for row in probabilities]
+            given = [labels[row >= MIN_PROBABILITY].tolist() for row in probabilities]
             scores = quality.multilabel_scores(expected, given, self._task.labels, None)
             right = np.where(targets > 0, probabilities, 1 - probabilities)
         else:
@@ -56,6 +55,6 @@ class Validation:
         for chosen, features in evaluation_batches(
             self._features, task.lengths, task.tokenizer.pad_id, self._runner.max_batch
         ):
-            signature, _ = task.signature(features["token_ids"].shape[1])
+            signature, _ = smallest(task.signatures, features["token_ids"].shape[1])
             rows[chosen] = self._runner.run(signature, features)["probabilities"]
         return rows

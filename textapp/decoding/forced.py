@@ -1,4 +1,4 @@
-"""What a model says at each step while it is led along given tokens, over `prefill_*` and `decode` of any runner.
+"""Forced decoding: what a model says at each step while it reads given tokens, over `prefill_*` and `decode`.
 
 So two models, or two ways into one model, are compared at every token, though one other token would send the rest of
 a text elsewhere.
@@ -13,19 +13,19 @@ import numpy as np
 
 from textapp.decoding.signatures import lengths_of, prefill_name
 
-# Beside a group's inputs: the tokens that were written after them, `[rows, steps]`, how many, `[rows]`, and those that
-# no model writes, `[tokens]`.
-WRITTEN, WRITTEN_TOKENS, NEVER_WRITTEN = BESIDE = ("written_ids", "written_tokens", "never_ids")
+# Beside a group's inputs: the tokens that were generated after them, `[rows, steps]`, how many, `[rows]`, and those
+# that no model generates, `[tokens]`.
+GENERATED, GENERATED_TOKENS, NEVER_GENERATED = BESIDE = ("generated_ids", "generated_tokens", "never_ids")
 
 if TYPE_CHECKING:
-    from textapp.runners import Runner
+    from textapp.runners.runner import Runner
 
 
 class Steps(NamedTuple):
     """Figures of each row and step; 0 after the end of a row.
 
     Attributes:
-        best: the likeliest token that may be written, `[rows, steps]` int32.
+        best: the likeliest token that may be generated, `[rows, steps]` int32.
         gap: how far the given token's logit lies below that one's, `[rows, steps]` float32.
         log_probability: of the given token, `[rows, steps]` float32.
     """
@@ -35,7 +35,7 @@ class Steps(NamedTuple):
     log_probability: np.ndarray
 
 
-def lead_along(
+def force(
     runner: Runner,
     prefill: str,
     features: Mapping[str, np.ndarray],
@@ -49,9 +49,9 @@ def lead_along(
         runner: has `prefill` and `decode`; with `max_batch` 1 each row goes alone.
         prefill: such as `prefill_16`.
         features: its inputs, `token_ids` `[rows, 16]` and maybe `num_tokens` `[rows]`.
-        token_ids: what is written, `[rows, steps]` int32.
+        token_ids: the given tokens, `[rows, steps]` int32.
         num_tokens: how many of them count, `[rows]` int32.
-        never_ids: tokens that are not written, though they may be given.
+        never_ids: tokens that are never generated, though they may be given.
 
     Example: with the likeliest first token 7, `token_ids` `[[7, 3]]` give `best[0, 0] == 7` and `gap[0, 0] == 0`;
     `best[0, 1]` is the likeliest token after 7.
@@ -75,13 +75,13 @@ def lead_along(
     return steps
 
 
-def lead_all_along(runner: Runner, groups: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Leads a model along several groups of texts.
+def force_all(runner: Runner, groups: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Forces a model through several groups of texts.
 
     Args:
         runner: has the `prefill_*` that belongs to each group, and `decode`.
-        groups: `generate_16_24.expected` and the like -> the inputs of `generate_16_24`, with WRITTEN and
-            WRITTEN_TOKENS, and maybe NEVER_WRITTEN.
+        groups: `generate_16_24.expected` and the like -> the inputs of `generate_16_24`, with GENERATED and
+            GENERATED_TOKENS, and maybe NEVER_GENERATED.
 
     Returns:
         the figures of `Steps`, such as `generate_16_24.expected/gap`.
@@ -90,8 +90,8 @@ def lead_all_along(runner: Runner, groups: Mapping[str, Mapping[str, np.ndarray]
     for group, named in groups.items():
         prefill = prefill_name(lengths_of(group.split(".")[0])[0])
         features = {name: rows for name, rows in named.items() if name not in BESIDE}
-        never_ids = named.get(NEVER_WRITTEN, ())
-        steps = lead_along(runner, prefill, features, named[WRITTEN], named[WRITTEN_TOKENS], never_ids)
+        never_ids = named.get(NEVER_GENERATED, ())
+        steps = force(runner, prefill, features, named[GENERATED], named[GENERATED_TOKENS], never_ids)
         found |= {f"{group}/{name}": values for name, values in steps._asdict().items()}
     return found
 

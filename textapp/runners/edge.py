@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from textapp.edge.interpreter import choose, open_interpreter
+from textapp.runners.interpreter import choose, open_interpreter
 from textapp.errors import ArtifactError
 from textapp.noise import quiet
 

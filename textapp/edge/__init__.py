@@ -1,1 +1,0 @@
-"""Runs a .tflite file with an interpreter alone: no TensorFlow, no Keras."""

@@ -1,0 +1,132 @@
+"""An exported classifier is held to the labels and probabilities of the Keras model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from textapp.arrays import spread
+from textapp.errors import ExportError
+from textapp.objectives.checks.check import MIN_AGREEMENT, Arrays, Verdict, check_finite
+from textapp.objectives.checks.examples import concatenated, make_examples
+from textapp.runners.inputs import Inputs
+from textapp.runners.runner import Outputs, Runner
+from textapp.tasks.classification import ClassificationAnswer, ClassificationTask
+from textapp.tasks.task import Record
+
+MAX_ERROR_UNQUANTIZED = 1e-3
+PROBABILITIES = "probabilities"
+
+
+class ClassificationCheck:
+    """See `Check`.
+
+    Args:
+        runner: of the Keras model.
+        task: of the run.
+        records: real examples.
+        max_drop: points of accuracy, 0 to 100, that an export may lose.
+    """
+
+    quality = ("examples", "accuracy", "f1_macro")
+    figures = ("accuracy", "f1_macro", "max_error")
+    forced = None
+
+    def __init__(self, runner: Runner, task: ClassificationTask, records: Sequence[Record], max_drop: float) -> None:
+        self.task, self.max_drop = task, max_drop
+        self.examples = make_examples(task, records)
+        self.expected = {name: run_all(runner, name, inputs) for name, inputs in self.inputs.items()}
+
+    @property
+    def inputs(self) -> Inputs:
+        return self.examples.inputs
+
+    def judge(self, arrays: Arrays, runtime: str, quantize: str) -> Verdict:
+        """See `Check`; without quantization also every probability has to be the model's, within 0.001."""
+        outputs = {name: {PROBABILITIES: arrays[f"{name}/{PROBABILITIES}"]} for name in self.inputs}
+        errors = []
+        for name, expected in self.expected.items():
+            own, other = expected[PROBABILITIES], outputs[name][PROBABILITIES]
+            check_finite(own, f"the Keras model's own answers in {name}; train it again")
+            check_finite(other, f"the export's answers in {name}")
+            errors.append(float(np.abs(other - own).max()))
+        if quantize == "none" and max(errors) > MAX_ERROR_UNQUANTIZED:
+            raise ExportError(
+                f"the export's probabilities differ from the model's by {max(errors):.4f}, at most 0.001 is allowed"
+            )
+        answers, answers_of_run = self._answers(outputs), self._answers(self.expected)
+        before, after = self._accuracy(answers_of_run), self._accuracy(answers)
+        count = len(self.examples.records)
+        if before - after > self.max_drop:
+            raise ExportError(
+                f"accuracy on {count} examples falls from {before:.2f} to {after:.2f}, more than the "
+                f"{self.max_drop:g} points allowed: quantize less, or raise --max-drop"
+            )
+        same = [_same(one.label, other.label) for one, other in zip(answers_of_run, answers, strict=True)]
+        agreement = 100 * sum(same) / count
+        if agreement < MIN_AGREEMENT:
+            raise ExportError(f"the export answers as the model does for only {agreement:.2f} % of {count} examples")
+        report = {
+            "runtime": runtime,
+            "examples": count,
+            "max_error": max(errors),
+            "agreement": round(agreement, 2),
+            "accuracy": round(after, 2),
+            "f1_macro": round(self.task.score(self.examples.records, answers)["f1_macro"], 2),
+            "accuracy_of_run": round(before, 2),
+        }
+        return Verdict(outputs, report)
+
+    def golden(self, verdict: Verdict, max_count: int) -> list[dict[str, Any]]:
+        """See `Check`."""
+        golden = []
+        for index in spread(range(len(self.examples.records)), max_count):
+            signature, row = self.examples.place(index)
+            record, probabilities = self.examples.records[index], verdict.outputs[signature][PROBABILITIES][row]
+            golden.append({
+                **{key: record[key] for key in ("text", "text_pair") if record.get(key) is not None},
+                "signature": signature,
+                "inputs": {name: rows[row].tolist() for name, rows in self.inputs[signature].items()},
+                "probabilities": probabilities.tolist(),
+                "label": self.task.answer(record, [{PROBABILITIES: probabilities}]).label,
+            })  # fmt: skip
+        return golden
+
+    def text_calls(self) -> list[list[int]]:
+        """All of them."""
+        return [list(range(len(self.examples.records)))]
+
+    def check_text(self, index: int, outputs: Mapping[str, Any], verdict: Verdict) -> None:
+        """See `Check`."""
+        signature, row = self.examples.place(index)
+        error = float(np.abs(outputs[PROBABILITIES] - verdict.outputs[signature][PROBABILITIES][row]).max())
+        if not error <= MAX_ERROR_UNQUANTIZED:
+            raise ExportError(
+                f"the text signature answers otherwise than the tokens signature (by {error:.4f}) for "
+                f"{self.examples.records[index]['text'][:80]!r}: export without it"
+            )
+
+    def _answers(self, outputs: Mapping[str, Outputs]) -> list[ClassificationAnswer]:
+        gathered = self.examples.outputs_of(outputs)
+        return [self.task.answer(*pair) for pair in zip(self.examples.records, gathered, strict=True)]
+
+    def _accuracy(self, answers: Sequence[ClassificationAnswer]) -> float:
+        """Share of the records, 0 to 100, whose label (or set of labels) is answered."""
+        records = self.examples.records
+        right = sum(_same(answer.label, record["label"]) for answer, record in zip(answers, records, strict=True))
+        return 100 * right / len(records)
+
+
+def run_all(runner: Runner, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Runs a signature on any number of rows, as many at a time as the runner takes."""
+    size, count = runner.max_batch, len(next(iter(inputs.values())))
+    starts = range(0, count, size)
+    return concatenated(
+        [runner.run(signature, {name: rows[at : at + size] for name, rows in inputs.items()}) for at in starts]
+    )
+
+
+def _same(one: Any, other: Any) -> bool:
+    return set(one) == set(other) if isinstance(one, list) else one == other

@@ -1,0 +1,253 @@
+"""An exported translator or language model is held to the Keras model's own tokens, and its two ways to each other.
+
+Quantized weights send a greedy text elsewhere at one near tie, so beside whole texts every model is also forced through
+the same tokens (`textapp.decoding.forced`), where each step counts for itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from textapp.arrays import padded, spread
+from textapp.decoding.forced import GENERATED, GENERATED_TOKENS, NEVER_GENERATED, force, force_all
+from textapp.decoding.signatures import batch_name, lengths_of, prefill_name, rows_of
+from textapp.errors import ExportError
+from textapp.objectives.checks.check import MIN_AGREEMENT, Arrays, Verdict, check_finite
+from textapp.objectives.checks.classification import run_all
+from textapp.objectives.checks.examples import make_examples
+from textapp.runners.inputs import Inputs
+from textapp.runners.runner import Outputs, Runner
+from textapp.tasks.generative import GenerativeTask, TextAnswer
+from textapp.tasks.task import Record
+
+# What float32 may differ by from machine to machine; two logits nearer than that are a tie that either may win.
+MOST_ERROR = 1e-3
+NEAR_TIE = 2 * MOST_ERROR
+# Between the two ways of one quantized file: rounding to int8 makes steps out of differences in the last digit.
+NEAR_TIE_QUANTIZED = 0.2
+FORCED_TOKENS = 4000  # through how many a signature is forced, one call of `decode` each
+FORCED_TOKENS_OF_BATCH = 1000  # the same of a signature for several texts, whose texts are those of the one for one
+OUTPUTS = ("token_ids", "num_tokens", "score")
+
+
+class GenerativeCheck:
+    """See `Check`.
+
+    Args:
+        runner: of the Keras model.
+        task: of the run.
+        records: real examples, with what is right for them.
+        measure: the figure that an export may lose `max_drop` of: `bleu` or `perplexity`.
+        max_drop: points of BLEU, or percent of perplexity.
+        batch_size: of signatures that take several texts at once; 1: there are none.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        task: GenerativeTask,
+        records: Sequence[Record],
+        measure: str,
+        max_drop: float,
+        batch_size: int = 1,
+    ) -> None:
+        self.task, self.measure, self.max_drop = task, measure, max_drop
+        self.scored = [name for name in ("bleu", "chrf") if measure == "bleu"]
+        self.quality = ("examples", *self.scored, "perplexity")
+        self.figures = (*self.quality[1:], "agreement", "max_error")
+        self.examples = make_examples(task, records)
+        self._runner, self._never_ids = runner, task.target_tokenizer.never_ids
+        self.expected = {name: run_all(runner, name, inputs) for name, inputs in self.inputs.items()}
+        self._add_batches(batch_size)
+        self.forced = self._forced_texts()
+        self._forced_run = force_all(runner, self.forced)
+
+    @property
+    def inputs(self) -> Inputs:
+        """The inputs of the signatures that are called once a text."""
+        return self.examples.inputs
+
+    def judge(self, arrays: Arrays, runtime: str, quantize: str) -> Verdict:
+        """See `Check`; without quantization every token has to be the model's, but for ties."""
+        outputs = {name: {key: arrays[f"{name}/{key}"] for key in OUTPUTS} for name in self.inputs}
+        forced = {key: values for key, values in arrays.items() if "." in key}
+        self._check_finite(outputs, forced)
+        exact = quantize == "none"
+        report = {"examples": len(self.examples.records), "max_error": self._error(forced), "near_ties": 0}
+        report["steps_gap"] = self._check_steps(forced, exact)
+        if exact:
+            report["near_ties"] = self._check_tokens(outputs)
+            self._check_error(report["max_error"])
+        report["agreement"] = self._agreement(forced)
+        report["equal_texts"] = self._equal_texts(outputs)
+        before, after = self._scores(self.expected, self._forced_run), self._scores(outputs, forced)
+        self._check_drop(before[self.measure], after[self.measure])
+        report |= after | {f"{name}_of_run": value for name, value in before.items()}
+        return Verdict(outputs, {"runtime": runtime, **report})
+
+    def golden(self, verdict: Verdict, max_count: int) -> list[dict[str, Any]]:
+        """See `Check`."""
+        golden = []
+        for index in spread(range(len(self.examples.records)), max_count):
+            signature, row = self.examples.place(index)
+            outputs = {name: values[row] for name, values in verdict.outputs[signature].items()}
+            answer = self.task.answer(self.examples.records[index], [outputs])
+            golden.append({
+                "input": answer.input,
+                "signature": signature,
+                "inputs": {name: rows[row].tolist() for name, rows in self.inputs[signature].items()},
+                "token_ids": outputs["token_ids"].tolist(),
+                "num_tokens": int(outputs["num_tokens"]),
+                "score": float(outputs["score"]),
+                "output": answer.output,
+            })  # fmt: skip
+        return golden
+
+    def text_calls(self) -> list[list[int]]:
+        """By signature, as every row of a batch has room for as many new tokens as its longest."""
+        owners = self.examples.owners
+        return [[owners[request] for request in rows] for rows in self.examples.rows.values() if rows]
+
+    def check_text(self, index: int, outputs: Mapping[str, Any], verdict: Verdict) -> None:
+        """See `Check`: the string has to be the one that the task makes of the ids."""
+        signature, row = self.examples.place(index)
+        ids = {name: values[row] for name, values in verdict.outputs[signature].items()}
+        expected = self.task.answer(self.examples.records[index], [ids]).output
+        if outputs["text"] != expected:
+            raise ExportError(
+                f"the text signature answers {str(outputs['text'])[:80]!r} where the ids say {expected[:80]!r}: export "
+                "without it"
+            )
+
+    def _add_batches(self, batch_size: int) -> None:
+        """The signatures that take several texts at once have to generate what those for one text generate."""
+        for name in list(self.expected) if batch_size > 1 else ():
+            batch = batch_name(name, batch_size)
+            self.examples.inputs[batch], self.examples.rows[batch] = self.examples.inputs[name], []
+            self.expected[batch] = self.expected[name]
+
+    def _forced_texts(self) -> Inputs:
+        """What all models are forced through: the texts that the Keras model generated, and those of the data."""
+        forced: Inputs = {}
+        never = {NEVER_GENERATED: np.array(self._never_ids, np.int32)}
+        for signature, inputs in self.inputs.items():
+            _, new = lengths_of(signature)
+            tokens = FORCED_TOKENS if rows_of(signature) == 1 else FORCED_TOKENS_OF_BATCH
+            rows = slice(max(8, rows_of(signature), tokens // new))
+            expected = self.expected[signature]
+            generated = {GENERATED: expected["token_ids"][rows], GENERATED_TOKENS: expected["num_tokens"][rows]}
+            forced[f"{signature}.expected"] = (
+                {name: values[rows] for name, values in inputs.items()} | generated | never
+            )
+            records = [self.examples.records[self.examples.owners[row]] for row in self.examples.rows[signature][rows]]
+            texts = [self.task.reference_ids(record)[:new] for record in records]
+            if any(texts):
+                counts = np.array([len(text) for text in texts], np.int32)
+                generated = {GENERATED: padded(texts, new, 0), GENERATED_TOKENS: counts}
+                named = {name: values[: len(texts)] for name, values in inputs.items()}
+                forced[f"{signature}.reference"] = named | generated | never
+        return forced
+
+    def _check_finite(self, outputs: Mapping[str, Outputs], forced: Arrays) -> None:
+        for name in self.inputs:
+            check_finite(self.expected[name]["score"], f"the Keras model's own answers in {name}; train it again")
+            check_finite(outputs[name]["score"], f"the export's answers in {name}")
+        for key, values in forced.items():
+            check_finite(values, f"the export's steps in {key.split('/')[0]}")
+
+    def _check_steps(self, forced: Arrays, exact: bool) -> float:
+        """Token for token: what `generate_*` wrote is what `prefill_*` and `decode` find likeliest, but for ties."""
+        gap = max(float(values.max()) for key, values in forced.items() if key.endswith(".own/gap"))
+        most = NEAR_TIE if exact else NEAR_TIE_QUANTIZED
+        if gap > most:
+            raise ExportError(
+                f"generate_* and the steps of prefill_* and decode write different texts: a token that the loop took "
+                f"lies {gap:.4f} below the best of its step, at most {most:g} is allowed"
+            )
+        return round(gap, 6)
+
+    def _check_tokens(self, outputs: Mapping[str, Outputs]) -> int:
+        """Every token of every example is the Keras model's, but after ties that the Keras model itself shows.
+
+        Returns:
+            how many texts part at such a tie.
+        """
+        ties = 0
+        for signature, found in outputs.items():
+            token_ids, expected = found["token_ids"], self.expected[signature]["token_ids"]
+            rows = np.flatnonzero((token_ids != expected).any(axis=1))
+            if not len(rows):
+                continue
+            parting = (token_ids[rows] != expected[rows]).argmax(axis=1)
+            features = {name: values[rows] for name, values in self.inputs[signature].items()}
+            prefill = prefill_name(lengths_of(signature)[0])
+            counts = (parting + 1).astype(np.int32)
+            steps = force(self._runner, prefill, features, token_ids[rows], counts, self._never_ids)
+            gaps = steps.gap[np.arange(len(rows)), parting]
+            if gaps.max() > NEAR_TIE:
+                worst = int(gaps.argmax())
+                raise ExportError(
+                    f"{signature}: the export writes another text than the model for example {rows[worst]}: its token "
+                    f"{parting[worst]} lies {gaps[worst]:.4f} below the best, at most {NEAR_TIE:g} passes for a tie"
+                )
+            ties += len(rows)
+        return ties
+
+    def _error(self, forced: Arrays) -> float:
+        """The largest difference of a log-probability, at the same token after the same tokens."""
+        keys = [key for key in self._forced_run if key.endswith("/log_probability")]
+        return max(float(np.abs(forced[key] - self._forced[key]).max()) for key in keys)
+
+    def _check_error(self, error: float) -> None:
+        if error > MOST_ERROR:
+            raise ExportError(
+                f"the export's log-probabilities differ from the model's by {error:.4f}, at most {MOST_ERROR:g} passes"
+            )
+
+    def _agreement(self, forced: Arrays) -> float:
+        """Share of the steps along the model's own texts, 0 to 100, where the export takes the same token."""
+        same = steps = 0
+        for signature in self.inputs:
+            named, best = self.forced[f"{signature}.expected"], forced[f"{signature}.expected/best"]
+            counted = np.arange(best.shape[1]) < named[GENERATED_TOKENS][:, None]
+            same += int((best == named[GENERATED])[counted].sum())
+            steps += int(counted.sum())
+        agreement = 100 * same / steps
+        if agreement < MIN_AGREEMENT:
+            raise ExportError(f"the export takes the model's token at only {agreement:.2f} % of {steps} steps")
+        return round(agreement, 2)
+
+    def _equal_texts(self, outputs: Mapping[str, Outputs]) -> float:
+        rows = [(found["token_ids"] == self.expected[name]["token_ids"]).all(axis=1) for name, found in outputs.items()]
+        return round(100 * float(np.concatenate(rows).mean()), 2)
+
+    def _scores(self, outputs: Mapping[str, Outputs], forced: Arrays) -> dict[str, float]:
+        """Perplexity along the data's own texts, and of translations BLEU and chrF."""
+        total = tokens = 0.0
+        for group, named in self.forced.items():
+            if group.endswith(".reference"):
+                total += float(forced[f"{group}/log_probability"].sum(dtype=np.float64))
+                tokens += float(named[GENERATED_TOKENS].sum())
+        scores = {"perplexity": round(float(np.exp(-total / tokens)), 4)} if tokens else {}
+        if self.scored:
+            found = self.task.score(self.examples.records, self._answers(outputs))
+            scores |= {name: found[name] for name in self.scored}
+        return scores
+
+    def _answers(self, outputs: Mapping[str, Outputs]) -> list[TextAnswer]:
+        gathered = self.examples.outputs_of(outputs)
+        return [self.task.answer(*pair) for pair in zip(self.examples.records, gathered, strict=True)]
+
+    def _check_drop(self, before: float, after: float) -> None:
+        if self.measure == "bleu":
+            drop, unit = before - after, "points of BLEU"
+        else:
+            drop, unit = 100 * (after / before - 1), "percent of perplexity"
+        if drop > self.max_drop:
+            raise ExportError(
+                f"{self.measure} on {len(self.examples.records)} examples goes from {before:.2f} to {after:.2f}, more "
+                f"than the {self.max_drop:g} {unit} allowed: quantize less, or raise --max-drop"
+            )

@@ -1,0 +1,126 @@
+"""Generation: a prompt to the text that continues it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from textapp.batches.pipeline import BatchSource
+from textapp.batches.sequences import PackedBatches, StreamBatches, TokenBatches
+from textapp.errors import DataError
+from textapp.metrics.generation import perplexity
+from textapp.models import GeneratorSettings, build_generator, packs
+from textapp.objectives.checks.prompts import prompts
+from textapp.objectives.generative import GenerativeObjective, until_end
+from textapp.objectives.signature import Signature
+from textapp.objectives.text_validation import SHOWN_SAMPLES, TextValidation, strided
+from textapp.prepared import Prepared
+from textapp.records.token_ids import Document, pieces
+from textapp.tasks.generation import GenerationTask
+from textapp.tasks.task import Record
+
+SCORED = 200  # prompts of the data whose answers are scored at the end
+BATCH_SIZE = 32  # documents or windows a batch where tokens are not counted
+
+
+class GenerationObjective(GenerativeObjective):
+    """See `Objective`; `Prepared.data` has the `Document`s of train and validation, one of running text."""
+
+    measure = "perplexity"
+
+    def _build(self, prepared: Prepared, plain: bool) -> keras.Model:
+        task, tokenizer = prepared.task, prepared.task.tokenizer
+        settings = GeneratorSettings(
+            vocabulary_size=tokenizer.vocabulary_size,
+            pad_id=tokenizer.pad_id,
+            start_id=task.start_id,
+            end_id=task.end_id,
+            max_length=task.lengths[-1],
+            never_ids=tokenizer.never_ids,
+        )
+        return build_generator(prepared.config.model, settings, plain)
+
+    def batches(self, prepared: Prepared) -> BatchSource:
+        """Windows of running text; documents packed into rows, where the model can part them, else one a row."""
+        config, task, documents = prepared.config, prepared.task, prepared.data["train"]
+        context = task.lengths[-1]
+        rows = config.training.batch_size or max(1, config.training.batch_tokens // context)
+        if task.running_text:
+            return StreamBatches(documents[0].inputs, context, rows, config.seed)
+        parts = list(pieces(documents, context))
+        if not packs(config.model):
+            return _one_a_row(prepared, parts)
+        inputs, targets = [part.inputs for part in parts], [part.targets for part in parts]
+        return PackedBatches(inputs, targets, task.tokenizer.pad_id, context, rows, config.seed)
+
+    def validation(self, prepared: Prepared, model: keras.Model) -> TextValidation:
+        """See `Objective`."""
+        task = prepared.task
+        parts = list(pieces(prepared.data["validation"], task.lengths[-1]))
+        if not parts:
+            raise DataError(
+                "data.validation: found one token or none, expected more text: give a file or a larger share"
+            )
+        shown = task.queries(prepared.splits.validation, SHOWN_SAMPLES)[:SHOWN_SAMPLES]
+        return TextValidation(model, self.predictor(model, task), _one_a_row(prepared, parts), shown=shown)
+
+    def figures(self, prepared: Prepared, model: keras.Model, records: Sequence[Record]) -> dict[str, Any]:
+        """Perplexity of the texts, and the score of answers to the data's own prompts."""
+        predictor = self.predictor(model, prepared.task)
+        figures: dict[str, Any] = {"examples": len(records), **perplexity(predictor.score_texts(records))}
+        prompted = strided([record for record in records if record.get("prompt")], SCORED)
+        if prompted:
+            figures["answers"] = prepared.task.score(prompted, predictor.batch(prompted))
+        return figures
+
+    def manifest(self, prepared: Prepared) -> dict[str, Any]:
+        """See `Objective`."""
+        task = prepared.task
+        return {
+            "inputs": ["prompt"],
+            "features": ["token_ids", "num_tokens"],
+            "generate_lengths": [list(pair) for pair in task.generate_lengths],
+            "shared_tokenizer": True,
+            "running_text": task.running_text,
+            "context": task.lengths[-1],
+        }
+
+    def _check_records(self, task: GenerationTask, records: Sequence[Record]) -> list[Record]:
+        return prompts(task, records)
+
+    def _text_call(
+        self, task: GenerationTask, generate: Signature, source: Any, target: Any
+    ) -> Callable[[Any], dict[str, Any]]:
+        def continue_text(text: Any) -> dict[str, Any]:
+            ids = source.tokenize(text)
+            first = tf.constant(task.joined([])[:1], tf.int32)
+            if not task.running_text:
+                ids = tf.concat([tf.fill([tf.shape(text)[0], 1], task.start_id), ids], axis=1)
+            else:  # an empty prompt needs some context
+                empty = tf.cast(tf.equal(ids.row_lengths(), 0), tf.int64)
+                fill = tf.RaggedTensor.from_row_lengths(tf.fill([tf.reduce_sum(empty)], first[0]), empty)
+                ids = tf.concat([ids, fill], axis=1)
+            ids = ids[:, -task.max_tokens :]
+            counts = tf.cast(ids.row_lengths(), tf.int32)
+            features = {"token_ids": ids.to_tensor(default_value=task.tokenizer.pad_id), "num_tokens": counts}
+            outputs = generate.call(features)
+            new = until_end(outputs, task.end_id)
+            before, whole = source.detokenize(ids), source.detokenize(tf.concat([ids, new], axis=1))
+            length = tf.minimum(tf.strings.length(before), tf.strings.length(whole))
+            after = tf.strings.substr(whole, length, tf.strings.length(whole))
+            continues = tf.equal(tf.strings.substr(whole, tf.zeros_like(length), length), before)
+            return {"text": tf.where(continues, after, source.detokenize(new)), "score": outputs["score"]}
+
+        return continue_text
+
+
+def _one_a_row(prepared: Prepared, documents: Sequence[Document]) -> TokenBatches:
+    training, task = prepared.config.training, prepared.task
+    return TokenBatches(
+        {"token_ids": [document.inputs for document in documents]}, [document.targets for document in documents],
+        task.tokenizer.pad_id, batch_tokens=training.batch_tokens, batch_size=training.batch_size or BATCH_SIZE,
+        seed=prepared.config.seed, most={"token_ids": task.lengths[-1]},
+    )  # fmt: skip

@@ -1,0 +1,177 @@
+"""What translation and generation share on TensorFlow: loss, signatures, runner, check."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from textapp.artifact import TARGET_TOKENIZER, TOKENIZER
+from textapp.decoding.signatures import (
+    CACHE,
+    DECODE,
+    GENERATE,
+    SCORE,
+    batch_name,
+    generate_name,
+    prefill_name,
+    step_caches,
+)
+from textapp.models.generator import Generator
+from textapp.objectives import decoding
+from textapp.objectives.checks.generative import GenerativeCheck
+from textapp.objectives.language import make_loss
+from textapp.objectives.objective import Loss
+from textapp.objectives.serving import any_length, any_rows, compiled
+from textapp.objectives.signature import Signature, TextSignature
+from textapp.objectives.text_in_graph import check_text_signature, sentencepiece
+from textapp.predictors.generative import GenerativePredictor
+from textapp.prepared import Prepared
+from textapp.runners.keras import KerasRunner
+from textapp.tasks.generative import GenerativeTask
+from textapp.tasks.task import Record
+from textapp.text.tokenizer import SENTENCEPIECE_FILE
+
+INT8_REFUSED = (
+    "quantize int8 needs the ranges of all activations, and the converter finds none inside the loop that generates a "
+    "text: take dynamic, whose weights are int8, too"
+)
+
+
+class GenerativeObjective:
+    """See `Objective`. A base: each task says how its model is built and fed, and what is checked.
+
+    Attributes:
+        measure: the figure that an export may lose some of.
+    """
+
+    quantizations = ("none", "float16", "dynamic")
+    refusals = {"int8": INT8_REFUSED}
+    decodes = True
+    measure: str
+
+    def build(self, prepared: Prepared) -> keras.Model:
+        """See `Objective`."""
+        return self._build(prepared, plain=False)
+
+    def build_inference(self, prepared: Prepared) -> keras.Model:
+        """See `Objective`."""
+        return self._build(prepared, plain=True)
+
+    def _build(self, prepared: Prepared, plain: bool) -> keras.Model:
+        raise NotImplementedError
+
+    def loss(self, prepared: Prepared) -> Loss:
+        """See `Objective`."""
+        return make_loss(prepared.config.training.label_smoothing)
+
+    def predictor(self, model: keras.Model, task: GenerativeTask) -> GenerativePredictor:
+        """Answers over a model in memory; later changes of its weights show."""
+        return task.predictor(self.runner(model, task), {}, Path())
+
+    def runner(self, model: Generator, task: GenerativeTask) -> KerasRunner:
+        """`generate_<S>_<N>`, `prefill_<S>`, `decode`, and `score` for the log-probabilities of given texts."""
+        pairs = task.generate_lengths
+        caches = step_caches(pairs, model.has_encoder, task.lengths[-1])
+
+        def score(inputs: dict[str, Any]) -> dict[str, Any]:
+            features = {name: values for name, values in inputs.items() if name != "targets"}
+            return {"log_probabilities": decoding.log_probabilities(model, features, inputs["targets"])}
+
+        calls = {generate_name(read, new): partial(decoding.generate, model, new=new) for read, new in pairs}
+        for read, _ in pairs:
+            calls[prefill_name(read)] = partial(
+                decoding.prefill, model, cache_length=caches.cache, memory_length=caches.memory
+            )
+        return KerasRunner({**calls, DECODE: partial(decoding.decode, model), SCORE: score}, open_lengths=(SCORE,))
+
+    def export_task(self, task: GenerativeTask, records: Sequence[Record]) -> GenerativeTask:
+        """The run's own: each signature more would cost memory and start-up."""
+        return task
+
+    def signatures(self, model: Generator, task: GenerativeTask, batch_size: int = 1) -> list[Signature]:
+        """What the model is asked for, one text at a time.
+
+        `generate_<S>_<N>`: `token_ids` `[1, S]` (of a language model also `num_tokens` `[1]`) to `token_ids` `[1, N]`,
+        `num_tokens` `[1]` and `score` `[1]`. `prefill_<S>`: the same inputs to `logits` `[1, vocabulary]` of the first
+        new token, and the cache. `decode`: `token_id` `[1]`, `position` `[1]` and the cache to `logits` and the entries
+        that changed. With a `batch_size` above 1, `batch_<rows>_generate_<S>_<N>` takes so many texts at once; of
+        sources the last ones may be rows of padding alone.
+        """
+        pairs = sorted(task.generate_lengths)
+        caches = step_caches(pairs, model.has_encoder, task.lengths[-1])
+        steps = {"cache_length": caches.cache, "memory_length": caches.memory}
+        # Texts that a language model generates have like lengths; a translator's do not wait for each other.
+        of_many = decoding.generate_in_turn if model.has_encoder else decoding.generate
+        generates = [
+            Signature(
+                batch_name(generate_name(read, new), rows),
+                _inputs(model, read, rows),
+                partial(decoding.generate if rows == 1 else of_many, model, new=new),
+            )
+            for rows in sorted({1, batch_size})
+            for read, new in pairs
+        ]
+        prefills = [
+            Signature(prefill_name(read), _inputs(model, read), partial(decoding.prefill, model, **steps))
+            for read in dict(pairs)
+        ]
+        inputs = {"token_id": (1,), "position": (1,), **_cache_shapes(prefills[-1])}
+        return [*generates, *prefills, Signature(DECODE, inputs, partial(decoding.decode, model))]
+
+    def served_signatures(self, model: Generator, task: GenerativeTask) -> list[Signature]:
+        """The same for any number of rows, and `generate`, which takes ids of any length and picks among them."""
+        signatures = [any_rows(signature) for signature in self.signatures(model, task)]
+        loops = [compiled(signature) for signature in signatures if signature.name.startswith(GENERATE)]
+        steps = [signature for signature in signatures if not signature.name.startswith(GENERATE)]
+        return [*loops, *steps, any_length(loops, model.pad_id)]
+
+    def text_signature(self, task: GenerativeTask, served: Sequence[Signature], run_folder: Path) -> TextSignature:
+        """`text`: strings `[batch]` to the strings `text` that a predictor answers, and their `score`."""
+        check_text_signature([task.tokenizer, task.target_tokenizer])
+        source = sentencepiece(run_folder / TOKENIZER / SENTENCEPIECE_FILE)
+        target_path = run_folder / TARGET_TOKENIZER / SENTENCEPIECE_FILE
+        target = sentencepiece(target_path) if target_path.is_file() else source
+        return TextSignature(self._text_call(task, served[-1], source, target), [source, target])
+
+    def _text_call(
+        self, task: GenerativeTask, generate: Signature, source: Any, target: Any
+    ) -> Callable[[Any], dict[str, Any]]:
+        """Strings to strings, over `generate` and TF-Text's tokenizers of both sides."""
+        raise NotImplementedError
+
+    def quantize_model(self, model: Generator, quantize: str) -> bool:
+        """With `dynamic` tokens are read as rows of int8."""
+        if quantize == "dynamic":
+            model.round_tables()
+        return quantize == "dynamic"
+
+    def check(
+        self, model: Generator, task: GenerativeTask, records: Sequence[Record], max_drop: float, batch_size: int = 1
+    ) -> GenerativeCheck:
+        """See `Objective`."""
+        runner, records = self.runner(model, task), self._check_records(task, records)
+        return GenerativeCheck(runner, task, records, self.measure, max_drop, batch_size)
+
+    def _check_records(self, task: GenerativeTask, records: Sequence[Record]) -> list[Record]:
+        return list(records)
+
+
+def _inputs(model: Generator, length: int, rows: int = 1) -> dict[str, tuple[int | None, ...]]:
+    """Sources or prompts: of a prompt the length counts, as its padding may not be told from its tokens."""
+    return {"token_ids": (rows, length)} if model.has_encoder else {"token_ids": (rows, length), "num_tokens": (rows,)}
+
+
+def _cache_shapes(prefill: Signature) -> dict[str, tuple[int, ...]]:
+    outputs = tf.function(prefill.call).get_concrete_function(prefill.specs()).structured_outputs
+    return {name: tuple(value.shape) for name, value in outputs.items() if name.startswith(CACHE)}
+
+
+def until_end(outputs: dict[str, Any], end_id: int) -> tf.RaggedTensor:
+    """The generated ids without the end, ragged `[batch, None]`."""
+    ids = tf.RaggedTensor.from_tensor(outputs["token_ids"], lengths=tf.cast(outputs["num_tokens"], tf.int64))
+    return tf.ragged.boolean_mask(ids, tf.not_equal(ids, end_id))

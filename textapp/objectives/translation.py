@@ -1,0 +1,116 @@
+"""Translation: a text in one language to the same text in another."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from textapp.batches.sequences import TokenBatches
+from textapp.errors import DataError
+from textapp.metrics.generation import perplexity
+from textapp.models import GeneratorSettings, build_generator
+from textapp.objectives.generative import GenerativeObjective, until_end
+from textapp.objectives.signature import Signature
+from textapp.objectives.text_validation import SHOWN_SAMPLES, TextValidation, strided
+from textapp.prepared import Prepared
+from textapp.records.token_ids import Sides
+from textapp.tasks.task import Record
+from textapp.tasks.translation import TranslationTask
+
+log = logging.getLogger("textapp")
+SCORED = 500  # validation sentences that are translated after each epoch
+BATCH_SIZE = 64  # sentences a batch where tokens are not counted, and in validation
+
+# What `str.strip` takes away; `tf.strings.strip` knows the blanks of ASCII alone.
+_BLANKS = r"[\s\v\x{1c}-\x{1f}\x{85}\p{Z}]*"
+
+
+class TranslationObjective(GenerativeObjective):
+    """See `Objective`; `Prepared.data` has the `Sides` of train and validation."""
+
+    measure = "bleu"
+
+    def _build(self, prepared: Prepared, plain: bool) -> keras.Model:
+        task, shared = prepared.task, prepared.task.target_tokenizer is prepared.task.tokenizer
+        settings = GeneratorSettings(
+            vocabulary_size=task.target_tokenizer.vocabulary_size,
+            pad_id=task.target_tokenizer.pad_id,
+            start_id=task.start_id,
+            end_id=task.end_id,
+            max_length=task.max_new_tokens + 1,
+            source_vocabulary_size=None if shared else task.tokenizer.vocabulary_size,
+            max_source_length=task.lengths[-1],
+            never_ids=task.target_tokenizer.never_ids,
+        )
+        return build_generator(prepared.config.model, settings, plain)
+
+    def batches(self, prepared: Prepared) -> TokenBatches:
+        """Pairs that fit the buckets; the others are dropped, with a warning."""
+        training, task, sides = prepared.config.training, prepared.task, prepared.data["train"]
+        fitting = sides.within(task.lengths[-1], task.max_new_tokens)
+        dropped = len(sides.sources) - len(fitting.sources)
+        if not fitting.sources:
+            raise DataError(
+                f"none of {dropped:,} training pairs has a source of at most {task.lengths[-1]} tokens and a "
+                f"target of at most {task.max_new_tokens}: raise lengths and generate_lengths"
+            )
+        if dropped:
+            log.warning(
+                "dropped %s of %s training pairs: a source of more than %s tokens or a target of more than %s",
+                f"{dropped:,}", f"{len(sides.sources):,}", task.lengths[-1], task.max_new_tokens,
+            )  # fmt: skip
+        return _batches(prepared, fitting, training.batch_size or BATCH_SIZE)
+
+    def validation(self, prepared: Prepared, model: keras.Model) -> TextValidation:
+        """See `Objective`."""
+        task = prepared.task
+        sides = prepared.data["validation"].truncated(task.lengths[-1], task.max_new_tokens)
+        records = strided(prepared.splits.validation, SCORED)
+        source = _batches(prepared, sides, BATCH_SIZE)
+        return TextValidation(model, self.predictor(model, task), source, records, strided(records, SHOWN_SAMPLES))
+
+    def figures(self, prepared: Prepared, model: keras.Model, records: Sequence[Record]) -> dict[str, Any]:
+        """See `Objective`."""
+        predictor = self.predictor(model, prepared.task)
+        texts = perplexity(predictor.score_texts(records))
+        scores = prepared.task.score(records, predictor.batch(records))
+        return {**scores, "loss": texts["loss"], "perplexity": texts["perplexity"]}
+
+    def manifest(self, prepared: Prepared) -> dict[str, Any]:
+        """See `Objective`."""
+        task = prepared.task
+        return {
+            "inputs": ["source"],
+            "features": ["token_ids"],
+            "generate_lengths": [list(pair) for pair in task.generate_lengths],
+            "shared_tokenizer": task.target_tokenizer is task.tokenizer,
+        }
+
+    def _text_call(
+        self, task: TranslationTask, generate: Signature, source: Any, target: Any
+    ) -> Callable[[Any], dict[str, Any]]:
+        def translate(text: Any) -> dict[str, Any]:
+            ids = source.tokenize(text)[:, : task.max_tokens - 1]
+            ids = tf.concat([ids, tf.fill([tf.shape(text)[0], 1], task.tokenizer.end_id)], axis=1)
+            outputs = generate.call({"token_ids": ids.to_tensor(default_value=task.tokenizer.pad_id)})
+            blank = tf.strings.regex_full_match(text, _BLANKS)
+            translations = target.detokenize(until_end(outputs, task.end_id))
+            return {"text": tf.where(blank, "", translations), "score": outputs["score"]}
+
+        return translate
+
+
+def _batches(prepared: Prepared, sides: Sides, batch_size: int) -> TokenBatches:
+    task = prepared.task
+    start = np.array([task.start_id], np.int32)
+    inputs = [np.concatenate([start, target[:-1]]) for target in sides.targets]
+    return TokenBatches(
+        {"token_ids": sides.sources, "target_ids": inputs}, sides.targets, task.tokenizer.pad_id,
+        batch_tokens=prepared.config.training.batch_tokens, batch_size=batch_size, seed=prepared.config.seed,
+        most={"token_ids": task.lengths[-1], "target_ids": task.max_new_tokens},
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Records in, answers out, over anything that has `run(signature, features) -> outputs`."""

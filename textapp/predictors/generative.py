@@ -1,0 +1,241 @@
+"""Text in, text out: translations and continuations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from textapp.arrays import padded
+from textapp.decoding.beam import beam_search
+from textapp.decoding.greedy import Hypothesis, greedy_search, likeliest, walk
+from textapp.decoding.logits import Rules
+from textapp.decoding.options import PLAIN, DecodingOptions, decoding_options
+from textapp.decoding.sampling import Sampler
+from textapp.decoding.scoring import Window, log_probabilities, stepwise_log_probabilities
+from textapp.decoding.signatures import SCORE, batch_name
+from textapp.decoding.steps import Session, open_session
+from textapp.decoding.stopping import Stops, pieces
+from textapp.errors import ArtifactError, OptionError
+from textapp.metrics.generation import perplexity
+from textapp.predictors.predictor import Predictor
+from textapp.predictors.requests import TOKENS, Features, Request, stacked
+
+if TYPE_CHECKING:
+    from textapp.runners.runner import Outputs, Runner
+    from textapp.tasks.generative import GenerativeTask, TextAnswer
+    from textapp.tasks.task import Record
+
+
+class GenerativePredictor(Predictor):
+    """Translates texts, or continues them.
+
+    Greedy decoding with nothing else asked for is one call of `generate_*`, the loop inside the graph; all other
+    decoding goes step by step through `prefill_*` and `decode`. The options are those of `DecodingOptions`.
+
+    Example:
+        predictor = textapp.load("saved_models/tatoeba/exports/litert")
+        predictor("今天天气很好。").output                      # 'The weather is nice today.'
+        predictor("今天天气很好。", beam_size=4).score
+        for piece in predictor.stream("今天天气很好。"):
+            print(piece, end="", flush=True)
+    """
+
+    streams = True
+    block = 256  # an answer takes far longer than a label
+    by_length = True  # rows of a call wait for the longest, and like inputs have answers of like lengths
+    defaults = PLAIN
+    task: GenerativeTask
+
+    def __init__(self, task: GenerativeTask, runner: Runner, manifest: Mapping[str, Any], path: Path) -> None:
+        super().__init__(task, runner, manifest, path)
+        # Texts that a call of fixed shape takes at once, where the bundle was exported with such signatures.
+        self._batch_size = manifest.get("batch_size", 1)
+
+    def stream(self, *values: Any, **options: Any) -> Iterator[str]:
+        """Yields the answer piece by piece, as its tokens are generated.
+
+        The pieces joined are the `output` of the same call: no character is split, and no part of a stop string is
+        shown.
+
+        Args:
+            values: as for a call.
+            options: as for a call; no beam.
+
+        Raises:
+            OptionError: a beam is asked for, whose answer is known only at the end.
+        """
+        fields = {name: options.pop(name) for name in self.task.fields if name in options}
+        checked = self.options(options)
+        if checked.beam_size > 1:
+            raise OptionError(
+                f"beam_size {checked.beam_size} knows its answer only at the end: stream with beam_size 1", "beam_size"
+            )
+        return self._stream(self.task.record(*values, **fields), checked)
+
+    def _stream(self, record: Record, options: DecodingOptions) -> Iterator[str]:
+        features = self.task.features(record)
+        rules = self._rules(record, features, options)
+        if not rules.max_new_tokens:
+            return
+        session = self._session(self.runner, features)
+        steps = walk(session, rules, Sampler(options) if options.sampled else likeliest)
+        yield from pieces((token_id for token_id, _ in steps), self._text_of(record), Stops(options.stop))
+
+    def answer(self, record: Record, outputs: Sequence[Outputs], options: DecodingOptions = PLAIN) -> TextAnswer:
+        """The answer that outputs mean: `token_ids` `[new]`, `num_tokens` `[]` and `score` `[]`.
+
+        Of several hypotheses each has one more dimension in front.
+        """
+        answer = self.task.answer(record, outputs)
+        if not options.stop:
+            return answer
+        stops = Stops(options.stop)
+        changes: dict[str, Any] = {"output": stops.cut(answer.output)[0]}
+        if options.num_hypotheses > 1:
+            changes["outputs"] = [{**each, "output": stops.cut(each["output"])[0]} for each in answer.outputs]
+        return replace(answer, **changes)
+
+    def options(self, given: Mapping[str, Any]) -> DecodingOptions:
+        """Checks the decoding options of a call; see `DecodingOptions`.
+
+        Raises:
+            OptionError: one is unknown, out of range, or more than this model can do.
+        """
+        options = decoding_options(given)
+        options.check_vocabulary(self.task.target_tokenizer.vocabulary_size)
+        limit = self.task.max_new_tokens
+        for name in ("min_new_tokens", "max_new_tokens"):
+            value = getattr(options, name)
+            if value is not None and value > limit:
+                raise OptionError(
+                    f"{name} {value} is more than the {limit} tokens that this model can generate: lower it", name
+                )
+        return options
+
+    def figures(self, records: Sequence[Record]) -> dict[str, float]:
+        """Perplexity and loss of the data's own texts; nothing where the file has no signature for them."""
+        try:
+            return perplexity(self.score_texts(records))
+        except ArtifactError:
+            return {}
+
+    # --- a call ------------------------------------------------------------------------------------------------------
+
+    def _max_rows(self, options: DecodingOptions) -> int:
+        return max(self.runner.max_batch, self._batch_size) if options.plain else 1
+
+    def _run(
+        self, runner: Runner, records: Sequence[Record], requests: Sequence[Request], options: DecodingOptions
+    ) -> list[Outputs]:
+        if not options.plain:
+            return [
+                self._decode(runner, record, request.features, options)
+                for record, request in zip(records, requests, strict=True)
+            ]
+        together = len(requests) > runner.max_batch
+        if together and 2 * len(requests) < self._batch_size:  # mostly empty it would take longer than one by one
+            return [super(GenerativePredictor, self)._run(runner, (), [each], options)[0] for each in requests]
+        if together:
+            signature, length, features = requests[-1]
+            signature = batch_name(signature, self._batch_size)
+            filler = Request(signature, length, self.task.filler(features))
+            missing = self._batch_size - len(requests)
+            rows = [Request(signature, length, each.features) for each in requests] + [filler] * missing
+            return super()._run(runner, (), rows, options)[: len(requests)]
+        return super()._run(runner, records, requests, options)
+
+    def _decode(self, runner: Runner, record: Record, features: Features, options: DecodingOptions) -> Outputs:
+        """Step by step."""
+        rules = self._rules(record, features, options)
+        if rules.max_new_tokens:
+            hypotheses = _search(self._session(runner, features), rules, options)
+        else:
+            hypotheses = [Hypothesis([], 0.0, 0.0)]
+        counts = [len(each.token_ids) for each in hypotheses]
+        rows = {
+            "token_ids": padded([each.token_ids for each in hypotheses], max(counts), self.task.end_id),
+            "num_tokens": np.array(counts, np.int32),
+            "score": np.array([each.score for each in hypotheses], np.float32),
+        }
+        return rows if options.num_hypotheses > 1 else {name: values[0] for name, values in rows.items()}
+
+    def _session(self, runner: Runner, features: Features) -> Session:
+        num_tokens = len(features[TOKENS])
+        prefill, length = self.task.prefill(num_tokens)
+        inputs = stacked([features], length, self.task.tokenizer.pad_id)
+        return open_session(runner, prefill, inputs, self.task.first_position(num_tokens))
+
+    def _rules(self, record: Record, features: Features, options: DecodingOptions) -> Rules:
+        num_tokens, limit = len(features[TOKENS]), options.max_new_tokens
+        if limit is None:
+            _, length = self.task.signature(num_tokens)
+            limit = max(options.min_new_tokens, dict(self.task.generate_lengths)[length])
+        stops, text_of = Stops(options.stop), self._text_of(record)
+        return Rules(
+            max_new_tokens=min(limit, self.task.room(num_tokens)),
+            end_id=self.task.end_id,
+            min_new_tokens=options.min_new_tokens,
+            repetition_penalty=options.repetition_penalty,
+            no_repeat_ngram_size=options.no_repeat_ngram_size,
+            stopped=(lambda token_ids: stops.cut(text_of(token_ids))[1]) if options.stop else None,
+            never_ids=self.task.target_tokenizer.never_ids,
+        )
+
+    def _text_of(self, record: Record) -> Callable[[Sequence[int]], str]:
+        """New token ids to the text that is answered for them."""
+        return lambda token_ids: self.task.answer(record, [{TOKENS: np.array(token_ids, np.int32)}]).output
+
+    # --- how probable given texts are --------------------------------------------------------------------------------
+
+    def score_texts(self, records: Iterable[Record]) -> list[tuple[float, int, int]]:
+        """How probable the model finds given texts: what perplexity is computed from.
+
+        Args:
+            records: with the text that is scored: `target` after its `source`, or `text` after its `prompt` if any.
+
+        Returns:
+            For each the sum of the natural logarithms of its tokens' probabilities, how many tokens these are (the end
+            among them, where the model knows one), and how many characters.
+
+        Raises:
+            ArtifactError: the file has no signature for it.
+        """
+        records = list(records)
+        parts, counts = [], []
+        for owner, record in enumerate(records):
+            own, num_characters = self.task.windows(owner, record)
+            parts += own
+            counts.append((sum(len(part.targets) - part.first for part in own), num_characters))
+        sums = [0.0] * len(records)
+        for part, value in zip(parts, self._log_probabilities(parts), strict=True):
+            sums[part.owner] += value
+        return [(total, *count) for total, count in zip(sums, counts, strict=True)]
+
+    def _log_probabilities(self, parts: Sequence[Window]) -> list[float]:
+        if SCORE in getattr(self.runner, "signatures", ()):
+            pads = (self.task.target_tokenizer.pad_id, self.task.tokenizer.pad_id)
+            return log_probabilities(self.runner, parts, *pads)
+        return [self._stepwise(part) for part in parts]
+
+    def _stepwise(self, part: Window) -> float:
+        """The log-probability of one window through `prefill_*`, which reads what does not count, and `decode`."""
+        if part.source:
+            ids, first = part.source, 0
+        else:
+            known = part.first + 1 if part.first < self.task.max_tokens else 1
+            ids, first = part.read[:known], known - 1
+        prefill, length = self.task.prefill(len(ids))
+        inputs = stacked([self.task.features_of(ids)], length, self.task.tokenizer.pad_id)
+        position = self.task.first_position(len(ids))
+        values = stepwise_log_probabilities(self.runner, prefill, inputs, position, part.targets[first:])
+        return sum(values[part.first - first :])
+
+
+def _search(session: Session, rules: Rules, options: DecodingOptions) -> list[Hypothesis]:
+    if options.beam_size > 1:
+        return beam_search(session, rules, options.beam_size, options.length_penalty, options.num_hypotheses)
+    return [greedy_search(session, rules, Sampler(options) if options.sampled else likeliest)]

@@ -1,0 +1,147 @@
+"""The one predictor: requests -> grouped by signature -> run -> gathered by record -> answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textapp.errors import OptionError, UsageError
+from textapp.predictors.requests import Request, groups, stacked
+from textapp.runners.pool import RunnerPool
+
+if TYPE_CHECKING:
+    from textapp.runners.runner import Outputs, Runner
+    from textapp.tasks.task import Answer, Record, Task
+
+
+class Predictor:
+    """Answers records of a task.
+
+    Args:
+        task: record -> requests, outputs -> answer.
+        runner: runs signatures.
+        manifest: of the run or the bundle.
+        path: its folder.
+
+    Attributes:
+        streams: whether `stream` yields an answer piece by piece.
+        block: records that are worth answering together, from a file of any size.
+        by_length: whether texts of like length belong in a call, as their answers are of like length.
+        defaults: what `options` gives where nothing is asked for.
+
+    Example:
+        predictor = textapp.load("saved_models/reviews/exports/litert")
+        predictor("a gem of a film").label            # 'positive'
+        [answer.label for answer in predictor.batch(["good", "bad"])]
+    """
+
+    streams: ClassVar[bool] = False
+    block: ClassVar[int] = 2048
+    by_length: ClassVar[bool] = False
+    defaults: ClassVar[Any] = None
+
+    def __init__(self, task: Task, runner: Runner, manifest: Mapping[str, Any], path: Path) -> None:
+        self.task = task
+        self.runner = runner
+        self.manifest = manifest
+        self.path = path
+        self._pool = RunnerPool(runner)
+
+    @property
+    def tokenizer(self) -> Any:
+        return self.task.tokenizer
+
+    def __call__(self, *values: Any, **options: Any) -> Answer:
+        """Answers one record.
+
+        Args:
+            values: the fields of a record in their order, a text or a pair of texts; or one record as a mapping.
+            options: fields by name, and what `options` takes.
+
+        Raises:
+            UsageError: this is no record, or an option is unknown or out of range.
+        """
+        fields = {name: options.pop(name) for name in self.task.fields if name in options} if options else {}
+        checked = self.options(options) if options else self.defaults
+        record = self.task.record(*values, **fields)
+        return self.answer(record, self.outputs(record, checked), checked)
+
+    def batch(self, records: Iterable[Any], workers: int = 1, **options: Any) -> list[Answer]:
+        """Answers many records in their order, each as a single call does.
+
+        Texts of like length share a call inside, so that short ones are not padded to long ones.
+
+        Args:
+            records: texts, or what else a single call takes.
+            workers: runners that work at the same time, each with a copy of the model's state.
+            options: as for a single call.
+        """
+        checked = self.options(options) if options else self.defaults
+        records = [self.task.record(record) for record in self._several(records)]
+        owners, requests = [], []
+        for owner, record in enumerate(records):
+            own = self.task.requests(record)
+            owners += [owner] * len(own)
+            requests += own
+        outputs: list[Outputs | None] = [None] * len(requests)
+
+        def work(runner: Runner, indices: list[int]) -> None:
+            chosen = [requests[index] for index in indices]
+            rows = self._run(runner, [records[owners[index]] for index in indices], chosen, checked)
+            for index, row in zip(indices, rows, strict=True):
+                outputs[index] = row
+
+        self._pool.share_out(groups(requests, self._max_rows(checked), self.by_length), work, workers)
+        gathered: list[list[Outputs]] = [[] for _ in records]
+        for owner, row in zip(owners, outputs, strict=True):
+            gathered[owner].append(row)
+        return [self.answer(record, rows, checked) for record, rows in zip(records, gathered, strict=True)]
+
+    def outputs(self, record: Record, options: Any = None) -> list[Outputs]:
+        """What the model says to each request of a record, without the batch dimension."""
+        return [self._run(self.runner, [record], [request], options)[0] for request in self.task.requests(record)]
+
+    def answer(self, record: Record, outputs: Sequence[Outputs], options: Any = None) -> Answer:
+        """The answer that outputs mean.
+
+        Args:
+            record: what was asked.
+            outputs: as `outputs` gives them.
+            options: as `options` gives them.
+        """
+        return self.task.answer(record, outputs)
+
+    def options(self, given: Mapping[str, Any]) -> Any:
+        """Checks the options of a call.
+
+        Raises:
+            OptionError: this predictor has no such option.
+        """
+        if given:
+            names = ", ".join(given)
+            raise OptionError(f"{names}: a model of {self.task.name} has no such option: leave it out", *given)
+
+    def figures(self, records: Sequence[Record]) -> dict[str, float]:
+        """Quality beside the score of the answers: what the model finds of the data's own answers."""
+        return {}
+
+    def _several(self, records: Iterable[Any]) -> Iterable[Any]:
+        if isinstance(records, str):
+            raise UsageError(
+                "batch: found one text, expected a list of texts: call the predictor itself, or give [text]"
+            )
+        return records
+
+    def _max_rows(self, options: Any) -> int:
+        """Rows that one call may have."""
+        return self.runner.max_batch
+
+    def _run(
+        self, runner: Runner, records: Sequence[Record], requests: Sequence[Request], options: Any
+    ) -> list[Outputs]:
+        """Runs requests that share a signature; gives the outputs of each."""
+        signature, length, _ = requests[0]
+        inputs = stacked([request.features for request in requests], length, self.task.tokenizer.pad_id)
+        outputs = runner.run(signature, inputs)
+        return [{name: values[row] for name, values in outputs.items()} for row in range(len(requests))]

@@ -1,0 +1,74 @@
+"""What a model is asked for a record, and how requests share a call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from textapp.arrays import padded
+
+Features = Mapping[str, "list[int] | int"]  # of one request: token ids, not padded, and numbers
+TOKENS, NUM_TOKENS = "token_ids", "num_tokens"
+
+
+class Request(NamedTuple):
+    """One row of a call.
+
+    Attributes:
+        signature: such as `classify_32`.
+        length: tokens that the signature reads.
+        features: the row's inputs.
+    """
+
+    signature: str
+    length: int
+    features: Features
+
+
+def stacked(features: Sequence[Features], length: int, pad_id: int) -> dict[str, np.ndarray]:
+    """Features of several rows as the inputs of a signature.
+
+    Args:
+        features: of each row; lists at most `length` long, or to be cut by the caller.
+        length: of the signature, in tokens.
+        pad_id: fills `token_ids` up; other lists are filled up with 0.
+
+    Returns:
+        int32 arrays `[rows, length]` of lists, `[rows]` of numbers.
+
+    Example: `stacked([{"token_ids": [5], "num_tokens": 1}], 2, 0)` is `{"token_ids": [[5, 0]], "num_tokens": [1]}`.
+    """
+    return {
+        name: np.array([row[name] for row in features], np.int32)
+        if name == NUM_TOKENS
+        else padded([row[name] for row in features], length, pad_id if name == TOKENS else 0)
+        for name in features[0]
+    }
+
+
+def groups(requests: Sequence[Request], max_rows: int, by_length: bool = False) -> list[list[int]]:
+    """Groups of requests that share a call, those of the longest signature first.
+
+    Args:
+        requests: the requests.
+        max_rows: rows of one call.
+        by_length: requests of like length come together, the longest first; else they keep their order.
+
+    Returns:
+        The indices of the requests of each group.
+
+    Example: lengths 4, 8 and 4 of the signatures give `[[1], [0, 2]]`.
+    """
+    order: Sequence[int] = range(len(requests))
+    if by_length:
+        order = sorted(order, key=lambda index: -len(requests[index].features[TOKENS]))
+    members: dict[tuple[str, int], list[int]] = {}
+    for index in order:
+        members.setdefault(requests[index][:2], []).append(index)
+    return [
+        indices[start : start + max_rows]
+        for _, indices in sorted(members.items(), key=lambda item: -item[0][1])
+        for start in range(0, len(indices), max_rows)
+    ]

@@ -1,0 +1,64 @@
+"""A Keras model behind the predictor: what a run folder answers with, and what training validates with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from textapp.errors import ArtifactError
+
+Call = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+class KerasRunner:
+    """Runs functions over a Keras model in batches; later changes of its weights show in its answers.
+
+    Args:
+        calls: signature -> tensors by input name to tensors by output name.
+        open_lengths: signatures whose second dimension is open too, so that one graph serves all lengths.
+
+    Attributes:
+        signatures: the names that `run` takes.
+    """
+
+    max_batch = 64
+
+    def __init__(self, calls: Mapping[str, Call], open_lengths: Collection[str] = ()) -> None:
+        self._calls, self._open_lengths = calls, open_lengths
+        self.signatures = tuple(calls)
+        self._functions: dict[str, tf.types.experimental.GenericFunction] = {}
+
+    def clone(self) -> KerasRunner:
+        """Itself: TensorFlow's functions may be called from several threads."""
+        return self
+
+    def run(self, signature: str, features: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Runs one signature on a batch of any size.
+
+        Args:
+            signature: one of `signatures`.
+            features: its inputs by name, `[batch, ...]`.
+
+        Returns:
+            Its outputs by name, `[batch, ...]`.
+
+        Raises:
+            ArtifactError: there is no such signature.
+        """
+        if signature not in self._calls:
+            raise ArtifactError(f"the model has no signature {signature!r}; it has {', '.join(self.signatures)}")
+        inputs = {name: tf.convert_to_tensor(values) for name, values in features.items()}
+        if signature not in self._functions:
+            open_dims = 2 if signature in self._open_lengths else 1
+            specs = {name: _spec(values, open_dims) for name, values in inputs.items()}
+            self._functions[signature] = tf.function(self._calls[signature], input_signature=[specs])
+        return {name: values.numpy() for name, values in self._functions[signature](inputs).items()}
+
+
+def _spec(values: tf.Tensor, open_dims: int) -> tf.TensorSpec:
+    """The shape of an input with an open batch, and perhaps an open length: one graph serves them all."""
+    opened = min(open_dims, values.shape.rank)
+    return tf.TensorSpec((*(None,) * opened, *values.shape[opened:]), values.dtype)

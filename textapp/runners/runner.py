@@ -1,0 +1,36 @@
+"""The contract of a model in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+
+Outputs = Mapping[str, np.ndarray]
+
+
+class Runner(Protocol):
+    """A model in memory.
+
+    Attributes:
+        max_batch: rows that one call may have; 1 where the shapes are fixed.
+    """
+
+    max_batch: int
+
+    def run(self, signature: str, features: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Runs one signature.
+
+        Args:
+            signature: such as `classify_32`.
+            features: its inputs by name, `[batch, length]` int32 and others.
+
+        Returns:
+            Its outputs by name, `[batch, ...]`.
+        """
+        ...
+
+    def clone(self) -> Runner:
+        """A runner of the same model that another thread may use at the same time."""
+        ...
