@@ -32,8 +32,9 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     python_requires=">=3.10",  # tried on 3.11
-    packages=find_packages(include=["textapp", "textapp.*"]),
-    package_data={"textapp": ["py.typed", "records/samples/*.tsv", "records/samples/*.yaml"]},
+    # the demo runs from a checkout: `make demo`
+    packages=find_packages(include=["textapp", "textapp.*"], exclude=["textapp.demo", "textapp.demo.*"]),
+    package_data={"textapp": ["py.typed"]},
     install_requires=[
         "numpy>=1.26",
         "sentencepiece>=0.2.3",

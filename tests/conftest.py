@@ -107,7 +107,7 @@ def tiny_run(shared_folder: Path) -> Path:
     """A small cnn trained on the bundled samples by the command line. Read only: all tests share it."""
 
     def make(folder: Path) -> None:
-        from textapp.records.samples import write_samples
+        from textapp.demo.samples import write_samples
 
         samples = folder.with_name("samples")
         write_samples(samples)

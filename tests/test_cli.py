@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from textapp import cli
+from textapp.errors import UsageError
 
 COMMANDS = ["train", "evaluate", "export", "predict", "benchmark", "inspect", "check", "demo"]
 
@@ -30,6 +31,12 @@ def test_help_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr
+
+
+def test_the_demo_of_a_wheel_asks_for_a_checkout(monkeypatch, tmp_path) -> None:
+    monkeypatch.setitem(sys.modules, "textapp.demo", None)  # as if not installed
+    with pytest.raises(UsageError, match="from a checkout of the repository.* make demo"):
+        cli.demo(tmp_path / "demo")
 
 
 def test_debug_shows_the_traceback(run_textapp, tmp_path) -> None:

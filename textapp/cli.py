@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 import signal
@@ -273,8 +274,12 @@ def demo(
         "saved_models/demo"
     ),
 ) -> None:
-    """Train on the bundled samples, export, answer without TensorFlow, print the table."""
-    from textapp.commands.demo import demo as command
+    """Train on the samples of a checkout, export, answer without TensorFlow, print the table."""
+    if importlib.util.find_spec("textapp.demo") is None:
+        raise UsageError(
+            "textapp demo runs from a checkout of the repository, as wheels hold no samples: clone it, then make demo"
+        )
+    from textapp.demo.command import demo as command
 
     command(folder)
 

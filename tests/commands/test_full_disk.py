@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from textapp.artifact import open_artifact
-from textapp.records.samples import make_samples
+from textapp.demo.samples import make_samples
 
 ROOT = Path(__file__).parents[2]
 

@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from itertools import combinations
 from typing import NamedTuple
 
-from textapp.records.samples.forms import Forms, Word
-from textapp.records.samples.frames import LISTS, TOPICS, Frame
+from textapp.demo.samples.forms import Forms, Word
+from textapp.demo.samples.frames import LISTS, TOPICS, Frame
 
 SEED = 20240608
 TRAIN_PAIRS, TEST_PAIRS = 8000, 300

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from textapp.records.samples import generator, make_samples, write_samples
+from textapp.demo.samples import generator, make_samples, write_samples
 
 DEMO = (
     "你好，我是人工智能助手", "什么是人工智能", "今天天气很好", "春天的景色",

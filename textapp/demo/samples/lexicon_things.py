@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from textapp.records.samples.forms import Forms, Word, plain, tagged
+from textapp.demo.samples.forms import Forms, Word, plain, tagged
 
 # --- food and things -----------------------------------------------------------------------------------------------
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from textapp.records.samples import lexicon, lexicon_people, lexicon_things
-from textapp.records.samples.forms import Word
+from textapp.demo.samples import lexicon, lexicon_people, lexicon_things
+from textapp.demo.samples.forms import Word
 
 LISTS: dict[str, tuple[Word, ...]] = {**lexicon.LISTS, **lexicon_people.LISTS, **lexicon_things.LISTS}
 GAP = re.compile(r"\{(\w+)")

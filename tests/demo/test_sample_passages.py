@@ -6,9 +6,9 @@ from itertools import combinations
 
 import pytest
 
-from textapp.records.samples import make_passages, passages, write_samples
-from textapp.records.samples.frames import GAP
-from textapp.records.samples.passages import LANGUAGES
+from textapp.demo.samples import make_passages, passages, write_samples
+from textapp.demo.samples.frames import GAP
+from textapp.demo.samples.passages import LANGUAGES
 
 DEMO = ("今天天气很好", "春天的景色", "你好，我是人工智能助手", "什么是人工智能")
 SENTENCE_TEMPLATES = (r"^[春夏秋冬]天的\w+$", r"^\w{1,4}的\w{1,4}$", r"天天气很", r"你好，我是", r"什么是", r"人工智能")

@@ -10,10 +10,10 @@ import random
 import re
 from collections.abc import Mapping
 
-from textapp.records.samples import passages_chinese, passages_english
-from textapp.records.samples.frames import GAP
-from textapp.records.samples.pairs import kept_apart
-from textapp.records.samples.themes import Theme
+from textapp.demo.samples import passages_chinese, passages_english
+from textapp.demo.samples.frames import GAP
+from textapp.demo.samples.pairs import kept_apart
+from textapp.demo.samples.themes import Theme
 
 SEED = 20240609
 TRAIN_PASSAGES, TEST_PASSAGES = 1500, 100  # of each language

@@ -11,9 +11,9 @@ import zlib
 from collections.abc import Callable
 from typing import NamedTuple
 
-from textapp.records.samples.chinese import CHINESE
-from textapp.records.samples.english import ENGLISH
-from textapp.records.samples.words import Aspect, Frame, Language, Topic
+from textapp.demo.samples.chinese import CHINESE
+from textapp.demo.samples.english import ENGLISH
+from textapp.demo.samples.words import Aspect, Frame, Language, Topic
 
 SEED = 20240607
 TRAIN_PER_LANGUAGE = 1500

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from textapp.commands import demo
 from textapp.config import parse_config
+from textapp.demo import command
+from textapp.demo.samples import make_pairs, make_passages, make_samples, write_samples
 from textapp.errors import TextappError
 from textapp.records.loading import load_splits
-from textapp.records.samples import make_pairs, make_passages, make_samples, write_samples
 
 
 @pytest.fixture(scope="module")
@@ -16,26 +16,26 @@ def samples(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("part", demo.PARTS, ids=lambda part: part.config["task"])
+@pytest.mark.parametrize("part", command.PARTS, ids=lambda part: part.config["task"])
 def test_every_part_trains_on_the_samples(part, samples) -> None:
     splits = load_splits(parse_config({**part.config, "run": "demo"}), samples)
     assert len(splits.train) > 2000 and len(splits.validation) > 50 and len(splits.test) >= 200
 
 
 def test_one_part_a_task_in_a_folder_of_its_own() -> None:
-    assert [part.config["task"] for part in demo.PARTS] == ["classification", "translation", "generation"]
-    assert len({part.suffix for part in demo.PARTS}) == len(demo.PARTS)
+    assert [part.config["task"] for part in command.PARTS] == ["classification", "translation", "generation"]
+    assert len({part.suffix for part in command.PARTS}) == len(command.PARTS)
 
 
 def test_nothing_that_is_asked_stands_in_the_samples() -> None:
     texts = [sample.text for split in make_samples() for sample in split]
     texts += [side for split in make_pairs() for pair in split for side in pair]
     texts += [passage for split in make_passages() for passage in split]
-    for part in demo.PARTS:
+    for part in command.PARTS:
         for asked in part.texts:
             assert not any(asked.rstrip("。.") in text for text in texts), asked
 
 
 def test_a_bundle_that_cannot_answer_is_named(tmp_path) -> None:
     with pytest.raises(TextappError, match="does not answer without TensorFlow"):
-        demo.answer_without_tensorflow(tmp_path / "none", ("a",))
+        command.answer_without_tensorflow(tmp_path / "none", ("a",))

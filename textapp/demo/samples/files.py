@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from textapp.records.samples.generator import make_samples
-from textapp.records.samples.pairs import make_pairs
-from textapp.records.samples.passages import make_passages
+from textapp.demo.samples.generator import make_samples
+from textapp.demo.samples.pairs import make_pairs
+from textapp.demo.samples.passages import make_passages
 
 SPLITS = ("train", "test")
 

@@ -14,8 +14,8 @@ from textapp.commands.benchmark import benchmark
 from textapp.commands.export import export
 from textapp.commands.train import train_config
 from textapp.config import parse_config
+from textapp.demo.samples import write_samples
 from textapp.errors import TextappError
-from textapp.records.samples import write_samples
 
 
 class Part(NamedTuple):

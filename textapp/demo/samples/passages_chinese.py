@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from textapp.records.samples.themes import Theme, words
+from textapp.demo.samples.themes import Theme, words
 
 LISTS = {
     "place": words("村子里, 小镇上, 山脚下, 小河边, 公园里, 校园里, 湖边, 院子里, 老街上, 田野上"),

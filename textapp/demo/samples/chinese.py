@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from textapp.records.samples.words import Frame, Language, Topic, aspect
+from textapp.demo.samples.words import Frame, Language, Topic, aspect
 
 TOPICS = {
     "hotel": Topic(

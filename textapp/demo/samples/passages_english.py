@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from textapp.records.samples.themes import Theme, words
+from textapp.demo.samples.themes import Theme, words
 
 LISTS = {
     "place": words("village, valley, park, garden, little town, old town, harbour, countryside"),

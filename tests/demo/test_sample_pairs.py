@@ -5,8 +5,8 @@ from itertools import combinations
 
 import pytest
 
-from textapp.records.samples import make_pairs, pairs, write_samples
-from textapp.records.samples.frames import GAP, LISTS, TOPICS, Frame
+from textapp.demo.samples import make_pairs, pairs, write_samples
+from textapp.demo.samples.frames import GAP, LISTS, TOPICS, Frame
 
 DEMO = ("今天天气很好", "春天的景色", "你好，我是人工智能助手", "什么是人工智能")
 TEMPLATES = (r"今天天气很", r"天天气很好", r"你好，我是", r"什么是", r"人工智能", r"[春夏秋冬]天的\w+。$", r"景色")
