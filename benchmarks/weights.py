@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from textapp.artifact import open_artifact
 from textapp.config import data_directory, load_config
+from textapp.languages import normalized
 from textapp.predictor import load
 from textapp.records.loading import Splits, load_records, load_splits
 
@@ -44,7 +45,7 @@ def write_examples(bundle: Path, work: Path, data: Path) -> Any:
         "architecture": artifact.manifest["architecture"],
         "labels": task.labels,
         "pad_id": task.tokenizer.pad_id,
-        "spaces": "zh" not in artifact.manifest["languages"],
+        "spaces": "zh" not in map(normalized, artifact.manifest["languages"]),
     }
     _write(work / "model.json", facts)
     return task

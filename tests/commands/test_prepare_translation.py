@@ -53,3 +53,12 @@ def test_a_presets_tokens_stand_around_both_sides(tmp_path: Path) -> None:
     # The preset reads 32 tokens: what is longer is not asked of it.
     assert found.config.lengths[-1] <= 31 and found.most_new <= 31
     assert found.build().vocabulary_size == tokenizer.vocabulary_size
+
+
+@pytest.mark.parametrize("chinese", ["zh", "zh_CN"])
+def test_a_shared_vocabulary_marks_starts_of_words_for_the_side_with_spaces(chinese: str, tmp_path: Path) -> None:
+    languages = {"source_language": chinese, "target_language": "en"}
+    model = {"architecture": "transformer", "hidden_dim": 8, "num_heads": 2, "num_layers": 1}
+    shared = {"kind": "characters", "shared": True}
+    tokenizer = prepared(tmp_path, model, data={"train": "a", **languages}, tokenizer=shared).task.tokenizer
+    assert len(tokenizer.ids("blue")) == 5

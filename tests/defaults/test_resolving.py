@@ -8,7 +8,7 @@ import pytest
 
 from textapp.config import load_config, parse_config, save_config
 from textapp.defaults import resolve
-from textapp.defaults.writing import batch_tokens_for, heads_for, script_of
+from textapp.defaults.writing import batch_tokens_for, heads_for
 from textapp.errors import ConfigError
 
 
@@ -66,7 +66,7 @@ def test_one_vocabulary_where_both_sides_have_one_script() -> None:
     assert translation(config_of("translation"), languages=("en", "de")).tokenizer.shared
     given = config_of("translation", tokenizer={"shared": True})
     assert translation(given, languages=("zh", "en")).tokenizer.shared
-    assert [script_of(name) for name in ("zh-CN", "de", "UK", "pt_BR")] == ["han", "latin", "cyrillic", "latin"]
+    assert translation(config_of("translation"), languages=("zh_Hans", "zho")).tokenizer.shared
 
 
 def test_num_layers_stands_for_both_sides() -> None:
@@ -129,6 +129,7 @@ def test_heads_and_batches() -> None:
     [
         ("en", {}, ("bpe", 2, [3, 5])),
         ("zh", {}, ("bpe", 2, [1, 3])),
+        ("zh-CN", {}, ("bpe", 2, [1, 3])),
         ("zh", {"tokenizer": {"kind": "characters"}}, ("characters", 3, [])),
         ("en", {"model": {"vectors": "a.vec"}}, ("bpe", 2, [])),
         ("en", {"model": {"subwords": []}}, ("bpe", 2, [])),
@@ -152,5 +153,11 @@ def test_an_mlp_of_long_texts_begins_as_naive_bayes(length, model, expected) -> 
     assert resolve(before, 1000, [length] * 600 + [5] * 400).model.naive_bayes is expected
 
 
-def test_other_classifiers_of_chinese_read_characters() -> None:
-    assert resolve(config_of("classification", "cnn"), 1000, [20] * 1000, "zh").tokenizer.kind == "characters"
+@pytest.mark.parametrize("language", ["zh", "zh-CN", "zh_Hans", "ZH", "zho", "cmn", "ja_JP", "jpn", "th"])
+def test_other_classifiers_read_characters_where_words_have_no_spaces(language: str) -> None:
+    assert resolve(config_of("classification", "cnn"), 1000, [20] * 1000, language).tokenizer.kind == "characters"
+
+
+@pytest.mark.parametrize(("language", "kind"), [("zh_CN", "characters"), ("jpn", "characters"), ("th", "bpe")])
+def test_language_models_read_characters_that_say_as_much_as_words(language: str, kind: str) -> None:
+    assert resolve(config_of("generation"), 1000, [60] * 1000, language).tokenizer.kind == kind

@@ -31,7 +31,8 @@ def test_rouge_l_keeps_the_order() -> None:
 
 def test_distinct_counts_words_and_for_chinese_characters() -> None:
     assert (distinct(["a b", "a c"], 1), distinct(["a b", "a c"], 2)) == (75.0, 100.0)
-    assert distinct(["好好 好"], 1, "zh") == 33.3333
+    assert [distinct(["好好 好"], 1, code) for code in ("zh", "zh_CN", "cmn", "ja")] == [33.3333] * 4
+    assert distinct(["ดีดี ดี"], 1, "th") == 100.0  # words as spaces part them: characters are letters there
     assert distinct(["", "a"], 2) == 0.0
 
 

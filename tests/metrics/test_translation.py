@@ -47,7 +47,9 @@ def test_chinese_is_cut_into_characters() -> None:
     assert "tok:zh" in chinese["bleu_signature"]
     # 7 signs, one wrong: 6/7 unigrams, 4/6 bigrams, 3/5 trigrams, 2/4 of four.
     assert chinese["bleu"] == pytest.approx(100 * (6 / 7 * 4 / 6 * 3 / 5 * 2 / 4) ** 0.25, abs=1e-3)
+    assert translation_scores(["a"], targets, outputs, "zh_CN") == translation_scores(["a"], targets, outputs, "zh")
     assert "tok:char" in translation_scores(["a"], targets, outputs, "ja")["bleu_signature"]
+    assert "tok:13a" in translation_scores(["a"], targets, outputs, "th")["bleu_signature"]
 
 
 def test_a_source_with_several_targets_counts_once_against_all() -> None:

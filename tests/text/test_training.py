@@ -45,6 +45,8 @@ def test_chinese_spends_no_token_on_the_start_of_a_word() -> None:
     chinese = train_tokenizer("characters", 100, CHINESE, ["nfkc"])
     english = train_tokenizer("characters", 100, TEXTS, ["nfkc"])
     assert len(chinese.ids("电影")) == 2
+    for code in ("zh", "zh-CN", "zho"):
+        assert len(train_tokenizer("characters", 100, CHINESE, ["nfkc"], code).ids("电影")) == 2
     assert len(english.ids("film")) == 5
 
 

@@ -11,7 +11,7 @@ from textapp.commands.prepare import locate, make_tokenizer, make_tokenizers
 from textapp.commands.prepare.generation import most_context
 from textapp.config import Config
 from textapp.defaults import resolve
-from textapp.defaults.writing import script_of
+from textapp.languages import script_of
 from textapp.records.documents import CHARACTERS_AN_EXAMPLE
 from textapp.records.loading import load_splits
 from textapp.records.profile import EXAMPLES, excerpt

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from textapp.config import Config, TokenizerConfig
+from textapp.languages import without_spaces
 
 LONG = 32  # tokens of half of the texts: of so long ones an mlp begins as naive Bayes
 MOST_STEPS = 4000  # of a whole training: more data means fewer epochs
-WITHOUT_SPACES = ("zh", "ja", "th")  # languages in which a word is a few characters, with nothing between
 
 
 def tokenizer_defaults(config: Config, num_examples: int, language: str) -> TokenizerConfig:
@@ -19,7 +19,7 @@ def tokenizer_defaults(config: Config, num_examples: int, language: str) -> Toke
     given = config.tokenizer or TokenizerConfig()
     if given.kind is None:
         architecture = config.model.architecture
-        trained = "characters" if language in WITHOUT_SPACES and architecture != "mlp" else "bpe"
+        trained = "characters" if without_spaces(language) and architecture != "mlp" else "bpe"
         given = given.model_copy(update={"kind": "preset" if architecture == "preset" else trained})
     if given.kind == "preset" or given.vocabulary_size is not None:
         return given
@@ -37,7 +37,7 @@ def model_defaults(
     architecture = config.model.architecture
     # An n-gram of characters that says as much as one of words is longer.
     characters = tokenizer == "characters"
-    subwords = [1, 3] if language in WITHOUT_SPACES else [3, 5]
+    subwords = [1, 3] if without_spaces(language) else [3, 5]
     if characters or getattr(config.model, "vectors", None):  # vectors from elsewhere are kept as they are
         subwords = []
     naive_bayes = None

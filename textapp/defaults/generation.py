@@ -11,11 +11,11 @@ from textapp.defaults.writing import (
     batch_tokens_for,
     epochs_for,
     heads_for,
-    script_of,
     steps_an_epoch,
     tuning_defaults,
     vocabulary_for,
 )
+from textapp.languages import logographic
 
 MOST_TOKENS = 20_000_000  # of a whole training: about an hour on two cores
 MOST_TUNED = 2_000_000  # of a preset, which knows its language already
@@ -29,7 +29,7 @@ def tokenizer_defaults(config: Config, num_examples: int, language: str) -> Toke
     given = config.tokenizer or TokenizerConfig()
     if config.model.architecture == "preset":
         return given.model_copy(update={"kind": "preset"})
-    kind = given.kind or ("characters" if script_of(language) in ("han", "kana") else "bpe")
+    kind = given.kind or ("characters" if logographic(language) else "bpe")
     defaults = {"kind": kind, "vocabulary_size": 8000 if kind == "characters" else vocabulary_for(num_examples)}
     return given.model_copy(update={key: value for key, value in defaults.items() if getattr(given, key) is None})
 

@@ -10,11 +10,11 @@ from textapp.defaults.writing import (
     batch_tokens_for,
     epochs_for,
     heads_for,
-    script_of,
     steps_an_epoch,
     tuning_defaults,
     vocabulary_for,
 )
+from textapp.languages import script_of
 
 MOST_TARGET_TOKENS = 10_000_000  # of a whole training: about an hour on two cores
 MOST_TUNED = 1_000_000  # the same of a preset, which is many times as large and knows most of it already

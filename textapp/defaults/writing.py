@@ -8,21 +8,8 @@ from typing import Any
 
 from textapp.config import Config, Training
 
-LATIN = "latin"
-# Languages whose script is not Latin: two languages of one script share words, names and numbers.
-SCRIPTS = {
-    "zh": "han", "ja": "kana", "ko": "hangul", "th": "thai", "el": "greek", "he": "hebrew",
-    **dict.fromkeys(("ru", "uk", "bg", "sr", "be", "mk", "kk"), "cyrillic"),
-    **dict.fromkeys(("ar", "fa", "ur"), "arabic"),
-    **dict.fromkeys(("hi", "mr", "ne"), "devanagari"),
-}  # fmt: skip
 STEPS_AN_EPOCH = 150  # small data get smaller batches, so that there are updates enough
 BATCH_TOKENS = (1024, 4096)  # the least and the most
-
-
-def script_of(language: str) -> str:
-    """The script a language is written in: `script_of("zh-CN")` is `han`; what is not listed is `latin`."""
-    return SCRIPTS.get(language.lower().replace("_", "-").split("-")[0], LATIN)
 
 
 def vocabulary_for(num_examples: int) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from textapp.errors import require
+from textapp.languages import logographic
 
 ROUGE = ("rouge1", "rouge2", "rougeL")
 # One word each: a sign of Han, kana or Thai, which have no blanks between words; else a run of letters or digits.
@@ -73,7 +74,7 @@ def distinct(outputs: Sequence[str], n: int, language: str = "en") -> float:
     """
     grams: list[tuple[str, ...]] = []
     for output in outputs:
-        words = list("".join(output.split())) if language.split("-")[0] in ("zh", "ja") else output.split()
+        words = list("".join(output.split())) if logographic(language) else output.split()
         grams += zip(*(words[start:] for start in range(n)), strict=False)
     return round(100 * len(set(grams)) / len(grams), 4) if grams else 0.0
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from textapp.errors import require
+from textapp.languages import normalized
 
 # How BLEU cuts a language that has no blanks between words; any other is cut as 13a, the rule of the WMT shared tasks.
 TOKENIZERS = {"zh": "zh", "ja": "char"}
@@ -84,7 +85,7 @@ def bleu_scorer(target_language: str, sentence: bool = False) -> Any:
         target_language: `en`, `zh`, `zh-tw`, ...
         sentence: for single sentences: n-grams longer than these do not count (effective order).
     """
-    tokenizer = TOKENIZERS.get(target_language.split("-")[0], "13a")
+    tokenizer = TOKENIZERS.get(normalized(target_language), "13a")
     # force: outputs of small models often end in " ." by themselves, which is no reason for its warning.
     return _sacrebleu().BLEU(tokenize=tokenizer, effective_order=sentence, force=True)
 

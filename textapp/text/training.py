@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from textapp.errors import DataError
+from textapp.languages import logographic
 from textapp.text.cleaning import check_steps, clean_text
 from textapp.text.language import east_asian_share, guess_language
 from textapp.text.tokenizer import (
@@ -106,7 +107,7 @@ def _options(lines: list[str], steps: tuple[str, ...], language: str) -> dict[st
         "normalization_rule_name": _normaliser(steps),
         "remove_extra_whitespaces": "whitespace" in steps,
         # Chinese and Japanese have no spaces: a mark for the start of a word would cost a token in every text.
-        "add_dummy_prefix": language not in ("zh", "ja"),
+        "add_dummy_prefix": not logographic(language),
     }
 
 

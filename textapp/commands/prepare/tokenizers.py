@@ -8,6 +8,7 @@ from pathlib import Path
 
 from textapp.artifact import TARGET_TOKENIZER, TOKENIZER
 from textapp.config import Config
+from textapp.languages import logographic
 from textapp.records.loading import Splits
 from textapp.text.tokenizer import SETTINGS, Tokenizer, load_tokenizers
 
@@ -47,7 +48,7 @@ def make_tokenizers(config: Config, splits: Splits, languages: Sequence[str]) ->
     """
     if config.tokenizer.shared:
         # A side with blanks between its words wants the mark of a word's start that the other can do without.
-        blanks = [language for language in languages if language not in ("zh", "ja")]
+        blanks = [language for language in languages if not logographic(language)]
         tokenizer = make_tokenizer(config, splits, (blanks or languages)[0])
         return tokenizer, tokenizer
     source, target = (
