@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from textapp.arrays import truncated_and_padded
 from textapp.artifact import open_artifact
-from textapp.text.tokenizer import END_ID, PAD_ID, START_ID, UNKNOWN_ID
+from textapp.text.template import END_ID, PAD_ID, START_ID, UNKNOWN_ID
 
 NUM_QUERIES = 100
 TOLERANCE = 1e-3  # of a token's log-probability

@@ -15,7 +15,7 @@ from textapp.errors import ArtifactError, UsageError
 from textapp.predictor import Predictor, load
 from textapp.tasks import task_from_manifest
 from textapp.tasks.classification import ClassificationTask
-from textapp.text.tokenizer import Template
+from textapp.text.template import Template
 
 
 class Words:

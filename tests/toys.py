@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from textapp.text.tokenizer import Encoding, Template
+from textapp.text.base import Encoding
+from textapp.text.template import Template
 
 PAD, UNKNOWN, START, END = range(4)
 

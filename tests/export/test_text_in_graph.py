@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from textapp.export.text_in_graph import sentencepiece
-from textapp.text.tokenizer import SENTENCEPIECE_FILE
+from textapp.text.sentencepiece import SENTENCEPIECE_FILE
 from textapp.text.training import train_tokenizer
 
 TEXTS = {"one": "the sea and the wind", "other": "a dog in an old house"}

@@ -8,7 +8,7 @@ import pytest
 from textapp.errors import ArtifactError
 from textapp.tasks import task_from_manifest
 from textapp.tasks.classification import UNKNOWN, ClassificationTask
-from textapp.text.tokenizer import Template
+from textapp.text.template import Template
 
 
 class Letters:

@@ -13,7 +13,7 @@ from textapp.errors import DataError, UsageError
 from textapp.tasks import task_from_manifest
 from textapp.tasks.translation import TranslationTask
 from textapp.tasks.writing import RankedAnswer, TextAnswer
-from textapp.text.tokenizer import Template
+from textapp.text.template import Template
 
 MANIFEST = {
     "task": "translation",

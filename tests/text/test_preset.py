@@ -11,7 +11,8 @@ from translator_presets import sentence_pieces
 
 from textapp.errors import ConfigError
 from textapp.text.preset import preset_tokenizer
-from textapp.text.tokenizer import Template, load_tokenizer
+from textapp.text.template import Template
+from textapp.text.tokenizer import load_tokenizer
 from textapp.text.training import train_tokenizer
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "film", "cafe"]
@@ -144,10 +145,10 @@ def test_t5_starts_what_it_writes_with_padding(tmp_path: Path) -> None:
         (
             "XLMRobertaTokenizer",
             {"vocabulary.spm": b""},
-            "XLMRobertaTokenizer is not one that textapp can read; supported",
+            "found the tokenizer XLMRobertaTokenizer, which is not supported; supported",
         ),
-        ("AlbertTokenizer", {"vocabulary.spm": b"broken"}, "its tokenizer is not readable"),
-        ("BertTokenizer", {"vocabulary.txt": b"a\nb"}, "has no token for padding"),
+        ("AlbertTokenizer", {"vocabulary.spm": b"broken"}, "its tokenizer cannot be read"),
+        ("BertTokenizer", {"vocabulary.txt": b"a\nb"}, "has no padding token; expected one of"),
     ],
 )
 def test_an_unsupported_preset_says_what_is_supported(
@@ -159,7 +160,7 @@ def test_an_unsupported_preset_says_what_is_supported(
 
 def test_a_folder_without_a_tokenizer_lists_what_it_holds(tmp_path: Path) -> None:
     (tmp_path / "model.bin").touch()
-    with pytest.raises(ConfigError, match=r"found model.bin.*supported are a Hugging Face folder"):
+    with pytest.raises(ConfigError, match=r"found model.bin.*supported: a Hugging Face folder"):
         preset_tokenizer(tmp_path)
     with pytest.raises(ConfigError, match="no such folder; supported"):
         preset_tokenizer(tmp_path / "missing")

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from textapp.text.subwords import MOST, piece_ngrams
+from textapp.text.subwords import MAX_NGRAMS, piece_ngrams
 
 SPECIAL = ["<pad>", "<unk>", "<s>", "</s>"]
 
@@ -16,7 +16,7 @@ def test_short_ngrams_come_first_and_the_piece_is_none_of_its_own() -> None:
 
 def test_a_long_piece_keeps_its_first_ngrams() -> None:
     letters = "".join(chr(ord("a") + index) for index in range(26))
-    assert piece_ngrams([*SPECIAL, letters], 2, 2).tolist()[4] == list(range(1, MOST + 1))
+    assert piece_ngrams([*SPECIAL, letters], 2, 2).tolist()[4] == list(range(1, MAX_NGRAMS + 1))
 
 
 def test_a_vocabulary_of_single_characters_has_none() -> None:

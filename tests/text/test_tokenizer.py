@@ -11,8 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from textapp.errors import ArtifactError
+from textapp.text.base import SETTINGS
 from textapp.text.preset import preset_tokenizer
-from textapp.text.tokenizer import SETTINGS, Template, Tokenizer, load_tokenizer, load_tokenizers
+from textapp.text.template import Template
+from textapp.text.tokenizer import Tokenizer, load_tokenizer, load_tokenizers
 from textapp.text.training import train_tokenizer
 
 KINDS = ("sentencepiece", "bpe", "characters", "wordpiece", "preset")

@@ -66,7 +66,7 @@ def test_texts_that_are_empty_after_cleaning_are_refused() -> None:
 
 
 def test_an_unknown_kind_is_refused() -> None:
-    with pytest.raises(ValueError, match="unknown kind of tokenizer 'words'; expected sentencepiece"):
+    with pytest.raises(ValueError, match="unknown kind of tokenizer 'words'; expected one of sentencepiece"):
         train_tokenizer("words", 100, TEXTS, [])
 
 
@@ -135,5 +135,5 @@ def test_line_ends_stay_whatever_is_cleaned() -> None:
 
 
 def test_an_unknown_purpose_is_refused() -> None:
-    with pytest.raises(ValueError, match="unknown purpose of a tokenizer 'sing'; expected one of read, translate"):
+    with pytest.raises(ValueError, match="unknown tokenizer purpose 'sing'; expected one of read, translate"):
         train_tokenizer("bpe", 100, TEXTS, [], purpose="sing")

@@ -21,7 +21,7 @@ from textapp.export.signatures import Signature, signatures_of
 from textapp.export.text_in_graph import check_text_signature, tokenize_in_graph
 from textapp.export.verify import ClassificationCheck, Outputs, Verdict, compare
 from textapp.noise import quiet
-from textapp.text.tokenizer import SENTENCEPIECE_FILE
+from textapp.text.sentencepiece import SENTENCEPIECE_FILE
 
 if TYPE_CHECKING:
     import keras

@@ -12,7 +12,7 @@ import tensorflow as tf
 from textapp.config import ModelConfig, Role
 from textapp.layers import PaddingMask, TokenEmbedding
 from textapp.layers.cache import Cache, Recent
-from textapp.text.tokenizer import END_ID
+from textapp.text.template import END_ID
 
 
 @dataclass(frozen=True)

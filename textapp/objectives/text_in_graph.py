@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from textapp.errors import UsageError, require
 from textapp.noise import quiet
-from textapp.text.tokenizer import SentencePieceTokenizer
+from textapp.text.sentencepiece import SentencePieceTokenizer
 
 if TYPE_CHECKING:
     from textapp.text.tokenizer import Tokenizer

@@ -1,1 +1,1 @@
-"""Text: cleaning, tokenizers, and the language that a script stands for."""
+"""Text: cleaning, tokenizers, word vectors, and guessing a language from its script."""

@@ -1,6 +1,6 @@
-"""Text cleaning as data: named steps that can tell, for every character they leave, where it stood before.
+"""Text cleaning in named steps, which can map every character that they keep to its position in the original text.
 
-`clean_text` is the quick way, for ids; `clean` also gives the origins, for offsets into the original text.
+`clean_text` is the fast way, for token ids; `clean` also returns the positions, for offsets into the original text.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable
 from functools import cache
 from typing import NamedTuple
 
-# The order in which the steps run, whatever the order in which a config names them: markup first, spaces last.
+# The steps run in this order, whatever their order in the config: markup first, spaces last.
 STEPS = ("html", "urls", "full_width", "nfkc", "lowercase", "whitespace")
 
 URL_WORD = "url"
@@ -22,10 +22,10 @@ class Cleaned(NamedTuple):
     """A cleaned text and where its characters came from.
 
     Attributes:
-        text: what is left.
+        text: the cleaned text.
         origins: for each character of `text` the index in the original at which its source starts, then the length
-            of the original: `len(text) + 1` entries, ascending. None: nothing moved.
-        ends: for each character the index in the original at which its source ends. None: nothing moved.
+            of the original: `len(text) + 1` entries, ascending. None if nothing changed.
+        ends: for each character the index in the original at which its source ends. None if nothing changed.
     """
 
     text: str
@@ -33,7 +33,7 @@ class Cleaned(NamedTuple):
     ends: list[int] | None
 
     def span(self, start: int, end: int) -> tuple[int, int]:
-        """The part of the original, `[start, end)`, that became `text[start:end]`."""
+        """The range `[start, end)` of the original that became `text[start:end]`."""
         if self.origins is None or self.ends is None:
             return start, end
         first = self.origins[start]
@@ -41,7 +41,7 @@ class Cleaned(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """A part of a text, `[start, end)`, and what a step puts in its place."""
+    """A range of a text, `[start, end)`, and its replacement."""
 
     start: int
     end: int
@@ -49,7 +49,12 @@ class Piece(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One cleaning step: the quick way, and the changed pieces in ascending order. Both give the same text."""
+    """One cleaning step, in two forms that give the same text.
+
+    Attributes:
+        fast: the text to the cleaned text.
+        pieces: the text to the changed pieces, in ascending order.
+    """
 
     fast: Callable[[str], str]
     pieces: Callable[[str], Iterable[Piece]]
@@ -60,7 +65,7 @@ def clean_text(text: str, steps: Collection[str]) -> str:
 
     Args:
         text: any text.
-        steps: names out of `STEPS`; they run in the order of `STEPS`.
+        steps: names from `STEPS`; they run in the order of `STEPS`.
 
     Example:
         clean_text("<b>Ｇｏｏｄ</b>  film", ["html", "full_width", "whitespace"]) == "Good film"
@@ -76,7 +81,7 @@ def clean(text: str, steps: Collection[str]) -> Cleaned:
 
     Args:
         text: any text.
-        steps: names out of `STEPS`; they run in the order of `STEPS`.
+        steps: names from `STEPS`; they run in the order of `STEPS`.
 
     Returns:
         The same text as `clean_text`, with origins.
@@ -92,19 +97,19 @@ def clean(text: str, steps: Collection[str]) -> Cleaned:
 
 
 def check_steps(steps: Iterable[str]) -> tuple[str, ...]:
-    """The steps in the order in which they run.
+    """Sorts the names of steps into the order in which they run.
 
     Raises:
         ValueError: a name is unknown.
     """
     steps = set(steps)
     if unknown := sorted(steps - set(STEPS)):
-        raise ValueError(f"unknown cleaning steps {unknown}; expected names out of {', '.join(STEPS)}")
+        raise ValueError(f"unknown cleaning steps {unknown}; expected names from {', '.join(STEPS)}")
     return tuple(step for step in STEPS if step in steps)
 
 
 def _apply(before: Cleaned, step: Step) -> Cleaned:
-    """Runs one step on what earlier steps left, and leads its origins back to the original text."""
+    """Runs one step on the output of earlier steps, and maps its origins to the original text."""
     text = before.text
     if step.fast(text) == text:
         return before
@@ -128,7 +133,7 @@ def _apply(before: Cleaned, step: Step) -> Cleaned:
 
 # --- html ----------------------------------------------------------------------------------------------------------
 
-# A comment, script or style that is never closed runs to the end, as in a browser: so no text takes quadratic time.
+# As in a browser, an unclosed comment, script or style runs to the end; this also avoids quadratic time.
 _MARKUP = re.compile(
     r"(?P<silent><!--.*?(?:-->|\Z)|<(?P<raw>script|style)\b.*?(?:</(?P=raw)\s*>|\Z))"
     r"|<[/!]?(?P<tag>[a-z][a-z0-9]*)[^<>]*>"
@@ -161,7 +166,7 @@ def _html_pieces(text: str) -> Iterable[Piece]:
 
 # --- urls ----------------------------------------------------------------------------------------------------------
 
-# ASCII only, so that Chinese text right behind a URL stays; a full stop or bracket at the end belongs to the sentence.
+# ASCII only, so that Chinese text directly after a URL stays; a final full stop or bracket belongs to the sentence.
 _URL = re.compile(r"(?:https?://|(?<![a-z0-9])www\.)[!#-;=?-~]*[a-z0-9/_#=&%+@~-]", re.IGNORECASE | re.ASCII)
 
 
@@ -194,7 +199,7 @@ def _nfkc_fast(text: str) -> str:
 
 
 def _nfkc_pieces(text: str) -> Iterable[Piece]:
-    """Normalises cluster by cluster: a character that may compose or change places with the one before it joins it."""
+    """Normalises cluster by cluster: a character that may compose or swap with the one before it joins its cluster."""
     starts = [index for index, character in enumerate(text) if index == 0 or not _joins(character)]
     for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
         cluster = text[start:end]

@@ -1,6 +1,6 @@
 """Pretrained word vectors, from the text format that word2vec, GloVe and fastText share (`.vec`).
 
-A line is a word and its numbers, with single spaces between; the first line may be a header, `count dim`.
+Each line is a word and its numbers, separated by single spaces; the first line may be a header, `count dim`.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import numpy as np
 
 from textapp.errors import ConfigError, DataError
 
-WORD_MARK = "\u2581"  # SentencePiece writes it where a word begins
+WORD_MARK = "\u2581"  # SentencePiece's mark for the start of a word
 
 log = logging.getLogger(__name__)
 
 
 def vector_dim(path: str | Path) -> int:
-    """How many numbers a vector of the file has.
+    """The dimension of the vectors in a file.
 
     Raises:
         DataError: the file is missing or not in the format.
@@ -30,23 +30,23 @@ def vector_dim(path: str | Path) -> int:
 
 
 def load_vectors(path: str | Path, pieces: Sequence[str], embedding_dim: int, seed: int = 7) -> np.ndarray:
-    """First values of a token embedding: the vector of each piece that the file knows, random numbers for the rest.
+    """Initial values of a token embedding: the vector of each piece found in the file, random numbers for the rest.
 
-    A piece is looked up without its word mark, as it stands and then in lower case. Where the same word is a piece
-    with and without the mark, both get the vector.
+    A piece is looked up without its word mark, first as it is and then in lower case. If a word is a piece both with
+    and without the mark, both get the vector.
 
     Args:
         path: a `.vec` file.
         pieces: the vocabulary, by id.
-        embedding_dim: numbers a token, the same as in the file.
-        seed: of the random rows, which are as large as the vectors of the file.
+        embedding_dim: dimension of the embedding, the same as in the file.
+        seed: seed of the random rows, whose standard deviation is that of the vectors found.
 
     Returns:
         `[len(pieces), embedding_dim]` float32.
 
     Raises:
         DataError: the file is missing, or a line is not in the format; the message names the line.
-        ConfigError: its vectors have another length than `embedding_dim`.
+        ConfigError: the dimension of the vectors is not `embedding_dim`.
     """
     wanted: dict[str, list[int]] = {}
     for piece_id, piece in enumerate(pieces):
@@ -61,7 +61,7 @@ def load_vectors(path: str | Path, pieces: Sequence[str], embedding_dim: int, se
         if len(values) != embedding_dim:
             raise ConfigError(
                 f"model.embedding_dim: found {embedding_dim}, but the vectors of {path} (line {line}) have "
-                f"{len(values)} numbers; expected the same: write model.embedding_dim: {len(values)}"
+                f"{len(values)} numbers; expected the same: set model.embedding_dim: {len(values)}"
             )
         for piece_id in wanted.get(word, ()):
             if not exact[piece_id]:
@@ -79,7 +79,7 @@ def _fill(rows: np.ndarray, found: np.ndarray, seed: int) -> None:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str, list[str]]]:
-    """Line number from 1, word and numbers still as text; the header and empty lines are left out."""
+    """Yields the line number from 1, the word and its numbers as text; skips the header and empty lines."""
     try:
         with path.open(encoding="utf-8", newline="\n") as file:
             for line, text in enumerate(file, start=1):
