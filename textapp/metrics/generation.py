@@ -11,14 +11,14 @@ from textapp.errors import require
 from textapp.languages import logographic
 
 ROUGE = ("rouge1", "rouge2", "rougeL")
-# One word each: a sign of Han, kana or Thai, which have no blanks between words; else a run of letters or digits.
-_SIGN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff\u3040-\u30ff\u0e00-\u0e7f"
-_WORDS = re.compile(f"[{_SIGN}]|[^\\W_{_SIGN}]+")
-_TOO_LARGE = 700.0  # nats a token; e to it is about the largest number that a float holds
+# A word is one character of Han, kana or Thai, which have no spaces between words, or else a run of letters or digits.
+_UNSPACED = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff\u3040-\u30ff\u0e00-\u0e7f"
+_WORDS = re.compile(f"[{_UNSPACED}]|[^\\W_{_UNSPACED}]+")
+_MAX_NATS = 700.0  # exp of it is about the largest number that a float holds
 
 
 class Words:
-    """Cuts text into words for ROUGE, whose own tokenizer keeps nothing but a to z and digits.
+    """Splits text into words for ROUGE, whose own tokenizer keeps only a to z and digits.
 
     Example:
         Words().tokenize("今天 is good_1") == ["今", "天", "is", "good", "1"]
@@ -36,11 +36,15 @@ def generation_scores(
     Args:
         outputs: the texts.
         language: with `zh` and `ja` n-grams are of characters, else of words.
-        targets: what the data continue each prompt with; ROUGE is left out unless every output has one.
+        targets: the reference text of each prompt, or None; ROUGE is left out unless every output has one.
 
     Returns:
-        `examples`, `distinct_1`, `distinct_2`, and `rouge1`, `rouge2`, `rougeL` (F-measure, mean over examples), all
-        from 0 to 100.
+        `examples`, and in percent `distinct_1`, `distinct_2`, `rouge1`, `rouge2`, `rougeL` (F-measure, mean over the
+        examples).
+
+    Raises:
+        ValueError: there are no outputs.
+        UsageError: rouge-score is not installed.
 
     Example:
         generation_scores(["a b", "a c"])["distinct_1"] == 75.0
@@ -48,14 +52,14 @@ def generation_scores(
     if not outputs:
         raise ValueError("expected at least one output to score, found none")
     scores: dict[str, Any] = {"examples": len(outputs)}
-    given = [target for target in targets or [] if target is not None]
-    if len(given) == len(outputs):
-        scores |= rouge(outputs, given)
+    references = [target for target in targets or [] if target is not None]
+    if len(references) == len(outputs):
+        scores |= rouge(outputs, references)
     return {**scores, "distinct_1": distinct(outputs, 1, language), "distinct_2": distinct(outputs, 2, language)}
 
 
 def rouge(outputs: Sequence[str], targets: Sequence[str]) -> dict[str, float]:
-    """ROUGE-1, -2 and -L (Lin, 2004) by rouge-score, F-measure in percent, mean over the examples.
+    """ROUGE-1, -2 and -L (Lin, 2004) computed by rouge-score: F-measure in percent, mean over the examples.
 
     Example: `rouge(["今天很好"], ["今天好"])["rouge1"]` is 85.7143: 3 of 4 and 3 of 3 characters.
     """
@@ -68,8 +72,8 @@ def distinct(outputs: Sequence[str], n: int, language: str = "en") -> float:
     """The share, in percent, of different n-grams among all n-grams of the outputs (Li et al., 2016).
 
     Args:
-        outputs: the texts; n-grams do not cross from one to the next.
-        n: words, for Chinese and Japanese characters, in an n-gram.
+        outputs: the texts; no n-gram spans two of them.
+        n: length of an n-gram, in words; for Chinese and Japanese in characters.
         language: `en`, `zh`, ...
     """
     grams: list[tuple[str, ...]] = []
@@ -80,14 +84,17 @@ def distinct(outputs: Sequence[str], n: int, language: str = "en") -> float:
 
 
 def perplexity(scored: Sequence[tuple[float, int, int]]) -> dict[str, float]:
-    """How surprised a model is by texts: e to the mean negative log-probability.
+    """The perplexity of texts: exp of the mean negative log-probability.
 
     Args:
-        scored: for each text the sum of the log-probabilities of its tokens in nats, how many these are, and the
-            characters that they stand for.
+        scored: for each text the sum of its tokens' log-probabilities in nats, the number of these tokens, and the
+            number of characters that they encode.
 
     Returns:
-        `perplexity` (a token), `perplexity_per_character`, `loss` (nats a token), `nats_per_character`.
+        `perplexity` (per token), `perplexity_per_character`, `loss` (nats per token), `nats_per_character`.
+
+    Raises:
+        ValueError: there is no token or no character.
 
     Example:
         perplexity([(-6.0, 3, 12)])     # loss 2.0, perplexity 7.3891, nats_per_character 0.5
@@ -97,8 +104,8 @@ def perplexity(scored: Sequence[tuple[float, int, int]]) -> dict[str, float]:
         raise ValueError(f"expected texts of at least one token and one character, found {tokens} and {characters}")
     loss, per_character = -nats / tokens, -nats / characters
     return {
-        "perplexity": round(math.exp(min(loss, _TOO_LARGE)), 4),
-        "perplexity_per_character": round(math.exp(min(per_character, _TOO_LARGE)), 4),
+        "perplexity": round(math.exp(min(loss, _MAX_NATS)), 4),
+        "perplexity_per_character": round(math.exp(min(per_character, _MAX_NATS)), 4),
         "loss": round(loss, 4),
         "nats_per_character": round(per_character, 4),
     }

@@ -1,4 +1,4 @@
-"""Which of several variants do people prefer? Anonymous sheets, and what the judged ones say."""
+"""Which of several variants do people prefer? Anonymous sheets for judges, and the results of judged sheets."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from typing import Any
 TIE = ("TIE", "=")
 MOST_VARIANTS = len(string.ascii_uppercase)
 
-Order = list[list[int]]  # for each letter of a row the variants that wrote this output
+Order = list[list[int]]  # for each letter of a row, the variants that gave this output
 
 
 def anonymous_rows(outputs: Sequence[Sequence[str]], seed: int) -> tuple[list[tuple[int, list[str], Order]], int]:
-    """Shuffles examples, and the outputs of each, so that a judge cannot tell who wrote what.
+    """Shuffles examples, and the outputs of each, so that a judge cannot tell which variant gave which output.
 
     Args:
-        outputs: for each example the output of every variant.
+        outputs: for each example, the output of every variant.
         seed: the same seed gives the same order.
 
     Returns:
-        Rows `(example, outputs, order)`: the place of the example in `outputs`; its different outputs, to stand under
-        the letters A, B, ...; for each letter the variants that wrote it. And how many examples were left out
-        because all variants agree, so that nobody needs to judge them.
+        Rows `(example, outputs, order)`: the index of the example; its distinct outputs, one for each of the letters
+        A, B, ...; for each letter the variants that gave this output. Then the number of examples left out because
+        all variants give the same output.
 
     Example:
         anonymous_rows([["a cat", "the cat"], ["rain", "rain"]], seed=7)    # one row; ([(0, [..], [..])], 1)
@@ -34,30 +34,30 @@ def anonymous_rows(outputs: Sequence[Sequence[str]], seed: int) -> tuple[list[tu
     shuffle = random.Random(seed)
     rows = []
     for example, texts in enumerate(outputs):
-        writers: dict[str, list[int]] = {}
+        variants: dict[str, list[int]] = {}
         for variant, text in enumerate(texts):
-            writers.setdefault(text, []).append(variant)
-        different = list(writers)
-        if len(different) > 1:
-            shuffle.shuffle(different)
-            rows.append((example, different, [writers[text] for text in different]))
+            variants.setdefault(text, []).append(variant)
+        distinct = list(variants)
+        if len(distinct) > 1:
+            shuffle.shuffle(distinct)
+            rows.append((example, distinct, [variants[text] for text in distinct]))
     shuffle.shuffle(rows)
     return rows, len(outputs) - len(rows)
 
 
 def best_letters(cell: str, num_letters: int) -> set[int] | None:
-    """What a judge wrote, as places of letters.
+    """Parses a judge's cell into letter indices.
 
     Args:
-        cell: the letter of the best output (`B`), the letters of several that are equally good (`AB`), or `tie` (also
-            `=`) where all are.
-        num_letters: how many outputs the row has.
+        cell: the letter of the best output (`B`), the letters of several equally good ones (`AB`), or `tie` (also `=`)
+            if all are equally good.
+        num_letters: number of outputs in the row.
 
     Returns:
-        The places, A is 0; None where the cell is empty.
+        The indices, 0 for A; None if the cell is empty.
 
     Raises:
-        ValueError: it is none of these.
+        ValueError: the cell is none of these.
 
     Example: `best_letters("b", 2) == {1}`.
     """
@@ -67,37 +67,37 @@ def best_letters(cell: str, num_letters: int) -> set[int] | None:
     if word in TIE:
         return set(range(num_letters))
     letters = string.ascii_uppercase[:num_letters]
-    places = {letters.find(letter) for letter in word if letter not in "=,/+"}
-    if not places or -1 in places:
+    indices = {letters.find(letter) for letter in word if letter not in "=,/+"}
+    if not indices or -1 in indices:
         raise ValueError(f"found '{cell.strip()}', expected one of {', '.join(letters)}, several of them, or tie")
-    return places
+    return indices
 
 
 def preference_table(
     judgements: Sequence[tuple[set[int], Order]], num_variants: int, identical: int = 0
 ) -> list[dict[str, Any]]:
-    """Counts who was preferred to whom.
+    """Counts for each pair of variants which one was preferred.
 
     Args:
-        judgements: for each judged row the best letters and the row's order. The best beat all others; the others are
-            not compared with each other, as nobody did.
-        num_variants: how many variants there are.
-        identical: examples on which all variants agreed: ties.
+        judgements: for each judged row the best letters and the row's order. The best win against all others; the
+            others are not compared with each other, because the judge did not compare them.
+        num_variants: number of variants.
+        identical: number of examples on which all variants agree; they count as ties.
 
     Returns:
-        For each pair of variants `{first, second, wins, losses, ties, p}`, `wins` of the first. `p` is that of the sign
-        test: how often chance alone gives a difference as large.
+        For each pair of variants `{first, second, wins, losses, ties, p}`; `wins` are those of the first, `p` is the
+        p-value of the sign test.
 
     Example:
         preference_table([({0}, [[0], [1]])] * 6, 2)    # 6 wins, no loss, p 0.0312
     """
     counts = {pair: [0, 0, identical] for pair in combinations(range(num_variants), 2)}
     for best, order in judgements:
-        place = {variant: letter for letter, variants in enumerate(order) for variant in variants}
+        letter_of = {variant: letter for letter, variants in enumerate(order) for variant in variants}
         for first, second in counts:
-            ahead = (place[first] in best) - (place[second] in best)
-            if ahead or place[first] == place[second] or place[first] in best:
-                counts[first, second][{1: 0, -1: 1, 0: 2}[ahead]] += 1
+            result = (letter_of[first] in best) - (letter_of[second] in best)
+            if result or letter_of[first] == letter_of[second] or letter_of[first] in best:
+                counts[first, second][{1: 0, -1: 1, 0: 2}[result]] += 1
     return [
         {"first": first, "second": second, "wins": wins, "losses": losses, "ties": ties, "p": sign_test(wins, losses)}
         for (first, second), (wins, losses, ties) in counts.items()
@@ -105,7 +105,7 @@ def preference_table(
 
 
 def sign_test(wins: int, losses: int) -> float:
-    """The two-sided sign test: the probability of a difference as large where both are equally good; ties are left out.
+    """The p-value of the two-sided sign test, without ties: how likely a difference this large is by chance alone.
 
     Example: `sign_test(8, 2) == 0.1094`.
     """
@@ -115,5 +115,5 @@ def sign_test(wins: int, losses: int) -> float:
 
 
 def summary(variants: Sequence[str], pairs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The pairs with names in place of numbers."""
+    """The pairs with the names of the variants instead of their numbers."""
     return [{**pair, "first": variants[pair["first"]], "second": variants[pair["second"]]} for pair in pairs]

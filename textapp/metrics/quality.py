@@ -1,4 +1,4 @@
-"""Quality figures of classification, from 0 to 100, by scikit-learn."""
+"""Quality metrics of classification, in percent, computed by scikit-learn."""
 
 from __future__ import annotations
 
@@ -18,18 +18,22 @@ def classification_scores(
     labels: Sequence[str],
     probabilities: np.ndarray | None = None,
 ) -> dict[str, Any]:
-    """Scores one label a text.
+    """Scores single-label classification.
 
     Args:
-        targets: the right label of each example. One that `labels` lacks counts as an example answered wrongly.
-        predictions: the answered label of each; one that `labels` lacks, such as `unknown`, is wrong.
+        targets: the true label of each example. One that is not in `labels` counts as wrong.
+        predictions: the predicted label of each example. One that is not in `labels`, such as `unknown`, is wrong.
         labels: all labels, in the order of the model's outputs.
         probabilities: `[examples, labels]`, 0 to 1; None: no calibration error.
 
     Returns:
-        `examples`, then in 0 to 100 `accuracy`, `f1_macro`, `precision_macro`, `recall_macro` (means over the labels
-        that stand in targets or predictions), `per_class` {label: {precision, recall, f1, examples}}, `confusion`
-        (counts, one row a right label, one column an answered one), `calibration_error`.
+        `examples`, then in percent `accuracy`, `f1_macro`, `precision_macro`, `recall_macro` (means over the labels
+        that occur in targets or predictions), `per_class` {label: {precision, recall, f1, examples}}, `confusion`
+        (counts: rows are true labels, columns predicted ones), `calibration_error`.
+
+    Raises:
+        ValueError: there are no examples, or not as many predictions as targets.
+        UsageError: scikit-learn is not installed.
 
     Example:
         classification_scores(["a", "a", "b"], ["a", "b", "b"], ["a", "b"])["accuracy"] == 66.6667
@@ -55,17 +59,21 @@ def multilabel_scores(
     labels: Sequence[str],
     probabilities: np.ndarray | None = None,
 ) -> dict[str, Any]:
-    """Scores several labels a text.
+    """Scores multi-label classification.
 
     Args:
-        targets: the right labels of each example, in any order, maybe none.
-        predictions: the answered labels of each.
+        targets: the true labels of each example, in any order, possibly none.
+        predictions: the predicted labels of each example.
         labels: all labels, in the order of the model's outputs.
-        probabilities: `[examples, labels]`, each label's own; None: no calibration error.
+        probabilities: `[examples, labels]`, independent for each label; None: no calibration error.
 
     Returns:
-        `examples`, then in 0 to 100 `accuracy` (the whole set is right), `f1_macro`, `precision_macro`,
-        `recall_macro`, `f1_micro`, `per_class`, and `calibration_error` over every single yes or no.
+        `examples`, then in percent `accuracy` (all labels of an example are right), `f1_macro`, `precision_macro`,
+        `recall_macro`, `f1_micro`, `per_class`, and `calibration_error` over every decision about one label.
+
+    Raises:
+        ValueError: there are no examples, or not as many predictions as targets.
+        UsageError: scikit-learn is not installed.
 
     Example:
         multilabel_scores([["a", "b"], []], [["a"], []], ["a", "b"])["accuracy"] == 50.0
@@ -85,46 +93,55 @@ def multilabel_scores(
         "per_class": _per_class(labels, parts),
     }
     if probabilities is not None:
-        sure = np.maximum(probabilities, 1 - probabilities).ravel()
-        scores["calibration_error"] = expected_calibration_error(sure, ((probabilities >= 0.5) == truth).ravel())
+        confidence = np.maximum(probabilities, 1 - probabilities).ravel()
+        scores["calibration_error"] = expected_calibration_error(confidence, ((probabilities >= 0.5) == truth).ravel())
     return scores
 
 
 def calibration_error(targets: Sequence[str], labels: Sequence[str], probabilities: np.ndarray) -> float:
-    """The expected calibration error, in percent, of the likeliest label of each example."""
+    """The expected calibration error, in percent, of the most probable label of each example.
+
+    Args:
+        targets: the true label of each example.
+        labels: all labels, in the order of the columns of `probabilities`.
+        probabilities: `[examples, labels]`, 0 to 1.
+    """
     likeliest = [labels[best] for best in probabilities.argmax(axis=1)]
     right = np.array([target == label for target, label in zip(targets, likeliest, strict=True)])
     return expected_calibration_error(probabilities.max(axis=1), right)
 
 
 def expected_calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = CALIBRATION_BINS) -> float:
-    """How far confidence lies from accuracy (Guo et al., 2017), in percent.
+    """The mean difference between confidence and accuracy (Guo et al., 2017), in percent.
 
     Args:
         confidence: `[examples]`, 0 to 1.
-        right: `[examples]`, booleans.
-        bins: equal-width bins; each weighs as many examples as fall into it.
+        right: `[examples]`, whether each answer is correct.
+        bins: number of bins of equal width; each is weighted by its number of examples.
 
     Example:
         expected_calibration_error(np.array([0.9, 0.9]), np.array([True, False])) == 40.0
     """
-    places = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    gaps = np.bincount(places, weights=confidence - right, minlength=bins)
+    indices = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    gaps = np.bincount(indices, weights=confidence - right, minlength=bins)
     return _percent(np.abs(gaps).sum() / len(confidence))
 
 
 def worst_mistakes(
     records: Sequence[Mapping[str, Any]], answers: Sequence[Any], most: int = 20
 ) -> list[dict[str, Any]]:
-    """The wrong answers that the model was surest of.
+    """The wrong answers with the highest probability.
 
     Args:
         records: with `text` and `label`, and `text_pair` for pairs.
-        answers: of the same length, each with `label` and `probability`.
-        most: how many to return.
+        answers: as many as records, each with `label` and `probability`.
+        most: maximum number to return.
 
     Returns:
-        Dicts of text (and text_pair), label, predicted and probability, the surest first.
+        Dicts of text (and text_pair), label, predicted and probability, the most probable first.
+
+    Raises:
+        ValueError: there are no records, or not as many answers as records.
     """
     _check_lengths(records, answers)
     mistakes = [
@@ -144,11 +161,11 @@ def _as_set(label: str | Sequence[str]) -> set[str]:
 
 
 def _confusion(targets: Sequence[str], predictions: Sequence[str], labels: Sequence[str]) -> list[list[int]]:
-    place = {label: index for index, label in enumerate(labels)}
+    indices = {label: index for index, label in enumerate(labels)}
     counts = np.zeros((len(labels), len(labels)), dtype=int)
     for target, prediction in zip(targets, predictions, strict=True):
-        if target in place and prediction in place:
-            counts[place[target], place[prediction]] += 1
+        if target in indices and prediction in indices:
+            counts[indices[target], indices[prediction]] += 1
     return counts.tolist()
 
 

@@ -9,7 +9,7 @@ _STATUS = Path("/proc/self/status")
 
 
 def size_bytes(path: str | Path) -> int:
-    """Bytes of a file, or of all files in a folder and below."""
+    """The size of a file, or of all files in a folder and its subfolders, in bytes."""
     path = Path(path)
     if path.is_dir():
         return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
@@ -17,7 +17,7 @@ def size_bytes(path: str | Path) -> int:
 
 
 def peak_memory_mb() -> float:
-    """The most memory this process ever held at once, in MiB."""
+    """The peak memory of this process, in MiB."""
     if _STATUS.is_file():
         for line in _STATUS.read_text(encoding="ascii", errors="replace").splitlines():
             if line.startswith("VmHWM:"):

@@ -257,7 +257,7 @@ def _token(value: Any) -> str:
 
 
 def _read_vocabulary(file: Path) -> list[str]:
-    """One word per line. Splits at line feeds only: words of BERT contain other characters that `splitlines` splits at."""
+    """One word per line. Splits at line feeds only: `splitlines` would split inside words of BERT vocabularies."""
     return file.read_text(encoding="utf-8").removesuffix("\n").split("\n")
 
 
