@@ -38,7 +38,7 @@ class TestEveryConfig:
         assert path.relative_to(ROOT).parts[0] == load_config(path).task
 
     def test_names_files_that_exist(self, path: Path, data_dir: Path) -> None:
-        from textapp.records.readers import expand
+        from textapp.records.files import expand
         from textapp.records.sources import parallel_sides
 
         data = load_config(path).data

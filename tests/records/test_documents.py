@@ -108,7 +108,7 @@ def test_beginnings_to_go_on_from(tmp_path: Path) -> None:
     ]  # fmt: skip
     (_, first), (_, second), (line, third) = read_records("b.jsonl", LAYOUT, tmp_path)
     assert (first, second) == ({"prompt": "A", "text": "1"}, {"prompt": "B"})
-    assert line == 3 and "neither a prompt nor a text" in str(third)
+    assert line == 3 and "neither prompt nor text" in str(third)
 
 
 def test_real_texts(data_dir: Path) -> None:

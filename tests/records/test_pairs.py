@@ -103,7 +103,7 @@ def test_guessed_columns_hold_for_every_file(tmp_path: Path) -> None:
     [
         ("a.tsv", "Hi.\t嗨。\tby A\n", ["no column for source", "'Hi.'", "numbers counted from 0"]),
         ("a.csv", "source,other\na,b\n", ["no column for target"]),
-        ("a.txt", "one text a line\n", ["source and target divided by a tab", "{source: train.zh"]),
+        ("a.txt", "one text a line\n", ["source and target separated by a tab", "{source: train.zh"]),
     ],
 )
 def test_tables_without_a_side(tmp_path: Path, name: str, content: str, words: list[str]) -> None:
@@ -136,12 +136,12 @@ def test_a_side_of_parallel_files_is_translated_line_by_line(tmp_path: Path) -> 
         list(read_records("a.png", LAYOUT, tmp_path))
 
 
-@pytest.mark.parametrize(("name", "found"), [("a.zh", "the ending '.zh'"), ("a", "a name without an ending")])
+@pytest.mark.parametrize(("name", "found"), [("a.zh", "the extension '.zh'"), ("a", "a name without an extension")])
 def test_one_side_is_no_pair(tmp_path: Path, name: str, found: str) -> None:
     (tmp_path / name).write_text("一\n", encoding="utf-8")
     with pytest.raises(DataError) as caught:
         load_records(name, LAYOUT, tmp_path)
-    assert f"found {found}" in str(caught.value) and "sources and targets in two files" in str(caught.value)
+    assert f"found {found}" in str(caught.value) and "one file of sources and one of targets" in str(caught.value)
     assert "pattern" not in str(caught.value)
 
 

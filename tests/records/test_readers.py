@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from textapp.config import Data
 from textapp.errors import DataError
-from textapp.records.readers import RowError, expand, read_rows, scan_rows
+from textapp.records.files import expand
+from textapp.records.readers import read_rows, scan_rows
+from textapp.records.rows import RowError
 from textapp.records.tables import csv_rows, tsv_rows
 
 DEFAULT = Data(train="a.tsv").fields("classification")

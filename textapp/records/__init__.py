@@ -1,1 +1,1 @@
-"""Files of examples become records: plain dicts with a text, perhaps a second one, and a label."""
+"""Reads files of examples as records: dicts such as `{"text": ..., "label": ...}`."""

@@ -1,4 +1,4 @@
-"""Token ids kept on disk, so that the same texts are tokenised once."""
+"""Caches token ids on disk, so that the same texts are tokenised only once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _logger = logging.getLogger("textapp")
 
 
 class Ragged(Sequence[np.ndarray]):
-    """Rows of different lengths in one flat array: row i is `flat[offsets[i]:offsets[i + 1]]`, a view."""
+    """Rows of different lengths in one flat array: row i is the view `flat[offsets[i]:offsets[i + 1]]`."""
 
     def __init__(self, flat: np.ndarray, offsets: np.ndarray) -> None:
         self.flat = flat
@@ -36,29 +36,29 @@ class Ragged(Sequence[np.ndarray]):
 class TokenCache:
     """A folder of token ids: two `.npy` files for each list of texts and tokenizer.
 
-    The folder may be deleted at any time; what cannot be read is made again.
+    The folder may be deleted at any time; missing or damaged files are written again.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
 
     def ids(self, texts: Sequence[str], tokenizer_key: str, encode: Callable[[str], Sequence[int]]) -> Ragged:
-        """The ids of each text, from disk where they were made before.
+        """The ids of each text, read from disk if they are there.
 
         Args:
-            texts: in the order of the rows.
-            tokenizer_key: names the tokenizer and its settings, as `folder_key` does.
-            encode: text -> ids; called once for each text that is not on disk.
+            texts: the texts.
+            tokenizer_key: identifies the tokenizer and its settings; see `folder_key`.
+            encode: text -> ids; called for each text if the ids are not on disk.
 
         Returns:
-            One int32 array a text, memory-mapped.
+            One int32 array per text, memory-mapped.
 
         Example: `cache.ids(["a b", "c"], key, tokenizer.ids)[1]` is the ids of "c".
         """
         key = _texts_key(texts, tokenizer_key)
-        kept = self._open(key, len(texts))
-        if kept is not None:
-            return kept
+        cached = self._open(key, len(texts))
+        if cached is not None:
+            return cached
         rows = [np.asarray(encode(text), dtype=np.int32) for text in texts]
         offsets = np.zeros(len(rows) + 1, dtype=np.int64)
         np.cumsum([len(row) for row in rows], out=offsets[1:])
@@ -74,7 +74,7 @@ class TokenCache:
         try:
             offsets = np.load(offsets_path)
             flat = np.load(ids_path, mmap_mode="r") if offsets[-1] else np.zeros(0, dtype=np.int32)
-        except (OSError, ValueError, EOFError, IndexError):  # not there, or cut off
+        except (OSError, ValueError, EOFError, IndexError):  # missing or truncated
             return None
         whole = flat.dtype == np.int32 and len(offsets) == num_texts + 1 and offsets[-1] == len(flat)
         return Ragged(flat, offsets) if whole else None
@@ -91,11 +91,11 @@ class TokenCache:
                 finally:
                     partial.unlink(missing_ok=True)
         except OSError as error:
-            _logger.warning("%s: token ids are not kept on disk (%s); they stay in memory", self.folder, error)
+            _logger.warning("%s: token ids cannot be cached on disk (%s); they stay in memory", self.folder, error)
 
 
 def folder_key(folder: Path, settings: Iterable[str] = ()) -> str:
-    """A hash of every file of a saved tokenizer and of what else decides the ids."""
+    """A hash of every file of a saved tokenizer, and of other settings that the ids depend on."""
     digest = hashlib.sha256()
     for path in sorted(path for path in Path(folder).rglob("*") if path.is_file()):
         content = path.read_bytes()
@@ -114,6 +114,6 @@ def _texts_key(texts: Sequence[str], tokenizer_key: str) -> str:
 
 
 def _add(digest: hashlib._Hash, content: bytes) -> None:
-    """Adds the length too: the texts "ab", "c" and "a", "bc" are different lists."""
+    """Hashes the length too, so that the texts "ab", "c" differ from "a", "bc"."""
     digest.update(len(content).to_bytes(8, "little"))
     digest.update(content)

@@ -1,4 +1,4 @@
-"""Where the fields of a record stand in a table: is there a header, which column is which."""
+"""Finds the columns of a table: whether it has a header, and which column holds which field."""
 
 from __future__ import annotations
 
@@ -8,19 +8,24 @@ from typing import NamedTuple
 
 from textapp.errors import DataError, did_you_mean
 
-# A number counted from 0; or names that may stand for a field, and behind them the number where a file has no header.
+# Field -> index of its column; or the names that it may have, then optionally its index in files without a header.
 Columns = Mapping[str, int | list[str | int]]
 
 
 class Placement(NamedTuple):
-    """Field -> index of its cell, and whether the first row is a header."""
+    """Where the fields are.
+
+    Attributes:
+        indices: field -> index of its column.
+        has_header: whether the first row is a header.
+    """
 
     indices: dict[str, int]
     has_header: bool
 
 
 def normalised(name: str) -> str:
-    """The form in which names of columns are compared."""
+    """The form in which column names are compared."""
     return name.strip().casefold()
 
 
@@ -35,16 +40,16 @@ def find_columns(
     """Finds the columns of a table.
 
     Args:
-        path: named in errors.
-        rows: all cells of the file, the first row too.
-        columns: field -> number counted from 0, or names that may stand for it; behind the names perhaps the number
-            that counts where the file has no header.
-        header: `True`, `False`, or `auto`: told from the rows.
-        required: the fields that must be there.
-        known_labels: a first row with one of these is no header; empty where they are still to be found.
+        path: the path for error messages.
+        rows: the cells of all rows, including the first.
+        columns: field -> index of its column, or the names that it may have; after the names optionally its index in a
+            file without a header.
+        header: whether the first row is a header; `auto`: guessed from the rows.
+        required: the fields that must be found.
+        known_labels: a first row with one of these is not a header; empty if the labels are not known yet.
 
     Raises:
-        DataError: a required column is missing, or nothing tells which column is which.
+        DataError: a required column is missing, or it cannot be decided which column is which.
 
     Example: rows `[["label", "text_a"], ["1", "good"]]` with the default names give
     `Placement({"text": 1, "label": 0}, True)`.
@@ -52,7 +57,7 @@ def find_columns(
     first = rows[0]
     named = {field: names for field, names in columns.items() if not isinstance(names, int)}
     guessable = is_default(columns) and len(first) <= 2
-    numbers = None if guessable and len(first) == 1 else _numbers(columns)  # one column is the text, not the second
+    numbers = None if guessable and len(first) == 1 else _numbers(columns)  # a single column is always the text
     if header == "auto" and any(_position(first, names) is not None for names in named.values()):
         header = True
     elif header == "auto" and numbers is not None:
@@ -60,7 +65,7 @@ def find_columns(
     elif header == "auto" and guessable:
         return _guessed_columns(path, rows, columns, required, known_labels)
     elif header == "auto":
-        header = True  # names were given and none is there: the first row is taken for the header, and that is an error
+        header = True  # no given name is found, so the first row counts as a header, and `_indices` raises an error
     if not header and numbers is not None:
         columns = numbers
     elif not header and guessable:
@@ -68,29 +73,29 @@ def find_columns(
     elif not header:
         field, names = next(iter(named.items()))
         raise DataError(
-            f"{path}: has no header, so the column {field} cannot be found by the name {names[0]!r};"
+            f"{path}: has no header, so the column for {field} cannot be found by the name {names[0]!r};"
             f" expected numbers counted from 0, such as columns: {{text: 1, label: 0}}"
         )
     return Placement(_indices(path, first, columns, bool(header), required), bool(header))
 
 
 def names_of(column: int | list[str | int]) -> list[str]:
-    """The names that may stand for a field."""
+    """The names that the column of a field may have."""
     return [] if isinstance(column, int) else [name for name in column if isinstance(name, str)]
 
 
 def _numbers(columns: Columns) -> dict[str, int] | None:
-    """Where each field stands in a file without a header; None where that is not known of all of them."""
-    lasts = {field: column if isinstance(column, int) else column[-1] for field, column in columns.items()}
-    return lasts if all(isinstance(last, int) for last in lasts.values()) else None
+    """The index of each field in a file without a header; None if that is not known for all of them."""
+    indices = {field: column if isinstance(column, int) else column[-1] for field, column in columns.items()}
+    return indices if all(isinstance(index, int) for index in indices.values()) else None
 
 
 def is_default(columns: Columns) -> bool:
-    """Are these the names that a config has by itself?"""
-    from textapp.config import NAMES  # here: reading by given columns does without the config
+    """Whether these are the default names of a config."""
+    from textapp.config import NAMES  # imported here because reading by explicit columns does not need the config
 
     known = next((names for names in NAMES.values() if set(names) == set(columns)), {})
-    # What follows the names of a side of a translation is its language.
+    # After the default names of a side of a translation comes its language.
     return bool(known) and all(
         not isinstance(names, int) and tuple(names[: len(known[field])]) == known[field]
         for field, names in columns.items()
@@ -98,13 +103,20 @@ def is_default(columns: Columns) -> bool:
 
 
 def missing_column(path: Path, field: str, names: Sequence[str], found: Sequence[str]) -> DataError:
-    """The error for a column that no name finds."""
+    """The error for a field whose column is not found by any name.
+
+    Args:
+        path: the file.
+        field: the field.
+        names: the names that its column may have.
+        found: the names of the columns in the file.
+    """
     near = next(filter(None, (did_you_mean(normalised(name), map(normalised, found)) for name in names)), "")
     shown = ", ".join(repr(name.strip()[:40]) for name in list(found)[:12])
     expected = repr(names[0]) if len(names) == 1 else "one of " + ", ".join(names)
     return DataError(
         f"{path}: no column for {field}: found {shown}; expected {expected}{near}"
-        f" (set columns: {{{field}: NAME}}, or numbers counted from 0 where the file has no header)"
+        f" (set columns: {{{field}: NAME}}, or numbers counted from 0 if the file has no header)"
     )
 
 
@@ -117,7 +129,7 @@ def _indices(
             position = column if column < len(first) else None
             if position is None and field in required:
                 raise DataError(
-                    f"{path}: no column {column} for {field}: the first line has {len(first)} cells, counted from 0:"
+                    f"{path}: no column {column} for {field}: the first line has {len(first)} cells;"
                     f" set columns: {{{field}: N}}, N from 0 to {len(first) - 1}"
                 )
         else:
@@ -130,12 +142,12 @@ def _indices(
 
 
 def _position(first: Sequence[str], column: list[str | int]) -> int | None:
-    found = [normalised(cell) for cell in first]
-    return next((found.index(normalised(name)) for name in names_of(column) if normalised(name) in found), None)
+    header = [normalised(cell) for cell in first]
+    return next((header.index(normalised(name)) for name in names_of(column) if normalised(name) in header), None)
 
 
 def _looks_like_header(rows: Sequence[Sequence[str]], columns: Columns, known_labels: Collection[str]) -> bool:
-    """For columns by number: a first label that is a well-known name, or that stands alone while all others repeat."""
+    """For columns by number: the first cell is a default name, or it occurs once while all other labels repeat."""
     from textapp.config import NAMES
 
     first = rows[0]
@@ -144,11 +156,11 @@ def _looks_like_header(rows: Sequence[Sequence[str]], columns: Columns, known_la
         if isinstance(column, int) and column < len(first) and normalised(first[column]) in known:
             return True
     column = columns.get("label")
-    return isinstance(column, int) and column < len(first) and _stands_alone(rows, column, known_labels)
+    return isinstance(column, int) and column < len(first) and _first_is_unique(rows, column, known_labels)
 
 
-def _stands_alone(rows: Sequence[Sequence[str]], column: int, known_labels: Collection[str]) -> bool:
-    # In a small file the first label may well stand alone; in training data, where labels are found, hardly ever.
+def _first_is_unique(rows: Sequence[Sequence[str]], column: int, known_labels: Collection[str]) -> bool:
+    # In a small file the first label may well occur only once; in training data that is very unlikely.
     if rows[0][column].strip() in known_labels:
         return False
     counts: dict[str, int] = {}
@@ -165,9 +177,9 @@ def _guessed_columns(
     required: Collection[str],
     known_labels: Collection[str],
 ) -> Placement:
-    """One column is the text; of two, the label is the one with far fewer distinct values.
+    """Takes a single column as the text; of two, the one with far fewer distinct values as the label.
 
-    Two columns of a translation are source and target, of generation prompt and text, in this order.
+    Two columns are source and target for translation, prompt and text for generation, in this order.
     """
     if "label" not in columns:
         return _guessed_in_order(path, rows, columns, required)
@@ -180,13 +192,14 @@ def _guessed_columns(
         label = distinct.index(min(distinct))
     elif "label" in required:
         raise DataError(
-            f"{path}: cannot tell the label from the text: no header, and the two columns have {distinct[0]} and"
-            f" {distinct[1]} distinct values; expected far fewer labels: set columns: {{text: 1, label: 0}}"
+            f"{path}: cannot decide which column is the label: there is no header, and the two columns have"
+            f" {distinct[0]} and {distinct[1]} distinct values; expected far fewer labels than texts:"
+            f" set columns: {{text: 1, label: 0}}"
         )
     else:
-        length = [sum(len(row[column]) for row in rows if len(row) > column) for column in (0, 1)]
-        label = length.index(min(length))
-    return Placement({"text": 1 - label, "label": label}, _stands_alone(rows, label, known_labels))
+        characters = [sum(len(row[column]) for row in rows if len(row) > column) for column in (0, 1)]
+        label = characters.index(min(characters))
+    return Placement({"text": 1 - label, "label": label}, _first_is_unique(rows, label, known_labels))
 
 
 def _guessed_in_order(

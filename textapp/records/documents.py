@@ -1,4 +1,4 @@
-"""Texts to learn to write: running text, a file a document, or rows of a table, each perhaps after a prompt."""
+"""Texts for language models: a text stream, one document per file, or rows of a table, each with an optional prompt."""
 
 from __future__ import annotations
 
@@ -9,19 +9,25 @@ from pathlib import Path
 from textapp.errors import DataError
 from textapp.records.files import expand, kind_of, read_source
 from textapp.records.layout import Layout
-from textapp.records.readers import Row, RowError, read_rows, scan_lines, scan_rows
+from textapp.records.readers import read_rows, scan_lines, scan_rows
+from textapp.records.rows import Row, RowError
 from textapp.records.sources import Source, describe
 
-CHARACTERS_AN_EXAMPLE = 100  # of running text, where a recipe asks how many examples there are
+CHARACTERS_AN_EXAMPLE = 100  # how many characters of a text stream count as one example
 
 _logger = logging.getLogger("textapp")
 
 
 def load_documents(source: Source, layout: Layout, data_dir: Path) -> list[dict]:
-    """The documents of one source, `{"text": ..., "prompt": ... (where the data have one)}`.
+    """Loads the documents of one source: `{"text": ..., "prompt": ... (if the data have one)}`.
 
-    A `.txt` is one document, as it stands, with `\\n` at the end of its lines; in other files a row is one, and a list
-    of strings in JSON one whose lines these are.
+    A `.txt` is one document, unchanged but for `\\n` as line end; in other files each row is one. A JSON list of strings
+    is joined to a text with these lines.
+
+    Args:
+        source: the files.
+        layout: the columns of their rows.
+        data_dir: the folder that relative paths start at.
 
     Raises:
         DataError: a column is missing, or a row or a line cannot be read.
@@ -40,7 +46,13 @@ def load_documents(source: Source, layout: Layout, data_dir: Path) -> list[dict]
 
 
 def scan_prompts(source: Source, layout: Layout, data_dir: Path) -> Iterator[tuple[int, dict | RowError]]:
-    """Beginnings to be continued, in order: the prompt of a row, else its text; of a `.txt` every line."""
+    """Yields `(line, record)` for each prompt: the prompt of a row, else its text; in a `.txt` every line is one.
+
+    Args:
+        source: the files.
+        layout: the columns of their rows.
+        data_dir: the folder that relative paths start at.
+    """
     for path in expand(source, data_dir):
         lines = kind_of(path) == ".txt"
         for row in scan_lines(path, "prompt") if lines else scan_rows(path, layout.columns, layout.header):
@@ -52,34 +64,42 @@ def scan_prompts(source: Source, layout: Layout, data_dir: Path) -> Iterator[tup
             elif "text" in row.values:
                 yield row.line, {"prompt": row.values["text"]}
             else:
-                yield row.line, RowError(path, row.line, "found neither a prompt nor a text: set --columns prompt=NAME")
+                yield row.line, RowError(path, row.line, "found neither prompt nor text: set --columns prompt=NAME")
 
 
 def without_empty(records: list[dict], source: Source) -> list[dict]:
-    """The documents that have a text, with a warning that counts the others."""
-    kept = [record for record in records if record["text"].strip()]
-    if len(kept) < len(records):
-        dropped = len(records) - len(kept)
+    """Drops the documents without text, and warns how many these are.
+
+    Raises:
+        DataError: no document has text.
+    """
+    filled = [record for record in records if record["text"].strip()]
+    if len(filled) < len(records):
+        dropped = len(records) - len(filled)
         _logger.warning("%s: dropped %d of %d documents: they are empty", describe(source), dropped, len(records))
-    if not kept:
-        raise DataError(f"{describe(source)}: every document is empty; expected texts to learn from")
-    return kept
+    if not filled:
+        raise DataError(f"{describe(source)}: every document is empty; expected texts to train on")
+    return filled
 
 
 def split_end(records: Sequence[dict], share: float) -> tuple[list[dict], list[dict]]:
-    """Sets the end of running text aside, by characters: a cut within a document leaves one part on each side.
+    """Splits off the end of a text stream, measured in characters; a document at the cut is divided.
 
-    Example: of `[{"text": "abcdefgh"}, {"text": "ij"}]` a share of 0.3 is `[{"text": "h"}, {"text": "ij"}]`.
+    Returns:
+        The records before the cut and those after it.
+
+    Example: a share of 0.3 of `[{"text": "abcdefgh"}, {"text": "ij"}]` gives `[{"text": "abcdefg"}]` and
+    `[{"text": "h"}, {"text": "ij"}]`.
     """
-    stays = int(sum(len(record["text"]) for record in records) * (1 - share) + 1e-9)
-    rest, taken = [], []
+    remaining = int(sum(len(record["text"]) for record in records) * (1 - share) + 1e-9)
+    before, after = [], []
     for record in records:
         text = record["text"]
-        for part, side in ((text[:stays], rest), (text[stays:], taken)):
+        for part, side in ((text[:remaining], before), (text[remaining:], after)):
             if part:
                 side.append({"text": part})
-        stays = max(0, stays - len(text))
-    return rest, taken
+        remaining = max(0, remaining - len(text))
+    return before, after
 
 
 def _whole(path: Path) -> str:
@@ -91,7 +111,7 @@ def _whole(path: Path) -> str:
 
 
 def _record(row: Row) -> dict:
-    """A row as a document; a prompt that is empty is none."""
+    """A row as a document; an empty prompt is left out."""
     text = row.values["text"].replace("\r\n", "\n").strip("\n")
     prompt = row.values.get("prompt", "").replace("\r\n", "\n")
     return {"prompt": prompt, "text": text} if prompt.strip() else {"text": text}

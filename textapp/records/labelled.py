@@ -9,7 +9,9 @@ from typing import Any
 
 from textapp.errors import DataError, did_you_mean
 from textapp.records.layout import Layout
-from textapp.records.readers import Row, RowError, expand, read_rows, scan_rows
+from textapp.records.files import expand
+from textapp.records.readers import read_rows, scan_rows
+from textapp.records.rows import Row, RowError
 from textapp.records.sources import describe
 
 _logger = logging.getLogger("textapp")

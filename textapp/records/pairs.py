@@ -9,7 +9,8 @@ from pathlib import Path
 from textapp.errors import DataError
 from textapp.records.files import expand, kind_of, read_source
 from textapp.records.layout import Layout
-from textapp.records.readers import KINDS, Row, RowError, read_rows, scan_lines, scan_rows
+from textapp.records.readers import KINDS, read_rows, scan_lines, scan_rows
+from textapp.records.rows import Row, RowError
 from textapp.records.sources import Source, describe, parallel_sides
 
 _logger = logging.getLogger("textapp")

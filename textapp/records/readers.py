@@ -1,47 +1,25 @@
-"""Files of examples -> rows of named fields: .csv .tsv .jsonl .json .txt, each also .gz. What a row means is not ours.
+"""Files of examples -> rows of named fields: .csv .tsv .jsonl .json .txt, each also .gz. Tasks give rows their meaning.
 
-A row at fault is an error of its own (`RowError`), so that a caller may go on behind it; what is wrong with a whole
-file (`DataError`: empty, a missing column) ends the reading.
+A row that cannot be read is an error of its own (`RowError`), so a caller can continue with the next row. An error of
+the whole file (`DataError`: it is empty, a column is missing) ends the reading.
 """
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from textapp.errors import DataError
-from textapp.records.columns import Columns, find_columns, missing_column, names_of, normalised
-from textapp.records.files import Source, broken_byte, expand, kind_of, read_source
+from textapp.records.columns import Columns, find_columns
+from textapp.records.files import Source, broken_byte, kind_of, read_source
+from textapp.records.json_rows import json_rows
+from textapp.records.rows import Row, RowError, all_lines, nonempty_lines, readable
 from textapp.records.tables import Cells, csv_rows, tsv_rows
 
-__all__ = ["KINDS", "Row", "RowError", "expand", "read_rows", "scan_lines", "scan_rows", "scan_stream"]
 
 FASTTEXT_PREFIX = "__label__"
 KINDS = (".csv", ".tsv", ".jsonl", ".json", ".txt")
-
-
-class Row(NamedTuple):
-    """One example as it stands in a file.
-
-    Attributes:
-        line: where it starts, counted from 1.
-        values: field -> string; several values (a list in JSON, fastText labels) are joined by newlines.
-    """
-
-    line: int
-    values: dict[str, Any]
-
-
-class RowError(DataError):
-    """One row is at fault. `line` is counted from 1; `input` is what could be read of it."""
-
-    def __init__(self, path: Path, line: int, message: str, found: str = "") -> None:
-        super().__init__(f"{path}:{line}: {message}")
-        self.line = line
-        self.input = found
 
 
 def read_rows(
@@ -55,17 +33,17 @@ def read_rows(
     """Reads the rows of one file.
 
     Args:
-        path: a file of one of `KINDS`, or any file where a pattern is given.
-        columns: field -> number of its column counted from 0, or names that may stand for it.
-        header: does the first line name the columns? `auto`: told from the file.
-        pattern: a regular expression whose groups are the fields, for one line each.
+        path: a file of one of `KINDS`, or any file if a pattern is given.
+        columns: field -> index of its column, or the names that it may have.
+        header: whether the first line names the columns; `auto`: guessed from the file.
+        pattern: a regular expression for one line, whose groups are the fields.
         required: the fields that every row must have.
-        known_labels: a first line with one of these is no header; empty where they are still to be found.
+        known_labels: a first line with one of these is not a header; empty if the labels are not known yet.
 
     Raises:
         DataError: the file is empty, a required column is missing, or a row cannot be read (with its line).
 
-    Example: a file `label,text` / `1,good` gives `Row(2, {"text": "good", "label": "1"})`.
+    Example: the lines `label,text` and `1,good` give `Row(2, {"text": "good", "label": "1"})`.
     """
     for row in scan_rows(path, columns, header, pattern, required, known_labels):
         if isinstance(row, RowError):
@@ -81,10 +59,10 @@ def scan_rows(
     required: Collection[str] = (),
     known_labels: Collection[str] = (),
 ) -> Iterator[Row | RowError]:
-    """Like `read_rows`, but gives the error of a row in its place and goes on behind it."""
+    """Like `read_rows`, but yields the error of a row instead of raising it, and continues."""
     kind = kind_of(path)
     if pattern is None and kind not in KINDS:
-        found = f"the ending {kind!r}" if kind else "a name without an ending"
+        found = f"the extension {kind!r}" if kind else "a name without an extension"
         raise DataError(f"{path}: found {found}, expected one of {', '.join(KINDS)} (each also .gz){_instead(columns)}")
     source = read_source(path)
     if pattern is not None:
@@ -94,35 +72,42 @@ def scan_rows(
     elif kind == ".txt":
         rows = _text_rows(path, source, required)
     elif kind in (".json", ".jsonl"):
-        rows = _object_rows(path, source, kind, columns, required)
+        rows = json_rows(path, source, kind, columns, required)
     else:
         rows = _table_rows(path, source, kind, columns, header, required, known_labels)
-    some = False
+    empty = True
     for row in rows:
-        some = True
+        empty = False
         yield row
-    if not some:
+    if empty:
         raise DataError(f"{path}: has no rows; expected at least one example after the header")
 
 
 def scan_lines(path: Path, field: str) -> Iterator[Row | RowError]:
-    """Every line of any file as one text, the empty ones too, so that answers stand beside their lines."""
-    yield from _every_line(path, read_source(path), field)
+    """Every line of any file as one text, including empty ones, so that answers can be aligned with lines."""
+    yield from all_lines(path, read_source(path), field)
 
 
 def scan_stream(stream: Iterable[str], name: str, field: str) -> Iterator[Row | RowError]:
-    """The same of lines that come one by one, `sys.stdin` with errors="surrogateescape"; `name` stands in errors."""
+    """Every line of a stream as one text.
+
+    Args:
+        stream: the lines, such as `sys.stdin` with errors="surrogateescape".
+        name: name of the stream in error messages.
+        field: the field that a line becomes.
+    """
     for line, content in enumerate(stream, start=1):
         content = (content.removeprefix("\ufeff") if line == 1 else content).rstrip("\r\n")
         fault = broken_byte(content)
-        yield Row(line, {field: content}) if fault is None else RowError(Path(name), line, fault, _readable(content))
+        yield Row(line, {field: content}) if fault is None else RowError(Path(name), line, fault, readable(content))
 
 
 def _instead(columns: Columns) -> str:
-    """What else serves the task that has these columns, where the ending of a file does not."""
+    """The end of the error about a file's extension: what else the task with these columns accepts."""
     if "source" in columns:
         return (
-            ", or sources and targets in two files: --data SOURCE --data TARGET, in a config {source: .., target: ..}"
+            ", or one file of sources and one of targets: --data SOURCE --data TARGET, in a config"
+            " {source: .., target: ..}"
         )
     return ", or a pattern for its lines" if "label" in columns else ""
 
@@ -143,67 +128,45 @@ def _table_rows(
     placement = find_columns(path, [row.cells for row in rows], columns, header, required, known_labels)
     width = len(rows[0].cells)
     needed = 1 + max((index for field, index in placement.indices.items() if field in required), default=0)
-    # Without a header a .tsv may well have further cells in some rows; in a .csv they are a text with commas.
-    most = width if placement.has_header or kind == ".csv" else None
+    # Without a header, some rows of a .tsv may have extra cells; in a .csv these come from a text with commas.
+    max_cells = width if placement.has_header or kind == ".csv" else None
     fields = list(placement.indices.items())
     for row in rows[1:] if placement.has_header else rows:
         cells = row.cells
         fault = row.fault or (_broken(source, row) if source.broken else None)
         if fault is None and len(cells) < needed:
-            fault = f"found {len(cells)} cells, expected {width if placement.has_header else needed}{_cut(kind)}"
-        elif fault is None and most is not None and len(cells) > most and any(cells[most:]):
+            separated = " separated by tabs" if kind == ".tsv" else ""
+            fault = f"found {len(cells)} cells, expected {width if placement.has_header else needed}{separated}"
+        elif fault is None and max_cells is not None and len(cells) > max_cells and any(cells[max_cells:]):
             first = "the header" if placement.has_header else "the first row"
-            fault = f"found {len(cells)} cells, but {first} has {most}: quote a text that holds the delimiter"
+            fault = f"found {len(cells)} cells, but {first} has {max_cells}: quote a text that contains the delimiter"
         if fault is not None:
-            yield RowError(path, row.line, fault, _readable("\t".join(cells)))
+            yield RowError(path, row.line, fault, readable("\t".join(cells)))
         else:
             yield Row(row.line, {field: cells[index] if index < len(cells) else "" for field, index in fields})
 
-
-def _cut(kind: str) -> str:
-    return " divided by tabs" if kind == ".tsv" else ""
 
 
 def _broken(source: Source, row: Cells) -> str | None:
     return next((source.broken[line] for line in range(row.line, row.last_line + 1) if line in source.broken), None)
 
 
-def _readable(text: str) -> str:
-    """The text with U+FFFD for what no UTF-8 file can hold."""
-    return text.encode("utf-8", errors="replace").decode("utf-8").strip()
-
 
 # --- lines ---------------------------------------------------------------------------------------------------------
 
 
-def _lines(path: Path, source: Source) -> Iterator[tuple[int, str] | RowError]:
-    """The lines that hold something, without their ends; an error for each that is not UTF-8."""
-    for line, content in enumerate(source.text.split("\n"), start=1):
-        if line in source.broken:
-            yield RowError(path, line, source.broken[line], _readable(content))
-        elif content and not content.isspace():
-            yield line, content.removesuffix("\r")
-
-
-def _every_line(path: Path, source: Source, field: str) -> Iterator[Row | RowError]:
-    for line, content in enumerate(source.text.removesuffix("\n").split("\n"), start=1):
-        if line in source.broken:
-            yield RowError(path, line, source.broken[line], _readable(content))
-        else:
-            yield Row(line, {field: content.removesuffix("\r")})
-
 
 def _pattern_rows(path: Path, source: Source, pattern: str, required: Collection[str]) -> Iterator[Row | RowError]:
     match = re.compile(pattern).fullmatch
-    for item in _lines(path, source):
+    for item in nonempty_lines(path, source):
         if isinstance(item, RowError):
             yield item
             continue
         line, content = item
-        found = match(content)
-        if found is None and "label" not in required:
-            found = re.match(r"(?P<text>.*)", content)  # a line without its label is a text to classify
-        values = {field: value for field, value in found.groupdict().items() if value is not None} if found else {}
+        groups = match(content)
+        if groups is None and "label" not in required:
+            groups = re.match(r"(?P<text>.*)", content)  # a line without a label is a text to classify
+        values = {field: value for field, value in groups.groupdict().items() if value is not None} if groups else {}
         if not values or any(field not in values for field in required):
             yield RowError(path, line, f"found {content[:80]!r}, which the pattern {pattern!r} does not match", content)
         else:
@@ -211,7 +174,7 @@ def _pattern_rows(path: Path, source: Source, pattern: str, required: Collection
 
 
 def _text_rows(path: Path, source: Source, required: Collection[str]) -> Iterator[Row | RowError]:
-    """FastText lines where the first line is one, else every line is a text, the empty ones too."""
+    """Rows of a fastText file if the first line looks like one, else every line is a text, including empty ones."""
     fasttext = source.text.lstrip().startswith(FASTTEXT_PREFIX)
     if not fasttext and "label" in required:
         raise DataError(
@@ -219,26 +182,26 @@ def _text_rows(path: Path, source: Source, required: Collection[str]) -> Iterato
             f" or a pattern such as '(?P<label>\\S+) (?P<text>.*)'"
         )
     if not fasttext:
-        yield from _every_line(path, source, "text")
+        yield from all_lines(path, source, "text")
         return
-    for item in _lines(path, source):
+    for item in nonempty_lines(path, source):
         yield item if isinstance(item, RowError) else Row(item[0], _fasttext_values(item[1]))
 
 
 def _sentence_rows(
     path: Path, source: Source, columns: Columns, header: str | bool, required: Collection[str]
 ) -> Iterator[Row | RowError]:
-    """Sentence pairs divided by tabs; where no target is asked for, one source a line is enough."""
+    """Sentence pairs separated by tabs; if no target is required, one source per line is enough."""
     first = next(line for line in source.text.split("\n") if line.strip())
     if "\t" in first:
         yield from _table_rows(path, source, ".tsv", columns, header, required)
     elif "target" in required:
         raise DataError(
-            f"{path}: found one text a line, expected source and target divided by a tab,"
+            f"{path}: found one text per line, expected source and target separated by a tab,"
             f" or two files: {{source: train.zh, target: train.en}}"
         )
     else:
-        yield from _every_line(path, source, "source")
+        yield from all_lines(path, source, "source")
 
 
 def _fasttext_values(line: str) -> dict[str, str]:
@@ -250,103 +213,3 @@ def _fasttext_values(line: str) -> dict[str, str]:
     return {"text": rest, "label": "\n".join(labels)}
 
 
-# --- JSON ----------------------------------------------------------------------------------------------------------
-
-
-def _object_rows(
-    path: Path, source: Source, kind: str, columns: Columns, required: Collection[str]
-) -> Iterator[Row | RowError]:
-    for field, column in columns.items():
-        if isinstance(column, int):
-            raise DataError(
-                f"{path}: found column {column} for {field}; JSON has names: set columns: {{{field}: NAME}}"
-            )
-    items = list(_json_lines(path, source) if kind == ".jsonl" else _json_array(path, source))
-    for field in required:
-        _check_key(path, field, names_of(columns[field]), [item[1] for item in items if not isinstance(item, RowError)])
-    for item in items:
-        if isinstance(item, RowError):
-            yield item
-            continue
-        line, content = item
-        try:
-            yield Row(line, _object_values(path, line, content, columns, required))
-        except RowError as error:
-            yield error
-
-
-def _check_key(path: Path, field: str, names: Sequence[str], objects: Sequence[Any]) -> None:
-    """Raises a DataError where no object has a field: then it is the config that is at fault, and not a row."""
-    found = [content for content in objects if isinstance(content, dict)]
-    wanted = {normalised(name) for name in names}
-    if found and not any(normalised(key) in wanted for content in found for key in content):
-        raise missing_column(path, field, names, list(found[0]))
-
-
-def _json_lines(path: Path, source: Source) -> Iterator[tuple[int, Any] | RowError]:
-    for item in _lines(path, source):
-        if isinstance(item, RowError):
-            yield item
-            continue
-        line, content = item
-        try:
-            yield line, json.loads(content)
-        except (ValueError, RecursionError) as error:
-            yield RowError(path, line, f"not JSON ({error}): expected one object a line", content)
-
-
-def _json_array(path: Path, source: Source) -> Iterator[tuple[int, Any]]:
-    """The objects of a `.json` array, each with the line where it starts."""
-    if source.broken:
-        line, fault = next(iter(source.broken.items()))
-        raise DataError(f"{path}:{line}: {fault}")
-    decoder, text, space = json.JSONDecoder(), source.text, re.compile(r"[\s,]*")
-    position = len(text) - len(text.lstrip())
-    if text[position] != "[":
-        found = text[position : position + 20]
-        raise DataError(f"{path}: found {found!r}, expected an array of objects (objects in lines: name it .jsonl)")
-    line, counted, position = 1, 0, position + 1
-    while True:
-        position = space.match(text, position).end()
-        line, counted = line + text.count("\n", counted, position), position
-        if text[position : position + 1] == "]":
-            return
-        try:
-            content, position = decoder.raw_decode(text, position)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{path}:{line}: not JSON ({error}): expected an array of objects") from error
-        yield line, content
-
-
-def _object_values(path: Path, line: int, content: Any, columns: Columns, required: Collection[str]) -> dict[str, str]:
-    if not isinstance(content, dict):
-        raise RowError(path, line, f"found {type(content).__name__}, expected an object", _readable(str(content)))
-    found = {normalised(key): value for key, value in content.items()}
-    values = {}
-    for field, column in columns.items():
-        names = names_of(column)
-        key = next((normalised(name) for name in names if normalised(name) in found), None)
-        if key is not None:
-            values[field] = _joined(path, line, field, found[key])
-        elif field in required:
-            message = str(missing_column(path, field, names, list(content))).removeprefix(f"{path}: ")
-            raise RowError(path, line, message, _readable(json.dumps(content, ensure_ascii=False)))
-    return values
-
-
-def _joined(path: Path, line: int, field: str, value: Any) -> str:
-    """A JSON value as a string: 1.0 is `1`, true is `true`, null is empty, a list is joined by newlines."""
-    if isinstance(value, str):
-        # An escaped half of a surrogate pair is no character: no tokenizer could take it.
-        return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    if isinstance(value, int | float):
-        return str(value)
-    if isinstance(value, list):
-        return "\n".join(_joined(path, line, field, part) for part in value)
-    raise RowError(path, line, f"{field} is {json.dumps(value)[:60]}; expected a string, a number or a list of them")

@@ -1,0 +1,59 @@
+"""One example of a file, or the error of one, and the text lines that examples are read from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from textapp.errors import DataError
+from textapp.records.files import Source
+
+
+class Row(NamedTuple):
+    """One example, as it is in a file.
+
+    Attributes:
+        line: where it starts, counted from 1.
+        values: field -> string; several values (a list in JSON, fastText labels) are joined by newlines.
+    """
+
+    line: int
+    values: dict[str, Any]
+
+
+class RowError(DataError):
+    """One row cannot be read.
+
+    Attributes:
+        line: where it starts, counted from 1.
+        input: as much of the row as could be read.
+    """
+
+    def __init__(self, path: Path, line: int, message: str, found: str = "") -> None:
+        super().__init__(f"{path}:{line}: {message}")
+        self.line = line
+        self.input = found
+
+
+def all_lines(path: Path, source: Source, field: str) -> Iterator[Row | RowError]:
+    """Every line, including empty ones, as a row with one field; an error for each that is not UTF-8."""
+    for line, content in enumerate(source.text.removesuffix("\n").split("\n"), start=1):
+        if line in source.broken:
+            yield RowError(path, line, source.broken[line], readable(content))
+        else:
+            yield Row(line, {field: content.removesuffix("\r")})
+
+
+def nonempty_lines(path: Path, source: Source) -> Iterator[tuple[int, str] | RowError]:
+    """Yields `(number, line)` of the lines that are not blank; an error for each that is not UTF-8."""
+    for line, content in enumerate(source.text.split("\n"), start=1):
+        if line in source.broken:
+            yield RowError(path, line, source.broken[line], readable(content))
+        elif content and not content.isspace():
+            yield line, content.removesuffix("\r")
+
+
+def readable(text: str) -> str:
+    """The text with `?` for each character that UTF-8 cannot encode."""
+    return text.encode("utf-8", errors="replace").decode("utf-8").strip()
