@@ -45,7 +45,7 @@ def test_empty_text_is_dropped_from_train_alone(tmp_path, caplog) -> None:
     ("train", "test", "words"),
     [
         ("label\ttext\n1\ta\n1\tb\n", None, ["only the label '1'"]),
-        (TRAIN, "label\ttext\n1\ta\n2\tb\n", ["test.tsv:3", "'2'", "one of 0, 1", "mend the label"]),
+        (TRAIN, "label\ttext\n1\ta\n2\tb\n", ["test.tsv:3", "'2'", "one of 0, 1", "correct the label"]),
         (TRAIN + "\tno label\n", None, ["train.tsv:42", "empty"]),
     ],
 )

@@ -38,7 +38,7 @@ def test_packed_files_several_on_each_side(tmp_path: Path) -> None:
     write(tmp_path, a__zh__gz=gzip.compress("一\n".encode()), b__zh="二", a__en="one\n", b__en="two\n")
     source = {"source": ["a.zh.gz", "b.zh"], "target": "*.en"}
     assert [record["target"] for record in load_records(source, LAYOUT, tmp_path)] == ["one", "two"]
-    with pytest.raises(DataError, match=r"1 files of sources, but 2 files of targets"):
+    with pytest.raises(DataError, match=r"found 1 source files, but 2 target files"):
         load_records({"source": "b.zh", "target": "*.en"}, LAYOUT, tmp_path)
 
 
@@ -46,7 +46,7 @@ def test_unequal_files_are_both_named_with_their_lines(tmp_path: Path) -> None:
     write(tmp_path, a__zh="一\n\n二\n三\n", a__en="one\ntwo\nthree\n")
     with pytest.raises(DataError) as caught:
         load_records(PARALLEL, LAYOUT, tmp_path)
-    for words in ("a.zh has 4 lines", "a.en has 3", "a.zh has an empty line 2"):
+    for words in ("a.zh has 4 lines", "a.en has 3", "line 2 of a.zh is empty"):
         assert words in str(caught.value)
 
 
@@ -132,7 +132,7 @@ def test_a_side_of_parallel_files_is_translated_line_by_line(tmp_path: Path) -> 
     first, empty, (line, broken) = read_records("a.zh", LAYOUT, tmp_path)
     assert (first, empty) == ((1, {"source": "一"}), (2, {"source": ""}))
     assert line == 3 and "a.zh:3: byte 1 of the line is 0xff, which is not UTF-8" in str(broken)
-    with pytest.raises(DataError, match="a.png: holds zero bytes"):
+    with pytest.raises(DataError, match="a.png: contains zero bytes"):
         list(read_records("a.png", LAYOUT, tmp_path))
 
 

@@ -76,11 +76,11 @@ def test_each_fault_has_its_warning() -> None:
     lines = "\n".join(profile(splits, tokens, unknown, [8])["warnings"])
     assert "'a' is 19 times as frequent as 'b'" in lines
     assert "fewer than 10 training examples: 'b'" in lines
-    assert "never in train, so never answered: 'c'" in lines
+    assert "not in train, so never predicted: 'c'" in lines
     assert "5 % of the training rows repeat" in lines
-    assert "2 texts stand in train with different labels" in lines
-    assert "2 rows of test (66.67 %) also stand in train, 1 of them with another label" in lines
-    assert "50 % of the training texts are cut at 8 tokens" in lines
+    assert "2 texts are in train with different labels" in lines
+    assert "2 rows of test (66.67 %) are also in train, 1 of them with another label" in lines
+    assert "50 % of the training texts are truncated to 8 tokens" in lines
     assert "25 % of the tokens of test are unknown" in lines
     assert "1 empty texts in test" in lines
     assert "20 very long texts in train, the longest of 100 tokens" in lines

@@ -167,5 +167,5 @@ def test_expand(tmp_path) -> None:
 
 def test_a_picture_is_no_text(tmp_path) -> None:
     (tmp_path / "a.txt").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\r")
-    with pytest.raises(DataError, match=r"a\.txt: holds zero bytes, as no text does .*; expected UTF-8 text"):
+    with pytest.raises(DataError, match=r"a\.txt: contains zero bytes, so it is not text .*; expected UTF-8 text"):
         list(scan_rows(tmp_path / "a.txt", {"text": 0}))

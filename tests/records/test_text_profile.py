@@ -50,9 +50,9 @@ def test_a_profile_of_pairs_warns() -> None:
     found = pair_profile(splits, tokens, knows, [8], [(8, 16)])
     assert found["rows"] == {"train": 4, "validation": 0, "test": 2} and list(found["overlaps"]) == ["test"]
     expected = [
-        "1 training pairs have lengths that do not fit", "25 % of the training pairs repeat",
+        "1 training pairs have lengths that do not match", "25 % of the training pairs repeat",
         "1 training pairs have the same text on both sides",
-        "1 pairs of test (50 %) have a side that also stands in train, 0 of them both",
+        "1 pairs of test (50 %) have a side that is also in train, 0 of them the whole pair",
         "100 % of the training sources are longer than 8 tokens: add to lengths",
         "50 % of the characters of test on the source side are not in the vocabulary (z)",
         "25 % of the training targets are longer than 16 tokens: add to generate_lengths",
@@ -77,5 +77,5 @@ def test_running_text_repeats_long_lines() -> None:
     found = document_profile(splits, [30], lambda character: True, 8, running_text=True)
     assert found["duplicates"]["rows"] == 0 and found["overlaps"]["validation"]["rows"] == 1
     assert found["warnings"] == [
-        "1 long lines of validation (100 %) also stand in train: figures on them are no measure of new texts"
+        "1 long lines of validation (100 %) are also in train: scores on them say nothing about new texts"
     ]

@@ -21,8 +21,8 @@ _logger = logging.getLogger("textapp")
 def load_documents(source: Source, layout: Layout, data_dir: Path) -> list[dict]:
     """Loads the documents of one source: `{"text": ..., "prompt": ... (if the data have one)}`.
 
-    A `.txt` is one document, unchanged but for `\\n` as line end; in other files each row is one. A JSON list of strings
-    is joined to a text with these lines.
+    A `.txt` is one document, unchanged but for `\\n` as line end; in other files each row is one. A JSON list
+    of strings is joined to a text with these lines.
 
     Args:
         source: the files.

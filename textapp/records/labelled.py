@@ -1,4 +1,4 @@
-"""Texts with their labels, for classification: each row checked, labels known or still to be found."""
+"""Texts with their labels, for classification. Checks each row; the labels may be known or not."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from textapp.errors import DataError, did_you_mean
-from textapp.records.layout import Layout
 from textapp.records.files import expand
+from textapp.records.layout import Layout
 from textapp.records.readers import read_rows, scan_rows
 from textapp.records.rows import Row, RowError
 from textapp.records.sources import describe
@@ -20,9 +20,9 @@ _SHOWN_LABELS = 20
 
 
 def label_names(records: Iterable[Mapping[str, Any]]) -> list[str]:
-    """All labels of the records, in sorted order: numbers by value."""
-    found = {label for record in records for label in _as_list(record["label"])}
-    return sorted(found, key=lambda label: (0, int(label), label) if _is_integer(label) else (1, 0, label))
+    """All labels of the records, sorted: first numbers by value, then other labels."""
+    labels = {label for record in records for label in _as_list(record["label"])}
+    return sorted(labels, key=lambda label: (0, int(label), label) if _is_integer(label) else (1, 0, label))
 
 
 def _is_integer(label: str) -> bool:
@@ -35,28 +35,43 @@ def _as_list(label: str | list[str]) -> list[str]:
 
 
 def with_text(records: list[dict], source: str | list[str]) -> list[dict]:
-    """The records that have a text, with a warning that counts the others."""
-    kept = [record for record in records if record["text"].strip()]
-    if len(kept) < len(records):
-        dropped = len(records) - len(kept)
+    """Drops the records without text, and warns how many these are."""
+    filled = [record for record in records if record["text"].strip()]
+    if len(filled) < len(records):
+        dropped = len(records) - len(filled)
         _logger.warning("%s: dropped %d of %d training examples: their text is empty", source, dropped, len(records))
-    return kept
+    return filled
 
 
 def check_classes(train: list[dict], source: str | list[str], layout: Layout) -> None:
-    """Raises a DataError where there is nothing to tell apart."""
+    """Checks that the training examples have enough labels to train on.
+
+    Args:
+        train: the training examples.
+        source: the files they come from, for the error message.
+        layout: whether a text may have several labels.
+
+    Raises:
+        DataError: there are fewer than two labels, or no label where a text may have several.
+    """
     labels = label_names(train)
-    least = 1 if layout.multiple else 2
-    if len(labels) < least:
+    min_labels = 1 if layout.multiple else 2
+    if len(labels) < min_labels:
         found = f"only the label {labels[0]!r}" if labels else "no label"
         raise DataError(
-            f"{describe(source)}: found {found} in {len(train)} training examples; expected at least {least}:"
+            f"{describe(source)}: found {found} in {len(train)} training examples; expected at least {min_labels}:"
             f" check data.columns.label, or add examples of another label"
         )
 
 
 def scan_texts(source: str | Path | list[str], layout: Layout, data_dir: Path) -> Iterator[tuple[int, dict | RowError]]:
-    """Texts to be classified, in order, with their lines; labels may be missing, a `.txt` is one text a line."""
+    """Yields `(line, record)` for each text to classify, in order; the label may be missing.
+
+    Args:
+        source: the files; a `.txt` has one text per line.
+        layout: the columns and labels of their rows.
+        data_dir: the folder that relative paths start at.
+    """
     required = [field for field in layout.columns if field != "label"]
     for path in expand(source, Path(data_dir)):
         rows = list(scan_rows(path, layout.columns, layout.header, layout.pattern, required, layout.labels))
@@ -74,7 +89,17 @@ def scan_texts(source: str | Path | list[str], layout: Layout, data_dir: Path) -
 def load_labelled(
     source: str | Path | list[str], layout: Layout, data_dir: Path, known_labels: Collection[str] | None = None
 ) -> list[dict]:
-    """The texts of one source with their labels, each checked; arguments as for `loading.load_records`."""
+    """Loads the texts of one source with their labels.
+
+    Args:
+        source: the files.
+        layout: the columns of their rows, and whether a text may have several labels.
+        data_dir: the folder that relative paths start at.
+        known_labels: the labels that may occur; None: any.
+
+    Raises:
+        DataError: a column is missing, a row cannot be read, or a label is empty or not known.
+    """
     records = []
     known = frozenset(known_labels or ())
     for path in expand(source, Path(data_dir)):
@@ -100,22 +125,24 @@ def _record(row: Row, separator: str | None, known_labels: Collection[str] = ())
 
 
 def _several(label: str, separator: str, known_labels: Collection[str]) -> list[str]:
-    """The labels of a cell, each once, in their order. What is a label as it stands is not divided."""
+    """The distinct labels of a cell, in order. A cell that is itself a known label is not split."""
     if label in known_labels:
         return [label]
     return list(dict.fromkeys(part.strip() for part in label.split(separator) if part.strip()))
 
 
 def _separator(rows: Iterable[Row | RowError], known_labels: Collection[str]) -> str:
-    """What divides the labels of a cell: the first of newline | ; , that occurs in the column."""
+    """The separator of labels in a cell: the first of newline | ; , that occurs in the column."""
     cells = {row.values.get("label", "").strip() for row in rows if isinstance(row, Row)}
-    found = set("".join(cells.difference(known_labels)))
-    return next((separator for separator in _SEPARATORS if separator in found), "\n")
+    characters = set("".join(cells.difference(known_labels)))
+    return next((separator for separator in _SEPARATORS if separator in characters), "\n")
 
 
 def _check_label(path: Path, row: Row, label: str) -> None:
     if not label:
-        raise RowError(path, row.line, f"the label of {row.values['text'][:60]!r} is empty: fill it, or drop the row")
+        raise RowError(
+            path, row.line, f"the label of {row.values['text'][:60]!r} is empty: fill it in, or delete the row"
+        )
     if "\n" in label:
         labels = ", ".join(label.split("\n"))
         raise RowError(path, row.line, f"found several labels ({labels}), expected one: set data.labels: multiple")
@@ -127,6 +154,6 @@ def _unknown_label(path: Path, row: Row, label: str | list[str], known: Collecti
     return RowError(
         path,
         row.line,
-        f"found the label {unknown!r}, which the training data never had; expected one of {shown}"
-        f"{did_you_mean(unknown, known)} (mend the label, drop the row, or add examples of it to train)",
+        f"found the label {unknown!r}, which does not occur in the training data; expected one of {shown}"
+        f"{did_you_mean(unknown, known)} (correct the label, delete the row, or add examples of it to train)",
     )

@@ -1,4 +1,4 @@
-"""Sentence pairs for translation: parallel files line by line, or a table, checked and without empty ones."""
+"""Sentence pairs for translation, from parallel files or from tables."""
 
 from __future__ import annotations
 
@@ -17,7 +17,12 @@ _logger = logging.getLogger("textapp")
 
 
 def load_pairs(source: Source, layout: Layout, data_dir: Path) -> list[dict]:
-    """The sentence pairs of one source, `{"source": ..., "target": ...}`, without the blanks around them.
+    """Loads the sentence pairs of one source, `{"source": ..., "target": ...}`, stripped of surrounding whitespace.
+
+    Args:
+        source: tables, or parallel files.
+        layout: the columns of tables.
+        data_dir: the folder that relative paths start at.
 
     Raises:
         DataError: parallel files differ in their number of lines, a column is missing, or a row cannot be read.
@@ -36,15 +41,19 @@ def load_pairs(source: Source, layout: Layout, data_dir: Path) -> list[dict]:
 
 
 def scan_pairs(source: Source, layout: Layout, data_dir: Path) -> Iterator[tuple[int, dict | RowError]]:
-    """Texts to be translated, in order, with their lines; the target may be missing.
+    """Yields `(line, record)` for each text to translate, in order; the target may be missing.
 
-    A `.txt` without tabs, and a side of parallel files (`test.zh`), is one text a line, the empty lines too.
+    Args:
+        source: tables, or files with one text per line, including empty lines: a `.txt` without tabs, or one side of
+            parallel files (`test.zh`).
+        layout: the columns of tables.
+        data_dir: the folder that relative paths start at.
     """
     for path in expand(source, data_dir):
         for row in _rows(path, layout):
             if isinstance(row, Row):
-                given = {field: text for field, text in row.values.items() if field in ("source", "target")}
-                yield row.line, {field: text for field, text in given.items() if field == "source" or text.strip()}
+                pair = {field: text for field, text in row.values.items() if field in ("source", "target")}
+                yield row.line, {field: text for field, text in pair.items() if field == "source" or text.strip()}
             else:
                 yield row.line, row
 
@@ -56,35 +65,39 @@ def _rows(path: Path, layout: Layout) -> Iterator[Row | RowError]:
 
 
 def without_empty(records: list[dict], source: Source) -> list[dict]:
-    """The pairs with something on both sides, with a warning that counts the others."""
-    kept = [record for record in records if record["source"] and record["target"]]
-    if len(kept) < len(records):
-        dropped = len(records) - len(kept)
+    """Drops the pairs with an empty side, and warns how many these are.
+
+    Raises:
+        DataError: no pair has text on both sides.
+    """
+    filled = [record for record in records if record["source"] and record["target"]]
+    if len(filled) < len(records):
+        dropped = len(records) - len(filled)
         _logger.warning(
-            "%s: dropped %d of %d training pairs: a side of them is empty", describe(source), dropped, len(records)
+            "%s: dropped %d of %d training pairs: one side is empty", describe(source), dropped, len(records)
         )
-    if not kept:
+    if not filled:
         raise DataError(f"{describe(source)}: no pair has text on both sides; expected a translation of each line")
-    return kept
+    return filled
 
 
 def _parallel(source: str | list[str], target: str | list[str], data_dir: Path) -> Iterator[dict]:
     sources, targets = expand(source, data_dir), expand(target, data_dir)
     if len(sources) != len(targets):
         raise DataError(
-            f"{describe(source)}: {len(sources)} files of sources, but {len(targets)} files of targets"
-            f" ({describe(target)}); expected as many, in the same order"
+            f"{describe(source)}: found {len(sources)} source files, but {len(targets)} target files"
+            f" ({describe(target)}); expected the same number, in the same order"
         )
     for source_path, target_path in zip(sources, targets, strict=True):
         lines = _lines(source_path), _lines(target_path)
         if len(lines[0]) != len(lines[1]):
             raise DataError(_unequal(source_path, target_path, *lines))
-        for one, other in zip(*lines, strict=True):
-            yield {"source": one, "target": other}
+        for source_line, target_line in zip(*lines, strict=True):
+            yield {"source": source_line, "target": target_line}
 
 
 def _lines(path: Path) -> list[str]:
-    """Every line, the empty ones too, without the blanks around it: line n of one file belongs to line n of another."""
+    """Every line, stripped, including empty ones, because lines of two files are paired by number."""
     source = read_source(path)
     if source.broken:
         line, fault = next(iter(source.broken.items()))
@@ -93,10 +106,10 @@ def _lines(path: Path) -> list[str]:
 
 
 def _unequal(source_path: Path, target_path: Path, sources: list[str], targets: list[str]) -> str:
-    more = (source_path, sources) if len(sources) > len(targets) else (target_path, targets)
-    first_empty = next((line for line, text in enumerate(more[1], start=1) if not text), None)
-    hint = f"; {more[0].name} has an empty line {first_empty}" if first_empty else ""
+    path, lines = (source_path, sources) if len(sources) > len(targets) else (target_path, targets)
+    first_empty = next((line for line, text in enumerate(lines, start=1) if not text), None)
+    hint = f"; line {first_empty} of {path.name} is empty" if first_empty else ""
     return (
-        f"{source_path} has {len(sources)} lines, {target_path} has {len(targets)}; expected as many: line n of one is"
-        f" the translation of line n of the other{hint}"
+        f"{source_path} has {len(sources)} lines, {target_path} has {len(targets)}; expected the same number: line n of"
+        f" one is the translation of line n of the other{hint}"
     )

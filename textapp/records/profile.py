@@ -1,6 +1,6 @@
-"""What stands in the data, before anyone trains on it: balance, lengths, duplicates, leaks, odd texts.
+"""Profiles a classification data set before training: balance, lengths, duplicates, leaks, odd texts.
 
-Works on records and on token counts; the tokenizer stays outside. Shares are percentages, 0 to 100.
+Works on records and token counts, without a tokenizer. Shares are percentages, 0 to 100.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from textapp.records.loading import label_names
 Record = Mapping[str, Any]
 Key = tuple[str, str]
 
-EXAMPLES = 3  # shown of each kind of fault
-MOST_EXAMPLE_CHARACTERS = 120
+EXAMPLES = 3  # shown for each kind of problem
+MAX_EXCERPT = 120  # characters
 VERY_LONG = 4  # times the longest bucket
-FEW_EXAMPLES = 10  # a class with fewer is hard to learn and hard to measure
+FEW_EXAMPLES = 10  # a class with fewer is hard to learn and to measure
 LARGE_IMBALANCE = 10  # times the smallest class
-NOTABLE_SHARE = 5.0  # percent of texts cut, or repeated in train
+NOTABLE_SHARE = 5.0  # percent of texts that are truncated, or repeated in train
 NOTABLE_UNKNOWN = 0.5  # percent of tokens
 
 
@@ -34,10 +34,10 @@ def profile(
     """Profiles the splits of a data set.
 
     Args:
-        splits: records by split: `train`, and where there are any `validation` and `test`.
-        tokens: length in tokens of each record, by split, uncut.
-        unknown: how many of these are the unknown token.
-        lengths: the buckets, in tokens, ascending.
+        splits: records by split: `train`, and if there are any, `validation` and `test`.
+        tokens: number of tokens of each record, by split, before truncation.
+        unknown: number of unknown tokens of each record, by split.
+        lengths: the bucket lengths in tokens, ascending.
 
     Returns:
         `{"rows", "labels", "balance", "lengths", "duplicates", "overlaps", "unknown", "odd", "warnings"}`.
@@ -58,14 +58,14 @@ def profile(
 
 
 def label_counts(splits: Mapping[str, Sequence[Record]]) -> dict[str, dict[str, int]]:
-    """How many records of each split have each label: `{label: {split: count}}`."""
+    """The number of records with each label in each split: `{label: {split: count}}`."""
     counts = {name: Counter(_all_labels(records)) for name, records in splits.items()}
     labels = label_names(record for records in splits.values() for record in records)
     return {label: {name: counter[label] for name, counter in counts.items()} for label in labels}
 
 
 def balance(records: Sequence[Record]) -> dict[str, Any]:
-    """How evenly the labels of the training records are spread.
+    """How balanced the labels of the training records are.
 
     Example: 90 records of `a` and 10 of `b` give `{"classes": 2, "largest": "a", "largest_share": 90.0,
     "smallest": "b", "smallest_count": 10, "ratio": 9.0}`.
@@ -86,18 +86,27 @@ def balance(records: Sequence[Record]) -> dict[str, Any]:
 
 
 def length_profile(tokens: Sequence[int], lengths: Sequence[int]) -> dict[str, Any]:
-    """The lengths of the training texts, and what each bucket makes of them.
+    """The lengths of the training texts, and the share and padding of each bucket.
 
-    A text goes to the smallest bucket that holds it and is padded up to it; one that is longer than the last is cut.
+    A text goes to the smallest bucket that it fits in and is padded to its length; one longer than the last bucket is
+    truncated.
+
+    Args:
+        tokens: number of tokens of each training text.
+        lengths: the bucket lengths in tokens, ascending.
+
+    Returns:
+        `{"mean", "p50", "p90", "p95", "p99", "longest", "buckets", "cut_share", "padding_share"}`; for each bucket
+        `{"length", "texts_share", "padding_share", "longer_share"}`.
 
     Example: fifty texts of 5 tokens and fifty of 30, in buckets of 8 and 32: half of the texts go to each; 37.5 % of
-    the first bucket and 6.25 % of the second is padding, 12.5 % of both together; nothing is cut.
+    the first bucket and 6.25 % of the second is padding, 12.5 % of both together; nothing is truncated.
     """
     counts = np.asarray(tokens, np.int64)
-    buckets, padded, least = [], 0, -1
+    buckets, padded, previous = [], 0, -1
     for length in lengths:
         last = length == lengths[-1]
-        inside = counts[(counts > least) & ((counts <= length) | last)]
+        inside = counts[(counts > previous) & ((counts <= length) | last)]
         filled = int(np.minimum(inside, length).sum())
         padded += length * inside.size
         buckets.append({
@@ -106,7 +115,7 @@ def length_profile(tokens: Sequence[int], lengths: Sequence[int]) -> dict[str, A
             "padding_share": percent(length * inside.size - filled, length * inside.size),
             "longer_share": percent(int((counts > length).sum()), counts.size),
         })  # fmt: skip
-        least = length
+        previous = length
     used = int(np.minimum(counts, lengths[-1]).sum())
     quantiles = np.percentile(counts, [50, 90, 95, 99], method="higher") if counts.size else [0] * 4
     return {
@@ -120,31 +129,31 @@ def length_profile(tokens: Sequence[int], lengths: Sequence[int]) -> dict[str, A
 
 
 def duplicates(records: Sequence[Record]) -> dict[str, Any]:
-    """Texts that stand in the training records more than once, and those of them that have different labels.
+    """Texts that occur more than once in the training records, and those of them with different labels.
 
-    Example: `a/x, a/x, a/y, b/x` holds one repeated text with 2 rows too many, and its labels disagree.
+    Example: text/label pairs `a/x, a/x, a/y, b/x` have one repeated text with 2 surplus rows and conflicting labels.
     """
     labels = _labels_by_text(records)
     rows = Counter(key_of(record) for record in records)
     repeated = [key for key, count in rows.items() if count > 1]
-    disagreeing = [key for key in repeated if len(labels[key]) > 1]
+    conflicting = [key for key in repeated if len(labels[key]) > 1]
     surplus = sum(rows[key] - 1 for key in repeated)
     return {
         "texts": len(repeated),
         "rows": surplus,
         "share": percent(surplus, len(records)),
-        "other_label": len(disagreeing),
+        "other_label": len(conflicting),
         "examples": [
             {"text": _excerpt(key), "labels": sorted(_joined(label) for label in labels[key])}
-            for key in disagreeing[:EXAMPLES]
+            for key in conflicting[:EXAMPLES]
         ],
     }
 
 
 def overlap(train: Sequence[Record], other: Sequence[Record]) -> dict[str, Any]:
-    """Rows of another split whose text also stands in train: what a model may answer by heart.
+    """Rows of another split whose text is also in train, so that a model may have memorised the answer.
 
-    `other_label` counts those whose label train never gives to that text. Their examples come first.
+    `other_label` counts those whose label this text never has in train. Their examples come first.
     """
     known = _labels_by_text(train)
     shared = [record for record in other if key_of(record) in known]
@@ -166,7 +175,7 @@ def overlap(train: Sequence[Record], other: Sequence[Record]) -> dict[str, Any]:
 
 
 def unknown_share(tokens: Sequence[int], unknown: Sequence[int]) -> dict[str, float]:
-    """The share of tokens that the tokenizer does not know, and of the texts that hold one."""
+    """The share of unknown tokens, and of texts with at least one."""
     return {
         "tokens_share": percent(sum(unknown), sum(tokens)),
         "texts_share": percent(sum(1 for count in unknown if count), len(unknown)),
@@ -174,7 +183,13 @@ def unknown_share(tokens: Sequence[int], unknown: Sequence[int]) -> dict[str, fl
 
 
 def odd_texts(records: Sequence[Record], tokens: Sequence[int], longest: int) -> dict[str, Any]:
-    """Empty texts, and texts more than four times as long as the longest bucket."""
+    """Empty texts, and texts more than four times as long as the longest bucket.
+
+    Args:
+        records: the records of one split.
+        tokens: number of tokens of each.
+        longest: length of the longest bucket in tokens.
+    """
     long = [(count, record) for count, record in zip(tokens, records, strict=True) if count > VERY_LONG * longest]
     long.sort(key=lambda pair: -pair[0])
     return {
@@ -184,11 +199,11 @@ def odd_texts(records: Sequence[Record], tokens: Sequence[int], longest: int) ->
     }
 
 
-# --- judging -------------------------------------------------------------------------------------------------------
+# --- warnings ------------------------------------------------------------------------------------------------------
 
 
 def warnings(found: Mapping[str, Any]) -> list[str]:
-    """One sentence for everything in a profile that a trained model would suffer from, with the way to mend it."""
+    """One sentence for each problem in a profile that would harm a trained model, and how to fix it."""
     return [*_label_warnings(found), *_leak_warnings(found), *_text_warnings(found)]
 
 
@@ -196,11 +211,11 @@ def _label_warnings(found: Mapping[str, Any]) -> list[str]:
     lines = []
     spread = found["balance"]
     if spread["classes"] < 2:
-        lines.append("train has one label only: there is nothing to tell apart")
+        lines.append("train has fewer than two labels: there is nothing to learn")
     elif spread["ratio"] >= LARGE_IMBALANCE:
         lines.append(
             f"'{spread['largest']}' is {spread['ratio']:g} times as frequent as '{spread['smallest']}': "
-            "look at macro F1 beside accuracy, and try training.class_weights: balanced"
+            "look at macro F1 as well as accuracy, and try training.class_weights: balanced"
         )
     counts = found["labels"]
     few = [label for label, split in counts.items() if 0 < split["train"] < FEW_EXAMPLES]
@@ -208,7 +223,7 @@ def _label_warnings(found: Mapping[str, Any]) -> list[str]:
         lines.append(f"fewer than {FEW_EXAMPLES} training examples: {_listed(few)}")
     unseen = [label for label, split in counts.items() if not split["train"]]
     if unseen:
-        lines.append(f"never in train, so never answered: {_listed(unseen)}")
+        lines.append(f"not in train, so never predicted: {_listed(unseen)}")
     return lines
 
 
@@ -218,26 +233,26 @@ def _leak_warnings(found: Mapping[str, Any]) -> list[str]:
     if repeated["share"] >= NOTABLE_SHARE:
         lines.append(f"{repeated['share']:g} % of the training rows repeat an earlier text")
     if repeated["other_label"]:
-        lines.append(f"{repeated['other_label']} texts stand in train with different labels: one of them is wrong")
+        lines.append(f"{repeated['other_label']} texts are in train with different labels: some of these are wrong")
     for name, shared in found["overlaps"].items():
         if shared["rows"]:
             lines.append(
-                f"{shared['rows']} rows of {name} ({shared['share']:g} %) also stand in train, "
-                f"{shared['other_label']} of them with another label: figures on them are no measure of new texts"
+                f"{shared['rows']} rows of {name} ({shared['share']:g} %) are also in train, "
+                f"{shared['other_label']} of them with another label: scores on them say nothing about new texts"
             )
     return lines
 
 
 def _text_warnings(found: Mapping[str, Any]) -> list[str]:
     lines = []
-    cut, longest = found["lengths"]["cut_share"], found["lengths"]["buckets"][-1]["length"]
-    if cut >= NOTABLE_SHARE:
-        lines.append(f"{cut:g} % of the training texts are cut at {longest} tokens: add a length")
+    truncated, longest = found["lengths"]["cut_share"], found["lengths"]["buckets"][-1]["length"]
+    if truncated >= NOTABLE_SHARE:
+        lines.append(f"{truncated:g} % of the training texts are truncated to {longest} tokens: add a longer length")
     for name, share in found["unknown"].items():
         if share["tokens_share"] >= NOTABLE_UNKNOWN:
             lines.append(
                 f"{share['tokens_share']:g} % of the tokens of {name} are unknown to the tokenizer: "
-                "another script than train, or a small vocabulary"
+                "a script that is not in train, or a small vocabulary"
             )
     for name, odd in found["odd"].items():
         if odd["empty"]:
@@ -246,7 +261,7 @@ def _text_warnings(found: Mapping[str, Any]) -> list[str]:
             example = odd["examples"][0]
             lines.append(
                 f"{odd['very_long']} very long texts in {name}, the longest of {example['tokens']} tokens "
-                f"('{example['text'][:40]}'): only their beginning is read"
+                f"('{example['text'][:40]}'): the model reads only their beginning"
             )
     return lines
 
@@ -255,7 +270,7 @@ def _text_warnings(found: Mapping[str, Any]) -> list[str]:
 
 
 def labels_of(record: Record) -> list[str]:
-    """The labels of a record, sorted: one, or where it may have several any number."""
+    """The labels of a record, sorted: exactly one, or any number if the task allows several."""
     label = record["label"]
     return [label] if isinstance(label, str) else sorted(label)
 
@@ -265,7 +280,7 @@ def _all_labels(records: Sequence[Record]) -> Iterator[str]:
 
 
 def key_of(record: Record) -> Key:
-    """What makes two records the same text: the text, and the second text of a pair."""
+    """The key by which two records have equal texts: the text, and the second text of a pair."""
     return record["text"].strip(), (record.get("text_pair") or "").strip()
 
 
@@ -292,9 +307,9 @@ def _excerpt(key: Key) -> str:
 def excerpt(text: str) -> str:
     """The beginning of a text, on one line."""
     line = " ".join(text.split())
-    return line if len(line) <= MOST_EXAMPLE_CHARACTERS else line[: MOST_EXAMPLE_CHARACTERS - 1] + "…"
+    return line if len(line) <= MAX_EXCERPT else line[: MAX_EXCERPT - 1] + "…"
 
 
-def _listed(labels: Sequence[str], most: int = 8) -> str:
-    shown = ", ".join(f"'{label}'" for label in labels[:most])
-    return shown if len(labels) <= most else f"{shown} and {len(labels) - most} more"
+def _listed(labels: Sequence[str], max_labels: int = 8) -> str:
+    shown = ", ".join(f"'{label}'" for label in labels[:max_labels])
+    return shown if len(labels) <= max_labels else f"{shown} and {len(labels) - max_labels} more"

@@ -17,7 +17,6 @@ from textapp.records.json_rows import json_rows
 from textapp.records.rows import Row, RowError, all_lines, nonempty_lines, readable
 from textapp.records.tables import Cells, csv_rows, tsv_rows
 
-
 FASTTEXT_PREFIX = "__label__"
 KINDS = (".csv", ".tsv", ".jsonl", ".json", ".txt")
 
@@ -146,14 +145,11 @@ def _table_rows(
             yield Row(row.line, {field: cells[index] if index < len(cells) else "" for field, index in fields})
 
 
-
 def _broken(source: Source, row: Cells) -> str | None:
     return next((source.broken[line] for line in range(row.line, row.last_line + 1) if line in source.broken), None)
 
 
-
 # --- lines ---------------------------------------------------------------------------------------------------------
-
 
 
 def _pattern_rows(path: Path, source: Source, pattern: str, required: Collection[str]) -> Iterator[Row | RowError]:
@@ -211,5 +207,3 @@ def _fasttext_values(line: str) -> dict[str, str]:
         labels.append(word.removeprefix(FASTTEXT_PREFIX))
         rest = others[0] if others else ""
     return {"text": rest, "label": "\n".join(labels)}
-
-

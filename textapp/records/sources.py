@@ -1,4 +1,4 @@
-"""Where records come from, as a config or a caller names it: files, or parallel files side by side."""
+"""Where records come from, as a config or a caller gives it: files, or parallel files of sources and targets."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any, Union
 if TYPE_CHECKING:
     from textapp.config import ParallelFiles
 
-# A path, a glob, or a list of them; for parallel files `{"source": ..., "target": ...}` of such.
+# A path, a glob, or a list of them; for parallel files `{"source": ..., "target": ...}` with one of these each.
 Source = Union[str, Path, list[str], Mapping[str, Any], "ParallelFiles"]
 
 
 def parallel_sides(source: Source) -> tuple[Any, Any] | None:
-    """The files of the sources and those of the targets; None where `source` is no pair of them."""
+    """The source files and the target files; None if `source` does not give parallel files."""
     if isinstance(source, Mapping):
         return source["source"], source["target"]
     return (source.source, source.target) if hasattr(source, "target") else None
 
 
 def describe(source: Source) -> str:
-    """The source in a few words, for errors and for `origin`: `train.zh | train.en`."""
+    """A short name of the source, for errors and for `origin`: `train.zh | train.en`."""
     sides = parallel_sides(source)
     if sides is not None:
         return " | ".join(describe(side) for side in sides)

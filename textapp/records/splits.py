@@ -1,4 +1,4 @@
-"""A share of the records set aside: balanced by label, or by sentence; never with the same text on both sides."""
+"""Splits a share off the records, balanced by label or by sentence; equal texts stay in the same split."""
 
 from __future__ import annotations
 
@@ -11,41 +11,41 @@ Record = dict[str, Any]
 
 
 def split_share(records: Sequence[Record], share: float, seed: int) -> tuple[list[Record], list[Record]]:
-    """Sets a share of the records aside.
+    """Splits a share off the records, stratified by label.
 
-    Every label gives the same share as far as whole records allow, and keeps at least one record. Records with equal
+    Takes the same share of every label, up to rounding, and leaves at least one record of each. Records with equal
     texts stay together. The same records, share and seed always give the same split.
 
     Args:
-        records: with `text`, perhaps `text_pair`, and `label` (a string, or a list of strings).
-        share: between 0 and 1, of the number of records.
-        seed: chooses which ones.
+        records: with `text`, optionally `text_pair`, and `label` (a string, or a list of strings).
+        share: share of the number of records, between 0 and 1.
+        seed: seed of the random choice.
 
     Returns:
-        The records that stay and those set aside, both in their first order.
+        The remaining records and those split off, both in their original order.
 
     Raises:
         ValueError: the share is not between 0 and 1.
 
-    Example: 100 records of label a, 50 of label b, share 0.1: the second list holds 10 of a and 5 of b.
+    Example: 100 records of label a, 50 of label b, share 0.1: the second list has 10 of a and 5 of b.
     """
     if not 0 < share < 1:
         raise ValueError(f"expected a share between 0 and 1, found {share}")
     choice = random.Random(seed)
     taken: set[int] = set()
-    left = Counter(label for record in records for label in set(_labels(record)))
-    owed = 0.0  # what rounding kept back from the labels before, so that rare labels have their share together
+    remaining = Counter(label for record in records for label in set(_labels(record)))
+    owed = 0.0  # includes what rounding left out for earlier labels, so that rare labels together give their share
     for groups in _groups_by_label(records):
         size = sum(map(len, groups))
         owed += share * size
         choice.shuffle(groups)
-        for group in groups[:-1]:  # the last one stays: a label never leaves the training data
-            # Nor do the other labels of a group, of texts with several or of equal texts that disagree.
+        for group in groups[:-1]:  # the last one stays, so that the training data keep every label
+            # They keep the group's other labels too: a text may have several, and equal texts may have different ones.
             leaving = Counter(label for index in group for label in set(_labels(records[index])))
-            if len(group) <= owed + 0.5 and all(left[label] > count for label, count in leaving.items()):
+            if len(group) <= owed + 0.5 and all(remaining[label] > count for label, count in leaving.items()):
                 taken.update(group)
                 owed -= len(group)
-                left -= leaving
+                remaining -= leaving
     rest = [record for index, record in enumerate(records) if index not in taken]
     return rest, [records[index] for index in sorted(taken)]
 
@@ -53,19 +53,19 @@ def split_share(records: Sequence[Record], share: float, seed: int) -> tuple[lis
 def split_connected(
     records: Sequence[Record], share: float, seed: int, fields: Sequence[str]
 ) -> tuple[list[Record], list[Record]]:
-    """Sets a share of the records aside, so that no value of a field stands on both sides.
+    """Splits a share off the records, so that the two splits have no value of a field in common.
 
-    Records that share a value are connected, and so are those that others connect; connected ones stay together. A
-    sentence with many translations can make a large component: one that would not fit in the share stays.
+    Records with a value in common are connected, directly or through others; each connected component stays together.
+    A sentence with many translations can make a large component; one that exceeds the share is not split off.
 
     Args:
         records: with a string for each of `fields`.
-        share: between 0 and 1, of the number of records.
-        seed: chooses which ones.
-        fields: `("source", "target")` for sentence pairs.
+        share: share of the number of records, between 0 and 1.
+        seed: seed of the random choice.
+        fields: the fields, such as `("source", "target")` for sentence pairs.
 
     Returns:
-        The records that stay and those set aside, both in their first order.
+        The remaining records and those split off, both in their original order.
 
     Raises:
         ValueError: the share is not between 0 and 1.
@@ -107,7 +107,7 @@ def _components(records: Sequence[Record], fields: Sequence[str]) -> list[list[i
 
 
 def _groups_by_label(records: Sequence[Record]) -> list[list[list[int]]]:
-    """For each label the groups of indices with equal texts; the most frequent label first."""
+    """For each label the groups of indices of equal texts; the most frequent label first."""
     by_text: dict[tuple[str, str], list[int]] = {}
     for index, record in enumerate(records):
         key = (record["text"].strip(), record.get("text_pair", "").strip())
@@ -115,7 +115,7 @@ def _groups_by_label(records: Sequence[Record]) -> list[list[list[int]]]:
     counts = Counter(label for record in records for label in _labels(record))
     strata: dict[str, list[list[int]]] = {}
     for group in by_text.values():
-        # Of several labels the rarest one counts: it is the one that chance would serve worst.
+        # A text with several labels counts for its rarest one, whose share chance would distort the most.
         label = min(_labels(records[group[0]]), key=lambda label: (counts[label], label), default="")
         strata.setdefault(label, []).append(group)
     return [strata[label] for label in sorted(strata, key=lambda label: (-counts[label], label))]

@@ -1,4 +1,4 @@
-"""Rows of cells out of `.csv` and `.tsv` text, each with the line where it starts."""
+"""Parses `.csv` and `.tsv` text into rows of cells, each with the line where it starts."""
 
 from __future__ import annotations
 
@@ -12,16 +12,22 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 DELIMITERS = (",", ";", "\t")
-_NO_DELIMITER = "\x1f"  # a file of one column: no character may cut its texts
+_NO_DELIMITER = "\x1f"  # for a file of one column, whose texts must not be split
 _SAMPLE_ROWS = 50
-_MOST_JOINED_LINES = 1000
+_MAX_JOINED_LINES = 1000
 _END = "\x00end of file\x00"
 _CLOSING_QUOTE = re.compile(r'"(?=\t|\r?$)')
 _TSV_CELL = re.compile(r'(?:"(?:[^"]|"")*"|[^\t]*)(?:\t|\Z)')
 
 
 class Cells(NamedTuple):
-    """One row: the lines it covers, counted from 1, and its cells; `fault` says what is wrong with it, if anything."""
+    """One row.
+
+    Attributes:
+        line, last_line: the lines that it covers, counted from 1.
+        cells: its cells.
+        fault: what is wrong with it, if anything.
+    """
 
     line: int
     last_line: int
@@ -30,13 +36,13 @@ class Cells(NamedTuple):
 
 
 def csv_rows(text: str) -> Iterator[Cells]:
-    """Rows of a `.csv`; its delimiter is the one of `,` `;` tab that cuts the first rows most evenly."""
+    """Rows of a `.csv`, whose delimiter is guessed by `sniff_delimiter`."""
     return _parse_csv(text, sniff_delimiter(text))
 
 
 def _parse_csv(text: str, delimiter: str) -> Iterator[Cells]:
     csv.field_size_limit(2**31 - 1)
-    # Without the added last line a quote that is never closed would swallow the rest of the file in silence.
+    # Without the added last line, an unclosed quote would silently swallow the rest of the file.
     reader = csv.reader(itertools.chain(io.StringIO(text, newline=""), [_END]), delimiter=delimiter)
     before = 0
     for cells in reader:
@@ -45,16 +51,16 @@ def _parse_csv(text: str, delimiter: str) -> Iterator[Cells]:
             return
         if cells and cells[-1].endswith(_END):
             cells[-1] = cells[-1].removesuffix(_END)
-            fault = "a quote that opens in this row is never closed: double every quote inside a quoted cell"
+            fault = "a quote in this row is never closed: double every quote inside a quoted cell"
             yield Cells(line, reader.line_num - 1, cells, fault)
         elif any(cells):
             yield Cells(line, reader.line_num, cells)
 
 
 def sniff_delimiter(text: str) -> str:
-    """The delimiter of a `.csv`, told from its first rows.
+    """The delimiter of a `.csv`: the one of `,` `;` tab that splits its first rows most evenly.
 
-    Example: `sniff_delimiter("a;b\\n1;good, cheap\\n")` is `;`: it cuts both rows in two.
+    Example: `sniff_delimiter("a;b\\n1;good, cheap\\n")` is `;`: it splits both rows in two.
     """
     head = "".join(itertools.islice(io.StringIO(text, newline=""), 4 * _SAMPLE_ROWS))
     best, best_score = _NO_DELIMITER, (0.0, 0)
@@ -70,10 +76,10 @@ def sniff_delimiter(text: str) -> str:
 
 
 def tsv_rows(text: str) -> Iterator[Cells]:
-    r"""Rows of a `.tsv`, whose quotes are characters like any other.
+    r"""Rows of a `.tsv`, in which quotes are ordinary characters.
 
-    A cell is unquoted only where it can have been written by a csv writer alone: wholly quoted, every inner quote
-    doubled, and holding a doubled quote, a tab or a newline.
+    A cell is unquoted only if it must come from a csv writer: it is quoted as a whole, every inner quote is doubled,
+    and it contains a doubled quote, a tab or a newline.
 
     Example: the cell `"a" is good` keeps its quotes; `"the ""best"" one"` becomes `the "best" one`.
     """
@@ -94,17 +100,27 @@ def tsv_rows(text: str) -> Iterator[Cells]:
 
 
 def _quoted_cells(lines: list[str], start: int, width: int, closing: list[int]) -> tuple[list[str], int]:
-    """The cells of a row with quotes, and how many further lines it takes. `closing`: lines in which a quote ends."""
+    """Parses a row with quotes, which may continue on further lines.
+
+    Args:
+        lines: all lines of the file.
+        start: the index of the row's first line.
+        width: the number of cells of the first row.
+        closing: the indices of lines that contain a closing quote.
+
+    Returns:
+        The cells, and the number of further lines.
+    """
     line = lines[start].removesuffix("\r")
     raw = line.split("\t")
-    if len(raw) > width:  # a tab inside of quotes?
+    if len(raw) > width:  # a tab inside quotes?
         cells = _parse_tsv(line)
         if cells is not None and len(cells) == width:
             return cells, 0
-    if len(raw) <= width and raw[-1].startswith('"') and not _is_quoted(raw[-1]):  # a newline inside of quotes?
+    if len(raw) <= width and raw[-1].startswith('"') and not _is_quoted(raw[-1]):  # a newline inside quotes?
         for joined in range(1, _last_joined(closing, start) + 1):
             following = lines[start + joined]
-            if len(raw) == width and following.count("\t") + 1 >= width:  # two whole rows: the quote is a character
+            if len(raw) == width and following.count("\t") + 1 >= width:  # two complete rows: an ordinary quote
                 break
             line += "\n" + following.removesuffix("\r")
             cells = _parse_tsv(line) if _CLOSING_QUOTE.search(following) else None
@@ -114,16 +130,16 @@ def _quoted_cells(lines: list[str], start: int, width: int, closing: list[int]) 
 
 
 def _last_joined(closing: list[int], start: int) -> int:
-    """How many lines after `start` a quote that opens there may take: up to the last that ends one, or none.
+    """How many lines after `start` to search for the end of a quote: up to the last line with a closing one.
 
-    Without it a file full of stray quotes would take minutes.
+    Without this limit a file full of stray quotes would take minutes.
     """
-    place = bisect_right(closing, start + _MOST_JOINED_LINES)
-    return max(0, closing[place - 1] - start) if place else 0
+    position = bisect_right(closing, start + _MAX_JOINED_LINES)
+    return max(0, closing[position - 1] - start) if position else 0
 
 
 def _parse_tsv(line: str) -> list[str] | None:
-    """The cells of a row whose quoted cells may hold tabs and newlines; None for a newline outside of quotes."""
+    """The cells of a row whose quoted cells may contain tabs and newlines; None for a newline outside quotes."""
     cells, position = [], 0
     while True:
         match = _TSV_CELL.match(line, position)

@@ -1,7 +1,6 @@
-"""What stands in texts that a model is to write, before anyone trains on them: sentence pairs, and documents.
+"""Profiles data sets for text generation before training: sentence pairs, and documents.
 
-Works on records, token counts and a test of single characters; tokenizers and languages stay outside. Shares are
-percentages, 0 to 100.
+Works on records, token counts and a test of single characters, without tokenizers. Shares are percentages, 0 to 100.
 """
 
 from __future__ import annotations
@@ -19,10 +18,10 @@ Splits = Mapping[str, Sequence[Record]]
 Knows = Callable[[str], bool]
 
 SIDES = ("source", "target")
-ODD_RATIO = 4  # times the usual ratio of the lengths, or as many times less
-LEAST_TOKENS = 8  # of the longer side, for a ratio to mean anything
-MOST_UNKNOWN = 20  # characters shown
-LONG_LINE = 40  # characters: shorter lines of running text stand in two places by chance
+ODD_RATIO = 4  # how many times larger or smaller than usual the ratio of the lengths may be
+MIN_TOKENS = 8  # of the longer side; for shorter pairs the ratio says little
+MAX_UNKNOWN = 20  # characters shown
+LONG_LINE = 40  # characters; shorter lines of a text stream occur twice by chance
 
 
 def pair_profile(
@@ -35,22 +34,22 @@ def pair_profile(
     """Profiles sentence pairs.
 
     Args:
-        splits: records by split: `train`, and where there are any `validation` and `test`.
-        tokens: length in tokens of each training text, by side, with the end.
-        knows: by side, whether the vocabulary has a character.
-        lengths: the buckets of the source, ascending.
-        generate_lengths: `[source, new]` in tokens.
+        splits: records by split: `train`, and if there are any, `validation` and `test`.
+        tokens: number of tokens of each training text, by side, with the end token.
+        knows: by side, a function that says whether the vocabulary has a character.
+        lengths: the bucket lengths of the source in tokens, ascending.
+        generate_lengths: pairs `[source, new]` of lengths in tokens.
 
     Returns:
         `{"rows", "lengths": {side: ...}, "ratio", "duplicates", "overlaps", "unknown": {side: ...}, "warnings"}`.
     """
     train = splits["train"]
-    room = sorted({new for _, new in generate_lengths})
+    target_lengths = sorted({new for _, new in generate_lengths})
     found: dict[str, Any] = {
         "rows": {name: len(records) for name, records in splits.items()},
         "lengths": {
             "source": length_profile(tokens["source"], lengths),
-            "target": length_profile(tokens["target"], room),
+            "target": length_profile(tokens["target"], target_lengths),
         },
         "ratio": length_ratio(train, tokens["source"], tokens["target"]),
         "duplicates": pair_duplicates(train),
@@ -65,33 +64,34 @@ def pair_profile(
 def document_profile(
     splits: Splits, tokens: Sequence[int], knows: Knows, context: int, running_text: bool
 ) -> dict[str, Any]:
-    """Profiles documents, or running text.
+    """Profiles documents, or a text stream.
 
     Args:
-        splits: records by split, `{"text", "prompt" (where there is one)}`.
-        tokens: length in tokens of each training document, of its prompt too.
-        knows: whether the vocabulary has a character.
-        context: the most tokens that the model sees at once.
-        running_text: one stream, in which a document may be longer than the context.
+        splits: records by split, `{"text", "prompt" (if there is one)}`.
+        tokens: number of tokens of each training document, including its prompt.
+        knows: a function that says whether the vocabulary has a character.
+        context: maximum number of tokens that the model sees at once.
+        running_text: whether the text is one stream, whose documents may be longer than the context.
 
     Returns:
         `{"rows", "characters", "tokens", "prompts", "lengths", "characters_a_token", "duplicates", "overlaps",
-        "unknown", "warnings"}`. What is repeated are documents, of running text lines of 40 characters and more.
+        "unknown", "warnings"}`. Duplicates and overlaps count documents, or lines of 40 or more characters of a text
+        stream.
     """
     train = splits["train"]
     characters = {name: sum(len(record["text"]) for record in records) for name, records in splits.items()}
     units = {name: _units(records, running_text) for name, records in splits.items()}
-    read = sum(len(record.get("prompt") or "") for record in train) + characters["train"]
+    num_characters = sum(len(record.get("prompt") or "") for record in train) + characters["train"]
     found: dict[str, Any] = {
         "rows": {name: len(records) for name, records in splits.items()},
         "characters": characters,
         "tokens": sum(tokens),
         "prompts": sum(1 for record in train if record.get("prompt")),
         "lengths": length_profile(tokens, [context]),
-        "characters_a_token": round(read / max(1, sum(tokens)), 2),
+        "characters_a_token": round(num_characters / max(1, sum(tokens)), 2),
         "duplicates": _repeated(units["train"]),
         "overlaps": {
-            name: _standing_in(set(units["train"]), texts)
+            name: _shared(set(units["train"]), texts)
             for name, texts in units.items()
             if name != "train" and splits[name]
         },
@@ -104,7 +104,11 @@ def document_profile(
 
 
 def length_ratio(records: Sequence[Record], source: Sequence[int], target: Sequence[int]) -> dict[str, Any]:
-    """Pairs whose lengths do not fit: one side is four times longer than it usually is beside the other.
+    """Pairs with an unusual length ratio: more than four times larger or smaller than the median.
+
+    Args:
+        records: sentence pairs.
+        source, target: number of tokens of each side of each pair.
 
     Example: of `[10, 10, 10]` source tokens and `[10, 10, 50]` target tokens the last pair is odd: 5 times the usual 1.
     """
@@ -112,7 +116,7 @@ def length_ratio(records: Sequence[Record], source: Sequence[int], target: Seque
     usual = float(np.median(ratios)) if len(ratios) else 1.0
     times = np.maximum(ratios, 1e-9) / max(usual, 1e-9)
     times = np.maximum(times, 1 / times)
-    odd = np.flatnonzero((times > ODD_RATIO) & (np.maximum(source, target) >= LEAST_TOKENS))
+    odd = np.flatnonzero((times > ODD_RATIO) & (np.maximum(source, target) >= MIN_TOKENS))
     worst = odd[np.argsort(-times[odd], kind="stable")]
     return {
         "usual": round(usual, 2),
@@ -132,10 +136,10 @@ def length_ratio(records: Sequence[Record], source: Sequence[int], target: Seque
 def pair_duplicates(records: Sequence[Record]) -> dict[str, Any]:
     """Pairs that repeat an earlier one, texts with several translations, and pairs whose sides are the same text.
 
-    Example: `a-1, a-1, a-2, b-2, c-c` has 1 repeated row, 1 source and 1 target with several, 1 pair left as it was.
+    Example: `a-1, a-1, a-2, b-2, c-c` has 1 repeated row, 1 source and 1 target with several, 1 untranslated pair.
     """
     pairs = Counter((record["source"], record["target"]) for record in records)
-    several = {side: Counter(pair[place] for pair in pairs) for place, side in enumerate(SIDES)}
+    several = {side: Counter(pair[index] for pair in pairs) for index, side in enumerate(SIDES)}
     surplus = len(records) - len(pairs)
     return {
         "rows": surplus,
@@ -147,7 +151,7 @@ def pair_duplicates(records: Sequence[Record]) -> dict[str, Any]:
 
 
 def pair_overlap(train: Sequence[Record], other: Sequence[Record]) -> dict[str, Any]:
-    """Pairs of another split that stand in train, whole or with one side: what a model may know by heart."""
+    """Pairs of another split that are in train, whole or with one side, so that a model may have memorised them."""
     known = {side: {record[side] for record in train} for side in SIDES}
     pairs = {(record["source"], record["target"]) for record in train}
     either = [record for record in other if any(record[side] in known[side] for side in SIDES)]
@@ -164,7 +168,7 @@ def pair_overlap(train: Sequence[Record], other: Sequence[Record]) -> dict[str, 
 
 
 def _units(records: Sequence[Record], running_text: bool) -> list[str]:
-    """What may be repeated: documents, or long lines of running text."""
+    """The texts to search for duplicates: documents, or long lines of a text stream."""
     if not running_text:
         return [record["text"] for record in records]
     lines = (line.strip() for record in records for line in record["text"].split("\n"))
@@ -174,13 +178,13 @@ def _units(records: Sequence[Record], running_text: bool) -> list[str]:
 def _repeated(texts: Sequence[str]) -> dict[str, Any]:
     counts = Counter(texts)
     surplus = len(texts) - len(counts)
-    often = [text for text, count in counts.most_common(EXAMPLES) if count > 1]
+    frequent = [text for text, count in counts.most_common(EXAMPLES) if count > 1]
     return {
-        "rows": surplus, "share": percent(surplus, len(texts)), "examples": [excerpt(text) for text in often]
+        "rows": surplus, "share": percent(surplus, len(texts)), "examples": [excerpt(text) for text in frequent]
     }  # fmt: skip
 
 
-def _standing_in(known: set[str], texts: Sequence[str]) -> dict[str, Any]:
+def _shared(known: set[str], texts: Sequence[str]) -> dict[str, Any]:
     shared = [text for text in texts if text in known]
     return {
         "rows": len(shared), "share": percent(len(shared), len(texts)),
@@ -192,7 +196,7 @@ def _standing_in(known: set[str], texts: Sequence[str]) -> dict[str, Any]:
 
 
 def unknown_characters(texts: Iterable[str], knows: Knows) -> dict[str, Any]:
-    """Characters that the vocabulary lacks: their share, how many different ones, and the most frequent.
+    """Characters that are not in the vocabulary: their share, the number of different ones, and the most frequent.
 
     Example: for `["ab", "aq"]` and a vocabulary of a and b: `{"share": 25.0, "different": 1, "examples": ["q"]}`.
     """
@@ -204,7 +208,7 @@ def unknown_characters(texts: Iterable[str], knows: Knows) -> dict[str, Any]:
     return {
         "share": percent(sum(missing.values()), sum(counts.values())),
         "different": len(missing),
-        "examples": sorted(missing, key=lambda character: (-missing[character], character))[:MOST_UNKNOWN],
+        "examples": sorted(missing, key=lambda character: (-missing[character], character))[:MAX_UNKNOWN],
     }
 
 
@@ -216,7 +220,7 @@ def _unknown_by_split(splits: Splits, field: str, knows: Knows) -> dict[str, Any
     }
 
 
-# --- judging -------------------------------------------------------------------------------------------------------
+# --- warnings ------------------------------------------------------------------------------------------------------
 
 
 def _pair_warnings(found: Mapping[str, Any]) -> list[str]:
@@ -225,8 +229,8 @@ def _pair_warnings(found: Mapping[str, Any]) -> list[str]:
     if odd["odd"]:
         example = odd["examples"][0]
         lines.append(
-            f"{odd['odd']} training pairs have lengths that do not fit, as '{example['source'][:40]}' beside"
-            f" '{example['target'][:40]}': are the lines of both sides in step?"
+            f"{odd['odd']} training pairs have lengths that do not match, such as '{example['source'][:40]}' and"
+            f" '{example['target'][:40]}': are the lines of both sides aligned?"
         )
     if repeated["share"] >= NOTABLE_SHARE:
         lines.append(f"{repeated['share']:g} % of the training pairs repeat an earlier one")
@@ -235,14 +239,14 @@ def _pair_warnings(found: Mapping[str, Any]) -> list[str]:
     for name, shared in found["overlaps"].items():
         if shared["rows"]:
             lines.append(
-                f"{shared['rows']} pairs of {name} ({shared['share']:g} %) have a side that also stands in train,"
-                f" {shared['pairs']} of them both together: figures on them are no measure of new texts"
+                f"{shared['rows']} pairs of {name} ({shared['share']:g} %) have a side that is also in train,"
+                f" {shared['pairs']} of them the whole pair: scores on them say nothing about new texts"
             )
     for side in SIDES:
-        cut, longest = (found["lengths"][side]["buckets"][-1][key] for key in ("longer_share", "length"))
-        if cut >= NOTABLE_SHARE:
+        longer, longest = (found["lengths"][side]["buckets"][-1][key] for key in ("longer_share", "length"))
+        if longer >= NOTABLE_SHARE:
             key = "lengths" if side == "source" else "generate_lengths"
-            lines.append(f"{cut:g} % of the training {side}s are longer than {longest} tokens: add to {key}")
+            lines.append(f"{longer:g} % of the training {side}s are longer than {longest} tokens: add to {key}")
         lines += _unknown_warnings(found["unknown"][side], f" on the {side} side")
     return lines
 
@@ -255,15 +259,15 @@ def _document_warnings(found: Mapping[str, Any], running_text: bool) -> list[str
     for name, shared in found["overlaps"].items():
         if shared["rows"]:
             lines.append(
-                f"{shared['rows']} {what} of {name} ({shared['share']:g} %) also stand in train:"
-                f" figures on them are no measure of new texts"
+                f"{shared['rows']} {what} of {name} ({shared['share']:g} %) are also in train:"
+                f" scores on them say nothing about new texts"
             )
-    cut = found["lengths"]["cut_share"]
-    if cut >= NOTABLE_SHARE and not running_text:
-        longest = found["lengths"]["buckets"][-1]["length"]
+    longer = found["lengths"]["cut_share"]
+    if longer >= NOTABLE_SHARE and not running_text:
+        context = found["lengths"]["buckets"][-1]["length"]
         lines.append(
-            f"{cut:g} % of the training documents are longer than the context of {longest} tokens:"
-            f" they are cut into parts; for more set lengths"
+            f"{longer:g} % of the training documents are longer than the context of {context} tokens:"
+            f" they are split into parts; set lengths for a longer context"
         )
     return [*lines, *_unknown_warnings(found["unknown"], "")]
 
@@ -271,7 +275,7 @@ def _document_warnings(found: Mapping[str, Any], running_text: bool) -> list[str
 def _unknown_warnings(shares: Mapping[str, Any], where: str) -> list[str]:
     return [
         f"{share['share']:g} % of the characters of {name}{where} are not in the vocabulary"
-        f" ({' '.join(share['examples'][:5])}): another script than train, or a small vocabulary"
+        f" ({' '.join(share['examples'][:5])}): a script that is not in train, or a small vocabulary"
         for name, share in shares.items()
         if share["share"] >= NOTABLE_UNKNOWN
     ]
