@@ -142,8 +142,8 @@ def test_a_text_ends_with_the_context():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"beam_size": 32}, "beam_size 32 is wider than the vocabulary of 31 tokens"),
-        ({"max_new_tokens": 11}, "max_new_tokens 11 is more than the 10 tokens that this model can write"),
+        ({"beam_size": 32}, "beam_size 32 is larger than the vocabulary of 31 tokens"),
+        ({"max_new_tokens": 11}, "max_new_tokens 11 is more than the 10 tokens that this model can generate"),
         ({"temperature": -1.0}, "temperature: found -1.0"),
         ({"beams": 3}, "did you mean 'beam_size'"),
     ],

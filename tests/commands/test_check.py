@@ -49,9 +49,7 @@ def test_check_prints_for_a_reader_and_keeps_the_lengths_given(
     found = check(config, ["lengths=[4]"], data_dir=config.parent)
     out = capsys.readouterr().out
     assert found["data"]["lengths"]["cut_share"] == 100
-    assert (
-        "120 rows (train.tsv)" in out and "dirty" in out and "100 % of the training texts are truncated" in out
-    )
+    assert "120 rows (train.tsv)" in out and "dirty" in out and "100 % of the training texts are truncated" in out
 
 
 def test_check_trains_nothing_and_writes_nothing(config: Path) -> None:

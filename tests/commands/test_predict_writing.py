@@ -96,7 +96,7 @@ def test_an_output_file_appears_when_it_is_whole(predictor, tmp_path) -> None:
         ({"stream": True, "decoding": {"beam_size": 2}}, "stream with beam_size 1"),
         ({"pair": ["dog"]}, "takes one text"),
         ({"decoding": {"temperature": -1.0}}, "temperature: found -1.0"),
-        ({"decoding": {"beam_size": 99}}, "wider than the vocabulary"),
+        ({"decoding": {"beam_size": 99}}, "larger than the vocabulary"),
     ],
 )
 def test_wrong_calls_are_told(predictor, settings, message) -> None:

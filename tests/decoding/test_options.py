@@ -34,14 +34,14 @@ def test_one_stop_string_needs_no_list():
         ({"max_new_tokens": 3, "min_new_tokens": 4}, "max_new_tokens 3 is below min_new_tokens 4"),
         ({"stop": [""]}, "stop: found an empty string"),
         ({"temperature": 1, "beam_size": 4}, "temperature 1 and beam_size 4 were both given"),
-        ({"top_k": 5}, "top_k 5 needs draws: give temperature"),
-        ({"top_p": 0.9}, "top_p 0.9 needs draws"),
-        ({"min_p": 0.1}, "min_p 0.1 needs draws"),
-        ({"seed": 1}, "seed 1 needs draws"),
-        ({"length_penalty": 0.6}, "length_penalty 0.6 needs a beam: give beam_size"),
+        ({"top_k": 5}, "top_k 5 needs sampling: set temperature"),
+        ({"top_p": 0.9}, "top_p 0.9 needs sampling"),
+        ({"min_p": 0.1}, "min_p 0.1 needs sampling"),
+        ({"seed": 1}, "seed 1 needs sampling"),
+        ({"length_penalty": 0.6}, "length_penalty 0.6 needs a beam: set beam_size"),
         ({"num_hypotheses": 3}, "num_hypotheses 3 needs a beam"),
         ({"num_hypotheses": 5, "beam_size": 4}, "num_hypotheses 5 is more than beam_size 4"),
-        ({"beam": 4}, "'beam' is no option of decoding, .*did you mean 'beam_size'"),
+        ({"beam": 4}, "'beam' is not a decoding option, .*did you mean 'beam_size'"),
     ],
 )
 def test_what_does_not_do_is_said(given, message):
@@ -54,8 +54,8 @@ def test_what_does_not_do_is_said(given, message):
     [
         ({"beam_size": 0}, "--beam-size: found 0, expected a whole number from 1"),
         ({"num_hypotheses": 5, "beam_size": 4}, "--num-hypotheses 5 is more than --beam-size 4: raise --beam-size"),
-        ({"temperature": 1, "beam_size": 4}, "--temperature 1 and --beam-size 4 were both given: draw, or search"),
-        ({"top_p": 0.9}, "--top-p 0.9 needs draws: give --temperature above 0, such as 1"),
+        ({"temperature": 1, "beam_size": 4}, "--temperature 1 and --beam-size 4 were both given: leave one out"),
+        ({"top_p": 0.9}, "--top-p 0.9 needs sampling: set --temperature above 0, such as 1"),
         ({"max_new_tokens": 3, "min_new_tokens": 4}, "--max-new-tokens 3 is below --min-new-tokens 4: raise it"),
         ({"stop": "a stop", "seed": -1}, "--seed: found -1, expected a whole number from 0"),
     ],
@@ -70,11 +70,11 @@ def test_the_command_line_reads_its_own_spelling(given, message):
 def test_nothing_is_wider_than_the_vocabulary(given):
     options = decoding_options(given)
     options.check_vocabulary(9)
-    with pytest.raises(UsageError, match="9 is wider than the vocabulary of 8 tokens"):
+    with pytest.raises(UsageError, match="9 is larger than the vocabulary of 8 tokens"):
         options.check_vocabulary(8)
 
 
 @pytest.mark.parametrize("stop", [5, None, [1], b"a"])
 def test_a_stop_is_a_string_or_several(stop):
-    with pytest.raises(OptionError, match="stop: found .*, expected a string or a list of them"):
+    with pytest.raises(OptionError, match="stop: found .*, expected a string or a list of strings"):
         DecodingOptions(stop=stop)

@@ -1,5 +1,5 @@
-"""How a text is found, one token after the other: greedy, beam search and sampling over any runner's steps, in NumPy.
+"""Text generation token by token, in NumPy: greedy search, beam search and sampling over the steps of any runner.
 
-The loops inside the graph are `layers/greedy_loop.py` and `layers/greedy_queue.py`; the greedy search here finds the
+The loops inside a graph are `layers/greedy_loop.py` and `layers/greedy_queue.py`; the greedy search here generates the
 same tokens.
 """

@@ -1,4 +1,4 @@
-"""Beam search: several hypotheses side by side, those kept that are likeliest as a whole."""
+"""Beam search: keeps several hypotheses at each step, those with the highest total probability."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from textapp.decoding.steps import Session
 
 
 class _Live(NamedTuple):
-    """A hypothesis that goes on: its tokens, and the sum of their log-probabilities."""
+    """An unfinished hypothesis: its tokens, and the sum of their log-probabilities."""
 
     token_ids: list[int]
     score: float
@@ -22,22 +22,22 @@ class _Live(NamedTuple):
 def beam_search(
     session: Session, rules: Rules, beam_size: int, length_penalty: float = 1.0, num_hypotheses: int = 1
 ) -> list[Hypothesis]:
-    """The best hypotheses that a beam finds.
+    """Finds the best hypotheses by beam search.
 
-    At each step the `beam_size` likeliest continuations stay; one that ends leaves the beam, which is then one
+    Each step keeps the `beam_size` most probable continuations; one that ends leaves the beam, which is then one
     narrower. The search is over when the beam is empty, or when nothing that is still in it can come among the
     `num_hypotheses` best: that changes no answer, because a log-probability only falls and a hypothesis gets
     `max_new_tokens` tokens at most.
 
-    Hypotheses are ranked by `score / tokens ** length_penalty`: plain normalisation, as fairseq, CTranslate2 and Marian
-    have it, so that their settings mean the same here. (GNMT, Wu et al., 2016, divides by ((5 + tokens) / 6) ** a.)
+    Hypotheses are ranked by `score / tokens ** length_penalty`, as in fairseq, CTranslate2 and Marian, so that their
+    settings mean the same here. (GNMT, Wu et al., 2016, divides by ((5 + tokens) / 6) ** a.)
 
     Args:
-        session: stands before the first new token.
-        rules: when a text ends, and what may not come.
-        beam_size: hypotheses at most; 1 gives what greedy search gives.
-        length_penalty: 0 favours short ones, 1 ranks by the mean of a token.
-        num_hypotheses: how many to return.
+        session: a session before the first new token; its `logits` are `[1, vocabulary]`.
+        rules: when a text ends, and which tokens are forbidden.
+        beam_size: maximum number of hypotheses; 1 gives the result of greedy search.
+        length_penalty: 0 favours short hypotheses, 1 ranks by the mean log-probability of a token.
+        num_hypotheses: how many are answered.
 
     Returns:
         `num_hypotheses` hypotheses or, where the rules leave no more, fewer; the best first.
@@ -64,7 +64,7 @@ def beam_search(
 
 
 def _best_continuations(session: Session, rules: Rules, live: list[_Live], count: int) -> list[tuple[int, int, float]]:
-    """`(row, token, score)` of the `count` likeliest continuations, the best first."""
+    """`(row, token, score)` of the `count` most probable continuations, the best first."""
     rows, token_ids, scores = [], [], []
     for row, hypothesis in enumerate(live):
         logits, normaliser = rules.apply(session.logits[row], hypothesis.token_ids)

@@ -1,4 +1,4 @@
-"""One token after the other, each chosen for itself: greedy search, and the walk that sampling shares."""
+"""Greedy search, and the loop over single tokens that sampling shares with it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Choose = Callable[[np.ndarray], int]
 
 
 class Hypothesis(NamedTuple):
-    """A text that was found.
+    """A generated text.
 
     Attributes:
-        token_ids: the new tokens, the end id included where the text came to its end.
+        token_ids: the new tokens, including the end id if the text ended with it.
         score: the sum of their log-probabilities.
-        rank: what hypotheses of one search are sorted by, the highest first.
+        rank: the key that sorts the hypotheses of one search, the highest first.
     """
 
     token_ids: list[int]
@@ -31,8 +31,8 @@ def walk(session: Session, rules: Rules, choose: Choose) -> Iterator[tuple[int, 
     """Yields each new token with its log-probability as soon as it is chosen.
 
     Args:
-        session: stands before the first new token.
-        rules: when the text ends, and what may not come.
+        session: a session before the first new token, with one row.
+        rules: when the text ends, and which tokens are forbidden.
         choose: logits `[vocabulary]`, -inf where forbidden, to a token.
     """
     token_ids: list[int] = []
@@ -49,14 +49,19 @@ def walk(session: Session, rules: Rules, choose: Choose) -> Iterator[tuple[int, 
 
 
 def likeliest(logits: np.ndarray) -> int:
-    """The token with the highest logit; of equals the lowest id, as in the graph."""
+    """The token with the highest logit `[vocabulary]`; among equals the lowest id, as in the graph."""
     return int(logits.argmax())
 
 
 def greedy_search(session: Session, rules: Rules, choose: Choose = likeliest) -> Hypothesis:
-    """The text of the likeliest token at each step, or of those that `choose` picks.
+    """Generates a text by taking the most probable token at each step, or the one that `choose` picks.
 
-    Example: with a model that says 5, then 7, then the end 3: `Hypothesis([5, 7, 3], -0.9, -0.9)`.
+    Args:
+        session: a session before the first new token, with one row.
+        rules: when the text ends, and which tokens are forbidden.
+        choose: logits `[vocabulary]`, -inf where forbidden, to a token.
+
+    Example: with a model that predicts 5, then 7, then the end 3: `Hypothesis([5, 7, 3], -0.9, -0.9)`.
     """
     steps = list(walk(session, rules, choose))
     score = sum(log_probability for _, log_probability in steps)

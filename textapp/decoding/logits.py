@@ -1,4 +1,4 @@
-"""From a step's logits to log-probabilities, under the rules about repetition and length."""
+"""From the logits of a step to log-probabilities, under constraints on repetition and length."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import numpy as np
 
 
 class Rules(NamedTuple):
-    """What a text has to keep to.
+    """Constraints on a generated text.
 
     Attributes:
-        max_new_tokens: maximum number of new tokens.
-        end_id: ends a text.
-        min_new_tokens: minimum number of new tokens, before which `end_id` cannot come.
+        max_new_tokens: most new tokens.
+        end_id: the token that ends a text.
+        min_new_tokens: new tokens before `end_id` may come.
         repetition_penalty: see `penalised`.
-        no_repeat_ngram_size: no n-gram of this size is repeated; 0: any may be.
-        stopped: whether the text of these new tokens holds a stop string.
-        never_ids: tokens that are no text.
+        no_repeat_ngram_size: n tokens in a row that may not come twice; 0: they may.
+        stopped: a function that says whether the text of these new tokens contains a stop string.
+        never_ids: tokens that are never generated.
     """
 
     max_new_tokens: int
@@ -30,19 +30,19 @@ class Rules(NamedTuple):
     never_ids: Sequence[int] = ()
 
     def ended(self, token_ids: Sequence[int]) -> bool:
-        """Whether these new tokens are a whole text."""
+        """Whether these new tokens are a finished text."""
         return token_ids[-1] == self.end_id or (self.stopped is not None and self.stopped(token_ids))
 
     def apply(self, logits: np.ndarray, token_ids: Sequence[int]) -> tuple[np.ndarray, float]:
-        """Lowers and forbids tokens.
+        """Applies the repetition penalty and forbids tokens.
 
         Args:
-            logits: of the next token, `[vocabulary]`; they are not changed.
+            logits: logits of the next token, `[vocabulary]`; not modified.
             token_ids: the new tokens so far.
 
         Returns:
-            the logits, -inf where a token is forbidden, and their normaliser: `logits[i] - normaliser` is a
-            log-probability. What is forbidden keeps its share, so a score tells of the model and not of the rules.
+            The logits `[vocabulary]`, -inf where a token is forbidden, and their normaliser: `logits[i] - normaliser`
+            is a log-probability. Forbidden tokens keep their share, so scores are those of the model.
         """
         if self.repetition_penalty != 1:
             logits = penalised(logits, token_ids, self.repetition_penalty)
@@ -57,18 +57,26 @@ class Rules(NamedTuple):
 
 
 def log_sum_exp(logits: np.ndarray) -> float:
-    """The logarithm of the sum of exponentials, without overflow.
+    """The logarithm of the sum of exponentials of logits `[vocabulary]`, without overflow.
 
     Example: `log_sum_exp(np.zeros(4))` is ln 4 = 1.3863.
     """
-    top = float(logits.max())
-    return top + float(np.log(np.exp(logits - np.float32(top)).sum()))
+    highest = float(logits.max())
+    return highest + float(np.log(np.exp(logits - np.float32(highest)).sum()))
 
 
 def penalised(logits: np.ndarray, token_ids: Sequence[int], penalty: float) -> np.ndarray:
-    """Lowers the logits of tokens that came already (Keskar et al., 2019, CTRL).
+    """Lowers the logits of tokens that were already generated (Keskar et al., 2019, CTRL).
 
-    A positive logit is divided by the penalty and a negative one multiplied, so that both go down.
+    A positive logit is divided by the penalty and a negative one multiplied, so that both decrease.
+
+    Args:
+        logits: logits of the next token, `[vocabulary]`; not modified.
+        token_ids: the new tokens so far.
+        penalty: 1 or more.
+
+    Returns:
+        The lowered logits, `[vocabulary]`.
 
     Example: `penalised(np.array([2.0, -1.0, 3.0]), [0, 1], 2.0)` is `[1, -2, 3]`.
     """
@@ -79,12 +87,12 @@ def penalised(logits: np.ndarray, token_ids: Sequence[int], penalty: float) -> n
 
 
 def repeating(token_ids: Sequence[int], size: int) -> list[int]:
-    """The tokens that would end a run of `size` tokens that came before (Paulus et al., 2017).
+    """The tokens that would repeat an n-gram of `size` tokens (Paulus et al., 2017); none if `size` is 0.
 
-    Example: `repeating([5, 6, 7, 5, 6], 3)` is `[7]`: 5 6 7 was written once.
+    Example: `repeating([5, 6, 7, 5, 6], 3)` is `[7]`, because 5 6 7 was already generated.
     """
     if not size or len(token_ids) < size:
         return []
-    begun = list(token_ids[len(token_ids) - size + 1 :])
+    prefix = list(token_ids[len(token_ids) - size + 1 :])
     starts = range(len(token_ids) - size + 1)
-    return [token_ids[start + size - 1] for start in starts if list(token_ids[start : start + size - 1]) == begun]
+    return [token_ids[start + size - 1] for start in starts if list(token_ids[start : start + size - 1]) == prefix]

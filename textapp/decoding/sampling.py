@@ -1,4 +1,4 @@
-"""Drawing tokens: temperature, and the ways to cut off the unlikely ones."""
+"""Sampling tokens with temperature, top-k, top-p and min-p."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import numpy as np
 
 from textapp.decoding.options import DecodingOptions
 
-_FEW = 16
+_MAX_ARGMAX = 16
 
 
 class Sampler:
-    """Draws one token after the other.
+    """Samples one token per call.
 
     Args:
         options: temperature above 0, top_k, top_p, min_p, seed.
@@ -23,49 +23,56 @@ class Sampler:
         self._random = np.random.default_rng(options.seed)
 
     def __call__(self, logits: np.ndarray) -> int:
-        """Logits `[vocabulary]`, -inf where forbidden, to a token."""
+        """Samples a token from logits `[vocabulary]`, which are -inf where a token is forbidden."""
         token_ids, probabilities = candidates(logits, self._options)
-        place = np.searchsorted(np.cumsum(probabilities), self._random.random() * probabilities.sum(), side="right")
-        return int(token_ids[min(place, len(token_ids) - 1)])
+        index = np.searchsorted(np.cumsum(probabilities), self._random.random() * probabilities.sum(), side="right")
+        return int(token_ids[min(index, len(token_ids) - 1)])
 
 
 def candidates(logits: np.ndarray, options: DecodingOptions) -> tuple[np.ndarray, np.ndarray]:
-    """The tokens that may be drawn, the likeliest first, and their probabilities, before these are made to sum to 1.
+    """The tokens to sample from, the most probable first, and their probabilities, which are not renormalised.
 
-    Temperature first, then top-k (Fan et al., 2018), top-p (Holtzman et al., 2020), min-p (Nguyen et al., 2024).
+    Applies temperature, then top-k (Fan et al., 2018), top-p (Holtzman et al., 2020), min-p (Nguyen et al., 2024).
+
+    Args:
+        logits: `[vocabulary]`, -inf where a token is forbidden.
+        options: temperature above 0, top_k, top_p, min_p.
+
+    Returns:
+        Token ids and probabilities, both `[candidates]`.
 
     Example: probabilities 0.5, 0.3, 0.15, 0.05 with top_p 0.7 leave tokens 0 and 1, with min_p 0.2 tokens 0, 1 and 2.
     """
     logits = logits.astype(np.float64)
-    # Taken off before the division: a tiny temperature must not make an infinity of the highest one.
+    # The maximum is subtracted before the division, because a tiny temperature could make the highest logit infinite.
     logits = (logits - logits.max()) / options.temperature
     order = highest(logits, options.top_k or len(logits))
     probabilities = np.exp(logits[order])
     probabilities /= probabilities.sum()
     if options.top_p < 1:
         before = np.cumsum(probabilities) - probabilities
-        kept = max(1, int((before < options.top_p).sum()))
-        order, probabilities = order[:kept], probabilities[:kept]
-    # Far below the likeliest, exponentials are 0, and what has no probability is not drawn.
-    kept = (probabilities >= options.min_p * probabilities[0]) & (probabilities > 0)
-    return order[kept], probabilities[kept]
+        count = max(1, int((before < options.top_p).sum()))
+        order, probabilities = order[:count], probabilities[:count]
+    # Far below the highest logit the exponential is 0, and such a token cannot be sampled.
+    allowed = (probabilities >= options.min_p * probabilities[0]) & (probabilities > 0)
+    return order[allowed], probabilities[allowed]
 
 
 def highest(values: np.ndarray, count: int) -> np.ndarray:
-    """The indices of the `count` highest values `[n]`, the highest first; of equals the lowest index first.
+    """The indices `[count]` of the highest values `[n]`, the highest first; among equals the lowest index first.
 
-    What is -inf is left out.
+    Values of -inf are left out.
 
     Example: `highest(np.array([1.0, 3.0, 3.0, 2.0]), 2)` is `[1, 2]`.
     """
-    if count <= _FEW:  # for a beam this takes a fraction of the time of parting a vocabulary
-        left, found = values.copy(), []
-        while len(found) < count and left[best := int(left.argmax())] > -np.inf:
-            found.append(best)
-            left[best] = -np.inf
-        return np.array(found, np.intp)
-    among = np.flatnonzero(values > -np.inf)
-    if count < len(among):
-        least = np.partition(values, len(values) - count)[len(values) - count]
-        among = np.flatnonzero(values >= least)
-    return among[np.argsort(-values[among], kind="stable")[:count]]
+    if count <= _MAX_ARGMAX:  # for the size of a beam much faster than partitioning a vocabulary
+        rest, indices = values.copy(), []
+        while len(indices) < count and rest[best := int(rest.argmax())] > -np.inf:
+            indices.append(best)
+            rest[best] = -np.inf
+        return np.array(indices, np.intp)
+    indices = np.flatnonzero(values > -np.inf)
+    if count < len(indices):
+        smallest = np.partition(values, len(values) - count)[len(values) - count]
+        indices = np.flatnonzero(values >= smallest)
+    return indices[np.argsort(-values[indices], kind="stable")[:count]]

@@ -1,4 +1,4 @@
-"""How probable given texts are to a model: the ground of perplexity."""
+"""Log-probabilities of given texts under a model, from which perplexity is computed."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from textapp.decoding.signatures import SCORE
 from textapp.decoding.steps import open_session
 from textapp.runners.runner import Runner
 
-MOST_TOKENS = 2048  # of one call of `score`: the logits of a large vocabulary take the memory
+MAX_TOKENS = 2048  # of one call of `score`, because the logits of a large vocabulary need much memory
 
 
 class Window(NamedTuple):
-    """A stretch of text that a model sees at once.
+    """A part of a text that a model sees at once.
 
     Attributes:
         owner: the index of the text.
-        source: token ids that an encoder reads; empty for a language model.
-        read: token ids that the decoder reads.
-        targets: what follows each of them.
-        first: targets before this place are context, not counted.
+        source: token ids for the encoder; empty for a language model.
+        read: input token ids of the decoder.
+        targets: the token id that follows each of them.
+        first: index of the first target that is scored; earlier ones are context.
     """
 
     owner: int
@@ -35,9 +35,18 @@ class Window(NamedTuple):
 
 
 def windows(owner: int, read: Sequence[int], targets: Sequence[int], context: int, first: int = 0) -> Iterator[Window]:
-    """Cuts a long text for a language model: each target is counted once, with half a context before it or more.
+    """Splits a long text into windows for a language model.
 
-    Example: with a context of 4, six tokens give the windows 0 to 4, and 2 to 6 of which the last two count.
+    Each target is scored once, with at least half a context before it, as far as the text has one.
+
+    Args:
+        owner: the index of the text.
+        read: input token ids of the decoder.
+        targets: the token id that follows each of them.
+        context: maximum length of a window.
+        first: index of the first target that is scored.
+
+    Example: with a context of 4, six tokens give the windows 0 to 4, and 2 to 6, where only the last two are scored.
     """
     end = min(context, len(targets))
     while True:
@@ -50,25 +59,28 @@ def windows(owner: int, read: Sequence[int], targets: Sequence[int], context: in
 
 
 def log_probabilities(runner: Runner, parts: Sequence[Window], pad_id: int, source_pad_id: int) -> list[float]:
-    """The sum of the log-probabilities of each window's counted targets, over the signature `score`.
+    """The sum of the log-probabilities of each window's scored targets, by the signature `score`.
 
     Args:
-        runner: has `score`: `token_ids`, `target_ids` where there is an encoder, and `targets`, -1 where none counts,
-            each `[batch, length]`, to `log_probabilities` `[batch, length]`.
+        runner: a model with the signature `score`: `token_ids`, with an encoder also `target_ids`, and `targets` (-1
+            where not scored), each `[batch, length]`, to `log_probabilities` `[batch, length]`.
         parts: the windows.
-        pad_id: of what is written.
-        source_pad_id: of what an encoder reads.
+        pad_id: padding id of the decoder.
+        source_pad_id: padding id of the encoder.
+
+    Returns:
+        One sum per window, in nats.
     """
     sums = [0.0] * len(parts)
     order = sorted(range(len(parts)), key=lambda index: -len(parts[index].read))
     while order:
         length = len(parts[order[0]].read)
-        count = max(1, min(runner.max_batch, MOST_TOKENS // max(1, length)))
+        count = max(1, min(runner.max_batch, MAX_TOKENS // max(1, length)))
         indices, order = order[:count], order[count:]
         rows = [parts[index] for index in indices]
         features = _features(rows, length, pad_id, source_pad_id)
-        found = runner.run(SCORE, features)["log_probabilities"]
-        for index, row, values in zip(indices, rows, found, strict=True):
+        outputs = runner.run(SCORE, features)["log_probabilities"]
+        for index, row, values in zip(indices, rows, outputs, strict=True):
             sums[index] = float(values[row.first : len(row.targets)].sum(dtype=np.float64))
     return sums
 
@@ -86,17 +98,20 @@ def _features(rows: Sequence[Window], length: int, pad_id: int, source_pad_id: i
 def stepwise_log_probabilities(
     runner: Runner, prefill: str, features: Mapping[str, np.ndarray], position: int, targets: Sequence[int]
 ) -> list[float]:
-    """The log-probability of each token of one text, over `prefill_*` and `decode`.
+    """The log-probability of each token of one text, by `prefill_*` and `decode`.
 
     Args:
         runner, prefill, features, position: as for `open_session`.
-        targets: the tokens that follow what `features` holds.
+        targets: the token ids that follow `features`.
+
+    Returns:
+        One value per target, in nats.
     """
     session = open_session(runner, prefill, features, position)
-    found = []
-    for place, token_id in enumerate(targets):
+    values = []
+    for index, token_id in enumerate(targets):
         logits = session.logits[0]
-        found.append(float(logits[token_id]) - log_sum_exp(logits))
-        if place + 1 < len(targets):
+        values.append(float(logits[token_id]) - log_sum_exp(logits))
+        if index + 1 < len(targets):
             session.advance([0], [token_id])
-    return found
+    return values

@@ -1,8 +1,8 @@
-"""The signatures of a model that writes: their names, and how long the cache of each is.
+"""The names of the signatures of a model that generates text, and the lengths of their caches.
 
 `generate_<read>_<new>` is the whole greedy loop, `batch_<rows>_generate_<read>_<new>` the same for several texts at
-once, `prefill_<read>` reads a source or a prompt, `decode` one token more, and `score` (of a Keras model only) gives
-the log-probabilities of given texts. `read` and `new` are tokens.
+once, `prefill_<read>` reads a source or a prompt, `decode` reads one more token, and `score` (of a Keras model only)
+gives the log-probabilities of given texts. `read` and `new` are numbers of input and new tokens.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from typing import NamedTuple
 
 GENERATE, PREFILL, DECODE, SCORE = "generate", "prefill", "decode", "score"
 BATCH = "batch"
-CACHE = "cache_"  # in front of the name of every tensor that a step hands to the next
+CACHE = "cache_"  # prefix of the name of every tensor that a step passes to the next
 Pairs = Iterable[Sequence[int]]
 
 
 class CacheLengths(NamedTuple):
-    """How long the caches are that `prefill_*` makes and `decode` takes, the same for all pairs of a model.
+    """The lengths of the caches that `prefill_*` returns and `decode` takes; the same for all signatures of a model.
 
     Attributes:
-        cache: tokens that a text may have; of a language model those of its prompt too.
-        memory: tokens of the longest source; None where there is none.
+        cache: maximum number of tokens of a text; for a language model including its prompt.
+        memory: number of tokens of the longest source; None without a source.
     """
 
     cache: int
@@ -39,30 +39,30 @@ def prefill_name(read: int) -> str:
 
 
 def batch_name(signature: str, rows: int) -> str:
-    """The same signature for several texts at once: `batch_name("generate_16_24", 5)` is `batch_5_generate_16_24`."""
+    """The name of a signature for several texts: `batch_name("generate_16_24", 5)` is `batch_5_generate_16_24`."""
     return signature if rows == 1 else f"{BATCH}_{rows}_{signature}"
 
 
 def rows_of(signature: str) -> int:
-    """The texts that a signature of fixed shape takes: `rows_of("batch_5_generate_16_24")` is 5, of others 1."""
+    """The number of texts that a signature takes: `rows_of("batch_5_generate_16_24")` is 5; without `batch_` 1."""
     return int(signature.split("_")[1]) if signature.startswith(f"{BATCH}_") else 1
 
 
 def lengths_of(generate: str) -> tuple[int, int]:
-    """The tokens read and new of a greedy signature: `lengths_of("generate_16_24")` is `(16, 24)`."""
+    """The numbers of input and new tokens of a greedy signature: `lengths_of("generate_16_24")` is `(16, 24)`."""
     read, new = generate.split("_")[-2:]
     return int(read), int(new)
 
 
 def step_caches(pairs: Pairs, has_source: bool, context: int) -> CacheLengths:
-    """Lengths of the caches of single steps.
+    """The lengths of the caches of `prefill_*` and `decode`.
 
     Args:
         pairs: `(read, new)` of the greedy signatures.
-        has_source: the model translates; else it goes on behind a prompt.
-        context: tokens that a language model sees.
+        has_source: whether the model translates a source; else it continues a prompt.
+        context: maximum number of tokens that a language model sees.
 
-    Example: `step_caches([(8, 12), (16, 20)], True, 16)` is `CacheLengths(21, 16)`: 20 new tokens behind the start.
+    Example: `step_caches([(8, 12), (16, 20)], True, 16)` is `CacheLengths(21, 16)`: a start token and 20 new ones.
     """
     pairs = list(pairs)
     if not has_source:

@@ -1,6 +1,6 @@
-"""The steps of a model, over the signatures `prefill_<L>` and `decode` of any runner.
+"""Runs a model step by step, by the signatures `prefill_<L>` and `decode` of any runner.
 
-Owns the cache and how hypotheses share it. What a step is, the runner knows: Keras, SavedModel or a .tflite file.
+Owns the cache and how hypotheses share it. The runner computes the steps: Keras, SavedModel or a .tflite file.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ Cache = dict[str, np.ndarray]
 
 
 class Session(Protocol):
-    """One text that a model is writing: at first one row, later as many hypotheses as the search keeps.
+    """One text that is being generated: at first one row, later one for each hypothesis of the search.
 
     Attributes:
-        logits: `[rows, vocabulary]` float32 of each row's next token.
+        logits: `[rows, vocabulary]` float32, the logits of each row's next token.
     """
 
     logits: np.ndarray
 
     def advance(self, parents: Sequence[int], token_ids: Sequence[int]) -> None:
-        """Makes new rows: row i goes on from the old row `parents[i]` with the token `token_ids[i]`.
+        """Replaces the rows: new row i continues the old row `parents[i]` with the token `token_ids[i]`.
 
-        Example: `advance([0, 0], [7, 9])` makes two rows of the first one, which read 7 and 9.
+        Example: `advance([0, 0], [7, 9])` replaces all rows by two continuations of the first, with tokens 7 and 9.
         """
         ...
 
 
 class Buffers(Protocol):
-    """The memory of a signature that is called again and again with what it gave.
+    """The memory of a signature that is called repeatedly with its own outputs.
 
     Attributes:
-        inputs, outputs: name -> the array itself; it stays in its place.
-        user: a mark of the session whose state stands in `inputs`; None: nobody's.
+        inputs, outputs: name -> the runner's own array, whose address does not change.
+        user: marks the session whose state is in `inputs`; None: no session.
         invoke: reads the inputs and writes the outputs.
     """
 
@@ -50,13 +50,14 @@ class Buffers(Protocol):
 
 
 def open_session(runner: Runner, prefill: str, features: Mapping[str, np.ndarray], position: int) -> Session:
-    """Reads the input and stands before the first new token.
+    """Runs `prefill`, and returns a session before the first new token.
 
     Args:
         runner: a model with the signatures `prefill` and `decode`.
-        prefill: such as `prefill_16`.
-        features: its inputs, one row.
-        position: the place of the first new token once it is read: 1 behind a start token, else the prompt's length.
+        prefill: name of the signature, such as `prefill_16`.
+        features: its inputs, one row: `token_ids` `[1, 16]`, for a language model also `num_tokens` `[1]`.
+        position: the position at which `decode` reads the first new token: 1 after a start token, else the length of
+            the prompt.
     """
     cache = runner.run(prefill, features)
     logits = cache.pop(LOGITS)
@@ -67,20 +68,27 @@ def open_session(runner: Runner, prefill: str, features: Mapping[str, np.ndarray
 
 
 class CopySession:
-    """A session over `run`: the cache goes in and comes out, as many rows a call as the runner takes."""
+    """A session over `run`, which takes and returns the cache; a call has up to `max_batch` rows of the runner.
+
+    Args:
+        runner: a model with the signature `decode`.
+        logits: `[1, vocabulary]`, as `prefill` returned them.
+        cache: the other outputs of `prefill`.
+        position: the position of the first new token.
+    """
 
     def __init__(self, runner: Runner, logits: np.ndarray, cache: Cache, position: int) -> None:
         self.logits = logits
         self._runner = runner
         self._position = position
-        self._resting = {name: values for name, values in cache.items() if _rests(name)}
-        self._changing = {name: values for name, values in cache.items() if not _rests(name)}
+        self._constant = {name: values for name, values in cache.items() if _is_constant(name)}
+        self._changing = {name: values for name, values in cache.items() if not _is_constant(name)}
 
     def advance(self, parents: Sequence[int], token_ids: Sequence[int]) -> None:
         if list(parents) != list(range(len(self.logits))):
             self._changing = {name: np.asarray(values)[list(parents)] for name, values in self._changing.items()}
-        most = self._runner.max_batch
-        parts = [self._run(slice(start, start + most), token_ids) for start in range(0, len(token_ids), most)]
+        size = self._runner.max_batch
+        parts = [self._run(slice(start, start + size), token_ids) for start in range(0, len(token_ids), size)]
         outputs = parts[0] if len(parts) == 1 else {
             name: np.concatenate([part[name] for part in parts]) for name in parts[0]
         }  # fmt: skip
@@ -90,89 +98,97 @@ class CopySession:
 
     def _run(self, rows: slice, token_ids: Sequence[int]) -> dict[str, np.ndarray]:
         token_id = np.asarray(token_ids[rows], np.int32)
-        resting = self._resting
+        constant = self._constant
         if len(token_id) > 1:
-            resting = {name: np.repeat(values, len(token_id), axis=0) for name, values in resting.items()}
+            constant = {name: np.repeat(values, len(token_id), axis=0) for name, values in constant.items()}
         changing = {name: values[rows] for name, values in self._changing.items()}
         position = np.array([self._position], np.int32)
-        return self._runner.run(DECODE, {"token_id": token_id, "position": position, **resting, **changing})
+        return self._runner.run(DECODE, {"token_id": token_id, "position": position, **constant, **changing})
 
 
 class InPlaceSession:
-    """A session inside the memory of an interpreter, row after row.
+    """A session inside the memory of an interpreter, one row at a time.
 
-    A step changes keys and values at one place, so that is all that is kept of it, and a row is the list of the rows
-    that it came from, step by step. Before a row is continued only those places go into the inputs where the row
-    before it came from elsewhere: most of a beam has one past. Sessions of one runner may take turns.
+    A step changes keys and values at one position only, so the session stores just these for each step, and for each
+    row its history: its row at each step. Before a row is continued, only the positions at which its history differs
+    from that of the previous row are copied to the inputs; hypotheses of a beam share most of it. Sessions of one
+    runner may alternate.
+
+    Args:
+        buffers: the memory of the signature `decode`.
+        logits: `[1, vocabulary]`, as `prefill` returned them.
+        cache: the other outputs of `prefill`.
+        position: the position of the first new token.
     """
 
     def __init__(self, buffers: Buffers, logits: np.ndarray, cache: Cache, position: int) -> None:
         self.logits = logits
         self._buffers = buffers
-        self._first = position
-        self._begun = cache  # as `prefill` left it
-        self._placed = [  # name, shape and type of what a step writes
+        self._first_position = position
+        self._initial_cache = cache  # as `prefill` returned it
+        self._written = [  # name, shape and type of what a step writes
             (name, _at(values, 0).shape, values.dtype)
             for name, values in cache.items()
-            if _holds_places(name) and not _rests(name)
+            if _has_positions(name) and not _is_constant(name)
         ]
-        self._states = {name: cache[name] for name in cache if not _holds_places(name) and not _rests(name)}
-        self._steps: list[dict[str, np.ndarray]] = []  # of each step what it wrote, name -> [rows, heads, head_dim]
-        self._pasts: list[tuple[int, ...]] = [()]  # of each row its row at every step
-        self._loaded: tuple[int, ...] = ()  # the past that stands in the inputs
+        self._states = {name: cache[name] for name in cache if not _has_positions(name) and not _is_constant(name)}
+        self._steps: list[dict[str, np.ndarray]] = []  # what each step wrote, name -> [rows, heads, head_dim]
+        self._histories: list[tuple[int, ...]] = [()]  # for each row, its row at every step
+        self._loaded: tuple[int, ...] = ()  # the history that is in the inputs
         self._mark = object()
 
     def advance(self, parents: Sequence[int], token_ids: Sequence[int]) -> None:
-        self._take_turn()
+        self._take_buffers()
         inputs, outputs = self._buffers.inputs, self._buffers.outputs
-        pasts = [self._pasts[parent] for parent in parents]
+        histories = [self._histories[parent] for parent in parents]
         states = {name: values[list(parents)] for name, values in self._states.items()}
-        place = self._first + len(self._steps)
-        step = {name: np.empty((len(pasts), *shape), kind) for name, shape, kind in self._placed}
-        logits = np.empty((len(pasts), self.logits.shape[1]), self.logits.dtype)
-        inputs["position"][0] = place
-        for row, (past, token_id) in enumerate(zip(pasts, token_ids, strict=True)):
-            self._load(past)
+        position = self._first_position + len(self._steps)
+        step = {name: np.empty((len(histories), *shape), dtype) for name, shape, dtype in self._written}
+        logits = np.empty((len(histories), self.logits.shape[1]), self.logits.dtype)
+        inputs["position"][0] = position
+        for row, (history, token_id) in enumerate(zip(histories, token_ids, strict=True)):
+            self._load(history)
             for name, values in states.items():
                 inputs[name][0] = values[row]
             inputs["token_id"][0] = token_id
             self._buffers.invoke()
             for name, written in step.items():
-                written[row] = _at(outputs[name], place)
+                written[row] = _at(outputs[name], position)
             for name, values in states.items():
                 values[row] = outputs[name][0]
             logits[row] = outputs[LOGITS][0]
         self._steps.append(step)
-        self._pasts = [(*past, row) for row, past in enumerate(pasts)]
+        self._histories = [(*history, row) for row, history in enumerate(histories)]
         self._states, self.logits = states, logits
 
-    def _load(self, past: tuple[int, ...]) -> None:
-        """Puts the keys and values of a row's past into the inputs, as far as others stand there."""
-        for number, (row, step) in enumerate(zip(past, self._steps, strict=True)):
-            if number >= len(self._loaded) or self._loaded[number] != row:
+    def _load(self, history: tuple[int, ...]) -> None:
+        """Copies the keys and values of a row's history to the inputs where these hold other ones."""
+        for index, (row, step) in enumerate(zip(history, self._steps, strict=True)):
+            if index >= len(self._loaded) or self._loaded[index] != row:
                 for name, written in step.items():
-                    _at(self._buffers.inputs[name], self._first + number)[...] = written[row]
-        self._loaded = past
+                    _at(self._buffers.inputs[name], self._first_position + index)[...] = written[row]
+        self._loaded = history
 
-    def _take_turn(self) -> None:
+    def _take_buffers(self) -> None:
+        """Copies the initial cache to the inputs if another session has used them since."""
         if self._buffers.user is self._mark:
             return
         self._buffers.user = self._mark
         self._loaded = ()
-        for name, values in self._begun.items():
+        for name, values in self._initial_cache.items():
             self._buffers.inputs[name][...] = values
 
 
-def _at(values: np.ndarray, place: int) -> np.ndarray:
-    """The view `[heads, head_dim]` of one place of keys or values `[1, heads, place, head_dim]`."""
-    return values[0, :, place]
+def _at(values: np.ndarray, position: int) -> np.ndarray:
+    """The view `[heads, head_dim]` of one position of keys or values `[1, heads, length, head_dim]`."""
+    return values[0, :, position]
 
 
-def _rests(name: str) -> bool:
-    """Whether a part of the cache is the memory of a source, which no step changes."""
+def _is_constant(name: str) -> bool:
+    """Whether a cache entry comes from the source, so that no step changes it."""
     return "_memory_" in name
 
 
-def _holds_places(name: str) -> bool:
-    """Whether a part of the cache has a place for each token, `[batch, heads, place, head_dim]`."""
+def _has_positions(name: str) -> bool:
+    """Whether a cache entry has an element for each token, `[batch, heads, length, head_dim]`."""
     return name.endswith(("_key", "_value"))

@@ -1,16 +1,16 @@
-"""Stop strings, and text that is shown while it is being written."""
+"""Stop strings, and streaming of text while it is generated."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-UNFINISHED = "\ufffd"  # what a tokenizer decodes the first bytes of a character to
+UNFINISHED = "\ufffd"  # what tokenizers decode an incomplete character to
 
 Decode = Callable[[Sequence[int]], str]
 
 
 class Stops:
-    """Strings that end a text, wherever the borders of tokens lie.
+    """Strings that end a text; they may begin and end inside tokens.
 
     Args:
         strings: the stop strings, none of them empty.
@@ -22,15 +22,15 @@ class Stops:
         self._strings = strings
 
     def cut(self, text: str) -> tuple[str, bool]:
-        """The text before the stop string that is the first to be complete, and whether there is one.
+        """Truncates the text before the stop string that ends first, and says whether there is one.
 
-        The first to be complete and not the first to begin: so it is the same whether a text comes whole or in pieces.
+        The one that ends first, not the one that begins first, so that streaming gives the same text.
         """
-        found = [(place + len(string), place) for string in self._strings if (place := text.find(string)) >= 0]
-        return (text[: min(found)[1]], True) if found else (text, False)
+        spans = [(start + len(string), start) for string in self._strings if (start := text.find(string)) >= 0]
+        return (text[: min(spans)[1]], True) if spans else (text, False)
 
     def safe(self, text: str) -> str:
-        """The text without an end that a stop string may begin with.
+        """The text without an end that may be the beginning of a stop string.
 
         Example: `Stops(["END"]).safe("one EN")` is `"one "`.
         """
@@ -41,27 +41,27 @@ class Stops:
 
 
 def pieces(token_ids: Iterable[int], decode: Decode, stops: Stops) -> Iterator[str]:
-    """Text piece by piece as its tokens come; together the pieces are the text of all tokens.
+    """Yields the text in pieces as its tokens are generated; together the pieces are the text of all tokens.
 
-    A character is shown when all its bytes are there, and what may become a stop string when it is sure not to.
+    A character is yielded once all its bytes are there; the possible beginning of a stop string once it is not one.
 
     Args:
-        token_ids: the new tokens, one after the other.
-        decode: all tokens so far to their text.
-        stops: the text ends before the first of them.
+        token_ids: the new tokens, one at a time.
+        decode: function from all tokens so far to their text.
+        stops: stop strings; the text ends before the first of them.
 
-    Example: the tokens of `天` in bytes, E5 A4 A9, give nothing, nothing and `天`.
+    Example: the byte tokens E5 A4 A9 of `天` yield nothing twice and then `天`.
     """
     seen: list[int] = []
-    text = shown = ""
+    text = yielded = ""
     for token_id in token_ids:
         seen.append(token_id)
         text, stopped = stops.cut(decode(seen))
         if stopped:
             break
         ready = stops.safe(text.rstrip(UNFINISHED))
-        if len(ready) > len(shown) and ready.startswith(shown):
-            yield ready[len(shown) :]
-            shown = ready
-    if len(text) > len(shown):
-        yield text[len(shown) :]
+        if len(ready) > len(yielded) and ready.startswith(yielded):
+            yield ready[len(yielded) :]
+            yielded = ready
+    if len(text) > len(yielded):
+        yield text[len(yielded) :]
