@@ -33,7 +33,7 @@ def test_one_changed_byte_is_found(folder: Path) -> None:
 
 
 def test_a_folder_of_bundles_names_them(folder: Path) -> None:
-    with pytest.raises(ArtifactError, match=f"has no manifest.json.*: name {folder}"):
+    with pytest.raises(ArtifactError, match=f"has no manifest.json.*: use {folder}"):
         open_artifact(folder.parent)
 
 
@@ -54,9 +54,9 @@ def test_a_manifest_cut_off_or_foreign_is_refused(folder: Path, content: str) ->
 
 def test_a_training_cut_off_says_how_it_goes_on(tmp_path: Path) -> None:
     partial_folder(tmp_path / "run").mkdir()
-    with pytest.raises(ArtifactError, match="resumes it"):
+    with pytest.raises(ArtifactError, match="to resume it"):
         open_artifact(tmp_path / "run")
-    with pytest.raises(ArtifactError, match="resumes it"):
+    with pytest.raises(ArtifactError, match="to resume it"):
         open_artifact(tmp_path / "run.partial")
 
 

@@ -1,6 +1,6 @@
-"""The folder of a run or of a bundle: its manifest, its files, their checksums, and how it is replaced as a whole.
+"""The folder of a run or of a bundle: its manifest, the checksums of its files, and how it is replaced atomically.
 
-Plain json and hashlib: a device reads a bundle with this module.
+Uses only the standard library, because a device reads bundles with this module.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Artifact:
 
     Attributes:
         path: the folder.
-        manifest: what manifest.json holds; `kind` is `run` or `bundle`.
+        manifest: the content of manifest.json; its `kind` is `run` or `bundle`.
     """
 
     path: Path
@@ -42,7 +42,7 @@ class Artifact:
 
     @property
     def parent(self) -> Path | None:
-        """The run folder around a bundle that still lies in `<run>/exports/<target>/`; None elsewhere."""
+        """The run folder of a bundle in `<run>/exports/<target>/`; None if it is elsewhere."""
         run = self.path.resolve().parent.parent
         inside = self.kind == "bundle" and self.path.resolve().parent.name == "exports" and (run / MANIFEST).is_file()
         return run if inside else None
@@ -62,8 +62,8 @@ def write_manifest(folder: Path, manifest: Mapping[str, Any], files: Iterable[st
 
     Args:
         folder: the run or bundle.
-        manifest: everything but `format` and `files`.
-        files: names relative to `folder`; None for every file that lies there.
+        manifest: the content, without `format` and `files`.
+        files: names relative to `folder`; None: all files in it.
     """
     if files is None:
         files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
@@ -73,7 +73,7 @@ def write_manifest(folder: Path, manifest: Mapping[str, Any], files: Iterable[st
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a file as a whole or not at all: a full disk leaves the old one."""
+    """Writes a file atomically: on a full disk the old one stays."""
     partial = path.with_name(path.name + PARTIAL)
     try:
         partial.write_text(text, encoding="utf-8")
@@ -83,9 +83,9 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_fault(error: Exception) -> str | None:
-    """Why a file could not be written, in words; None where `error` is about something else.
+    """The reason why a file could not be written; None if `error` is about something else.
 
-    TensorFlow's own writers and `shutil.copytree` wrap what the system said.
+    TensorFlow's writers and `shutil.copytree` wrap the message of the operating system.
     """
     full = os.strerror(errno.ENOSPC)
     if full in str(error):
@@ -94,10 +94,10 @@ def write_fault(error: Exception) -> str | None:
 
 
 def open_artifact(path: str | Path) -> Artifact:
-    """Opens a run folder or a bundle and checks that every file is there, unchanged.
+    """Opens a run folder or a bundle and checks that every file exists and is unchanged.
 
     Raises:
-        ArtifactError: it is missing, was cut off, or a file differs from the manifest.
+        ArtifactError: the folder or its manifest is missing or damaged, or a file differs from the manifest.
     """
     folder = Path(path)
     if not folder.is_dir():
@@ -107,7 +107,7 @@ def open_artifact(path: str | Path) -> Artifact:
     for name, expected in manifest["files"].items():
         file = folder / name
         if not file.is_file():
-            raise ArtifactError(f"{file}: missing, though {MANIFEST} lists it: copy the whole folder again")
+            raise ArtifactError(f"{file}: missing, although {MANIFEST} lists it: copy the whole folder again")
         if sha256(file) != expected:
             raise ArtifactError(
                 f"{file}: changed since it was written (its sha256 differs from {MANIFEST}): copy it again"
@@ -124,35 +124,35 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
             f"{folder}: has no {MANIFEST}; expected a finished run or a bundle{_hint(folder)}"
         ) from error
     except (OSError, ValueError) as error:
-        raise ArtifactError(f"{file}: not readable as JSON ({error}): copy the folder again") from error
+        raise ArtifactError(f"{file}: cannot be read as JSON ({error}): copy the folder again") from error
     if not isinstance(manifest, dict) or not {"format", "kind", "files", "task"} <= manifest.keys():
-        raise ArtifactError(f"{file}: not a manifest of textapp: expected the keys format, kind, task and files")
+        raise ArtifactError(f"{file}: not a textapp manifest; expected the keys format, kind, task and files")
     if manifest["format"] != FORMAT:
         raise ArtifactError(
-            f"{file}: format {manifest['format']}, expected {FORMAT}: another version of textapp wrote it"
+            f"{file}: found format {manifest['format']}, expected {FORMAT}: another version of textapp wrote it"
         )
     return manifest
 
 
 def _hint(folder: Path) -> str:
-    """What may have been meant by a folder without a manifest: the training to resume, or the folders inside."""
+    """A hint for a folder without a manifest: the training to resume, or subfolders with a manifest."""
     partial = folder if folder.name.endswith(PARTIAL) else partial_folder(folder)
     if partial.is_dir():
-        return f"; {partial} is a training cut off: the same train command again resumes it"
+        return f"; {partial} is an interrupted training: run the same train command again to resume it"
     inside = sorted(str(file.parent) for file in folder.glob(f"*/{MANIFEST}"))
-    return f": name {' or '.join(inside)}" if inside else ""
+    return f": use {' or '.join(inside)}" if inside else ""
 
 
 def check_place(final: Path, kind: str, *marks: str) -> bool:
-    """Whether something stands at `final` that the run or bundle to be made would replace as a whole.
+    """Whether `final` already holds a run or bundle, which a new one of the same kind will replace.
 
     Args:
-        final: where it shall stand.
+        final: the folder of the new run or bundle.
         kind: `run` or `bundle`.
-        marks: files that tell one whose manifest is damaged.
+        marks: files by which one with a damaged manifest is recognised.
 
     Raises:
-        UsageError: what stands there is of another kind, so it is not to be replaced.
+        UsageError: the folder holds something else, which must not be replaced.
     """
     if not final.exists() or (final.is_dir() and not any(final.iterdir())):
         return False
@@ -161,18 +161,20 @@ def check_place(final: Path, kind: str, *marks: str) -> bool:
     except (OSError, ValueError, KeyError, TypeError):
         found = kind if any((final / mark).is_file() for mark in marks) else None
     if found != kind:
-        raise UsageError(f"{final}: exists and is no {kind}: name a folder that is new, empty, or a {kind} to replace")
+        raise UsageError(
+            f"{final}: exists and is not a {kind}: use a folder that is new, empty, or a {kind} to replace"
+        )
     return True
 
 
 def partial_folder(final: Path) -> Path:
-    """Where the work goes on until `final` is whole."""
+    """The folder to work in until `final` is complete."""
     return final.with_name(final.name + PARTIAL)
 
 
 @contextmanager
 def replaced_folder(final: Path) -> Iterator[Path]:
-    """Gives an empty folder to fill and puts it in the place of `final` once the block ends without an error.
+    """Yields an empty folder, which replaces `final` when the block ends without an error.
 
     Example:
         with replaced_folder(run / "exports" / "litert") as folder:
@@ -189,14 +191,14 @@ def replaced_folder(final: Path) -> Iterator[Path]:
 
 
 def swap(partial: Path, final: Path) -> None:
-    """Renames `partial` to `final`; what stood there before is deleted only after the new one is in place."""
+    """Renames `partial` to `final`; an old `final` is deleted only after the new one is in place."""
     old = final.with_name(final.name + ".old")
     shutil.rmtree(old, ignore_errors=True)
     try:
         if final.exists():
             os.replace(final, old)
         os.replace(partial, final)
-    except BaseException:  # Ctrl-C between the two, too
+    except BaseException:  # includes Ctrl-C between the two
         if old.exists() and not final.exists():
             os.replace(old, final)
         raise

@@ -1,6 +1,6 @@
-"""What goes wrong for a user, sorted by who can mend it: the exit code says which.
+"""The errors that a user can fix; their exit code tells wrong data or files (1) from a wrong call (2).
 
-Every message names the file, the line or the key, what was found, what was expected, and how to mend it.
+Every message says where (file, line or key), what was found, what was expected, and how to fix it.
 """
 
 from __future__ import annotations
@@ -13,44 +13,44 @@ from types import ModuleType
 
 
 class TextappError(Exception):
-    """A fault that the user can mend. Shown without a traceback unless `--debug` is given."""
+    """An error that the user can fix. Shown without a traceback unless `--debug` is given."""
 
     exit_code = 1
 
 
 class DataError(TextappError):
-    """A file of examples is missing, unreadable or does not hold what the config says."""
+    """A file of examples is missing, cannot be read, or does not match the config."""
 
 
 class ArtifactError(TextappError):
-    """A run folder or a bundle is missing, incomplete, changed, or made for something else."""
+    """A run folder or a bundle is missing, incomplete, changed, or made for another purpose."""
 
 
 class ExportError(TextappError):
-    """A model could not be exported, or its export did not answer as the model does."""
+    """A model could not be exported, or its export does not give the same answers as the model."""
 
 
 class UsageError(TextappError):
-    """The call cannot be carried out as written."""
+    """A command or a function was called with wrong arguments."""
 
     exit_code = 2
 
 
 class OptionError(UsageError):
-    """An option of a call has a value that does not do.
+    """An option of a call has a value that is not allowed.
 
     Args:
-        message: names options as Python spells them.
-        options: those that it names.
+        message: the message, with options as Python spells them.
+        options: the options that it mentions.
 
     Attributes:
-        for_shell: the message for who typed a command: `--beam-size` for `beam_size`.
+        for_shell: the message for a command line: `--beam-size` for `beam_size`.
     """
 
     def __init__(self, message: str, *options: str) -> None:
         super().__init__(message)
         named = rf"(?<![\w-])(?:{'|'.join(map(re.escape, options))})(?![\w-])"
-        self.for_shell = re.sub(named, lambda found: f"--{found[0].replace('_', '-')}", message)
+        self.for_shell = re.sub(named, lambda match: f"--{match[0].replace('_', '-')}", message)
 
 
 class ConfigError(UsageError):
@@ -58,7 +58,7 @@ class ConfigError(UsageError):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Returns `; did you mean 'epochs'?` for the known word nearest to `word`, else an empty string."""
+    """Returns `; did you mean 'epochs'?` for the known word most similar to `word`, else an empty string."""
     nearest = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f"; did you mean '{nearest[0]}'?" if nearest else ""
 
@@ -68,10 +68,10 @@ def require(module: str, extra: str) -> ModuleType:
 
     Args:
         module: the dotted name to import, `sklearn.metrics`.
-        extra: the extra of textapp that brings it, `evaluate`.
+        extra: the extra of textapp that installs it, `evaluate`.
 
     Raises:
-        UsageError: it is not installed; the message names the pip line.
+        UsageError: the package is not installed; the message gives the pip command.
     """
     try:
         return importlib.import_module(module)

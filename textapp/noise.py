@@ -1,4 +1,4 @@
-"""Keeps start-up messages that tell a user nothing off the terminal."""
+"""Hides start-up messages of TensorFlow and LiteRT that are of no use to a user."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from textapp.errors import require
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Drops what C++ code writes to stderr, 'INFO: Created TensorFlow Lite XNNPACK delegate'.
+    """Discards what C++ code writes to stderr, such as 'INFO: Created TensorFlow Lite XNNPACK delegate'.
 
-    Errors are raised, not only written, so none is lost.
+    No error is lost, because errors are also raised as exceptions.
     """
     try:
-        kept = os.dup(2)
-    except OSError:  # a service may have closed stderr: then there is nothing to keep quiet
+        stderr = os.dup(2)
+    except OSError:  # a service may have closed stderr, so there is nothing to discard
         yield
         return
     try:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, 2)
-        os.close(nowhere)
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, 2)
+        os.close(devnull)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(stderr, 2)
+        os.close(stderr)
 
 
 def import_tensorflow() -> None:
-    """Imports TensorFlow and Keras, whose C++ side greets before any log level is in force."""
+    """Imports TensorFlow and Keras without the messages that their C++ code writes before log levels apply."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     with quiet():
         require("tensorflow", "train")
         require("keras", "train")
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # advice on retracing is for authors of models
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # hides advice on retracing, which is for authors of models

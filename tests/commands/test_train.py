@@ -149,7 +149,7 @@ def test_only_a_run_is_replaced_by_a_run(tmp_path: Path, run_textapp, overwrite:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.txt").write_text("years of work")
     done = run_textapp("train", write_config(tmp_path), "--data-dir", tmp_path, *overwrite)
-    assert done.code == 2 and "exists and is no run" in done.stderr
+    assert done.code == 2 and "exists and is not a run" in done.stderr
     assert (tmp_path / "run" / "thesis.txt").read_text() == "years of work"
 
 

@@ -53,7 +53,7 @@ def test_a_runtime_that_does_not_start_is_explained(monkeypatch, tmp_path):
         raise ImportError("numpy.core.multiarray failed to import")
 
     monkeypatch.setattr(interpreter.importlib, "import_module", fail)
-    with pytest.raises(UsageError, match="installed but does not start .*multiarray"):
+    with pytest.raises(UsageError, match="installed but cannot be imported .*multiarray"):
         interpreter.open_interpreter(tmp_path / "model.tflite", runtime="litert")
 
 
@@ -61,7 +61,7 @@ def test_a_missing_file_and_a_broken_file_are_told_apart(tmp_path):
     with pytest.raises(ArtifactError, match=r"model.tflite: no such file"):
         interpreter.open_interpreter(tmp_path / "model.tflite")
     (tmp_path / "model.tflite").write_bytes(b"not a flatbuffer" * 10)
-    with pytest.raises(ArtifactError, match=r"ai-edge-litert [\d.]+ does not load it"):
+    with pytest.raises(ArtifactError, match=r"ai-edge-litert [\d.]+ cannot load it"):
         interpreter.open_interpreter(tmp_path / "model.tflite")
 
 

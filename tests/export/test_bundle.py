@@ -141,9 +141,9 @@ def test_a_disk_error_leaves_the_old_export(run, records, litert, tmp_path, monk
 
 def test_only_a_bundle_is_ever_replaced(run, records, tmp_path):
     (tmp_path / "thesis.txt").write_text("three years of work")
-    with pytest.raises(UsageError, match="exists and is no bundle"):
+    with pytest.raises(UsageError, match="exists and is not a bundle"):
         export_run(run, "litert", "none", 0.5, records, out=tmp_path)
-    with pytest.raises(UsageError, match="exists and is no bundle"):
+    with pytest.raises(UsageError, match="exists and is not a bundle"):
         export_run(run, "litert", "none", 0.5, records, out=run.path)
     assert (tmp_path / "thesis.txt").exists()
 

@@ -50,7 +50,7 @@ def test_fifty_classes_make_a_larger_picture(tmp_path: Path) -> None:
 
 
 def test_a_matrix_of_another_size_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"shape \(1, 2\), expected a row and column for 2 labels"):
+    with pytest.raises(ValueError, match=r"shape \(1, 2\), expected a row and a column for each of 2 labels"):
         confusion_plot([[1, 2]], ["a", "b"], tmp_path / "never.png")
 
 

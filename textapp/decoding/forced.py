@@ -1,7 +1,7 @@
-"""Forced decoding: what a model says at each step while it reads given tokens, over `prefill_*` and `decode`.
+"""Forced decoding: what a model predicts at each step after given tokens, by `prefill_*` and `decode` of any runner.
 
-So two models, or two ways into one model, are compared at every token, though one other token would send the rest of
-a text elsewhere.
+This compares two models, or two signatures of one model, at every token, although in free decoding a single different
+token changes the rest of a text.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import numpy as np
 
 from textapp.decoding.signatures import lengths_of, prefill_name
 
-# Beside a group's inputs: the tokens that were generated after them, `[rows, steps]`, how many, `[rows]`, and those
-# that no model generates, `[tokens]`.
+# Keys of a group beside its inputs: the given tokens `[rows, steps]`, their number `[rows]`, and the tokens that are
+# never generated `[tokens]`.
 GENERATED, GENERATED_TOKENS, NEVER_GENERATED = BESIDE = ("generated_ids", "generated_tokens", "never_ids")
 
 if TYPE_CHECKING:
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 
 class Steps(NamedTuple):
-    """Figures of each row and step; 0 after the end of a row.
+    """The predictions for each row and step; 0 after the end of a row.
 
     Attributes:
-        best: the likeliest token that may be generated, `[rows, steps]` int32.
-        gap: how far the given token's logit lies below that one's, `[rows, steps]` float32.
-        log_probability: of the given token, `[rows, steps]` float32.
+        best: the most probable token that is allowed, `[rows, steps]` int32.
+        gap: its logit minus the logit of the given token, `[rows, steps]` float32.
+        log_probability: log-probability of the given token, `[rows, steps]` float32.
     """
 
     best: np.ndarray
@@ -43,18 +43,18 @@ def force(
     num_tokens: np.ndarray,
     never_ids: Sequence[int] = (),
 ) -> Steps:
-    """Reads the features, then one given token after the other.
+    """Runs a model on the features and then on each given token, and records its predictions.
 
     Args:
-        runner: has `prefill` and `decode`; with `max_batch` 1 each row goes alone.
-        prefill: such as `prefill_16`.
-        features: its inputs, `token_ids` `[rows, 16]` and maybe `num_tokens` `[rows]`.
+        runner: a model with the signatures `prefill` and `decode`, which takes up to `max_batch` rows per call.
+        prefill: name of the signature, such as `prefill_16`.
+        features: its inputs: `token_ids` `[rows, 16]`, for a language model also `num_tokens` `[rows]`.
         token_ids: the given tokens, `[rows, steps]` int32.
-        num_tokens: how many of them count, `[rows]` int32.
-        never_ids: tokens that are never generated, though they may be given.
+        num_tokens: the number of given tokens of each row, `[rows]` int32.
+        never_ids: tokens that are never generated, although they may be given.
 
-    Example: with the likeliest first token 7, `token_ids` `[[7, 3]]` give `best[0, 0] == 7` and `gap[0, 0] == 0`;
-    `best[0, 1]` is the likeliest token after 7.
+    Example: if the most probable first token is 7, `token_ids` `[[7, 3]]` give `best[0, 0] == 7` and `gap[0, 0] == 0`;
+    `best[0, 1]` is the most probable token after 7.
     """
     steps = Steps(*(np.zeros(token_ids.shape, kind) for kind in (np.int32, np.float32, np.float32)))
     for start in range(0, len(token_ids), runner.max_batch):
@@ -62,38 +62,38 @@ def force(
         length = int(num_tokens[rows].max(initial=0))
         part = {name: values[rows] for name, values in features.items()}
         for step, logits in enumerate(_logits(runner, prefill, part, token_ids[rows, :length])):
-            goes_on = np.flatnonzero(step < num_tokens[rows])
-            given = token_ids[rows][goes_on, step]
-            logits = logits[goes_on].astype(np.float64)
-            top = logits.max(axis=1)
-            own = logits[np.arange(len(given)), given]
-            log_sum = top + np.log(np.exp(logits - top[:, None]).sum(axis=1))
+            active = np.flatnonzero(step < num_tokens[rows])
+            given = token_ids[rows][active, step]
+            logits = logits[active].astype(np.float64)
+            highest = logits.max(axis=1)
+            given_logits = logits[np.arange(len(given)), given]
+            log_sum = highest + np.log(np.exp(logits - highest[:, None]).sum(axis=1))
             logits[:, list(never_ids)] = -np.inf
-            steps.best[start + goes_on, step] = logits.argmax(axis=1)
-            steps.gap[start + goes_on, step] = logits.max(axis=1) - own
-            steps.log_probability[start + goes_on, step] = own - log_sum
+            steps.best[start + active, step] = logits.argmax(axis=1)
+            steps.gap[start + active, step] = logits.max(axis=1) - given_logits
+            steps.log_probability[start + active, step] = given_logits - log_sum
     return steps
 
 
 def force_all(runner: Runner, groups: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Forces a model through several groups of texts.
+    """Forced decoding of several groups of texts.
 
     Args:
-        runner: has the `prefill_*` that belongs to each group, and `decode`.
-        groups: `generate_16_24.expected` and the like -> the inputs of `generate_16_24`, with GENERATED and
-            GENERATED_TOKENS, and maybe NEVER_GENERATED.
+        runner: a model with the `prefill_*` of each group, and `decode`.
+        groups: name such as `generate_16_24.expected` -> the inputs of `generate_16_24`, with the keys GENERATED and
+            GENERATED_TOKENS, optionally NEVER_GENERATED.
 
     Returns:
-        the figures of `Steps`, such as `generate_16_24.expected/gap`.
+        The fields of `Steps` by name, such as `generate_16_24.expected/gap`.
     """
-    found = {}
+    results = {}
     for group, named in groups.items():
         prefill = prefill_name(lengths_of(group.split(".")[0])[0])
         features = {name: rows for name, rows in named.items() if name not in BESIDE}
         never_ids = named.get(NEVER_GENERATED, ())
         steps = force(runner, prefill, features, named[GENERATED], named[GENERATED_TOKENS], never_ids)
-        found |= {f"{group}/{name}": values for name, values in steps._asdict().items()}
-    return found
+        results |= {f"{group}/{name}": values for name, values in steps._asdict().items()}
+    return results
 
 
 def _logits(
@@ -102,7 +102,7 @@ def _logits(
     """Yields the logits `[rows, vocabulary]` of each step."""
     cache = dict(runner.run(prefill, features))
     logits = cache.pop("logits")
-    # An encoder-decoder has written nothing but its start token; a decoder alone goes on after its prompt.
+    # An encoder-decoder has read one token, the start token; a decoder-only model continues after its prompt.
     ones = np.ones(len(token_ids), np.int32)
     position = features.get("num_tokens", ones)
     for step in range(token_ids.shape[1]):

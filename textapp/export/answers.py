@@ -1,6 +1,6 @@
-"""Lets .tflite files answer prepared inputs in a process of its own: `python -m textapp.export.answers JOB`.
+"""Runs .tflite files on prepared inputs in a separate process: `python -m textapp.export.answers JOB`.
 
-An export is verified and timed here, because this process has no TensorFlow, as a device has none.
+Exports are verified and timed in this process because, like a device, it has no TensorFlow.
 """
 
 from __future__ import annotations
@@ -24,45 +24,46 @@ from textapp.runners.interpreter import version
 
 
 def answers(runner: EdgeRunner, inputs: Inputs) -> dict[str, np.ndarray]:
-    """Every signature on every row: `{"classify_16/probabilities": [examples, classes]}`."""
-    found: dict[str, np.ndarray] = {}
+    """Runs every signature on all of its inputs: `{"classify_16/probabilities": [examples, classes]}`."""
+    outputs: dict[str, np.ndarray] = {}
     for signature, named in inputs.items():
         size, count = rows_of(signature), len(next(iter(named.values())))
         parts = [runner.run(signature, filled_up(features, size)) for features in _parts(named, size)]
         for name in parts[0] if parts else ():
-            found[f"{signature}/{name}"] = np.concatenate([part[name] for part in parts])[:count]
-    return found
+            outputs[f"{signature}/{name}"] = np.concatenate([part[name] for part in parts])[:count]
+    return outputs
 
 
 def with_own(forced: Inputs, found: Mapping[str, np.ndarray]) -> Inputs:
-    """Adds to each `generate_*.expected` the texts that the file itself generated for these rows, as `generate_*.own`."""
+    """Adds to each group `generate_*.expected` a group `generate_*.own` with the file's own texts for the same rows.
+
+    Args:
+        forced: the groups for forced decoding, see `textapp.decoding.forced.force_all`.
+        found: the outputs of the file, as `answers` returns them.
+    """
     own = {}
     for group, named in forced.items():
-        signature, way = group.split(".")
-        if way == "expected":
+        signature, origin = group.split(".")
+        if origin == "expected":
             rows = slice(len(named[GENERATED]))
-            generated = {name: found[f"{signature}/{name}"][rows] for name in ("token_ids", "num_tokens")}
-            own[f"{signature}.own"] = {
-                **named,
-                GENERATED: generated["token_ids"],
-                GENERATED_TOKENS: generated["num_tokens"],
-            }
+            texts = {name: found[f"{signature}/{name}"][rows] for name in ("token_ids", "num_tokens")}
+            own[f"{signature}.own"] = {**named, GENERATED: texts["token_ids"], GENERATED_TOKENS: texts["num_tokens"]}
     return forced | own
 
 
 def latencies(model_paths: Mapping[str, str], runtime: str, inputs: Inputs, seconds: float) -> dict[str, list[float]]:
-    """Times several files side by side on the same inputs, each input by each file in turn.
+    """Measures the latency of several files on the same inputs.
 
-    In turn, so that a slow minute of the machine is a slow minute for all of them.
+    The files alternate on each input, so that a slow phase of the machine affects all of them.
 
     Args:
-        model_paths: a name for each file.
+        model_paths: name -> path of each file.
         runtime: `litert` or `tflite-runtime`.
-        inputs: the inputs of each signature, as many as real texts go there.
-        seconds: how long to measure in all; every input is taken at least once.
+        inputs: the inputs of each signature, in proportion to how many real texts use it.
+        seconds: how long to measure in total; every input is run at least once.
 
     Returns:
-        Milliseconds of each call, by the name of the file.
+        Name of the file -> milliseconds of each call.
     """
     runners = {name: EdgeRunner(path, runtime=runtime) for name, path in model_paths.items()}
     calls = [(signature, features) for signature, named in inputs.items() for features in _parts(named)]
@@ -93,15 +94,15 @@ def _work(job: Mapping[str, Any]) -> dict[str, Any]:
         figures = {name: [float(np.percentile(values, share)) for share in (50, 90)] for name, values in times.items()}
         return {"latency_ms": {name: {"p50": p50, "p90": p90} for name, (p50, p90) in figures.items()}}
     runner = EdgeRunner(job["model"], runtime=job["runtime"])
-    found = answers(runner, inputs)
+    outputs = answers(runner, inputs)
     if "forced" in job:
-        found |= force_all(runner, with_own(load_inputs(job["forced"]), found))
-    np.savez(job["outputs"], **found)
+        outputs |= force_all(runner, with_own(load_inputs(job["forced"]), outputs))
+    np.savez(job["outputs"], **outputs)
     return {"runtime": version(job["runtime"]), "tensorflow": "tensorflow" in sys.modules}
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Prints one JSON object; a fault that a user can mend is `{"error": message}`."""
+    """Runs a job and prints one JSON object; an error that a user can fix is `{"error": message}`."""
     try:
         print(json.dumps(_work(json.loads(arguments[0]))))
     except (TextappError, OSError) as error:

@@ -1,4 +1,4 @@
-"""Pictures of results, drawn without a display and without touching matplotlib's global state."""
+"""Plots of results, drawn without a display and without changing matplotlib's global state."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ import numpy as np
 
 from textapp.errors import require
 
-MOST_NUMBERED = 25  # classes up to which a cell shows its count
-LONGEST_LABEL = 24  # characters
+MAX_WITH_COUNTS = 25  # classes; with more of them cells do not show their count
+MAX_LABEL = 24  # characters
 
 
 def confusion_plot(confusion: Sequence[Sequence[int]], labels: Sequence[str], path: Path, title: str = "") -> Path:
-    """Draws a confusion matrix as a PNG: rows are the true labels, columns what the model said.
+    """Draws a confusion matrix as a PNG: rows are the true labels, columns the predicted ones.
 
-    A colour is the share of its row, so that a rare class is as visible as a frequent one; a number is the count.
-    Labels are drawn in a font that has all of their characters; where none is installed they are numbered from 1, in
-    the order given, and the picture says so.
+    Colours show the share of the row, so that rare classes are as visible as frequent ones; numbers show counts.
+    Labels are drawn in a font that has all of their characters; if none is installed, they are numbered from 1 in the
+    given order, and the title says so.
 
     Args:
         confusion: counts, `[classes, classes]`.
-        labels: one name a class.
-        path: where the PNG goes.
-        title: a line above the picture.
+        labels: one name per class.
+        path: path of the PNG file.
+        title: a line above the plot.
 
     Returns:
         `path`.
 
     Raises:
-        ValueError: `confusion` is not square, or has another size than `labels`.
+        ValueError: `confusion` is not square, or its size differs from the number of labels.
         UsageError: matplotlib is not installed.
 
     Example: `confusion_plot([[8, 2], [1, 9]], ["bad", "good"], Path("confusion.png"))` shows 80 % and 90 % on the
@@ -39,7 +39,9 @@ def confusion_plot(confusion: Sequence[Sequence[int]], labels: Sequence[str], pa
     """
     counts = np.asarray(confusion, dtype=np.int64)
     if counts.shape != (len(labels), len(labels)):
-        raise ValueError(f"confusion has the shape {counts.shape}, expected a row and column for {len(labels)} labels")
+        raise ValueError(
+            f"confusion has the shape {counts.shape}, expected a row and a column for each of {len(labels)} labels"
+        )
     figure_module = require("matplotlib.figure", "evaluate")
     canvas_module = require("matplotlib.backends.backend_agg", "evaluate")
     names, font, heading = _drawable([*labels], title)
@@ -51,7 +53,7 @@ def confusion_plot(confusion: Sequence[Sequence[int]], labels: Sequence[str], pa
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)  # [classes, classes]
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     _write_names(axes, names, font)
-    if len(labels) <= MOST_NUMBERED:
+    if len(labels) <= MAX_WITH_COUNTS:
         _write_counts(axes, counts, shares)
     axes.set_title(heading, fontproperties=font, fontsize=11)
     figure.savefig(path, dpi=120)
@@ -59,8 +61,8 @@ def confusion_plot(confusion: Sequence[Sequence[int]], labels: Sequence[str], pa
 
 
 def _write_names(axes: object, names: Sequence[str], font: object) -> None:
-    size = 10 if len(names) <= MOST_NUMBERED else 7
-    axes.set_xlabel("answered")
+    size = 10 if len(names) <= MAX_WITH_COUNTS else 7
+    axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(names)), names)
@@ -76,24 +78,24 @@ def _write_counts(axes: object, counts: np.ndarray, shares: np.ndarray) -> None:
 
 
 def _drawable(labels: list[str], title: str) -> tuple[list[str], object, str]:
-    """The names to draw, the font that can, and the heading, which tells where the labels had to be numbered."""
+    """The names to draw, a font that has their characters, and the heading, which says if labels had to be numbered."""
     # "$" would start a formula.
-    names = [_cut(label).replace("$", r"\$") for label in labels]
-    for heading in (title, ""):  # a heading that cannot be drawn is left out rather than the labels
+    names = [_truncated(label).replace("$", r"\$") for label in labels]
+    for heading in (title, ""):  # if no font has everything, the heading is left out rather than the labels
         font = _font_with("".join(names) + heading)
         if font is not None:
             return names, font, heading
     numbers = [str(number) for number in range(1, len(labels) + 1)]
-    return numbers, _font_with(""), "labels numbered in their order:\nno font here has their characters"
+    return numbers, _font_with(""), "labels are numbered in order:\nno installed font has their characters"
 
 
-def _cut(label: str) -> str:
+def _truncated(label: str) -> str:
     line = " ".join(label.split())
-    return line if len(line) <= LONGEST_LABEL else line[: LONGEST_LABEL - 1] + "…"
+    return line if len(line) <= MAX_LABEL else line[: MAX_LABEL - 1] + "…"
 
 
 def _font_with(text: str) -> object | None:
-    """The first installed font that has every character of `text`, matplotlib's own first; None without one."""
+    """The first installed font that has every character of `text`, starting with matplotlib's own; None if none has."""
     logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # "building the font cache"
     manager = require("matplotlib.font_manager", "evaluate")
     loader = require("matplotlib.ft2font", "evaluate").FT2Font
@@ -101,7 +103,7 @@ def _font_with(text: str) -> object | None:
     regular = [
         font.fname
         for font in manager.fontManager.ttflist
-        # matplotlib's "Last Resort" claims every character and draws boxes.
+        # matplotlib's "Last Resort" claims to have every character but draws boxes.
         if font.style == "normal" and font.weight in (400, "normal") and not font.name.startswith("Last Resort")
     ]
     needed = {ord(character) for character in text if not character.isspace()}

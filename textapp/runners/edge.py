@@ -1,7 +1,7 @@
-"""Answers from a .tflite file, one text a call, with as little between NumPy and the kernels as Python allows.
+"""Runs a .tflite file, one text per call, with as little overhead between NumPy and the kernels as Python allows.
 
-A signature runner of the interpreter resizes and allocates at every call: as long again as a small model takes.
-Shapes are fixed here, so a signature is allocated once, and a call is set, invoke, get.
+The interpreter's signature runners resize and allocate at every call, which takes as long as a small model itself.
+Shapes are fixed here, so each signature is allocated once, and a call only sets inputs, invokes and gets outputs.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ Call = Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
 
 
 class EdgeRunner:
-    """Runs the signatures of one .tflite file. One thread at a time: give each worker thread its `clone()`.
+    """Runs the signatures of one .tflite file. Not thread-safe: give each worker thread its own `clone()`.
 
     Args:
         model_path: the file.
-        threads: CPU threads of one call; small models are fastest with 1.
+        threads: number of CPU threads; small models are fastest with 1.
         runtime: `litert`, `tflite-runtime` or `auto`.
 
     Attributes:
@@ -50,18 +50,18 @@ class EdgeRunner:
         self._buffers: dict[str, EdgeBuffers | None] = {}
 
     def run(self, signature: str, features: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Answers one text.
+        """Runs a signature on one text.
 
         Args:
-            signature: such as `classify_16`.
-            features: `{"token_ids": [1, 16] int32}` and what else the signature takes.
+            signature: its name, such as `classify_16`.
+            features: `{"token_ids": [1, 16] int32}` and the other inputs of the signature.
 
         Returns:
-            `{"probabilities": [1, classes] float32}`, copies that later calls leave alone.
+            `{"probabilities": [1, classes] float32}`, as copies that later calls do not change.
 
         Raises:
-            ArtifactError: the file has no such signature, or the runtime lacks an op of it.
-            ValueError: a feature has another shape or type than the signature.
+            ArtifactError: the file has no such signature, or the runtime does not support one of its operators.
+            ValueError: a feature has a different shape or type than the signature.
         """
         call = self._calls.get(signature)
         if call is None:
@@ -69,12 +69,12 @@ class EdgeRunner:
         return call(features)
 
     def buffers(self, signature: str) -> EdgeBuffers | None:
-        """The memory of a signature itself, for what is called once a token: nothing is copied that need not be.
+        """The memory of a signature, to call it for each token without copying inputs and outputs.
 
-        Who uses it has the signature for itself: `run` of the same signature overwrites it.
+        `run` of the same signature overwrites this memory, so do not use both.
 
         Returns:
-            None where the interpreter does not give its memory away.
+            The buffers; None if the interpreter does not expose its memory.
 
         Raises:
             ArtifactError: as `run`.
@@ -102,7 +102,7 @@ class EdgeRunner:
 
     @contextmanager
     def _faults(self, signature: str) -> Iterator[None]:
-        """Says in our words what the runtime finds wrong with a signature."""
+        """Turns errors of the runtime about a signature into ArtifactErrors."""
         try:
             with quiet():
                 yield
@@ -116,9 +116,9 @@ class EdgeBuffers:
     """The memory of one signature, allocated once.
 
     Attributes:
-        inputs, outputs: name -> the interpreter's own array. It keeps the inputs as they are.
+        inputs, outputs: name -> the interpreter's own array. A call does not change the inputs.
         invoke: reads the inputs and writes the outputs.
-        user: a mark that who keeps a state in the inputs leaves there; None: nobody does.
+        user: set by whoever keeps a state in the inputs; None: nobody does.
     """
 
     def __init__(self, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray], invoke: Callable) -> None:
@@ -127,7 +127,7 @@ class EdgeBuffers:
 
 
 def _edge_buffers(interpreter: Any, signature: str) -> EdgeBuffers | None:
-    """Allocates a signature's graph and takes hold of its memory below the public API; None where that has moved."""
+    """Allocates a signature's graph and gets its memory by a private API; None if this API has changed."""
     try:
         wrapper = interpreter._interpreter
         definition = interpreter._get_full_signature_list()[signature]
@@ -140,7 +140,7 @@ def _edge_buffers(interpreter: Any, signature: str) -> EdgeBuffers | None:
         inputs = {name: tensor(wrapper, index, graph) for name, index in definition["inputs"].items()}
         for values in inputs.values():
             values.fill(0)
-        invoke(graph)  # an output may get its place only when it is first written
+        invoke(graph)  # an output may get its memory only when it is first written
         outputs = {name: tensor(wrapper, index, graph) for name, index in definition["outputs"].items()}
     except TypeError:
         return None
@@ -148,7 +148,7 @@ def _edge_buffers(interpreter: Any, signature: str) -> EdgeBuffers | None:
 
 
 def _direct_call(interpreter: Any, signature: str) -> Call | None:
-    """Allocates a signature's graph once and calls it below the public API; None where that door has moved."""
+    """Allocates a signature's graph once and calls it by a private API; None if this API has changed."""
     try:
         wrapper = interpreter._interpreter
         definition = interpreter._get_full_signature_list()[signature]
@@ -170,7 +170,7 @@ def _direct_call(interpreter: Any, signature: str) -> Call | None:
 
 
 def _signature_call(interpreter: Any, signature: str) -> Call:
-    """The same through the public API, which allocates at every call."""
+    """Calls a signature by the public API, which allocates at every call."""
     runner = interpreter.get_signature_runner(signature)
     shapes = {name: tuple(detail["shape"]) for name, detail in runner.get_input_details().items()}
 

@@ -1,4 +1,4 @@
-"""The one door to the interpreters of .tflite files: ai-edge-litert and tflite-runtime."""
+"""The only module that opens interpreters of .tflite files: ai-edge-litert and tflite-runtime."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from textapp.errors import ArtifactError, OptionError, UsageError
 from textapp.noise import quiet
 
-# In order of preference: the first one is faster on every file that both of them load.
+# In order of preference: the first is faster on every file that both load.
 PACKAGES = {"litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime"}
 
 
@@ -27,18 +27,18 @@ def usable(runtime: str) -> bool:
 
 
 def version(runtime: str) -> str:
-    """The package behind a runtime and its version: `ai-edge-litert 2.3.0`."""
-    from importlib.metadata import version as installed_version  # slow to import, and no prediction needs it
+    """The package of a runtime and its version: `ai-edge-litert 2.3.0`."""
+    from importlib.metadata import version as installed_version  # slow to import, and not needed for predictions
 
     distribution = PACKAGES[runtime].replace("_", "-")
     return f"{distribution} {installed_version(distribution)}"
 
 
 def choose(runtime: str) -> str:
-    """Resolves `auto` to a runtime that is installed, and checks one that is named.
+    """Resolves `auto` to an installed runtime, or checks the given one.
 
     Raises:
-        UsageError: there is none of this name, it is not installed, or it cannot run in this process.
+        UsageError: the name is unknown, the runtime is not installed, or it cannot run in this process.
     """
     installed = available()
     if runtime not in ("auto", *PACKAGES):
@@ -51,7 +51,7 @@ def choose(runtime: str) -> str:
         raise UsageError(f"this needs {what}, which is not installed: pip install 'textapp[{extra}]'")
     if not usable(runtime):
         raise UsageError(
-            "tflite-runtime cannot run in a process that imported TensorFlow: use a process of its own, or litert"
+            "tflite-runtime cannot run in a process that imported TensorFlow: use a separate process, or litert"
         )
     return runtime
 
@@ -61,14 +61,14 @@ def open_interpreter(model_path: str | Path, threads: int = 1, runtime: str = "a
 
     Args:
         model_path: the file.
-        threads: CPU threads of one call.
+        threads: number of CPU threads.
         runtime: `litert`, `tflite-runtime`, or `auto` for whichever is installed.
 
     Returns:
-        The `Interpreter` of that package. Tensors are not allocated yet.
+        The `Interpreter` of that package, without allocated tensors.
 
     Raises:
-        ArtifactError: the file is missing or this runtime does not load it.
+        ArtifactError: the file is missing, or the runtime cannot load it.
         UsageError: no runtime is installed.
     """
     if not Path(model_path).is_file():
@@ -80,8 +80,8 @@ def open_interpreter(model_path: str | Path, threads: int = 1, runtime: str = "a
             return module.Interpreter(model_path=str(model_path), num_threads=threads)
     except (ValueError, RuntimeError) as error:
         raise ArtifactError(
-            f"{model_path}: {version(name)} does not load it: {' '.join(str(error).split())}; expected a file that was "
-            f"exported for it: textapp export RUN --target {name}"
+            f"{model_path}: {version(name)} cannot load it: {' '.join(str(error).split())}; expected a file that was "
+            f"exported for this runtime: textapp export RUN --target {name}"
         ) from error
 
 
@@ -89,8 +89,8 @@ def _import(runtime: str) -> ModuleType:
     try:
         return importlib.import_module(f"{PACKAGES[runtime]}.interpreter")
     except (ImportError, AttributeError) as error:
-        # tflite-runtime was built for numpy 1; pip installs numpy 2 beside it without a word.
+        # tflite-runtime was built for numpy 1, but pip installs it with numpy 2 without a warning.
         raise UsageError(
-            f"the runtime {runtime} is installed but does not start ({error}): "
-            f"pip install 'textapp[{runtime}]' brings the numpy that it needs"
+            f"the runtime {runtime} is installed but cannot be imported ({error}): "
+            f"pip install 'textapp[{runtime}]' installs the numpy version that it needs"
         ) from error
