@@ -148,8 +148,8 @@ def _records(options: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def _bleu(options: argparse.Namespace, records: list[dict[str, Any]]) -> Callable[[list[str]], dict[str, float]]:
-    from textapp.tasks import task_from_manifest
-    from textapp.tasks.writing import TextAnswer
+    from textapp.catalog import task_from_manifest
+    from textapp.tasks.generative import TextAnswer
     from textapp.text.tokenizer import load_tokenizers
 
     manifest = _read(options.bundle / "manifest.json")

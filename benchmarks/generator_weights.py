@@ -96,10 +96,11 @@ def _stir(model: Any) -> None:
 
 def _of_run(options: argparse.Namespace) -> tuple[Any, list[list[int]], str]:
     """The model of a run, token ids of its test set, and how its bundle was quantized."""
-    from textapp.config import data_directory, load_config
-    from textapp.export.bundle import load_float32
     from textapp.records.loading import load_splits
-    from textapp.tasks import task_from_manifest
+
+    from textapp.catalog import load_config, task_from_manifest
+    from textapp.config import data_directory
+    from textapp.export.bundle import load_float32
     from textapp.text.tokenizer import load_tokenizers
 
     run = open_artifact(options.run)
@@ -225,7 +226,7 @@ def write_fixed(model: Any, options: argparse.Namespace, queries: dict[str, Any]
     from textapp.export import tflite
     from textapp.export.flatbuffer.loops import check_loops
     from textapp.export.folding import fold_norms
-    from textapp.export.signatures import Signature
+    from textapp.objectives.signature import Signature
 
     def call(features: Any) -> dict[str, Any]:
         return generate(model, features, options)._asdict()
@@ -246,7 +247,7 @@ def write_fixed(model: Any, options: argparse.Namespace, queries: dict[str, Any]
 
 
 def _check(file: Path, name: str, queries: dict[str, Any]) -> None:
-    from textapp.edge.runner import EdgeRunner
+    from textapp.runners.edge import EdgeRunner
 
     runner = EdgeRunner(file)
     for ids, expected, score in list(zip(queries["ids"], queries["expected"], queries["scores"], strict=True))[:10]:

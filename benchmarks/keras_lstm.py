@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from textapp.artifact import open_artifact
 from textapp.export import tflite
 from textapp.export.bundle import load_float32
-from textapp.export.signatures import signatures_of
+from textapp.objectives.signature import signatures_of
 
 TOLERANCE = 1e-3
 

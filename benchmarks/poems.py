@@ -12,9 +12,11 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-import textapp
-from textapp.config import data_directory, load_config
 from textapp.records.loading import load_splits
+
+import textapp
+from textapp.catalog import load_config
+from textapp.config import data_directory
 
 ENDS = re.compile(r"[，。？！；、：\s]+")
 FORMS = (5, 7)

@@ -15,11 +15,13 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from textapp.artifact import open_artifact
-from textapp.config import data_directory, load_config
-from textapp.languages import normalized
 from textapp.predictor import load
 from textapp.records.loading import Splits, load_records, load_splits
+
+from textapp.artifact import open_artifact
+from textapp.catalog import load_config
+from textapp.config import data_directory
+from textapp.languages import normalized
 
 NUM_REFERENCE = 200  # validation texts that every peer is checked with, and that OpenVINO is calibrated with
 

@@ -5,15 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
-from textapp.config import (
-    data_directory,
-    differing_key,
-    load_config,
-    parse_config,
-    save_config,
-)
 from textapp.defaults import choose_lengths, resolve
+
+from textapp.catalog import load_config, parse_config
+from textapp.config import data_directory, differing_key, save_config
 from textapp.errors import ConfigError
 
 SMALL = {"task": "classification", "run": "runs/x", "data": {"train": "a.tsv"}, "model": {"architecture": "cnn"}}

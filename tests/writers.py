@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from textapp.artifact import Artifact, open_artifact, write_manifest
+from textapp.catalog import task_from_manifest
 from textapp.config import TransformerModel
 from textapp.models import build_generator
-from textapp.tasks import task_from_manifest
 from textapp.text.training import train_tokenizer
 
 WORDS = {

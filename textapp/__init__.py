@@ -21,7 +21,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from textapp.predictor import load as load
+    from textapp.loading import load as load
 
 __all__ = ["__version__", "load"]
 __version__ = "0.1.0"
@@ -30,7 +30,7 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> Any:
     # `load` is found on first use, so that `import textapp` costs nothing.
     if name == "load":
-        from textapp.predictor import load
+        from textapp.loading import load
 
         return load
     raise AttributeError(f"module 'textapp' has no attribute '{name}'")

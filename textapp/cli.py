@@ -148,7 +148,7 @@ def evaluate(
         raise UsageError("--against is for --side-by-side FILE: give both; to compare figures, textapp benchmark")
     from textapp.commands.evaluate import evaluate as command
 
-    command(path, data or [], columns, data_dir, threshold, threads, runtime, output, as_json)
+    command(path, data or [], columns, data_dir, threads, runtime, output, as_json, {"threshold": threshold})
 
 
 @app.command()
@@ -171,8 +171,10 @@ def export(
 ) -> None:
     """Export a run as a bundle: verified in the target's own interpreter, or not written."""
     from textapp.commands.export import export as command
+    from textapp.export.options import ExportOptions
 
-    command(run, target.value, quantize.value, max_drop, text, data_dir, output, batch_size, as_json)
+    options = ExportOptions(target.value, quantize.value, max_drop, text, batch_size)
+    command(run, options, data_dir, output, as_json)
 
 
 @app.command()
@@ -225,9 +227,10 @@ def predict(
         "stop": tuple(stop) if stop else None, "seed": seed,
     }  # fmt: skip
     decoding = {name: value for name, value in decoding.items() if value is not None}
+    options = {"threshold": threshold, "overflow": overflow.value if overflow else None}
     command(
-        path, texts or [], pair or [], input_file, output, columns, threshold, workers, threads, runtime, as_json,
-        overflow.value if overflow else None, stream, decoding,
+        path, texts or [], pair or [], input_file, output, columns, workers, threads, runtime, as_json, stream, options,
+        decoding,
     )  # fmt: skip
 
 

@@ -57,7 +57,7 @@ class Job:
     def encoder(self) -> Callable[[str], list[int]]:
         """The tokenizer of the bundle, cut to the longest bucket: the same code for every system."""
         from textapp.artifact import TOKENIZER
-        from textapp.tasks import task_from_manifest
+        from textapp.catalog import task_from_manifest
         from textapp.text.tokenizer import load_tokenizer
 
         manifest = json.loads((self.bundle / "manifest.json").read_text(encoding="utf-8"))

@@ -20,7 +20,7 @@ def load_single(job: Job) -> tuple[Callable[[int], int], dict[str, Any]]:
         predictor = textapp.load(job.bundle, threads=job.threads)
         number = {label: index for index, label in enumerate(predictor.task.labels)}
         return lambda index: number[predictor(job.texts[index]).label], facts
-    from textapp.edge.runner import EdgeRunner
+    from textapp.runners.edge import EdgeRunner
 
     runner = EdgeRunner(model, threads=job.threads)
     signature, pad_id = f"classify_{job.length}", facts_of(job.work)["pad_id"]
@@ -41,7 +41,7 @@ def load_whole(job: Job) -> tuple[Callable[[int], list[int]], dict[str, Any]]:
 
 
 def runtime_version() -> str:
-    from textapp.edge.interpreter import choose, version
+    from textapp.runners.interpreter import choose, version
 
     return version(choose("auto"))
 

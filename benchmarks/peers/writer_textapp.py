@@ -21,7 +21,7 @@ def load_single(job: WritingJob) -> tuple[Callable[[int], Any], dict[str, Any]]:
 
         predictor = textapp.load(job.bundle, threads=job.threads)
         return lambda index: predictor(job.texts[index]).output, facts
-    from textapp.edge.runner import EdgeRunner
+    from textapp.runners.edge import EdgeRunner
 
     runner = EdgeRunner(model, threads=job.threads)
     signature = f"generate_{job.source}_{job.new}"

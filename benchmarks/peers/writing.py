@@ -50,7 +50,7 @@ class WritingJob:
 
     def task(self) -> Any:
         """Text to ids and back: the code of textapp for every system."""
-        from textapp.tasks import task_from_manifest
+        from textapp.catalog import task_from_manifest
         from textapp.text.tokenizer import load_tokenizers
 
         manifest = json.loads((self.bundle / "manifest.json").read_text(encoding="utf-8"))

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 from rich.console import Console
+from textapp.commands.evaluate_writing import measure, show
 from toys import Letters
 
 from textapp.artifact import Artifact
 from textapp.commands import evaluate as command
-from textapp.commands.evaluate_writing import measure, show
 from textapp.errors import ArtifactError, DataError, UsageError
-from textapp.generative import GenerativePredictor
+from textapp.predictors.generative import GenerativePredictor
 from textapp.tasks.generation import GenerationTask
 from textapp.tasks.translation import TranslationTask
 

@@ -14,7 +14,7 @@ from textapp.commands import predict as module
 from textapp.commands.measure import reply
 from textapp.commands.predict import predict
 from textapp.errors import UsageError
-from textapp.generative import GenerativePredictor
+from textapp.predictors.generative import GenerativePredictor
 from textapp.tasks.translation import TranslationTask
 
 MANIFEST = {"task": "translation", "columns": {"source": "source", "target": "target"}, "header": "auto"}

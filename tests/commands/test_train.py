@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from textapp.artifact import open_artifact
-from textapp.config import load_config
+from textapp.catalog import load_config
 
 WORDS = {"good": ["fine", "great", "lovely", "superb"], "bad": ["poor", "awful", "dull", "broken"]}
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from textapp.config import Config, Data, columns_of, load_config, parse_config, save_config
+from textapp.catalog import load_config, parse_config
+from textapp.config import Config, Data, columns_of, save_config
 from textapp.errors import ConfigError
 
 PAIRS = {"source": "train.zh", "target": ["a.en", "b.en"]}

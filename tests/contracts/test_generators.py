@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from writers import dividing_end
 
-from textapp.config import parse_config
+from textapp.catalog import parse_config
 from textapp.errors import ConfigError
 from textapp.layers import greedy_queue
 from textapp.layers.cache import written

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from textapp.config import parse_config
+from textapp.catalog import parse_config
 from textapp.errors import ConfigError
 from textapp.models import ARCHITECTURES, ROLES, build_encoder, serving
-from textapp.objectives.classification import build_model, probabilities
+from textapp.objectives.classifier import build_model, probabilities
 
 VOCABULARY, PAD, LABELS = 40, 0, 3
 MODELS = {

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import pytest
+from textapp.records.loading import load_splits
 
-from textapp.config import parse_config
+from textapp.catalog import parse_config
 from textapp.demo import command
 from textapp.demo.samples import make_pairs, make_passages, make_samples, write_samples
 from textapp.errors import TextappError
-from textapp.records.loading import load_splits
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from language_presets import save_preset
 from writers import make_documents
 
 from textapp.artifact import open_artifact
-from textapp.config import parse_config
+from textapp.catalog import parse_config
 from textapp.errors import ConfigError
 
 TEXTS = ["red blue", "  two  blanks", "天气", ""]

@@ -12,7 +12,7 @@ import pytest
 from writers import make_documents, make_pairs, make_writer
 
 from textapp.artifact import Artifact, open_artifact, write_manifest
-from textapp.tasks import task_from_manifest
+from textapp.catalog import task_from_manifest
 from textapp.text.training import train_tokenizer
 
 GOOD, BAD = ["lovely", "bright", "warm", "clever"], ["dull", "grey", "cold", "clumsy"]

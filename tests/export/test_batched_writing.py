@@ -8,10 +8,10 @@ import pytest
 
 from textapp import predictor
 from textapp.artifact import open_artifact
-from textapp.edge.runner import EdgeRunner
 from textapp.errors import ExportError, UsageError
 from textapp.export.bundle import export_run
-from textapp.export.verify_writing import WritingCheck
+from textapp.objectives.checks.generative import GenerativeCheck
+from textapp.runners.edge import EdgeRunner
 
 
 def calls_of(runner: EdgeRunner) -> Counter:
@@ -75,8 +75,8 @@ def test_a_batch_that_writes_otherwise_is_refused(translator, pairs, tmp_path, m
             if name.startswith("batch_"):
                 self.examples.inputs[name] = {key: rows[::-1] for key, rows in self.examples.inputs[name].items()}
 
-    add = WritingCheck._add_batches
-    monkeypatch.setattr(WritingCheck, "_add_batches", add_batches)
+    add = GenerativeCheck._add_batches
+    monkeypatch.setattr(GenerativeCheck, "_add_batches", add_batches)
     with pytest.raises(ExportError, match="batch_4_generate_.*: the export writes another text than the model"):
         export_run(translator, "litert", "none", 0.5, pairs, out=tmp_path / "litert", batch_size=4)
     assert not (tmp_path / "litert").exists()

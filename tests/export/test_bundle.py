@@ -9,10 +9,10 @@ import pytest
 
 from textapp import predictor
 from textapp.artifact import Artifact, open_artifact, write_manifest
-from textapp.edge.runner import EdgeRunner
 from textapp.errors import ArtifactError, ExportError, UsageError
 from textapp.export import bundle as module
 from textapp.export.bundle import export_run
+from textapp.runners.edge import EdgeRunner
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from textapp.artifact import open_artifact
 from textapp.errors import ArtifactError, UsageError
 from textapp.export.bundle import export_run, load_float32
 from textapp.export.saved_model import SavedModelRunner
-from textapp.export.text_in_graph import check_text_signature
+from textapp.objectives.text_in_graph import check_text_signature
 from textapp.text.tokenizer import load_tokenizer
 from textapp.text.training import train_tokenizer
 

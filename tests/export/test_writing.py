@@ -11,18 +11,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from textapp.export.saved_writing import _any_length
 
 from textapp import predictor
 from textapp.artifact import open_artifact
-from textapp.edge.runner import EdgeRunner
 from textapp.errors import ExportError, UsageError
 from textapp.export import auto
 from textapp.export.bundle import export_run
 from textapp.export.flatbuffer.graphs import parse
 from textapp.export.flatbuffer.loops import float_weights, loop_variables
 from textapp.export.saved_model import SavedModelRunner
-from textapp.export.saved_writing import _any_length
-from textapp.export.signatures import Signature
+from textapp.objectives.signature import Signature
+from textapp.runners.edge import EdgeRunner
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from textapp.metrics.translation import bleu_scorer, by_source, translation_scores, worst_translations
-from textapp.tasks.writing import TextAnswer
+from textapp.tasks.generative import TextAnswer
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import pytest
 
-from textapp.config import parse_config
+from textapp.catalog import parse_config
 from textapp.layers import NgramEmbedding
-from textapp.objectives.classification import build_model
+from textapp.objectives.classifier import build_model
 from textapp.objectives.naive_bayes import begin_as_naive_bayes, log_count_ratios
 
 PAD = 0

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from textapp.records.loading import Layout, Splits, load_records, load_splits, read_records
 
-from textapp.config import parse_config
+from textapp.catalog import parse_config
 from textapp.errors import DataError
 from textapp.records.documents import split_end
-from textapp.records.loading import Layout, Splits, load_records, load_splits, read_records
 
 LAYOUT = Layout({"text": ["text", "paragraphs"], "prompt": ["prompt"]}, task="generation")
 

@@ -7,10 +7,10 @@ import logging
 from pathlib import Path
 
 import pytest
-
-from textapp.config import parse_config
-from textapp.errors import DataError
 from textapp.records.loading import Layout, Splits, load_records, load_splits, read_records
+
+from textapp.catalog import parse_config
+from textapp.errors import DataError
 
 LAYOUT = Layout({"source": ["source"], "target": ["target", "en"]}, task="translation")
 PARALLEL = {"source": "a.zh", "target": "a.en"}

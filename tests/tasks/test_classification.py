@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from textapp.catalog import task_from_manifest
 from textapp.errors import ArtifactError
-from textapp.tasks import task_from_manifest
 from textapp.tasks.classification import UNKNOWN, ClassificationTask
 from textapp.text.template import Template
 

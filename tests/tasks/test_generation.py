@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from textapp.catalog import task_from_manifest
 from textapp.errors import DataError
-from textapp.tasks import task_from_manifest
 from textapp.tasks.generation import GenerationTask
-from textapp.tasks.writing import TextAnswer
+from textapp.tasks.generative import TextAnswer
 
 MANIFEST = {
     "task": "generation",

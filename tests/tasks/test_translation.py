@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from textapp.catalog import task_from_manifest
 from textapp.errors import DataError, UsageError
-from textapp.tasks import task_from_manifest
+from textapp.tasks.generative import RankedAnswer, TextAnswer
 from textapp.tasks.translation import TranslationTask
-from textapp.tasks.writing import RankedAnswer, TextAnswer
 from textapp.text.template import Template
 
 MANIFEST = {

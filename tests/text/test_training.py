@@ -78,14 +78,14 @@ def test_training_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
 
 # --- tokenizers whose ids become text again --------------------------------------------------------------------------
 
-WRITTEN = ["To be,  or not\n to be 😀", " 鬱\t電影\r\n", "a\n\n\nb", "<s> x </s> <0x41>", "", "\n", "word"]
+GENERATED = ["To be,  or not\n to be 😀", " 鬱\t電影\r\n", "a\n\n\nb", "<s> x </s> <0x41>", "", "\n", "word"]
 
 
 @pytest.mark.parametrize("purpose", ["translate", "continue"])
 @pytest.mark.parametrize("kind", KINDS[:3])
 def test_every_text_comes_back_as_it_was(kind: str, purpose: str) -> None:
     tokenizer = train_tokenizer(kind, 600, [*TEXTS, *CHINESE], [], "en", purpose=purpose)
-    for text in WRITTEN:
+    for text in GENERATED:
         ids = tokenizer.ids(text)
         assert tokenizer.decode(ids) == text
         assert tokenizer.unknown_id not in ids and all(token_id > 3 for token_id in ids)

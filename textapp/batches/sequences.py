@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
+from textapp.arrays import IGNORED
 from textapp.batches.buckets import FILL
 from textapp.batches.packing import PackedPlan, packed_plan
 from textapp.batches.pipeline import TOKENS, Batch, FlatRows, MakeBatch, counts_of, replicated
 from textapp.batches.stream import StreamPlan, stream_plan
 from textapp.batches.tokens import TokenPlan, token_plan
-from textapp.arrays import IGNORED
 from textapp.errors import DataError
 
 SEGMENTS = "segment_ids"

@@ -22,13 +22,14 @@ import numpy as np
 from textapp import errors
 from textapp.arrays import spread
 from textapp.artifact import TARGET_TOKENIZER, TOKENIZER, Artifact, open_artifact
+from textapp.catalog import TASKS
 from textapp.commands import tables
-from textapp.commands.evaluate import Record, evaluation_records
+from textapp.commands.examples import Record, evaluation_records
 from textapp.metrics.size import size_bytes
 from textapp.processes import child_environment
 
 WARM_UP = 20  # queries before the clock counts
-MOST_QUERIES = 200
+MAX_QUERIES = 200
 BLOCK = 20  # queries that one model answers before the next has its turn
 STARTS = 3  # fresh processes for the start-up time, of which the median counts
 SLOW_START = 2000  # ms; from here on one start is enough
@@ -62,8 +63,9 @@ def benchmark(
     Returns:
         One dict a path, in the order given: `path, variant, data, threads, size_bytes` (model, tokenizer), `start_ms`
         (from a fresh process to its first answer), `latency_ms: {p50, p90, p99}` (one text at a time, string to answer,
-        up to 200 after 20 to warm up), `peak_memory_mb` (after these), of a model that writes `tokens_per_second` and
-        `time_to_first_token_ms` (to the first piece of text), and quality on the whole of the data.
+        up to 200 after 20 to warm up), `peak_memory_mb` (after these), of a model that generates text
+        `tokens_per_second` and `time_to_first_token_ms` (to the first piece of text), and quality on the whole of the
+        data.
 
     Raises:
         ArtifactError: a path is no run or bundle, its process ends, or it has no examples and `data` is not given.
@@ -81,20 +83,20 @@ def benchmark(
             })  # fmt: skip
             advance()
         queries = [
-            spread(child.queries(examples) if writes(artifact) else examples, MOST_QUERIES)
-            for artifact, child, (examples, _) in zip(artifacts, children, records, strict=True)
+            spread(child.queries(examples), MAX_QUERIES) for child, (examples, _) in zip(children, records, strict=True)
         ]
         timings = interleaved(children, queries)
         for row, child, ms, asked, (examples, _) in zip(rows, children, timings, queries, records, strict=True):
             row["latency_ms"] = {f"p{p}": round(float(np.percentile(ms, p)), 4) for p in PERCENTILES}
             row |= child.ask({"do": "memory"})
-            if child.written:
-                row["tokens_per_second"] = round(1000 * sum(child.written[-len(ms) :]) / sum(ms), 1)
+            if child.generated:
+                row["tokens_per_second"] = round(1000 * sum(child.generated[-len(ms) :]) / sum(ms), 1)
                 row |= child.ask({"do": "first_token", "records": asked})
             advance()
             row |= child.quality(examples)
             advance()
-    tables.emit(rows, as_json, lambda console: _show(console, rows))
+    measures = {name: words for each in artifacts for name, words in TASKS[each.manifest["task"]].task.measures.items()}
+    tables.emit(rows, as_json, lambda console: _show(console, rows, measures))
     return rows
 
 
@@ -105,11 +107,6 @@ def contenders(paths: Sequence[Path]) -> list[Artifact]:
         bundles = sorted(manifest.parent for manifest in (artifacts[0].path / "exports").glob("*/manifest.json"))
         artifacts += map(open_artifact, bundles)
     return artifacts
-
-
-def writes(artifact: Artifact) -> bool:
-    """Whether a model writes text: translation and generation."""
-    return artifact.manifest["task"] != "classification"
 
 
 def model_size(folder: Path) -> int:
@@ -141,8 +138,8 @@ def interleaved(children: Sequence[Child], queries: Sequence[Sequence[Record]]) 
         child.times((list(own) * WARM_UP)[:WARM_UP])
     timings: list[list[float]] = [[] for _ in children]
     for turn, begin in enumerate(range(0, max(map(len, queries)), BLOCK)):
-        for place in range(len(children)):
-            index = (turn + place) % len(children)
+        for offset in range(len(children)):
+            index = (turn + offset) % len(children)
             block = queries[index][begin : begin + BLOCK]
             if block:
                 timings[index] += children[index].times(block)
@@ -158,12 +155,12 @@ class Child:
         runtime: the interpreter for a .tflite file.
 
     Attributes:
-        written: the number of new tokens of each answer that was timed; empty where the model writes no text.
+        generated: the number of new tokens of each answer that was timed; empty where the model generates no text.
     """
 
     def __init__(self, artifact: Artifact, threads: int, runtime: str) -> None:
         self.path = artifact.path
-        self.written: list[int] = []
+        self.generated: list[int] = []
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  # closed by close()
         environment = child_environment(PYTHONUTF8="1", **dict.fromkeys(THREAD_SETTINGS, str(threads)))
         command = [sys.executable, "-m", "textapp.commands.measure", str(artifact.path), str(threads), runtime]
@@ -207,11 +204,11 @@ class Child:
     def times(self, records: Sequence[Record]) -> list[float]:
         """Milliseconds of each record, answered one by one."""
         reply = self.ask({"do": "time", "records": list(records)})
-        self.written += reply.get("tokens", ())
+        self.generated += reply.get("tokens", ())
         return reply["ms"]
 
     def queries(self, records: Sequence[Record]) -> list[Record]:
-        """What a model that writes is to answer: the records' own inputs, or the beginnings of their texts."""
+        """What to ask: the records themselves, or the beginnings of their texts as prompts."""
         return self._ask_with_file("queries", records)["records"]
 
     def quality(self, records: Sequence[Record]) -> dict[str, Any]:
@@ -232,9 +229,9 @@ class Child:
         return " ".join([f"exit code {code};", *lines[-3:]])
 
 
-def _show(console: Any, rows: Sequence[Mapping[str, Any]]) -> None:
+def _show(console: Any, rows: Sequence[Mapping[str, Any]], measures: Mapping[str, str]) -> None:
     folders = len({row["variant"] for row in rows}) < len(rows)  # two of a kind need their folders to be told apart
     named = [{**row, "variant": f"{row['variant']}  {row['path']}"} if folders else row for row in rows]
-    console.print(tables.variants_table(named))
+    console.print(tables.variants_table(named, measures))
     for origin in dict.fromkeys(row["data"] for row in rows):
         console.print(f"quality on {origin}; latency of one text, string to answer", markup=False, highlight=False)

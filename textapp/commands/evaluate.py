@@ -8,21 +8,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from textapp.artifact import Artifact, open_artifact, write_text
-from textapp.commands import evaluate_writing, tables
-from textapp.config import columns_of, data_directory, load_config
-from textapp.errors import ArtifactError, UsageError
-from textapp.generative import GenerativePredictor
-from textapp.metrics.quality import worst_mistakes
-from textapp.metrics.speed import latency
-from textapp.predictor import Predictor, load
-from textapp.records.loading import Layout, load_records, load_splits
-from textapp.records.sources import describe
+from textapp.arrays import plain
+from textapp.artifact import open_artifact, write_text
+from textapp.commands import tables
+from textapp.commands.examples import evaluation_records
+from textapp.errors import ArtifactError, DataError
+from textapp.loading import load_artifact
+from textapp.metrics.speed import latency, ranks, timed
+from textapp.predictors.predictor import Predictor
+from textapp.tasks.task import Listing, Record, one_line
 
-Record = dict[str, Any]
-BLOCK = 512  # texts between two moves of the progress bar
-MISTAKES = 20
-MISTAKE_COLUMNS = ("text", "label", "predicted", "probability")
+MAX_QUERIES = 200  # that a task makes out of records without any
+SHOWN = 10  # answers on the terminal
 
 
 def evaluate(
@@ -30,44 +27,43 @@ def evaluate(
     data: Sequence[Path] = (),
     columns: str | None = None,
     data_dir: Path | None = None,
-    threshold: float | None = None,
     threads: int = 1,
     runtime: str = "auto",
     output: Path | None = None,
     as_json: bool = False,
+    options: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Measures a run or a bundle, prints the figures, and keeps them with the plot and the mistakes.
+    """Measures a run or a bundle, prints the figures, and keeps them with the plot and the answers to look at.
 
     Args:
         path: a run folder or a bundle.
-        data: a file of examples instead of the run's own; for translation also two, of sources and of targets.
+        data: a file of examples instead of the run's own; of parallel files two.
         columns: `text=0,label=1`, where the columns of `data` are not those of the run.
         data_dir: where the run's relative data paths start.
-        threshold: answer `unknown` below it.
         threads: threads inside one answer.
         runtime: the interpreter for a .tflite file.
         output: where the files go; None: `<run>/evaluation`, and nowhere for a bundle, which holds what it ships.
         as_json: print JSON.
+        options: of the task, such as `threshold`.
 
     Returns:
-        The figures, quality from 0 to 100, `latency_ms` of single texts from string to answer.
+        The figures, quality from 0 to 100, `latency_ms` of single records from string to answer.
     """
     artifact = open_artifact(path)
     records, origin = evaluation_records(artifact, data, columns, data_dir)
-    predictor = load(path, threads=threads, threshold=threshold, runtime=runtime)
-    writes = isinstance(predictor, GenerativePredictor)
-    figures, rows = (evaluate_writing.measure if writes else measure)(predictor, records)
+    predictor = load_artifact(artifact, threads, runtime, **(options or {}))
+    figures, listing = measure(predictor, records)
     figures = {"data": origin, **figures}
     folder = output or (path / "evaluation" if artifact.kind == "run" else None)
     if folder is not None:
-        _keep(folder, figures, "outputs" if writes else "mistakes", rows)
+        _keep(folder, figures, listing)
         if "confusion" in figures:
             from textapp.report.plots import confusion_plot
 
             confusion_plot(figures["confusion"], predictor.task.labels, folder / "confusion.png")
 
     def shown(console: Any) -> None:
-        (evaluate_writing.show if writes else show)(console, figures, rows)
+        _show(console, figures, listing)
         if folder is not None:
             console.print(f"kept in {folder}", highlight=False)
 
@@ -75,105 +71,85 @@ def evaluate(
     return figures
 
 
-def evaluation_records(
-    artifact: Artifact, data: Sequence[Path] = (), columns: str | None = None, data_dir: Path | None = None
-) -> tuple[list[Record], str]:
-    """The examples with their answers to measure on, and in words which they are.
+def measure(predictor: Predictor, records: Sequence[Record]) -> tuple[dict[str, Any], Listing]:
+    """Quality over all records, the speed of up to 200 answers one by one, and the answers to look at.
+
+    Args:
+        predictor: of a run or a bundle.
+        records: with what is right.
 
     Raises:
-        ArtifactError: a bundle far from its run, and no `data`.
-        DataError: no examples, or labels that the model does not know.
-        UsageError: more files than the task takes, or columns of no file.
+        DataError: there is nothing to ask.
     """
-    if columns and not data:
-        raise UsageError(
-            f"--columns {columns}: found no --data FILE, whose columns these would be: give both, or neither"
-        )
-    if not data:
-        return _own_records(artifact, data_dir)
-    source = _source(data, artifact.manifest["task"], columns)
-    layout = layout_of(artifact.manifest, columns)
-    known_labels = artifact.manifest["labels"] if artifact.manifest["task"] == "classification" else None
-    return load_records(source, layout, known_labels=known_labels), describe(source)
-
-
-def _source(files: Sequence[Path], task: str, columns: str | None) -> str | dict[str, str]:
-    """The files of `--data`: one, or the two sides of a translation."""
-    if len(files) == 1:
-        return str(files[0])
-    if task != "translation" or len(files) > 2:
-        takes = (
-            "one file, or two of a translation, its sources and its targets" if task == "translation" else "one file"
-        )
-        raise UsageError(f"--data: found {len(files)} files, but {task} takes {takes}: name fewer, or join them")
-    if columns:
-        raise UsageError(f"--columns {columns}: parallel files have no columns: leave it out, or name one table")
-    return {"source": str(files[0]), "target": str(files[1])}
-
-
-def _own_records(artifact: Artifact, data_dir: Path | None) -> tuple[list[Record], str]:
-    run = artifact.path if artifact.kind == "run" else artifact.parent
-    if run is None:
-        raise ArtifactError(
-            f"{artifact.path}: its run is not around it, so it has no examples: name some with --data FILE"
-        )
-    config = load_config(run / "config.yaml")
-    splits = load_splits(config, data_directory(data_dir, artifact.manifest.get("data_dir")))
-    name = "test" if splits.test else "validation"
-    return getattr(splits, name), f"{name} ({splits.origin[name]})"
-
-
-def layout_of(manifest: Mapping[str, Any], columns: str | None = None) -> Layout:
-    """How files of examples for this model look: as those of its run, unless `columns` says otherwise.
-
-    Example: `columns="text=0,label=stars"`.
-    """
-    fields: dict[str, int | list[str]] = dict(manifest["columns"])
-    known = columns_of(manifest["task"])
-    for part in filter(None, (columns or "").split(",")):
-        field, equals, column = (word.strip() for word in part.partition("="))
-        if not equals or not column or field not in known:
-            raise UsageError(
-                f"--columns {columns}: expected FIELD=COLUMN with the fields {', '.join(known)}, found '{part}'"
-            )
-        fields[field] = int(column) if column.isdigit() else [column]
-    other = {"columns": fields, "header": "auto", "pattern": None} if columns else {}
-    return Layout.of({**manifest, **other})
-
-
-def measure(predictor: Predictor, records: Sequence[Record]) -> tuple[dict[str, Any], list[Record]]:
-    """Quality over all records, latency over up to 200 of them one by one, and the worst mistakes."""
-    answers = []
-    with tables.progress("evaluating", total=-(-len(records) // BLOCK)) as advance:
-        for start in range(0, len(records), BLOCK):
-            answers += predictor.batch(records[start : start + BLOCK])
+    queries = predictor.task.queries(records, MAX_QUERIES)
+    if not queries:
+        raise DataError(f"none of {len(records)} examples has a text: expected texts to measure on")
+    answers, block = [], predictor.block // 4  # a quarter: the bar moves more often
+    with tables.progress("evaluating", total=-(-len(queries) // block)) as advance:
+        for start in range(0, len(queries), block):
+            answers += predictor.batch(queries[start : start + block])
             advance()
-    figures = predictor.task.score(records, answers)
-    queries = [(record["text"], record.get("text_pair")) for record in records]
-    figures["latency_ms"] = latency(lambda query: predictor(*query), queries)
-    return figures, worst_mistakes(records, answers, MISTAKES)
+    figures = {**predictor.task.score(queries, answers), **predictor.figures(records), **speed(predictor, queries)}
+    return figures, predictor.task.listing(queries, answers)
 
 
-def _keep(folder: Path, figures: Mapping[str, Any], name: str, rows: Sequence[Record]) -> None:
-    """metrics.json, and the rows as mistakes.tsv or outputs.tsv."""
+def speed(predictor: Predictor, queries: Sequence[Record]) -> dict[str, Any]:
+    """How long single answers take, from string to answer.
+
+    Args:
+        predictor: of a run or a bundle.
+        queries: what to ask.
+
+    Returns:
+        `latency_ms`, the median and the 90th and 99th percentile; of a model that generates text also
+        `tokens_per_second`, all that the answers have, their ends too, over all the time that they took, and
+        `time_to_first_token_ms`.
+    """
+
+    def answer(query: Record) -> int:
+        """Answers as a call does; gives the number of tokens that were generated."""
+        record = predictor.task.record(query)
+        outputs = predictor.outputs(record, predictor.defaults)
+        predictor.answer(record, outputs, predictor.defaults)
+        return sum(int(each.get("num_tokens", 0)) for each in outputs)
+
+    taken, tokens = timed(answer, queries)
+    figures: dict[str, Any] = {"latency_ms": ranks(taken)}
+    if predictor.streams:
+        figures["tokens_per_second"] = round(1e9 * sum(tokens) / sum(taken), 2)
+        try:
+            first = latency(lambda query: next(predictor.stream(query), ""), queries)
+        except ArtifactError as error:  # a file without the signatures of single steps
+            tables.note(f"not measured: {error}")
+        else:
+            figures["time_to_first_token_ms"] = first
+    return figures
+
+
+def _keep(folder: Path, figures: Mapping[str, Any], listing: Listing) -> None:
+    """metrics.json, and the answers to look at as mistakes.tsv or outputs.tsv."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / "metrics.json", json.dumps(tables.plain(figures), ensure_ascii=False, indent=2) + "\n")
-    with (folder / f"{name}.tsv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]) if rows else MISTAKE_COLUMNS, delimiter="\t")
+    write_text(folder / "metrics.json", json.dumps(plain(figures), ensure_ascii=False, indent=2) + "\n")
+    with (folder / f"{listing.name}.tsv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, listing.columns, delimiter="\t")
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows(listing.rows)
 
 
-def show(console: Any, figures: Mapping[str, Any], mistakes: Sequence[Record]) -> None:
-    """Prints the figures for a reader."""
+def _show(console: Any, figures: Mapping[str, Any], listing: Listing) -> None:
+    """Prints the figures for a reader, then the answers to look at."""
     single = {name: value for name, value in figures.items() if isinstance(value, (int, float, str))}
-    speed = figures["latency_ms"]
-    console.print(tables.facts(None, {**single, "latency ms": {name: speed[name] for name in ("p50", "p90", "p99")}}))
-    columns = ("precision", "recall", "f1", "examples")
-    rows = [[label, *(scores[column] for column in columns)] for label, scores in figures["per_class"].items()]
-    console.print(tables.table("by class", ["label", *columns], rows))
-    if mistakes:
-        rows = [
-            [tables.shortened(row["text"]), row["label"], row["predicted"], row["probability"]] for row in mistakes[:10]
-        ]
-        console.print(tables.table("the worst mistakes", MISTAKE_COLUMNS, rows, left=3))
+    single["several_references"] = figures.get("several_references")
+    times = {name.replace("_ms", " ms"): figures.get(name) for name in ("latency_ms", "time_to_first_token_ms")}
+    console.print(tables.facts(None, {**single, **times}))
+    if "per_class" in figures:
+        columns = ("precision", "recall", "f1", "examples")
+        rows = [[label, *(scores[column] for column in columns)] for label, scores in figures["per_class"].items()]
+        console.print(tables.table("by class", ["label", *columns], rows))
+    if listing.rows:
+        cells = [[_cell(row.get(column, "")) for column in listing.columns] for row in listing.rows[:SHOWN]]
+        console.print(tables.table(listing.title, listing.columns, cells, left=3))
+
+
+def _cell(value: Any) -> Any:
+    return one_line(value) if isinstance(value, str) else value

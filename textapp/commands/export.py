@@ -6,44 +6,39 @@ from pathlib import Path
 from typing import Any
 
 from textapp.artifact import open_artifact
+from textapp.catalog import TASKS, load_config, recipe_of, task_from_manifest
 from textapp.commands import tables
-from textapp.config import data_directory, load_config
+from textapp.config import data_directory
 from textapp.errors import ArtifactError
+from textapp.export.options import ExportOptions
 from textapp.noise import import_tensorflow
-from textapp.records.loading import load_splits
+from textapp.recipes.splits import load_splits
+from textapp.text.tokenizer import load_tokenizers
 
-LEAST_EXAMPLES = 200  # fewer in validation: training examples stand in
+MIN_EXAMPLES = 200  # fewer in validation: training examples stand in
 
 
 def export(
     run: Path,
-    target: str = "litert",
-    quantize: str = "auto",
-    max_drop: float = 0.5,
-    text_signature: bool = False,
+    options: ExportOptions,
     data_dir: Path | None = None,
     output: Path | None = None,
-    batch_size: int = 1,
     as_json: bool = False,
 ) -> Path:
     """Exports a run.
 
     Args:
         run: the run folder.
-        target: `litert`, `tflite-runtime` or `saved_model`.
-        quantize: `none`, `float16`, `dynamic`, `int8`, or `auto`, which measures them and picks.
-        max_drop: what the export may lose against the Keras model: points of accuracy or of BLEU, for a language model
-            percent of perplexity.
-        text_signature: for `saved_model` also a signature that takes strings.
+        options: the target, the number format and what else is asked for.
         data_dir: where the run's relative data paths start.
         output: the bundle's folder; None: `<run>/exports/<target>`.
-        batch_size: of a .tflite file that writes: also signatures for so many texts at once.
         as_json: print JSON.
 
     Returns:
         The bundle.
 
     Raises:
+        ArtifactError: this is no run.
         ExportError: the export does not answer as the model does; nothing is written, an older bundle stays.
     """
     artifact = open_artifact(run)
@@ -54,13 +49,15 @@ def export(
         from textapp.export.bundle import export_run
 
         config = load_config(run / "config.yaml")
-        splits = load_splits(config, data_directory(data_dir, artifact.manifest.get("data_dir")))
+        recipe = recipe_of(config.task)
+        splits = load_splits(recipe, config, data_directory(data_dir, artifact.manifest.get("data_dir")))
         records = splits.validation
-        if len(records) < LEAST_EXAMPLES and not config.running_text:  # of running text a record gives many examples
-            added = splits.train[: LEAST_EXAMPLES - len(records)]
+        if len(records) < MIN_EXAMPLES and not recipe.divides_texts(config):
+            added = splits.train[: MIN_EXAMPLES - len(records)]
             tables.note(f"examples: {len(records)} of validation, and {len(added)} of train, as these are few")
             records = records + added
-        bundle = export_run(artifact, target, quantize, max_drop, records, text_signature, output, batch_size)
+        task = task_from_manifest(artifact.manifest, load_tokenizers(run))
+        bundle = export_run(artifact, task, recipe.objective(), options, records, output)
     manifest = open_artifact(bundle).manifest
     shown = ("target", "quantize", "quality", "verification", "tried")
     result = {"path": str(bundle), **{key: manifest.get(key) for key in shown}}
@@ -71,7 +68,11 @@ def export(
 def _show(console: Any, manifest: dict[str, Any], bundle: Path) -> None:
     if manifest.get("tried"):
         console.print(
-            tables.variants_table([{"variant": row["quantize"], **row} for row in manifest["tried"]], title="tried")
+            tables.variants_table(
+                [{"variant": row["quantize"], **row} for row in manifest["tried"]],
+                TASKS[manifest["task"]].task.measures,
+                title="tried",
+            )
         )
         for row in manifest["tried"]:
             if "reason" in row:

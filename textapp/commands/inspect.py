@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from textapp.artifact import MANIFEST, Artifact, open_artifact
+from textapp.catalog import TASKS
 from textapp.commands import tables
 from textapp.decoding.signatures import CACHE
 
@@ -109,7 +110,7 @@ def graph_facts(artifact: Artifact) -> dict[str, Any]:
 
     A .tflite file is asked itself, if an interpreter is installed; else its manifest tells.
     """
-    from textapp.edge.interpreter import available, open_interpreter
+    from textapp.runners.interpreter import available, open_interpreter
 
     model = artifact.path / "model.tflite"
     if not model.is_file() or not available():
@@ -161,7 +162,7 @@ def _show(console: Any, found: Mapping[str, Any]) -> None:
     console.print(tables.facts(found["path"], {**plain, "size": parts.pop("all"), "files": parts}))
     if found.get("exports"):
         rows = [{"variant": tables.variant(row), **row, **row["quality"]} for row in found["exports"]]
-        console.print(tables.variants_table(rows, title="exports"))
+        console.print(tables.variants_table(rows, TASKS[found["task"]].task.measures, title="exports"))
     if "signatures" in found:
         rows = [
             [name, *(", ".join(_told(side)) for side in sides.values())] for name, sides in found["signatures"].items()

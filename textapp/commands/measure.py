@@ -6,13 +6,10 @@ Requests come on stdin and replies go to stdout, one JSON object a line:
 
     {"do": "answer", "record": {...}}       {}                    the first one also opens the model
     {"do": "time", "records": [...]}        {"ms": [...]}         milliseconds, string to answer, one by one; with
-                                            "tokens", the new ones of each, where the model writes text
+                                            "tokens", the new ones of each, where the model generates text
     {"do": "memory"}                        {"peak_memory_mb": 61.2}
     {"do": "quality", "file": "r.json"}     {"accuracy": 91.2, ...}
-
-and, where the model writes text:
-
-    {"do": "queries", "file": "r.json"}     {"records": [...]}    what it is to translate or to continue
+    {"do": "queries", "file": "r.json"}     {"records": [...]}    what to ask: the records, or prompts made of them
     {"do": "first_token", "records": [...]} {"time_to_first_token_ms": {"p50": 2.1, ...}}, or {} where it cannot stream
 
 A fault gives `{"error": message, "kind": class}`. Only what a prediction needs is imported before the first answer, so
@@ -30,24 +27,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textapp.errors import ArtifactError, TextappError
-from textapp.predictor import Predictor, load
+from textapp.loading import load
 
 if TYPE_CHECKING:
-    from textapp.generative import GenerativePredictor
+    from textapp.predictors.predictor import Predictor
 
 Record = Mapping[str, Any]
-MOST_QUERIES = 200  # prompts, where the data have none of their own
-BLOCK = 512  # texts answered together when only quality counts
+MAX_QUERIES = 200  # prompts, where the data have none of their own
 
 
-def reply(predictor: Predictor | GenerativePredictor, request: Mapping[str, Any]) -> dict[str, Any]:
+def reply(predictor: Predictor, request: Mapping[str, Any]) -> dict[str, Any]:
     """Carries out one request."""
     if request["do"] == "answer":
-        _answer(predictor, _query(predictor, request["record"]))
+        _answer(predictor, predictor.task.queries([request["record"]], 1)[0])
         return {}
     if request["do"] == "time":
         ms, tokens = zip(*(_answer(predictor, record) for record in request["records"]), strict=True)
-        return {"ms": ms} if isinstance(predictor, Predictor) else {"ms": ms, "tokens": tokens}
+        return {"ms": ms, "tokens": tokens} if predictor.streams else {"ms": ms}
     if request["do"] == "memory":
         from textapp.metrics.size import peak_memory_mb
 
@@ -56,33 +52,21 @@ def reply(predictor: Predictor | GenerativePredictor, request: Mapping[str, Any]
         return _first_token(predictor, request["records"])
     records = json.loads(Path(request["file"]).read_text(encoding="utf-8"))
     if request["do"] == "queries":
-        return {"records": predictor.task.queries(records, MOST_QUERIES)}
-    if isinstance(predictor, Predictor):
-        return _quality(predictor, records)
-    return _written_quality(predictor, records)
+        return {"records": predictor.task.queries(records, MAX_QUERIES)}
+    return _quality(predictor, records)
 
 
-def _query(predictor: Predictor | GenerativePredictor, record: Record) -> Record:
-    """A record that can be answered: of a text without a prompt its beginning."""
-    if isinstance(predictor, Predictor) or predictor.task.input_field in record:
-        return record
-    return predictor.task.queries([record], 1)[0]
-
-
-def _answer(predictor: Predictor | GenerativePredictor, record: Record) -> tuple[float, int]:
-    """Answers one record. Returns the milliseconds that it took, and how many tokens were written."""
+def _answer(predictor: Predictor, record: Record) -> tuple[float, int]:
+    """Answers one record. Returns the milliseconds that it took, and how many tokens were generated."""
     started = time.perf_counter_ns()
-    tokens = 0
-    if isinstance(predictor, Predictor):
-        predictor(record["text"], record.get("text_pair"))
-    else:
-        outputs = predictor.outputs(record)
-        predictor.task.answer(record, outputs)
-        tokens = int(outputs["num_tokens"])
-    return (time.perf_counter_ns() - started) / 1e6, tokens
+    record = predictor.task.record(record)
+    outputs = predictor.outputs(record, predictor.defaults)
+    predictor.answer(record, outputs, predictor.defaults)
+    taken = time.perf_counter_ns() - started
+    return taken / 1e6, sum(int(each.get("num_tokens", 0)) for each in outputs)
 
 
-def _first_token(predictor: GenerativePredictor, records: Sequence[Record]) -> dict[str, Any]:
+def _first_token(predictor: Predictor, records: Sequence[Record]) -> dict[str, Any]:
     """From a string to its first piece of text."""
     from textapp.metrics.speed import latency
 
@@ -93,32 +77,13 @@ def _first_token(predictor: GenerativePredictor, records: Sequence[Record]) -> d
 
 
 def _quality(predictor: Predictor, records: Sequence[Record]) -> dict[str, Any]:
-    """The single figures of quality on all records, 0 to 100."""
-    return _figures(predictor.task.score(records, _answers(predictor, records)))
+    """The single figures of quality on all records."""
+    from textapp.arrays import plain
 
-
-def _written_quality(predictor: GenerativePredictor, records: Sequence[Record]) -> dict[str, Any]:
-    """The same of translations or continuations, and the perplexity of the data's own texts."""
-    from textapp.metrics.generation import perplexity
-
-    queries = predictor.task.queries(records, MOST_QUERIES)
-    figures = _figures(predictor.task.score(queries, _answers(predictor, queries)))
-    try:
-        return figures | {"perplexity": perplexity(predictor.score_texts(records))["perplexity"]}
-    except ArtifactError:
-        return figures
-
-
-def _answers(predictor: Predictor | GenerativePredictor, records: Sequence[Record]) -> list[Any]:
-    answers = []
-    for start in range(0, len(records), BLOCK):
-        answers += predictor.batch(records[start : start + BLOCK])
-    return answers
-
-
-def _figures(scores: Mapping[str, Any]) -> dict[str, Any]:
-    from textapp.commands.tables import plain
-
+    queries, answers = predictor.task.queries(records, MAX_QUERIES), []
+    for start in range(0, len(queries), predictor.block):
+        answers += predictor.batch(queries[start : start + predictor.block])
+    scores = {**predictor.task.score(queries, answers), **predictor.figures(records)}
     return {name: value for name, value in plain(scores).items() if isinstance(value, (int, float))}
 
 

@@ -12,12 +12,15 @@ from typing import Any
 from textapp.arrays import spread
 from textapp.artifact import open_artifact, write_text
 from textapp.commands import tables
-from textapp.commands.evaluate import evaluation_records
+from textapp.commands.examples import evaluation_records
 from textapp.errors import DataError, UsageError
+from textapp.loading import load
 from textapp.metrics import preference
-from textapp.predictor import Predictor, load
-from textapp.records.readers import Row, RowError, read_rows
-from textapp.tasks.writing import WritingTask
+from textapp.predictors.predictor import Predictor
+from textapp.records.layout import Layout
+from textapp.records.readers import read_rows
+from textapp.records.rows import Row, RowError
+from textapp.tasks.generative import GenerativeTask
 
 SHEET_ROWS = 100  # about an hour of a judge's time
 SEED = 7
@@ -67,7 +70,7 @@ def write_sheet(
     rows, identical = preference.anonymous_rows(list(zip(*answers, strict=True)), SEED)
     if not rows:
         raise DataError(f"all variants give the same outputs on {len(records)} examples ({origin}): nothing to judge")
-    _write_csv(sheet, task.input_field, records, rows, len(paths))
+    _write_csv(sheet, task, records, rows, len(paths))
     variants = [str(variant) for variant in paths]
     _write_key(_key_file(sheet), {"data": origin, "variants": variants, "identical": identical}, rows)
     figures = {"sheet": str(sheet), "key": str(_key_file(sheet)), "variants": variants, "rows": len(rows)}
@@ -93,7 +96,7 @@ def read_sheet(sheet: Path, as_json: bool = False) -> dict[str, Any]:
     """
     key = _read_key(_key_file(sheet))
     judged = []
-    rows = list(read_rows(sheet, {"id": ["id"], "best": ["best"]}, header=True, required=["id", "best"]))
+    rows = list(read_rows(sheet, Layout({"id": ["id"], "best": ["best"]}, header=True), ["id", "best"]))
     seen: set[str] = set()
     for row in rows:
         number = row.values["id"].strip()
@@ -132,28 +135,27 @@ def _check_call(sheet: Path, paths: Sequence[Path]) -> None:
             raise UsageError(f"{file} is there already, maybe judged: name another file, or delete it")
 
 
-def _common_task(predictors: Sequence[Predictor]) -> WritingTask:
+def _common_task(predictors: Sequence[Predictor]) -> GenerativeTask:
     names = [predictor.task.name for predictor in predictors]
-    if not isinstance(predictors[0].task, WritingTask) or len(set(names)) > 1:
-        raise UsageError(
-            f"--side-by-side compares models of translation, or models of generation; found {', '.join(names)}"
-        )
+    if not predictors[0].streams or len(set(names)) > 1:
+        raise UsageError(f"--side-by-side compares models that generate text, of one task; found {', '.join(names)}")
     return predictors[0].task
 
 
 def _write_csv(
-    sheet: Path, input_field: str, records: Sequence[Record], rows: Sequence[tuple], num_variants: int
+    sheet: Path, task: GenerativeTask, records: Sequence[Record], rows: Sequence[tuple], num_variants: int
 ) -> None:
-    reference = "target" if input_field == "source" else "text"
     sheet.parent.mkdir(parents=True, exist_ok=True)
     # The mark at the start tells spreadsheet programs that Chinese is UTF-8.
     with sheet.open("w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["id", input_field, "reference", *string.ascii_uppercase[:num_variants], "best"])
+        writer.writerow(["id", task.input_field, "reference", *string.ascii_uppercase[:num_variants], "best"])
         for number, (example, outputs, _) in enumerate(rows, start=1):
             record = records[example]
             blanks = [""] * (num_variants - len(outputs))
-            writer.writerow([number, record[input_field], record.get(reference, ""), *outputs, *blanks, ""])
+            writer.writerow(
+                [number, record[task.input_field], record.get(task.target_field, ""), *outputs, *blanks, ""]
+            )
 
 
 def _write_key(file: Path, key: Mapping[str, Any], rows: Sequence[tuple]) -> None:

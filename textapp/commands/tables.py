@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+from textapp.arrays import plain
+from textapp.recipes.profile import Facts, Section
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -125,13 +127,20 @@ def facts(title: str | None, values: Mapping[str, Any]) -> Table:
     return drawn
 
 
-def variants_table(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> Table:
+def section(part: Section) -> Table:
+    """A part of a profile."""
+    return facts(*part) if isinstance(part, Facts) else table(*part)
+
+
+def variants_table(rows: Sequence[Mapping[str, Any]], measures: Mapping[str, str], title: str | None = None) -> Table:
     """The one table that compares variants of a model: speed never without the quality of that same variant.
 
     Args:
-        rows: each `{path, variant, size_bytes, latency_ms: {p50, p90, p99}}` with the quality of its task: accuracy,
-            f1_macro, bleu, chrf, perplexity; and, where they were measured, `start_ms`, `peak_memory_mb` and
-            `tokens_per_second`. A column that no row has is left out.
+        rows: each `{path, variant, size_bytes, latency_ms: {p50, p90, p99}}` with the quality of its task; and, where
+            they were measured, `start_ms`, `peak_memory_mb` and `tokens_per_second`. A column that no row has is left
+            out.
+        measures: name -> words of the figures of quality that are shown.
+        title: over the table.
     """
     cells: dict[str, Callable[[Mapping[str, Any]], Any]] = {
         "variant": lambda row: row["variant"],
@@ -140,11 +149,7 @@ def variants_table(rows: Sequence[Mapping[str, Any]], title: str | None = None) 
         "first ms": _first_token,
         "start ms": lambda row: _rounded(row.get("start_ms"), 0),
         "peak MB": lambda row: _rounded(row.get("peak_memory_mb"), 0),
-        "accuracy": lambda row: _rounded(row.get("accuracy"), 2),
-        "macro F1": lambda row: _rounded(row.get("f1_macro"), 2),
-        "BLEU": lambda row: _rounded(row.get("bleu"), 2),
-        "chrF": lambda row: _rounded(row.get("chrf"), 2),
-        "perplexity": lambda row: _rounded(row.get("perplexity"), 3),
+        **{words: _measure(name) for name, words in measures.items()},
         "tokens/s": lambda row: _rounded(row.get("tokens_per_second"), 0),
     }
     columns = {name: [cell(row) for row in rows] for name, cell in cells.items()}
@@ -160,6 +165,10 @@ def variant(manifest: Mapping[str, Any]) -> str:
 
 def _latency(name: str) -> Callable[[Mapping[str, Any]], str | None]:
     return lambda row: _rounded((row.get("latency_ms") or {}).get(name), 3)
+
+
+def _measure(name: str) -> Callable[[Mapping[str, Any]], str | None]:
+    return lambda row: _rounded(row.get(name), 3 if name == "perplexity" else 2)
 
 
 def _first_token(row: Mapping[str, Any]) -> str | None:
@@ -197,22 +206,3 @@ def size(size_bytes: int | None) -> str | None:
     if size_bytes < 1000:
         return f"{size_bytes} B"
     return f"{size_bytes / 1e3:.1f} kB" if size_bytes < 1e6 else f"{size_bytes / 1e6:.1f} MB"
-
-
-def shortened(text: str, most: int = 60) -> str:
-    """The text on one line, cut to `most` characters."""
-    line = " ".join(text.split())
-    return line if len(line) <= most else line[: most - 1] + "…"
-
-
-def plain(value: Any) -> Any:
-    """The value in types that JSON has."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if hasattr(value, "tolist"):  # NumPy arrays and numbers
-        return plain(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)

@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from textapp.catalog import parse_config
 from textapp.commands import tables
 from textapp.commands.benchmark import benchmark
 from textapp.commands.export import export
 from textapp.commands.train import train_config
-from textapp.config import parse_config
 from textapp.demo.samples import write_samples
 from textapp.errors import TextappError
+from textapp.export.options import ExportOptions
 
 
 class Part(NamedTuple):
@@ -85,9 +86,7 @@ for name in {hidden!r}:
 import textapp
 predictor = textapp.load(sys.argv[1])
 for text in sys.argv[2:]:
-    answer = predictor(text)
-    shown = f"{{answer.label}} ({{answer.probability:.2f}})" if hasattr(answer, "label") else answer.output
-    print(f"  {{text}}  ->  {{shown}}")
+    print(f"  {{text}}  ->  {{predictor(text)}}")
 """
 
 
@@ -111,8 +110,8 @@ def show(part: Part, number: int, folder: Path, samples: Path) -> None:
     tables.note(f"{number}. {task}: train")
     run = train_config(config, samples, overwrite=True)
     tables.note(f"{number}. {task}: export for LiteRT, in float32 and in the format that is fastest")
-    whole = export(run, quantize="none", output=run / "exports" / "litert-float32")
-    best = export(run, quantize=part.quantize)
+    whole = export(run, ExportOptions(quantize="none"), output=run / "exports" / "litert-float32")
+    best = export(run, ExportOptions(quantize=part.quantize))
     tables.note(f"{number}. {task}: the bundle answers, in a process that cannot import TensorFlow")
     answer_without_tensorflow(best, part.texts)
     tables.note(f"{number}. {task}: speed and quality of each, on the test split")

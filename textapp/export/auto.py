@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from textapp.arrays import spread
-from textapp.edge.answers import Inputs, save_inputs
 from textapp.errors import ExportError
 from textapp.export.children import run_child
-from textapp.export.verify import Verdict
+from textapp.objectives.checks.check import Verdict
+from textapp.runners.inputs import Inputs, save_inputs
 
 MOST_TIMED = 200
 SECONDS = 4.0
@@ -41,7 +41,7 @@ def choose(
         ways: the quantizations to try.
         target: `litert` or `tflite-runtime`.
         inputs: of real examples, each in the signature that serves it, so buckets count as often as used.
-        figures: names of the figures of each report that are told.
+        figures: names of the figures of each report that are shown.
         work: a folder for scratch files.
 
     Returns:
@@ -86,7 +86,7 @@ def _latencies(candidates: list[Candidate], target: str, own: Inputs, work: Path
     save_inputs(inputs, timed)
     models = {candidate.quantize: str(candidate.model_path) for candidate in candidates}
     job = {"models": models, "runtime": target, "inputs": str(inputs), "seconds": SECONDS}
-    return run_child("textapp.edge.answers", job, f"timing in {target}")["latency_ms"]
+    return run_child("textapp.export.answers", job, f"timing in {target}")["latency_ms"]
 
 
 def _figures(candidate: Candidate, latency_ms: dict[str, float], figures: Sequence[str]) -> dict[str, Any]:

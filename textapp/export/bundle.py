@@ -8,7 +8,9 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import keras
 
 from textapp.artifact import (
     TARGET_TOKENIZER,
@@ -19,70 +21,76 @@ from textapp.artifact import (
     write_fault,
     write_manifest,
 )
-from textapp.edge.answers import Inputs, save_inputs
-from textapp.edge.interpreter import PACKAGES, available
-from textapp.errors import ExportError, UsageError
-from textapp.export import auto, saved_model, saved_writing, tflite
+from textapp.errors import ExportError
+from textapp.export import auto, tflite
 from textapp.export.auto import Candidate
-from textapp.export.examples import make_examples, verification_and_calibration
 from textapp.export.flatbuffer.loops import check_loops, loop_copies
 from textapp.export.folding import fold_norms
-from textapp.export.lengths import finer_lengths
-from textapp.export.signatures import signatures_of
-from textapp.export.verify import ClassificationCheck, Verdict
-from textapp.export.verify_writing import WritingCheck
-from textapp.tasks import task_from_manifest
-from textapp.text.tokenizer import load_tokenizers
+from textapp.export.options import ExportOptions
+from textapp.export.saved_model import write_served
+from textapp.export.target import run_in_target
+from textapp.models.saving import MODEL, load_float32
+from textapp.objectives.checks.check import Check, Verdict
+from textapp.objectives.checks.examples import make_examples, verification_and_calibration
+from textapp.objectives.objective import Objective
+from textapp.runners.inputs import save_inputs
+from textapp.tasks.task import Record, Task
 
 _logger = logging.getLogger("textapp")
-TARGETS = (*tflite.TARGETS, "saved_model")
 NUM_GOLDEN = 3
-MOST_ROWS = 64  # texts a call: more take memory and gain nothing, a language model from 5 on
-INT8_REFUSED = (
-    "quantize int8 needs the ranges of all activations, and the converter finds none inside the loop that writes a "
-    "text: take dynamic, whose weights are int8, too"
-)
 COPIES = (
     "quantize %s: KerasHub's own layers are right but slow: each token copies at least %.3f MB of keys, values and "
     "weights, and %.3f MB that should be int8 stay float; presets of GPT-2's or Llama's shape are rebuilt without that"
 )
 
 
+class Made(NamedTuple):
+    """A model as it stands in a bundle.
+
+    Attributes:
+        verdict: what it answered, and how well.
+        quantize: its number format.
+        tried: the figures of each number format that was tried.
+        signatures: name -> the shapes of its inputs and outputs.
+    """
+
+    verdict: Verdict
+    quantize: str
+    tried: list[dict[str, Any]]
+    signatures: dict[str, Any]
+
+
 def export_run(
     run: Artifact,
-    target: str,
-    quantize: str = "none",
-    max_drop: float = 0.5,
-    records: Sequence[Mapping[str, Any]] = (),
-    text_signature: bool = False,
+    task: Task,
+    objective: Objective,
+    options: ExportOptions,
+    records: Sequence[Record],
     out: str | Path | None = None,
-    batch_size: int = 1,
 ) -> Path:
     """Exports a run's model and verifies it on real examples.
 
     Args:
         run: an opened run folder.
-        target: `litert`, `tflite-runtime` or `saved_model`.
-        quantize: `none`, `float16`, `dynamic`, `int8` or `auto`; a SavedModel takes `none` and `auto` (the same there).
-        max_drop: what the export may lose against the run: points of accuracy or of BLEU, percent of perplexity.
-        records: labelled examples, at best 200 or more, to verify with and to calibrate int8.
-        text_signature: a SavedModel that also takes raw strings.
+        task: of the run.
+        objective: of its task.
+        options: what is asked for.
+        records: examples with their answers, at best 200 or more, to verify with and to calibrate int8.
         out: another folder than `<run>/exports/<target>/`.
-        batch_size: of a .tflite file that writes: signatures that take so many texts at once, beside those for one.
 
     Returns:
         The bundle's folder.
 
     Raises:
         ExportError: refused; what stood at the bundle's place before stays as it was.
-        UsageError: the target does not take these options, or its interpreter is not installed.
+        UsageError: the run does not take these options, or the target's interpreter is not installed.
     """
-    _check_call(run, target, quantize, records, text_signature, batch_size)
-    final = Path(out) if out is not None else run.path / "exports" / target
+    options.check(run, objective, records)
+    final = Path(out) if out is not None else run.path / "exports" / options.target
     check_place(final, "bundle")
     try:
         with replaced_folder(final) as folder, tempfile.TemporaryDirectory(prefix="textapp-export-") as work:
-            _fill(folder, Path(work), run, target, quantize, max_drop, records, text_signature, batch_size)
+            _Export(run, task, objective, options, Path(work), folder).write(records)
     except OSError as error:
         raise ExportError(
             f"{final}: could not be written: {write_fault(error)}; an export that was there before is unchanged"
@@ -90,150 +98,95 @@ def export_run(
     return final
 
 
-def _check_call(
-    run: Artifact, target: str, quantize: str, records: Sequence[Mapping[str, Any]], text_signature: bool,
-    batch_size: int,
-) -> None:  # fmt: skip
-    if target not in TARGETS:
-        raise UsageError(f"target '{target}' is unknown, expected one of {', '.join(TARGETS)}")
-    if quantize not in (*tflite.QUANTIZATIONS, "auto"):
-        raise UsageError(f"quantize '{quantize}' is unknown, expected one of {', '.join(tflite.QUANTIZATIONS)}, auto")
-    if run.kind != "run":
-        raise UsageError(f"{run.path}: is a {run.kind}, expected a run folder: export the run that it came from")
-    if quantize == "int8" and run.manifest["task"] != "classification":
-        raise UsageError(INT8_REFUSED)
-    if target == "saved_model" and quantize not in ("none", "auto"):
-        raise UsageError(f"target saved_model takes quantize none, found '{quantize}': int8 is for the .tflite targets")
-    if target != "saved_model" and text_signature:
-        raise UsageError("the text signature needs target saved_model: a .tflite file takes token ids")
-    _check_batch_size(run, target, batch_size)
-    if target in PACKAGES and target not in available():
-        raise UsageError(
-            f"target {target} is verified in its own interpreter, which is missing: pip install 'textapp[{target}]'"
-        )
-    if not records:
-        raise ExportError(f"{run.path}: an export is verified on real examples, and none were found")
+class _Export:
+    """One export: its parts, and the folders that it works in."""
 
+    def __init__(
+        self, run: Artifact, task: Task, objective: Objective, options: ExportOptions, work: Path, folder: Path
+    ) -> None:
+        self.run, self.task, self.objective, self.options = run, task, objective, options
+        self.work, self.folder = work, folder
 
-def _check_batch_size(run: Artifact, target: str, batch_size: int) -> None:
-    if not 1 <= batch_size <= MOST_ROWS:
-        raise UsageError(f"batch size: found {batch_size}, expected 1 to {MOST_ROWS}")
-    if batch_size > 1 and target == "saved_model":
-        raise UsageError(f"batch size {batch_size}: a SavedModel takes batches of any size, leave it out")
-    if batch_size > 1 and run.manifest["task"] == "classification":
-        raise UsageError(f"batch size {batch_size}: is for models that write texts, leave it out")
+    def write(self, records: Sequence[Record]) -> None:
+        """Writes the whole bundle, the manifest last."""
+        options, run = self.options, self.run
+        if not options.serves and run.manifest["lengths_from"] == "data":
+            self.task = self.objective.export_task(self.task, records)
+        verified, calibrated = verification_and_calibration(records)
+        model = load_float32(run.path / MODEL)
+        check = self.objective.check(model, self.task, verified, options.max_drop, options.batch_size)
+        made = self._served(model, check) if options.serves else self._tflite(model, check, calibrated)
+        for name in (TOKENIZER, TARGET_TOKENIZER):
+            if (run.path / name).is_dir():
+                shutil.copytree(run.path / name, self.folder / name)
+        golden = json.dumps(check.golden(made.verdict, NUM_GOLDEN), ensure_ascii=False, indent=1)
+        (self.folder / "golden.json").write_text(golden + "\n", encoding="utf-8")
+        write_manifest(self.folder, self._manifest(made, check))
 
+    def _served(self, model: keras.Model, check: Check) -> Made:
+        _logger.info("%s: writing, and verifying on %d examples", self.options.target, len(check.examples.records))
+        signatures = self.objective.served_signatures(model, self.task)
+        text = None
+        if self.options.text_signature:
+            text = self.objective.text_signature(self.task, signatures, self.run.path)
+        verdict, shapes = write_served(self.folder, self.work, model, signatures, text, check)
+        return Made(verdict, "none", [], shapes)
 
-def _fill(
-    folder: Path, work: Path, run: Artifact, target: str, quantize: str, max_drop: float,
-    records: Sequence[Mapping[str, Any]], text_signature: bool, batch_size: int,
-) -> None:  # fmt: skip
-    """Writes the whole bundle into `folder`, the manifest last."""
-    task = task_from_manifest(run.manifest, load_tokenizers(run.path))
-    manifest = {**run.manifest, "batch_size": batch_size} if batch_size > 1 else run.manifest
-    if target != "saved_model" and manifest["task"] == "classification" and manifest["lengths_from"] == "data":
-        counts = [len(task.features(record)["token_ids"]) for record in records]
-        manifest = {**run.manifest, "lengths": finer_lengths(run.manifest["lengths"], counts)}
-        task = task_from_manifest(manifest, task.tokenizer)
-    verified, calibrated = verification_and_calibration(records)
-    model = load_float32(run.path / "model.keras")
-    if manifest["task"] == "classification":
-        signatures = signatures_of(model, manifest)
-        check = ClassificationCheck(signatures, task, make_examples(task, verified), max_drop)
-    else:
-        check = WritingCheck(model, task, verified, manifest, max_drop)
-    if target == "saved_model":
-        write = saved_model.write_bundle if manifest["task"] == "classification" else saved_writing.write_bundle
-        _logger.info("%s: writing, and verifying on %d examples", target, len(check.examples.records))
-        result = write(folder, work, run, model, check, text_signature)
-    else:
+    def _tflite(self, model: keras.Model, check: Check, calibrated: Sequence[Record]) -> Made:
         fold_norms(model)
-        save_inputs(work / "calibration.npz", _calibration(task, calibrated))
-        result = _tflite(folder, work, _maker(work, model, manifest, target, check), target, quantize, check)
-    for name in (TOKENIZER, TARGET_TOKENIZER):
-        if (run.path / name).is_dir():
-            shutil.copytree(run.path / name, folder / name)
-    golden = check.golden(result["verdict"], NUM_GOLDEN)
-    _write_golden(folder / "golden.json", golden)
-    write_manifest(folder, _manifest(run, manifest, target, result, check))
+        calibration: Mapping[str, Any] = {}
+        if "int8" in self.objective.quantizations:
+            calibration = make_examples(self.task, calibrated).inputs
+        save_inputs(self.work / "calibration.npz", calibration)
+        make, quantize = self._maker(model, check), self.options.quantize
+        if quantize == "auto":
+            ways, inputs = self.objective.quantizations, check.examples.own_inputs()
+            chosen, tried = auto.choose(make, ways, self.options.target, inputs, check.figures, self.work)
+        else:
+            chosen, tried = make(quantize), []
+        shutil.copyfile(chosen.model_path, self.folder / "model.tflite")
+        return Made(chosen.verdict, chosen.quantize, tried, tflite.signature_shapes(chosen.model_path))
 
+    def _maker(self, model: keras.Model, check: Check) -> Callable[[str], Candidate]:
+        """From a number format to a verified file. What changes the model itself has to come after what does not."""
+        target, copies, work = self.options.target, getattr(model, "loops_copy", False), self.work
 
-def _calibration(task: Any, records: Sequence[Mapping[str, Any]]) -> Inputs:
-    """Inputs to find the ranges of activations with, of a task that int8 serves."""
-    return make_examples(task, records).inputs if task.name == "classification" else {}
+        def make(way: str) -> Candidate:
+            source = work / ("quantized_model" if self.objective.quantize_model(model, way) else "saved_model")
+            signatures = self.objective.signatures(model, self.task, self.options.batch_size)
+            if not source.exists():
+                tflite.write_saved_model(model, signatures, source)
+            file = work / f"{way}.tflite"
+            _logger.info("%s, quantize %s: converting", target, way)
+            names = [signature.name for signature in signatures]
+            tflite.convert(source, file, names, target, way, work / "calibration.npz")
+            tflite.check_builtins(file)
+            if self.objective.decodes and not copies:
+                check_loops(file, way)
+            _logger.info("%s, quantize %s: verifying on %d examples", target, way, len(check.examples.records))
+            runtime, arrays = run_in_target(file, target, way, check.inputs, check.forced)
+            verdict = check.judge(arrays, runtime, way)
+            if copies:
+                verdict.report.update(loop_copies(file, way))
+                _logger.warning(COPIES, way, verdict.report["copied_mb"], verdict.report.get("float_weights_mb", 0.0))
+            return Candidate(way, file, verdict)
 
+        return make
 
-def _maker(work: Path, model: Any, manifest: Mapping[str, Any], target: str, check: Any) -> Callable[[str], Candidate]:
-    """From a way of quantizing to a verified file. `dynamic` rounds the model itself, so float files come before it."""
-    writes, copies = manifest["task"] != "classification", getattr(model, "loops_copy", False)
-
-    def make(way: str) -> Candidate:
-        source = work / ("rounded_model" if writes and way == "dynamic" else "saved_model")
-        if writes and way == "dynamic":
-            model.round_tables()
-        signatures = signatures_of(model, manifest)
-        names = [signature.name for signature in signatures]
-        if not source.exists():
-            tflite.write_saved_model(model, signatures, source)
-        file = work / f"{way}.tflite"
-        _logger.info("%s, quantize %s: converting", target, way)
-        tflite.convert(source, file, names, target, way, work / "calibration.npz")
-        tflite.check_builtins(file)
-        if writes and not copies:
-            check_loops(file, way)
-        _logger.info("%s, quantize %s: verifying on %d examples", target, way, len(check.examples.records))
-        verdict = check.verify_tflite(file, target, way)
-        if copies:
-            verdict.report.update(loop_copies(file, way))
-            _logger.warning(COPIES, way, verdict.report["copied_mb"], verdict.report.get("float_weights_mb", 0.0))
-        return Candidate(way, file, verdict)
-
-    return make
-
-
-def _tflite(
-    folder: Path, work: Path, make: Callable[[str], Candidate], target: str, quantize: str, check: Any
-) -> dict[str, Any]:
-    if quantize == "auto":
-        ways = tflite.WRITERS_QUANTIZATIONS if isinstance(check, WritingCheck) else tflite.QUANTIZATIONS
-        chosen, tried = auto.choose(make, ways, target, check.examples.own_inputs(), check.figures, work)
-    else:
-        chosen, tried = make(quantize), []
-    shutil.copyfile(chosen.model_path, folder / "model.tflite")
-    shapes = tflite.signature_shapes(chosen.model_path)
-    return {"verdict": chosen.verdict, "quantize": chosen.quantize, "tried": tried, "signatures": shapes}
-
-
-def _manifest(
-    run: Artifact, manifest: Mapping[str, Any], target: str, result: Mapping[str, Any], check: Any
-) -> dict[str, Any]:
-    verdict: Verdict = result["verdict"]
-    kept = {key: value for key, value in manifest.items() if key not in ("format", "files")}
-    return {
-        **kept,
-        "kind": "bundle",
-        "target": target,
-        "quantize": result["quantize"],
-        "signatures": result["signatures"],
-        "parent": {"run": run.path.resolve().name, "sha256": run.manifest["files"]["model.keras"]},
-        "verification": verdict.report,
-        "tried": result["tried"],
-        "quality": {name: verdict.report[name] for name in check.quality if name in verdict.report},
-    }
-
-
-def _write_golden(path: Path, golden: list[dict[str, Any]]) -> None:
-    path.write_text(json.dumps(golden, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-
-
-def load_float32(path: Path) -> Any:
-    """Opens model.keras, computing in float32: what mixed precision trained has float32 weights all the same."""
-    import keras
-
-    from textapp.objectives.runner import load_model
-
-    model = load_model(path)
-    for layer in model._flatten_layers():
-        if layer.compute_dtype != "float32":
-            layer.dtype_policy = keras.DTypePolicy("float32")
-    return model
+    def _manifest(self, made: Made, check: Check) -> dict[str, Any]:
+        of_run = {key: value for key, value in self.run.manifest.items() if key not in ("format", "files")}
+        if self.options.batch_size > 1:
+            of_run["batch_size"] = self.options.batch_size
+        report = made.verdict.report
+        return {
+            **of_run,
+            "lengths": self.task.lengths,
+            "kind": "bundle",
+            "target": self.options.target,
+            "quantize": made.quantize,
+            "signatures": made.signatures,
+            "parent": {"run": self.run.path.resolve().name, "sha256": self.run.manifest["files"][MODEL]},
+            "verification": report,
+            "tried": made.tried,
+            "quality": {name: report[name] for name in check.quality if name in report},
+        }

@@ -15,24 +15,35 @@ from textapp.export.flatbuffer.graphs import parse
 from textapp.export.flatbuffer.in_place import write_in_place
 from textapp.export.flatbuffer.merge import merge
 from textapp.export.flatbuffer.sinking import sink_weights
-from textapp.export.signatures import Signature
 
 if TYPE_CHECKING:
     import keras
 
-TARGETS = ("litert", "tflite-runtime")
-QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
-WRITERS_QUANTIZATIONS = QUANTIZATIONS[:-1]  # of models that write; int8 is refused
+    from textapp.objectives.signature import Signature, TextSignature
 
 
-def write_saved_model(model: keras.Model, signatures: Sequence[Signature], folder: Path) -> None:
-    """Writes a SavedModel with these signatures; the variables are those of `model`."""
+def write_saved_model(
+    model: keras.Model, signatures: Sequence[Signature], folder: Path, text: TextSignature | None = None
+) -> None:
+    """Writes a SavedModel; the variables are those of `model`.
+
+    Args:
+        model: the Keras model that the signatures call.
+        signatures: its entries.
+        folder: to write.
+        text: a further entry `text`, which takes strings.
+    """
     import keras
+    import tensorflow as tf
 
     archive = keras.export.ExportArchive()
     archive.track(model)
     for signature in signatures:
         archive.add_endpoint(signature.name, signature.call, input_signature=[signature.specs()])
+    if text is not None:
+        for resource in text.resources:
+            archive.track(resource)
+        archive.add_endpoint("text", text.call, input_signature=[tf.TensorSpec([None], tf.string, name="text")])
     archive.write_out(str(folder), verbose=False)
 
 
@@ -49,7 +60,7 @@ def convert(
         quantize: `none`: float32. `float16`: weights in half the space, computed in float32. `dynamic`: int8 weights,
             activations quantized on the fly. `int8`: weights and activations int8, with ranges found on examples; what
             has no int8 kernel stays float.
-        calibration: inputs as `textapp.edge.answers.save_inputs` writes them; read for `int8` only.
+        calibration: inputs as `textapp.runners.inputs.save_inputs` writes them; read for `int8` only.
 
     Raises:
         ExportError: the model holds an op that is not a builtin of the target, or the file cannot be written.
@@ -123,7 +134,7 @@ def _converted(job: Mapping[str, Any], signatures: Sequence[str], newer_quantize
 
 
 def _calibration_rows(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    from textapp.edge.answers import load_inputs
+    from textapp.runners.inputs import load_inputs
 
     for signature, named in load_inputs(path).items():
         for index in range(len(next(iter(named.values())))):

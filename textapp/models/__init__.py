@@ -1,9 +1,10 @@
 """The architectures, one file each, named as in the config.
 
-An architecture's file gives `encoder(config, vocabulary_size, pad_id, max_length, segments, pieces)`, names in `POOLING`
-how its sequence becomes one vector, and gives in `head(config)` the layers that follow it. What is done with that vector
-belongs to objectives/. One that also generates gives `generator(config, settings, plain)`; those trained from scratch
-build it by `assembled`. Which roles an architecture serves, its class in the config says.
+An architecture's file gives `encoder(config, vocabulary_size, pad_id, max_length)` (a preset also takes `segments`, a
+model with subword vectors `pieces`), names in `POOLING` how its sequence becomes one vector, and in `head(config)` the
+layers that follow it. What is done with that vector belongs to objectives/. One that also generates gives
+`generator(config, settings, plain)`, which `assembled` builds for those trained from scratch, and `packs(config)`.
+Which roles an architecture serves, its class in the config says.
 """
 
 from __future__ import annotations

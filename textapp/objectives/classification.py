@@ -121,9 +121,7 @@ class ClassificationObjective:
 
         return [Signature(TOKENS_SIGNATURE, dict.fromkeys(task.feature_names, (None, None)), tokens)]
 
-    def text_signature(
-        self, task: ClassificationTask, served: Sequence[Signature], run_folder: Path
-    ) -> TextSignature:
+    def text_signature(self, task: ClassificationTask, served: Sequence[Signature], run_folder: Path) -> TextSignature:
         """`text`: strings `[batch]` to `probabilities` `[batch, classes]`."""
         tokenizer = task.tokenizer
         check_text_signature([tokenizer], pairs=task.pair)

@@ -12,7 +12,7 @@ import tensorflow as tf
 from textapp.config import Config
 from textapp.errors import ConfigError, did_you_mean
 from textapp.layers import POOLINGS, PaddingMask
-from textapp.models import ARCHITECTURES, build_encoder
+from textapp.models import build_encoder, serving
 
 Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
@@ -40,7 +40,7 @@ def build_model(
     Returns:
         A model: `{"token_ids": [batch, length] int32}` (and `segment_ids`) to logits `[batch, num_labels]` float32.
     """
-    module = ARCHITECTURES[config.model.architecture]
+    module = serving(config.model.architecture, "encoder")
     encoder = build_encoder(config.model, vocabulary_size, pad_id, config.lengths[-1], segments, pieces)
     names = ["token_ids", "segment_ids"] if segments else ["token_ids"]
     inputs = {name: keras.Input((None,), dtype="int32", name=name) for name in names}

@@ -9,8 +9,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from textapp.batches.pipeline import Batch, BatchSource, dataset
 from textapp.arrays import IGNORED
+from textapp.batches.pipeline import Batch, BatchSource, dataset
 
 MOST_NATS = 700.0  # e to it is about the largest number that a float holds
 

@@ -30,8 +30,8 @@ def compiled(signature: Signature) -> Signature:
 def any_length(signatures: list[Signature], pad_id: int) -> Signature:
     """`generate`: ids `[batch, length]`, both open, answered by the smallest signature that reads them.
 
-    What is longer than the longest is truncated: of a source at the end, of a prompt at the start. The longest row picks, so
-    beside a long row a text that has no end may go on for longer than alone.
+    What is longer than the longest is truncated: of a source at the end, of a prompt at the start. The longest row
+    picks, so beside a long row a text that has no end may be continued for longer than alone.
     """
     lengths = [signature.inputs["token_ids"][1] for signature in signatures]
     most_new = max(lengths_of(signature.name)[1] for signature in signatures)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,6 @@ from textapp.decoding.signatures import SCORE, batch_name
 from textapp.decoding.steps import Session, open_session
 from textapp.decoding.stopping import Stops, pieces
 from textapp.errors import ArtifactError, OptionError
-from textapp.metrics.generation import perplexity
 from textapp.predictors.predictor import Predictor
 from textapp.predictors.requests import TOKENS, Features, Request, stacked
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from textapp.runners.runner import Outputs, Runner
     from textapp.tasks.generative import GenerativeTask, TextAnswer
     from textapp.tasks.task import Record
+
+log = logging.getLogger("textapp")
 
 
 class GenerativePredictor(Predictor):
@@ -118,10 +120,14 @@ class GenerativePredictor(Predictor):
 
     def figures(self, records: Sequence[Record]) -> dict[str, float]:
         """Perplexity and loss of the data's own texts; nothing where the file has no signature for them."""
+        from textapp.metrics.generation import perplexity
+
         try:
-            return perplexity(self.score_texts(records))
-        except ArtifactError:
+            scored = self.score_texts(records)
+        except ArtifactError as error:
+            log.info("not measured: %s", error)
             return {}
+        return {name: value for name, value in perplexity(scored).items() if name in self.task.text_measures}
 
     # --- a call ------------------------------------------------------------------------------------------------------
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from textapp.errors import DataError, did_you_mean
 
-# Field -> index of its column; or the names that it may have, then optionally its index in files without a header.
-Columns = Mapping[str, int | list[str | int]]
+if TYPE_CHECKING:
+    from textapp.records.layout import Columns, Layout
 
 
 class Placement(NamedTuple):
@@ -29,39 +29,30 @@ def normalised(name: str) -> str:
     return name.strip().casefold()
 
 
-def find_columns(
-    path: Path,
-    rows: Sequence[Sequence[str]],
-    columns: Columns,
-    header: str | bool,
-    required: Collection[str],
-    known_labels: Collection[str] = (),
-) -> Placement:
+def find_columns(path: Path, rows: Sequence[Sequence[str]], layout: Layout, required: Collection[str]) -> Placement:
     """Finds the columns of a table.
 
     Args:
         path: the path for error messages.
         rows: the cells of all rows, including the first.
-        columns: field -> index of its column, or the names that it may have; after the names optionally its index in a
-            file without a header.
-        header: whether the first row is a header; `auto`: guessed from the rows.
+        layout: the columns and the header as a config or a caller gives them.
         required: the fields that must be found.
-        known_labels: a first row with one of these is not a header; empty if the labels are not known yet.
 
     Raises:
         DataError: a required column is missing, or it cannot be decided which column is which.
 
-    Example: rows `[["label", "text_a"], ["1", "good"]]` with the default names give
+    Example: rows `[["label", "text_a"], ["1", "good"]]` with the usual names give
     `Placement({"text": 1, "label": 0}, True)`.
     """
+    columns, header, known_labels = layout.columns, layout.header, layout.labels
     first = rows[0]
     named = {field: names for field, names in columns.items() if not isinstance(names, int)}
-    guessable = is_default(columns) and len(first) <= 2
+    guessable = layout.usual_columns and len(first) <= 2
     numbers = None if guessable and len(first) == 1 else _numbers(columns)  # a single column is always the text
     if header == "auto" and any(_position(first, names) is not None for names in named.values()):
         header = True
     elif header == "auto" and numbers is not None:
-        header = not named and _looks_like_header(rows, columns, known_labels)
+        header = not named and _looks_like_header(rows, layout)
     elif header == "auto" and guessable:
         return _guessed_columns(path, rows, columns, required, known_labels)
     elif header == "auto":
@@ -88,18 +79,6 @@ def _numbers(columns: Columns) -> dict[str, int] | None:
     """The index of each field in a file without a header; None if that is not known for all of them."""
     indices = {field: column if isinstance(column, int) else column[-1] for field, column in columns.items()}
     return indices if all(isinstance(index, int) for index in indices.values()) else None
-
-
-def is_default(columns: Columns) -> bool:
-    """Whether these are the default names of a config."""
-    from textapp.config import NAMES  # imported here because reading by explicit columns does not need the config
-
-    known = next((names for names in NAMES.values() if set(names) == set(columns)), {})
-    # After the default names of a side of a translation comes its language.
-    return bool(known) and all(
-        not isinstance(names, int) and tuple(names[: len(known[field])]) == known[field]
-        for field, names in columns.items()
-    )
 
 
 def missing_column(path: Path, field: str, names: Sequence[str], found: Sequence[str]) -> DataError:
@@ -146,17 +125,15 @@ def _position(first: Sequence[str], column: list[str | int]) -> int | None:
     return next((header.index(normalised(name)) for name in names_of(column) if normalised(name) in header), None)
 
 
-def _looks_like_header(rows: Sequence[Sequence[str]], columns: Columns, known_labels: Collection[str]) -> bool:
-    """For columns by number: the first cell is a default name, or it occurs once while all other labels repeat."""
-    from textapp.config import NAMES
-
-    first = rows[0]
-    for field, known in next((names for names in NAMES.values() if set(names) <= set(columns)), {}).items():
+def _looks_like_header(rows: Sequence[Sequence[str]], layout: Layout) -> bool:
+    """For columns by number: a cell is a usual name of its column, or a label is unique while all others repeat."""
+    first, columns = rows[0], layout.columns
+    for field, names in layout.usual.items() if set(layout.usual) <= set(columns) else ():
         column = columns.get(field)
-        if isinstance(column, int) and column < len(first) and normalised(first[column]) in known:
+        if isinstance(column, int) and column < len(first) and normalised(first[column]) in names:
             return True
     column = columns.get("label")
-    return isinstance(column, int) and column < len(first) and _first_is_unique(rows, column, known_labels)
+    return isinstance(column, int) and column < len(first) and _first_is_unique(rows, column, layout.labels)
 
 
 def _first_is_unique(rows: Sequence[Sequence[str]], column: int, known_labels: Collection[str]) -> bool:
@@ -205,8 +182,8 @@ def _guessed_columns(
 def _guessed_in_order(
     path: Path, rows: Sequence[Sequence[str]], columns: Columns, required: Collection[str]
 ) -> Placement:
-    order = ["source", "target"] if "source" in columns else ["prompt", "text"]
-    fields = order if len(rows[0]) == 2 else [field for field in order if field in ("source", "text")]
+    order = ["prompt", "text"] if "prompt" in columns else list(columns)
+    fields = order[:2] if len(rows[0]) == 2 else [field for field in order if field != "prompt"][:1]
     if not set(required) <= set(fields):
         missing = next(field for field in order if field in required and field not in fields)
         raise missing_column(path, missing, columns[missing], rows[0])

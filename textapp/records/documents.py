@@ -40,7 +40,7 @@ def load_documents(source: Source, layout: Layout, data_dir: Path) -> list[dict]
         if kind_of(path) == ".txt":
             records.append({"text": _whole(path)})
         else:
-            rows = read_rows(path, layout.columns, layout.header, None, ("text",))
+            rows = read_rows(path, layout, ("text",))
             records += [_record(row) for row in rows]
     return records
 
@@ -55,7 +55,7 @@ def scan_prompts(source: Source, layout: Layout, data_dir: Path) -> Iterator[tup
     """
     for path in expand(source, data_dir):
         lines = kind_of(path) == ".txt"
-        for row in scan_lines(path, "prompt") if lines else scan_rows(path, layout.columns, layout.header):
+        for row in scan_lines(path, "prompt") if lines else scan_rows(path, layout):
             if isinstance(row, RowError):
                 yield row.line, row
             elif "prompt" in row.values:

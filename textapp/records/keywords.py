@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from textapp.errors import require
-from textapp.records.loading import label_names
+from textapp.records.labelled import label_names
 from textapp.records.profile import labels_of
 
 MAX_FEATURES = 50_000

@@ -74,7 +74,7 @@ def scan_texts(source: str | Path | list[str], layout: Layout, data_dir: Path) -
     """
     required = [field for field in layout.columns if field != "label"]
     for path in expand(source, Path(data_dir)):
-        rows = list(scan_rows(path, layout.columns, layout.header, layout.pattern, required, layout.labels))
+        rows = list(scan_rows(path, layout, required))
         separator = _separator(rows, layout.labels) if layout.multiple else None
         for row in rows:
             if isinstance(row, RowError):
@@ -86,31 +86,28 @@ def scan_texts(source: str | Path | list[str], layout: Layout, data_dir: Path) -
                 yield row.line, record
 
 
-def load_labelled(
-    source: str | Path | list[str], layout: Layout, data_dir: Path, known_labels: Collection[str] | None = None
-) -> list[dict]:
+def load_labelled(source: str | Path | list[str], layout: Layout, data_dir: Path) -> list[dict]:
     """Loads the texts of one source with their labels.
 
     Args:
         source: the files.
-        layout: the columns of their rows, and whether a text may have several labels.
+        layout: the columns of their rows, whether a text may have several labels, and which labels may occur.
         data_dir: the folder that relative paths start at.
-        known_labels: the labels that may occur; None: any.
 
     Raises:
         DataError: a column is missing, a row cannot be read, or a label is empty or not known.
     """
     records = []
-    known = frozenset(known_labels or ())
+    known = frozenset(layout.labels)
     for path in expand(source, Path(data_dir)):
-        rows = list(read_rows(path, layout.columns, layout.header, layout.pattern, list(layout.columns), known))
+        rows = list(read_rows(path, layout, list(layout.columns)))
         separator = _separator(rows, known) if layout.multiple else None
         for row in rows:
             record = _record(row, separator, known)
             if separator is None:
                 _check_label(path, row, record["label"])
-            if known_labels is not None and not known.issuperset(_as_list(record["label"])):
-                raise _unknown_label(path, row, record["label"], known_labels)
+            if known and not known.issuperset(_as_list(record["label"])):
+                raise _unknown_label(path, row, record["label"], layout.labels)
             records.append(record)
     return records
 

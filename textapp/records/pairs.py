@@ -36,7 +36,7 @@ def load_pairs(source: Source, layout: Layout, data_dir: Path) -> list[dict]:
     return [
         {field: row.values[field].strip() for field in ("source", "target")}
         for path in expand(source, data_dir)
-        for row in read_rows(path, layout.columns, layout.header, None, ("source", "target"))
+        for row in read_rows(path, layout, ("source", "target"))
     ]
 
 
@@ -60,7 +60,7 @@ def scan_pairs(source: Source, layout: Layout, data_dir: Path) -> Iterator[tuple
 
 def _rows(path: Path, layout: Layout) -> Iterator[Row | RowError]:
     if kind_of(path) in KINDS:
-        return scan_rows(path, layout.columns, layout.header, None, ("source",))
+        return scan_rows(path, layout, ("source",))
     return scan_lines(path, "source")
 
 

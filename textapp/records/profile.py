@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from textapp.records.loading import label_names
+from textapp.records.labelled import label_names
 
 Record = Mapping[str, Any]
 Key = tuple[str, str]

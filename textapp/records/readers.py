@@ -11,9 +11,10 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from textapp.errors import DataError
-from textapp.records.columns import Columns, find_columns
+from textapp.records.columns import find_columns
 from textapp.records.files import Source, broken_byte, kind_of, read_source
 from textapp.records.json_rows import json_rows
+from textapp.records.layout import Columns, Layout
 from textapp.records.rows import Row, RowError, all_lines, nonempty_lines, readable
 from textapp.records.tables import Cells, csv_rows, tsv_rows
 
@@ -21,45 +22,28 @@ FASTTEXT_PREFIX = "__label__"
 KINDS = (".csv", ".tsv", ".jsonl", ".json", ".txt")
 
 
-def read_rows(
-    path: Path,
-    columns: Columns,
-    header: str | bool = "auto",
-    pattern: str | None = None,
-    required: Collection[str] = (),
-    known_labels: Collection[str] = (),
-) -> Iterator[Row]:
+def read_rows(path: Path, layout: Layout, required: Collection[str] = ()) -> Iterator[Row]:
     """Reads the rows of one file.
 
     Args:
-        path: a file of one of `KINDS`, or any file if a pattern is given.
-        columns: field -> index of its column, or the names that it may have.
-        header: whether the first line names the columns; `auto`: guessed from the file.
-        pattern: a regular expression for one line, whose groups are the fields.
+        path: a file of one of `KINDS`, or any file if the layout has a pattern.
+        layout: the columns, the header and the pattern.
         required: the fields that every row must have.
-        known_labels: a first line with one of these is not a header; empty if the labels are not known yet.
 
     Raises:
         DataError: the file is empty, a required column is missing, or a row cannot be read (with its line).
 
     Example: the lines `label,text` and `1,good` give `Row(2, {"text": "good", "label": "1"})`.
     """
-    for row in scan_rows(path, columns, header, pattern, required, known_labels):
+    for row in scan_rows(path, layout, required):
         if isinstance(row, RowError):
             raise row
         yield row
 
 
-def scan_rows(
-    path: Path,
-    columns: Columns,
-    header: str | bool = "auto",
-    pattern: str | None = None,
-    required: Collection[str] = (),
-    known_labels: Collection[str] = (),
-) -> Iterator[Row | RowError]:
+def scan_rows(path: Path, layout: Layout, required: Collection[str] = ()) -> Iterator[Row | RowError]:
     """Like `read_rows`, but yields the error of a row instead of raising it, and continues."""
-    kind = kind_of(path)
+    kind, columns, pattern = kind_of(path), layout.columns, layout.pattern
     if pattern is None and kind not in KINDS:
         found = f"the extension {kind!r}" if kind else "a name without an extension"
         raise DataError(f"{path}: found {found}, expected one of {', '.join(KINDS)} (each also .gz){_instead(columns)}")
@@ -67,13 +51,13 @@ def scan_rows(
     if pattern is not None:
         rows = _pattern_rows(path, source, pattern, required)
     elif kind == ".txt" and "source" in columns:
-        rows = _sentence_rows(path, source, columns, header, required)
+        rows = _sentence_rows(path, source, layout, required)
     elif kind == ".txt":
         rows = _text_rows(path, source, required)
     elif kind in (".json", ".jsonl"):
         rows = json_rows(path, source, kind, columns, required)
     else:
-        rows = _table_rows(path, source, kind, columns, header, required, known_labels)
+        rows = _table_rows(path, source, kind, layout, required)
     empty = True
     for row in rows:
         empty = False
@@ -115,16 +99,10 @@ def _instead(columns: Columns) -> str:
 
 
 def _table_rows(
-    path: Path,
-    source: Source,
-    kind: str,
-    columns: Columns,
-    header: str | bool,
-    required: Collection[str],
-    known_labels: Collection[str] = (),
+    path: Path, source: Source, kind: str, layout: Layout, required: Collection[str]
 ) -> Iterator[Row | RowError]:
     rows = list(csv_rows(source.text) if kind == ".csv" else tsv_rows(source.text))
-    placement = find_columns(path, [row.cells for row in rows], columns, header, required, known_labels)
+    placement = find_columns(path, [row.cells for row in rows], layout, required)
     width = len(rows[0].cells)
     needed = 1 + max((index for field, index in placement.indices.items() if field in required), default=0)
     # Without a header, some rows of a .tsv may have extra cells; in a .csv these come from a text with commas.
@@ -184,13 +162,11 @@ def _text_rows(path: Path, source: Source, required: Collection[str]) -> Iterato
         yield item if isinstance(item, RowError) else Row(item[0], _fasttext_values(item[1]))
 
 
-def _sentence_rows(
-    path: Path, source: Source, columns: Columns, header: str | bool, required: Collection[str]
-) -> Iterator[Row | RowError]:
+def _sentence_rows(path: Path, source: Source, layout: Layout, required: Collection[str]) -> Iterator[Row | RowError]:
     """Sentence pairs separated by tabs; if no target is required, one source per line is enough."""
     first = next(line for line in source.text.split("\n") if line.strip())
     if "\t" in first:
-        yield from _table_rows(path, source, ".tsv", columns, header, required)
+        yield from _table_rows(path, source, ".tsv", layout, required)
     elif "target" in required:
         raise DataError(
             f"{path}: found one text per line, expected source and target separated by a tab,"

@@ -5,9 +5,24 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 Record = dict[str, Any]
+Parts = tuple[list[Record], list[Record]]  # what stays, and what is set aside
+
+
+class Splits(NamedTuple):
+    """The records of a run.
+
+    Attributes:
+        train, validation, test: the records of each; empty where there are none.
+        origin: for each split in use where it comes from: `train.tsv`, `10 % of train`.
+    """
+
+    train: list[Record]
+    validation: list[Record]
+    test: list[Record]
+    origin: dict[str, str]
 
 
 def split_share(records: Sequence[Record], share: float, seed: int) -> tuple[list[Record], list[Record]]:

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from textapp.runners.interpreter import choose, open_interpreter
 from textapp.errors import ArtifactError
 from textapp.noise import quiet
+from textapp.runners.interpreter import choose, open_interpreter
 
 Call = Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
 

@@ -31,6 +31,7 @@ class GenerationTask(GenerativeTask):
 
     name = "generation"
     measures = {"perplexity": "perplexity", "nats_per_character": "nats per character"}
+    text_measures = ("perplexity", "perplexity_per_character", "loss", "nats_per_character")
     input_field, target_field = "prompt", "text"
 
     def __init__(
@@ -166,7 +167,7 @@ class GenerationTask(GenerativeTask):
 
 
 def _pieces(text: str, max_count: int, length: int) -> list[str]:
-    """At most `max_count` pieces of `length` characters, evenly over the text, from starts of lines where near enough."""
+    """At most `max_count` pieces of `length` characters, evenly over the text, from a line start where one is near."""
     step = max(1, len(text) // max_count, length)
     pieces = []
     for start in range(0, len(text), step):

@@ -81,6 +81,7 @@ class GenerativeTask:
     Attributes:
         input_field: of a record, what is read.
         target_field: of a record, what is right.
+        text_measures: figures of the data's own texts that are reported, see `metrics.generation.perplexity`.
         max_new_tokens: that any answer may have.
 
     Raises:
@@ -88,6 +89,7 @@ class GenerativeTask:
     """
 
     options = ("overflow",)
+    text_measures: tuple[str, ...]
     input_field: str
     target_field: str
 

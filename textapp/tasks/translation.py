@@ -35,6 +35,7 @@ class TranslationTask(GenerativeTask):
 
     name = "translation"
     measures = {"bleu": "BLEU", "chrf": "chrF", "perplexity": "perplexity"}
+    text_measures = ("perplexity", "loss")
     input_field, target_field = "source", "target"
 
     def __init__(
@@ -144,7 +145,7 @@ class TranslationTask(GenerativeTask):
 
 
 def framed(tokenizer: Tokenizer, ids: Sequence[int]) -> list[int]:
-    """The ids of a source or a target and the special tokens around them: the end, and the start where a preset has one.
+    """The ids of a source or a target with its special tokens: the end, and the start where a preset has one.
 
     Example: BART's `[713, 16]` is `[0, 713, 16, 2]`; of the tokenizers trained here `[713, 16]` is `[713, 16, 3]`.
     """

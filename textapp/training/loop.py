@@ -20,7 +20,7 @@ class TrainingLoop:
     The loss is the sum over all replicas of `weights * loss`, divided by the weights of the whole global batch: any
     number of replicas gives the losses of one.
 
-    Three seams let compression work without a loop of its own:
+    Three hooks let compression work without a loop of its own:
         `loss(batch, outputs)`, also for a teacher; `transform_weights()`, the tensors that the forward pass sees in
         place of variables, computed inside the gradient tape; `after_update()`, run inside the step, after the update.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from textapp.config import Architecture
 from textapp.errors import ConfigError, UsageError
 
 logger = logging.getLogger(__name__)
@@ -64,14 +65,14 @@ def of_all_replicas(strategy: tf.distribute.Strategy, number: int) -> list[int]:
     return gathered().numpy().tolist() if strategy.num_replicas_in_sync > 1 else [number]
 
 
-def choose_precision(precision: str, architecture: str, device: str) -> str:
+def choose_precision(precision: str, model: Architecture, device: str) -> str:
     """Resolves `auto`: mixed_bfloat16 where the hardware has it and the model is large enough to gain, else float32.
 
     Args:
         precision: of the config; anything but `auto` is returned as it is.
-        architecture: of the config. On a CPU with AVX512-BF16 a step of a transformer gains a quarter at 128 wide
-            and more than half at 256, an mlp nothing. cnn and lstm would gain a quarter, and stay in float32: their
-            trainings are short, and an LSTM adds up its state over all steps.
+        model: of the config. On a CPU with AVX512-BF16 a step of a model of attention layers gains a quarter at 128
+            wide and more than half at 256, an mlp nothing. cnn and lstm would gain a quarter, and stay in float32:
+            their trainings are short, and an LSTM adds up its state over all steps.
         device: of the config.
 
     Returns:
@@ -79,11 +80,9 @@ def choose_precision(precision: str, architecture: str, device: str) -> str:
     """
     if precision != "auto":
         return precision
-    where = None
-    if architecture in ("transformer", "preset"):
-        where = _bfloat16_hardware(device)
+    where = _bfloat16_hardware(device) if model.attention else None
     chosen = "mixed_bfloat16" if where else "float32"
-    reason = where or ("no bfloat16 hardware" if architecture in ("transformer", "preset") else f"model {architecture}")
+    reason = where or ("no bfloat16 hardware" if model.attention else f"model {model.architecture}")
     logger.info("precision: %s (%s); training.precision sets another", chosen, reason)
     return chosen
 

@@ -103,7 +103,7 @@ def train_model(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     transform_weights: Callable[[], Any] | None = None,
     after_update: Callable[[], Any] | None = None,
-    seam_variables: Sequence[keras.Variable] = (),
+    hook_variables: Sequence[keras.Variable] = (),
 ) -> History:
     """Trains `model` in place; it ends with its best weights, or with the last where nothing validates it.
 
@@ -120,7 +120,7 @@ def train_model(
         progress: None: a bar on a terminal, else lines, on stderr.
         steps_limit: stop after so many steps in all, in the middle of an epoch too.
         callbacks: told of epochs, not of steps.
-        transform_weights, after_update: see `TrainingLoop`. Their variables are `seam_variables`.
+        transform_weights, after_update: see `TrainingLoop`. Their variables are `hook_variables`.
 
     Returns:
         the history, of the epochs before a resume too.
@@ -142,7 +142,7 @@ def train_model(
         transform_weights=transform_weights, after_update=after_update,
         gradient_accumulation_steps=config.gradient_accumulation_steps, jit_compile=config.xla,
     )  # fmt: skip
-    kept = [*loop.variables, *seam_variables]
+    kept = [*loop.variables, *hook_variables]
     checkpoints = Checkpoints(folder / "checkpoints", model, optimizer, kept, writes=is_chief(strategy))
     run = _Run(loop, checkpoints, source, config)
     run.limit = steps * config.epochs if steps_limit is None else min(steps_limit, steps * config.epochs)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from textapp.edge.runner import EdgeRunner
 from textapp.errors import ArtifactError
 from textapp.export.flatbuffer import in_place
 from textapp.export.flatbuffer.graphs import parse
 from textapp.export.flatbuffer.in_place import write_in_place
 from textapp.export.flatbuffer.loops import loop_variables
-from textapp.export.verify import run_in_target
+from textapp.objectives.checks.classification import run_in_target
+from textapp.runners.edge import EdgeRunner
 
 TURNS, WIDTH = 6, 8
 

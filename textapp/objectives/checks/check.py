@@ -38,6 +38,7 @@ class Check(Protocol):
         figures: names of those that are shown for each quantization tried.
         examples: real examples.
         inputs: of each signature.
+        text_field: of a record, the string that a `text` signature takes.
         forced: texts for forced decoding, see `textapp.decoding.forced.force_all`; None: the model generates no text.
     """
 
@@ -45,6 +46,7 @@ class Check(Protocol):
     figures: Sequence[str]
     examples: Examples
     inputs: Inputs
+    text_field: str
     forced: Inputs | None
 
     def judge(self, arrays: Arrays, runtime: str, quantize: str) -> Verdict:

@@ -32,6 +32,7 @@ class ClassificationCheck:
 
     quality = ("examples", "accuracy", "f1_macro")
     figures = ("accuracy", "f1_macro", "max_error")
+    text_field = "text"
     forced = None
 
     def __init__(self, runner: Runner, task: ClassificationTask, records: Sequence[Record], max_drop: float) -> None:

@@ -58,6 +58,7 @@ class GenerativeCheck:
         self.scored = [name for name in ("bleu", "chrf") if measure == "bleu"]
         self.quality = ("examples", *self.scored, "perplexity")
         self.figures = (*self.quality[1:], "agreement", "max_error")
+        self.text_field = task.input_field
         self.examples = make_examples(task, records)
         self._runner, self._never_ids = runner, task.target_tokenizer.never_ids
         self.expected = {name: run_all(runner, name, inputs) for name, inputs in self.inputs.items()}

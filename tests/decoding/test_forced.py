@@ -1,0 +1,41 @@
+"""Leading a model along given tokens, on a chain whose logits one can compute by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from toys import START, Chain
+
+from textapp.decoding.forced import GENERATED, GENERATED_TOKENS, force, force_all
+
+LOGITS = np.log(
+    [[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 8, 4], [1] * 6, [1, 1, 1, 9, 1, 3], [2, 1, 1, 1, 1, 1]]
+)
+FEATURES = {"token_ids": np.array([[5, 5, 0, 0], [4, 0, 0, 0]], np.int32)}
+
+
+@pytest.mark.parametrize("max_batch", [1, 2])
+def test_every_step_is_told_after_the_given_tokens(max_batch):
+    chain = Chain(LOGITS, max_batch=max_batch, mixing=0.0, memory=False)
+    features = {"token_ids": np.array([[5, START, 0, 0], [START, 0, 0, 0]], np.int32), "num_tokens": np.array([2, 1])}
+    steps = force(chain, "prefill_4", features, np.array([[5, 0, 0], [4, 3, 0]]), np.array([1, 2]))
+    np.testing.assert_array_equal(steps.best, [[4, 0, 0], [4, 3, 0]])
+    np.testing.assert_allclose(steps.gap, [[np.log(2), 0, 0], [0, 0, 0]], atol=1e-6)
+    expected = [[np.log(4 / 16), 0, 0], [np.log(8 / 16), np.log(9 / 16), 0]]
+    np.testing.assert_allclose(steps.log_probability, expected, atol=1e-6)
+
+
+def test_what_is_never_written_is_never_the_likeliest_yet_has_its_probability():
+    chain = Chain(LOGITS, mixing=0.0, memory=False)
+    features = {"token_ids": np.array([[START, 0, 0, 0]], np.int32), "num_tokens": np.array([1])}
+    steps = force(chain, "prefill_4", features, np.array([[5]]), np.array([1]), never_ids=[4])
+    assert steps.best == [[5]] and steps.gap == [[0]]
+    assert steps.log_probability == pytest.approx(np.log(4 / 16), abs=1e-6)
+
+
+def test_groups_go_through_the_prefill_of_their_signature():
+    chain = Chain(LOGITS, mixing=0.0)
+    group = {**FEATURES, GENERATED: np.array([[4], [4]]), GENERATED_TOKENS: np.array([1, 1])}
+    found = force_all(chain, {"generate_4_6.expected": group})
+    assert set(found) == {f"generate_4_6.expected/{name}" for name in ("best", "gap", "log_probability")}
+    assert chain.calls == [("prefill", 1), ("prefill", 1)]

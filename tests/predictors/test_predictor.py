@@ -1,0 +1,112 @@
+"""The predictor over a runner that counts: batching, order, workers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from textapp.edge import interpreter, runner
+from textapp.predictor import Predictor, load
+
+from textapp import predictor
+from textapp.artifact import Artifact
+from textapp.catalog import task_from_manifest
+from textapp.errors import ArtifactError, UsageError
+from textapp.tasks.classification import ClassificationTask
+from textapp.text.template import Template
+
+
+class Words:
+    kind, vocabulary_size, pad_id, unknown_id = "words", 100, 0, 1
+
+    def ids(self, text: str) -> list[int]:
+        return [len(word) + 1 for word in text.split()]
+
+    def join(self, ids: list[int], pair: list[int] | None, length: int) -> tuple[list[int], list[int]]:
+        return Template().join(ids, pair, length)
+
+
+class Sums:
+    """Answers with the share of the ids' sum in 100, and remembers the shapes it was asked for."""
+
+    def __init__(self, max_batch: int = 1, shapes: list | None = None) -> None:
+        self.max_batch = max_batch
+        self.shapes = [] if shapes is None else shapes
+
+    def run(self, signature: str, features: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        ids = features["token_ids"]
+        assert ids.dtype == np.int32 and signature == f"classify_{ids.shape[1]}"
+        self.shapes.append(ids.shape)
+        share = ids.sum(axis=1, keepdims=True) / 100.0
+        return {"probabilities": np.concatenate([share, 1 - share], axis=1).astype(np.float32)}
+
+    def clone(self) -> Sums:
+        return Sums(self.max_batch, self.shapes)
+
+
+def make(max_batch: int = 1) -> Predictor:
+    return Predictor(ClassificationTask(Words(), ["a", "b"], [2, 4]), Sums(max_batch), {}, Path())
+
+
+TEXTS = ["x", "xx yy zz", "", "a b c d e f", "hello there"]
+
+
+@pytest.mark.parametrize("max_batch", [1, 3])
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_a_batch_answers_as_single_calls_do_in_order(max_batch: int, workers: int) -> None:
+    predictor = make(max_batch)
+    assert predictor.batch(TEXTS, workers) == [predictor(text) for text in TEXTS]
+
+
+def test_texts_share_a_call_with_texts_of_their_length() -> None:
+    predictor = make(max_batch=8)
+    predictor.batch(TEXTS)
+    assert sorted(predictor.runner.shapes) == [(2, 4), (3, 2)]
+
+
+def test_an_empty_batch_has_no_answers() -> None:
+    assert make().batch([]) == []
+
+
+def test_records_and_pairs_are_taken_too() -> None:
+    predictor = make()
+    assert predictor.batch([{"text": "hello"}])[0] == predictor("hello")
+    assert predictor.batch([("hello", "there")])[0].input == "hello"
+
+
+@pytest.mark.parametrize("found", [None, 7, b"hello", {"label": "x"}, ("a", "b", "c")])
+def test_what_is_no_text_is_refused(found: object) -> None:
+    for call in (lambda: make()(found), lambda: make().batch([found])):
+        with pytest.raises(UsageError, match="expected a text, a pair of texts"):
+            call()
+
+
+@pytest.mark.parametrize(
+    ("runtime", "usable", "expected"),
+    [
+        ("auto", True, "tflite-runtime"),
+        ("auto", False, "auto"),
+        ("litert", True, "litert"),
+    ],
+)
+def test_auto_is_the_runtime_that_the_bundle_was_verified_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runtime: str, usable: bool, expected: str
+) -> None:
+    (tmp_path / "model.tflite").touch()
+    artifact = Artifact(tmp_path, {"kind": "bundle", "target": "tflite-runtime"})
+    monkeypatch.setattr(interpreter, "usable", lambda name: usable and name == "tflite-runtime")
+    monkeypatch.setattr(runner, "EdgeRunner", lambda model, threads, runtime: (model, threads, runtime))
+    assert predictor._runner(artifact, 3, runtime) == (tmp_path / "model.tflite", 3, expected)
+
+
+def test_threads_are_counted_from_one(tmp_path) -> None:
+    with pytest.raises(UsageError, match="threads: found 0, expected a whole number from 1"):
+        load(tmp_path, threads=0)
+
+
+@pytest.mark.parametrize(("task", "key"), [("translation", "languages"), ("generation", "lengths")])
+def test_a_manifest_without_a_key_is_told(task, key) -> None:
+    with pytest.raises(ArtifactError, match=f"manifest of a model of {task} has no key '{key}': copy the folder again"):
+        task_from_manifest({"task": task}, (None, None))

@@ -1,0 +1,64 @@
+"""Sentence pairs on their way to a model: what stands around them, and room for all that a batch holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from textapp.commands.prepare import prepare
+from textapp.records.loading import Splits
+from translator_presets import save_preset
+
+from textapp.batches.pipeline import dataset
+from textapp.catalog import parse_config
+
+PAIRS = [{"source": "red dog " * (1 + place % 2), "target": "blue sea " * (1 + place % 2)} for place in range(24)]
+
+
+def prepared(folder: Path, model: dict[str, object], **changes: object):
+    config = parse_config({
+        "task": "translation", "run": "r", "data": {"train": "a", "source_language": "en", "target_language": "en"},
+        "model": model, "training": {"batch_size": 4}, **changes,
+    })  # fmt: skip
+    return prepare(config, Splits(PAIRS[:16], PAIRS[16:], [], {}), folder)
+
+
+def batches(found):
+    source = found.batches()
+    plan = source.plan(0)
+    return iter(dataset(source.maker(plan), plan.steps, 0, replicas=1, first=0, local=1))
+
+
+@pytest.mark.parametrize("positions", ["learned", "sinusoidal", "rope"])
+def test_padding_ends_where_the_positions_of_each_side_do(positions: str, tmp_path: Path) -> None:
+    model = {"architecture": "transformer", "hidden_dim": 8, "num_heads": 2, "num_layers": 1, "positions": positions}
+    sizes = {"lengths": [20], "generate_lengths": [[20, 20]], "tokenizer": {"kind": "characters"}}
+    found = prepared(tmp_path, model, **sizes)
+    features = next(batch for batch in batches(found) if batch["features"]["token_ids"].shape[1] > 16)["features"]
+    assert [features[name].shape[1] for name in ("token_ids", "target_ids")] == [20, 20]
+    assert found.build()(features).shape[1] == 20
+
+
+def test_a_presets_tokens_stand_around_both_sides(tmp_path: Path) -> None:
+    save_preset("bart", tmp_path / "bart")
+    found = prepared(tmp_path / "run", {"architecture": "preset", "path": str(tmp_path / "bart")})
+    tokenizer = found.task.tokenizer
+    start, end = tokenizer.template.start[0], tokenizer.end_id
+    batch = next(batches(found))
+    read, new = (batch["features"][name].numpy()[0] for name in ("token_ids", "target_ids"))
+    said = batch["targets"].numpy()[0]
+    said = said[said != -1].tolist()
+    assert read[0] == start and end in read.tolist()
+    assert (said[0], said[-1]) == (start, end) and new[: len(said)].tolist() == [end, *said[:-1]]
+    # The preset reads 32 tokens: what is longer is not asked of it.
+    assert found.config.lengths[-1] <= 31 and found.most_new <= 31
+    assert found.build().vocabulary_size == tokenizer.vocabulary_size
+
+
+@pytest.mark.parametrize("chinese", ["zh", "zh_CN"])
+def test_a_shared_vocabulary_marks_starts_of_words_for_the_side_with_spaces(chinese: str, tmp_path: Path) -> None:
+    languages = {"source_language": chinese, "target_language": "en"}
+    model = {"architecture": "transformer", "hidden_dim": 8, "num_heads": 2, "num_layers": 1}
+    shared = {"kind": "characters", "shared": True}
+    tokenizer = prepared(tmp_path, model, data={"train": "a", **languages}, tokenizer=shared).task.tokenizer
+    assert len(tokenizer.ids("blue")) == 5

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from textapp.objectives.runner import MODEL, KerasRunner, load_model
+
+from textapp.artifact import write_manifest
+from textapp.catalog import parse_config
+from textapp.errors import ArtifactError
+from textapp.objectives.classifier import build_model, probabilities
+
+IDS = np.array([[1, 2, 0, 0], [3, 0, 0, 0]], np.int32)
+
+
+@pytest.fixture(scope="module")
+def model():
+    settings = {"architecture": "mlp", "embedding_dim": 4, "hidden_dims": [], "ngrams": 2, "dropout": 0.5}
+    raw = {"task": "classification", "run": "r", "data": {"train": "t"}, "lengths": [4, 8], "model": settings}
+    return build_model(parse_config(raw), 10, 0, 3)
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["one_label", "several_labels"])
+def run_folder(request, model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    model.save(folder / MODEL)
+    write_manifest(folder, {"kind": "run", "task": "classification", "multiple": request.param})
+    return folder, request.param
+
+
+def test_a_run_folder_answers(model, run_folder):
+    folder, multiple = run_folder
+    answer = KerasRunner(folder).run("classify_4", {"token_ids": IDS})["probabilities"]
+    np.testing.assert_allclose(answer, probabilities(model({"token_ids": IDS}), multiple), rtol=1e-6)
+    assert answer.dtype == np.float32
+
+
+def test_batches_and_lengths_of_every_size(model):
+    runner = KerasRunner.from_model(model, False)
+    whole = runner.run("classify_4", {"token_ids": IDS})["probabilities"]
+    alone = runner.run("classify_4", {"token_ids": IDS[:1]})["probabilities"]
+    longer = runner.run("classify_8", {"token_ids": np.pad(IDS, [(0, 0), (0, 4)])})["probabilities"]
+    np.testing.assert_allclose(alone, whole[:1], rtol=1e-6)
+    np.testing.assert_allclose(longer, whole, rtol=1e-6)
+
+
+def test_later_weights_show(model):
+    runner = KerasRunner.from_model(model, False)
+    before = runner.run("classify_4", {"token_ids": IDS})["probabilities"]
+    kernel = model.get_layer("logits").kernel
+    kernel.assign(kernel + np.array([1.0, 0.0, 0.0], np.float32))
+    assert np.abs(runner.run("classify_4", {"token_ids": IDS})["probabilities"] - before).max() > 1e-4
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut off"])
+def test_not_a_model(tmp_path, content):
+    (tmp_path / MODEL).write_bytes(content)
+    with pytest.raises(ArtifactError, match="not a model that textapp saved"):
+        load_model(tmp_path / MODEL)
+
+
+def test_missing_model(tmp_path):
+    with pytest.raises(ArtifactError, match="model.keras"):
+        load_model(tmp_path / MODEL)

@@ -1,0 +1,145 @@
+"""The one table of tasks: each row has the three parts of a task, which are imported when they are asked for.
+
+A device needs the first part alone, which is NumPy; the second leads to the third, which imports TensorFlow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from textapp.errors import ArtifactError, OptionError
+from textapp.tasks.classification import ClassificationTask
+from textapp.tasks.generation import GenerationTask
+from textapp.tasks.translation import TranslationTask
+
+if TYPE_CHECKING:
+    from textapp.config import Config, TaskKeys
+    from textapp.recipes.recipe import Recipe
+    from textapp.tasks.task import Task
+    from textapp.text.tokenizer import Tokenizer
+
+
+class Parts(NamedTuple):
+    """A task.
+
+    Attributes:
+        task: its class on the device.
+        recipe: gives its part on the workstation, whose `objective()` is its part on TensorFlow.
+    """
+
+    task: type[Task]
+    recipe: Callable[[], Recipe]
+
+
+def _classification() -> Recipe:
+    from textapp.recipes.classification import ClassificationRecipe
+
+    return ClassificationRecipe()
+
+
+def _translation() -> Recipe:
+    from textapp.recipes.translation import TranslationRecipe
+
+    return TranslationRecipe()
+
+
+def _generation() -> Recipe:
+    from textapp.recipes.generation import GenerationRecipe
+
+    return GenerationRecipe()
+
+
+TASKS: dict[str, Parts] = {
+    "classification": Parts(ClassificationTask, _classification),
+    "translation": Parts(TranslationTask, _translation),
+    "generation": Parts(GenerationTask, _generation),
+}
+
+
+def recipe_of(name: str) -> Recipe:
+    """The recipe of a task by its name.
+
+    Raises:
+        ArtifactError: this version does not know the task.
+    """
+    return _parts(name).recipe()
+
+
+def task_from_manifest(
+    manifest: Mapping[str, Any], tokenizers: Tokenizer | tuple[Tokenizer, Tokenizer], **options: Any
+) -> Task:
+    """The task of a run or a bundle, as its manifest describes it.
+
+    Args:
+        manifest: of the run or the bundle.
+        tokenizers: of what is read and what is generated; a single one where there is one.
+        options: of the task, such as `threshold`; None: not given.
+
+    Raises:
+        ArtifactError: the manifest names a task that this version does not know, or lacks one of its keys.
+        OptionError: an option that this task does not have.
+    """
+    name = manifest["task"]
+    task = _parts(name).task
+    given = {option: value for option, value in options.items() if value is not None}
+    for option in given.keys() - set(task.options):
+        takes = f"which takes {', '.join(task.options)}" if task.options else "which takes none"
+        raise OptionError(f"{option} is not for a model of {name}, {takes}: leave it out", option, *task.options)
+    pair = tokenizers if isinstance(tokenizers, tuple) else (tokenizers, tokenizers)
+    try:
+        return task.from_manifest(manifest, pair, **given)
+    except KeyError as error:
+        raise ArtifactError(
+            f"the manifest of a model of {name} has no key {error}: copy the folder again, or make it anew"
+        ) from error
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
+    """Reads a YAML config of any task; see `textapp.config.reading.load_config`.
+
+    Args:
+        path: the file.
+        overrides: `key=value` pairs, whose values are YAML.
+
+    Raises:
+        ConfigError: the file is missing or not YAML, or a key or a value is not allowed.
+    """
+    from textapp.config import reading  # brings pydantic, which a device does without
+
+    return reading.load_config(path, _Keys(), overrides)
+
+
+def parse_config(raw: Mapping[str, Any], source: str = "config") -> Config:
+    """Checks a mapping as read from YAML; see `textapp.config.reading.parse_config`.
+
+    Args:
+        raw: what the YAML holds.
+        source: names it in errors.
+
+    Raises:
+        ConfigError: every fault in one message, each with its key, what was found and what was expected.
+    """
+    from textapp.config import reading
+
+    return reading.parse_config(raw, _Keys(), source)
+
+
+class _Keys(Mapping[str, "TaskKeys"]):
+    """The keys of each task in a config; a recipe is imported when its keys are asked for."""
+
+    def __getitem__(self, name: str) -> TaskKeys:
+        return TASKS[name].recipe().keys
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(TASKS)
+
+    def __len__(self) -> int:
+        return len(TASKS)
+
+
+def _parts(name: str) -> Parts:
+    if name not in TASKS:
+        raise ArtifactError(f"task '{name}' is unknown here, expected one of {', '.join(TASKS)}: update textapp")
+    return TASKS[name]

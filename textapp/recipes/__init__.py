@@ -1,0 +1,1 @@
+"""How a task is trained from files, one file a task: data, defaults, preparation. No TensorFlow at import."""

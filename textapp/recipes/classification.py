@@ -1,0 +1,192 @@
+"""Classification on the workstation: tables of texts with labels."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from textapp.artifact import TOKENIZER
+from textapp.config import Config, Corpus, TaskKeys
+from textapp.languages import without_spaces
+from textapp.prepared import Prepared
+from textapp.recipes import classification_profile
+from textapp.recipes.classification_defaults import tokenizer_defaults, training_defaults
+from textapp.recipes.lengths import MAX_IN_BUCKET, choose_lengths
+from textapp.recipes.profile import Section, records_by_split
+from textapp.recipes.recipe import Records
+from textapp.recipes.resolving import completed, filled
+from textapp.recipes.tokenizers import kept_or_made, make_tokenizer
+from textapp.records import labelled
+from textapp.records.layout import Layout
+from textapp.records.rows import RowError
+from textapp.records.sources import Source
+from textapp.records.splits import Parts, Splits, split_share
+from textapp.records.token_ids import IdsOnDisk, Labelled
+from textapp.tasks.classification import ClassificationTask
+from textapp.text.language import guess_language
+from textapp.text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from textapp.objectives.classification import ClassificationObjective
+
+log = logging.getLogger("textapp")
+FIELDS = ("text", "text_pair")
+MAX_TOKENS = 4096  # of one text, before the buckets are known
+
+
+class ClassificationRecipe:
+    """See `Recipe`."""
+
+    task = ClassificationTask
+    keys = TaskKeys(
+        role="encoder",
+        columns={
+            "text": ("text", "sentence", "content", "review", "question", "title", "text_a", "sentence1", "premise"),
+            "text_pair": (),
+            "label": (
+                "label", "labels", "class", "category", "sentiment", "target", "topic", "intent", "star", "stars"
+            ),
+        },
+        keys=frozenset({
+            "data.pattern", "data.labels", "data.language", "model.bidirectional", "model.dense_units", "model.vectors",
+            "training.class_weights",
+        }),
+        monitors=("accuracy", "f1_macro", "loss"),
+    )  # fmt: skip
+
+    def objective(self) -> ClassificationObjective:
+        """See `Recipe`."""
+        from textapp.objectives.classification import ClassificationObjective
+
+        return ClassificationObjective()
+
+    # --- data --------------------------------------------------------------------------------------------------------
+
+    def load(self, source: Source, layout: Layout, data_dir: Path) -> Records:
+        """`{"text", "text_pair" (pairs only), "label": a string, or a list of strings}`."""
+        return labelled.load_labelled(source, layout, data_dir)
+
+    def scan(self, source: Source, layout: Layout, data_dir: Path) -> Iterator[tuple[int, dict | RowError]]:
+        """See `Recipe`."""
+        return labelled.scan_texts(source, layout, data_dir)
+
+    def trainable(self, records: Records, source: Source, layout: Layout) -> Records:
+        """See `Recipe`; there have to be labels to tell apart."""
+        records = labelled.with_text(records, source)
+        labelled.check_classes(records, source, layout)
+        return records
+
+    def labels(self, train: Records) -> list[str]:
+        """See `Recipe`."""
+        return labelled.label_names(train)
+
+    def set_aside(self, records: Records, share: float, config: Config) -> Parts:
+        """Balanced by label."""
+        return split_share(records, share, config.seed)
+
+    def divides_texts(self, config: Config) -> bool:
+        """See `Recipe`."""
+        return False
+
+    # --- training ----------------------------------------------------------------------------------------------------
+
+    def resolve(
+        self, config: Config, num_examples: int, language: str, token_counts: Sequence[int] | None = None,
+        max_tokens: int = MAX_IN_BUCKET,
+    ) -> Config:  # fmt: skip
+        """Fills every field that a config leaves open.
+
+        Args:
+            config: as `load_config` gave it.
+            num_examples: training texts.
+            language: of the texts.
+            token_counts: tokens of each training text as the model reads it; None: lengths stay open.
+            max_tokens: of the longest bucket.
+
+        Raises:
+            ConfigError: what was given does not fit what was filled in.
+        """
+        tokenizer = tokenizer_defaults(config, num_examples, language)
+        update: dict[str, Any] = {"tokenizer": tokenizer}
+        if config.cleaning is None:
+            update["cleaning"] = [] if config.model.pretrained else ["nfkc", "lowercase", "whitespace"]
+        if config.lengths is None and token_counts is not None:
+            update["lengths"] = choose_lengths(token_counts, min(max_tokens, MAX_IN_BUCKET))
+        corpus = Corpus(token_counts, tokenizer.kind == "characters", not without_spaces(language))
+        update["model"] = filled(config.model, config.model.defaults(self.keys.role, corpus))
+        update["training"] = filled(config.training, training_defaults(config, num_examples))
+        return completed(config, update, self.keys)
+
+    def prepare(self, config: Config, splits: Splits, folder: Path) -> Prepared:
+        """See `Recipe`."""
+        lengths_given = config.lengths is not None
+        language = config.data.language or guess_language([record["text"] for record in splits.train])
+        config = self.resolve(config, len(splits.train), language)
+        log_sizes(splits, [language])
+        tokenizer, _ = kept_or_made(folder, lambda: (self.tokenizer(config, splits, language),) * 2)
+        labels = self.labels(splits.train)
+        task = _task(config, labels, tokenizer, [MAX_TOKENS])
+        ids = IdsOnDisk(folder, tokenizer.ids, folder / TOKENIZER)
+        records = records_by_split(splits)
+        features = {name: _features(task, rows, ids) for name, rows in records.items()}
+        counts = [len(row) for row in features["train"]["token_ids"]]
+        config = self.resolve(config, len(splits.train), language, counts, _max_tokens(config))
+        log.info("buckets: %s tokens; vocabulary: %s", config.lengths, tokenizer.vocabulary_size)
+        task = task.with_lengths(config.lengths)
+        data = {name: Labelled(features[name], _targets(task, rows)) for name, rows in records.items()}
+        return Prepared(config, splits, task, [language], lengths_given, data)
+
+    def tokenizer(self, config: Config, splits: Splits, language: str) -> Tokenizer:
+        """A new tokenizer for the training texts."""
+        return make_tokenizer(config, splits.train, FIELDS, language, "read")
+
+    def profile(self, config: Config, splits: Splits) -> dict[str, Any]:
+        """See `Recipe`."""
+        return classification_profile.profile(self, config, splits)
+
+    def sections(self, profile: dict[str, Any]) -> list[Section]:
+        """See `Recipe`."""
+        return classification_profile.sections(profile)
+
+
+def log_sizes(splits: Splits, languages: Sequence[str]) -> None:
+    """Logs how many examples there are, in which language."""
+    log.info(
+        "data: %s training, %s validation, %s test examples (%s)",
+        len(splits.train), len(splits.validation), len(splits.test), " to ".join(languages),
+    )  # fmt: skip
+
+
+def _task(config: Config, labels: Sequence[str], tokenizer: Tokenizer, lengths: Sequence[int]) -> ClassificationTask:
+    pair = config.data.columns.text_pair is not None
+    segments = False
+    if pair and config.model.pretrained:
+        from textapp.models.preset import facts  # brings TensorFlow: only where there is a preset
+
+        segments = facts(config.model.path).segments
+    return ClassificationTask(tokenizer, labels, lengths, config.data.labels == "multiple", pair, segments)
+
+
+def _max_tokens(config: Config) -> int:
+    """The longest bucket: a preset reads so many tokens and no more."""
+    if not config.model.pretrained:
+        return MAX_IN_BUCKET
+    from textapp.models.preset import facts
+
+    return facts(config.model.path).max_length or MAX_IN_BUCKET
+
+
+def _features(task: ClassificationTask, records: Records, ids_of: IdsOnDisk) -> dict[str, list[np.ndarray]]:
+    """The model's inputs for every record; tokenised once and kept on disk."""
+    ids = [ids_of([record.get(name) or "" for record in records]) for name in task.fields]
+    rows = [task.joined(*(part.tolist() for part in parts)) for parts in zip(*ids, strict=True)]
+    return {name: [np.asarray(row[name], np.int32) for row in rows] for name in task.feature_names}
+
+
+def _targets(task: ClassificationTask, records: Records) -> np.ndarray:
+    """`[examples]` int32, with several labels a text `[examples, labels]` float32."""
+    return np.array([task.target(record) for record in records], np.float32 if task.multiple else np.int32)

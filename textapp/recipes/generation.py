@@ -1,0 +1,226 @@
+"""Generation on the workstation: running text, or documents with or without prompts."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from textapp.arrays import IGNORED
+from textapp.artifact import TOKENIZER
+from textapp.config import Config, Corpus, TaskKeys
+from textapp.prepared import Prepared
+from textapp.recipes import generation_profile
+from textapp.recipes.classification import log_sizes
+from textapp.recipes.generation_defaults import (
+    NEW_TOKENS,
+    context_for,
+    running_text,
+    tokenizer_defaults,
+    training_defaults,
+)
+from textapp.recipes.lengths import MAX_IN_BUCKET, generation_lengths
+from textapp.recipes.profile import Section, records_by_split
+from textapp.recipes.recipe import Records
+from textapp.recipes.resolving import completed, filled
+from textapp.recipes.tokenizers import kept_or_made, make_tokenizer, warn_of_unknown
+from textapp.records import documents
+from textapp.records.layout import Layout
+from textapp.records.rows import RowError
+from textapp.records.sources import Source
+from textapp.records.splits import Parts, Splits, split_connected
+from textapp.records.token_ids import Document, IdsOnDisk
+from textapp.tasks.generation import GenerationTask
+from textapp.text.language import guess_language
+from textapp.text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from textapp.objectives.generation import GenerationObjective
+
+log = logging.getLogger("textapp")
+FIELDS = ("prompt", "text")
+
+
+class GenerationRecipe:
+    """See `Recipe`."""
+
+    task = GenerationTask
+    keys = TaskKeys(
+        role="decoder",
+        columns={
+            "text": (
+                "text", "content", "paragraphs", "document", "body", "story", "poem", "continuation", "completion"
+            ),
+            "prompt": ("prompt", "instruction"),
+        },
+        keys=frozenset({
+            "data.language", "generate_lengths", "model.tie_embeddings", "model.lora_rank", "training.batch_tokens",
+        }),
+        monitors=("perplexity", "loss"),
+    )  # fmt: skip
+
+    def objective(self) -> GenerationObjective:
+        """See `Recipe`."""
+        from textapp.objectives.generation import GenerationObjective
+
+        return GenerationObjective()
+
+    # --- data --------------------------------------------------------------------------------------------------------
+
+    def load(self, source: Source, layout: Layout, data_dir: Path) -> Records:
+        """`{"prompt" (where there is one), "text"}`."""
+        return documents.load_documents(source, layout, data_dir)
+
+    def scan(self, source: Source, layout: Layout, data_dir: Path) -> Iterator[tuple[int, dict | RowError]]:
+        """See `Recipe`."""
+        return documents.scan_prompts(source, layout, data_dir)
+
+    def trainable(self, records: Records, source: Source, layout: Layout) -> Records:
+        """See `Recipe`."""
+        return documents.without_empty(records, source)
+
+    def labels(self, train: Records) -> Sequence[str]:
+        """See `Recipe`."""
+        return ()
+
+    def set_aside(self, records: Records, share: float, config: Config) -> Parts:
+        """The end of running text; documents without an equal one on both sides."""
+        if running_text(config):
+            return documents.split_end(records, share)
+        return split_connected(records, share, config.seed, ("text",))
+
+    def divides_texts(self, config: Config) -> bool:
+        """Running text gives many windows."""
+        return running_text(config)
+
+    # --- training ----------------------------------------------------------------------------------------------------
+
+    def resolve(
+        self, config: Config, num_examples: int, language: str, token_counts: Sequence[int] | None = None,
+        target_counts: Sequence[int] | None = None, max_tokens: int = MAX_IN_BUCKET,
+    ) -> Config:  # fmt: skip
+        """Fills every field that a config leaves open.
+
+        Before there is a tokenizer there are no counts: lengths, model and training then stay open.
+
+        Args:
+            config: as `load_config` gave it.
+            num_examples: documents; of running text its characters / 100.
+            language: of the texts.
+            token_counts: tokens of each training document as the model reads it, so with start and end.
+            target_counts: of the text after its prompt; None where there are no prompts.
+            max_tokens: of the context.
+
+        Raises:
+            ConfigError: what was given does not fit what was filled in.
+        """
+        # No cleaning unless asked for: what is cleaned away can never be generated.
+        update: dict[str, Any] = {
+            "tokenizer": tokenizer_defaults(config, num_examples, language),
+            "cleaning": [] if config.cleaning is None else config.cleaning,
+        }
+        if token_counts is not None:
+            lengths = config.lengths or [min(max_tokens, context_for(config, token_counts))]
+            prompts = [] if target_counts is None else [
+                max(1, whole - text) for whole, text in zip(token_counts, target_counts, strict=True)
+            ]  # fmt: skip
+            room = NEW_TOKENS if running_text(config) else None
+            update["lengths"] = lengths
+            update["generate_lengths"] = config.generate_lengths or generation_lengths(lengths[-1], prompts, room)
+            update["model"] = filled(config.model, config.model.defaults(self.keys.role, Corpus(token_counts)))
+            update["training"] = filled(config.training, training_defaults(config, token_counts, lengths[-1]))
+        return completed(config, update, self.keys)
+
+    def prepare(self, config: Config, splits: Splits, folder: Path) -> Prepared:
+        """See `Recipe`."""
+        lengths_given = config.lengths is not None
+        if config.model.pretrained and lengths_given:
+            _check_context(config)
+        language = config.data.language or guess_language([record["text"] for record in splits.train])
+        running, examples = running_text(config), self.examples(config, splits)
+        config = self.resolve(config, examples, language)
+        _log_sizes(splits, language, running)
+        tokenizer, _ = kept_or_made(folder, lambda: (self.tokenizer(config, splits, language),) * 2)
+        ids = IdsOnDisk(folder, tokenizer.ids, folder / TOKENIZER)
+        task = GenerationTask(tokenizer, [1], language=language, running_text=running)
+        read = _one_stream if running else _documents
+        texts = {name: read(task, records, ids) for name, records in records_by_split(splits).items() if name != "test"}
+        train = texts["train"]
+        warn_of_unknown([document.inputs for document in train], tokenizer, "the training texts")
+        counts = [len(document.inputs) for document in train]
+        prompted = any(record.get("prompt") for record in splits.train)
+        targets = [int((document.targets != IGNORED).sum()) for document in train] if prompted else None
+        config = self.resolve(config, examples, language, counts, targets, max_context(config))
+        log.info("context: %s tokens; vocabulary: %s", config.lengths[-1], tokenizer.vocabulary_size)
+        task = GenerationTask(tokenizer, config.lengths, config.generate_lengths, language, running)
+        return Prepared(config, splits, task, [language], lengths_given, texts)
+
+    def examples(self, config: Config, splits: Splits) -> int:
+        """How many training examples there are: documents, or stretches of running text."""
+        if not running_text(config):
+            return len(splits.train)
+        characters = sum(len(record["text"]) for record in splits.train)
+        return max(1, characters // documents.CHARACTERS_AN_EXAMPLE)
+
+    def tokenizer(self, config: Config, splits: Splits, language: str) -> Tokenizer:
+        """A new tokenizer for the training texts."""
+        return make_tokenizer(config, splits.train, FIELDS, language, "continue")
+
+    def profile(self, config: Config, splits: Splits) -> dict[str, Any]:
+        """See `Recipe`."""
+        return generation_profile.profile(self, config, splits)
+
+    def sections(self, profile: dict[str, Any]) -> list[Section]:
+        """See `Recipe`."""
+        return generation_profile.sections(profile)
+
+
+def max_context(config: Config) -> int:
+    """The longest context, in tokens, that a model of this config may have where it names none."""
+    if not config.model.pretrained:
+        return MAX_IN_BUCKET
+    from textapp.models.preset_decoder import facts  # brings TensorFlow: only where there is a preset
+
+    return facts(config.model.path).max_length or MAX_IN_BUCKET
+
+
+def _check_context(config: Config) -> None:
+    from textapp.models.preset_decoder import check_context
+
+    check_context(config.model.path, config.lengths[-1])
+
+
+def _log_sizes(splits: Splits, language: str, running: bool) -> None:
+    if not running:
+        log_sizes(splits, [language])
+        return
+    sizes = [sum(len(record["text"]) for record in records) for records in records_by_split(splits).values()]
+    log.info("data: %s training, %s validation, %s test characters (%s)", *(f"{n:,}" for n in sizes), language)
+
+
+def _one_stream(task: GenerationTask, records: Records, ids_of: IdsOnDisk) -> list[Document]:
+    """All texts one after the other, as one; of a split without texts none."""
+    if not records:
+        return []
+    # Line by line: a quicker way to the same ids, and of a megabyte at once the unigram model cuts the end worse.
+    # A preset's tokenizer knows tokens of several lines, and may put a blank before each text.
+    whole = task.tokenizer.kind == "preset"
+    lines = [
+        line for record in records for line in ([record["text"]] if whole else record["text"].splitlines(keepends=True))
+    ]
+    flat = np.concatenate(list(ids_of(lines)))
+    return [Document(flat, np.append(flat[1:], np.int32(IGNORED)))]
+
+
+def _documents(task: GenerationTask, records: Records, ids_of: IdsOnDisk) -> list[Document]:
+    """A document a record, from its start id to its end id; a prompt is read, not learned."""
+    start, end = np.array([task.start_id], np.int32), np.array([task.end_id], np.int32)
+    prompts = ids_of([record.get("prompt") or "" for record in records])
+    texts = []
+    for prompt, text in zip(prompts, ids_of([record["text"] for record in records]), strict=True):
+        targets = np.concatenate([np.full(len(prompt), IGNORED, np.int32), text, end])
+        texts.append(Document(np.concatenate([start, prompt, text]), targets))
+    return texts

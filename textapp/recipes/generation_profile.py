@@ -1,0 +1,82 @@
+"""What is in the data of a generation: lengths, duplicates, leaks, scripts."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from textapp.config import Config
+from textapp.recipes.generation_defaults import running_text
+from textapp.recipes.language_profile import language_of, script_warnings, unknown_words
+from textapp.recipes.profile import Facts, Section, Table, records_by_split, row_counts
+from textapp.recipes.tokenizers import known_characters
+from textapp.records.splits import Splits
+from textapp.records.text_profile import document_profile
+from textapp.tasks.task import one_line
+
+if TYPE_CHECKING:
+    from textapp.recipes.generation import GenerationRecipe
+
+log = logging.getLogger("textapp")
+
+
+def profile(recipe: GenerationRecipe, config: Config, splits: Splits) -> dict[str, Any]:
+    """Trains the tokenizer of the config on the spot, and profiles documents or running text.
+
+    Args:
+        recipe: of the task.
+        config: as it is before a training, its files located.
+        splits: its records.
+    """
+    from textapp.recipes.generation import max_context
+
+    texts = [record["text"] for record in splits.train]
+    language = language_of([line for text in texts for line in text.split("\n") if line], config.data.language)
+    name, running, examples = language["language"], running_text(config), recipe.examples(config, splits)
+    config = recipe.resolve(config, examples, name)
+    log.info("reading %s documents (%s)", f"{len(texts):,}", name)
+    tokenizer = recipe.tokenizer(config, splits, name)
+    ends = 0 if running else 2
+    parts = [[record.get("prompt", ""), *record["text"].splitlines(keepends=True)] for record in splits.train]
+    tokens = [sum(len(tokenizer.ids(part)) for part in document) + ends for document in parts]
+    config = recipe.resolve(config, examples, name, tokens, max_tokens=max_context(config))
+    context = config.lengths[-1]
+    found = document_profile(records_by_split(splits), tokens, known_characters(tokenizer), context, running)
+    warnings = [*script_warnings({"text": language}), *found.pop("warnings")]
+    return {
+        "task": config.task,
+        "languages": {"text": language},
+        "origin": dict(splits.origin),
+        "running_text": running,
+        "tokenizer": {"kind": tokenizer.kind, "vocabulary_size": tokenizer.vocabulary_size},
+        "context": context,
+        **found,
+        "warnings": warnings,
+    }
+
+
+def sections(data: Mapping[str, Any]) -> list[Section]:
+    """A profile for a reader."""
+    lengths, unit = data["lengths"], "long lines" if data["running_text"] else "documents"
+    facts = Facts("data", {
+        **row_counts(data, "documents"),
+        "characters": data["characters"],
+        "language": data["languages"]["text"]["language"],
+        "with a prompt": data["prompts"] or None,
+        "tokenizer": f"{data['tokenizer']['kind']}, {data['tokenizer']['vocabulary_size']:,} tokens,"
+                     f" {data['characters_a_token']} characters per token",
+        "context": f"{data['context']} tokens",
+        "tokens in train": data["tokens"],
+        "tokens per document": None if data["running_text"] else {
+            name: lengths[name] for name in ("mean", "p50", "p90", "p99", "longest")
+        },
+        f"repeated {unit} in train": f"{data['duplicates']['rows']:,} ({data['duplicates']['share']} %)",
+        **{f"{unit} in train and {name}": f"{shared['rows']:,} ({shared['share']} %)"
+           for name, shared in data["overlaps"].items()},
+        **{f"unknown in {name}": unknown_words(share) for name, share in data["unknown"].items()},
+    })  # fmt: skip
+    rows = [["repeated in train", one_line(text)] for text in data["duplicates"]["examples"]]
+    for name, shared in data["overlaps"].items():
+        rows += [[f"in train and {name}", one_line(text)] for text in shared["examples"]]
+    return [facts, Table("to look at", ["what", "text"], rows, left=2)] if rows else [facts]

@@ -1,0 +1,195 @@
+"""A training from prepared data to the files of a finished run."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from textapp.arrays import plain
+from textapp.artifact import TARGET_TOKENIZER, TOKENIZER, write_manifest, write_text
+from textapp.config import save_config
+from textapp.prepared import Prepared
+from textapp.records.layout import Layout
+from textapp.records.token_ids import CACHE
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+    from textapp.objectives.objective import Objective
+    from textapp.training.trainer import History
+
+log = logging.getLogger("textapp")
+CONFIG, METRICS = "config.yaml", "metrics.json"
+PACKAGES = ("textapp", "tensorflow", "keras", "keras-hub", "numpy", "sentencepiece", "tokenizers")
+
+
+def fit(
+    prepared: Prepared,
+    objective: Objective,
+    folder: Path,
+    strategy: tf.distribute.Strategy,
+    transform_weights: Callable[[], Any] | None = None,
+    after_update: Callable[[], Any] | None = None,
+    hook_variables: Sequence[keras.Variable] = (),
+) -> tuple[keras.Model, History]:
+    """Trains the model in the precision that pays off here.
+
+    Args:
+        prepared: the data, the config and the task.
+        objective: of the same task.
+        folder: for checkpoints and logs; a training that was stopped there is resumed.
+        strategy: where it runs.
+        transform_weights, after_update: hooks of the training loop, see `textapp.training.loop.TrainingLoop`.
+        hook_variables: what the hooks keep, saved with each checkpoint.
+
+    Returns:
+        The model in its inference form, in float32, with its best weights; and what each epoch brought.
+
+    Raises:
+        Interrupted: Ctrl-C or SIGTERM, after a checkpoint.
+    """
+    import keras
+
+    from textapp.layers import plain_weights
+    from textapp.training.strategy import choose_precision
+    from textapp.training.trainer import train_model
+
+    config, training = prepared.config, prepared.config.training
+    precision = choose_precision(training.precision, config.model, training.device)
+    keras.utils.set_random_seed(config.seed)
+    with strategy.scope():
+        model = _build(lambda: objective.build(prepared), precision)
+    log.info("model: %s, %s", config.model.architecture, _sizes(model))
+    batches, validation = objective.batches(prepared), objective.validation(prepared, model)
+    history = train_model(
+        model,
+        batches,
+        config=training,
+        loss=objective.loss(prepared),
+        strategy=strategy,
+        folder=folder,
+        validate=validation,
+        samples=getattr(validation, "samples", None),
+        transform_weights=transform_weights,
+        after_update=after_update,
+        hook_variables=hook_variables,
+    )
+    if precision == "float32" and not config.model.training_form:
+        return model, history
+    inference = _build(lambda: objective.build_inference(prepared), "float32")
+    inference.set_weights(plain_weights(model))
+    return inference, history
+
+
+def finish(
+    prepared: Prepared,
+    objective: Objective,
+    model: keras.Model,
+    history: History,
+    folder: Path,
+    layout: Layout,
+    data_dir: Path,
+    seconds: float,
+) -> None:
+    """Measures the model on what it did not see, and writes the rest of the run folder.
+
+    Args:
+        prepared, objective: as for `fit`.
+        model, history: as `fit` gave them.
+        folder: of the run, with its tokenizers.
+        layout: how the files of the run look.
+        data_dir: where its relative data paths start.
+        seconds: that the training took.
+    """
+    from textapp.models.saving import MODEL
+
+    splits = prepared.splits
+    figures: dict[str, Any] = {}
+    for name, records in (("validation", splits.validation), ("test", splits.test)):
+        if records:
+            figures[name] = {"data": splits.origin[name], **objective.figures(prepared, model, records)}
+            log.info("%s", summary(name, figures[name], prepared.task.measures))
+    training = {"seconds": round(seconds, 1), "parameters": model.count_params(), "history": history.epochs}
+    if history.average is not None:
+        training["average"] = history.average
+    model.save(folder / MODEL)
+    metrics = plain({**figures, "training": training})
+    write_text(folder / METRICS, json.dumps(metrics, ensure_ascii=False, indent=2) + "\n")
+    save_config(prepared.config, folder / CONFIG)
+    shutil.rmtree(folder / CACHE, ignore_errors=True)
+    tokenizer_files = [
+        f"{tokenizer}/{file.name}"
+        for tokenizer in (TOKENIZER, TARGET_TOKENIZER)
+        if (folder / tokenizer).is_dir()
+        for file in sorted((folder / tokenizer).iterdir())
+    ]
+    manifest = _manifest(prepared, objective, model, layout, data_dir)
+    write_manifest(folder, manifest, [MODEL, METRICS, CONFIG, *tokenizer_files])
+
+
+def summary(name: str, figures: Mapping[str, Any], measures: Mapping[str, str]) -> str:
+    """One line for a reader: `test: accuracy 91.20, macro F1 90.87 on 500 examples (test.tsv)`.
+
+    Args:
+        name: of the split.
+        figures: of it.
+        measures: name -> words of those that are shown.
+    """
+    shown = [f"{words} {figures[key]:.2f}" for key, words in measures.items() if key in figures]
+    return f"{name}: {', '.join(shown)} on {figures['examples']:,} examples ({figures['data']})"
+
+
+def _manifest(
+    prepared: Prepared, objective: Objective, model: keras.Model, layout: Layout, data_dir: Path
+) -> dict[str, Any]:
+    config, tokenizer = prepared.config, prepared.task.tokenizer
+    return {
+        "kind": "run",
+        "task": config.task,
+        "architecture": config.model.architecture,
+        "parameters": model.count_params(),
+        "languages": prepared.languages,
+        **layout.to_manifest(),
+        "lengths": prepared.task.lengths,
+        "lengths_from": "config" if prepared.lengths_given else "data",
+        **objective.manifest(prepared),
+        "tokenizer": {name: getattr(tokenizer, name) for name in ("kind", "vocabulary_size", "pad_id", "unknown_id")},
+        "parent": None,
+        "data_dir": str(data_dir.resolve()),
+        "seed": config.seed,
+        "versions": {name: metadata.version(name) for name in PACKAGES if _installed(name)},
+    }
+
+
+def _installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _sizes(model: keras.Model) -> str:
+    """How many parameters a model has, and how many of them are trained if that is not all."""
+    trained = sum(int(np.prod(variable.shape)) for variable in model.trainable_variables)
+    total = model.count_params()
+    return f"{total:,} parameters" + (f", of which {trained:,} are trained" if trained < total else "")
+
+
+def _build(build: Callable[[], keras.Model], precision: str) -> keras.Model:
+    import keras
+
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        return build()
+    finally:
+        keras.config.set_dtype_policy(before)

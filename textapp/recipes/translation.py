@@ -1,0 +1,186 @@
+"""Translation on the workstation: parallel files, or tables of sentence pairs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from textapp.artifact import TARGET_TOKENIZER, TOKENIZER
+from textapp.config import Config, Corpus, TaskKeys
+from textapp.prepared import Prepared
+from textapp.recipes import translation_profile
+from textapp.recipes.classification import log_sizes
+from textapp.recipes.lengths import MAX_IN_BUCKET, choose_lengths, translation_lengths
+from textapp.recipes.profile import Section, records_by_split
+from textapp.recipes.recipe import Records
+from textapp.recipes.resolving import completed, filled
+from textapp.recipes.tokenizers import kept_or_made, make_side_tokenizers, warn_of_unknown
+from textapp.recipes.translation_defaults import tokenizer_defaults, training_defaults
+from textapp.records import pairs
+from textapp.records.layout import Layout
+from textapp.records.rows import RowError
+from textapp.records.sources import Source
+from textapp.records.splits import Parts, Splits, split_connected
+from textapp.records.token_ids import IdsOnDisk, Sides
+from textapp.tasks.translation import TranslationTask, framed
+from textapp.text.language import guess_language
+from textapp.text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from textapp.objectives.translation import TranslationObjective
+
+log = logging.getLogger("textapp")
+FIELDS = ("source", "target")
+
+
+class TranslationRecipe:
+    """See `Recipe`."""
+
+    task = TranslationTask
+    keys = TaskKeys(
+        role="encoder-decoder",
+        columns={
+            "source": ("source", "src", "source_text", "input"),
+            "target": ("target", "tgt", "target_text", "translation", "reference", "output"),
+        },
+        keys=frozenset({
+            "data.source_language", "data.target_language", "tokenizer.shared", "generate_lengths",
+            "model.encoder_layers", "model.decoder_layers", "model.bidirectional", "model.tie_embeddings",
+            "model.lora_rank", "training.batch_tokens",
+        }),
+        monitors=("bleu", "chrf", "perplexity", "loss"),
+        parallel_files=True,
+    )  # fmt: skip
+
+    def objective(self) -> TranslationObjective:
+        """See `Recipe`."""
+        from textapp.objectives.translation import TranslationObjective
+
+        return TranslationObjective()
+
+    # --- data --------------------------------------------------------------------------------------------------------
+
+    def load(self, source: Source, layout: Layout, data_dir: Path) -> Records:
+        """`{"source", "target"}`."""
+        return pairs.load_pairs(source, layout, data_dir)
+
+    def scan(self, source: Source, layout: Layout, data_dir: Path) -> Iterator[tuple[int, dict | RowError]]:
+        """See `Recipe`."""
+        return pairs.scan_pairs(source, layout, data_dir)
+
+    def trainable(self, records: Records, source: Source, layout: Layout) -> Records:
+        """See `Recipe`."""
+        return pairs.without_empty(records, source)
+
+    def labels(self, train: Records) -> Sequence[str]:
+        """See `Recipe`."""
+        return ()
+
+    def set_aside(self, records: Records, share: float, config: Config) -> Parts:
+        """Without a sentence on both sides."""
+        return split_connected(records, share, config.seed, FIELDS)
+
+    def divides_texts(self, config: Config) -> bool:
+        """See `Recipe`."""
+        return False
+
+    # --- training ----------------------------------------------------------------------------------------------------
+
+    def resolve(
+        self, config: Config, num_examples: int, languages: Sequence[str], source_counts: Sequence[int] | None = None,
+        target_counts: Sequence[int] | None = None, max_tokens: int = MAX_IN_BUCKET,
+    ) -> Config:  # fmt: skip
+        """Fills every field that a config leaves open.
+
+        Before there is a tokenizer there are no counts: lengths, model and training then stay open.
+
+        Args:
+            config: as `load_config` gave it.
+            num_examples: training pairs.
+            languages: of source and target.
+            source_counts: tokens of each training source, with its end.
+            target_counts: of each target.
+            max_tokens: of the longest bucket.
+
+        Raises:
+            ConfigError: what was given does not fit what was filled in.
+        """
+        # No cleaning unless asked for: what is cleaned away can never be generated.
+        update: dict[str, Any] = {
+            "tokenizer": tokenizer_defaults(config, num_examples, *languages),
+            "cleaning": [] if config.cleaning is None else config.cleaning,
+        }
+        if source_counts is not None:
+            target_counts = source_counts if target_counts is None else target_counts
+            longest = min(max_tokens, MAX_IN_BUCKET)
+            lengths = config.lengths or choose_lengths(source_counts, longest)
+            update["lengths"] = lengths
+            update["generate_lengths"] = config.generate_lengths or translation_lengths(
+                source_counts, target_counts, lengths, longest
+            )
+            update["model"] = filled(config.model, config.model.defaults(self.keys.role, Corpus(target_counts)))
+            update["training"] = filled(config.training, training_defaults(config, target_counts))
+        return completed(config, update, self.keys)
+
+    def prepare(self, config: Config, splits: Splits, folder: Path) -> Prepared:
+        """See `Recipe`."""
+        lengths_given, data, train = config.lengths is not None, config.data, splits.train
+        languages = [
+            data.source_language or guess_language([record["source"] for record in train]),
+            data.target_language or guess_language([record["target"] for record in train]),
+        ]
+        config = self.resolve(config, len(train), languages)
+        log_sizes(splits, languages)
+        source, target = kept_or_made(folder, lambda: self.tokenizers(config, splits, languages))
+        ids = IdsOnDisk(folder, source.ids, folder / TOKENIZER)
+        target_ids = ids if target is source else IdsOnDisk(folder, target.ids, folder / TARGET_TOKENIZER)
+        sides = {
+            name: Sides(
+                _framed(source, ids([record["source"] for record in records])),
+                _framed(target, target_ids([record["target"] for record in records])),
+            )
+            for name, records in records_by_split(splits).items()
+            if name != "test"  # its texts are translated, not read as ids
+        }
+        warn_of_unknown(sides["train"].sources, source, "the training sources")
+        warn_of_unknown(sides["train"].targets, target, "the training targets")
+        counts = [[len(row) for row in rows] for rows in (sides["train"].sources, sides["train"].targets)]
+        config = self.resolve(config, len(train), languages, *counts, _max_tokens(config))
+        log.info(
+            "buckets: %s tokens, translations of up to %s; vocabulary: %s",
+            config.lengths, [new for _, new in config.generate_lengths],
+            " and ".join(str(each.vocabulary_size) for each in dict.fromkeys((source, target))),
+        )  # fmt: skip
+        task = TranslationTask(source, target, config.lengths, config.generate_lengths, *languages)
+        return Prepared(config, splits, task, languages, lengths_given, sides)
+
+    def tokenizers(self, config: Config, splits: Splits, languages: Sequence[str]) -> tuple[Tokenizer, Tokenizer]:
+        """New tokenizers for the training sentences of both sides."""
+        return make_side_tokenizers(config, splits.train, FIELDS, languages, "translate")
+
+    def profile(self, config: Config, splits: Splits) -> dict[str, Any]:
+        """See `Recipe`."""
+        return translation_profile.profile(self, config, splits)
+
+    def sections(self, profile: dict[str, Any]) -> list[Section]:
+        """See `Recipe`."""
+        return translation_profile.sections(profile)
+
+
+def _framed(tokenizer: Tokenizer, rows: Iterable[np.ndarray]) -> list[np.ndarray]:
+    return [np.array(framed(tokenizer, row), np.int32) for row in rows]
+
+
+def _max_tokens(config: Config) -> int:
+    """The longest bucket, where the lengths are chosen: a preset reads so many tokens and no more."""
+    if not config.model.pretrained:
+        return MAX_IN_BUCKET
+    from textapp.models.preset_translator import longest  # brings TensorFlow: only where there is a preset
+
+    limit = longest(config.model.path)
+    # Its decoder has a position for what it reads first, before the tokens that it generates.
+    return MAX_IN_BUCKET if limit is None else min(MAX_IN_BUCKET, limit - 1)
