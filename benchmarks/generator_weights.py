@@ -165,7 +165,8 @@ def describe(model: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
 
 def _settings(stack: Any) -> dict[str, Any]:
-    settings = dict(stack.settings)
+    config = stack.get_config()
+    settings = {**config["settings"], **{name: config[name] for name in ("hidden_dim", "num_layers", "positions")}}
     settings["num_key_value_heads"] = settings["num_key_value_heads"] or settings["num_heads"]
     return settings
 

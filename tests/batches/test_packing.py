@@ -10,13 +10,13 @@ COUNTS = np.random.default_rng(0).integers(1, 17, 101)
 
 def test_every_token_once_and_documents_stay_whole() -> None:
     plan = packed_plan(COUNTS, 16, 4, seed=1, epoch=0)
-    assert plan.places.shape == plan.segments.shape == (plan.steps, 4, 16)
-    assert sorted(plan.places[plan.places != FILL]) == list(range(COUNTS.sum()))
-    assert ((plan.segments == 0) == (plan.places == FILL)).all()
+    assert plan.positions.shape == plan.segments.shape == (plan.steps, 4, 16)
+    assert sorted(plan.positions[plan.positions != FILL]) == list(range(COUNTS.sum()))
+    assert ((plan.segments == 0) == (plan.positions == FILL)).all()
     starts = np.concatenate([[0], np.cumsum(COUNTS)])
-    for places, segments in zip(plan.places.reshape(-1, 16), plan.segments.reshape(-1, 16), strict=True):
+    for positions, segments in zip(plan.positions.reshape(-1, 16), plan.segments.reshape(-1, 16), strict=True):
         for segment in range(1, segments.max() + 1):
-            tokens = places[segments == segment]
+            tokens = positions[segments == segment]
             document = np.searchsorted(starts, tokens[0], side="right") - 1
             assert tokens.tolist() == list(range(starts[document], starts[document + 1]))
 
@@ -26,7 +26,7 @@ def test_little_padding_the_same_steps_and_another_order_each_epoch() -> None:
     rows = (plans[0].segments[:, :, 0] > 0).sum()
     assert COUNTS.sum() > 0.9 * 16 * rows
     assert len({plan.steps for plan in plans}) == 1 and plans[0].examples == 101
-    assert (plans[0].places == plans[1].places).all() and not (plans[0].places == plans[2].places).all()
+    assert (plans[0].positions == plans[1].positions).all() and not (plans[0].positions == plans[2].positions).all()
 
 
 def test_the_docstring_example() -> None:

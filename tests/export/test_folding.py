@@ -7,7 +7,7 @@ import pytest
 
 from textapp.config import TransformerModel
 from textapp.export.folding import fold_norms
-from textapp.layers import LayerNorm, TransformerBlock, TransformerDecoder
+from textapp.layers import BlockSettings, LayerNorm, TransformerBlock, TransformerDecoder
 from textapp.models import build_encoder, build_generator
 
 IDS = np.array([[5, 9, 3, 7, 0, 0], [2, 4, 6, 8, 9, 3]], np.int32)
@@ -79,7 +79,7 @@ def test_folding_leaves_no_mean_to_take_and_no_scale_in_a_block():
 
 def test_a_shift_without_a_bias_to_go_to_stays_where_it_is():
     """Layer normalisations before products without biases: nothing folds, and the sequence still loses its mean."""
-    decoder = TransformerDecoder(8, 2, 2, 12, 6, positions="rope", biases="none")
+    decoder = TransformerDecoder(8, 2, BlockSettings(2, 12, max_length=6, biases="none"), positions="rope")
     decoder.build((None, None, 8))
     random = np.random.default_rng(1)
     for weight in decoder.weights:
@@ -93,7 +93,7 @@ def test_a_shift_without_a_bias_to_go_to_stays_where_it_is():
 
 
 def test_a_post_norm_transformer_stays_as_it_is():
-    block = TransformerBlock(num_heads=2, intermediate_dim=8, normalize_first=False)
+    block = TransformerBlock(BlockSettings(num_heads=2, intermediate_dim=8, normalize_first=False))
     block.build((None, None, 4))
     kernel = np.asarray(block.outward.kernel)
     fold_norms(block)

@@ -7,8 +7,8 @@ from textapp.layers import CountOnce, NgramEmbedding
 from textapp.layers.ngrams import MULTIPLIER, NGRAM_ROWS
 
 
-def knowing(texts, most=2, rows=97):
-    layer = NgramEmbedding(most, 2, pad_id=0, rows=rows)
+def knowing(texts, max_n=2, rows=97):
+    layer = NgramEmbedding(max_n, 2, pad_id=0, rows=rows)
     layer.build((None, None))
     layer.know([np.array(text, np.int32) for text in texts])
     return layer
@@ -16,7 +16,7 @@ def knowing(texts, most=2, rows=97):
 
 def test_ngrams_by_hand():
     ids = np.array([[5, 7, 9, 0]], np.int32)
-    layer = knowing([[5, 7, 9]] * 2, most=3)
+    layer = knowing([[5, 7, 9]] * 2, max_n=3)
     got = np.asarray(layer(ids))[0]
     table = np.asarray(layer.embeddings)
     two, next_two = (5 * MULTIPLIER + 7) % 97, (7 * MULTIPLIER + 9) % 97
@@ -57,7 +57,7 @@ def test_hashes_stay_below_the_largest_integer():
     assert (NGRAM_ROWS - 1) * MULTIPLIER + 10**6 < 2**31
 
 
-@pytest.mark.parametrize("options", [{"most": 1}, {"most": 2, "rows": 2**19}])
+@pytest.mark.parametrize("options", [{"max_n": 1}, {"max_n": 2, "rows": 2**19}])
 def test_ngrams_out_of_range(options):
-    with pytest.raises(ValueError, match="expected most >= 2"):
+    with pytest.raises(ValueError, match="expected max_n >= 2"):
         NgramEmbedding(**{"output_dim": 2, "pad_id": 0, **options})

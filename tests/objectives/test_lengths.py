@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from textapp.objectives.lengths import MOST_LENGTHS, finer_lengths
+from textapp.objectives.lengths import MAX_LENGTHS, finer_lengths
 
 
 def test_a_length_is_added_where_it_spares_padding():
@@ -23,4 +23,4 @@ def test_rare_texts_get_no_length_of_their_own():
 
 
 def test_there_are_few_lengths_at_most():
-    assert len(finer_lengths([512], list(range(1, 513)))) == MOST_LENGTHS
+    assert len(finer_lengths([512], list(range(1, 513)))) == MAX_LENGTHS

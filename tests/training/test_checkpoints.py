@@ -22,19 +22,19 @@ def values(*owners) -> list[list]:
 
 
 def test_everything_comes_back(tmp_path: Path) -> None:
-    seam = keras.Variable([1.0, 2.0], trainable=False)
-    model, optimizer, checkpoints = made(tmp_path, seams=[seam])
+    hook = keras.Variable([1.0, 2.0], trainable=False)
+    model, optimizer, checkpoints = made(tmp_path, hook_variables=[hook])
     model(np.ones((1, 2)), training=True)  # moves the seed of the dropout
     optimizer.apply([keras.ops.ones(v.shape) for v in model.trainable_variables])
     expected = values(model, optimizer)
     assert any("seed" in variable.path for variable in model.variables)
     checkpoints.save({"step": 7, "history": [{"loss": 0.5}]})
 
-    other_seam = keras.Variable([0.0, 0.0], trainable=False)
-    other, other_optimizer, checkpoints = made(tmp_path, seams=[other_seam])
+    other_hook = keras.Variable([0.0, 0.0], trainable=False)
+    other, other_optimizer, checkpoints = made(tmp_path, hook_variables=[other_hook])
     assert checkpoints.restore() == {"step": 7, "history": [{"loss": 0.5}]}
     assert values(other, other_optimizer) == expected
-    assert other_seam.numpy().tolist() == [1, 2]
+    assert other_hook.numpy().tolist() == [1, 2]
 
 
 def test_best_weights_leave_the_optimizer(tmp_path: Path) -> None:

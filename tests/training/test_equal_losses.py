@@ -87,7 +87,7 @@ def test_a_worker_that_does_not_see_the_checkpoint_ends_all_of_them_with_the_rea
     try:
         for worker in workers:
             stderr = worker.communicate(timeout=300)[1]
-            assert worker.returncode and "the workers go on from different steps (5, 0)" in stderr, stderr[-3000:]
+            assert worker.returncode and "the workers resume at different steps (5, 0)" in stderr, stderr[-3000:]
     finally:
         for worker in workers:
             worker.kill()

@@ -1,4 +1,4 @@
-"""Each seam on Dense, LSTM and a KerasHub layer; the update compared with one by hand."""
+"""Each hook on Dense, LSTM and a KerasHub layer; the update compared with one by hand."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ def cross_entropy(batch: dict, outputs: tf.Tensor) -> tf.Tensor:
     return tf.nn.sparse_softmax_cross_entropy_with_logits(batch["targets"], outputs)
 
 
-def make_loop(model: keras.Model, optimizer: keras.optimizers.Optimizer | None = None, **seams) -> TrainingLoop:
+def make_loop(model: keras.Model, optimizer: keras.optimizers.Optimizer | None = None, **hooks) -> TrainingLoop:
     optimizer = optimizer or keras.optimizers.SGD(RATE)
-    return TrainingLoop(model, optimizer, seams.pop("loss", cross_entropy), tf.distribute.get_strategy(), **seams)
+    return TrainingLoop(model, optimizer, hooks.pop("loss", cross_entropy), tf.distribute.get_strategy(), **hooks)
 
 
 def arrays(model: keras.Model) -> list[np.ndarray]:
@@ -149,8 +149,8 @@ def test_the_scope_of_transform_weights_writes_seeds_and_statistics_back() -> No
     def states(transforms: bool) -> list[np.ndarray]:
         model = make_model(normalised, dropout=0.5)
         head = model.trainable_variables[-2]
-        seam = {"transform_weights": lambda: [(head, head.value * 1.0)]} if transforms else {}
-        loop = make_loop(model, **seam)
+        hook = {"transform_weights": lambda: [(head, head.value * 1.0)]} if transforms else {}
+        loop = make_loop(model, **hook)
         for _ in range(3):
             loop.step(make_batch())
         return [variable.numpy() for variable in model.variables]

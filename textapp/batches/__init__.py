@@ -1,1 +1,1 @@
-"""Records become batches: length buckets, a fixed order for each seed and epoch, and tf.data pipelines."""
+"""Batches of examples: length buckets, an order fixed by seed and epoch, and tf.data pipelines."""

@@ -1,4 +1,4 @@
-"""Short documents side by side in rows of one length, for language models. No tensors, no TensorFlow."""
+"""Packing of short documents into rows of one length, for language models. No tensors, no TensorFlow."""
 
 from __future__ import annotations
 
@@ -15,54 +15,65 @@ class PackedPlan(NamedTuple):
     """The global order of one epoch.
 
     Attributes:
-        places: int32 `[steps, rows, length]`, where each token lies in the flat sequence of all documents; `FILL` is
-            padding. Rows that only fill up the last batch hold nothing else.
-        segments: int32, the same shape: documents numbered from 1 within their row, 0 for padding.
-        examples: documents.
+        positions: int32 `[steps, rows, length]`, of each token in the concatenation of all documents; `FILL` is
+            padding. Rows that only fill up the last batch are all padding.
+        segments: int32, the same shape: the documents of a row, numbered from 1; 0 for padding.
+        examples: the number of documents.
     """
 
-    places: np.ndarray
+    positions: np.ndarray
     segments: np.ndarray
     examples: int
 
     @property
     def steps(self) -> int:
-        return len(self.places)
+        """Batches of the epoch."""
+        return len(self.positions)
 
 
 def packed_plan(counts: Sequence[int], length: int, batch_size: int, seed: int, epoch: int) -> PackedPlan:
-    """Packs documents into rows: the longest that is left, then again and again the longest that still fits.
+    """Packs documents into rows: each starts with the longest remaining document and takes the longest that still fits.
 
-    Documents of one length are shuffled among each other, and so are the rows. Every epoch has the same number of
-    steps. Equal arguments give an equal plan (best-fit decreasing; Krell et al., 2021, "Efficient Sequence Packing").
+    Documents of equal length are shuffled, and so are the rows. Every epoch has the same number of steps. Equal
+    arguments give an equal plan (best-fit decreasing; Krell et al., 2021, "Efficient Sequence Packing").
 
     Args:
-        counts: tokens of each document, at most `length`; they lie one after the other.
+        counts: tokens of each document, at most `length`; documents are concatenated in this order.
         length: tokens of a row.
         batch_size: rows a step.
+        seed, epoch: determine the order.
 
-    Example: documents of 5, 3 and 2 tokens fill one row of 8 tokens, `5 + 3`, and 2 of another.
+    Returns:
+        the rows of each step.
+
+    Example: documents of 5, 3 and 2 tokens in rows of 8: one row holds `5 + 3`, another 2.
     """
     counts = np.asarray(counts, np.int64)
     generator = np.random.default_rng([seed, epoch])
     rows = packed_rows(counts, length, generator)
     starts = np.concatenate([[0], np.cumsum(counts)])
     steps = -(-len(rows) // batch_size)
-    places = np.full((steps * batch_size, length), FILL, np.int32)
-    segments = np.zeros_like(places)
+    positions = np.full((steps * batch_size, length), FILL, np.int32)
+    segments = np.zeros_like(positions)
     for number, row in zip(generator.permutation(len(rows)), rows, strict=True):
         used = 0
         for segment, document in enumerate(row, start=1):
             end = used + counts[document]
-            places[number, used:end] = np.arange(starts[document], starts[document + 1])
+            positions[number, used:end] = np.arange(starts[document], starts[document + 1])
             segments[number, used:end] = segment
             used = end
     shape = (steps, batch_size, length)
-    return PackedPlan(places.reshape(shape), segments.reshape(shape), len(counts))
+    return PackedPlan(positions.reshape(shape), segments.reshape(shape), len(counts))
 
 
 def packed_rows(counts: np.ndarray, length: int, generator: np.random.Generator) -> list[list[int]]:
-    """Which documents share a row. See `packed_plan`."""
+    """The documents of each row; see `packed_plan`.
+
+    Args:
+        counts: int `[documents]`, tokens of each, at most `length`.
+        length: tokens of a row.
+        generator: shuffles documents of equal length.
+    """
     waiting: dict[int, list[int]] = {}
     for document in generator.permutation(len(counts)).tolist():
         waiting.setdefault(int(counts[document]), []).append(document)

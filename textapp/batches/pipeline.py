@@ -1,4 +1,4 @@
-"""Batches as tensors: how a batch source reaches the replicas, classification by buckets, arrays for evaluation."""
+"""Batches as tensors: how they are distributed to replicas, batches for classification, arrays for evaluation."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from textapp.batches.buckets import FILL, BatchPlan, evaluation_plan, training_p
 
 TOKENS = "token_ids"
 Batch = dict[str, Any]
-MakeBatch = Callable[[tf.Tensor, tf.Tensor, int], Batch]  # (step, replica, replicas) -> the rows of that replica
+MakeBatch = Callable[[tf.Tensor, tf.Tensor, int], Batch]  # (step, replica, replicas) -> that replica's share
 
 
 class Plan(Protocol):
-    """The global order of one epoch, whatever the source."""
+    """The global order of one epoch, of any source."""
 
     @property
     def steps(self) -> int:
@@ -26,15 +26,15 @@ class Plan(Protocol):
 
     @property
     def examples(self) -> int:
-        """Examples of the epoch: texts, pairs, or windows of running text."""
+        """Examples of the epoch: texts, pairs, or windows of a text stream."""
 
 
 class BatchSource(Protocol):
     """Training batches for any epoch, from any step, for any number of replicas.
 
     Attributes:
-        batch_size: rows of every batch, over all replicas; None: they vary, and fit any number of replicas.
-        many_shapes: batches come in so many shapes that the training step is traced once, with open shapes.
+        batch_size: rows of every batch, over all replicas; None: it varies, and suits any number of replicas.
+        many_shapes: batches have so many shapes that the training step should be traced once, with dynamic shapes.
     """
 
     batch_size: int | None
@@ -44,22 +44,27 @@ class BatchSource(Protocol):
         """The order of an epoch, the same on every machine. All epochs have the same number of steps."""
 
     def distributed(self, plan: Plan, strategy: tf.distribute.Strategy, start: int = 0) -> Iterator:
-        """Iterates over the batches from step `start` on; every replica gets its rows of the same global batch.
+        """Iterates over the batches; every replica gets its share of the same global batch.
+
+        Args:
+            plan: of the epoch.
+            strategy: whose replicas and workers share the batches.
+            start: first step, to resume within an epoch.
 
         Yields:
             what `strategy.run` takes: `features` (int32 `[rows, length]` each), `targets`, `weights` (float32 `[rows]`,
-            0 for rows that only fill) and `total_weight`, the sum of the weights of the whole global batch.
+            0 for rows that only fill the batch) and `total_weight`, the sum of the weights of the global batch.
         """
 
 
 @dataclass(frozen=True)
 class Examples:
-    """What a classifier learns from.
+    """Training examples of a classifier.
 
     Attributes:
-        features: `token_ids` and what else the model takes, each a list of int32 arrays `[tokens]`, one an example.
+        features: `token_ids` and other inputs of the model, each a list of int32 arrays `[tokens]`, one an example.
         targets: int32 `[examples]`, or float32 `[examples, classes]`.
-        weights: float32 `[examples]`, how much each counts; None: all 1.
+        weights: float32 `[examples]`, of the losses; None: all 1.
     """
 
     features: Mapping[str, Sequence[np.ndarray]]
@@ -85,11 +90,11 @@ def counts_of(rows: Sequence[np.ndarray]) -> np.ndarray:
 
 
 class FlatRows:
-    """Rows of different lengths in one flat tensor, gathered by TensorFlow's own threads, without Python.
+    """Rows of different lengths in one flat tensor, so that TensorFlow gathers and pads batches without Python.
 
     Args:
         rows: int32 arrays `[tokens]`.
-        fill: what pads them.
+        fill: the padding value.
     """
 
     def __init__(self, rows: Sequence[np.ndarray], fill: int) -> None:
@@ -98,24 +103,24 @@ class FlatRows:
         self._fill = fill
 
     def padded(self, rows: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
-        """The rows of these numbers, padded or cut: int32 `[rows, length]`."""
+        """Gathers rows by their indices `[rows]`, padded or truncated: int32 `[rows, length]`."""
         starts = tf.gather(self._starts, rows)
         ends = tf.gather(self._starts, rows + 1)
-        places = tf.expand_dims(starts, 1) + tf.expand_dims(tf.range(tf.cast(length, tf.int64)), 0)
-        inside = places < tf.expand_dims(ends, 1)
-        places = tf.where(inside, places, tf.constant(0, tf.int64))
-        return tf.where(inside, tf.gather(self._flat, places), self._fill)
+        positions = tf.expand_dims(starts, 1) + tf.expand_dims(tf.range(tf.cast(length, tf.int64)), 0)
+        inside = positions < tf.expand_dims(ends, 1)
+        positions = tf.where(inside, positions, tf.constant(0, tf.int64))
+        return tf.where(inside, tf.gather(self._flat, positions), self._fill)
 
 
 class BucketBatches:
-    """Texts of like length at the length of their bucket, the same number in each batch: for classification.
+    """Batches of texts of similar length, padded to the length of their bucket, for classification.
 
     Args:
-        examples: what to learn from.
+        examples: with their targets.
         lengths: the buckets in tokens, ascending.
-        pad_id: what fills `token_ids`; other features are filled with 0.
+        pad_id: pads `token_ids`; other features are padded with 0.
         batch_size: examples a step, over all replicas and workers.
-        seed: decides the order.
+        seed: determines the order.
     """
 
     many_shapes = False
@@ -135,9 +140,9 @@ class BucketBatches:
         return replicated(self.maker(plan), plan.steps, strategy, start)
 
     def maker(self, plan: BatchPlan) -> MakeBatch:
-        """The batches of a plan as tensors."""
+        """Returns a function that makes the batches of a plan as tensors."""
         present = plan.indices != FILL
-        # A row that fills repeats a real one: a row of padding alone could make a NaN, and 0 * NaN is NaN.
+        # A batch is filled with repeated rows of weight 0: a row of padding alone could give NaN, and 0 * NaN is NaN.
         filled = np.where(present, plan.indices, plan.indices.max(axis=1, keepdims=True))
         weights = np.where(present, self._weights[filled], 0).astype(np.float32)
         totals = tf.constant(weights.sum(axis=1, dtype=np.float64).astype(np.float32))
@@ -156,7 +161,17 @@ class BucketBatches:
 
 
 def replicated(make: MakeBatch, steps: int, strategy: tf.distribute.Strategy, start: int = 0) -> Iterator:
-    """Iterates over batches from step `start` on; each worker makes the rows of its own replicas."""
+    """Distributes batches; each worker makes the shares of its own replicas.
+
+    Args:
+        make: makes a replica's share of a batch.
+        steps: batches of the epoch.
+        strategy: whose replicas and workers share the batches.
+        start: first step.
+
+    Returns:
+        an iterator over distributed batches, see `BatchSource.distributed`.
+    """
 
     def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
         replicas = max(1, context.num_replicas_in_sync)
@@ -167,7 +182,16 @@ def replicated(make: MakeBatch, steps: int, strategy: tf.distribute.Strategy, st
 
 
 def dataset(make: MakeBatch, steps: int, start: int, replicas: int, first: int, local: int) -> tf.data.Dataset:
-    """Batches of the replicas `first` to `first + local`, one after the other, step by step."""
+    """The shares of the replicas `first` to `first + local - 1` of each step, one after the other.
+
+    Args:
+        make: makes a replica's share of a batch.
+        steps: batches of the epoch.
+        start: first step.
+        replicas: of all workers.
+        first: replica of this worker.
+        local: replicas of this worker.
+    """
     batches = tf.data.Dataset.range(start * local, steps * local).map(
         lambda number: make(number // local, first + number % local, replicas), num_parallel_calls=2, deterministic=True
     )
@@ -179,10 +203,16 @@ def dataset(make: MakeBatch, steps: int, start: int, replicas: int, first: int, 
 def evaluation_batches(
     features: Mapping[str, Sequence[Sequence[int]]], lengths: Sequence[int], pad_id: int, batch_size: int
 ) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
-    """Batches in order of length, for validation; the last of each bucket is as short as it is.
+    """Batches in ascending order of length, for validation; the last one may be smaller.
+
+    Args:
+        features: `token_ids` and other inputs of the model, each with the ids of every example.
+        lengths: the buckets in tokens, ascending.
+        pad_id: pads `token_ids`; other features are padded with 0.
+        batch_size: examples a batch.
 
     Yields:
-        the numbers of the examples, int `[rows]`, and their features, int32 `[rows, length]` each.
+        the indices of the examples, int `[rows]`, and their features, int32 `[rows, length]` each.
     """
     plan = evaluation_plan([len(row) for row in features[TOKENS]], lengths, batch_size)
     for length, indices in zip(plan.lengths, plan.indices, strict=True):

@@ -1,4 +1,4 @@
-"""Batches for models that write text: every token has a target. Three sources, for pairs, documents, running text."""
+"""Batches for text generation, with a target for every token: of pairs, of packed documents, or of a text stream."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ Rows = Sequence[np.ndarray]
 
 
 class TokenBatches:
-    """Examples of like length, as many as a number of tokens allows; each sequence padded to its own length.
+    """Batches of a maximum number of tokens, of examples of similar length.
 
     Args:
-        features: `token_ids`, and `target_ids` of an encoder-decoder, each a list of int32 arrays, one an example.
-        targets: what each position of the decoder is to say, as long as the decoder's input; `IGNORED` does not count.
-        pad_id: what fills the features.
-        batch_tokens: most tokens of a batch, see `token_plan`; None: `batch_size` counts.
-        batch_size: rows of a batch.
-        seed: decides the order.
-        most: tokens that the model reads of each sequence, see `token_plan`.
+        features: `token_ids`, and for an encoder-decoder `target_ids`, each a list of int32 arrays, one an example.
+        targets: of the decoder's outputs, one for each of its inputs; `IGNORED` has no loss.
+        pad_id: pads the features.
+        batch_tokens: tokens of a batch at most, see `token_plan`; None: `batch_size` rows.
+        batch_size: rows of a batch, without `batch_tokens`.
+        seed: determines the order.
+        most: maximum length of each sequence, see `token_plan`.
     """
 
     batch_size = None
@@ -62,7 +62,7 @@ class TokenBatches:
         return replicated(self.maker(plan), plan.steps, strategy, start)
 
     def maker(self, plan: TokenPlan) -> MakeBatch:
-        """The batches of a plan as tensors. Rows are filled up to a multiple of the replicas."""
+        """Returns a function that makes the batches of a plan; rows are filled up to a multiple of the replicas."""
         indices, offsets = tf.constant(plan.indices), tf.constant(plan.offsets)
         lengths = {name: tf.constant(numbers) for name, numbers in plan.lengths.items()}
         totals = np.add.reduceat(self._weights[plan.indices].astype(np.float64), plan.offsets[:-1])
@@ -71,13 +71,13 @@ class TokenBatches:
         def make(step: tf.Tensor, replica: tf.Tensor, replicas: int) -> Batch:
             begin, end = offsets[step], offsets[step + 1]
             rows = (end - begin + replicas - 1) // replicas
-            places = begin + tf.cast(replica, tf.int32) * rows + tf.range(rows)
-            # A row that fills repeats a real one: a row of padding alone could make a NaN, and 0 * NaN is NaN.
-            chosen = tf.gather(indices, tf.minimum(places, end - 1))
+            positions = begin + tf.cast(replica, tf.int32) * rows + tf.range(rows)
+            # A batch is filled with repeated rows of weight 0: a row of padding alone could give NaN.
+            chosen = tf.gather(indices, tf.minimum(positions, end - 1))
             return {
                 "features": {name: flat.padded(chosen, lengths[name][step]) for name, flat in self._rows.items()},
                 "targets": self._targets.padded(chosen, lengths[self._target_name][step]),
-                "weights": tf.where(places < end, tf.gather(weights, chosen), 0.0),
+                "weights": tf.where(positions < end, tf.gather(weights, chosen), 0.0),
                 "total_weight": totals[step],
             }
 
@@ -85,15 +85,15 @@ class TokenBatches:
 
 
 class PackedBatches:
-    """Documents side by side in rows of one length, told apart by `segment_ids`: for language models.
+    """Batches of documents packed into rows of one length, separated by `segment_ids`, for language models.
 
     Args:
-        inputs: of each document, int32 `[tokens]`, at most `length` of them.
-        targets: as long as the inputs; `IGNORED` does not count.
-        pad_id: what fills a row.
+        inputs: int32 `[tokens]` of each document, at most `length` tokens.
+        targets: one for each input; `IGNORED` has no loss.
+        pad_id: pads the rows.
         length: tokens of a row.
         batch_size: rows a step, over all replicas and workers.
-        seed: decides the order.
+        seed: determines the order.
     """
 
     many_shapes = False
@@ -114,29 +114,29 @@ class PackedBatches:
         return replicated(self.maker(plan), plan.steps, strategy, start)
 
     def maker(self, plan: PackedPlan) -> MakeBatch:
-        """The batches of a plan as tensors."""
-        counted = (plan.places != FILL) & (self._flat_targets[plan.places] != IGNORED)
+        """Returns a function that makes the batches of a plan as tensors."""
+        counted = (plan.positions != FILL) & (self._flat_targets[plan.positions] != IGNORED)
         weights = counted.sum(axis=2).astype(np.float32)
         totals, weights = tf.constant(weights.sum(axis=1)), tf.constant(weights)
-        # A row that fills repeats the first one: a row of padding alone could make a NaN, and 0 * NaN is NaN.
+        # A batch is filled with copies of the first row, of weight 0: a row of padding alone could give NaN.
         empty = (plan.segments == 0).all(axis=2, keepdims=True)
-        places = tf.constant(np.where(empty, plan.places[0, 0], plan.places))
+        positions = tf.constant(np.where(empty, plan.positions[0, 0], plan.positions))
         segments = tf.constant(np.where(empty, plan.segments[0, 0], plan.segments))
 
         def make(step: tf.Tensor, replica: tf.Tensor, replicas: int) -> Batch:
-            def mine(table: tf.Tensor) -> tf.Tensor:
+            def share(table: tf.Tensor) -> tf.Tensor:
                 rows = table[step]
                 return tf.reshape(rows, (replicas, -1, *rows.shape[1:]))[replica]
 
-            chosen = mine(places)
+            chosen = share(positions)
             present, chosen = chosen != FILL, tf.maximum(chosen, 0)
             return {
                 "features": {
                     TOKENS: tf.where(present, tf.gather(self._inputs, chosen), self._pad_id),
-                    SEGMENTS: mine(segments),
+                    SEGMENTS: share(segments),
                 },
                 "targets": tf.where(present, tf.gather(self._targets, chosen), IGNORED),
-                "weights": mine(weights),
+                "weights": share(weights),
                 "total_weight": totals[step],
             }
 
@@ -144,16 +144,16 @@ class PackedBatches:
 
 
 class StreamBatches:
-    """Windows of one running text, cut from another place each epoch; the target of a token is the next one.
+    """Batches of windows of one text stream, with another offset each epoch; the target of a token is the next one.
 
     Args:
-        token_ids: int32 `[tokens]`, the whole text.
+        token_ids: int32 `[tokens]`, the whole stream.
         length: tokens of a window.
         batch_size: windows a step, over all replicas and workers.
-        seed: decides the order.
+        seed: determines the order.
 
     Raises:
-        DataError: the text is not longer than a window.
+        DataError: the stream is not longer than a window.
     """
 
     many_shapes = False
@@ -177,11 +177,11 @@ class StreamBatches:
         return replicated(self.maker(plan), plan.steps, strategy, start)
 
     def maker(self, plan: StreamPlan) -> MakeBatch:
-        """The batches of a plan as tensors."""
+        """Returns a function that makes the batches of a plan as tensors."""
         present = plan.starts != FILL
         weights = np.where(present, np.float32(self._length), np.float32(0))
         totals, weights = tf.constant(weights.sum(axis=1)), tf.constant(weights)
-        starts = tf.constant(np.maximum(plan.starts, 0))  # a window that fills repeats the first one
+        starts = tf.constant(np.maximum(plan.starts, 0))  # a batch is filled with copies of the first window
 
         def make(step: tf.Tensor, replica: tf.Tensor, replicas: int) -> Batch:
             begin = tf.reshape(starts[step], (replicas, -1))[replica]

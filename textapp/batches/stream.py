@@ -1,4 +1,4 @@
-"""Windows of running text. Owns which windows stand together: no tensors, no TensorFlow."""
+"""Batches of windows of a text stream. Decides the order alone: no tensors, no TensorFlow."""
 
 from __future__ import annotations
 
@@ -13,31 +13,37 @@ class StreamPlan(NamedTuple):
     """The global order of one epoch.
 
     Attributes:
-        starts: int32 `[steps, rows]`, the first token of each window; `FILL` where there was none left.
+        starts: int32 `[steps, rows]`, the first token of each window; `FILL` where a batch is not full.
     """
 
     starts: np.ndarray
 
     @property
     def steps(self) -> int:
+        """Batches of the epoch."""
         return len(self.starts)
 
     @property
     def examples(self) -> int:
+        """Windows of the epoch."""
         return int((self.starts != FILL).sum())
 
 
 def stream_plan(num_tokens: int, length: int, batch_size: int, seed: int, epoch: int) -> StreamPlan:
-    """Cuts a text into windows, one beside the other, from another place each epoch, in a shuffled order.
+    """Cuts a text stream into adjacent windows, with another offset each epoch, and shuffles them.
 
-    Every epoch has the same number of windows; so few tokens at both ends of the text may be left out.
+    Every epoch has the same number of windows; for this some tokens at both ends of the stream may be left out.
 
     Args:
-        num_tokens: of the whole text, more than `length`: each window also needs the token after it, as a target.
+        num_tokens: of the whole stream, more than `length`: the last window also needs the next token, as a target.
         length: tokens of a window.
         batch_size: windows a step.
+        seed, epoch: determine offset and order.
 
-    Example: 100 tokens, windows of 8, 4 a step: 11 windows in 3 steps, the first of them at 0 to 7.
+    Returns:
+        the windows of each step.
+
+    Example: 100 tokens, windows of 8, batch size 4: 11 windows in 3 steps; the offset is 0 to 7.
     """
     generator = np.random.default_rng([seed, epoch])
     whole = (num_tokens - 1) // length

@@ -1,4 +1,4 @@
-"""Batches of about as many tokens each. Owns which examples stand together: no tensors, no TensorFlow."""
+"""Batches of similar numbers of tokens. Decides the order alone: no tensors, no TensorFlow."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-MULTIPLE = 8  # a padded length is a multiple of it: few shapes, and whole vectors for the processor
+MULTIPLE = 8  # of which all padded lengths are multiples: few shapes, and full vector registers
 
 
 class TokenPlan(NamedTuple):
     """The global order of one epoch.
 
     Attributes:
-        lengths: for each sequence of an example int32 `[steps]`, the tokens that every row of the batch is padded to.
+        lengths: for each feature int32 `[steps]`, the length that the rows of each batch are padded to.
         indices: int32 `[examples]`; batch `i` is `indices[offsets[i]:offsets[i + 1]]`.
         offsets: int32 `[steps + 1]`.
     """
@@ -25,10 +25,12 @@ class TokenPlan(NamedTuple):
 
     @property
     def steps(self) -> int:
+        """Batches of the epoch."""
         return len(self.offsets) - 1
 
     @property
     def examples(self) -> int:
+        """Examples of the epoch."""
         return len(self.indices)
 
 
@@ -40,18 +42,21 @@ def token_plan(
     epoch: int,
     most: Mapping[str, int] | None = None,
 ) -> TokenPlan:
-    """Gathers examples of like length, as many as the tokens of a batch allow, in a shuffled order.
+    """Groups examples of similar length into batches of a maximum number of tokens, and shuffles the batches.
 
-    A batch of `n` rows has at most `batch_tokens` tokens in the longest of its sequences, padding counted, and at
-    least one row. Examples of the same padded lengths are shuffled among each other, and so are the batches. Every
-    epoch has the same number of steps. Equal arguments give an equal plan, on every machine.
+    A batch has as many rows as keep the tokens of its longest feature, padding included, within `batch_tokens`, and at
+    least one. Examples of equal padded lengths are shuffled. Every epoch has the same number of steps. Equal arguments
+    give an equal plan, on every machine.
 
     Args:
-        counts: for each sequence int `[examples]`, its tokens.
-        batch_tokens: None: a batch has `batch_size` rows.
-        batch_size: rows of a batch, where tokens are not counted.
-        most: tokens that the model reads of each sequence: none is longer, and none is padded beyond it; None: any
-            number.
+        counts: for each feature int `[examples]`, the tokens of each example.
+        batch_tokens: tokens of a batch at most; None: a batch has `batch_size` rows.
+        batch_size: rows of a batch, without `batch_tokens`.
+        seed, epoch: determine the order.
+        most: maximum length of each feature, which padding does not exceed either; None: no limit.
+
+    Returns:
+        the batches, in shuffled order.
 
     Example: counts `{"token_ids": [3, 20, 5, 7]}` and 24 tokens give two batches: 3, 5 and 7 tokens padded to 8, and
         20 padded to 24.
@@ -75,12 +80,12 @@ def token_plan(
 
 
 def rounded_up(counts: np.ndarray) -> np.ndarray:
-    """Lengths in multiples of 8, at least 8. Example: `rounded_up([0, 8, 9])` is `[8, 8, 16]`."""
+    """Lengths rounded up to multiples of 8, at least 8. Example: `rounded_up([0, 8, 9])` is `[8, 8, 16]`."""
     return np.maximum(1, -(-np.asarray(counts) // MULTIPLE)) * MULTIPLE
 
 
 def _cuts(longest: np.ndarray, batch_tokens: int | None, batch_size: int) -> np.ndarray:
-    """Where batches begin, and the end: int `[steps + 1]`. `longest` ascends."""
+    """The offsets of the batches, int `[steps + 1]`; `longest` is ascending."""
     if batch_tokens is None:
         return np.append(np.arange(0, len(longest), batch_size), len(longest))
     cuts = [0]

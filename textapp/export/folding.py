@@ -1,9 +1,9 @@
-"""Moves the parts of a pre-norm Transformer's layer normalisations into the weights around them.
+"""Folds the layer normalisations of a pre-norm Transformer into the weights before and after them.
 
-Nobody reads the sequence between the blocks but normalisations, and these take its mean away. So whatever writes to
-it may leave the mean away at once: with centred weights the sequence keeps the mean 0 and no normalisation need take
-it (Ashkboos et al., 2024, SliceGPT). The scale and the shift behind a normalisation are a part of the products that
-follow. A root mean square normalisation takes no mean, so of that only the scale moves.
+Only normalisations read the residual sequence between the blocks, and they subtract its mean. So the layers that write
+to it can subtract their mean once, in their weights; then the sequence has mean 0, and the normalisations need not
+subtract it (SliceGPT; Ashkboos et al., 2024). The scale and shift of a normalisation are folded into the products that
+follow. RMS normalisation subtracts no mean and has no shift, so only its scale is folded.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from textapp.layers import DecoderBlock, LayerNorm, Positions, RmsNorm, TokenEmb
 
 
 def fold_norms(model: Any) -> None:
-    """Changes the weights and the normalisations of a model in place; its outputs stay the same.
+    """Folds the normalisations of a model in place; its outputs do not change.
 
-    Does nothing for a model that is no pre-norm Transformer. It is for inference: training it on would undo the mean 0.
+    Does nothing for a model that is not a pre-norm Transformer. For inference only: training would undo the mean 0.
 
     Args:
         model: a Keras model, in float32.
     """
     layers = list(model._flatten_layers())
     blocks = [layer for layer in layers if isinstance(layer, TransformerBlock)]
-    if not blocks or not all(block.normalize_first for block in blocks):
+    if not blocks or not all(block.settings.normalize_first for block in blocks):
         return
     if isinstance(blocks[0].attention_norm, LayerNorm):
         _center_sequence(layers, blocks, tie_embeddings=getattr(model, "tie_embeddings", False))
@@ -38,7 +38,7 @@ def fold_norms(model: Any) -> None:
 
 
 def _center_sequence(layers: list[Any], blocks: list[Any], tie_embeddings: bool) -> None:
-    """Takes the mean from all that writes to the sequence, and the taking of it from the normalisations."""
+    """Subtracts the mean in all layers that write to the residual sequence, and no longer in the normalisations."""
     _center_embeddings(layers, tie_embeddings)
     for block in blocks:
         _center(block.attention.projections["output"])
@@ -51,9 +51,9 @@ def _center_sequence(layers: list[Any], blocks: list[Any], tie_embeddings: bool)
 
 
 def _center_embeddings(layers: list[Any], tie_embeddings: bool) -> None:
-    """What writes to the sequence before the first block: a table or its projection, and positions.
+    """Centres the layers before the first block: the token table or its projection, and the positions.
 
-    A tied table is also multiplied with, and stays as it is: its rows lose their mean when they are read.
+    A tied table is also the output layer, so it does not change: the mean is subtracted from the rows that are read.
     """
     projections = [layer for layer in layers if layer.name == "embedding_projection"]
     for layer in layers:
@@ -72,7 +72,7 @@ def _center_embeddings(layers: list[Any], tie_embeddings: bool) -> None:
 
 
 def _center(dense: Any) -> None:
-    """Takes the mean over the outputs from a Dense layer's outputs."""
+    """Subtracts the mean over the outputs from a Dense layer's outputs."""
     dense.kernel.assign(_centered(dense.kernel))
     if dense.use_bias:
         dense.bias.assign(_centered(dense.bias))
@@ -84,9 +84,9 @@ def _centered(weight: Any) -> np.ndarray:
 
 
 def _fold_scale(norm: LayerNorm | RmsNorm, readers: list[Any]) -> None:
-    """Moves `gamma`, and `beta` where there is one, into the Dense layers that read the normalisation alone.
+    """Folds `gamma`, and `beta` if there is one, into the Dense layers that take the output of the normalisation.
 
-    A shift needs a bias to go to; where one of the layers has none, all stays as it is.
+    A shift is added to their biases; if one of them has no bias, nothing changes.
     """
     if isinstance(norm, LayerNorm) and not all(dense.use_bias for dense in readers):
         return

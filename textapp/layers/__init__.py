@@ -1,4 +1,7 @@
-"""The bricks of the models: plain, serialisable Keras layers that convert to LiteRT builtins alone."""
+"""The layers of the models: serialisable Keras layers that convert to LiteRT's builtin operators alone.
+
+Also two functions that build decoding loops, `greedy_loop` and `greedy_queue`.
+"""
 
 from textapp.layers.attention import CrossAttention, SelfAttention
 from textapp.layers.embedding import Positions, SubwordEmbedding, TokenEmbedding
@@ -12,12 +15,13 @@ from textapp.layers.normalization import LayerNorm, RmsNorm
 from textapp.layers.plain import plain_weights
 from textapp.layers.pooling import POOLINGS, FirstPooling, LastPooling, MaxPooling, MeanPooling, ScaledSumPooling
 from textapp.layers.relative import RelativePositions
-from textapp.layers.transformer import DecoderBlock, TransformerBlock
+from textapp.layers.transformer import BlockSettings, DecoderBlock, TransformerBlock
 from textapp.layers.transformer_stacks import TransformerDecoder, TransformerEncoder
 from textapp.layers.windows import WindowFeatures
 
 __all__ = [
     "AttentionMask",
+    "BlockSettings",
     "CountOnce",
     "CrossAttention",
     "DecoderBlock",

@@ -1,4 +1,4 @@
-"""Attention, written for inference: one 2-D matrix product a projection, no selection in the middle."""
+"""Attention layers, written for inference: one 2-D matrix product a projection, additive masks, no select operator."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import tensorflow as tf
 
 from textapp.layers.embedding import rotary_angles
 from textapp.layers.normalization import RmsNorm
+from textapp.layers.shapes import axis_size
 
 
 class _Attention(keras.layers.Layer):
-    """What self- and cross-attention share: the projections, the heads, the weighted mean."""
+    """The projections, the split into heads and the weighted mean that self- and cross-attention share."""
 
     def __init__(
         self,
@@ -38,15 +39,20 @@ class _Attention(keras.layers.Layer):
             if dim % self.num_heads:
                 raise ValueError(f"{dim} features do not divide into {self.num_heads} heads")
             self.head_dim = dim // self.num_heads
-        own, shared = self.num_heads * self.head_dim, self.num_key_value_heads * self.head_dim
-        sizes = {"query": (dim, own), "key": (memory_dim, shared), "value": (memory_dim, shared), "output": (own, dim)}
+        inner, shared = self.num_heads * self.head_dim, self.num_key_value_heads * self.head_dim
+        sizes = {
+            "query": (dim, inner),
+            "key": (memory_dim, shared),
+            "value": (memory_dim, shared),
+            "output": (inner, dim),
+        }
         biased = {"all": list(sizes), "qkv": ["query", "key", "value"], "none": []}[self.biases]
         self.projections = {
             name: keras.layers.Dense(size, use_bias=name in biased, name=name, dtype=self.dtype_policy)
             for name, (_, size) in sizes.items()
         }
-        for name, (read, _) in sizes.items():
-            self.projections[name].build((None, None, read))
+        for name, (input_dim, _) in sizes.items():
+            self.projections[name].build((None, None, input_dim))
         self.dropout = keras.layers.Dropout(self.dropout_rate, dtype=self.dtype_policy)
 
     def _query(self, sequence):
@@ -59,20 +65,20 @@ class _Attention(keras.layers.Layer):
         return self._heads(self.projections["value"](sequence), self.num_key_value_heads)
 
     def _heads(self, projected, heads):
-        """`[batch, length, heads * head_dim]` to `[batch, heads, length, head_dim]`.
+        """Splits `[batch, length, heads * head_dim]` into `[batch, heads, length, head_dim]`.
 
-        Of one token without a transposition: the converter would draw that and a transposition of a memory's keys
-        behind their product, and so into the loop.
+        A single token is reshaped without a transpose: the converter would move a transpose, and one of the memory's
+        keys with it, after their product, and so into the decoding loop.
         """
         if projected.shape[1] == 1:
             return tf.reshape(projected, [-1, heads, 1, self.head_dim])
-        return tf.transpose(tf.reshape(projected, [-1, _length(projected), heads, self.head_dim]), [0, 2, 1, 3])
+        return tf.transpose(tf.reshape(projected, [-1, axis_size(projected, 1), heads, self.head_dim]), [0, 2, 1, 3])
 
     def _attend(self, query, key, value, mask, training=None):
-        """The weighted mean of the values, projected: `[batch, length, dim]`."""
+        """Attends, with `query`, `key` and `value` split into heads, and projects to `[batch, length, dim]`."""
         shared, group = self.num_key_value_heads, self.num_heads // self.num_key_value_heads
-        length = tf.shape(query)[2] if query.shape[2] is None else query.shape[2]
-        if group > 1:  # the queries of a group stand below each other, so that keys and values need no copies
+        length = axis_size(query, 2)
+        if group > 1:  # the queries of a group are stacked along the length, so that keys and values need no copies
             query = tf.reshape(query, [-1, shared, group * length, self.head_dim])
             if mask.shape[2] != 1:
                 mask = tf.tile(mask, [1, 1, group, 1])
@@ -84,26 +90,26 @@ class _Attention(keras.layers.Layer):
         return self.projections["output"](tf.reshape(mixed, [-1, length, self.num_heads * self.head_dim]))
 
     def _grouped(self, query):
-        """One query a head, `[batch, heads, 1, head_dim]`, to `[batch, key-value heads, group, head_dim]`."""
+        """One token's queries `[batch, heads, 1, head_dim]`, by group: `[batch, key-value heads, group, head_dim]`."""
         group = self.num_heads // self.num_key_value_heads
         return tf.reshape(query, [-1, self.num_key_value_heads, group, self.head_dim])
 
     def _joined(self, mixed):
-        """`[batch, key-value heads, group, head_dim]` to the projected `[batch, 1, dim]`."""
+        """Projects the heads of one token, `[batch, key-value heads, group, head_dim]`, to `[batch, 1, dim]`."""
         return self.projections["output"](tf.reshape(mixed, [-1, 1, self.num_heads * self.head_dim]))
 
     def compute_output_shape(self, sequence_shape, *other_shapes):
         return sequence_shape
 
     def get_config(self) -> dict[str, Any]:
-        own = {
+        config = {
             "num_heads": self.num_heads,
             "num_key_value_heads": self.num_key_value_heads,
             "dropout": self.dropout_rate,
             "head_dim": self.head_dim,
             "biases": self.biases,
         }
-        return {**super().get_config(), **own}
+        return {**super().get_config(), **config}
 
 
 @keras.saving.register_keras_serializable(package="textapp")
@@ -111,18 +117,18 @@ class SelfAttention(_Attention):
     """Multi-head self-attention (Vaswani et al., 2017), with grouped key-value heads (Ainslie et al., 2023).
 
     Args:
-        num_heads: heads of the queries; divides the features.
-        num_key_value_heads: heads of keys and values, each shared by a group of queries; divides `num_heads`. 1 is
-            multi-query attention (Shazeer, 2019).
-        dropout: share of the attention weights dropped while training.
-        rope: turn queries and keys by their position (Su et al., 2021), up to `max_length` tokens.
-        max_length: tokens; used with `rope` only.
-        rope_rates: radians a token that each pair of numbers of a head turns by, `[head_dim / 2]`; None: those of the
-            paper, 10,000 ** (-2i / head_dim).
-        head_dim: numbers a head; None: the features divided by the heads.
-        biases: whether the projections have biases: all of them, those of query, key and value, or none.
-        head_norms: normalise each query and each key before it is turned (Henry et al., 2020; here by `RmsNorm`).
-        epsilon: of these normalisations.
+        num_heads: query heads.
+        num_key_value_heads: heads of keys and values, each shared by a group of query heads; divides `num_heads`;
+            None: `num_heads`. 1 is multi-query attention (Shazeer, 2019).
+        dropout: rate, of the attention weights.
+        rope: rotary position embeddings for queries and keys (Su et al., 2021).
+        max_length: longest sequence in tokens; used with `rope` only.
+        rope_rates: rotation of each pair of elements of a head, in radians a token, `[head_dim / 2]`; None: those of
+            the paper, 10,000 ** (-2i / head_dim).
+        head_dim: size of a head; None: `dim / num_heads`.
+        biases: which projections have biases: `all`; `qkv`, those of query, key and value; or `none`.
+        head_norms: apply `RmsNorm` to each query and key before the rotation (Henry et al., 2020).
+        epsilon: of `head_norms`.
 
     Call arguments:
         sequence: `[batch, length, dim]`.
@@ -130,6 +136,9 @@ class SelfAttention(_Attention):
 
     Returns:
         `[batch, length, dim]`.
+
+    Raises:
+        ValueError: the numbers of heads do not divide each other or, at the first call, `dim`.
     """
 
     def __init__(
@@ -172,70 +181,76 @@ class SelfAttention(_Attention):
         return self._attend(*self._projected(sequence), mask, training)
 
     def prefill(self, sequence, mask):
-        """The same, and what a step needs of it.
+        """Attends as the call does, and also returns what goes into the cache.
+
+        Args:
+            sequence: `[batch, length, dim]`.
+            mask: as in the call.
 
         Returns:
-            the attended sequence, and key and value, each `[batch, key-value heads, length, head_dim]`.
+            the attended sequence `[batch, length, dim]`, and its keys and values,
+            `[batch, key-value heads, length, head_dim]` each.
         """
         query, key, value = self._projected(sequence)
         return self._attend(query, key, value, mask), key, value
 
     def step(self, vector, position, mask, past):
-        """One token more.
+        """Attends with one token to itself and to the tokens before it.
 
-        What the token itself adds is kept out of the cache here, so that the caches are written after the last block
-        and nothing stands between the products of one block and those of the next.
+        The token's key and value are returned and not written into the cache here. So caches are written after the
+        last block, and nothing comes between the products of one block and those of the next.
 
         Args:
-            vector: `[batch, 1, dim]`.
+            vector: the token, `[batch, 1, dim]`.
             position: of the token, `[1]` or `[batch]` int32.
-            mask: `[1 or batch, 1, 1, rows]`, added to the scores: of the rows of all of `past`, of the token itself.
-            past: pairs of key and value of what was read before, each `[batch, key-value heads, rows, head_dim]`; they
-                are read where they lie, as to join them would copy them. One may have no rows.
+            mask: `[1 or batch, 1, 1, rows + 1]`, added to the scores: for the rows of all pairs of `past` in order,
+                then for the token itself.
+            past: pairs of keys and values of the tokens before, `[batch, key-value heads, rows, head_dim]` each. They
+                are not concatenated, which would copy them. A pair may have 0 rows.
 
         Returns:
-            the attended vector `[batch, 1, dim]`, and the token's key and value
-            `[batch, key-value heads, 1, head_dim]`.
+            the attended vector `[batch, 1, dim]`, and the token's key and value,
+            `[batch, key-value heads, 1, head_dim]` each.
         """
-        query, own = self._query(vector), [self._key(vector), self._value(vector)]
+        query, new = self._query(vector), [self._key(vector), self._value(vector)]
         if self.rope:
             waves = [tf.reshape(tf.gather(wave, position), [-1, 1, 1, self.head_dim]) for wave in self._waves()]
-            query, own[0] = _turned(query, *waves), _turned(own[0], *waves)
+            query, new[0] = _turned(query, *waves), _turned(new[0], *waves)
         query = self._grouped(query)
-        parts = [(key, value) for key, value in (*past, own) if key.shape[2]]
+        parts = [(key, value) for key, value in (*past, new) if key.shape[2]]
         weights = tf.nn.softmax(tf.concat([_scores(query, key) for key, _ in parts], axis=-1) + mask)
-        mixed, place = 0.0, 0
+        mixed, start = 0.0, 0
         for _, value in parts:
-            mixed += _mean(weights[..., place : place + value.shape[2]], value)
-            place += value.shape[2]
-        return self._joined(mixed), *own
+            mixed += _mean(weights[..., start : start + value.shape[2]], value)
+            start += value.shape[2]
+        return self._joined(mixed), *new
 
     def _projected(self, sequence):
         query, key, value = self._query(sequence), self._key(sequence), self._value(sequence)
         if self.rope:
-            waves = [tf.slice(wave, [0, 0], [_length(sequence), -1]) for wave in self._waves()]
+            waves = [tf.slice(wave, [0, 0], [axis_size(sequence, 1), -1]) for wave in self._waves()]
             query, key = _turned(query, *waves), _turned(key, *waves)
         return query, key, value
 
     def _waves(self):
-        """Cosines and sines, `[max_length, head_dim]` each; constants of the graph."""
+        """Cosines and sines of the rotation, `[max_length, head_dim]` each; constants of the graph."""
         return [tf.constant(np.tile(wave(self.angles), 2), self.compute_dtype) for wave in (np.cos, np.sin)]
 
     def get_config(self) -> dict[str, Any]:
-        own = ("rope", "max_length", "rope_rates", "head_norms", "epsilon")
-        return {**super().get_config(), **{name: getattr(self, name) for name in own}}
+        names = ("rope", "max_length", "rope_rates", "head_norms", "epsilon")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
 @keras.saving.register_keras_serializable(package="textapp")
 class CrossAttention(_Attention):
-    """Multi-head attention of a decoder to the memory that an encoder left (Vaswani et al., 2017).
+    """Multi-head attention of a decoder to its memory, the output of an encoder (Vaswani et al., 2017).
 
     Args:
-        num_heads, num_key_value_heads, dropout: see `SelfAttention`.
+        num_heads, num_key_value_heads, dropout, head_dim, biases: see `SelfAttention`.
 
     Call arguments:
         sequence: `[batch, length, dim]`.
-        key, value: of the memory, from `keys_values`: `[batch, key-value heads, memory length, head_dim]`.
+        key, value: of the memory, from `keys_values`: `[batch, key-value heads, memory length, head_dim]` each.
         mask: `[batch, 1, 1, memory length]`, added to the scores.
 
     Returns:
@@ -246,22 +261,31 @@ class CrossAttention(_Attention):
         self._build_projections(sequence_shape[-1], (memory_shape or sequence_shape)[-1])
 
     def keys_values(self, memory):
-        """Key and value of a memory `[batch, memory length, dim]`: computed once, read at every token."""
+        """Keys and values of a memory `[batch, memory length, dim]`, computed once and read at every token."""
         return self._key(memory), self._value(memory)
 
     def call(self, sequence, key, value, mask, training=None):
         return self._attend(self._query(sequence), key, value, mask, training)
 
     def step(self, vector, key, value, mask):
-        """The same for one token, `[batch, 1, dim]`."""
+        """Attends as the call does, for one token.
+
+        Args:
+            vector: the token, `[batch, 1, dim]`.
+            key, value, mask: as in the call.
+
+        Returns:
+            `[batch, 1, dim]`.
+        """
         query = self._grouped(self._query(vector))
         return self._joined(_mean(tf.nn.softmax(_scores(query, key) + mask), value))
 
 
 def _scores(query, key):
-    """How well the keys fit the queries `[batch, heads, group, head_dim]`: `[batch, heads, group, length]`.
+    """The scores of queries `[batch, heads, group, head_dim]` and keys: `[batch, heads, group, length]`.
 
-    For a single query a sum of products: an edge runtime would pack all keys anew for a matrix product, at every token.
+    A single query is multiplied elementwise and summed: for a matrix product an edge runtime would repack all keys at
+    every token.
     """
     if query.shape[2] > 1:
         return tf.matmul(query, key, transpose_b=True)
@@ -269,7 +293,7 @@ def _scores(query, key):
 
 
 def _mean(weights, value):
-    """The mean of the values `[batch, heads, length, head_dim]`, weighted: `[batch, heads, group, head_dim]`."""
+    """The weighted mean of values `[batch, heads, length, head_dim]`: `[batch, heads, group, head_dim]`."""
     if value.shape[2] == 1:
         return weights * value
     if weights.shape[2] > 1:
@@ -278,10 +302,6 @@ def _mean(weights, value):
 
 
 def _turned(heads, cosine, sine):
-    """Turns each pair (i, i + head_dim / 2) by its angle."""
+    """Rotates each pair of elements (i, i + head_dim / 2) by its angle."""
     low, high = tf.split(heads, 2, axis=-1)
     return heads * cosine + tf.concat([-high, low], axis=-1) * sine
-
-
-def _length(sequence):
-    return tf.shape(sequence)[1] if sequence.shape[1] is None else sequence.shape[1]

@@ -1,7 +1,7 @@
-"""What a decoder has read, as a flat dict of tensors of fixed shape, and where the rows of new tokens are put.
+"""The cache of a decoder, a flat dict of tensors of fixed shape, and the functions that read and write it.
 
-An entry grows along its third axis, a row a token; or is a state that each token replaces; or belongs to a memory and
-stays as it is.
+An entry is one of three kinds: keys or values of self-attention, with one row a token along the third axis; a state of
+an LSTM, which every token replaces; or a part of the encoder's memory, which never changes.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ import tensorflow as tf
 
 Cache = dict[str, tf.Tensor]
 
-MEMORY = "_memory_"  # in the names of what a step reads and never changes
+MEMORY = "_memory_"  # in the names of entries that never change
 MEMORY_MASK = "cache_memory_mask"
 
 
 class Recent(NamedTuple):
-    """The latest tokens, which a loop keeps beside the cache.
+    """The keys and values of the latest tokens, where a loop keeps them in buffers of its own beside the cache.
 
     Attributes:
-        count: how many these are; a scalar or `[batch]`, int32.
-        rows: by the names of the cache, `[batch, heads, room, head_dim]`.
-        ages: how many tokens ago each of these was made, `[room]` int32. What is older than `count` is not read.
+        count: the number of these tokens; a scalar or `[batch]`, int32.
+        rows: the buffers, under the names of the cache's entries, `[batch, heads, room, head_dim]`.
+        ages: how many tokens ago each row was written, `[room]` int32. Rows older than `count` tokens are ignored.
     """
 
     count: tf.Tensor
@@ -32,29 +32,38 @@ class Recent(NamedTuple):
 
 
 def ages(count: tf.Tensor, room: int) -> tf.Tensor:
-    """How many tokens ago each place of a ring was written: `[room]` int32, from 1.
+    """How many tokens ago each row of a ring buffer was written: `[room]` int32, from 1.
 
     Args:
-        count: tokens so far; the next is put at `count % room`.
-        room: places.
+        count: tokens so far; the next one is written to row `count % room`.
+        room: rows of the buffer.
 
-    Example: `ages(2, 4)` is `[2, 1, 4, 3]`; the last two are older than the two tokens, so they are empty.
+    Example: `ages(2, 4)` is `[2, 1, 4, 3]`: with two tokens so far, the rows of ages 4 and 3 are still empty.
     """
     return tf.math.floormod(count - 1 - tf.range(room), room) + 1
 
 
 def grows(name: str, value: tf.Tensor) -> bool:
-    """Whether an entry of a cache has a row for each token."""
+    """Whether an entry of a cache has one row a token."""
     return MEMORY not in name and value.shape.rank == 4
 
 
 def states_of(cache: Cache) -> Cache:
-    """The entries that each token replaces."""
+    """The entries that every token replaces."""
     return {name: value for name, value in cache.items() if MEMORY not in name and not grows(name, value)}
 
 
 def empty_rows(cache: Cache, batch: int | tf.Tensor, room: int) -> Cache:
-    """Zeros `[batch, heads, room, head_dim]` for each entry that grows."""
+    """Buffers of zeros for the rows of new tokens.
+
+    Args:
+        cache: gives the names, heads and dtypes.
+        batch: rows of the batch.
+        room: tokens that a buffer holds.
+
+    Returns:
+        `[batch, heads, room, head_dim]` for each entry that has one row a token.
+    """
     return {
         name: tf.zeros((batch, value.shape[1], room, value.shape[3]), value.dtype)
         for name, value in cache.items()
@@ -63,21 +72,25 @@ def empty_rows(cache: Cache, batch: int | tf.Tensor, room: int) -> Cache:
 
 
 def written(cache: Cache, rows: Cache, position: tf.Tensor) -> Cache:
-    """The entries that change, as they are after a token.
+    """The entries that a decoding step changes, with their new values.
 
     Args:
-        cache: the entries before.
-        rows: what a step gave: `[batch, heads, 1, head_dim]` of an entry that grows, else the entry itself.
+        cache: the entries before the step.
+        rows: what the step returned: `[batch, heads, 1, head_dim]` for an entry with one row a token, else the whole
+            entry.
         position: of the token, `[1]` or `[batch]` int32.
+
+    Returns:
+        the changed entries only, in the shapes of `cache`.
     """
     return {
-        name: _placed(cache[name], row, position) if grows(name, cache[name]) else row for name, row in rows.items()
+        name: _write_row(cache[name], row, position) if grows(name, cache[name]) else row for name, row in rows.items()
     }
 
 
-def _placed(values, row, position):
-    """Puts a row at `position` of the third axis."""
+def _write_row(values, row, position):
+    """Writes a row at `position` of the third axis."""
     if position.shape[0] == 1:
         return keras.ops.slice_update(values, [0, 0, position[0], 0], row)
-    here = tf.equal(tf.range(values.shape[2]), tf.reshape(position, [-1, 1]))  # each text of the batch at its own place
-    return tf.where(here[:, None, :, None], row, values)
+    chosen = tf.equal(tf.range(values.shape[2]), tf.reshape(position, [-1, 1]))  # each text has a position of its own
+    return tf.where(chosen[:, None, :, None], row, values)

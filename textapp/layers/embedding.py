@@ -1,4 +1,4 @@
-"""From ids to vectors: tokens, positions."""
+"""Embeddings of tokens and of positions."""
 
 from __future__ import annotations
 
@@ -9,23 +9,25 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from textapp.layers.shapes import axis_size
+
 FIXED_POINT = 2.0**30
 
 
 @keras.saving.register_keras_serializable(package="textapp")
 class TokenEmbedding(keras.layers.Layer):
-    """A vector for each id, read by one plain gather.
+    """A vector for each id, read by one gather.
 
-    `keras.layers.Embedding` also compares and moves negative ids, which are never given here, and in mixed precision
-    casts its whole table at each step.
+    `keras.layers.Embedding` also handles negative ids, which do not occur here, and in mixed precision casts its whole
+    table at every step.
 
     Args:
-        input_dim: rows of the table; ids run from 0 to this, exclusive.
-        output_dim: numbers a vector.
+        input_dim: size of the vocabulary; ids are 0 to `input_dim - 1`.
+        output_dim: size of a vector.
         initializer: of the table.
 
     Attributes:
-        center_rows: what is read loses its mean; an export sets it, see `textapp.export.folding`.
+        center_rows: subtract from each vector its mean; set by an export, see `textapp.export.folding`.
 
     Call arguments:
         token_ids: `[batch, length]` int32.
@@ -56,12 +58,12 @@ class TokenEmbedding(keras.layers.Layer):
         return rows - tf.reduce_mean(rows, axis=-1, keepdims=True) if self.center_rows else rows
 
     def round_rows(self) -> None:
-        """From now on a call reads rows of int8, each with its own scale, instead of the float table.
+        """Quantizes the table in place; from now on a call gathers int8 rows, each with a scale of its own.
 
-        For the export of a quantized file whose table is read at each turn of a loop: the converter would carry a float
-        copy of all of it through the loop. The table is rounded to the same grid, so that the converter finds the same
-        int8 values for a product with it, and the file holds them once. The scales are integers, in units of 2**-30:
-        of so many floats the converter would make int8.
+        For the export of a quantized file whose table is read inside a loop: the converter would carry a float copy of
+        the whole table through the loop. The float table is rounded to the same grid, so that the converter finds the
+        same int8 values for a product with it, and the file holds them once. The scales are integers in units of
+        2**-30, because the converter would quantize a float constant of this size to int8.
         """
         table = np.asarray(self.embeddings, np.float64)
         scales = np.maximum(1, np.round(np.abs(table).max(axis=1, keepdims=True) / 127 * FIXED_POINT))
@@ -74,20 +76,20 @@ class TokenEmbedding(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         initializer = keras.initializers.serialize(self.initializer)
-        own = {"input_dim": self.input_dim, "output_dim": self.output_dim, "initializer": initializer}
-        return {**super().get_config(), **own}
+        config = {"input_dim": self.input_dim, "output_dim": self.output_dim, "initializer": initializer}
+        return {**super().get_config(), **config}
 
 
 class SubwordEmbedding(TokenEmbedding):
-    """A vector for each id that is the sum of its own and of those of its character n-grams (Bojanowski et al., 2017).
+    """The sum of a vector for each id and of the vectors of its character n-grams (Bojanowski et al., 2017).
 
-    For training alone: words of one family learn from each other, and when they are known their sums stand in the
-    table of a plain `TokenEmbedding` (`plain_weights`), which costs nothing more. So it is never saved.
+    For training only: words that share n-grams learn from each other. Afterwards `plain_weights` writes the sums into
+    the table of a `TokenEmbedding`, so inference costs nothing more, and this layer is never saved.
 
     Args:
-        ngrams: the n-grams of each id, int32 `[input_dim, most]`, as `textapp.text.subwords.piece_ngrams` numbers
-            them; 0 is none.
-        output_dim: numbers a vector.
+        ngrams: the n-grams of each id, int32 `[input_dim, max n-grams]`, as numbered by
+            `textapp.text.subwords.piece_ngrams`; 0 means none.
+        output_dim: size of a vector.
 
     Call arguments:
         token_ids: `[batch, length]` int32.
@@ -107,13 +109,13 @@ class SubwordEmbedding(TokenEmbedding):
         )
 
     def call(self, token_ids):
-        ngrams = tf.gather(tf.constant(self.ngrams), token_ids)  # [batch, length, most]
+        ngrams = tf.gather(tf.constant(self.ngrams), token_ids)  # [batch, length, max n-grams]
         vectors = tf.cast(tf.gather(tf.convert_to_tensor(self.parts), ngrams), self.compute_dtype)
         present = tf.cast(ngrams > 0, self.compute_dtype)
         return super().call(token_ids) + tf.einsum("blnd,bln->bld", vectors, present)
 
     def table(self) -> np.ndarray:
-        """The sums, `[input_dim, output_dim]` float32."""
+        """The sum for each id, `[input_dim, output_dim]` float32."""
         parts = keras.ops.convert_to_numpy(self.parts).copy()
         parts[0] = 0.0
         sums = keras.ops.convert_to_numpy(self.embeddings).copy()
@@ -124,18 +126,21 @@ class SubwordEmbedding(TokenEmbedding):
 
 @keras.saving.register_keras_serializable(package="textapp")
 class Positions(keras.layers.Layer):
-    """Adds to each position what tells it from the others (Vaswani et al., 2017).
+    """Adds a position embedding to each token (Vaswani et al., 2017).
 
     Args:
-        kind: `learned` is a trained table, `sinusoidal` a fixed one.
+        kind: `learned`, a trained table; or `sinusoidal`, a fixed one.
         max_length: rows of the table, in tokens.
 
     Call arguments:
         sequence: `[batch, length, dim]`, length at most `max_length`.
-        places: `[batch, length]` or `[length]` int32, the position of each token; None: 0, 1, 2, ...
+        positions: `[batch, length]` or `[length]` int32, the position of each token; None: 0, 1, 2, ...
 
     Returns:
         `[batch, length, dim]`.
+
+    Raises:
+        ValueError: `kind` is none of these.
     """
 
     def __init__(self, kind: Literal["learned", "sinusoidal"], max_length: int, **kwargs: Any) -> None:
@@ -152,11 +157,11 @@ class Positions(keras.layers.Layer):
         else:
             self.table = sinusoids(self.max_length, dim)
 
-    def call(self, sequence, places=None):
+    def call(self, sequence, positions=None):
         table = tf.cast(tf.convert_to_tensor(self.table), self.compute_dtype)
-        if places is not None:
-            return sequence + tf.gather(table, places)
-        length = tf.shape(sequence)[1] if sequence.shape[1] is None else sequence.shape[1]
+        if positions is not None:
+            return sequence + tf.gather(table, positions)
+        length = axis_size(sequence, 1)
         return sequence + tf.slice(table, [0, 0], [length, -1])
 
     def get_config(self) -> dict[str, Any]:
@@ -164,7 +169,11 @@ class Positions(keras.layers.Layer):
 
 
 def sinusoids(length: int, dim: int) -> np.ndarray:
-    """Sines in the first half of the numbers and cosines in the second, with wave lengths from 2 pi to 10,000 * 2 pi.
+    """Sinusoidal position embeddings: sines, then cosines, of wavelengths from 2 pi to 10,000 * 2 pi tokens.
+
+    Args:
+        length: positions.
+        dim: size of a vector.
 
     Returns:
         `[length, dim]` float32; row 0 is all 0 in the first half and all 1 in the second.
@@ -174,12 +183,15 @@ def sinusoids(length: int, dim: int) -> np.ndarray:
 
 
 def rotary_angles(length: int, dim: int, rates: Sequence[float] | None = None) -> np.ndarray:
-    """The angle of each position and pair of numbers, `[length, dim / 2]`, in radians.
+    """The angles of rotary position embeddings, in radians.
 
     Args:
         length: positions.
-        dim: numbers that are turned in pairs.
-        rates: radians a position of each pair; None: 10,000 ** (-2i / dim).
+        dim: size of a vector, whose elements are rotated in pairs.
+        rates: radians a position for each pair; None: 10,000 ** (-2i / dim).
+
+    Returns:
+        `[length, dim / 2]` float64.
     """
     if rates is None:
         rates = 1.0 / 10000.0 ** (np.arange(0, dim, 2) / dim)

@@ -1,10 +1,10 @@
-"""The decoding loop inside a graph: training validates with it, SavedModel and LiteRT answer with it.
+"""Greedy decoding inside a graph: for validation during training, and in SavedModel and LiteRT exports.
 
-A function of `step` and a cache, one WHILE of builtins. What `step` reads of a source or a prompt rests beside the
-loop; the rows of new tokens lie in buffers of their own, each put at the place of its count. In a .tflite file they are
-written where they lie (export/flatbuffer/in_place.py), so nothing as large as a cache is copied at a token.
+A function of a decoder's `step` and its cache, which becomes one WHILE of builtin operators. The cache of a source or a
+prompt stays outside the loop; new tokens have their rows in separate buffers, one after the other. A .tflite file
+writes these buffers in place (export/flatbuffer/in_place.py), so nothing as large as a cache is copied at a token.
 
-All rows begin together here, and wait for the longest; see greedy_queue.py for many texts one after the other.
+All rows start together and wait for the longest (static batching); see greedy_queue.py for continuous batching.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ import tensorflow as tf
 
 from textapp.layers.cache import Cache, Recent, ages, empty_rows, states_of, written
 from textapp.layers.masking import NEVER
+from textapp.layers.shapes import axis_size
 
 Step = Callable[[tf.Tensor, tf.Tensor, Cache, Recent], tuple[tf.Tensor, Cache]]
 
-# Logits among which the largest is found at once.
-BLOCK = 64
+BLOCK = 64  # logits; see `likeliest`
 
 
 class Greedy(NamedTuple):
-    """What the loop found.
+    """The generated tokens.
 
     Attributes:
-        token_ids: `[batch, new]` int32, the end id included, padding after it.
+        token_ids: `[batch, max_new_tokens]` int32, the end id included, padding after it.
         num_tokens: `[batch]` int32, the end id included.
         score: `[batch]` float32, the sum of the log-probabilities of these tokens.
     """
@@ -39,13 +39,21 @@ class Greedy(NamedTuple):
     score: tf.Tensor
 
 
-class _Walk(NamedTuple):
-    """What changes at every token: how many were read, the last one, 1 for each row that goes on, answer, states."""
+class _State(NamedTuple):
+    """The loop variables, without the buffers of rows.
+
+    Attributes:
+        count: tokens generated so far; a scalar.
+        token: `[batch]`, the last of them, which the next step reads.
+        active: `[batch]` int32, 1 for each row that has not ended.
+        output: the tokens so far.
+        states: the cache entries that every token replaces.
+    """
 
     count: tf.Tensor
     token: tf.Tensor
-    going: tf.Tensor
-    answer: Greedy
+    active: tf.Tensor
+    output: Greedy
     states: Cache
 
 
@@ -54,70 +62,76 @@ def greedy_loop(
     token_id: tf.Tensor,
     position: tf.Tensor,
     cache: Cache,
-    new: int,
+    max_new_tokens: int,
     end_id: int,
     pad_id: int,
     never_ids: Sequence[int] = (),
 ) -> Greedy:
-    """Takes the likeliest token at each step, until every row has ended or has `new` tokens.
+    """Takes the most probable token at each step, until every row has ended or has `max_new_tokens` tokens.
 
     Args:
-        step: `(token_id [batch], position, cache, recent) -> (logits [batch, vocabulary], what it adds to the cache)`;
-            see `textapp.layers.cache`.
-        token_id: `[batch]` int32, what is read first.
-        position: its place, `[1]` or `[batch]` int32.
-        cache: what there is before the first token, tensors of fixed shape. The loop writes no row into it.
-        new: most tokens.
-        end_id: ends a row; -1: nothing does.
-        pad_id: stands after the end.
-        never_ids: tokens that are not taken, though a model that is still weak may find them likeliest; they keep
-            their share of the probability.
+        step: `(token_id [batch], position, cache, recent) -> (logits [batch, vocabulary], new rows and states)`, see
+            `textapp.layers.cache`.
+        token_id: `[batch]` int32, the first input of `step`.
+        position: of `token_id`, `[1]` or `[batch]` int32.
+        cache: before the first step, tensors of fixed shape. The loop does not write to it.
+        max_new_tokens: tokens of a row at most.
+        end_id: ends a row; -1: rows do not end.
+        pad_id: fills a row after its end.
+        never_ids: tokens that are never taken, though a weak model may give them the highest probability. They are
+            not removed from the softmax, so scores keep their meaning.
+
+    Returns:
+        the tokens of each row, with their number and score.
     """
-    batch = tf.shape(token_id)[0] if token_id.shape[0] is None else token_id.shape[0]
+    batch = axis_size(token_id, 0)
     zeros = tf.zeros([batch], tf.int32)
-    answer = Greedy(tf.fill([batch, new], pad_id), zeros, tf.cast(zeros, tf.float32))
+    output = Greedy(tf.fill([batch, max_new_tokens], pad_id), zeros, tf.cast(zeros, tf.float32))
     states = states_of(cache)
-    resting = {name: value for name, value in cache.items() if name not in states}
+    fixed = {name: value for name, value in cache.items() if name not in states}
 
-    def goes_on(walk: _Walk, *_):
-        return tf.logical_and(walk.count < new, tf.reduce_max(walk.going) > 0)
+    def condition(state: _State, *_):
+        return tf.logical_and(state.count < max_new_tokens, tf.reduce_max(state.active) > 0)
 
-    def turn(walk: _Walk, rows: Cache) -> tuple[_Walk, Cache]:
-        recent = Recent(walk.count, rows, ages(walk.count, new))
-        logits, more = step(walk.token, position + walk.count, resting | walk.states, recent)
-        place = tf.reshape(walk.count, [1])
-        walk = _taken(walk, logits, end_id, pad_id, never_ids)
-        walk = walk._replace(states={name: more[name] for name in states})
-        return walk, written(rows, {name: more[name] for name in rows}, place)
+    def body(state: _State, rows: Cache) -> tuple[_State, Cache]:
+        recent = Recent(state.count, rows, ages(state.count, max_new_tokens))
+        logits, new = step(state.token, position + state.count, fixed | state.states, recent)
+        row = tf.reshape(state.count, [1])
+        state = _append(state, logits, end_id, pad_id, never_ids)
+        state = state._replace(states={name: new[name] for name in states})
+        return state, written(rows, {name: new[name] for name in rows}, row)
 
-    walk = _Walk(tf.constant(0), token_id, zeros + 1, answer, states)
-    walk, _ = tf.while_loop(goes_on, turn, (walk, empty_rows(cache, batch, new)), parallel_iterations=1)
-    return walk.answer
+    state = _State(tf.constant(0), token_id, zeros + 1, output, states)
+    state, _ = tf.while_loop(condition, body, (state, empty_rows(cache, batch, max_new_tokens)), parallel_iterations=1)
+    return state.output
 
 
-def _taken(walk: _Walk, logits, end_id: int, pad_id: int, never_ids: Sequence[int]) -> _Walk:
-    """Goes on by the likeliest token."""
-    token, certain = likeliest(logits, never_ids)
-    token = token * walk.going + pad_id * (1 - walk.going)
-    token_ids, num_tokens, score = walk.answer
-    answer = Greedy(
-        keras.ops.slice_update(token_ids, [0, walk.count], tf.expand_dims(token, -1)),
-        num_tokens + walk.going,
-        score + certain * tf.cast(walk.going, tf.float32),
+def _append(state: _State, logits, end_id: int, pad_id: int, never_ids: Sequence[int]) -> _State:
+    """Appends the most probable token to each active row, and padding to the others."""
+    token, log_probability = likeliest(logits, never_ids)
+    token = token * state.active + pad_id * (1 - state.active)
+    token_ids, num_tokens, score = state.output
+    output = Greedy(
+        keras.ops.slice_update(token_ids, [0, state.count], tf.expand_dims(token, -1)),
+        num_tokens + state.active,
+        score + log_probability * tf.cast(state.active, tf.float32),
     )
-    going = walk.going * tf.cast(tf.not_equal(token, end_id), tf.int32)
-    return walk._replace(count=walk.count + 1, token=token, going=going, answer=answer)
+    active = state.active * tf.cast(tf.not_equal(token, end_id), tf.int32)
+    return state._replace(count=state.count + 1, token=token, active=active, output=output)
 
 
 def likeliest(logits: tf.Tensor, never_ids: Sequence[int] = ()) -> tuple[tf.Tensor, tf.Tensor]:
-    """The likeliest token of each row that may be taken, the first of equals, and its log-probability: both `[batch]`.
+    """The most probable token of each row, the first of equals, and its log-probability.
 
-    The largest of each block is found by vectors and the rest by numbers, as an edge runtime compares one number after
-    the other to find a place.
+    Edge runtimes compute a maximum by vectors but an argmax one element after the other. So the maximum of each block
+    of logits is taken first, and the argmax of these maxima and of the best block.
 
     Args:
         logits: `[batch, vocabulary]` float32.
         never_ids: see `greedy_loop`.
+
+    Returns:
+        the token int32 and its log-probability float32, `[batch]` each.
     """
     size = logits.shape[-1]
     never = np.zeros(size, np.float32)
@@ -128,6 +142,6 @@ def likeliest(logits: tf.Tensor, never_ids: Sequence[int] = ()) -> tuple[tf.Tens
     number = tf.argmax(largest, axis=-1, output_type=tf.int32)
     inside = tf.argmax(tf.gather(blocks, number, axis=1, batch_dims=1), axis=-1, output_type=tf.int32)
     top = tf.reduce_max(largest, axis=-1, keepdims=True)
-    # The log-probability is the logit less the log of the sum; taken off first, it keeps the exponentials small.
-    token = tf.minimum(number * BLOCK + inside, size - 1)  # among logits that are NaN it may be a place behind them
+    token = tf.minimum(number * BLOCK + inside, size - 1)  # among NaN the argmax may be in the padding
+    # The maximum is subtracted before the exponentials, so that these do not overflow.
     return token, -tf.math.log(tf.reduce_sum(tf.exp(logits - top), axis=-1))

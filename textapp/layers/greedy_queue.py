@@ -1,8 +1,8 @@
-"""The decoding loop inside a graph for many sources: a row whose text has ended goes on with the next of a queue.
+"""Greedy decoding inside a graph with continuous batching: a slot whose text has ended takes the next source.
 
-Rows that begin together wait for the longest of their texts. Here all sources are read at once and wait for `SLOTS`
-rows that write, each at a place of its own; what a row reads of its source is gathered at each turn. This is the
-iteration-level scheduling of Yu et al. (2022, Orca), with the queue inside the graph.
+With static batching (greedy_loop.py) every row waits for the longest text. Here all sources are encoded at once, and
+`SLOTS` decoder slots generate their texts, each at a position of its own; the memory of a slot's source is gathered at
+every iteration. This is the iteration-level scheduling of Orca (Yu et al., 2022), with the queue inside the graph.
 """
 
 from __future__ import annotations
@@ -16,32 +16,39 @@ import tensorflow as tf
 from textapp.layers.cache import MEMORY, Cache, Recent, ages, empty_rows, states_of, written
 from textapp.layers.greedy_loop import Greedy, Step, likeliest
 
-# Rows that write at the same time. The int8 kernels of x86 take five in one go, and the rows of ten leave its cache.
+# Texts that are generated at the same time. The int8 kernels of x86 compute five rows at once, and those of ten no
+# longer fit the processor's cache.
 SLOTS = 5
 
 
 class _Log(NamedTuple):
-    """What was taken at each turn, `[turns, slots]`: the token, its place in all answers, its log-probability."""
+    """The tokens taken at each iteration, `[iterations, slots]` each.
+
+    Attributes:
+        token: the token.
+        index: where it belongs in the flat output of all texts.
+        log_probability: of the token.
+    """
 
     token: tf.Tensor
-    place: tf.Tensor
-    certain: tf.Tensor
+    index: tf.Tensor
+    log_probability: tf.Tensor
 
 
 class _Slots(NamedTuple):
-    """What changes at every turn.
+    """The loop variables, without the buffers of rows.
 
     Attributes:
-        turn: how many were made.
-        text: `[slots]`, whose text each slot writes; the source behind the greatest is taken next. Of a slot that is
-            done, a number behind the last text.
-        count: `[slots]`, the tokens that it has read of this text.
-        token: `[slots]`, what it reads next.
-        states: of the step.
-        log: what was taken.
+        iteration: iterations so far; a scalar.
+        text: `[slots]`, the index of each slot's text; the next free slot takes the text after the maximum. An index
+            >= `num_texts` marks an idle slot.
+        count: `[slots]`, tokens generated of this text.
+        token: `[slots]`, the input of the next step.
+        states: the cache entries that every token replaces.
+        log: the tokens taken so far.
     """
 
-    turn: tf.Tensor
+    iteration: tf.Tensor
     text: tf.Tensor
     count: tf.Tensor
     token: tf.Tensor
@@ -54,79 +61,88 @@ def greedy_queue(
     token_id: tf.Tensor,
     cache: Cache,
     num_texts: tf.Tensor,
-    new: int,
+    max_new_tokens: int,
     end_id: int,
     pad_id: int,
     never_ids: Sequence[int] = (),
 ) -> Greedy:
-    """Writes one text for each source as `greedy_loop` does, a few at a time.
+    """Generates one text for each source, with the results of `greedy_loop` and a few slots at a time.
 
     Args:
-        step, new, end_id, pad_id, never_ids: see `greedy_loop`; positions are `[slots]`, from 0.
-        token_id: `[texts]` int32, what is read first of each.
-        cache: what there is of each source before its first token, with no rows that grow.
-        num_texts: the texts that are wanted, the first ones; a scalar, int32. Those behind them stay empty.
+        step, max_new_tokens, end_id, pad_id, never_ids: see `greedy_loop`; `step` gets positions `[slots]`, from 0.
+        token_id: `[texts]` int32, the first input of `step` for each text.
+        cache: for each source, before the first step, `[texts, ...]`; its entries with one row a token have 0 rows.
+        num_texts: only the first so many texts are generated, the others stay empty; a scalar, int32.
+
+    Returns:
+        the tokens of each text, with their number and score.
     """
     texts = token_id.shape[0]
-    slots, nowhere = min(SLOTS, texts), texts * new
-    firsts = states_of(cache)
-    sources = {name: value for name, value in cache.items() if MEMORY in name}
-    nothing = empty_rows(cache, slots, 0)
+    slots, discarded = min(SLOTS, texts), texts * max_new_tokens
+    first_states = states_of(cache)
+    memories = {name: value for name, value in cache.items() if MEMORY in name}
+    no_rows = empty_rows(cache, slots, 0)
 
-    def goes_on(now: _Slots, *_):
+    def condition(now: _Slots, *_):
         return tf.reduce_min(now.text) < num_texts
 
-    def turn(now: _Slots, rows: Cache) -> tuple[_Slots, Cache]:
-        own = tf.minimum(now.text, texts - 1)
-        entries = {name: tf.gather(value, own) for name, value in sources.items()} | nothing | now.states
-        # All slots put their rows at the same place of a ring; what an earlier text left there is too old to be read.
-        logits, more = step(now.token, now.count, entries, Recent(now.count, rows, ages(now.turn, new)))
-        token, certain = likeliest(logits, never_ids)
-        then = _next(now, token, certain, {name: more[name] for name in firsts})
-        return then, written(rows, {name: more[name] for name in rows}, tf.reshape(now.turn % new, [1]))
+    def body(now: _Slots, rows: Cache) -> tuple[_Slots, Cache]:
+        source = tf.minimum(now.text, texts - 1)
+        entries = {name: tf.gather(value, source) for name, value in memories.items()} | no_rows | now.states
+        # All slots write to the same row of a ring buffer; rows of a slot's text before are older than its count.
+        recent = Recent(now.count, rows, ages(now.iteration, max_new_tokens))
+        logits, new = step(now.token, now.count, entries, recent)
+        token, log_probability = likeliest(logits, never_ids)
+        then = _next(now, token, log_probability, {name: new[name] for name in first_states})
+        row = tf.reshape(now.iteration % max_new_tokens, [1])
+        return then, written(rows, {name: new[name] for name in rows}, row)
 
-    def _next(now: _Slots, token, certain, states: Cache) -> _Slots:
-        """Writes down what was taken, and gives slots whose text has ended the next ones."""
+    def _next(now: _Slots, token, log_probability, states: Cache) -> _Slots:
+        """Logs the tokens, and assigns the next texts to slots whose text has ended."""
         busy = now.text < num_texts
-        place = tf.where(busy, now.text * new + now.count, nowhere)
+        index = tf.where(busy, now.text * max_new_tokens + now.count, discarded)
         log = _Log(*(
-            keras.ops.slice_update(values, [now.turn, 0], tf.expand_dims(value, 0))
-            for values, value in zip(now.log, (token, place, certain), strict=True)
+            keras.ops.slice_update(values, [now.iteration, 0], tf.expand_dims(value, 0))
+            for values, value in zip(now.log, (token, index, log_probability), strict=True)
         ))  # fmt: skip
-        ended = tf.logical_or(tf.logical_or(tf.equal(token, end_id), now.count + 1 >= new), tf.logical_not(busy))
+        full = now.count + 1 >= max_new_tokens
+        ended = tf.logical_or(tf.logical_or(tf.equal(token, end_id), full), tf.logical_not(busy))
         one = tf.cast(ended, tf.int32)
         text = tf.where(ended, tf.reduce_max(now.text) + tf.cumsum(one), now.text)
-        own = tf.minimum(text, texts - 1)
+        source = tf.minimum(text, texts - 1)
         return _Slots(
-            turn=now.turn + 1,
+            iteration=now.iteration + 1,
             text=text,
             count=(now.count + 1) * (1 - one),
-            token=tf.where(ended, tf.gather(token_id, own), token),
+            token=tf.where(ended, tf.gather(token_id, source), token),
             states={
-                name: tf.where(tf.expand_dims(ended, 1), tf.gather(firsts[name], own), value)
+                name: tf.where(tf.expand_dims(ended, 1), tf.gather(first_states[name], source), value)
                 for name, value in states.items()
             },
             log=log,
         )
 
-    # All slots are busy until no source waits; then each has at most one text to end.
-    turns = -(-nowhere // slots) + new
-    log = _Log(tf.zeros([turns, slots], tf.int32), tf.fill([turns, slots], nowhere), tf.zeros([turns, slots]))
-    first = {name: value[:slots] for name, value in firsts.items()}
+    # An upper bound: all slots are busy until the queue is empty; then each finishes at most one text.
+    iterations = -(-discarded // slots) + max_new_tokens
+    shape = [iterations, slots]
+    log = _Log(tf.zeros(shape, tf.int32), tf.fill(shape, discarded), tf.zeros(shape))
+    states = {name: value[:slots] for name, value in first_states.items()}
     count = tf.zeros([slots], tf.int32)
-    now = _Slots(tf.constant(0), tf.range(slots), count, token_id[:slots], first, log)
-    now, _ = tf.while_loop(goes_on, turn, (now, empty_rows(cache, slots, new)), parallel_iterations=1)
-    return _sorted(now.log, texts, new, pad_id)
+    now = _Slots(tf.constant(0), tf.range(slots), count, token_id[:slots], states, log)
+    rows = empty_rows(cache, slots, max_new_tokens)
+    now, _ = tf.while_loop(condition, body, (now, rows), parallel_iterations=1)
+    return _by_text(now.log, texts, max_new_tokens, pad_id)
 
 
-def _sorted(log: _Log, texts: int, new: int, pad_id: int) -> Greedy:
-    """What was taken, text by text."""
-    place = tf.reshape(log.place, [-1, 1])
+def _by_text(log: _Log, texts: int, max_new_tokens: int, pad_id: int) -> Greedy:
+    """Sorts the log by text."""
+    index = tf.reshape(log.index, [-1, 1])
+    shape = [texts, max_new_tokens]
 
-    def by_text(values):
-        return tf.reshape(tf.scatter_nd(place, tf.reshape(values, [-1]), [texts * new + 1])[:-1], [texts, new])
+    def scattered(values):
+        return tf.reshape(tf.scatter_nd(index, tf.reshape(values, [-1]), [texts * max_new_tokens + 1])[:-1], shape)
 
-    token_ids = by_text(log.token + 1)  # 0 where none was taken
+    token_ids = scattered(log.token + 1)  # 0 where there is none
     taken = tf.cast(token_ids > 0, tf.int32)
     token_ids = taken * (token_ids - 1) + (1 - taken) * pad_id
-    return Greedy(token_ids, tf.reduce_sum(taken, axis=1), tf.reduce_sum(by_text(log.certain), axis=1))
+    return Greedy(token_ids, tf.reduce_sum(taken, axis=1), tf.reduce_sum(scattered(log.log_probability), axis=1))

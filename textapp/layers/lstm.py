@@ -1,4 +1,4 @@
-"""A recurrent layer whose loop holds only what is recurrent."""
+"""An LSTM layer whose loop contains only the recurrent part."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-# Steps that one turn of the loop takes. An edge runtime copies the inputs and the states at each turn: with 128 tokens
-# and 128 + 64 units an int8 file took 2.2 ms at 1 step a turn, 0.96 at 8 and 0.90 at 16.
+from textapp.layers.shapes import axis_size
+
+# Time steps in one iteration of the loop. An edge runtime copies inputs and states at each iteration: with 128 tokens
+# and 128 + 64 units an int8 file took 2.2 ms at 1 step an iteration, 0.96 at 8 and 0.90 at 16.
 CHUNK = 16
 
 
@@ -17,13 +19,13 @@ CHUNK = 16
 class Lstm(keras.layers.Layer):
     """An LSTM (Hochreiter and Schmidhuber, 1997) over right-padded sequences, forward or in both directions.
 
-    It answers as `keras.layers.LSTM` does and its weights have the same layout (gates input, forget, cell, output).
-    The product with the inputs is taken once, before the loop; a step is one recurrent product, and there are only as
-    many steps as the longest text has tokens.
+    Same function as `keras.layers.LSTM`, with weights in the same layout (gates input, forget, cell, output). The
+    product with the inputs is computed once, before the loop; a time step is one recurrent product, and the loop ends
+    with the longest text of the batch.
 
     Args:
-        units: numbers of the state, each direction.
-        bidirectional: also read from the last token to the first; doubles the features.
+        units: size of the state, for each direction.
+        bidirectional: add a second direction, from the last token to the first, and concatenate the two.
 
     Call arguments:
         sequence: `[batch, length, dim]`.
@@ -31,7 +33,7 @@ class Lstm(keras.layers.Layer):
         first: state and cell before the first token, `[batch, units]` each; None: zeros. One direction only.
 
     Returns:
-        `[batch, length, units]`, or `[batch, length, 2 * units]`; what stands on padding has no meaning.
+        `[batch, length, units]`, or `[batch, length, 2 * units]`; undefined on padding.
     """
 
     def __init__(self, units: int, bidirectional: bool = False, **kwargs: Any) -> None:
@@ -51,7 +53,7 @@ class Lstm(keras.layers.Layer):
         return kernel, recurrent, bias
 
     def _forget_nothing(self, shape, dtype=None):
-        """Zeros, and ones for the forget gate (Jozefowicz et al., 2015)."""
+        """The initial bias: zeros, and ones for the forget gate (Jozefowicz et al., 2015)."""
         return tf.concat([tf.zeros(self.units), tf.ones(self.units), tf.zeros(2 * self.units)], 0)
 
     def call(self, sequence, mask, first=None):
@@ -59,20 +61,28 @@ class Lstm(keras.layers.Layer):
         steps = tf.reduce_max(num_tokens)
         outputs = []
         for number, weights in enumerate(self.directions):
-            read = _turned(sequence, num_tokens) if number else sequence
-            states = self._read(read, steps, *weights, first)
-            outputs.append(_turned(states, num_tokens) if number else states)
+            inputs = _reversed(sequence, num_tokens) if number else sequence
+            states = self._run(inputs, steps, *weights, first)
+            outputs.append(_reversed(states, num_tokens) if number else states)
         return tf.concat(outputs, axis=-1) if self.bidirectional else outputs[0]
 
     def step(self, vector, state, cell):
-        """One token `[batch, dim]` after `state` and `cell` `[batch, units]`: the new state and cell; one direction."""
+        """One time step of one direction.
+
+        Args:
+            vector: the token, `[batch, dim]`.
+            state, cell: after the token before, `[batch, units]` each.
+
+        Returns:
+            the new state and cell, `[batch, units]` each.
+        """
         kernel, recurrent, bias = (tf.convert_to_tensor(weight) for weight in self.directions[0])
         return self._cell(tf.matmul(vector, kernel) + bias + tf.matmul(state, recurrent), cell)
 
-    def _read(self, sequence, steps, kernel, recurrent, bias, first=None):
+    def _run(self, sequence, steps, kernel, recurrent, bias, first=None):
         """The states of one direction, `[batch, length, units]`, zeros after `steps`."""
-        length = tf.shape(sequence)[1] if sequence.shape[1] is None else sequence.shape[1]
-        batch = tf.shape(sequence)[0] if sequence.shape[0] is None else sequence.shape[0]
+        length = axis_size(sequence, 1)
+        batch = axis_size(sequence, 0)
         chunk = _chunk(sequence.shape[1])
         inputs = tf.transpose(tf.matmul(sequence, kernel) + bias, [1, 0, 2])  # [length, batch, 4 * units]
         inputs = tf.reshape(inputs, [length // chunk, chunk, batch, 4 * self.units])
@@ -80,11 +90,11 @@ class Lstm(keras.layers.Layer):
         recurrent = tf.convert_to_tensor(recurrent)
 
         def step(position, state, cell, states):
-            read = []
+            chunk_states = []
             for gates in tf.unstack(inputs.read(position), chunk):
                 state, cell = self._cell(gates + tf.matmul(state, recurrent), cell)
-                read.append(state)
-            return position + 1, state, cell, states.write(position, tf.stack(read))
+                chunk_states.append(state)
+            return position + 1, state, cell, states.write(position, tf.stack(chunk_states))
 
         shape = (chunk, sequence.shape[0], self.units)
         empty = tf.TensorArray(self.compute_dtype, size=length // chunk, element_shape=shape)
@@ -101,7 +111,7 @@ class Lstm(keras.layers.Layer):
         return tf.transpose(tf.reshape(states.stack(), [length, batch, self.units]), [1, 0, 2])
 
     def _cell(self, gates, cell):
-        """One step: `[batch, 4 * units]` and the cell to the new state and cell. The cell adds up, so it is float32."""
+        """The new state and cell from the gates' inputs `[batch, 4 * units]`. The cell is a sum, so it is float32."""
         gate_input, forget, new, output = tf.split(tf.cast(gates, tf.float32), 4, axis=-1)
         cell = tf.sigmoid(forget) * cell + tf.sigmoid(gate_input) * tf.tanh(new)
         return tf.cast(tf.sigmoid(output) * tf.tanh(cell), self.compute_dtype), cell
@@ -114,10 +124,10 @@ class Lstm(keras.layers.Layer):
 
 
 def _chunk(length: int | None) -> int:
-    """The most steps a turn that divide the length; 1 while the length is open."""
+    """The number of time steps in one iteration, which divides the length; 1 where the length is dynamic."""
     return 1 if length is None else math.gcd(length, CHUNK)
 
 
-def _turned(sequence, num_tokens):
-    """Reverses the tokens of each row and leaves its padding where it is."""
+def _reversed(sequence, num_tokens):
+    """Reverses the tokens of each row; its padding stays on the right."""
     return tf.reverse_sequence(sequence, num_tokens, seq_axis=1, batch_axis=0)

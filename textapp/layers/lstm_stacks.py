@@ -1,4 +1,4 @@
-"""LSTM encoders and decoders as one layer each, with the same ways in as those of transformer_stacks.py."""
+"""LSTM encoders and decoders as one layer each, with the interface of those in transformer_stacks.py."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ import tensorflow as tf
 from textapp.layers.cache import MEMORY_MASK, Cache, Recent
 from textapp.layers.lstm import Lstm
 from textapp.layers.masking import additive
+from textapp.layers.shapes import axis_size
 
 KEY, VALUE = "cache_0_memory_key", "cache_0_memory_value"
 
 
 class _LstmStack(keras.layers.Layer):
+    """Stacked LSTM layers, and the dropout before each."""
+
     def __init__(self, units: Sequence[int], bidirectional: bool, dropout: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.units, self.bidirectional, self.dropout_rate = list(units), bidirectional, dropout
@@ -26,7 +29,7 @@ class _LstmStack(keras.layers.Layer):
         self.dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
 
     def _build_cells(self, dim: int) -> int:
-        """Builds the layers for an input of `dim` features; returns those of the last one's output."""
+        """Builds the layers for an input of `dim` features; returns the number of features of the output."""
         for cell in self.cells:
             cell.build((None, None, dim))
             dim = cell.units * (2 if self.bidirectional else 1)
@@ -42,15 +45,15 @@ class LstmEncoder(_LstmStack):
 
     Args:
         units: of each layer and direction, bottom first.
-        bidirectional: also read from the last token to the first.
-        dropout: share dropped before each layer.
+        bidirectional: whether every layer has two directions.
+        dropout: rate, before each layer.
 
     Call arguments:
         sequence: `[batch, length, dim]`.
-        mask: `[batch, length]`, 1.0 where a token stands.
+        mask: `[batch, length]`, 1.0 for a token.
 
     Returns:
-        `[batch, length, units]`, in both directions `[batch, length, 2 * units]`.
+        `[batch, length, units]`, or `[batch, length, 2 * units]` with two directions.
     """
 
     def __init__(self, units: Sequence[int], bidirectional: bool = True, dropout: float = 0.0, **kwargs: Any) -> None:
@@ -73,23 +76,27 @@ class LstmEncoder(_LstmStack):
 
 @keras.saving.register_keras_serializable(package="textapp")
 class LstmDecoder(_LstmStack):
-    """Stacked LSTM layers, over a memory with one global attention (Luong et al., 2015, without input feeding).
+    """Stacked LSTM layers with global attention to a memory (Luong et al., 2015, without input feeding).
 
-    The states start as a function of the memory's mean (Sennrich et al., 2017). A decoder alone is a language model.
+    The initial states are a function of the memory's mean (Sennrich et al., 2017). Without a memory it is the decoder
+    of a language model.
 
     Args:
         units: of each layer, bottom first.
-        output_dim: features of the answer.
-        memory_dim: features of the memory; None: a decoder alone.
-        dropout: share dropped before each layer and of the answer.
+        output_dim: features of the output.
+        memory_dim: features of the memory; None: no memory.
+        dropout: rate, before each layer and of the output.
 
     Call arguments:
         sequence: `[batch, length, dim]`, embedded tokens.
         memory: `[batch, memory length, memory_dim]`.
-        memory_mask: `[batch, memory length]`, 1.0 where a token stands.
+        memory_mask: `[batch, memory length]`, 1.0 for a token.
 
     Returns:
         `[batch, length, output_dim]`.
+
+    Raises:
+        ValueError: a row holds several texts.
     """
 
     def __init__(
@@ -120,7 +127,7 @@ class LstmDecoder(_LstmStack):
 
     def call(self, sequence, memory=None, memory_mask=None, segment_ids=None, training=None):
         if segment_ids is not None:
-            raise ValueError("an LSTM reads on from text to text: rows of several texts are not served")
+            raise ValueError("an LSTM carries its state from text to text: rows of several texts are not served")
         mask = tf.ones(tf.shape(sequence)[:2], self.compute_dtype)
         firsts = [None] * len(self.cells) if memory is None else self._first_states(memory, memory_mask)
         for cell, first in zip(self.cells, firsts, strict=True):
@@ -131,16 +138,16 @@ class LstmDecoder(_LstmStack):
         return self.dropout(self.output_projection(sequence), training=training)
 
     def begin(self, cache_length: int, memory=None, memory_mask=None, prompt=None, num_tokens=None) -> Cache:
-        """What the first step reads; the states of a prompt before its last token.
+        """Makes the cache for the first step, from a memory or from a prompt without its last token.
 
         Args:
-            cache_length: not used: the states have one size.
+            cache_length: not used: states do not grow.
             memory, memory_mask: as in the call.
-            prompt: `[batch, prompt length, dim]` of a decoder alone, embedded.
+            prompt: without a memory, `[batch, prompt length, dim]`, embedded.
             num_tokens: of each prompt, `[batch]` int32.
 
         Returns:
-            `cache_<layer>_state|cell` `[batch, units]`, and of a memory `cache_0_memory_key|memory_value`
+            `cache_<layer>_state|cell` `[batch, units]`; with a memory also `cache_0_memory_key|memory_value`
             `[batch, 1, memory length, dim]` and `cache_memory_mask` `[batch, 1, 1, memory length]`.
         """
         if memory is None:
@@ -152,14 +159,21 @@ class LstmDecoder(_LstmStack):
         return cache
 
     def step(self, vector, position, cache: Cache, recent: Recent | None = None) -> tuple[tf.Tensor, Cache]:
-        """Reads one token `[batch, dim]`; see `TransformerDecoder.step`. Only states change: `position` and `recent`
-        are not used."""
+        """Decodes one token; see `TransformerDecoder.step`.
+
+        Args:
+            vector: the embedded token, `[batch, dim]`.
+            position, recent: not used.
+            cache: from `begin` or the step before.
+
+        Returns:
+            `[batch, output_dim]`, and the new states `cache_<layer>_state|cell` `[batch, units]`.
+        """
         new: Cache = {}
         for number, cell in enumerate(self.cells):
             names = f"cache_{number}_state", f"cache_{number}_cell"
-            state, memory = cell.step(vector, *(cache[name] for name in names))
-            new |= dict(zip(names, (state, memory), strict=True))
-            vector = state
+            vector, cell_state = cell.step(vector, *(cache[name] for name in names))
+            new |= dict(zip(names, (vector, cell_state), strict=True))
         if self.memory_dim is not None:
             query = tf.expand_dims(vector, 1)
             keys, values = tf.squeeze(cache[KEY], 1), tf.squeeze(cache[VALUE], 1)
@@ -175,12 +189,12 @@ class LstmDecoder(_LstmStack):
         return [(state, tf.cast(cell, tf.float32)) for state, cell in zip(parts[::2], parts[1::2], strict=True)]
 
     def _context(self, states, keys, values, mask):
-        """`[batch, length, memory_dim]`: the mean of the values, weighted by how well their keys fit the states."""
+        """Attention of the states to keys and values: `[batch, length, memory_dim]`."""
         scores = tf.matmul(self.query(states) * self.units[-1] ** -0.5, keys, transpose_b=True) + mask
         return tf.matmul(tf.nn.softmax(scores), values)
 
     def _read_prompt(self, prompt, num_tokens) -> Cache:
-        batch = tf.shape(prompt)[0] if prompt.shape[0] is None else prompt.shape[0]
+        batch = axis_size(prompt, 0)
         cache: Cache = {}
         for number, size in enumerate(self.units):
             for name in ("state", "cell"):
@@ -188,15 +202,15 @@ class LstmDecoder(_LstmStack):
         names = list(cache)
         tokens = tf.transpose(prompt, [1, 0, 2])
 
-        def read(place, *values):
-            _, new = self.step(tf.gather(tokens, place), None, dict(zip(names, values, strict=True)))
-            # A row whose prompt ends here keeps its states; the last token is left to the first step.
-            inside = tf.reshape(tf.cast(place < num_tokens - 1, self.compute_dtype), [-1, 1])
-            kept = [inside * new[name] + (1.0 - inside) * value for name, value in zip(names, values, strict=True)]
-            return (place + 1, *kept)
+        def body(position, *values):
+            _, new = self.step(tf.gather(tokens, position), None, dict(zip(names, values, strict=True)))
+            # A row whose prompt has ended keeps its states; its last token is left to the first step.
+            inside = tf.reshape(tf.cast(position < num_tokens - 1, self.compute_dtype), [-1, 1])
+            states = [inside * new[name] + (1.0 - inside) * value for name, value in zip(names, values, strict=True)]
+            return (position + 1, *states)
 
         _, *values = tf.while_loop(
-            lambda place, *_: place < tf.reduce_max(num_tokens) - 1, read, (tf.constant(0), *cache.values())
+            lambda position, *_: position < tf.reduce_max(num_tokens) - 1, body, (tf.constant(0), *cache.values())
         )
         return dict(zip(names, values, strict=True))
 

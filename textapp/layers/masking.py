@@ -1,7 +1,7 @@
-"""Which positions hold a token: told inside the graph from the padding id, as floats that are added or multiplied.
+"""Masks, computed inside the graph from the padding id, as floats that are added or multiplied.
 
-A comparison and a cast stand at the edge of the graph and nothing is selected in its middle, so that an edge
-runtime can give all the rest to one fast partition.
+The only comparison and cast are at the input of the graph, and there is no select operator after it, so that an edge
+runtime can run the rest as one delegated partition.
 """
 
 from __future__ import annotations
@@ -11,15 +11,17 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from textapp.layers.shapes import axis_size
+
 NEVER = -1e9  # added to a score: e^x is then 0 in float32 and in bfloat16, without the NaN of an infinity
 
 
 @keras.saving.register_keras_serializable(package="textapp")
 class PaddingMask(keras.layers.Layer):
-    """1.0 where a token stands, 0.0 on padding.
+    """1.0 for a token, 0.0 for padding.
 
     Args:
-        pad_id: the id that fills a batch up, on the right.
+        pad_id: the padding id.
 
     Call arguments:
         token_ids: `[batch, length]` int32.
@@ -43,13 +45,13 @@ class PaddingMask(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="textapp")
 class AttentionMask(keras.layers.Layer):
-    """What is added to the attention scores: 0 for a token, -1e9 for padding.
+    """The mask that is added to attention scores: 0 for a token, -1e9 for padding.
 
     Call arguments:
-        mask: `[batch, length]`, as `PaddingMask` gives it.
+        mask: `[batch, length]`, from `PaddingMask`.
 
     Returns:
-        `[batch, 1, 1, length]`: one row for all heads and all queries.
+        `[batch, 1, 1, length]`, the same for all heads and all queries.
     """
 
     def call(self, mask):
@@ -57,6 +59,6 @@ class AttentionMask(keras.layers.Layer):
 
 
 def additive(mask):
-    """`[batch, length]` of 1.0 and 0.0 to `[batch, 1, 1, length]` that is added to scores: 0 and -1e9."""
-    length = tf.shape(mask)[1] if mask.shape[1] is None else mask.shape[1]
+    """Turns a padding mask `[batch, length]` of 1.0 and 0.0 into one to add to scores, `[batch, 1, 1, length]`."""
+    length = axis_size(mask, 1)
     return tf.reshape((1.0 - mask) * NEVER, [-1, 1, 1, length])

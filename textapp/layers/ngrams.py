@@ -1,4 +1,4 @@
-"""What makes a bag of a text: hashed token n-grams beside the tokens, each counted once."""
+"""Layers for bags of words: embeddings of hashed token n-grams, and repeated tokens that count once."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ import numpy as np
 import tensorflow as tf
 
 from textapp.arrays import truncated_and_padded
+from textapp.layers.shapes import axis_size
 
-# Rows of the n-gram table. As int8 with 16 numbers a row it is 4 MB; and `hash * MULTIPLIER + id` stays below 2**31
-# for every vocabulary under a million, so that TensorFlow and the edge runtimes never wrap around.
+# Rows of the n-gram table: 4 MB as int8 with 16 features a row. `hash * MULTIPLIER + id` stays below 2**31 for every
+# vocabulary under a million, so that integers do not overflow in TensorFlow or in an edge runtime.
 NGRAM_ROWS = 2**18
 MULTIPLIER = 7919
-# A second hash, of one byte with 0 for none, tells the n-gram that owns a row from the others that come there.
+# A second hash of one byte, 0 for none, distinguishes the n-gram that owns a row from others with the same first hash.
 OWNERS, OWNER_MULTIPLIER = 255, 31
-LEAST_TEXTS = 2  # an n-gram of fewer training texts says nothing of others
+MIN_TEXTS = 2  # an n-gram of a single training text does not generalise
 TEXTS_AT_ONCE = 8192
 
 
 @keras.saving.register_keras_serializable(package="textapp")
 class CountOnce(keras.layers.Layer):
-    """Lets each token of a text count once, however often it comes: what is said twice says no more.
+    """Divides the vector of a token by its number of occurrences, so that their sum is that of one.
 
-    In classification by a bag of words their presence says more than their counts (Pang, Lee and Vaithyanathan, 2002).
+    In classification by a bag of words, presence is a better feature than counts (Pang, Lee and Vaithyanathan, 2002).
 
     Args:
         pad_id: the padding id.
@@ -35,7 +36,7 @@ class CountOnce(keras.layers.Layer):
         token_ids: `[batch, length]` int32.
 
     Returns:
-        `[batch, length, dim]`: the vectors of a token that comes n times, each divided by n; 0 on padding.
+        `[batch, length, dim]`: the vectors of a token that occurs n times in its text, divided by n; 0 on padding.
     """
 
     def __init__(self, pad_id: int, **kwargs: Any) -> None:
@@ -52,15 +53,15 @@ class CountOnce(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="textapp")
 class NgramEmbedding(keras.layers.Layer):
-    """The sum of the vectors of the n-grams that end at each token, hashed into one table (Joulin et al., 2016).
+    """The sum of the vectors of the n-grams that end at each token, from one hashed table (Joulin et al., 2016).
 
-    Each row belongs to one n-gram, which `know` chooses; n-grams without a row count as zeros. As with `CountOnce` the
-    vectors of an n-gram that comes n times in a text are divided by n.
+    Each row of the table is owned by one n-gram, chosen by `know`; the vector of an n-gram that owns no row is zero.
+    As in `CountOnce`, the vectors of an n-gram that occurs n times in a text are divided by n.
 
     Args:
-        most: the longest n-gram in tokens; the shortest has 2.
-        output_dim: numbers a vector.
-        pad_id: the padding id; an n-gram never reaches before the first token nor into padding.
+        max_n: tokens of the longest n-gram; the shortest has 2.
+        output_dim: size of a vector.
+        pad_id: the padding id; no n-gram contains padding.
         rows: rows of the table.
 
     Call arguments:
@@ -68,13 +69,16 @@ class NgramEmbedding(keras.layers.Layer):
 
     Returns:
         `[batch, length, output_dim]`, 0 on padding.
+
+    Raises:
+        ValueError: `max_n` or `rows` is out of range.
     """
 
-    def __init__(self, most: int, output_dim: int, pad_id: int, rows: int = NGRAM_ROWS, **kwargs: Any) -> None:
+    def __init__(self, max_n: int, output_dim: int, pad_id: int, rows: int = NGRAM_ROWS, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if most < 2 or not 1 <= rows <= NGRAM_ROWS:
-            raise ValueError(f"expected most >= 2 and 1 <= rows <= {NGRAM_ROWS}, found most={most}, rows={rows}")
-        self.most, self.output_dim, self.pad_id, self.rows = most, output_dim, pad_id, rows
+        if max_n < 2 or not 1 <= rows <= NGRAM_ROWS:
+            raise ValueError(f"expected max_n >= 2 and 1 <= rows <= {NGRAM_ROWS}, found max_n={max_n}, rows={rows}")
+        self.max_n, self.output_dim, self.pad_id, self.rows = max_n, output_dim, pad_id, rows
 
     def build(self, input_shape) -> None:
         self.embeddings = self.add_weight(
@@ -85,19 +89,19 @@ class NgramEmbedding(keras.layers.Layer):
         )
 
     def know(self, token_ids: Sequence[np.ndarray]) -> None:
-        """Gives each row to the n-gram of most training texts among those that come there, with two texts at least.
+        """Chooses the owner of each row: the n-gram with this hash in the most training texts, in at least two.
 
         Args:
-            token_ids: of each training text, without padding.
+            token_ids: int32 `[tokens]` of each training text, without padding.
         """
         keys, texts = np.zeros(0, np.int64), np.zeros(0, np.int64)
         for _, ids in texts_of_like_length(token_ids, self.pad_id):
             owned = [(np.asarray(rows) << 8 | np.asarray(owner), real) for rows, owner, real in self._ngrams(ids)]
-            here, counts = np.unique(once_a_text(owned)[1], return_counts=True)
-            keys, places = np.unique(np.concatenate([keys, here]), return_inverse=True)
-            texts = np.bincount(places, weights=np.concatenate([texts, counts])).astype(np.int64)
-        keys, texts = keys[texts >= LEAST_TEXTS], texts[texts >= LEAST_TEXTS]
-        order = np.argsort(texts, kind="stable")  # what is assigned last stays: that of most texts
+            chunk_keys, counts = np.unique(once_a_text(owned)[1], return_counts=True)
+            keys, inverse = np.unique(np.concatenate([keys, chunk_keys]), return_inverse=True)
+            texts = np.bincount(inverse, weights=np.concatenate([texts, counts])).astype(np.int64)
+        keys, texts = keys[texts >= MIN_TEXTS], texts[texts >= MIN_TEXTS]
+        order = np.argsort(texts, kind="stable")  # the last assignment to a row stays: the n-gram of the most texts
         owners = np.zeros(self.rows, np.uint8)
         owners[keys[order] >> 8] = keys[order] & 0xFF
         self.owners.assign(owners)
@@ -112,21 +116,28 @@ class NgramEmbedding(keras.layers.Layer):
         return total
 
     def read(self, token_ids) -> Iterator[tuple[Any, Any]]:
-        """For n of 2, 3, ...: a row at each position, and 1 where the n-gram that ends there owns it, else 0."""
+        """Looks up the n-gram that ends at each position.
+
+        Args:
+            token_ids: `[batch, length]` int32.
+
+        Yields:
+            for n of 2, 3, ...: its row, and 1 if it owns that row, else 0; `[batch, length]` int32 each.
+        """
         owners = tf.convert_to_tensor(self.owners)
         for rows, owner, real in self._ngrams(token_ids):
-            own = tf.equal(tf.cast(tf.gather(owners, rows), tf.int32), owner)
-            yield rows, real * tf.cast(own, tf.int32)
+            owns = tf.equal(tf.cast(tf.gather(owners, rows), tf.int32), owner)
+            yield rows, real * tf.cast(owns, tf.int32)
 
     def _ngrams(self, token_ids) -> Iterator[tuple[Any, Any, Any]]:
-        """For n of 2, 3, ... and the n-gram that ends at each position: its row, its byte, 1 if there is one."""
-        length = tf.shape(token_ids)[1] if token_ids.shape[1] is None else token_ids.shape[1]
+        """For n of 2, 3, ... and the n-gram that ends at each position: its row, its second hash, 1 if there is one."""
+        length = axis_size(token_ids, 1)
         real = tf.cast(tf.not_equal(token_ids, self.pad_id), tf.int32)
         rows, owner = tf.math.floormod(token_ids, self.rows), tf.math.floormod(token_ids, OWNERS)
-        for n in range(2, self.most + 1):
+        for n in range(2, self.max_n + 1):
             # The hash of the (n-1)-gram that ends one position earlier is extended by the token here.
-            rows = tf.math.floormod(_later(rows) * MULTIPLIER + token_ids, self.rows)
-            owner = tf.math.floormod(_later(owner) * OWNER_MULTIPLIER + token_ids, OWNERS)
+            rows = tf.math.floormod(_shifted(rows) * MULTIPLIER + token_ids, self.rows)
+            owner = tf.math.floormod(_shifted(owner) * OWNER_MULTIPLIER + token_ids, OWNERS)
             # Padding is on the right only, so the first n - 1 positions are the same for every text: a constant.
             yield rows, owner + 1, real * tf.cast(tf.range(length) >= n - 1, tf.int32)
 
@@ -134,41 +145,53 @@ class NgramEmbedding(keras.layers.Layer):
         return (*input_shape, self.output_dim)
 
     def get_config(self) -> dict[str, Any]:
-        own = {"most": self.most, "output_dim": self.output_dim, "pad_id": self.pad_id, "rows": self.rows}
-        return {**super().get_config(), **own}
+        config = {"max_n": self.max_n, "output_dim": self.output_dim, "pad_id": self.pad_id, "rows": self.rows}
+        return {**super().get_config(), **config}
 
 
 def texts_of_like_length(token_ids: Sequence[np.ndarray], pad_id: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """All texts, some at a time so that little padding is read: their numbers, and their ids `[texts, length]`."""
+    """Batches of texts, sorted by length so that they need little padding.
+
+    Args:
+        token_ids: int32 `[tokens]` of each text.
+        pad_id: the padding id.
+
+    Yields:
+        the indices of the texts `[texts]`, and their padded ids `[texts, length]` int32.
+    """
     order = np.argsort([len(ids) for ids in token_ids], kind="stable")
     for start in range(0, len(order), TEXTS_AT_ONCE):
         chosen = order[start : start + TEXTS_AT_ONCE]
-        yield chosen, truncated_and_padded([token_ids[number] for number in chosen], len(token_ids[chosen[-1]]), pad_id)
+        yield chosen, truncated_and_padded([token_ids[index] for index in chosen], len(token_ids[chosen[-1]]), pad_id)
 
 
-def once_a_text(found: Iterable[tuple[Any, Any]]) -> tuple[np.ndarray, np.ndarray]:
-    """Each key once for every text that has it: the place of the text and the key, `[n]` int64 each.
+def once_a_text(keys_and_masks: Iterable[tuple[Any, Any]]) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct keys of each text.
 
     Args:
-        found: keys below 2 ** 32 at each position, `[texts, length]`, and 1 where there is one, else 0.
+        keys_and_masks: keys below 2 ** 32 at each position, `[texts, length]`, and 1 where there is one, else 0.
+
+    Returns:
+        the row of the text, and the key, `[pairs]` int64 each.
     """
     pairs = [
-        (np.arange(len(keys))[:, None] << 32 | np.asarray(keys, np.int64))[np.asarray(real) > 0] for keys, real in found
+        (np.arange(len(keys))[:, None] << 32 | np.asarray(keys, np.int64))[np.asarray(real) > 0]
+        for keys, real in keys_and_masks
     ]
     return np.divmod(np.unique(np.concatenate(pairs)), 1 << 32)
 
 
 def _shares(keys, real):
-    """1 / how often the key at each position stands in its row; 0 where `real` is 0. `[batch, length]` float32.
+    """1 / the occurrences of each key in its row; 0 where `real` is 0. `[batch, length]` float32.
 
-    In integers, which a quantized graph compares exactly.
+    Compared as integers, which quantization leaves exact.
     """
     keys = keys * real - (1 - real)
     times = tf.reduce_sum(tf.cast(tf.equal(keys[:, :, None], keys[:, None, :]), tf.int32), axis=2)
     return tf.cast(real, tf.float32) / tf.cast(times, tf.float32)
 
 
-def _later(values):
-    """Moves `[batch, length]` one position to the right: `[[1, 2, 3]]` gives `[[0, 1, 2]]`."""
-    length = tf.shape(values)[1] if values.shape[1] is None else values.shape[1]
+def _shifted(values):
+    """Shifts `[batch, length]` one position to the right: `[[1, 2, 3]]` gives `[[0, 1, 2]]`."""
+    length = axis_size(values, 1)
     return tf.slice(tf.pad(values, [[0, 0], [1, 0]]), [0, 0], [-1, length])

@@ -1,4 +1,4 @@
-"""Normalisation in few operations, fewer still where an export has moved a part of it into its neighbours."""
+"""Normalisation layers in few operations, and fewer where an export has folded parts of them into other layers."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import tensorflow as tf
 class LayerNorm(keras.layers.LayerNormalization):
     """Layer normalisation (Ba et al., 2016) over the last axis, computed in float32.
 
-    The same function and weights as Keras's layer, whose form takes eight passes over the sequence; this one takes
-    seven, or three with both attributes False.
+    Same function and weights as Keras' layer, which takes eight passes over the sequence; this one takes seven, or
+    three with both attributes False.
 
     Attributes:
-        center_inputs: False where every input is known to have the mean 0.
-        scale_outputs: False where the next layer's weights hold `gamma` and `beta`.
+        center_inputs: False where every input is known to have mean 0.
+        scale_outputs: False where `gamma` and `beta` are folded into the next layer's weights.
 
     Call arguments:
         sequence: `[batch, length, dim]`.
@@ -44,13 +44,13 @@ class LayerNorm(keras.layers.LayerNormalization):
 class RmsNorm(keras.layers.Layer):
     """Root mean square normalisation (Zhang and Sennrich, 2019) over the last axis, computed in float32.
 
-    Takes no mean and adds no shift: two passes over the sequence fewer than a layer normalisation.
+    It neither subtracts a mean nor adds a shift: two passes over the sequence fewer than a layer normalisation.
 
     Args:
         epsilon: added to the mean of the squares.
 
     Attributes:
-        scale_outputs: False where the next layer's weights hold `gamma`.
+        scale_outputs: False where `gamma` is folded into the next layer's weights.
 
     Call arguments:
         sequence: `[..., dim]`.

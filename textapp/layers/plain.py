@@ -1,4 +1,4 @@
-"""The weights of a model in the form that is kept, without what served training alone."""
+"""The weights of a model's inference form, without layers and factors that only training needs."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from textapp.layers.embedding import SubwordEmbedding
 
 
 def plain_weights(model: keras.Model) -> list[np.ndarray]:
-    """The weights of a model as those of its plain twin, in order.
+    """The weights of the inference form of a trained model, in the order of that model's `weights`.
 
-    Of a `SubwordEmbedding` the twin has the sums as a `TokenEmbedding`; of a layer that was trained by low-rank
-    additions (Hu et al., 2021) the kernel with its addition.
+    A `SubwordEmbedding` becomes the table of a `TokenEmbedding`, and a layer trained by LoRA (Hu et al., 2021) the sum
+    of its kernel and its low-rank product.
     """
     merged: dict[int, np.ndarray] = {}
-    baked: set[int] = set()
+    dropped: set[int] = set()
     for layer in model._flatten_layers():
         if isinstance(layer, SubwordEmbedding):
             merged[id(layer.embeddings)] = layer.table()
-            baked.add(id(layer.parts))
+            dropped.add(id(layer.parts))
         elif getattr(layer, "lora_enabled", False):
             merged[id(layer._kernel)] = keras.ops.convert_to_numpy(layer.kernel)
-            baked |= {id(layer.lora_kernel_a), id(layer.lora_kernel_b)}
+            dropped |= {id(layer.lora_kernel_a), id(layer.lora_kernel_b)}
     return [
         merged.get(id(weight), keras.ops.convert_to_numpy(weight))
         for weight in model.weights
-        if id(weight) not in baked
+        if id(weight) not in dropped
     ]

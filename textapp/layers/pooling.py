@@ -1,4 +1,4 @@
-"""From a sequence to one vector a text. Padding never counts, and a row of padding alone gives zeros, not NaN."""
+"""Pooling of a sequence to one vector a text. Padding is ignored; a row of padding alone gives zeros, not NaN."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class MeanPooling(keras.layers.Layer):
         mask: `[batch, length]`, 1 for a token.
 
     Returns:
-        `[batch, dim]`; summed in float32, because bfloat16 cannot count past 256.
+        `[batch, dim]`; summed in float32, because bfloat16 has no odd integers above 256.
 
     Example: a sequence `[[[2.0], [4.0], [9.0]]]` with the mask `[[1, 1, 0]]` gives `[[3.0]]`.
     """
@@ -32,8 +32,8 @@ class MeanPooling(keras.layers.Layer):
 class ScaledSumPooling(keras.layers.Layer):
     """The sum over the tokens, divided by the square root of their number.
 
-    Between the sum and the mean: where words carry the answer (a bag of n-grams), long texts are not diluted to the
-    mean and short ones not drowned by the sum, and training on phrases carries over to whole sentences.
+    A compromise for bags of n-grams: the mean dilutes the telling words of a long text, the sum favours long texts
+    over short ones; with this one, training on phrases carries over to whole sentences.
 
     Call arguments:
         sequence: `[batch, length, dim]`.
@@ -54,9 +54,9 @@ class ScaledSumPooling(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="textapp")
 class MaxPooling(keras.layers.Layer):
-    """The greatest value over the tokens, for sequences that are never negative (after a ReLU).
+    """The maximum over the tokens, for sequences that are never negative (after a ReLU).
 
-    Padding is multiplied by 0, which no token can be below.
+    Padding is multiplied by 0, so it is never above a token.
 
     Call arguments:
         sequence: `[batch, length, dim]`, at least 0.
@@ -74,11 +74,11 @@ class MaxPooling(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="textapp")
 class FirstPooling(keras.layers.Layer):
-    """The first position, where BERT keeps its [CLS].
+    """The vector of the first token, [CLS] in BERT.
 
     Call arguments:
         sequence: `[batch, length, dim]`.
-        mask: not used; here so that every pooling is called alike.
+        mask: not used; every pooling layer takes one.
 
     Returns:
         `[batch, dim]`.
@@ -90,13 +90,13 @@ class FirstPooling(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="textapp")
 class LastPooling(keras.layers.Layer):
-    """What a recurrent layer knows at its end: the last token going forward, the first one going backward.
+    """The final state of a recurrent layer: at the last token, and of the backward direction at the first.
 
     Args:
-        bidirectional: the upper half of the features was read backward.
+        bidirectional: the second half of the features is from the backward direction.
 
     Call arguments:
-        sequence: `[batch, length, dim]`, as `Lstm` gives it.
+        sequence: `[batch, length, dim]`, from `Lstm`.
         mask: `[batch, length]`, 1 for a token, padding on the right.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Features of windows of tokens: the parallel convolutions of Kim (2014)."""
+"""Parallel convolutions of several widths (Kim, 2014)."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import tensorflow as tf
 
 @keras.saving.register_keras_serializable(package="textapp")
 class WindowFeatures(keras.layers.Layer):
-    """ReLU features of the window around each token, for several window lengths at once.
+    """Convolutions of several widths over the same sequence, with ReLU, concatenated.
 
-    The same as one `keras.layers.Conv1D(filters, size, padding="same", activation="relu")` a window length. As int8 on
-    one core (64 tokens of 128 numbers, 100 filters, three lengths) plain convolutions took 50 us, unfolded into
-    matrix products 62 to 78 us.
+    Equal to one `keras.layers.Conv1D(filters, size, padding="same", activation="relu")` for each size. As int8 on one
+    core (64 tokens of 128 features, 100 filters, three sizes) convolutions took 50 us, unfolded into matrix products
+    62 to 78 us.
 
     Args:
-        filters: features a window length.
+        filters: features for each kernel size.
         kernel_sizes: window lengths in tokens.
 
     Call arguments:
-        sequence: `[batch, length, dim]`; zeros on padding, so that windows at the end see what the border shows.
+        sequence: `[batch, length, dim]`; zeros on padding, so that the last windows do not depend on its length.
 
     Returns:
         `[batch, length, filters * len(kernel_sizes)]`, at least 0.

@@ -8,11 +8,18 @@ from textapp.config import CnnModel
 from textapp.layers import PaddingMask, TokenEmbedding, WindowFeatures
 
 POOLING = "max"
-SPATIAL_DROPOUT = 0.2  # whole columns of the embedding: keeps a filter from leaning on one number
+SPATIAL_DROPOUT = 0.2  # of whole embedding features, so that no filter relies on a single one
 
 
 def encoder(config: CnnModel, vocabulary_size: int, pad_id: int, max_length: int) -> keras.Model:
-    """Token ids `[batch, length]` to the features of the window at each token, `[batch, length, filters * sizes]`."""
+    """Builds the encoder: `{"token_ids": [batch, length]}` to features `[batch, length, filters * sizes]`.
+
+    Args:
+        config: resolved.
+        vocabulary_size: of the tokenizer.
+        pad_id: the padding id.
+        max_length: not used: convolutions take any length.
+    """
     token_ids = keras.Input((None,), dtype="int32", name="token_ids")
     sequence = TokenEmbedding(vocabulary_size, config.embedding_dim, name="token_embedding")(token_ids)
     mask = keras.layers.Reshape((-1, 1), name="mask_column")(PaddingMask(pad_id, name="padding_mask")(token_ids))
@@ -23,5 +30,5 @@ def encoder(config: CnnModel, vocabulary_size: int, pad_id: int, max_length: int
 
 
 def head(config: CnnModel) -> list[keras.layers.Layer]:
-    """After the maximum: batch normalisation where it is asked for."""
+    """The layers after max pooling: batch normalisation, if the config asks for it."""
     return [keras.layers.BatchNormalization(name="norm")] if config.batch_normalization else []

@@ -1,4 +1,4 @@
-"""A model that writes: embeddings, perhaps an encoder, a decoder, logits. One class for both tasks that write."""
+"""The text generation model, for translation and language models: embeddings, encoder (optional), decoder, logits."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import tensorflow as tf
 from textapp.config import ModelConfig, Role
 from textapp.layers import PaddingMask, TokenEmbedding
 from textapp.layers.cache import Cache, Recent
+from textapp.layers.shapes import axis_size
 from textapp.text.template import END_ID
 
 
@@ -84,30 +85,30 @@ def assembled(
 
 @keras.saving.register_keras_serializable(package="textapp")
 class Generator(keras.Model):
-    """Reads a source, or a prompt, and gives the logits of the next token.
+    """An encoder-decoder, or a decoder alone (a language model), that gives the logits of the next token.
 
     Args:
-        decoder: a layer such as `TransformerDecoder`: a call, `begin` and `step`.
-        vocabulary_size: ids of the side that is written.
-        embedding_dim: numbers a token; with `tie_embeddings` also the features of the decoder's answer.
-        pad_id: fills a batch up, on the right.
-        start_id: what a decoder over a memory reads first.
+        decoder: a layer with a call, `begin` and `step`, such as `TransformerDecoder`.
+        vocabulary_size: size of the target vocabulary.
+        embedding_dim: size of a token embedding; with `tie_embeddings` also of the decoder's output.
+        pad_id: the padding id.
+        start_id: the first input of the decoder of an encoder-decoder.
         end_id: ends a text.
-        encoder: a layer of embedded tokens and their padding mask to a memory; None: a language model.
-        source_vocabulary_size: ids of the side that is read; None: of the same vocabulary, whose table is then shared.
-        tie_embeddings: the logits are products with the token embeddings (Press and Wolf, 2017).
+        encoder: a layer that takes embedded tokens and their padding mask and returns a memory; None: a language model.
+        source_vocabulary_size: size of the source vocabulary; None: source and target share vocabulary and table.
+        tie_embeddings: the token embeddings are also the weights of the output layer (Press and Wolf, 2017).
         scaled: token embeddings are multiplied by the square root of `embedding_dim` (Vaswani et al., 2017).
-        never_ids: tokens that it does not write; see `greedy_loop`.
+        never_ids: tokens that are never generated; see `greedy_loop`.
 
     Attributes:
-        loops_copy: whether a step gives whole caches and no rows, so that a loop copies them all.
+        loops_copy: whether `step` returns whole caches instead of rows, so that a decoding loop copies them.
 
     Call arguments:
-        features: `token_ids` `[batch, source length]` and `target_ids` `[batch, length]`; of a language model
+        features: `token_ids` `[batch, source length]` and `target_ids` `[batch, length]`; for a language model
             `token_ids` `[batch, length]`, and `segment_ids` of the same shape where a row holds several texts.
 
     Returns:
-        logits `[batch, length, vocabulary_size]` float32: at each position those of the token that follows.
+        logits `[batch, length, vocabulary_size]` float32, at each position those of the next token.
     """
 
     loops_copy = False
@@ -154,11 +155,11 @@ class Generator(keras.Model):
 
     @property
     def has_encoder(self) -> bool:
-        """Whether it reads a source; else it is a language model."""
+        """Whether it is an encoder-decoder; else it is a language model."""
         return self.encoder is not None
 
     def _build_layers(self) -> None:
-        """All shapes are known, so the weights are made here and not at the first call."""
+        """Creates the weights at once and not at the first call, as all shapes are known."""
         embedded = (None, None, self.embedding_dim)
         memory = None if self.encoder is None else self.encoder.compute_output_shape(embedded)
         _build(self.token_embedding, (None, None))
@@ -178,14 +179,14 @@ class Generator(keras.Model):
         return self._logits(self.decoder(sequence, memory, mask, training=training))
 
     def begin(self, features, cache_length: int) -> tuple[tf.Tensor, tf.Tensor, Cache]:
-        """What the first step takes.
+        """Encodes a source or a prompt, and makes the inputs of the first step.
 
         Args:
-            features: `token_ids` `[batch, length]`; of a language model also `num_tokens` `[batch]`.
-            cache_length: tokens that the cache holds: of a language model those of the prompt too.
+            features: `token_ids` `[batch, length]`; for a language model also `num_tokens` `[batch]`.
+            cache_length: tokens that the cache holds; for a language model the prompt included.
 
         Returns:
-            the token to be read first `[batch]`, its position (`[1]`, `[batch]` of a language model), and the cache.
+            the first token `[batch]` int32, its position (`[1]`, for a language model `[batch]`) int32, and the cache.
         """
         token_ids = features["token_ids"]
         if self.encoder is None:
@@ -195,26 +196,26 @@ class Generator(keras.Model):
             return _at(token_ids, num_tokens - 1), num_tokens - 1, cache
         memory, mask = self._encode(token_ids)
         cache = self.decoder.begin(cache_length, memory, mask)
-        batch = tf.shape(token_ids)[0] if token_ids.shape[0] is None else token_ids.shape[0]
+        batch = axis_size(token_ids, 0)
         return tf.fill([batch], self.start_id), tf.zeros([1], tf.int32), cache
 
     def step(self, token_id, position, cache: Cache, recent: Recent | None = None) -> tuple[tf.Tensor, Cache]:
-        """Reads one token.
+        """Decodes one token.
 
         Args:
             token_id: `[batch]` int32.
-            position: its place, `[1]` (the same for all rows) or `[batch]` int32.
-            cache: from `begin`, with what was written since; see `textapp.layers.cache.written`.
-            recent: the last tokens, where their rows are not in the cache.
+            position: of the token, `[1]` (the same for all rows) or `[batch]` int32.
+            cache: from `begin`, updated after each step; see `textapp.layers.cache.written`.
+            recent: the latest tokens, where their rows are not in the cache.
 
         Returns:
-            logits of the next token `[batch, vocabulary_size]` float32, and what is to be written of this one.
+            logits of the next token `[batch, vocabulary_size]` float32, and the rows and states to write to the cache.
         """
         state, rows = self.decoder.step(self._embedded(token_id, self.token_embedding), position, cache, recent)
         return self._logits(state), rows
 
     def round_tables(self) -> None:
-        """From now on tokens are read as rows of int8; see `TokenEmbedding.round_rows`. A shared table is one."""
+        """Quantizes the embedding tables in place; see `TokenEmbedding.round_rows`."""
         self.token_embedding.round_rows()
         if self.source_embedding is not self.token_embedding:
             self.source_embedding.round_rows()
@@ -239,8 +240,10 @@ class Generator(keras.Model):
         return tf.reshape(logits, [-1, tf.shape(states)[1], self.vocabulary_size])
 
     def get_config(self) -> dict[str, Any]:
-        own = "embedding_dim", "pad_id", "start_id", "end_id", "tie_embeddings", "scaled", "never_ids"
-        names = ("vocabulary_size", "source_vocabulary_size", *own)
+        names = (
+            "vocabulary_size", "source_vocabulary_size", "embedding_dim", "pad_id", "start_id", "end_id",
+            "tie_embeddings", "scaled", "never_ids",
+        )  # fmt: skip
         parts = {
             name: None if layer is None else keras.saving.serialize_keras_object(layer)
             for name, layer in (("decoder", self.decoder), ("encoder", self.encoder))
@@ -249,18 +252,18 @@ class Generator(keras.Model):
 
 
 def _layer(layer: Any) -> keras.layers.Layer | None:
-    """A layer, or what `get_config` wrote of one."""
+    """A layer, deserialised if it is a config."""
     return keras.saving.deserialize_keras_object(layer) if isinstance(layer, dict) else layer
 
 
 def _build(layer: keras.layers.Layer | None, *shapes: Any) -> None:
-    """Makes the weights, where a layer is given that has none yet: one read from a file is built already."""
+    """Builds a layer, unless there is none or it is built, as one loaded from a file is."""
     if layer is not None and not layer.built:
         layer.build(*shapes)
 
 
-def _at(token_ids, place):
-    """`token_ids[row, place[row]]`, `[batch]`."""
+def _at(token_ids, position):
+    """`token_ids[row, position[row]]` for each row, `[batch]`."""
     length = token_ids.shape[1]
-    here = tf.cast(tf.equal(tf.range(length)[None, :], tf.expand_dims(place, 1)), tf.int32)
-    return tf.reduce_sum(token_ids * here, axis=1)
+    chosen = tf.cast(tf.equal(tf.range(length)[None, :], tf.expand_dims(position, 1)), tf.int32)
+    return tf.reduce_sum(token_ids * chosen, axis=1)

@@ -1,4 +1,4 @@
-"""Stacked LSTM layers, read at the last token (and at the first one, where they also run backward)."""
+"""Stacked LSTM layers, with the final states as the vector of a text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,14 @@ POOLING = "last"
 
 
 def encoder(config: LstmModel, vocabulary_size: int, pad_id: int, max_length: int) -> keras.Model:
-    """Token ids `[batch, length]` to the states of the top layer, `[batch, length, units (x 2)]`."""
+    """Builds the encoder: `{"token_ids": [batch, length]}` to the top layer's states `[batch, length, units (x 2)]`.
+
+    Args:
+        config: resolved.
+        vocabulary_size: of the tokenizer.
+        pad_id: the padding id.
+        max_length: not used: an LSTM takes any length.
+    """
     token_ids = keras.Input((None,), dtype="int32", name="token_ids")
     mask = PaddingMask(pad_id, name="padding_mask")(token_ids)
     sequence = TokenEmbedding(vocabulary_size, config.embedding_dim, name="token_embedding")(token_ids)
@@ -23,24 +30,31 @@ def encoder(config: LstmModel, vocabulary_size: int, pad_id: int, max_length: in
 
 
 def head(config: LstmModel) -> list[keras.layers.Layer]:
-    """After the last state: a ReLU layer where it is asked for."""
+    """The layers after the final states: a dense layer with ReLU, if the config asks for one."""
     if not config.dense_units:
         return []
     return [keras.layers.Dense(config.dense_units, activation="relu", name="dense")]
 
 
 def memory_encoder(config: LstmModel, max_length: int) -> LstmEncoder:
-    """The layer that a decoder attends to; as wide as `units`, both directions together."""
+    """The encoder of an encoder-decoder; with two directions each has half of the units."""
     units = [max(1, size // 2) for size in config.units] if config.bidirectional else config.units
     return LstmEncoder(units, bool(config.bidirectional), config.dropout, name="encoder")
 
 
 def decoder(config: LstmModel, max_length: int, memory_dim: int | None) -> LstmDecoder:
-    """The layer that writes, over a memory of `memory_dim` features or alone."""
+    """The decoder.
+
+    Args:
+        config: resolved.
+        max_length: not used: an LSTM takes any length.
+        memory_dim: features of the encoder's output; None: a language model.
+    """
     return LstmDecoder(config.units, config.embedding_dim, memory_dim, config.dropout, name="decoder")
 
 
 def embedding_dim(config: LstmModel) -> int:
+    """The size of the token embeddings of a generation model."""
     return config.embedding_dim
 
 

@@ -1,4 +1,4 @@
-"""The fastText of this house (Joulin et al., 2016): a bag of token and n-gram embeddings, each counted once."""
+"""A classifier like fastText (Joulin et al., 2016): a bag of token and n-gram embeddings, each counted once."""
 
 from __future__ import annotations
 
@@ -16,10 +16,17 @@ POOLING = "scaled_sum"
 def encoder(
     config: MlpModel, vocabulary_size: int, pad_id: int, max_length: int, pieces: Sequence[str] | None = None
 ) -> keras.Model:
-    """Token ids `[batch, length]` to, at each token, the sum of its vector and those of the n-grams that end there.
+    """Builds the encoder: `{"token_ids": [batch, length]}` to `[batch, length, embedding_dim]`.
 
-    With `pieces`, the vocabulary by id, it is the form that `config.subwords` asks for in training; without, the
-    plain one.
+    At each token it is the sum of its vector and those of the n-grams that end there.
+
+    Args:
+        config: resolved.
+        vocabulary_size: of the tokenizer.
+        pad_id: the padding id.
+        max_length: not used: a bag takes any length.
+        pieces: the vocabulary by id, for the training form, with the subwords of `config.subwords`; None: the
+            inference form.
     """
     token_ids = keras.Input((None,), dtype="int32", name="token_ids")
     if pieces is not None and config.subwords:
@@ -34,7 +41,7 @@ def encoder(
 
 
 def head(config: MlpModel) -> list[keras.layers.Layer]:
-    """The hidden layers after the mean."""
+    """The hidden layers after pooling."""
     layers: list[keras.layers.Layer] = []
     for number, units in enumerate(config.hidden_dims):
         layers.append(keras.layers.Dropout(config.dropout, name=f"hidden_dropout_{number}"))

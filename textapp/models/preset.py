@@ -1,7 +1,7 @@
-"""A pretrained KerasHub text backbone.
+"""A pretrained KerasHub text encoder.
 
-BERT is rebuilt on textapp's own layers with the preset's weights, so that it runs on the same fast attention as
-everything else; other families keep KerasHub's layers.
+BERT is rebuilt on textapp's own layers with the preset's weights, and so has their fast attention; other families keep
+KerasHub's layers.
 """
 
 from __future__ import annotations
@@ -14,7 +14,15 @@ import numpy as np
 
 from textapp.config import PresetModel
 from textapp.errors import ConfigError, require
-from textapp.layers import AttentionMask, LayerNorm, PaddingMask, Positions, TokenEmbedding, TransformerBlock
+from textapp.layers import (
+    AttentionMask,
+    BlockSettings,
+    LayerNorm,
+    PaddingMask,
+    Positions,
+    TokenEmbedding,
+    TransformerBlock,
+)
 from textapp.models.generator import Generator, GeneratorSettings
 from textapp.models.kerashub_model import KerasHubLanguageModel
 
@@ -24,10 +32,18 @@ POOLING = "mean"
 def encoder(
     config: PresetModel, vocabulary_size: int, pad_id: int, max_length: int, segments: bool = False
 ) -> keras.Model:
-    """Token ids `[batch, length]` (and segment ids) to the backbone's sequence `[batch, length, hidden_dim]`.
+    """Builds the encoder: `{"token_ids": [batch, length]}` to the backbone's output `[batch, length, hidden_dim]`.
+
+    Args:
+        config: resolved.
+        vocabulary_size: of the tokenizer.
+        pad_id: the padding id.
+        max_length: the longest text in tokens.
+        segments: also take `segment_ids` `[batch, length]`.
 
     Raises:
-        ConfigError: there is no such preset, it is no text backbone, or too small for the tokenizer or the lengths.
+        ConfigError: there is no such preset, it is not a text encoder, or it is too small for the tokenizer or the
+            lengths.
     """
     backbone = load_encoder(config.path)
     _check_fits(config, backbone, vocabulary_size, max_length, segments)
@@ -37,7 +53,7 @@ def encoder(
 
 
 def head(config: PresetModel) -> list[keras.layers.Layer]:
-    """Nothing stands between the mean and the logits."""
+    """No layers between the mean and the logits."""
     return []
 
 
@@ -58,11 +74,11 @@ def packs(config: PresetModel) -> bool:
 
 
 class Facts(NamedTuple):
-    """What a preset reads.
+    """The inputs that a preset takes.
 
     Attributes:
         segments: whether it takes segment ids.
-        max_length: the longest text, in tokens; None: any.
+        max_length: the longest text in tokens; None: any.
     """
 
     segments: bool
@@ -71,7 +87,7 @@ class Facts(NamedTuple):
 
 @functools.cache
 def facts(path: str) -> Facts:
-    """Loads a preset once to see what it reads."""
+    """The inputs that a preset takes. Loads it once in a process."""
     backbone = load_backbone(path)
     return Facts("segment_ids" in backbone.input, getattr(backbone, "max_sequence_length", None))
 
@@ -81,7 +97,7 @@ def load_backbone(path: str, load_weights: bool = True) -> keras.Model:
 
     Args:
         path: the name or the folder.
-        load_weights: False where its shape alone is wanted.
+        load_weights: False: build it with random weights, to look at its shape.
 
     Raises:
         ConfigError: there is no such preset.
@@ -89,7 +105,7 @@ def load_backbone(path: str, load_weights: bool = True) -> keras.Model:
     keras_hub = require("keras_hub", "train")
     try:
         return keras_hub.models.Backbone.from_preset(path, load_weights=load_weights)
-    except Exception as error:  # a folder may be damaged in as many ways as there are formats
+    except Exception as error:  # a damaged folder raises many kinds of errors
         reason = " ".join(str(error).split())[:300]
         raise ConfigError(
             f"model.path: found {path!r}, which does not load ({reason}); expected the name of a KerasHub preset, or a "
@@ -99,10 +115,10 @@ def load_backbone(path: str, load_weights: bool = True) -> keras.Model:
 
 
 def load_encoder(path: str) -> keras.Model:
-    """The same, of a model that reads texts.
+    """Loads a KerasHub text encoder; see `load_backbone`.
 
     Raises:
-        ConfigError: there is no such preset, or it is none of text.
+        ConfigError: there is no such preset, or it is not a text encoder.
     """
     backbone = load_backbone(path)
     if not isinstance(backbone.input, dict) or not {"token_ids", "padding_mask"} <= backbone.input.keys():
@@ -111,9 +127,11 @@ def load_encoder(path: str) -> keras.Model:
 
 
 def copy_weights(source: Any, target: Any) -> None:
-    """Gives a layer of ours the weights of KerasHub's, or their values in a list.
+    """Copies weights to a layer, reshaped: KerasHub's attention kernels are `[dim, heads, head_dim]`, ours matrices.
 
-    KerasHub keeps attention kernels as `[dim, heads, head_dim]`; here they are matrices.
+    Args:
+        source: a layer of KerasHub, or a list of values.
+        target: a layer of textapp.
     """
     values = source if isinstance(source, list) else source.weights
     for value, weight in zip(values, target.weights, strict=True):
@@ -121,7 +139,7 @@ def copy_weights(source: Any, target: Any) -> None:
 
 
 def array_of(weight: Any) -> np.ndarray:
-    """A weight's values, float32."""
+    """The values of a weight, float32."""
     return np.asarray(keras.ops.convert_to_numpy(weight), np.float32)
 
 
@@ -129,9 +147,9 @@ def _check_fits(config: PresetModel, backbone: keras.Model, vocabulary_size: int
     rows = getattr(backbone, "vocabulary_size", vocabulary_size)
     if vocabulary_size > rows:
         raise ConfigError(f"model.path: {config.path!r} knows {rows} tokens, its tokenizer has {vocabulary_size}")
-    most = getattr(backbone, "max_sequence_length", max_length)
-    if max_length > most:
-        raise ConfigError(f"lengths: found {max_length} tokens; the preset {config.path!r} reads {most} at most")
+    limit = getattr(backbone, "max_sequence_length", max_length)
+    if max_length > limit:
+        raise ConfigError(f"lengths: found {max_length} tokens; the preset {config.path!r} reads {limit} at most")
     if segments and "segment_ids" not in backbone.input:
         raise ConfigError(f"model.path: {config.path!r} takes no segment ids")
 
@@ -145,7 +163,7 @@ def _inputs(segments: bool) -> dict[str, Any]:
 
 
 def _bert(backbone: keras.Model, dropout: float, pad_id: int, max_length: int, segments: bool) -> keras.Model:
-    """The same function of its inputs; without segment ids, segment 0 is added to the positions once and for all."""
+    """The same function on textapp's layers; without segment ids, the vector of segment 0 is added to the positions."""
     inputs = _inputs(segments)
     mask = AttentionMask(name="attention_mask")(PaddingMask(pad_id, name="padding_mask")(inputs["token_ids"]))
     dim = backbone.hidden_dim
@@ -156,16 +174,12 @@ def _bert(backbone: keras.Model, dropout: float, pad_id: int, max_length: int, s
     sequence = Positions("learned", max_length, name="positions")(sequence)
     sequence = LayerNorm(epsilon=1e-12, name="embeddings_norm")(sequence)
     sequence = keras.layers.Dropout(dropout, name="dropout")(sequence)
+    settings = BlockSettings(
+        backbone.num_heads, backbone.intermediate_dim, activation="gelu_approximate", dropout=dropout,
+        normalize_first=False, epsilon=1e-12,
+    )  # fmt: skip
     for number in range(backbone.num_layers):
-        sequence = TransformerBlock(
-            num_heads=backbone.num_heads,
-            intermediate_dim=backbone.intermediate_dim,
-            activation="gelu_approximate",
-            dropout=dropout,
-            normalize_first=False,
-            epsilon=1e-12,
-            name=f"block_{number}",
-        )(sequence, mask)
+        sequence = TransformerBlock(settings, name=f"block_{number}")(sequence, mask)
     model = keras.Model(inputs, sequence, name="encoder")
     _copy_embeddings(backbone, model, segments)
     for number in range(backbone.num_layers):
@@ -200,7 +214,7 @@ def _copy_block(source: Any, block: TransformerBlock) -> None:
 
 
 def _kerashub(backbone: keras.Model, pad_id: int, segments: bool) -> keras.Model:
-    """KerasHub's own layers, with the mask (and zeros for the segments) made inside the graph."""
+    """KerasHub's layers, with the mask (and zeros for the segments) computed inside the graph."""
     inputs = _inputs(segments)
     mask = PaddingMask(pad_id, name="padding_mask", dtype="float32")(inputs["token_ids"])
     features = {**inputs, "padding_mask": keras.ops.cast(mask, "int32")}

@@ -1,7 +1,7 @@
-"""A pretrained KerasHub language model as one that writes.
+"""A pretrained KerasHub language model.
 
-GPT-2, Llama, Mistral, Qwen 2 and 3 and SmolLM are rebuilt on textapp's own layers with the preset's weights, so that
-they train, export and decode as everything else; other families keep KerasHub's layers, see `kerashub_model.py`.
+GPT-2, Llama, Mistral, Qwen 2 and 3 and SmolLM are rebuilt on textapp's own layers with the preset's weights, and train,
+export and decode like any other `Generator`; other families keep KerasHub's layers, see `kerashub_model.py`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import keras
 
 from textapp.config import PresetModel
 from textapp.errors import ConfigError
-from textapp.layers import TransformerDecoder
+from textapp.layers import BlockSettings, TransformerDecoder
 from textapp.models.generator import Generator, GeneratorSettings
 from textapp.models.kerashub_model import KerasHubLanguageModel, language_model
 from textapp.models.lora import enable_lora
@@ -22,15 +22,17 @@ from textapp.models.preset import array_of, copy_weights, load_backbone
 
 
 class Family(NamedTuple):
-    """How KerasHub's decoders of one family look on our layers.
+    """How one family of KerasHub's decoders maps to textapp's layers.
 
     Attributes:
-        settings: a backbone to the settings of a `TransformerDecoder`, without `max_length` and `dropout`.
-        parts: a decoder layer to its parts by the names that they have here; `key.norm` is that of the heads.
-        last_norm: the name of the normalisation behind the last layer.
+        shape: returns the arguments of `TransformerDecoder` after `num_layers`, for a backbone, `max_length` and
+            `dropout`.
+        parts: returns the sublayers of a KerasHub decoder layer by their names here; `key.norm` is the normalisation
+            of each head's keys.
+        last_norm: KerasHub's name of the normalisation after the last layer.
     """
 
-    settings: Callable[[Any], dict[str, Any]]
+    shape: Callable[..., dict[str, Any]]
     parts: Callable[[Any], dict[str, Any]]
     last_norm: str = "sequence_output_layernorm"
 
@@ -38,15 +40,16 @@ class Family(NamedTuple):
 def build_language_model(
     config: PresetModel, settings: GeneratorSettings, lora: bool
 ) -> Generator | KerasHubLanguageModel:
-    """A preset's language model with its weights.
+    """Builds the language model of a preset, with its weights.
 
     Args:
         config: resolved.
-        settings: what task and tokenizer ask of it. Rows of the preset beyond the vocabulary are left out.
-        lora: train low-rank additions alone, where the config asks for them; False: the plain form.
+        settings: what task and tokenizer ask of it; further tokens of the preset are dropped.
+        lora: freeze it and train low-rank matrices, if the config asks for it; False: the inference form.
 
     Raises:
-        ConfigError: there is no such preset, it is no language model, or too small for the tokenizer or the context.
+        ConfigError: there is no such preset, it is not a language model, or it is too small for the tokenizer or the
+            context.
     """
     backbone = load_backbone(config.path)
     check_context(config.path, settings.max_length)
@@ -65,20 +68,20 @@ def build_language_model(
 
 
 def check_context(path: str, max_length: int) -> None:
-    """Refuses a context that a preset was not made for.
+    """Checks that a preset supports a context of `max_length` tokens.
 
     Raises:
-        ConfigError: the context is longer than its positions, or than the window within which its tokens see others.
+        ConfigError: the preset has fewer positions, or attends to a smaller window.
     """
-    most = facts(path).max_length
-    if most is not None and max_length > most:
+    limit = facts(path).max_length
+    if limit is not None and max_length > limit:
         raise ConfigError(
-            f"lengths: found a context of {max_length} tokens; the preset {path!r} sees {most} at once: lower it"
+            f"lengths: found a context of {max_length} tokens; the preset {path!r} sees {limit} at once: lower it"
         )
 
 
 class Facts(NamedTuple):
-    """What a preset that writes can read.
+    """The inputs that a language model preset takes.
 
     Attributes:
         max_length: the longest context in tokens; None: any.
@@ -91,15 +94,15 @@ class Facts(NamedTuple):
 
 @functools.cache
 def facts(path: str) -> Facts:
-    """Loads the shape of a preset once to see what it can read."""
+    """The inputs that a preset takes. Builds it without its weights, once in a process."""
     backbone = load_backbone(path, load_weights=False)
     return Facts(context_of(backbone), type(backbone).__name__ in FAMILIES)
 
 
 def context_of(backbone: keras.Model) -> int | None:
-    """The tokens for which a backbone has positions and that all see each other; None: any number."""
+    """The longest context with full attention and positions for every token; None: any length."""
     limits = [getattr(backbone, name, None) for name in ("max_sequence_length", "max_position_embeddings")]
-    if type(backbone).__name__ in FAMILIES:  # rebuilt without its window: the same as long as all fits into it
+    if type(backbone).__name__ in FAMILIES:  # rebuilt without a sliding window, which is equal for shorter contexts
         windows = [getattr(backbone, name, None) for name in ("sliding_window", "sliding_window_size")]
         limits += windows if getattr(backbone, "use_sliding_window_attention", True) else []
     return min((limit for limit in limits if limit), default=None)
@@ -108,18 +111,18 @@ def context_of(backbone: keras.Model) -> int | None:
 def rebuilt(
     backbone: keras.Model, vocabulary_size: int, max_length: int, dropout: float = 0.0, **ids: int
 ) -> Generator:
-    """The same function on our own layers.
+    """Rebuilds a backbone on textapp's layers, with its weights.
 
     Args:
         backbone: of a family in `FAMILIES`.
-        vocabulary_size: the first so many of its tokens.
+        vocabulary_size: keep the first so many of its tokens.
         max_length: the context in tokens.
-        dropout: share dropped while training.
+        dropout: rate.
         ids: `pad_id`, `start_id`, `end_id`.
     """
     family = FAMILIES[type(backbone).__name__]
-    settings = {**family.settings(backbone), "max_length": max_length, "dropout": dropout}
-    decoder = TransformerDecoder(hidden_dim=backbone.hidden_dim, num_layers=backbone.num_layers, **settings)
+    shape = family.shape(backbone, max_length=max_length, dropout=dropout)
+    decoder = TransformerDecoder(backbone.hidden_dim, backbone.num_layers, **shape)
     table = backbone.token_embedding
     settings = {"tie_embeddings": table.tie_weights, "scaled": False, **ids}
     model = Generator(decoder, vocabulary_size, backbone.hidden_dim, name="generator", **settings)
@@ -138,7 +141,7 @@ def rebuilt(
 
 
 def _parts(block: Any) -> dict[str, Any]:
-    """The parts of a block by the names that `Family.parts` uses."""
+    """The sublayers of a block by the names of `Family.parts`."""
     named = ("attention_norm", "feed_forward_norm", "inward", "linear", "outward")
     return {
         **block.attention.projections,
@@ -150,12 +153,12 @@ def _parts(block: Any) -> dict[str, Any]:
 # --- the families --------------------------------------------------------------------------------------------------
 
 
-def _gpt2(backbone: Any) -> dict[str, Any]:
+def _gpt2(backbone: Any, **sizes: Any) -> dict[str, Any]:
     """Radford et al., 2019."""
-    return {
-        "num_heads": backbone.num_heads, "intermediate_dim": backbone.intermediate_dim, "positions": "learned",
-        "activation": "gelu_approximate", "epsilon": 1e-5,
-    }  # fmt: skip
+    settings = BlockSettings(
+        backbone.num_heads, backbone.intermediate_dim, activation="gelu_approximate", epsilon=1e-5, **sizes
+    )
+    return {"settings": settings, "positions": "learned"}
 
 
 def _gpt2_parts(layer: Any) -> dict[str, Any]:
@@ -168,17 +171,17 @@ def _gpt2_parts(layer: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _llama(backbone: Any, **more: Any) -> dict[str, Any]:
-    """Touvron et al., 2023; its successors share all but the heads and the biases."""
+def _llama(backbone: Any, biases: str = "none", **sizes: Any) -> dict[str, Any]:
+    """Touvron et al., 2023; its successors differ in heads and biases."""
     heads = backbone.num_query_heads
-    turning = backbone.transformer_layers[0]._self_attention_layer.rotary_embedding_layer
+    rotary = backbone.transformer_layers[0]._self_attention_layer.rotary_embedding_layer
     head_dim = getattr(backbone, "head_dim", None) or backbone.hidden_dim // heads
-    return {
-        "num_heads": heads, "num_key_value_heads": backbone.num_key_value_heads,
-        "intermediate_dim": backbone.intermediate_dim, "head_dim": head_dim,
-        "rope_rates": array_of(turning._get_inverse_freq(head_dim)).tolist(), "epsilon": backbone.layer_norm_epsilon,
-        **_LLAMA_SHAPE, **more,
-    }  # fmt: skip
+    settings = BlockSettings(
+        heads, backbone.intermediate_dim, backbone.num_key_value_heads, head_dim, biases,
+        rope_rates=array_of(rotary._get_inverse_freq(head_dim)).tolist(), epsilon=backbone.layer_norm_epsilon,
+        **_LLAMA, **sizes,
+    )  # fmt: skip
+    return {"settings": settings, "positions": "rope"}
 
 
 def _llama_parts(layer: Any) -> dict[str, Any]:
@@ -197,33 +200,33 @@ def _qwen3_parts(layer: Any) -> dict[str, Any]:
     return {**_llama_parts(layer), **norms}
 
 
-def _smollm3(backbone: Any) -> dict[str, Any]:
-    """SmolLM 3 does not turn in every layer. KerasHub's class for it serves no other SmolLM: those are Llamas.
+def _smollm3(backbone: Any, **sizes: Any) -> dict[str, Any]:
+    """SmolLM 3, with rotary positions in some layers only. Earlier SmolLMs are Llamas in KerasHub.
 
     Raises:
-        ConfigError: it is of a form that no published SmolLM has.
+        ConfigError: it has options that no published SmolLM uses.
     """
     if backbone.mlp_bias or backbone.partial_rotary_factor != 1:
         raise ConfigError("model.path: found a SmolLM3 with mlp_bias or a partial_rotary_factor, which is not served")
-    turning = backbone.transformer_layers[0].self_attn.rotary_embedding
-    return {
-        "num_heads": backbone.num_attention_heads, "num_key_value_heads": backbone.num_key_value_heads,
-        "intermediate_dim": backbone.intermediate_dim, "rope_rates": array_of(turning.inv_freq).tolist(),
-        "rope_layers": list(backbone.rope_layer_enabled_list), "epsilon": backbone.layer_norm_epsilon,
-        **_LLAMA_SHAPE, "biases": "qkv" if backbone.attention_bias else "none",
-    }  # fmt: skip
+    rotary = backbone.transformer_layers[0].self_attn.rotary_embedding
+    settings = BlockSettings(
+        backbone.num_attention_heads, backbone.intermediate_dim, backbone.num_key_value_heads,
+        biases="qkv" if backbone.attention_bias else "none", rope_rates=array_of(rotary.inv_freq).tolist(),
+        epsilon=backbone.layer_norm_epsilon, **_LLAMA, **sizes,
+    )  # fmt: skip
+    return {"settings": settings, "positions": "rope", "rope_layers": list(backbone.rope_layer_enabled_list)}
 
 
 def _smollm3_parts(layer: Any) -> dict[str, Any]:
-    attention, fed = layer.self_attn, layer.mlp
+    attention, mlp = layer.self_attn, layer.mlp
     return {
         "query": attention.q_proj, "key": attention.k_proj, "value": attention.v_proj, "output": attention.o_proj,
         "attention_norm": layer.input_layernorm, "feed_forward_norm": layer.post_attention_layernorm,
-        "inward": fed.gate_proj, "linear": fed.up_proj, "outward": fed.down_proj,
+        "inward": mlp.gate_proj, "linear": mlp.up_proj, "outward": mlp.down_proj,
     }  # fmt: skip
 
 
-_LLAMA_SHAPE = {"positions": "rope", "activation": "swiglu", "normalization": "rms", "biases": "none"}
+_LLAMA = {"activation": "swiglu", "normalization": "rms"}
 FAMILIES: Mapping[str, Family] = {
     "GPT2Backbone": Family(_gpt2, _gpt2_parts, "layer_norm"),
     **dict.fromkeys(("LlamaBackbone", "Llama3Backbone", "MistralBackbone"), Family(_llama, _llama_parts)),

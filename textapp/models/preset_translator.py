@@ -1,6 +1,6 @@
 """A pretrained KerasHub encoder-decoder, rebuilt on textapp's own layers with the preset's weights.
 
-So it trains, exports and decodes as every other `Generator`. BART and T5 are served.
+It trains, exports and decodes like any other `Generator`. BART and T5 are supported.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from textapp.config import PresetModel
 from textapp.errors import ConfigError
-from textapp.layers import TransformerDecoder, TransformerEncoder
+from textapp.layers import BlockSettings, TransformerDecoder, TransformerEncoder
 from textapp.models.generator import Generator, GeneratorSettings
 from textapp.models.lora import enable_lora
 from textapp.models.preset import array_of, copy_weights, load_backbone
@@ -23,32 +23,34 @@ SIDES = ("encoder", "decoder")
 
 
 class Family(NamedTuple):
-    """How KerasHub's encoder-decoders of one family look on our layers.
+    """How one family of KerasHub's encoder-decoders maps to textapp's layers.
 
     Attributes:
-        settings: a backbone to the settings of both stacks, without `max_length` and `dropout`.
+        shape: returns the arguments of `TransformerEncoder` and `TransformerDecoder` after `num_layers`, for a
+            backbone, `max_length` and `dropout`.
         scaled: see `Generator`.
-        outer: a backbone, a side and our stack to pairs of KerasHub's layer (or values) and ours, outside the blocks.
-        parts: a KerasHub block to its parts (or values) by the names that they have here; those of the cross-attention
-            begin with `cross.`.
+        outer: returns pairs of KerasHub's layer (or its values) and ours outside the blocks, for a backbone, a side and
+            our stack.
+        parts: returns the sublayers (or their values) of a KerasHub block by their names here; those of the
+            cross-attention begin with `cross.`.
     """
 
-    settings: Callable[[Any], dict[str, Any]]
+    shape: Callable[..., dict[str, Any]]
     scaled: bool
     outer: Callable[[Any, str, Any], list[tuple[Any, Any]]]
     parts: Callable[[Any], dict[str, Any]]
 
 
 def build_translator(config: PresetModel, settings: GeneratorSettings, lora: bool) -> Generator:
-    """A model that reads a source and writes a target, both in the preset's one vocabulary.
+    """Builds the encoder-decoder of a preset, with its weights; source and target share its vocabulary.
 
     Args:
         config: resolved.
-        settings: what task and tokenizer ask of it. Rows of the preset beyond the vocabulary are left out.
-        lora: train low-rank additions alone, where the config asks for them; False: the plain form.
+        settings: what task and tokenizer ask of it; further tokens of the preset are dropped.
+        lora: freeze it and train low-rank matrices, if the config asks for it; False: the inference form.
 
     Raises:
-        ConfigError: there is no such preset, it is of no family that is served, or too small for the tokenizer or the
+        ConfigError: there is no such preset, its family is not supported, or it is too small for the tokenizer or the
             lengths.
     """
     backbone = load_backbone(config.path)
@@ -61,12 +63,13 @@ def build_translator(config: PresetModel, settings: GeneratorSettings, lora: boo
     lengths = {"encoder": settings.max_source_length, "decoder": settings.max_length}
     _check_lengths(config.path, lengths, longest(config.path))
     dim = backbone.hidden_dim
-    block = {"hidden_dim": dim, **family.settings(backbone), "dropout": config.dropout or 0.0}
+    shape = functools.partial(family.shape, backbone, dropout=config.dropout or 0.0)
+    decoder, encoder = shape(max_length=lengths["decoder"]), shape(max_length=lengths["encoder"])
     tie_embeddings = backbone.token_embedding.tie_weights
     model = Generator(
-        TransformerDecoder(**block, max_length=settings.max_length, memory_dim=dim, name="decoder"),
+        TransformerDecoder(dim, backbone.num_layers, **decoder, memory_dim=dim, name="decoder"),
         vocabulary_size, dim, settings.pad_id, settings.start_id, settings.end_id,
-        encoder=TransformerEncoder(**block, max_length=settings.max_source_length, name="encoder"),
+        encoder=TransformerEncoder(dim, backbone.num_layers, **encoder, name="encoder"),
         tie_embeddings=tie_embeddings, scaled=tie_embeddings and family.scaled, name="generator",
     )  # fmt: skip
     _copy_model(backbone, family, model)
@@ -77,10 +80,10 @@ def build_translator(config: PresetModel, settings: GeneratorSettings, lora: boo
 
 @functools.cache
 def longest(path: str) -> int | None:
-    """The tokens that a preset can read at once; None: any number. Loads its shape alone.
+    """The longest sequence of a preset, in tokens; None: any length. Builds it without its weights.
 
     Raises:
-        ConfigError: there is no such preset, or it is of no family that is served.
+        ConfigError: there is no such preset, or its family is not supported.
     """
     backbone = load_backbone(path, load_weights=False)
     _family(path, backbone)
@@ -96,11 +99,11 @@ def _family(path: str, backbone: Any) -> Family:
     return FAMILIES[kind]
 
 
-def _check_lengths(path: str, lengths: dict[str, int], most: int | None) -> None:
+def _check_lengths(path: str, lengths: dict[str, int], limit: int | None) -> None:
     for side, key in zip(SIDES, ("lengths: found sources", "generate_lengths: found translations"), strict=True):
-        if most is not None and lengths[side] > most:
+        if limit is not None and lengths[side] > limit:
             raise ConfigError(
-                f"{key} of {lengths[side]} tokens, special ones included; the preset {path!r} reads {most} at most"
+                f"{key} of {lengths[side]} tokens, special ones included; the preset {path!r} reads {limit} at most"
             )
 
 
@@ -121,7 +124,7 @@ def _copy_model(backbone: Any, family: Family, model: Generator) -> None:
 
 
 def _parts(block: Any) -> Iterator[tuple[str, Any]]:
-    """The parts of a block by the names that `Family.parts` uses."""
+    """The sublayers of a block by the names of `Family.parts`."""
     yield from block.attention.projections.items()
     if hasattr(block, "cross_attention"):
         for name, projection in block.cross_attention.projections.items():
@@ -133,19 +136,18 @@ def _parts(block: Any) -> Iterator[tuple[str, Any]]:
 # --- BART ----------------------------------------------------------------------------------------------------------
 
 
-def _bart(backbone: Any) -> dict[str, Any]:
+def _bart(backbone: Any, **sizes: Any) -> dict[str, Any]:
     """Lewis et al., 2020: post-norm, learned positions, one table for source, target and logits."""
-    return {
-        "num_layers": backbone.num_layers, "num_heads": backbone.num_heads,
-        "intermediate_dim": backbone.intermediate_dim, "positions": "learned", "activation": "gelu", "epsilon": 1e-5,
-        "normalize_first": False,
-    }  # fmt: skip
+    settings = BlockSettings(
+        backbone.num_heads, backbone.intermediate_dim, epsilon=1e-5, normalize_first=False, **sizes
+    )
+    return {"settings": settings, "positions": "learned"}
 
 
 def _bart_outer(backbone: Any, side: str, stack: Any) -> list[tuple[Any, Any]]:
     positions = array_of(getattr(backbone, f"{side}_position_embedding").position_embeddings)
     return [
-        ([positions[: stack.max_length]], stack.positions),
+        ([positions[: stack.settings.max_length]], stack.positions),
         (getattr(backbone, f"{side}_embeddings_layer_norm"), stack.norm),
     ]
 
@@ -167,26 +169,25 @@ def _bart_parts(layer: Any) -> dict[str, Any]:
 # --- T5 ------------------------------------------------------------------------------------------------------------
 
 
-def _t5(backbone: Any) -> dict[str, Any]:
-    """Raffel et al., 2020: pre-norm without means and biases, positions by distance."""
-    return {
-        "num_layers": backbone.num_layers, "num_heads": backbone.num_heads,
-        "intermediate_dim": backbone.intermediate_dim, "head_dim": backbone.key_value_dim or
-        backbone.hidden_dim // backbone.num_heads, "positions": "relative",
-        "activation": _activation(backbone), "epsilon": backbone.layer_norm_epsilon, "normalization": "rms",
-        "biases": "none",
-    }  # fmt: skip
+def _t5(backbone: Any, **sizes: Any) -> dict[str, Any]:
+    """Raffel et al., 2020: pre-norm with RMS normalisation, no biases, relative positions."""
+    settings = BlockSettings(
+        backbone.num_heads, backbone.intermediate_dim,
+        head_dim=backbone.key_value_dim or backbone.hidden_dim // backbone.num_heads, biases="none",
+        activation=_activation(backbone), normalization="rms", epsilon=backbone.layer_norm_epsilon, **sizes,
+    )  # fmt: skip
+    return {"settings": settings, "positions": "relative"}
 
 
 def _activation(backbone: Any) -> str:
-    """What KerasHub keeps as a function, told from its values."""
+    """The name of the activation, which KerasHub keeps as a function: found by comparing values."""
     values = np.linspace(-3, 3, 25, dtype=np.float32)
     gated = {"silu": "swiglu", "gelu": "geglu", "gelu_approximate": "geglu_approximate"}
-    plain = {"relu": "relu", "gelu": "gelu", "gelu_approximate": "gelu_approximate"}
+    ungated = {"relu": "relu", "gelu": "gelu", "gelu_approximate": "gelu_approximate"}
     functions = {name: getattr(keras.ops, name) for name in ("relu", "silu")}
     functions["gelu"] = functools.partial(keras.ops.gelu, approximate=False)
     functions["gelu_approximate"] = keras.ops.gelu
-    for name, ours in (gated if backbone.use_gated_activation else plain).items():
+    for name, ours in (gated if backbone.use_gated_activation else ungated).items():
         if np.allclose(backbone.activation(values), functions[name](values), atol=1e-6):
             return ours
     raise ConfigError(
@@ -216,7 +217,7 @@ def _t5_parts(layer: Any) -> dict[str, Any]:
         parts["cross_attention_norm"] = layer.cross_attention_layer_norm
     for prefix, attention in attentions.items():
         parts |= {f"{prefix}{name}": getattr(attention, f"{name}_projector") for name in PROJECTIONS}
-        # T5 does not divide its scores by the root of the head's size: the queries hold the root here.
+        # T5 does not divide scores by the square root of the head's size, so the query kernel is multiplied by it.
         parts[f"{prefix}query"] = [array_of(attention.query_projector.kernel) * attention.key_value_dim**0.5]
     return parts
 
@@ -224,6 +225,7 @@ def _t5_parts(layer: Any) -> dict[str, Any]:
 PROJECTIONS = ("query", "key", "value", "output")
 FAMILIES = {
     "BartBackbone": Family(_bart, False, _bart_outer, _bart_parts),
-    # The logits of tied tables are divided by the root of the size, which is the same as a smaller table read larger.
+    # With tied embeddings T5 divides the logits by the square root of `hidden_dim`. This is equal to dividing the table
+    # by it and multiplying the embeddings.
     "T5Backbone": Family(_t5, True, _t5_outer, _t5_parts),
 }

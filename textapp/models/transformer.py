@@ -8,6 +8,7 @@ from textapp.config import TransformerModel
 from textapp.errors import ConfigError
 from textapp.layers import (
     AttentionMask,
+    BlockSettings,
     LayerNorm,
     PaddingMask,
     Positions,
@@ -22,21 +23,20 @@ POOLING = "mean"
 
 
 def encoder(config: TransformerModel, vocabulary_size: int, pad_id: int, max_length: int) -> keras.Model:
-    """Token ids `[batch, length]` to `[batch, length, hidden_dim]`."""
+    """Builds the encoder: `{"token_ids": [batch, length]}` to `[batch, length, hidden_dim]`.
+
+    Args:
+        config: resolved.
+        vocabulary_size: of the tokenizer.
+        pad_id: the padding id.
+        max_length: the longest text in tokens.
+    """
     token_ids = keras.Input((None,), dtype="int32", name="token_ids")
     mask = AttentionMask(name="attention_mask")(PaddingMask(pad_id, name="padding_mask")(token_ids))
     sequence = _embedded(config, vocabulary_size, max_length, token_ids)
+    settings, rope = _settings(config, max_length), config.positions == "rope"
     for number in range(config.num_layers):
-        sequence = TransformerBlock(
-            num_heads=config.num_heads,
-            intermediate_dim=config.intermediate_dim or 4 * config.hidden_dim,
-            num_key_value_heads=config.num_key_value_heads,
-            activation=config.activation,
-            dropout=config.dropout,
-            rope=config.positions == "rope",
-            max_length=max_length,
-            name=f"block_{number}",
-        )(sequence, mask)
+        sequence = TransformerBlock(settings, rope, name=f"block_{number}")(sequence, mask)
     sequence = LayerNorm(epsilon=1e-6, name="norm")(sequence)
     return keras.Model({"token_ids": token_ids}, sequence, name="encoder")
 
@@ -54,27 +54,37 @@ def _embedded(config: TransformerModel, vocabulary_size: int, max_length: int, t
 
 
 def head(config: TransformerModel) -> list[keras.layers.Layer]:
-    """Nothing stands between the mean and the logits."""
+    """No layers between the mean and the logits."""
     return []
 
 
 def memory_encoder(config: TransformerModel, max_length: int) -> TransformerEncoder:
-    """The layer that a decoder attends to."""
-    layers = config.encoder_layers or config.num_layers
-    return TransformerEncoder(num_layers=layers, **_stack(config, max_length), name="encoder")
+    """The encoder of an encoder-decoder, for sources of at most `max_length` tokens."""
+    settings = _settings(config, max_length)
+    num_layers = config.encoder_layers or config.num_layers
+    return TransformerEncoder(config.hidden_dim, num_layers, settings, config.positions, name="encoder")
 
 
 def decoder(config: TransformerModel, max_length: int, memory_dim: int | None) -> TransformerDecoder:
-    """The layer that writes, over a memory of `memory_dim` features or alone."""
-    layers = config.num_layers if memory_dim is None else config.decoder_layers or config.num_layers
-    return TransformerDecoder(num_layers=layers, memory_dim=memory_dim, **_stack(config, max_length), name="decoder")
+    """The decoder.
+
+    Args:
+        config: resolved.
+        max_length: the longest sequence in tokens.
+        memory_dim: features of the encoder's output; None: a language model.
+    """
+    settings = _settings(config, max_length)
+    num_layers = config.num_layers if memory_dim is None else config.decoder_layers or config.num_layers
+    return TransformerDecoder(
+        config.hidden_dim, num_layers, settings, config.positions, memory_dim=memory_dim, name="decoder"
+    )
 
 
 def embedding_dim(config: TransformerModel) -> int:
-    """Of a model that writes.
+    """The size of the token embeddings of a generation model.
 
     Raises:
-        ConfigError: it is another than `hidden_dim`: the same vectors are read and written.
+        ConfigError: it is not `hidden_dim`, which the output layer needs.
     """
     if config.embedding_dim not in (None, config.hidden_dim):
         raise ConfigError(
@@ -94,14 +104,12 @@ def packs(config: TransformerModel) -> bool:
     return True
 
 
-def _stack(config: TransformerModel, max_length: int) -> dict[str, object]:
-    return {
-        "hidden_dim": config.hidden_dim,
-        "num_heads": config.num_heads,
-        "num_key_value_heads": config.num_key_value_heads,
-        "intermediate_dim": config.intermediate_dim or 4 * config.hidden_dim,
-        "positions": config.positions,
-        "activation": config.activation,
-        "dropout": config.dropout,
-        "max_length": max_length,
-    }
+def _settings(config: TransformerModel, max_length: int) -> BlockSettings:
+    return BlockSettings(
+        num_heads=config.num_heads,
+        intermediate_dim=config.intermediate_dim or 4 * config.hidden_dim,
+        num_key_value_heads=config.num_key_value_heads,
+        activation=config.activation,
+        dropout=config.dropout,
+        max_length=max_length,
+    )

@@ -1,1 +1,1 @@
-"""The one training loop, and what it needs: strategy, optimizer, checkpoints, progress."""
+"""The training loop, with its strategy, optimizers, checkpoints and progress display."""

@@ -1,4 +1,4 @@
-"""The state of a training on disk: weights, optimizer, seeds, position. Each file is whole or not there."""
+"""Checkpoints of a training: weights, optimizer, seeds, position. Every file is written atomically."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ EPOCH = "epoch_{}.npz"
 
 
 class Checkpoints:
-    """Keeps the last state of a training, and the best weights beside it.
+    """Saves and restores the last state of a training, its best weights, and those after the last epochs.
 
     Args:
-        folder: made when first needed.
-        model: all its variables, those of dropout seeds among them.
+        folder: created when first needed.
+        model: whose variables are saved, dropout seeds included.
         optimizer: built.
-        seams: further variables, of `transform_weights` and `after_update`.
-        writes: False on workers that are not the chief: they read the last state to go on from it, and no more.
+        hook_variables: further variables, of `transform_weights` and `after_update`.
+        writes: False on workers other than the chief: they only read the last state, to resume.
 
     Example:
         checkpoints = Checkpoints(folder, model, optimizer)
@@ -40,52 +40,59 @@ class Checkpoints:
         folder: Path,
         model: keras.Model,
         optimizer: keras.optimizers.Optimizer,
-        seams: Sequence[keras.Variable] = (),
+        hook_variables: Sequence[keras.Variable] = (),
         writes: bool = True,
     ) -> None:
         self.folder = folder
         self._weights = list(model.variables)
-        self._state = [*self._weights, *optimizer.variables, *seams]
+        self._state = [*self._weights, *optimizer.variables, *hook_variables]
         self._writes = writes
 
     def save(self, position: Mapping[str, Any]) -> None:
-        """Writes everything that a resumed run needs; `position` is anything that JSON holds."""
+        """Saves everything that a resumed run needs; `position` is any JSON object."""
         self._write(LAST, self._state, position)
 
     def restore(self) -> dict[str, Any] | None:
-        """Sets every variable to its saved value and returns the position; None where nothing was saved.
+        """Restores every variable and returns the position; None if nothing was saved.
 
         Raises:
-            ArtifactError: the file is damaged or of another model.
+            ArtifactError: the file is damaged, or of another model.
         """
         return self._read(LAST, self._state)
 
     def save_best(self) -> None:
-        """Keeps the weights of this moment as the best."""
+        """Saves the current weights as the best."""
         self._write(BEST, self._weights, {})
 
     def restore_best(self) -> None:
-        """Gives the model its best weights; without any, and on workers that are not the chief, it stays as it is."""
-        if self._writes:  # only the chief saves the model, and its folder is renamed as soon as it has
+        """Restores the best weights; does nothing if there are none, or on workers other than the chief.
+
+        Raises:
+            ArtifactError: the file is damaged, or of another model.
+        """
+        if self._writes:  # only the chief saves the model, and the folder is renamed right after that
             self._read(BEST, self._weights)
 
-    def save_epoch(self, epoch: int, kept: int) -> None:
-        """Keeps the weights after epoch `epoch`, and those of the `kept - 1` epochs before it."""
+    def save_epoch(self, epoch: int, keep: int) -> None:
+        """Saves the weights after epoch `epoch`, and deletes those of `keep` epochs before."""
         self._write(EPOCH.format(epoch), self._weights, {})
         if self._writes:
-            (self.folder / EPOCH.format(epoch - kept)).unlink(missing_ok=True)
+            (self.folder / EPOCH.format(epoch - keep)).unlink(missing_ok=True)
 
     def average_epochs(self, last: int, number: int) -> int:
-        """Gives the model the mean of the weights after the last epochs; what is not a float stays as it is.
+        """Sets the model's float weights to their mean over the last epochs.
 
         Args:
             last: the last epoch.
-            number: how many epochs at most.
+            number: of epochs, at most.
 
         Returns:
-            the epochs that were averaged; 0 where none was kept, and on workers that are not the chief.
+            the number of epochs that were averaged; 0 if none was saved, or on workers other than the chief.
+
+        Raises:
+            ArtifactError: a file is damaged.
         """
-        if not self._writes:  # only the chief saves the model, and its folder is renamed as soon as it has
+        if not self._writes:  # only the chief saves the model, and the folder is renamed right after that
             return 0
         files = [self.folder / EPOCH.format(epoch) for epoch in range(last, max(0, last - number), -1)]
         saved = [self._arrays(file)[0] for file in files if file.is_file()]
@@ -108,18 +115,18 @@ class Checkpoints:
                 os.fsync(file.fileno())
             os.replace(partial, self.folder / name)
         finally:
-            partial.unlink(missing_ok=True)  # a full disk leaves a part of it
+            partial.unlink(missing_ok=True)  # if the disk is full, a part of it was written
 
     def _read(self, name: str, variables: Sequence[keras.Variable]) -> dict[str, Any] | None:
         path = self.folder / name
         if not path.is_file():
             return None
         arrays, position = self._arrays(path)
-        found = [arrays[key].shape for key in sorted(arrays, key=int)]
+        shapes = [arrays[key].shape for key in sorted(arrays, key=int)]
         expected = [tuple(variable.shape) for variable in variables]
-        if found != expected:
+        if shapes != expected:
             raise ArtifactError(
-                f"{path}: holds {len(found)} variables of another model or optimizer, expected {len(expected)}; "
+                f"{path}: holds {len(shapes)} variables of another model or optimizer, expected {len(expected)}; "
                 "train with the config it was made with, or delete it to start anew"
             )
         for i, variable in enumerate(variables):
@@ -128,7 +135,7 @@ class Checkpoints:
 
     @staticmethod
     def _arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """The variables of a file by their numbers, and the position."""
+        """The variables of a file by their index, and the position."""
         try:
             with np.load(path, allow_pickle=False) as saved:
                 arrays = {key: saved[key] for key in saved.files}

@@ -1,4 +1,4 @@
-"""The one training step, compiled. Owns forward, backward and update; knows no epochs, files or metrics."""
+"""The compiled training step: forward pass, backward pass and update. Epochs, files and metrics are trainer.py's."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ WeightPairs = Iterable[tuple[keras.Variable, tf.Tensor]]
 
 
 class TrainingLoop:
-    """Runs the same step on every replica and keeps their weights equal.
+    """Runs the same training step on every replica and keeps their weights equal.
 
-    The loss is the sum over all replicas of `weights * loss`, divided by the weights of the whole global batch: any
-    number of replicas gives the losses of one.
+    The loss is the sum over all replicas of `weights * loss`, divided by the sum of weights of the global batch, so it
+    does not depend on the number of replicas.
 
-    Three hooks let compression work without a loop of its own:
-        `loss(batch, outputs)`, also for a teacher; `transform_weights()`, the tensors that the forward pass sees in
-        place of variables, computed inside the gradient tape; `after_update()`, run inside the step, after the update.
+    Three hooks let compression methods share this loop: `loss(batch, outputs)`, which may ask a teacher;
+    `transform_weights()`, tensors that replace variables in the forward pass, computed inside the gradient tape; and
+    `after_update()`, run inside the step, after the update.
 
     Args:
-        model: takes `batch["features"]`, its variables made under `strategy.scope()`.
+        model: takes `batch["features"]`; built under `strategy.scope()`.
         optimizer: any Keras optimizer, in a `LossScaleOptimizer` for float16.
-        loss: `(batch, outputs) -> [rows]`, float, one number an example.
-        strategy: where the variables lie.
-        transform_weights: returns pairs of a variable and the tensor that stands for it, of the same shape.
-        after_update: no arguments; TensorFlow operations only.
+        loss: `(batch, outputs) -> [rows]`, the float loss of each example.
+        strategy: of the variables.
+        transform_weights: returns pairs of a variable and the tensor that replaces it, of the same shape.
+        after_update: takes no arguments; TensorFlow operations only.
         gradient_accumulation_steps: batches whose gradients, their mean, make one update.
-        jit_compile: lets XLA compile the forward and the backward pass.
+        jit_compile: compile the forward and backward pass by XLA.
 
     Attributes:
-        variables: what it keeps between two updates, for a checkpoint.
+        variables: its own state between two updates, for checkpoints.
 
     Example:
         loop = TrainingLoop(model, optimizer, loss, tf.distribute.get_strategy())
@@ -63,8 +63,8 @@ class TrainingLoop:
             several = gradient_accumulation_steps > 1
             self._sums = _Sums(model.trainable_variables, gradient_accumulation_steps) if several else None
         self.variables = self._sums.variables if self._sums else []
-        # Keras sums the gradients over the replicas only after it clipped them. The step sums them before, so that
-        # the norm is that of the whole batch, and Keras must not sum again.
+        # Keras sums gradients over the replicas after clipping them. The step sums them before, so that the norm is
+        # that of the global batch, and Keras must not sum again.
         for each in (optimizer, getattr(optimizer, "inner_optimizer", optimizer)):
             each._all_reduce_sum_gradients = list
         self._gradients = tf.function(self._loss_and_gradients, jit_compile=jit_compile)
@@ -72,19 +72,19 @@ class TrainingLoop:
         self.step = tf.function(self._step)
 
     def open_shapes(self, element_spec: Any) -> None:
-        """Traces the step once, for batches of any shape that fits, instead of once a shape.
+        """Traces the step once for batches of any shape, instead of once for each shape.
 
         Args:
-            element_spec: of the iterator over the batches.
+            element_spec: of the iterator over the batches, with dynamic shapes.
         """
         self.step = tf.function(self._step, input_signature=[element_spec])
 
     def _step(self, batch: Any) -> tf.Tensor:
-        """One batch. `batch` as a `BatchSource` yields it; returns the loss of the global batch."""
+        """Trains on one batch of a `BatchSource`; returns the loss of the global batch, a scalar."""
         losses = self.strategy.run(self._replica_step, args=(batch,))
         if self._sums is not None:
-            # The choice lies outside the replicas: inside of one they could not agree on what they write.
-            tf.cond(self._sums.whole(), lambda: self.strategy.run(self._update_from_sums), lambda: None)
+            # The condition is outside `strategy.run`: within a condition replicas cannot synchronise their writes.
+            tf.cond(self._sums.complete(), lambda: self.strategy.run(self._update_from_sums), lambda: None)
         return self.strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
 
     def _replica_step(self, batch: Batch) -> tf.Tensor:
@@ -106,7 +106,7 @@ class TrainingLoop:
         self._sums.clear()
 
     def _summed(self, gradients: list) -> list:
-        """Over all replicas; variables that took no part keep None."""
+        """Sums gradients over all replicas; None, for unused variables, is kept."""
         present = [gradient for gradient in gradients if gradient is not None]
         if not self._keeps_rows:
             present = [tf.convert_to_tensor(gradient) for gradient in present]
@@ -129,7 +129,7 @@ class TrainingLoop:
         pairs = list(self._transform())
         with keras.StatelessScope(state_mapping=pairs) as scope:
             outputs = self.model(features, training=True)
-        # The scope held back what layers assign to themselves: seeds, moving averages.
+        # The scope only recorded what layers assign to their own variables: seeds, moving averages.
         transformed = {id(variable) for variable, _ in pairs}
         for variable in self.model.non_trainable_variables:
             value = scope.get_current_value(variable)
@@ -139,44 +139,45 @@ class TrainingLoop:
 
 
 class _Sums:
-    """The sums of the gradients of several batches. Keras adds them up itself, but on one replica only.
+    """Gradient accumulation over several batches. That of Keras works on one replica only.
 
     Args:
-        weights: whose gradients.
+        weights: whose gradients are accumulated.
         steps: batches of one update.
     """
 
     def __init__(self, weights: list[keras.Variable], steps: int) -> None:
-        # Gradients are summed over the replicas before: all of them write the same.
+        # Gradients are summed over the replicas before, so that all replicas write the same values.
         settings = {"trainable": False, "aggregation": "only_first_replica"}
         self._totals = [keras.Variable(tf.zeros(each.shape), **settings) for each in weights]
         self._batches = keras.Variable(0, dtype="int32", **settings)
         self._steps = steps
-        self._takes_part = [True] * len(weights)
+        self._used = [True] * len(weights)
 
     @property
     def variables(self) -> list[keras.Variable]:
+        """The sums, and the number of batches in them."""
         return [*self._totals, self._batches]
 
     def add(self, gradients: list) -> None:
-        """The gradients of one more batch; None for weights that took no part."""
-        self._takes_part = [gradient is not None for gradient in gradients]
+        """Adds the gradients of one batch; None for unused weights."""
+        self._used = [gradient is not None for gradient in gradients]
         for total, gradient in zip(self._totals, gradients, strict=True):
             if gradient is not None:
                 total.assign_add(tf.cast(tf.convert_to_tensor(gradient), total.dtype))
         self._batches.assign_add(1)
 
-    def whole(self) -> tf.Tensor:
-        """Whether there are as many batches as make an update."""
+    def complete(self) -> tf.Tensor:
+        """Whether enough batches were added for an update."""
         return tf.equal(self._batches.value, self._steps)
 
     def mean(self) -> list:
-        """The mean of the batches, for each weight."""
+        """The mean gradient of each weight over the batches; None for unused weights."""
         return [
-            total.value / self._steps if takes_part else None
-            for total, takes_part in zip(self._totals, self._takes_part, strict=True)
+            total.value / self._steps if used else None for total, used in zip(self._totals, self._used, strict=True)
         ]
 
     def clear(self) -> None:
+        """Starts anew with no batches."""
         for variable in self.variables:
             variable.assign(tf.zeros_like(variable.value))

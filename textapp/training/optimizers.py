@@ -1,4 +1,4 @@
-"""Optimizers by their config names, and the learning rate over the steps."""
+"""Optimizers by their config names, and learning rate schedules."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from textapp.config import Training
 
 @keras.saving.register_keras_serializable("textapp")
 class LazyAdam(keras.optimizers.Adam):
-    """Adam that updates only the rows of an embedding that a batch used (LazyAdam, SparseAdam elsewhere).
+    """Adam that updates only the rows of an embedding that a batch used, as LazyAdam and SparseAdam elsewhere.
 
-    Keras turns the gradient of an embedding into a table of zeros with few rows filled, and its Adam then works
-    through the whole table at every step. Here moments and weights of unused rows stay as they are. Gradients that
-    are no rows are treated as Keras treats them: those of a table that is also the output layer, and those that are
-    added up over several batches.
+    Keras makes the sparse gradient of an embedding dense, and its Adam then updates the whole table at every step. Here
+    moments and weights of unused rows do not change. Dense gradients are treated as by Keras: those of an embedding
+    tied to the output layer, and those accumulated over several batches.
     """
 
     def _clip_gradients(self, grads: list) -> list:
-        """The one place where Keras hands over all gradients at once: equal rows are summed, then the norm is cut."""
+        """Sums the gradients of equal rows, then clips the norm. Keras passes all gradients at once only here."""
         grads = [_unique_rows(grad) if isinstance(grad, tf.IndexedSlices) else grad for grad in grads]
         return tf.clip_by_global_norm(grads, self.global_clipnorm)[0] if self.global_clipnorm else grads
 
     def update_step(self, gradient: tf.Tensor | tf.IndexedSlices, variable: tf.Variable, learning_rate: tf.Tensor):
+        """Updates one variable: of `IndexedSlices` the rows alone, else as Keras does."""
         if not isinstance(gradient, tf.IndexedSlices):
             return super().update_step(gradient, variable, learning_rate)
         index = self._get_variable_index(variable)
@@ -33,32 +33,32 @@ class LazyAdam(keras.optimizers.Adam):
         step = tf.cast(self.iterations + 1, values.dtype)
         rate = tf.cast(learning_rate, values.dtype)
         rate *= tf.sqrt(1 - self.beta_2**step) / (1 - self.beta_1**step)
-        first = self._moved(self._momentums[index], rows, values, self.beta_1)
-        second = self._moved(self._velocities[index], rows, tf.square(values), self.beta_2)
+        first = self._update_moment(self._momentums[index], rows, values, self.beta_1)
+        second = self._update_moment(self._velocities[index], rows, tf.square(values), self.beta_2)
         self.assign_sub(variable, tf.IndexedSlices(rate * first / (tf.sqrt(second) + self.epsilon), rows))
 
-    def _moved(self, moment: keras.Variable, rows: tf.Tensor, values: tf.Tensor, beta: float) -> tf.Tensor:
-        """Moves the rows of a moment towards `values` `[rows, dim]` and returns them."""
-        moved = tf.gather(moment.value, rows) * beta + values * (1 - beta)
-        self.assign(moment, tf.IndexedSlices(moved, rows))
-        return moved
+    def _update_moment(self, moment: keras.Variable, rows: tf.Tensor, values: tf.Tensor, beta: float) -> tf.Tensor:
+        """Updates rows of a moving average by `values` `[rows, dim]`, and returns the new rows."""
+        updated = tf.gather(moment.value, rows) * beta + values * (1 - beta)
+        self.assign(moment, tf.IndexedSlices(updated, rows))
+        return updated
 
 
 def _unique_rows(slices: tf.IndexedSlices) -> tf.IndexedSlices:
-    rows, places = tf.unique(tf.reshape(slices.indices, [-1]))
-    values = tf.math.unsorted_segment_sum(slices.values, places, tf.size(rows))
+    rows, segments = tf.unique(tf.reshape(slices.indices, [-1]))
+    values = tf.math.unsorted_segment_sum(slices.values, segments, tf.size(rows))
     return tf.IndexedSlices(values, rows, slices.dense_shape)
 
 
 @keras.saving.register_keras_serializable("textapp")
 class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
-    """Rises in a straight line over the first steps, then follows `schedule` to the last.
+    """Linear warm-up of the learning rate, then `schedule`.
 
     Args:
         peak: the learning rate after the warm-up.
         warmup_steps: 0 starts at the peak.
         total_steps: where `linear` and `cosine` reach 0.
-        schedule: constant, linear, cosine, or inverse_sqrt (Vaswani et al., 2017).
+        schedule: `constant`, `linear`, `cosine`, or `inverse_sqrt` (Vaswani et al., 2017).
 
     Example: peak 1.0, 2 steps of warm-up, 6 in all, linear: 0.5, 1, 1, 0.75, 0.5, 0.25.
     """
@@ -91,10 +91,13 @@ def make_optimizer(
     """Makes the optimizer of a run; call it under `strategy.scope()`.
 
     Args:
-        config: resolved: nothing is None, except `clip_norm` where the norm is not cut.
+        config: resolved; only `clip_norm` may be None, for no clipping.
         total_steps: updates of the whole run: batches, divided by `gradient_accumulation_steps`.
-        variables: what it will train; of these the biases, the norms and the position embeddings do not decay.
-        loss_scaling: for float16, whose small gradients would vanish.
+        variables: those to train; weight decay leaves out biases, normalisations and position embeddings.
+        loss_scaling: for float16, in which small gradients underflow.
+
+    Raises:
+        ValueError: the config names an unknown optimizer.
     """
     rate = WarmupSchedule(config.learning_rate, config.warmup_steps, total_steps, config.schedule)
     shared = {

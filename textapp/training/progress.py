@@ -1,4 +1,4 @@
-"""How a training shows itself: a bar on a terminal, plain lines elsewhere. Always on stderr."""
+"""The progress display of a training, on stderr: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -11,26 +11,33 @@ SECONDS_BETWEEN_LINES = 30
 
 
 class Progress(Protocol):
-    """What `train_model` tells while it works."""
+    """The calls that `train_model` makes to report its progress."""
 
     def begin(self, epoch: int, epochs: int, steps: int, done: int) -> None:
-        """An epoch, counted from 1, starts at step `done` of `steps`."""
+        """An epoch begins, or resumes.
+
+        Args:
+            epoch: its number, from 1.
+            epochs: of the whole training.
+            steps: of the epoch.
+            done: steps of the epoch that were done before.
+        """
 
     def update(self, done: int, loss: float) -> None:
-        """`done` steps of the epoch are over; `loss` is the mean of its last steps."""
+        """`done` steps of the epoch are done; `loss` is the mean since the last update."""
 
     def end(self, row: Mapping[str, Any]) -> None:
-        """The epoch is over; `row` is its line of the history."""
+        """The epoch ended; `row` is its row of the history."""
 
     def show(self, lines: Sequence[str]) -> None:
-        """Lines between two epochs: what the model answers by now."""
+        """Lines to show between two epochs, such as sample outputs of the model."""
 
     def close(self) -> None:
-        """The training is over or broke off."""
+        """The training ended or failed."""
 
 
 class LineProgress:
-    """Plain lines: one an epoch, and one every half minute within it."""
+    """Plain lines: one an epoch, and one every half minute during an epoch."""
 
     def begin(self, epoch: int, epochs: int, steps: int, done: int) -> None:
         self._name, self._steps, self._last = f"epoch {epoch}/{epochs}", steps, time.monotonic()
@@ -55,7 +62,7 @@ class LineProgress:
 
 
 class BarProgress(LineProgress):
-    """A bar an epoch, replaced by its line at the end."""
+    """A bar for each epoch, replaced by a line at its end."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -87,13 +94,13 @@ class BarProgress(LineProgress):
 
 
 def summary(row: Mapping[str, Any]) -> str:
-    """One line of figures. Example: `loss 0.4012  validation_accuracy 84.20  12.3 s  5,400 examples/s`."""
+    """The figures of an epoch. Example: `loss 0.4012  validation_accuracy 84.20  12.3 s  5,400 examples/s`."""
     speed = f"{row['seconds']:.1f} s  {row['examples_per_second']:,.0f} examples/s"
     return "  ".join(part for part in (f"loss {row['loss']:.4f}", figures(row), speed) if part)
 
 
 def figures(row: Mapping[str, Any]) -> str:
-    """The validation figures of a row. Example: `validation_loss 1.2034  validation_bleu 24.10`."""
+    """The validation figures of an epoch. Example: `validation_loss 1.2034  validation_bleu 24.10`."""
     return "  ".join(
         f"{key} {value:.4f}" if key.endswith("loss") else f"{key} {value:.2f}"
         for key, value in row.items()

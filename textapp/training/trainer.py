@@ -1,4 +1,4 @@
-"""A whole training: epochs, validation, early stopping, checkpoints, the way back after a stop."""
+"""A whole training: epochs, validation, early stopping, checkpoints, resuming after an interruption."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from textapp.training.strategy import is_chief, of_all_replicas
 
 STEPS_BETWEEN_CHECKS = 50
 SECONDS_BETWEEN_SAVES = 300.0
-FALLING = ("loss", "perplexity")  # figures of which less is better
+FALLING = ("loss", "perplexity")  # figures for which lower is better
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 75}
 
 
 class Interrupted(TextappError):
-    """A signal stopped the training, after a checkpoint.
+    """A signal stopped the training, and a checkpoint was saved.
 
     Attributes:
         exit_code: 130 for Ctrl-C, 75 for SIGTERM.
@@ -44,13 +44,14 @@ class Interrupted(TextappError):
 
 @dataclass
 class History:
-    """What each epoch brought.
+    """The figures of all epochs.
 
     Attributes:
-        monitor: the validation figure that decides: accuracy, f1_macro, bleu, chrf, perplexity or loss.
-        epochs: a row an epoch: epoch (from 1), loss, seconds, examples_per_second, and `validation_` + each figure.
-        average: of the averaged weights, where they were made: epochs (how many), chosen (whether the model has
-            them), and `validation_` + each figure.
+        monitor: the validation figure that selects the best epoch: accuracy, f1_macro, bleu, chrf, perplexity or loss.
+        epochs: a row for each epoch: epoch (from 1), loss, seconds, examples_per_second, and `validation_` + each
+            figure.
+        average: of averaged weights, if they were computed: epochs (their number), chosen (whether they became the
+            model's), and `validation_` + each figure.
     """
 
     monitor: str
@@ -59,27 +60,27 @@ class History:
 
     @property
     def best(self) -> dict[str, float] | None:
-        """The row of the best epoch; None where nothing was validated.
+        """The row of the best epoch; None without validation.
 
-        Among equals it is that of the least loss, then the earliest. With rare or with several labels accuracy often
-        stands still in the first epochs, while the loss shows that the model learns.
+        Among equal epochs it is that of the lowest loss, then the earliest. With rare or several labels the accuracy
+        is often constant during the first epochs, while the loss already falls.
         """
         rows = [row for row in self.epochs if math.isfinite(row.get(f"validation_{self.monitor}", math.nan))]
         return min(rows, key=self.rank) if rows else None
 
     def rank(self, row: Mapping[str, float]) -> tuple[float, float]:
-        """Rows in the order of their rank begin with the best."""
+        """A sort key of rows; the best row has the lowest."""
         sign = 1 if self.monitor in FALLING else -1
         return sign * row[f"validation_{self.monitor}"], row.get("validation_loss", 0.0)
 
     def epochs_without_gain(self) -> int:
-        """Epochs since the best one; 0 where nothing was validated."""
+        """Epochs since the best one; 0 without validation."""
         return self.epochs[-1]["epoch"] - self.best["epoch"] if self.best else 0
 
 
 @dataclass
 class _Position:
-    """Where a training stands: `step` steps of the epoch (from 0) are done, their losses add up to `loss_sum`."""
+    """The position of a training: `step` steps of an epoch (from 0) are done, with losses of `loss_sum` in all."""
 
     epoch: int = 0
     step: int = 0
@@ -105,51 +106,53 @@ def train_model(
     after_update: Callable[[], Any] | None = None,
     hook_variables: Sequence[keras.Variable] = (),
 ) -> History:
-    """Trains `model` in place; it ends with its best weights, or with the last where nothing validates it.
+    """Trains `model` in place; it gets the weights of the best epoch, or without validation those of the last.
 
-    A training that was stopped goes on from `folder/checkpoints` to the same final weights.
+    An interrupted training resumes from `folder/checkpoints` and ends with the same weights.
 
     Args:
-        model: features -> outputs; built under `strategy.scope()`, under the dtype policy of the wanted precision.
-        source: the batches of each epoch, in an order of its own; weights and dropout are the model's.
-        config: resolved: every field that depends on data is filled.
+        model: takes features and returns outputs; built under `strategy.scope()` and the dtype policy of the precision.
+        source: the batches of each epoch, in an order that it decides; the model decides initial weights and dropout.
+        config: resolved: every field that depends on the data is filled.
         loss: `(batch, outputs) -> [rows]`; see `TrainingLoop`.
+        strategy: of the model's variables.
         folder: for `checkpoints/` and `logs/` (TensorBoard).
         validate: called after each epoch; returns the figures that `config.monitor` may name: loss, accuracy ...
-        samples: called after each epoch; returns lines that show what the model answers by now.
+        samples: called after each epoch; returns lines to show, such as sample outputs.
         progress: None: a bar on a terminal, else lines, on stderr.
-        steps_limit: stop after so many steps in all, in the middle of an epoch too.
-        callbacks: told of epochs, not of steps.
-        transform_weights, after_update: see `TrainingLoop`. Their variables are `hook_variables`.
+        steps_limit: stop after so many steps in all, even within an epoch.
+        callbacks: called for epochs, not for steps.
+        transform_weights, after_update: see `TrainingLoop`.
+        hook_variables: the variables of these two, for checkpoints.
 
     Returns:
-        the history, of the epochs before a resume too.
+        the history, including the epochs before a resume.
 
     Raises:
-        Interrupted: Ctrl-C or SIGTERM, after a checkpoint.
-        UsageError: a worker does not see the checkpoint that the others go on from.
-        TextappError: the loss is no longer a number.
-        ConfigError: the batch size of the source does not divide by the number of replicas.
+        Interrupted: Ctrl-C or SIGTERM; a checkpoint was saved.
+        UsageError: workers do not see the same checkpoint.
+        TextappError: the loss is NaN or infinite.
+        ConfigError: the batch size of the source is not a multiple of the number of replicas.
     """
     _check(source, strategy)
     steps = source.plan(0).steps
-    halves = any(layer.compute_dtype == "float16" for layer in model._flatten_layers())
+    float16 = any(layer.compute_dtype == "float16" for layer in model._flatten_layers())
     with strategy.scope():
         updates = max(1, steps * config.epochs // config.gradient_accumulation_steps)
-        optimizer = make_optimizer(config, updates, model.trainable_variables, loss_scaling=halves)
+        optimizer = make_optimizer(config, updates, model.trainable_variables, loss_scaling=float16)
     loop = TrainingLoop(
         model, optimizer, loss, strategy,
         transform_weights=transform_weights, after_update=after_update,
         gradient_accumulation_steps=config.gradient_accumulation_steps, jit_compile=config.xla,
     )  # fmt: skip
-    kept = [*loop.variables, *hook_variables]
-    checkpoints = Checkpoints(folder / "checkpoints", model, optimizer, kept, writes=is_chief(strategy))
+    variables = [*loop.variables, *hook_variables]
+    checkpoints = Checkpoints(folder / "checkpoints", model, optimizer, variables, writes=is_chief(strategy))
     run = _Run(loop, checkpoints, source, config)
     run.limit = steps * config.epochs if steps_limit is None else min(steps_limit, steps * config.epochs)
     run.validate, run.samples, run.progress = validate, samples, progress or make_progress()
-    watchers = [*callbacks, *_tensorboard(folder / "logs", strategy)]
-    with _signals_held() as received, _shown(model, optimizer):
-        return run(received, keras.callbacks.CallbackList(watchers, model=model))
+    callbacks = [*callbacks, *_tensorboard(folder / "logs", strategy)]
+    with _signals_held() as received, _optimizer_attached(model, optimizer):
+        return run(received, keras.callbacks.CallbackList(callbacks, model=model))
 
 
 def _check(source: BatchSource, strategy: tf.distribute.Strategy) -> None:
@@ -161,7 +164,7 @@ def _check(source: BatchSource, strategy: tf.distribute.Strategy) -> None:
             f"(batch_size counts the examples of all of them): try {below} or {below + replicas}"
         )
     if tf.config.list_logical_devices("GPU"):
-        # Sums on a GPU depend on the order of its threads unless it is told otherwise.
+        # By default sums on a GPU depend on the order of its threads.
         tf.config.experimental.enable_op_determinism()
 
 
@@ -200,11 +203,11 @@ class _Run:
         return self.history
 
     def _averaged(self) -> bool:
-        """Averages the weights of the last epochs; says whether they are better than those of the best epoch."""
-        best, wanted = self.history.best, self.config.average_checkpoints
-        if not wanted or self.validate is None or len(self.history.epochs) < 2:
+        """Averages the weights of the last epochs; returns whether they are better than those of the best epoch."""
+        best, number = self.history.best, self.config.average_checkpoints
+        if not number or self.validate is None or len(self.history.epochs) < 2:
             return False
-        epochs = self.checkpoints.average_epochs(int(self.history.epochs[-1]["epoch"]), wanted)
+        epochs = self.checkpoints.average_epochs(int(self.history.epochs[-1]["epoch"]), number)
         if epochs < 2:
             return False
         row = {f"validation_{name}": float(value) for name, value in self.validate().items()}
@@ -223,7 +226,7 @@ class _Run:
         steps = of_all_replicas(self.loop.strategy, self.position.total_steps)
         if len(set(steps)) > 1:
             raise UsageError(
-                f"{self.checkpoints.folder}: the workers go on from different steps ({', '.join(map(str, steps))}): "
+                f"{self.checkpoints.folder}: the workers resume at different steps ({', '.join(map(str, steps))}): "
                 "each has to see the checkpoints of worker 0, so the run's folder must be on a disk that all share"
             )
 
@@ -233,7 +236,7 @@ class _Run:
         return stops or self.position.epoch >= self.config.epochs or self.position.total_steps >= self.limit
 
     def _epoch(self, received: list[int]) -> None:
-        """The steps of one epoch that are not done yet."""
+        """Runs the remaining steps of an epoch."""
         position = self.position
         plan = self.source.plan(position.epoch)
         last = min(plan.steps, position.step + self.limit - position.total_steps)
@@ -246,7 +249,7 @@ class _Run:
         for step in range(position.step + 1, last + 1):
             losses.append(self.loop.step(next(batches)))
             saves = time.monotonic() - self.last_save > SECONDS_BETWEEN_SAVES
-            # Reading a loss waits for the device, so they are read in blocks.
+            # Reading a loss waits for the device, so losses are read in blocks.
             if step % STEPS_BETWEEN_CHECKS and step != last and not received and not saves:
                 continue
             self._advance(losses, time.monotonic() - started)
@@ -262,7 +265,7 @@ class _Run:
                 raise TextappError(
                     f"training: the loss is {value} at step {number} of epoch {self.position.epoch + 1}; expected a "
                     f"number. Lower training.learning_rate (now {self.config.learning_rate:g}), or set "
-                    "training.precision to float32. The last checkpoint is from before and is kept"
+                    "training.precision to float32. The last checkpoint, from before this step, is kept"
                 )
         position = self.position
         position.step += len(values)
@@ -298,17 +301,17 @@ class _Run:
         if received:
             self._save()
             name, epoch, step = signal.Signals(received[0]).name, self.position.epoch, self.position.step
-            place = f"in epoch {epoch + 1} after {step} steps of it" if step else f"after epoch {epoch}"
+            when = f"in epoch {epoch + 1} after {step} steps of it" if step else f"after epoch {epoch}"
             raise Interrupted(
-                f"training: stopped by {name} {place}; saved in {self.checkpoints.folder}. The same command again goes "
-                "on from there",
+                f"training: stopped by {name} {when}; saved in {self.checkpoints.folder}. Run the same command again "
+                "to resume",
                 EXIT_CODES[signal.Signals(received[0])],
             )
 
 
 @contextmanager
 def _signals_held():
-    """Collects SIGINT and SIGTERM in a list instead of dying of them; a second one acts as before."""
+    """Records the first SIGINT or SIGTERM in a list instead of stopping the process; a second one stops it."""
     received: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield received
@@ -327,7 +330,7 @@ def _signals_held():
 
 
 def _tensorboard(folder: Path, strategy: tf.distribute.Strategy) -> list[keras.callbacks.Callback]:
-    """The TensorBoard callback, where the package is installed; it needs no more than the figures of an epoch."""
+    """The TensorBoard callback on the chief, if the package is installed; it writes the figures of each epoch."""
     try:
         import tensorboard  # noqa: F401
     except ModuleNotFoundError:
@@ -338,8 +341,8 @@ def _tensorboard(folder: Path, strategy: tf.distribute.Strategy) -> list[keras.c
 
 
 @contextmanager
-def _shown(model: keras.Model, optimizer: keras.optimizers.Optimizer):
-    """Puts the optimizer where Keras callbacks look for it; left there, it would be saved with the model."""
+def _optimizer_attached(model: keras.Model, optimizer: keras.optimizers.Optimizer):
+    """Sets `model.optimizer` for Keras callbacks, and removes it so that it is not saved with the model."""
     model.optimizer = optimizer
     try:
         yield

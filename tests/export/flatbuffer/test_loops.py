@@ -107,14 +107,14 @@ def test_the_zeros_that_a_cache_begins_with_are_no_weight(monkeypatch):
     converter = tf.lite.TFLiteConverter.from_concrete_functions([walk.get_concrete_function()], tf.Module())
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     model = parse(converter.convert())
-    monkeypatch.setattr("textapp.export.flatbuffer.loops.MOST_FLOAT_BYTES", 4096)
+    monkeypatch.setattr("textapp.export.flatbuffer.loops.MAX_FLOAT_BYTES", 4096)
     tensors = [tensor for graph in model.subgraphs for tensor in graph.tensors if type_name(tensor) == "FLOAT32"]
     assert any(size_bytes(model, tensor) > 4096 for tensor in tensors)
     assert not list(float_weights(model))
 
 
 def test_a_float_copy_in_a_quantized_file_is_refused(looped, tmp_path, monkeypatch):
-    monkeypatch.setattr("textapp.export.flatbuffer.loops.MOST_FLOAT_BYTES", 4096)
+    monkeypatch.setattr("textapp.export.flatbuffer.loops.MAX_FLOAT_BYTES", 4096)
     assert list(float_weights(parse(looped["dynamic"])))
     (tmp_path / "model.tflite").write_bytes(sink_weights(looped["dynamic"]))
     with pytest.raises(ExportError, match="the quantized file still holds float weights"):
@@ -137,7 +137,7 @@ def test_a_file_without_such_a_weight_stays_as_it_is(looped):
 
 
 def test_what_a_loop_copies_is_counted(looped, tmp_path, monkeypatch):
-    monkeypatch.setattr("textapp.export.flatbuffer.loops.MOST_FLOAT_BYTES", 4096)
+    monkeypatch.setattr("textapp.export.flatbuffer.loops.MAX_FLOAT_BYTES", 4096)
     (tmp_path / "float16.tflite").write_bytes(looped["float16"])
     table, state = 64 * 32 * 4, 32 * 4
     carried = loop_copies(tmp_path / "float16.tflite", "float16")["copied_mb"]

@@ -1,4 +1,4 @@
-"""A .tflite file as objects of TensorFlow Lite's schema, and what one asks of them."""
+"""A .tflite file as objects of TensorFlow Lite's schema, with functions to query them."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 
 
 def parse(content: bytes) -> Any:
-    """A file as a `ModelT`."""
+    """Reads a file into a `ModelT`."""
     from tensorflow.lite.python import schema_py_generated as schema
 
     return schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
 
 
 def pack(model: Any) -> bytes:
-    """A `ModelT` as a file."""
+    """Writes a `ModelT` to a file."""
     import flatbuffers
 
     builder = flatbuffers.Builder(1 << 20)
@@ -24,17 +24,17 @@ def pack(model: Any) -> bytes:
 
 
 def operator_name(model: Any, operator: Any) -> str:
-    """The builtin behind an operator: `FULLY_CONNECTED`, `WHILE`, `CUSTOM`."""
+    """The name of an operator's builtin: `FULLY_CONNECTED`, `WHILE`, `CUSTOM`."""
     return _names("BuiltinOperator")[builtin_of(model.operatorCodes[operator.opcodeIndex])]
 
 
 def builtin_of(code: Any) -> int:
-    """The number of the builtin that an operator code stands for; old files name it in a field of one byte."""
+    """The builtin of an operator code; old files have it in a deprecated field of one byte."""
     return max(code.builtinCode, code.deprecatedBuiltinCode)
 
 
 def loops_of(model: Any) -> Iterator[tuple[Any, Any]]:
-    """Each WHILE of a file, behind the graph that it stands in."""
+    """Each WHILE operator of a file, with its graph: pairs `(graph, operator)`."""
     for graph in model.subgraphs:
         for operator in graph.operators:
             if operator_name(model, operator) == "WHILE":
@@ -52,18 +52,24 @@ def type_name(tensor: Any) -> str:
 
 
 def shape_of(tensor: Any) -> tuple[int, ...]:
-    """The shape; empty of a scalar."""
+    """The shape; empty for a scalar."""
     return () if tensor.shape is None else tuple(int(size) for size in tensor.shape)
 
 
 def size_bytes(model: Any, tensor: Any) -> int:
-    """Bytes that the file holds for a tensor; 0 where it is computed."""
+    """Bytes of a tensor's constant value in the file; 0 if it is computed."""
     data = model.buffers[tensor.buffer].data
     return 0 if data is None else len(data)
 
 
 def is_constant(model: Any, graph: Any, index: int) -> bool:
-    """Whether the file holds a tensor's values."""
+    """Whether a tensor is a constant of the file.
+
+    Args:
+        model: the file.
+        graph: one of its subgraphs.
+        index: of the tensor in the graph.
+    """
     return size_bytes(model, graph.tensors[index]) > 0
 
 

@@ -1,13 +1,13 @@
-"""Lets the loops of a .tflite file write a row of a buffer where it lies.
+"""Rewrites the loops of a .tflite file to update buffers in place.
 
-A loop that writes one row of a buffer at each turn makes a runtime copy all of it twice: to write into it, and to hand
-it on to the next turn. But what a loop hands on as it came, and nobody reads behind the loop, TensorFlow Lite does not
-copy since 2.14: inside, it is the memory that came from outside (its kernels/while.cc). So a buffer goes into the loop
-under two names for this one memory. The body reads by the first, writes by the second, and hands both on; with one
-name, the partition of a graph among delegates would wait for the writer before it lets anyone read.
+For a loop that writes one row of a buffer in each iteration, a runtime copies the whole buffer twice: to write into it,
+and to pass it to the next iteration. But since 2.14 TensorFlow Lite does not copy a loop variable that the body returns
+unchanged and that is not read after the loop: inside the loop it is the memory of the input (kernels/while.cc). So a
+buffer becomes two loop variables that share this memory. The body reads the first, writes the second, and returns both
+unchanged. With a single one, a graph that is partitioned among delegates would run the write before all reads.
 
-A delegate may write before others have read, so the row that a turn writes must be one that it does not count: see
-`textapp.layers.cache.ages`. A runtime that copies would lose all rows, so the file asks for an operator of 2.14.
+A delegate may write before others have read, so the row that an iteration writes must be one that it masks: see
+`textapp.layers.cache.ages`. An older runtime copies and would lose all rows, so the file requires an operator of 2.14.
 """
 
 from __future__ import annotations
@@ -29,17 +29,20 @@ from textapp.export.flatbuffer.graphs import (
     type_name,
 )
 
-NEEDED = ("CONCATENATION", 4)  # came with 2.14
+NEEDED = ("CONCATENATION", 4)  # new in 2.14
 
 
 def write_in_place(content: bytes) -> bytes:
-    """The same file with every buffer written in place that begins as zeros and is not read behind its loop.
+    """Rewrites every buffer of a loop that starts as zeros and is not read after the loop.
 
     Args:
         content: a .tflite file.
+
+    Returns:
+        the rewritten file, or the same bytes if it has no such buffer.
     """
     model = parse(content)
-    # The graphs grow while they are rewritten, so the loops are found first.
+    # Rewriting adds operators to the graphs, so the loops are listed first.
     if not any([_rewrite(model, graph, loop) for graph, loop in list(loops_of(model))]):
         return content
     _operator_code(model, *NEEDED)
@@ -48,7 +51,7 @@ def write_in_place(content: bytes) -> bytes:
 
 
 def _rewrite(model: Any, graph: Any, loop: Any) -> bool:
-    """Rewrites one loop; returns whether it had such a buffer."""
+    """Rewrites one loop; returns whether it has such a buffer."""
     body = model.subgraphs[loop.builtinOptions.bodySubgraphIndex]
     condition = model.subgraphs[loop.builtinOptions.condSubgraphIndex]
     for owner in (loop, body, condition):
@@ -60,32 +63,32 @@ def _rewrite(model: Any, graph: Any, loop: Any) -> bool:
         if operator_name(model, operator) == "DYNAMIC_UPDATE_SLICE"
     }
     writers = {
-        place: made_by[back]
-        for place, (outer, behind, inner, back) in enumerate(
+        number: made_by[returned]
+        for number, (initial, final, inner, returned) in enumerate(
             zip(loop.inputs, loop.outputs, body.inputs, body.outputs, strict=True)
         )
-        if back in made_by
-        and back not in read_inside
-        and made_by[back].inputs[0] == inner
-        and behind not in read_outside
-        and _is_zeros(model, graph, outer)
+        if returned in made_by
+        and returned not in read_inside
+        and made_by[returned].inputs[0] == inner
+        and final not in read_outside
+        and _is_zeros(model, graph, initial)
     }
-    for place, writer in writers.items():
-        loop.inputs[place] = _zeros(model, graph, loop, place)
-        body.outputs[place] = body.inputs[place]
-        writer.outputs = [_append_copy(body, body.inputs[place])]
-        loop.inputs.append(loop.inputs[place])
-        loop.outputs.append(_append_copy(graph, loop.outputs[place]))
+    for number, writer in writers.items():
+        loop.inputs[number] = _zeros(model, graph, loop, number)
+        body.outputs[number] = body.inputs[number]
+        writer.outputs = [_append_copy(body, body.inputs[number])]
+        loop.inputs.append(loop.inputs[number])
+        loop.outputs.append(_append_copy(graph, loop.outputs[number]))
         body.inputs.append(writer.outputs[0])
         body.outputs.append(writer.outputs[0])
-        condition.inputs.append(_append_copy(condition, condition.inputs[place]))
+        condition.inputs.append(_append_copy(condition, condition.inputs[number]))
     last = list(writers.values())
     body.operators = [operator for operator in body.operators if operator not in last] + last
     return bool(writers)
 
 
 def _is_zeros(model: Any, graph: Any, index: int) -> bool:
-    """Whether a tensor is a float32 constant of zeros; float16 weights keep one in half the space."""
+    """Whether a tensor is a float32 constant of zeros, which in a file of float16 weights is a dequantized one."""
     if type_name(graph.tensors[index]) != "FLOAT32":
         return False
     for operator in graph.operators:
@@ -94,16 +97,16 @@ def _is_zeros(model: Any, graph: Any, index: int) -> bool:
     return is_constant(model, graph, index) and not np.any(model.buffers[graph.tensors[index].buffer].data)
 
 
-def _zeros(model: Any, graph: Any, loop: Any, place: int) -> int:
-    """A tensor of its own with zeros, made before the loop: a constant cannot be written to."""
+def _zeros(model: Any, graph: Any, loop: Any, number: int) -> int:
+    """Adds a FILL of zeros before the loop, as a constant cannot be written to; returns its output tensor."""
     from tensorflow.lite.python import schema_py_generated as schema
 
-    like = graph.tensors[loop.inputs[place]]
+    like = graph.tensors[loop.inputs[number]]
     dims = _constant(model, graph, np.array(shape_of(like), np.int32), schema.TensorType.INT32)
     value = _constant(model, graph, np.zeros((), np.float32), schema.TensorType.FLOAT32)
     fill = schema.OperatorT()
     fill.opcodeIndex = _operator_code(model, "FILL", 1)
-    fill.inputs, fill.outputs = [dims, value], [_append_copy(graph, loop.inputs[place])]
+    fill.inputs, fill.outputs = [dims, value], [_append_copy(graph, loop.inputs[number])]
     fill.builtinOptionsType, fill.builtinOptions = schema.BuiltinOptions.FillOptions, schema.FillOptionsT()
     graph.operators.insert(next(at for at, each in enumerate(graph.operators) if each is loop), fill)
     return fill.outputs[0]
@@ -121,7 +124,7 @@ def _constant(model: Any, graph: Any, values: np.ndarray, kind: int) -> int:
 
 
 def _append_copy(graph: Any, index: int) -> int:
-    """One more tensor of the same shape and type, which is computed."""
+    """Adds a computed tensor of the same shape and type as tensor `index`; returns its index."""
     tensor = copy.deepcopy(graph.tensors[index])
     tensor.buffer = 0
     graph.tensors.append(tensor)
@@ -129,7 +132,7 @@ def _append_copy(graph: Any, index: int) -> int:
 
 
 def _operator_code(model: Any, name: str, version: int) -> int:
-    """The number of an operator in the file, which is added where it is missing."""
+    """The index of an operator code in the file, which is added if it is missing."""
     from tensorflow.lite.python import schema_py_generated as schema
 
     builtin = getattr(schema.BuiltinOperator, name)
@@ -143,7 +146,7 @@ def _operator_code(model: Any, name: str, version: int) -> int:
 
 
 def _drop_unread(model: Any) -> None:
-    """Empties the constants that nobody reads any more, or only to turn them to float32 for nobody."""
+    """Removes constants that are no longer read, and those whose dequantized copy is not."""
     read_buffers = {entry.buffer for entry in model.metadata or ()}
     for graph in model.subgraphs:
         read = read_in(graph) | set(graph.outputs)

@@ -1,6 +1,6 @@
-"""A look into a .tflite file: what goes through its loops, and which weights of an int8 file are still float.
+"""Inspects a .tflite file: the variables of its loops, and the weights of an int8 file that are still float.
 
-A tensor in a loop may be copied at every token, so a loop carries its counters, the text so far and a cache, no weight.
+A loop variable may be copied at every token, so a loop should carry counters, the text so far and a cache, no weights.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ import numpy as np
 from textapp.errors import ExportError
 from textapp.export.flatbuffer.graphs import loops_of, operator_name, parse, shape_of, size_bytes, type_name
 
-# Float constants up to this size stay in an int8 file: biases, masks, tables of positions of a short context.
-MOST_FLOAT_BYTES = 1 << 18
+# An int8 file may hold float constants up to this size: biases, masks, position tables of a short context.
+MAX_FLOAT_BYTES = 1 << 18
 QUANTIZED = ("dynamic", "int8")
-LEAST_NUMBERS = 1024  # what has fewer numbers costs a loop nothing
-KINDS = {"BOOL": 1, "INT8": 1, "UINT8": 1, "INT16": 2, "FLOAT16": 2, "INT64": 8}  # bytes a number; others have 4
-REWRITERS = ("DEQUANTIZE", "RESHAPE", "TRANSPOSE", "CAST")  # of a constant they make the same weight again
+MIN_WEIGHT_SIZE = 1024  # elements; a smaller constant in a loop costs next to nothing
+BYTES = {"BOOL": 1, "INT8": 1, "UINT8": 1, "INT16": 2, "FLOAT16": 2, "INT64": 8}  # an element; 4 for other types
+REWRITERS = ("DEQUANTIZE", "RESHAPE", "TRANSPOSE", "CAST")  # their output for a constant is the same weight
 
 
-class Carried(NamedTuple):
-    """A tensor that goes through a loop.
+class LoopVariable(NamedTuple):
+    """A variable of a loop.
 
     Attributes:
         name, shape, kind: of the tensor inside the body; `kind` is `FLOAT32`, `INT32`, ...
-        changes: whether the body gives another tensor back.
-        weight: whether it holds a constant of the file, in whatever form.
+        changes: whether the body returns another tensor.
+        weight: whether its initial value is a large constant of the file, or computed from one alone.
     """
 
     name: str
@@ -38,19 +38,20 @@ class Carried(NamedTuple):
     weight: bool
 
     @property
-    def numbers(self) -> int:
+    def size(self) -> int:
+        """Elements of the tensor."""
         return int(np.prod(self.shape))
 
 
 def check_loops(model_path: Path, quantize: str) -> None:
-    """Refuses a file whose loops carry a weight, or whose int8 weights have a float copy.
+    """Checks that no loop of a file carries a weight, and that a quantized file holds no large float weight.
 
     Args:
         model_path: the .tflite file.
-        quantize: how it was converted.
+        quantize: its quantization.
 
     Raises:
-        ExportError: naming the tensors.
+        ExportError: it does; the message names the tensors.
     """
     model = parse(model_path.read_bytes())
     weights = [carried for carried in loop_variables(model) if carried.weight and not carried.changes]
@@ -64,19 +65,19 @@ def check_loops(model_path: Path, quantize: str) -> None:
 
 
 def loop_copies(model_path: Path, quantize: str) -> dict[str, float]:
-    """What a file of layers that were not written for a loop costs at every token, in megabytes.
+    """The memory traffic that a decoding loop adds at every token, for layers that were not written for a loop.
 
     Args:
         model_path: the .tflite file.
-        quantize: how it was converted.
+        quantize: its quantization.
 
     Returns:
-        `copied_mb`: what its largest loop carries and changes, or carries as a weight; of an int8 file also
-        `float_weights_mb`: large weights that are float all the same.
+        `copied_mb`: megabytes of the variables that the largest loop changes, and of weights among them; for a
+        quantized file also `float_weights_mb`: of large weights that are still float.
     """
     model = parse(model_path.read_bytes())
     carried = [
-        sum(KINDS.get(each.kind, 4) * each.numbers for each in loop if each.changes or each.weight)
+        sum(BYTES.get(each.kind, 4) * each.size for each in loop if each.changes or each.weight)
         for loop in _loops(model)
     ]
     copied = {"copied_mb": round(max(carried, default=0) / 1e6, 3)}
@@ -86,48 +87,49 @@ def loop_copies(model_path: Path, quantize: str) -> dict[str, float]:
     return {**copied, "float_weights_mb": round(floats / 1e6, 3)}
 
 
-def loop_variables(model: Any) -> list[Carried]:
-    """All tensors that go through all loops of the file."""
+def loop_variables(model: Any) -> list[LoopVariable]:
+    """The variables of all loops of the file."""
     return [carried for loop in _loops(model) for carried in loop]
 
 
-def _loops(model: Any) -> Iterator[list[Carried]]:
-    """What goes through each loop of the file."""
+def _loops(model: Any) -> Iterator[list[LoopVariable]]:
+    """The variables of each loop of the file."""
     for graph, loop in loops_of(model):
         made_by = {output: operator for operator in graph.operators for output in operator.outputs}
-        body, found = model.subgraphs[loop.builtinOptions.bodySubgraphIndex], []
-        for outer, inner, back in zip(loop.inputs, body.inputs, body.outputs, strict=True):
+        body, variables = model.subgraphs[loop.builtinOptions.bodySubgraphIndex], []
+        for initial, inner, returned in zip(loop.inputs, body.inputs, body.outputs, strict=True):
             tensor = body.tensors[inner]
-            weight = _is_weight(model, graph, made_by, outer)
-            found.append(Carried(tensor.name.decode(), shape_of(tensor), type_name(tensor), inner != back, weight))
-        yield found
+            weight = _is_weight(model, graph, made_by, initial)
+            name, shape, kind = tensor.name.decode(), shape_of(tensor), type_name(tensor)
+            variables.append(LoopVariable(name, shape, kind, inner != returned, weight))
+        yield variables
 
 
 def float_weights(model: Any) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Name and shape of the large float constants, and of integer constants that are turned to float as a whole.
+    """Name and shape of the large float constants, and of large integer constants that are dequantized as a whole.
 
-    Zeros are no weights: a cache begins with them, and with the texts of a batch they become many.
+    Constants of zeros do not count: they are the initial values of caches, which grow with the batch.
     """
     seen = set()  # signatures share their buffers
     for graph in model.subgraphs:
         for tensor in graph.tensors:
-            large = size_bytes(model, tensor) > MOST_FLOAT_BYTES and np.any(model.buffers[tensor.buffer].data)
+            large = size_bytes(model, tensor) > MAX_FLOAT_BYTES and np.any(model.buffers[tensor.buffer].data)
             if type_name(tensor) in ("FLOAT32", "FLOAT16") and large and tensor.buffer not in seen:
                 seen.add(tensor.buffer)
                 yield tensor.name.decode(), shape_of(tensor)
         for operator in graph.operators:
             if operator_name(model, operator) == "DEQUANTIZE":
                 tensor = graph.tensors[operator.inputs[0]]
-                if 4 * size_bytes(model, tensor) > MOST_FLOAT_BYTES:
+                if 4 * size_bytes(model, tensor) > MAX_FLOAT_BYTES:
                     yield tensor.name.decode(), shape_of(tensor)
 
 
 def _is_weight(model: Any, graph: Any, made_by: dict[int, Any], index: int) -> bool:
-    """Whether a tensor is a large constant with values other than 0, or made of one."""
+    """Whether a tensor is a large constant other than zeros, or computed from one by `REWRITERS`."""
     tensor = graph.tensors[index]
     data = model.buffers[tensor.buffer].data
     if data is not None and len(data):
-        return int(np.prod(shape_of(tensor))) >= LEAST_NUMBERS and bool(np.any(data))
+        return int(np.prod(shape_of(tensor))) >= MIN_WEIGHT_SIZE and bool(np.any(data))
     operator = made_by.get(index)
     if operator is None or operator_name(model, operator) not in REWRITERS:
         return False
