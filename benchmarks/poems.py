@@ -12,11 +12,9 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from textapp.records.loading import load_splits
-
 import textapp
-from textapp.catalog import load_config
-from textapp.config import data_directory
+from textapp.artifact import open_artifact
+from textapp.commands.examples import own_splits
 
 ENDS = re.compile(r"[，。？！；、：\s]+")
 FORMS = (5, 7)
@@ -51,7 +49,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, help="where relative data paths start")
     parser.add_argument("--most", type=int, default=200, help="poems to write")
     options = parser.parse_args()
-    splits = load_splits(load_config(options.run / "config.yaml"), data_directory(options.data_dir))
+    splits = own_splits(open_artifact(options.run), options.data_dir)
     prompts = first_lines((record["text"] for record in splits.test), options.most)
     predictor = textapp.load(options.run / "exports" / "litert")
     print(f"{len(prompts)} first lines of the test poems, half of five characters a clause, half of seven\n")

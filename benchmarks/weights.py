@@ -15,13 +15,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from textapp.predictor import load
-from textapp.records.loading import Splits, load_records, load_splits
-
 from textapp.artifact import open_artifact
 from textapp.catalog import load_config
-from textapp.config import data_directory
+from textapp.commands.examples import evaluation_records, own_splits
 from textapp.languages import normalized
+from textapp.loading import load_artifact
+from textapp.records.splits import Splits
 
 NUM_REFERENCE = 200  # validation texts that every peer is checked with, and that OpenVINO is calibrated with
 
@@ -33,10 +32,10 @@ def write_examples(bundle: Path, work: Path, data: Path) -> Any:
         The task of the bundle.
     """
     artifact = open_artifact(bundle)
-    task = load(bundle).task
+    task = load_artifact(artifact).task
     if task.pair or task.multiple:
         raise SystemExit(f"{bundle}: the benchmarks take one text and one label an example")
-    records = load_records(str(data), artifact.manifest)
+    records, _ = evaluation_records(artifact, [data])
     examples = {
         "texts": [record["text"] for record in records],
         "ids": [task.features(record)["token_ids"] for record in records],
@@ -56,7 +55,7 @@ def write_examples(bundle: Path, work: Path, data: Path) -> Any:
 def write_weights(run: Path, work: Path, task: Any, splits: Splits) -> None:
     """weights.npz by the names that Keras gives; reference.npz: padded ids of validation texts and their logits."""
     from textapp.arrays import spread
-    from textapp.export.bundle import load_float32
+    from textapp.models.saving import load_float32
 
     model = load_float32(run / "model.keras")
     np.savez(work / "weights.npz", **{weight.path: np.asarray(weight) for weight in model.weights})
@@ -95,8 +94,7 @@ if __name__ == "__main__":
     parser.add_argument("--fasttext", action="store_true", help="write fastText's training texts, and no weights")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
-    trained_from = options.data_dir or open_artifact(options.run).manifest.get("data_dir")
-    run_splits = load_splits(load_config(options.run / "config.yaml"), data_directory(trained_from))
+    run_splits = own_splits(open_artifact(options.run), options.data_dir)
     bundle_task = write_examples(options.bundle, options.work, options.data)
     if options.fasttext:
         write_fasttext(options.run, options.work, run_splits)

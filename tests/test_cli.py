@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -59,3 +60,19 @@ def test_a_warning_is_called_one() -> None:
     line = cli._Line().format
     assert line(logging.makeLogRecord({"msg": "cut", "levelno": logging.WARNING})) == "warning: cut"
     assert line(logging.makeLogRecord({"msg": "done", "levelno": logging.INFO})) == "done"
+
+
+def test_wrong_calls_end_with_2(tiny_bundle: Path, run_textapp) -> None:
+    for arguments in (
+        ["evaluate", tiny_bundle, "--columns", "txt=0", "--data", "x.csv"],
+        ["evaluate", tiny_bundle, "--columns", "text=0"],
+        ["predict", tiny_bundle, "a", "--columns", "text=0"],
+        ["predict", tiny_bundle, "a", "--pair", "b"],
+        ["predict", tiny_bundle, "a", "--input", "b"],
+        ["predict", tiny_bundle, "a", "--pair", "b", "--pair", "c"],
+        ["predict", tiny_bundle, "a", "--runtime", "abacus"],
+        ["predict"],
+        ["translate"],
+    ):
+        done = run_textapp(*arguments)
+        assert done.code == 2 and done.stderr and "Traceback" not in done.stderr, (arguments, done)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from textapp.defaults import choose_lengths, resolve
 
-from textapp.catalog import load_config, parse_config
+from textapp.catalog import load_config, parse_config, recipe_of
 from textapp.config import data_directory, differing_key, save_config
 from textapp.errors import ConfigError
 
+resolve = recipe_of("classification").resolve
 SMALL = {"task": "classification", "run": "runs/x", "data": {"train": "a.tsv"}, "model": {"architecture": "cnn"}}
 
 
@@ -24,7 +24,7 @@ def test_weights_of_labels_that_are_numbers() -> None:
 
 
 def test_task_run_data_and_model_are_enough() -> None:
-    config = resolve(parse_config(SMALL), num_examples=5000, token_counts=[5] * 100)
+    config = resolve(parse_config(SMALL), 5000, "en", [5] * 100)
     assert config.training.epochs and config.training.learning_rate and config.lengths == [8]
     assert config.tokenizer.kind == "bpe" and config.tokenizer.vocabulary_size
     assert config.model.filters and config.model.dropout is not None
@@ -47,7 +47,7 @@ def test_task_run_data_and_model_are_enough() -> None:
         ),
         (
             with_keys(task="generation", model={"architecture": "mlp", "num_layers": 2}),
-            ["model.architecture: found 'mlp', which cannot write text", "expected one of transformer"],
+            ["model.architecture: found 'mlp', which cannot generate text", "expected one of lstm, transformer"],
         ),
         (with_keys(task=["generation"], model={"architecture": ["mlp"]}), ["task", "model.architecture"]),
         (with_keys(lengths=[32, 16]), ["lengths", "ascending"]),
@@ -120,28 +120,15 @@ def test_a_file_that_is_no_config_is_named(tmp_path: Path) -> None:
 
 
 def test_the_resolved_form_is_read_back_equal(tmp_path: Path) -> None:
-    config = resolve(parse_config(SMALL), 5000, [3, 9, 30])
+    config = resolve(parse_config(SMALL), 5000, "en", [3, 9, 30])
     save_config(config, tmp_path / "config.yaml")
     assert load_config(tmp_path / "config.yaml") == config
 
 
 def test_resolving_keeps_what_was_given() -> None:
     config = parse_config(with_keys(lengths=[100], training={"epochs": 1, "learning_rate": 0.5}))
-    resolved = resolve(config, 10, [5])
+    resolved = resolve(config, 10, "en", [5])
     assert (resolved.lengths, resolved.training.epochs, resolved.training.learning_rate) == ([100], 1, 0.5)
-
-
-@pytest.mark.parametrize(
-    ("counts", "expected"),
-    [([5] * 50 + [30] * 50, [8, 32]), ([1], [8]), ([600] * 9, [512]), ([4] * 50 + [12] * 50, [8, 16])],
-)
-def test_buckets_fit_the_lengths_of_the_data(counts: list[int], expected: list[int]) -> None:
-    assert choose_lengths(counts) == expected
-
-
-def test_four_buckets_at_most() -> None:
-    lengths = choose_lengths([1 + index % 500 for index in range(5000)])
-    assert len(lengths) <= 4 and lengths == sorted(lengths)
 
 
 def test_the_first_difference_is_named() -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from textapp.defaults import resolve
 
-from textapp.catalog import load_config
+from textapp.catalog import load_config, recipe_of
+from textapp.config import Config
 
 ROOT = Path(__file__).parents[1] / "configs"
 CONFIGS = sorted(ROOT.rglob("*.yaml"))
@@ -17,11 +17,18 @@ def test_there_are_configs() -> None:
     assert ROOT / "classification" / "sst2_cnn.yaml" in CONFIGS
 
 
+def resolved(config: Config) -> Config:
+    recipe, counts = recipe_of(config.task), [5] * 50 + [30] * 50
+    if config.task == "classification":
+        return recipe.resolve(config, 5000, "en", counts)
+    languages = ("en", "en") if config.task == "translation" else "en"
+    return recipe.resolve(config, 5000, languages, counts, counts)
+
+
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.relative_to(ROOT).as_posix())
 class TestEveryConfig:
     def test_is_complete_once_resolved(self, path: Path) -> None:
-        counts = [5] * 50 + [30] * 50
-        config = resolve(load_config(path), num_examples=5000, token_counts=counts, target_counts=counts)
+        config = resolved(load_config(path))
         training = config.training
         assert config.lengths and config.cleaning is not None
         assert training.batch_size or training.batch_tokens

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 
 import numpy as np
@@ -145,7 +146,7 @@ class Buffers:
         self.inputs |= {name: np.full(1, 9, np.int32) for name in ("token_id", "position")}
         self.outputs = {name: np.full(shape, 9, np.float32) for name, shape in cache.items()}
         self.outputs["logits"] = np.full((1, size), 9, np.float32)
-        self.user = None
+        self.user, self.lock = None, threading.RLock()
         self._chain = chain
 
     def invoke(self) -> None:
@@ -177,6 +178,9 @@ class Letters:
 
     def encode(self, text: str) -> Encoding:
         return Encoding(self.ids(text), [(place, place + 1) for place in range(len(text))])
+
+    def join(self, ids: list[int], pair: list[int] | None, length: int) -> tuple[list[int], list[int]]:
+        return self.template.join(ids, pair, length)
 
     def decode(self, ids) -> str:
         return "".join(self.alphabet[token - 4] for token in ids if token > 3).lstrip()

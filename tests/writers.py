@@ -12,7 +12,7 @@ import numpy as np
 from textapp.artifact import Artifact, open_artifact, write_manifest
 from textapp.catalog import task_from_manifest
 from textapp.config import TransformerModel
-from textapp.models import build_generator
+from textapp.models import GeneratorSettings, build_generator
 from textapp.text.training import train_tokenizer
 
 WORDS = {
@@ -65,15 +65,18 @@ def make_writer(
     }  # fmt: skip
     keras.utils.set_random_seed(1)
     sizes = {"num_heads": 2, "positions": "learned", "tie_embeddings": True, "dropout": 0.0, **settings}
+    config = TransformerModel(architecture="transformer", hidden_dim=32, num_layers=2, intermediate_dim=64, **sizes)
     model = build_generator(
-        TransformerModel(architecture="transformer", hidden_dim=32, num_layers=2, intermediate_dim=64, **sizes),
-        vocabulary_size=tokenizer.vocabulary_size,
-        pad_id=0,
-        start_id=2,
-        end_id=3,
-        max_length=40,
-        max_source_length=16 if translates else None,
-        never_ids=tokenizer.never_ids,
+        config,
+        GeneratorSettings(
+            vocabulary_size=tokenizer.vocabulary_size,
+            pad_id=0,
+            start_id=2,
+            end_id=3,
+            max_length=40,
+            max_source_length=16 if translates else None,
+            never_ids=tokenizer.never_ids,
+        ),
     )
     _train(model, _batch(task_from_manifest(content, tokenizer), records), steps)
     folder.mkdir(parents=True)

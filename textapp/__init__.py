@@ -1,14 +1,15 @@
 """textapp turns a file of text examples into a small, fast model and ships it to a device.
 
-The way of the data is the list of packages:
+The packages in the order of the data:
 
-    records -> text -> tasks -> decoding, retrieval, metrics -> edge -> predictor      answers without TensorFlow
-    batches -> layers -> models -> objectives -> training -> compression -> export     trains, on TensorFlow
+    records -> text -> tasks -> predictors -> runners                     answers, without TensorFlow
+    batches -> layers -> models -> objectives -> training -> export       trains and ships, on TensorFlow
 
-    commands, cli    one file a command
-    config           YAML -> frozen models
-    artifact         the folder of a run or a bundle
-    errors           what a user can mend
+    recipes, catalog    what a task is on the workstation, and the table of tasks
+    commands, cli       one file a command
+    config              YAML -> frozen models
+    artifact            the folder of a run or a bundle
+    errors              what a user can mend
 
 Example:
     import textapp

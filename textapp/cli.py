@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
+import inspect as introspection
 import logging
 import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
+from dataclasses import fields
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 
+from textapp.decoding.options import DecodingOptions
 from textapp.errors import OptionError, TextappError, UsageError
 
 app = typer.Typer(
@@ -46,9 +51,38 @@ class Overflow(str, Enum):
     error = "error"
 
 
-def _writing(help: str, *names: str) -> Any:
-    """An option for models that write: translation and generation."""
+def _generative(help: str, *names: str) -> Any:
+    """An option for models that generate text."""
     return typer.Option(*names, help=help, rich_help_panel="Translation and generation")
+
+
+def _with_decoding_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command that takes `**decoding` an option for each field of `DecodingOptions`."""
+    own = list(introspection.signature(command, eval_str=True).parameters.values())[:-1]
+    parameters = [
+        introspection.Parameter(
+            option.name,
+            introspection.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[_cli_type(hint) | None, _generative(option.metadata["help"])],
+        )
+        for option, hint in zip(fields(DecodingOptions), get_type_hints(DecodingOptions).values(), strict=True)
+    ]
+
+    @functools.wraps(command)
+    def with_options(**arguments: Any) -> None:
+        command(**arguments)
+
+    with_options.__signature__ = introspection.Signature([*own, *parameters])  # type: ignore[attr-defined]  # typer reads it
+    with_options.__annotations__ = {each.name: each.annotation for each in [*own, *parameters]}
+    return with_options
+
+
+def _cli_type(hint: Any) -> Any:
+    """The type of an option on the command line: a tuple of strings is an option that repeats."""
+    if get_origin(hint) is tuple:
+        return list[str]
+    return next((part for part in get_args(hint) if part is not type(None)), hint)
 
 
 ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="the YAML of the run; configs/ holds complete ones")]
@@ -178,6 +212,7 @@ def export(
 
 
 @app.command()
+@_with_decoding_options
 def predict(
     path: PathArgument,
     texts: Annotated[list[str] | None, typer.Argument(metavar="TEXT..", help="texts; none: lines of stdin")] = None,
@@ -195,38 +230,15 @@ def predict(
     runtime: Runtime = "auto",
     as_json: Json = False,
     overflow: Annotated[
-        Overflow | None, _writing("input longer than the model reads: truncate it (default) or report an error")
+        Overflow | None, _generative("input longer than the model reads: truncate it (default) or report an error")
     ] = None,
-    beam_size: Annotated[int | None, _writing("hypotheses kept by beam search")] = None,
-    length_penalty: Annotated[float | None, _writing("rank hypotheses by score / length ** penalty; default 1")] = None,
-    num_hypotheses: Annotated[int | None, _writing("hypotheses of the beam to return")] = None,
-    temperature: Annotated[float | None, _writing("sampling temperature; lower is more conservative")] = None,
-    top_k: Annotated[int | None, _writing("sample from the k most probable tokens")] = None,
-    top_p: Annotated[
-        float | None, _writing("sample from the smallest set of tokens with this total probability")
-    ] = None,
-    min_p: Annotated[
-        float | None, _writing("drop tokens below this share of the most probable one's probability")
-    ] = None,
-    repetition_penalty: Annotated[float | None, _writing(">= 1; penalises tokens that were already generated")] = None,
-    no_repeat_ngram_size: Annotated[int | None, _writing("never repeat an n-gram of this size")] = None,
-    min_new_tokens: Annotated[int | None, _writing("minimum number of new tokens")] = None,
-    max_new_tokens: Annotated[int | None, _writing("maximum number of new tokens")] = None,
-    stop: Annotated[list[str] | None, _writing("stop before this string; repeats")] = None,
-    seed: Annotated[int | None, _writing("random seed for sampling")] = None,
-    stream: Annotated[bool, _writing("print the text while it is generated", "--stream")] = False,
+    stream: Annotated[bool, _generative("print the text while it is generated", "--stream")] = False,
+    **decoding: Any,
 ) -> None:
     """Answer texts: label, translate or continue them."""
     from textapp.commands.predict import predict as command
 
-    decoding = {
-        "beam_size": beam_size, "length_penalty": length_penalty, "num_hypotheses": num_hypotheses,
-        "temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p,
-        "repetition_penalty": repetition_penalty, "no_repeat_ngram_size": no_repeat_ngram_size,
-        "min_new_tokens": min_new_tokens, "max_new_tokens": max_new_tokens,
-        "stop": tuple(stop) if stop else None, "seed": seed,
-    }  # fmt: skip
-    decoding = {name: value for name, value in decoding.items() if value is not None}
+    decoding = {name: value for name, value in decoding.items() if value not in (None, [])}
     options = {"threshold": threshold, "overflow": overflow.value if overflow else None}
     command(
         path, texts or [], pair or [], input_file, output, columns, workers, threads, runtime, as_json, stream, options,

@@ -9,6 +9,7 @@ from textapp.artifact import Artifact, open_artifact
 from textapp.catalog import recipe_of, task_from_manifest
 from textapp.errors import UsageError
 from textapp.noise import import_tensorflow
+from textapp.runners.pool import check_workers
 from textapp.text.tokenizer import load_tokenizers
 
 if TYPE_CHECKING:
@@ -17,14 +18,16 @@ if TYPE_CHECKING:
     from textapp.tasks.task import Task
 
 
-def load(path: str | Path, threads: int = 1, runtime: str = "auto", **options: Any) -> Predictor:
-    """Opens a run folder or a bundle.
+def load(path: str | Path, threads: int = 1, runtime: str = "auto", workers: int = 1, **options: Any) -> Predictor:
+    """Opens a run folder or a bundle. Several threads may share what it gives, see `Predictor`.
 
     Args:
         path: the folder.
         threads: threads inside one answer; small models are often fastest with one.
         runtime: for a .tflite file `litert` or `tflite-runtime`; `auto` takes the one that the bundle was verified in
             if it is installed, else the other.
+        workers: answers that may be computed at the same time, where several threads ask; for a .tflite file each takes
+            the memory of an interpreter.
         options: of the task: `threshold` of a classifier, the probability from 0 to 1 below which it answers `unknown`;
             `overflow` of a translator or a language model, to `truncate` a text that is too long (the default) or to
             report an `error`.
@@ -33,23 +36,26 @@ def load(path: str | Path, threads: int = 1, runtime: str = "auto", **options: A
         ArtifactError: the folder is missing, incomplete or changed.
         UsageError: a package that it needs is not installed, or an option is not for this task.
     """
-    return load_artifact(open_artifact(path), threads, runtime, **options)
+    return load_artifact(open_artifact(path), threads, runtime, workers, **options)
 
 
-def load_artifact(artifact: Artifact, threads: int = 1, runtime: str = "auto", **options: Any) -> Predictor:
+def load_artifact(
+    artifact: Artifact, threads: int = 1, runtime: str = "auto", workers: int = 1, **options: Any
+) -> Predictor:
     """The same for a folder that is open already.
 
     Args:
         artifact: the folder.
-        threads, runtime, options: as for `load`.
+        threads, runtime, workers, options: as for `load`.
 
     Raises:
         UsageError: as for `load`.
     """
+    check_workers(workers)
     if threads < 1:
         raise UsageError(f"threads: found {threads}, expected a whole number from 1")
     task = task_from_manifest(artifact.manifest, load_tokenizers(artifact.path), **options)
-    return task.predictor(_runner(artifact, task, threads, runtime), artifact.manifest, artifact.path)
+    return task.predictor(_runner(artifact, task, threads, runtime), artifact.manifest, artifact.path, workers)
 
 
 def _runner(artifact: Artifact, task: Task, threads: int, runtime: str) -> Runner:

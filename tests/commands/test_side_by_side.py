@@ -22,6 +22,8 @@ RECORDS = [{"source": f"句{number}", "target": f"sentence {number}"} for number
 class Says:
     """A translator that puts a word before its text; on the last source all of them agree."""
 
+    streams = True
+
     def __init__(self, path: Path) -> None:
         self.path = path
         self.task = TranslationTask(Letters(), Letters(), [8], [(8, 8)])  # nothing is tokenised
@@ -99,7 +101,7 @@ def test_calls_that_make_no_sense(sheet: Path, monkeypatch: pytest.MonkeyPatch) 
         write_sheet(Path("one"), sheet.with_suffix(".xlsx"), [Path("two")])
     with pytest.raises(DataError, match="all variants give the same outputs on 12 examples"):
         write_sheet(Path("one"), sheet, [Path("one")])
-    labels = SimpleNamespace(task=SimpleNamespace(name="classification"))
+    labels = SimpleNamespace(streams=False, task=SimpleNamespace(name="classification"))
     monkeypatch.setattr(side_by_side, "load", lambda path, **_: labels)
     with pytest.raises(UsageError, match="found classification, classification"):
         write_sheet(Path("one"), sheet, [Path("two")])

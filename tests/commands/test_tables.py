@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from textapp.catalog import TASKS
 from textapp.commands import tables
+from textapp.tasks.task import one_line
+
+MEASURES = {name: words for parts in TASKS.values() for name, words in parts.task.measures.items()}
 
 
 def printed(drawn: object) -> str:
@@ -38,14 +42,15 @@ def test_markup_in_labels_is_only_text() -> None:
 
 def test_variants_table_leaves_out_what_no_row_has() -> None:
     row = {"variant": "litert dynamic", "size_bytes": 1_234_567, "latency_ms": {"p50": 0.1234, "p90": 0.2, "p99": 0.3}}
-    text = printed(tables.variants_table([{**row, "accuracy": 91.234}, {**row, "accuracy": None}]))
+    rows = [{**row, "accuracy": 91.234}, {**row, "accuracy": None}]
+    text = printed(tables.variants_table(rows, MEASURES))
     assert "1.2 MB" in text and "0.123" in text and "91.23" in text
     assert "start ms" not in text and "macro F1" not in text and "BLEU" not in text
 
 
 def test_variants_table_of_models_that_write() -> None:
     row = {"variant": "litert dynamic", "bleu": 27.123, "chrf": 45.5, "perplexity": 4.5678, "tokens_per_second": 4512.3}
-    text = printed(tables.variants_table([row]))
+    text = printed(tables.variants_table([row], MEASURES))
     assert all(shown in text for shown in ("BLEU", "27.12", "45.50", "4.568", "4512")) and "accuracy" not in text
 
 
@@ -59,4 +64,4 @@ def test_values_as_a_reader_wants_them(value: object, text: str) -> None:
 
 def test_sizes_and_short_texts() -> None:
     assert [tables.size(count) for count in (None, 512, 38_249, 4_100_000)] == [None, "512 B", "38.2 kB", "4.1 MB"]
-    assert tables.shortened("a\nlong text", 6) == "a lon…"
+    assert one_line("a\nlong text", 6) == "a lon…"

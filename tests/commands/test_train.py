@@ -111,7 +111,7 @@ def test_a_misspelt_key_ends_with_2(trained: Path, run_textapp) -> None:
 
 def weights(run: Path) -> list:
     code = (
-        "import sys, numpy as np; from textapp.objectives.runner import load_model;"
+        "import sys, numpy as np; from textapp.models.saving import load_model;"
         "np.savez(sys.argv[2], *load_model(sys.argv[1]).get_weights())"
     )
     file = run.with_suffix(".npz")
@@ -293,7 +293,7 @@ def test_a_language_model_from_files_to_a_run_folder(tmp_path: Path, run_textapp
     }
     done = run_textapp("train", write_config(tmp_path, **changes, model=model), "--data-dir", tmp_path)
     assert done.code == 0, done.stderr
-    assert "validation_perplexity" in done.stderr and "nats a character" in done.stderr
+    assert "validation_perplexity" in done.stderr and "nats per character" in done.stderr
     manifest = open_artifact(tmp_path / "run").manifest
     assert manifest["running_text"] is running and manifest["context"] == 32
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text(encoding="utf-8"))

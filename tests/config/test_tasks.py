@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from textapp.catalog import load_config, parse_config
-from textapp.config import Config, Data, columns_of, save_config
+from textapp.catalog import load_config, parse_config, recipe_of
+from textapp.config import Data, save_config
 from textapp.errors import ConfigError
 
 PAIRS = {"source": "train.zh", "target": ["a.en", "b.en"]}
@@ -41,8 +41,8 @@ def fault(raw: dict, **changes: object) -> str:
             {"model": {"architecture": "preset", "path": "p", "lora_rank": 4}},
             ["model.lora_rank", "for translation and generation"],
         ),
-        (GENERATION, {"model": {"architecture": "cnn"}}, ["'cnn'", "cannot write text", "transformer, lstm"]),
-        (TRANSLATION, {"model": {"architecture": "mlp"}}, ["'mlp'", "cannot write text", "lstm, preset"]),
+        (GENERATION, {"model": {"architecture": "cnn"}}, ["'cnn'", "cannot generate text", "lstm, transformer"]),
+        (TRANSLATION, {"model": {"architecture": "mlp"}}, ["'mlp'", "cannot generate text", "transformer, preset"]),
         (TRANSLATION, {"model": {"architecture": "transformer", "embedding_dim": 8}}, ["model.hidden_dim"]),
         (CLASSIFICATION, {"training": {"batch_tokens": 64}}, ["training.batch_tokens", "task classification"]),
         (CLASSIFICATION, {"generate_lengths": [[8, 8]]}, ["generate_lengths", "translation and generation"]),
@@ -101,15 +101,15 @@ def test_parallel_files_are_read_back_equal(tmp_path) -> None:
 
 def test_a_side_may_be_named_by_its_language() -> None:
     data = Data(train="a.csv", columns={"source": 1}, target_language="en")
-    assert data.fields("translation") == {
+    assert data.fields(recipe_of("translation").keys.columns) == {
         "source": 1, "target": ["target", "tgt", "target_text", "translation", "reference", "output", "en"]
     }  # fmt: skip
 
 
 def test_the_columns_of_each_task() -> None:
-    assert columns_of("classification") == ["text", "text_pair", "label"]
-    assert columns_of("translation") == ["source", "target"]
-    assert columns_of("generation") == ["text", "prompt"]
+    assert list(recipe_of("classification").keys.columns) == ["text", "text_pair", "label"]
+    assert list(recipe_of("translation").keys.columns) == ["source", "target"]
+    assert list(recipe_of("generation").keys.columns) == ["text", "prompt"]
 
 
 @pytest.mark.parametrize(
@@ -120,5 +120,5 @@ def test_the_columns_of_each_task() -> None:
     ],
 )  # fmt: skip
 def test_running_text_is_what_stands_in_txt_files(raw: dict, train: str | list[str], expected: bool) -> None:
-    config: Config = parse_config({**raw, "data": {"train": train}})
-    assert config.running_text is expected
+    config = parse_config({**raw, "data": {"train": train}})
+    assert recipe_of(config.task).divides_texts(config) is expected

@@ -14,7 +14,7 @@ from textapp.catalog import parse_config
 from textapp.errors import ConfigError
 from textapp.layers import greedy_queue
 from textapp.layers.cache import written
-from textapp.models import build_generator
+from textapp.models import GeneratorSettings, build_generator
 from textapp.objectives import decoding
 
 VOCABULARY, SOURCE_VOCABULARY, PAD, START, END = 37, 29, 0, 2, 3
@@ -44,15 +44,8 @@ def config_of(name, task):
 def built(name, task, source_vocabulary=None):
     keras.utils.set_random_seed(3)
     sides = {"max_source_length": 8, "source_vocabulary_size": source_vocabulary} if task == "translation" else {}
-    model = build_generator(
-        config_of(name, task),
-        vocabulary_size=VOCABULARY,
-        pad_id=PAD,
-        start_id=START,
-        end_id=END,
-        max_length=CACHE,
-        **sides,
-    )
+    settings = GeneratorSettings(VOCABULARY, PAD, START, END, max_length=CACHE, **sides)
+    model = build_generator(config_of(name, task), settings)
     # Larger weights than at the start of a training, so that the answers differ from token to token.
     for number, weight in enumerate(model.trainable_variables):
         weight.assign(np.random.default_rng(number).normal(size=weight.shape) * 0.5 + np.asarray(weight))
@@ -230,4 +223,4 @@ def test_an_lstm_takes_no_packed_rows(language_models):
 def test_embeddings_as_wide_as_the_model():
     model = config_of("sinusoidal", "translation").model_copy(update={"embedding_dim": 8})
     with pytest.raises(ConfigError, match=r"model.embedding_dim: found 8, expected 16"):
-        build_generator(model, vocabulary_size=9, pad_id=0, start_id=2, end_id=3, max_length=8, max_source_length=8)
+        build_generator(model, GeneratorSettings(9, PAD, START, END, max_length=8, max_source_length=8))

@@ -8,8 +8,9 @@ import pytest
 import tensorflow as tf
 
 from textapp.catalog import parse_config
+from textapp.config import architectures
 from textapp.errors import ConfigError
-from textapp.models import ARCHITECTURES, ROLES, build_encoder, serving
+from textapp.models import build_encoder, serving
 from textapp.objectives.classifier import build_model, probabilities
 
 VOCABULARY, PAD, LABELS = 40, 0, 3
@@ -103,14 +104,15 @@ def answers(model, token_ids):
 def test_role_table(architecture, served):
     for role in ("encoder", "decoder", "encoder-decoder"):
         if role in served:
-            assert serving(architecture, role) is ARCHITECTURES[architecture]
+            assert serving(architecture, role).__name__ == f"textapp.models.{architecture}"
         else:
             with pytest.raises(ConfigError, match=f"found {architecture}.*role {role}"):
                 serving(architecture, role)
 
 
 def test_role_table_is_whole():
-    assert {name for name, _ in ROLE_TABLE} == set(ARCHITECTURES) == set(ROLES)
+    assert {name: set(part.roles) for name, part in architectures().items()} == dict(ROLE_TABLE)
+    assert {name for name, _ in ROLE_TABLE} == set(architectures())
 
 
 @pytest.mark.parametrize("name", MODELS)

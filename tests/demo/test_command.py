@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import pytest
-from textapp.records.loading import load_splits
 
-from textapp.catalog import parse_config
+from textapp.catalog import parse_config, recipe_of
 from textapp.demo import command
 from textapp.demo.samples import make_pairs, make_passages, make_samples, write_samples
 from textapp.errors import TextappError
+from textapp.recipes.splits import load_splits
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,8 @@ def samples(tmp_path_factory):
 
 @pytest.mark.parametrize("part", command.PARTS, ids=lambda part: part.config["task"])
 def test_every_part_trains_on_the_samples(part, samples) -> None:
-    splits = load_splits(parse_config({**part.config, "run": "demo"}), samples)
+    config = parse_config({**part.config, "run": "demo"})
+    splits = load_splits(recipe_of(config.task), config, samples)
     assert len(splits.train) > 2000 and len(splits.validation) > 50 and len(splits.test) >= 200
 
 

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from translator_presets import save_preset
 
-from textapp import predictor
+import textapp
 from textapp.artifact import open_artifact
 from textapp.commands.evaluate import evaluate
 from textapp.commands.export import export
 from textapp.commands.train import train
+from textapp.export.options import ExportOptions
 
 WORDS = {"red": "blue", "blue": "red", "sea": "house", "house": "sea", "dog": "night"}
 TEXTS = ["red house", "", "dog sea dog blue", "night", "red"]
@@ -36,7 +37,7 @@ def write_config(folder: Path, **model: object) -> Path:
 
 
 def answers(path: Path) -> list[Any]:
-    translate = predictor.load(path)
+    translate = textapp.load(path)
     greedy = [translate(text) for text in TEXTS]
     beams = [translate(text, beam_size=2, num_hypotheses=2).output for text in TEXTS]
     streamed = ["".join(translate.stream(text)) for text in TEXTS]
@@ -54,8 +55,8 @@ def test_trained_exported_and_the_same_everywhere(name: str, model: dict[str, in
     expected = answers(run)
     assert len(set(expected[0])) > 1
     for target, quantize in (("litert", "none"), ("saved_model", "none")):
-        bundle = export(run, target, quantize, max_drop=100, data_dir=tmp_path)
+        bundle = export(run, ExportOptions(target, quantize, max_drop=100), data_dir=tmp_path)
         assert open_artifact(bundle).manifest["verification"]["equal_texts"] == 100
         assert answers(bundle) == expected
-    bundle = export(run, "litert", "dynamic", max_drop=100, data_dir=tmp_path, output=tmp_path / "int8")
+    bundle = export(run, ExportOptions("litert", "dynamic", 100), data_dir=tmp_path, output=tmp_path / "int8")
     assert open_artifact(bundle).manifest["quantize"] == "dynamic"

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from exports import write_small_model
 from writers import make_documents, make_pairs, make_writer
 
 from textapp.artifact import Artifact, open_artifact, write_manifest
@@ -74,6 +75,12 @@ def build_bag(vocabulary_size: int) -> Any:
     vectors = layers.Embedding(vocabulary_size, 32)(token_ids)
     mean = ops.sum(vectors * real, 1) / ops.maximum(ops.sum(real, 1), 1.0)
     return keras.Model({"token_ids": token_ids}, layers.Dense(2)(layers.Dense(64, activation="relu")(mean)))
+
+
+@pytest.fixture(scope="session")
+def model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A .tflite file with the signatures `classify_4` and `classify_8`. Read only."""
+    return write_small_model(tmp_path_factory.mktemp("small"))
 
 
 @pytest.fixture(scope="session")

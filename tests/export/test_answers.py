@@ -7,8 +7,9 @@ import sys
 import numpy as np
 import pytest
 
-from textapp.export.answers import latencies, load_inputs, save_inputs
+from textapp.export.answers import latencies
 from textapp.runners.edge import EdgeRunner
+from textapp.runners.inputs import save_inputs
 
 INPUTS = {
     "classify_4": {"token_ids": np.arange(12, dtype=np.int32).reshape(3, 4)},
@@ -21,14 +22,6 @@ def child(job: dict) -> dict:
     done = subprocess.run(command, capture_output=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
-
-
-def test_inputs_survive_the_file(tmp_path):
-    save_inputs(tmp_path / "inputs.npz", INPUTS)
-    found = load_inputs(tmp_path / "inputs.npz")
-    assert found.keys() == INPUTS.keys()
-    for signature, named in INPUTS.items():
-        np.testing.assert_array_equal(found[signature]["token_ids"], named["token_ids"])
 
 
 @pytest.mark.parametrize("runtime", ["litert", "tflite-runtime"])

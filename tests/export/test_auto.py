@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import pytest
+from exports import export_run
 
 from textapp.artifact import open_artifact
 from textapp.errors import ExportError
 from textapp.export.auto import choose, fastest
-from textapp.export.bundle import export_run
 
 
 def entry(quantize: str, p50: float, size_bytes: int) -> dict:

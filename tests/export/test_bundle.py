@@ -6,12 +6,12 @@ import shutil
 
 import numpy as np
 import pytest
+from exports import export_run
 
-from textapp import predictor
+import textapp
 from textapp.artifact import Artifact, open_artifact, write_manifest
 from textapp.errors import ArtifactError, ExportError, UsageError
 from textapp.export import bundle as module
-from textapp.export.bundle import export_run
 from textapp.runners.edge import EdgeRunner
 
 
@@ -45,7 +45,7 @@ def test_a_bundle_answers_its_golden_examples(litert):
 
 def test_a_bundle_is_all_that_a_predictor_needs(litert, records, tmp_path):
     shutil.copytree(litert, tmp_path / "device")
-    answers = predictor.load(tmp_path / "device")
+    answers = textapp.load(tmp_path / "device")
     assert [answers(record["text"]).label for record in records[:20]] == [record["label"] for record in records[:20]]
     names = sorted(path.name for path in litert.iterdir())
     assert names == ["golden.json", "manifest.json", "model.tflite", "tokenizer"]
@@ -132,7 +132,7 @@ def test_a_disk_error_leaves_the_old_export(run, records, litert, tmp_path, monk
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(module, "_write_golden", full)
+    monkeypatch.setattr(module, "write_manifest", full)
     with pytest.raises(ExportError, match=r"could not be written: .*No space left.* unchanged"):
         export_run(run, "litert", "none", 0.5, records, out=place)
     assert open_artifact(place).manifest["quantize"] == "dynamic"

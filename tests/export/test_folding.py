@@ -8,7 +8,7 @@ import pytest
 from textapp.config import TransformerModel
 from textapp.export.folding import fold_norms
 from textapp.layers import BlockSettings, LayerNorm, TransformerBlock, TransformerDecoder
-from textapp.models import build_encoder, build_generator
+from textapp.models import GeneratorSettings, build_encoder, build_generator
 
 IDS = np.array([[5, 9, 3, 7, 0, 0], [2, 4, 6, 8, 9, 3]], np.int32)
 
@@ -48,7 +48,7 @@ def make_generator(source: bool, **settings):
         architecture="transformer", dropout=0.0, hidden_dim=8, num_heads=4, positions="sinusoidal", **layers, **settings
     )
     sides = {"source_vocabulary_size": 12, "max_source_length": 6} if source else {}
-    model = build_generator(config, vocabulary_size=10, pad_id=0, start_id=2, end_id=3, max_length=6, **sides)
+    model = build_generator(config, GeneratorSettings(10, pad_id=0, start_id=2, end_id=3, max_length=6, **sides))
     random = np.random.default_rng(1)
     for weight in model.weights:
         weight.assign(np.asarray(weight) + random.normal(0, 0.5, weight.shape))

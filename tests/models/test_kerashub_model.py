@@ -10,7 +10,7 @@ from language_presets import causal_lm, save_preset
 
 from textapp.config import PresetModel
 from textapp.errors import ConfigError
-from textapp.models import build_generator
+from textapp.models import GeneratorSettings, build_generator
 from textapp.models.kerashub_model import KerasHubLanguageModel
 from textapp.objectives import decoding
 
@@ -22,7 +22,7 @@ COUNTS = np.array([3, 5], np.int32)
 def built(folder, **settings):
     config = PresetModel(architecture="preset", path=str(folder), dropout=0.0, **settings)
     ids = {"pad_id": 0, "start_id": 1, "end_id": 2}
-    return build_generator(config, vocabulary_size=KNOWN, max_length=CONTEXT, **ids)
+    return build_generator(config, GeneratorSettings(KNOWN, max_length=CONTEXT, **ids))
 
 
 @pytest.fixture(scope="module")

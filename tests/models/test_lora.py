@@ -9,7 +9,7 @@ from language_presets import save_preset
 from textapp.config import PresetModel
 from textapp.errors import ConfigError
 from textapp.layers import plain_weights
-from textapp.models import build_generator
+from textapp.models import GeneratorSettings, build_generator
 from textapp.models.lora import enable_lora
 
 TOKENS = np.random.default_rng(0).integers(3, 270, (2, 9)).astype(np.int32)
@@ -18,7 +18,7 @@ TOKENS = np.random.default_rng(0).integers(3, 270, (2, 9)).astype(np.int32)
 def built(folder, lora_rank=None, plain=False):
     config = PresetModel(architecture="preset", path=str(folder), dropout=0.0, lora_rank=lora_rank)
     ids = {"pad_id": 0, "start_id": 1, "end_id": 2}
-    return build_generator(config, vocabulary_size=270, max_length=16, plain=plain, **ids)
+    return build_generator(config, GeneratorSettings(270, max_length=16, **ids), plain)
 
 
 @pytest.mark.parametrize("name", ["llama", "opt"])

@@ -12,7 +12,7 @@ from textapp.config import PresetModel
 from textapp.errors import ConfigError
 from textapp.export.folding import fold_norms
 from textapp.layers.cache import written
-from textapp.models import build_generator, preset_decoder
+from textapp.models import GeneratorSettings, build_generator, preset_decoder
 from textapp.models.generator import Generator
 
 KNOWN, CONTEXT = 290, 24
@@ -28,7 +28,7 @@ def said(task, tokens=TOKENS):
 
 def built(folder, max_length=CONTEXT, vocabulary_size=KNOWN):
     config = PresetModel(architecture="preset", path=str(folder), dropout=0.1)
-    return build_generator(config, vocabulary_size=vocabulary_size, max_length=max_length, **IDS)
+    return build_generator(config, GeneratorSettings(vocabulary_size, max_length=max_length, **IDS))
 
 
 @pytest.fixture(scope="module")

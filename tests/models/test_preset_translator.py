@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -16,7 +17,7 @@ from textapp.config import PresetModel
 from textapp.errors import ConfigError
 from textapp.export.folding import fold_norms
 from textapp.layers.cache import written
-from textapp.models import build_generator
+from textapp.models import GeneratorSettings, build_generator
 from textapp.models.preset_translator import longest
 from textapp.objectives import decoding
 
@@ -35,12 +36,12 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: save_backbone(name, root / name) for name in FAMILIES}
 
 
+SETTINGS = GeneratorSettings(KNOWN, PAD, START, END, max_length=MOST, max_source_length=10)
+
+
 def built(folder: Path, **changes: int) -> keras.Model:
-    sizes = {
-        "vocabulary_size": KNOWN, "pad_id": PAD, "start_id": START, "end_id": END, "max_length": MOST,
-        "max_source_length": 10, **changes,
-    }  # fmt: skip
-    return build_generator(PresetModel(architecture="preset", path=str(folder), dropout=0.1), **sizes)
+    config = PresetModel(architecture="preset", path=str(folder), dropout=0.1)
+    return build_generator(config, replace(SETTINGS, **changes))
 
 
 @pytest.fixture(scope="module")
@@ -117,13 +118,12 @@ def test_folding_leaves_the_logits_as_they_are(folders, models, name):
 
 def test_low_rank_additions_alone_are_trained(folders, models):
     config = PresetModel(architecture="preset", path=str(folders["bart"]), dropout=0.0, lora_rank=2)
-    sizes = {"vocabulary_size": KNOWN, "pad_id": PAD, "start_id": START, "end_id": END, "max_length": MOST}
-    adapted = build_generator(config, **sizes, max_source_length=10)
+    adapted = build_generator(config, SETTINGS)
     # Two layers a side, queries and values; of the decoder also those of the cross-attention.
     assert len(adapted.trainable_variables) == 2 * (2 * 2 + 2 * 2 * 2)
     given = {"token_ids": SOURCES, "target_ids": TARGETS}
     np.testing.assert_allclose(adapted(given), models["bart"](given), atol=1e-5)
-    plain = build_generator(config, **sizes, max_source_length=10, plain=True)
+    plain = build_generator(config, SETTINGS, plain=True)
     assert len(plain.trainable_variables) == len(models["bart"].trainable_variables)
 
 

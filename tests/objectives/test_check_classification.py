@@ -2,20 +2,36 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from toys import Letters
 
 from textapp.errors import ExportError
-from textapp.objectives.checks.classification import compare
-from textapp.objectives.checks.examples import Examples
+from textapp.objectives.checks.classification import ClassificationCheck
 from textapp.tasks.classification import ClassificationTask
 
 
-def judge(found, expected, max_drop=0.5, exact=False, multiple=False, labels=None):
-    """Compares answers to ten records, all in one signature."""
-    task = ClassificationTask(None, ["a", "b"], [4], multiple=multiple)
+class Model:
+    """Gives the same answers to every ten records."""
+
+    max_batch = 64
+
+    def __init__(self, probabilities):
+        self.probabilities = np.array(probabilities, np.float32)
+
+    def run(self, signature, features):
+        assert signature == "classify_4" and len(features["token_ids"]) == len(self.probabilities)
+        return {"probabilities": self.probabilities}
+
+
+def make_check(expected, max_drop=0.5, multiple=False, labels=None):
+    """Ten records, all in one signature."""
+    task = ClassificationTask(Letters(), ["a", "b"], [4], multiple=multiple)
     records = [{"text": "t", "label": label} for label in labels or ["a"] * 10]
-    examples = Examples(records, {}, {"classify_4": list(range(10))})
-    outputs = [{"classify_4": np.array(rows, np.float32)} for rows in (found, expected)]
-    return compare(*outputs, task, examples, max_drop, exact)
+    return ClassificationCheck(Model(expected), task, records, max_drop)
+
+
+def judge(found, expected, quantize="dynamic", **settings):
+    arrays = {"classify_4/probabilities": np.array(found, np.float32)}
+    return make_check(expected, **settings).judge(arrays, "litert", quantize).report
 
 
 SURE = [[0.9, 0.1]] * 10
@@ -36,7 +52,7 @@ def test_a_metric_drop_over_the_budget_is_refused():
 
 def test_what_was_not_quantized_is_held_to_every_probability():
     with pytest.raises(ExportError, match="differ from the model's by 0.0020, at most 0.001"):
-        judge([[0.898, 0.102]] + SURE[1:], SURE, exact=True)
+        judge([[0.898, 0.102]] + SURE[1:], SURE, quantize="none")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -22,14 +22,16 @@ RECORDS = [{"text": "a bb", "label": "x"}, {"text": "ccc bb a", "label": "y"}, {
 
 
 def test_records_go_to_the_signature_that_serves_them():
-    examples = make_examples(ClassificationTask(Words(), ["x", "y"], [2, 4]), RECORDS, least=0)
-    assert examples.owners == {"classify_2": [0], "classify_4": [1, 2]}
+    examples = make_examples(ClassificationTask(Words(), ["x", "y"], [2, 4]), RECORDS, min_rows=0)
+    assert examples.owners == [0, 1, 2]
+    assert examples.rows == {"classify_2": [0], "classify_4": [1, 2]}
+    assert [examples.place(index) for index in range(3)] == [("classify_2", 0), ("classify_4", 0), ("classify_4", 1)]
     np.testing.assert_array_equal(examples.inputs["classify_2"]["token_ids"], [[1, 2]])
     np.testing.assert_array_equal(examples.inputs["classify_4"]["token_ids"], [[3, 2, 1, 9], [1, 1, 1, 1]])
 
 
 def test_a_rare_signature_is_tried_with_other_records_cut_or_padded():
-    examples = make_examples(ClassificationTask(Words(), ["x", "y"], [2, 4]), RECORDS, least=3)
+    examples = make_examples(ClassificationTask(Words(), ["x", "y"], [2, 4]), RECORDS, min_rows=3)
     np.testing.assert_array_equal(examples.inputs["classify_2"]["token_ids"], [[1, 2], [3, 2], [1, 1]])
     np.testing.assert_array_equal(examples.inputs["classify_4"]["token_ids"][2], [1, 2, 9, 9])
     assert {name: len(rows["token_ids"]) for name, rows in examples.own_inputs().items()} == {

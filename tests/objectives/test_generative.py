@@ -7,15 +7,16 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from textapp.objectives.generator_runner import GeneratorRunner
-from textapp.objectives.runner import MODEL, open_runner
 from toys import Letters
 
-from textapp.artifact import write_manifest
-from textapp.catalog import parse_config
+from textapp import loading
+from textapp.artifact import open_artifact, write_manifest
+from textapp.catalog import parse_config, recipe_of
 from textapp.errors import ArtifactError
-from textapp.models import build_generator
+from textapp.models import GeneratorSettings, build_generator
+from textapp.models.saving import MODEL
 from textapp.predictors.generative import GenerativePredictor
+from textapp.runners.keras import KerasRunner
 from textapp.tasks.generation import GenerationTask
 from textapp.tasks.translation import TranslationTask
 
@@ -27,30 +28,42 @@ def built(task: str):
     keras.utils.set_random_seed(3)
     train = {"source": "a", "target": "b"} if task == "translation" else "a.txt"
     sizes = {"hidden_dim": 16, "num_layers": 1, "num_heads": 2}
-    settings = {"architecture": "transformer", **sizes, "tie_embeddings": True}
-    settings |= {"positions": "sinusoidal", "activation": "gelu", "dropout": 0.0}
-    config = parse_config({"task": task, "run": "r", "data": {"train": train}, "model": settings}).model
+    raw = {"architecture": "transformer", **sizes, "tie_embeddings": True}
+    raw |= {"positions": "sinusoidal", "activation": "gelu", "dropout": 0.0}
+    config = parse_config({"task": task, "run": "r", "data": {"train": train}, "model": raw}).model
     sides = {"max_source_length": 8} if task == "translation" else {}
     ids = {"pad_id": 0, "start_id": 2, "end_id": 3, "never_ids": Letters.never_ids}
-    model = build_generator(config, vocabulary_size=Letters.vocabulary_size, max_length=17, **ids, **sides)
+    settings = GeneratorSettings(Letters.vocabulary_size, max_length=17, **ids, **sides)
+    model = build_generator(config, settings)
     # Larger weights than at the start of a training, so that the answers differ from token to token.
     for number, weight in enumerate(model.trainable_variables):
         weight.assign(np.random.default_rng(number).normal(size=weight.shape) * 0.7 + np.asarray(weight))
     return model
 
 
-@pytest.fixture(scope="module")
-def translator() -> GenerativePredictor:
-    task = TranslationTask(Letters(), Letters(), [4, 8], PAIRS)
-    manifest = {"lengths": [4, 8], "generate_lengths": PAIRS}
-    return GenerativePredictor(task, GeneratorRunner(built("translation"), manifest), manifest, Path())
+TASKS = {
+    "translation": TranslationTask(Letters(), Letters(), [4, 8], PAIRS),
+    "generation": GenerationTask(Letters(), [17], PAIRS),
+}
 
 
 @pytest.fixture(scope="module")
-def writer() -> GenerativePredictor:
-    task = GenerationTask(Letters(), [17], PAIRS)
-    manifest = {"lengths": [17], "generate_lengths": PAIRS}
-    return GenerativePredictor(task, GeneratorRunner(built("generation"), manifest), manifest, Path())
+def models():
+    return {name: built(name) for name in TASKS}
+
+
+def runner_of(models, task: str) -> KerasRunner:
+    return recipe_of(task).objective().runner(models[task], TASKS[task])
+
+
+@pytest.fixture(scope="module")
+def translator(models) -> GenerativePredictor:
+    return GenerativePredictor(TASKS["translation"], runner_of(models, "translation"), {}, Path())
+
+
+@pytest.fixture(scope="module")
+def writer(models) -> GenerativePredictor:
+    return GenerativePredictor(TASKS["generation"], runner_of(models, "generation"), {}, Path())
 
 
 @pytest.fixture(params=["translator", "writer"])
@@ -78,7 +91,7 @@ def test_a_beam_runs_as_one_batch_in_one_graph(predictor):
     assert function.experimental_get_tracing_count() == before == 1
 
 
-def test_given_texts_score_alike_at_once_and_step_by_step(translator, writer, monkeypatch):
+def test_given_texts_score_alike_at_once_and_step_by_step(translator, writer, models, monkeypatch):
     for predictor, records in (
         (translator, [{"source": "cat", "target": "dog"}, {"source": "zebra", "target": ""}]),
         (writer, [{"text": "the quick brown fox jumps"}, {"text": "dog", "prompt": "lazy"}]),
@@ -86,7 +99,7 @@ def test_given_texts_score_alike_at_once_and_step_by_step(translator, writer, mo
         at_once = predictor.score_texts(records)
         with monkeypatch.context() as patch:
             patch.setattr(predictor.runner, "signatures", ())
-            patch.setattr(predictor.runner, "run", GeneratorRunner(predictor.runner.model, predictor.manifest).run)
+            patch.setattr(predictor.runner, "run", runner_of(models, predictor.task.name).run)
             np.testing.assert_allclose(predictor.score_texts(records), at_once, rtol=1e-3)
 
 
@@ -97,8 +110,9 @@ def test_an_unknown_signature_names_those_that_there_are(translator):
         translator.runner.run("generate_9_9", {})
 
 
-def test_a_run_folder_is_opened_by_its_task(translator, tmp_path):
-    translator.runner.model.save(tmp_path / MODEL)
-    write_manifest(tmp_path, {"kind": "run", "task": "translation", **translator.manifest})
-    opened = GenerativePredictor(translator.task, open_runner(tmp_path), {}, tmp_path)
+def test_a_run_folder_is_opened_by_its_task(translator, models, tmp_path):
+    models["translation"].save(tmp_path / MODEL)
+    write_manifest(tmp_path, {"kind": "run", "task": "translation"})
+    runner = loading._runner(open_artifact(tmp_path), translator.task, 1, "auto")
+    opened = GenerativePredictor(translator.task, runner, {}, tmp_path)
     assert opened("cat") == translator("cat")

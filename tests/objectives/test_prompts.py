@@ -30,7 +30,7 @@ def test_every_signature_gets_prompts_of_its_length():
 
 def test_running_text_is_cut_at_places_evenly_over_it():
     task = SimpleNamespace(**{**vars(TASK), "running_text": True})
-    found = prompts(task, [{"text": "abcdefghijklmnopqrst"}], least=2)
+    found = prompts(task, [{"text": "abcdefghijklmnopqrst"}], min_count=2)
     assert found == [{"prompt": "abc", "text": "def"}, {"prompt": "klm", "text": "nop"}]
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from textapp.objectives.text_in_graph import sentencepiece
+from textapp.errors import UsageError
+from textapp.objectives.text_in_graph import check_text_signature, sentencepiece
 from textapp.text.sentencepiece import SENTENCEPIECE_FILE
 from textapp.text.training import train_tokenizer
 
@@ -46,3 +48,25 @@ def test_each_tokenizer_of_a_saved_model_keeps_its_own_vocabulary(models, tmp_pa
     found = {name: value.numpy()[0].decode() for name, value in loaded[0](tf.constant([TEXTS["one"]])).items()}
     assert found["one"] == TEXTS["one"] and "⁇" in found["other"]
     assert "⁇" in loaded[1](tf.constant([TEXTS["one"]]))["one"].numpy()[0].decode()
+
+
+@pytest.mark.parametrize(
+    ("kind", "cleaning", "pairs", "reason"),
+    [
+        ("sentencepiece", ("nfkc", "html"), False, "its cleaning has html, done in Python"),
+        ("wordpiece", (), False, "its tokenizer is of kind 'wordpiece'"),
+        ("sentencepiece", ("nfkc",), True, "it takes pairs of texts"),
+    ],
+)
+def test_text_is_refused_where_no_graph_can_clean_or_tokenise(kind, cleaning, pairs, reason):
+    tokenizer = train_tokenizer(kind, 60, ["a small text", "another small text"], cleaning, "en")
+    with pytest.raises(UsageError, match=reason):
+        check_text_signature([tokenizer], pairs)
+
+
+def test_text_is_refused_where_a_preset_puts_tokens_around():
+    tokenizer = train_tokenizer("sentencepiece", 60, ["a small text", "another small text"], ("nfkc",), "en")
+    check_text_signature([tokenizer])
+    tokenizer.template = SimpleNamespace(join=lambda ids, pair, length: ([2, *ids, 3], [0] * (len(ids) + 2)))
+    with pytest.raises(UsageError, match="special tokens around a text"):
+        check_text_signature([tokenizer])

@@ -135,7 +135,9 @@ def test_no_new_token_is_an_empty_answer():
 
 def test_a_text_ends_with_the_context():
     predictor = writer()
-    outputs = predictor.outputs({"prompt": "abcdefg"}, predictor._options({"min_new_tokens": 16, "max_new_tokens": 16}))
+    (outputs,) = predictor.outputs(
+        {"prompt": "abcdefg"}, predictor.options({"min_new_tokens": 16, "max_new_tokens": 16})
+    )
     assert outputs["num_tokens"] == 16 - 8  # seven letters and the start id stand before them
 
 

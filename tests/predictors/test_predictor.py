@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from textapp.edge import interpreter, runner
-from textapp.predictor import Predictor, load
 
-from textapp import predictor
+from textapp import loading
 from textapp.artifact import Artifact
 from textapp.catalog import task_from_manifest
 from textapp.errors import ArtifactError, UsageError
+from textapp.loading import load_artifact
+from textapp.predictors.predictor import Predictor
+from textapp.runners import edge, interpreter
 from textapp.tasks.classification import ClassificationTask
 from textapp.text.template import Template
 
@@ -97,13 +98,13 @@ def test_auto_is_the_runtime_that_the_bundle_was_verified_in(
     (tmp_path / "model.tflite").touch()
     artifact = Artifact(tmp_path, {"kind": "bundle", "target": "tflite-runtime"})
     monkeypatch.setattr(interpreter, "usable", lambda name: usable and name == "tflite-runtime")
-    monkeypatch.setattr(runner, "EdgeRunner", lambda model, threads, runtime: (model, threads, runtime))
-    assert predictor._runner(artifact, 3, runtime) == (tmp_path / "model.tflite", 3, expected)
+    monkeypatch.setattr(edge, "EdgeRunner", lambda model, threads, runtime: (model, threads, runtime))
+    assert loading._runner(artifact, None, 3, runtime) == (tmp_path / "model.tflite", 3, expected)
 
 
 def test_threads_are_counted_from_one(tmp_path) -> None:
     with pytest.raises(UsageError, match="threads: found 0, expected a whole number from 1"):
-        load(tmp_path, threads=0)
+        load_artifact(Artifact(tmp_path, {}), threads=0)
 
 
 @pytest.mark.parametrize(("task", "key"), [("translation", "languages"), ("generation", "lengths")])

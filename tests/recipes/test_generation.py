@@ -1,13 +1,14 @@
-"""Generation from texts to what is read and said."""
+"""Generation from texts to inputs and targets."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from language_presets import byte_level, sentence_pieces
-from textapp.commands.prepare.common import IdsOnDisk
-from textapp.commands.prepare.generation import IGNORED, _running, _whole
 
+from textapp.arrays import IGNORED
+from textapp.recipes.generation import _documents, _one_stream
+from textapp.records.token_ids import IdsOnDisk
 from textapp.tasks.generation import GenerationTask
 from textapp.text.preset import preset_tokenizer
 
@@ -16,22 +17,22 @@ def task_and_ids(folder: Path, spell, prefix: str, **settings) -> tuple[Generati
     spell(folder / "preset", prefix)
     tokenizer = preset_tokenizer(folder / "preset")
     tokenizer.save(folder / "tokenizer")
-    return GenerationTask(tokenizer, [64], **settings), IdsOnDisk(folder, tokenizer, folder / "tokenizer")
+    return GenerationTask(tokenizer, [64], **settings), IdsOnDisk(folder, tokenizer.ids, folder / "tokenizer")
 
 
 def test_an_end_that_is_also_the_padding_is_learned(tmp_path: Path) -> None:
     task, ids = task_and_ids(tmp_path, byte_level, "GPT2")
     end, (prompt, text) = task.end_id, (task.tokenizer.ids("red"), task.tokenizer.ids(" blue"))
     assert task.tokenizer.pad_id == task.start_id == end
-    (document,) = _whole(task, [{"prompt": "red", "text": " blue"}], ids)
-    assert document.read.tolist() == [end, *prompt, *text]
-    assert document.said.tolist() == [*[IGNORED] * len(prompt), *text, end]
+    (document,) = _documents(task, [{"prompt": "red", "text": " blue"}], ids)
+    assert document.inputs.tolist() == [end, *prompt, *text]
+    assert document.targets.tolist() == [*[IGNORED] * len(prompt), *text, end]
 
 
 def test_running_text_of_a_preset_is_tokenised_as_one(tmp_path: Path) -> None:
     """Line by line each line would begin with the blank that a Llama puts before a text."""
     task, ids = task_and_ids(tmp_path, sentence_pieces, "Llama", running_text=True)
     text = "red house\nthe sea\n\nblue dog"
-    (document,) = _running(task, [{"text": text}], ids)
-    assert document.read.tolist() == task.tokenizer.ids(text)
-    assert task.tokenizer.decode(document.read) == text
+    (document,) = _one_stream(task, [{"text": text}], ids)
+    assert document.inputs.tolist() == task.tokenizer.ids(text)
+    assert task.tokenizer.decode(document.inputs) == text

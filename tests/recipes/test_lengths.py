@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from textapp.recipes.lengths import generation_lengths, translation_lengths
+from textapp.recipes.lengths import choose_lengths, generation_lengths, translation_lengths
 
 COUNTS = st.lists(st.tuples(st.integers(1, 80), st.integers(1, 80)), min_size=1, max_size=60)
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [([5] * 50 + [30] * 50, [8, 32]), ([1], [8]), ([600] * 9, [512]), ([4] * 50 + [12] * 50, [8, 16])],
+)
+def test_buckets_fit_the_lengths_of_the_data(counts: list[int], expected: list[int]) -> None:
+    assert choose_lengths(counts) == expected
+
+
+def test_four_buckets_at_most() -> None:
+    lengths = choose_lengths([1 + index % 500 for index in range(5000)])
+    assert len(lengths) <= 4 and lengths == sorted(lengths)
 
 
 def test_room_for_the_targets_of_each_bucket() -> None:
@@ -20,7 +34,7 @@ def test_a_longer_source_never_gets_less_room() -> None:
 
 def test_sources_over_the_longest_bucket_count_in_it() -> None:
     assert translation_lengths([90], [50], [8]) == [(8, 56)]
-    assert translation_lengths([90], [50], [8], most=32) == [(8, 32)]
+    assert translation_lengths([90], [50], [8], max_length=32) == [(8, 32)]
 
 
 @given(COUNTS)

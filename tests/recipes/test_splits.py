@@ -2,17 +2,22 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 
 import pytest
-from textapp.records.loading import Layout, load_records, load_splits, read_records
 
-from textapp.catalog import parse_config
-from textapp.commands.evaluate import layout_of
-from textapp.config import Data
+from textapp.catalog import parse_config, recipe_of
 from textapp.errors import DataError
-from textapp.records.layout import settle_columns
+from textapp.recipes.splits import load_splits, settled_layout
+from textapp.records.layout import Layout
 
+RECIPE = recipe_of("classification")
 LAYOUT = Layout({"text": "text", "label": "label"})
+
+
+def config_of(**data):
+    raw = {"task": "classification", "run": "r", "data": data, "model": {"architecture": "mlp"}}
+    return parse_config(raw)
 
 
 def splits(tmp_path, train, test=None, **data):
@@ -21,8 +26,7 @@ def splits(tmp_path, train, test=None, **data):
         (tmp_path / "test.tsv").write_text(test, encoding="utf-8")
         data["test"] = "test.tsv"
     data = {"train": "train.tsv", **data}
-    config = {"task": "classification", "run": "r", "data": data, "model": {"architecture": "mlp"}}
-    return load_splits(parse_config(config), tmp_path)
+    return load_splits(RECIPE, config_of(**data), tmp_path)
 
 
 TRAIN = "label\ttext\n" + "".join(f"{number % 2}\ttext {number}\n" for number in range(40))
@@ -76,7 +80,7 @@ def test_the_first_row_of_a_small_test_file_is_kept(tmp_path, train, columns) ->
 
 def test_guessed_columns_leave_files_that_name_theirs_alone(tmp_path) -> None:
     (tmp_path / "train.tsv").write_text("kind\tdish\n" + HEADLESS, encoding="utf-8")
-    layout = settle_columns("train.tsv", Layout(Data(train="train.tsv").fields("classification")), tmp_path)
+    layout = replace(settled_layout(RECIPE, config_of(train="train.tsv"), tmp_path), labels=("0", "1"))
     for name, content in {
         "a.csv": "text,label\ngood,1\n",
         "b.tsv": "dish\tkind\ngood\t1\n",
@@ -84,51 +88,40 @@ def test_guessed_columns_leave_files_that_name_theirs_alone(tmp_path) -> None:
         "d.tsv": "1\tgood\n",
     }.items():
         (tmp_path / name).write_text(content, encoding="utf-8")
-        assert load_records(name, layout, tmp_path, ["0", "1"]) == [{"text": "good", "label": "1"}], name
+        assert RECIPE.load(name, layout, tmp_path) == [{"text": "good", "label": "1"}], name
     (tmp_path / "e.csv").write_text("good\nbad\n", encoding="utf-8")
-    assert [record for _, record in read_records("e.csv", layout, tmp_path)] == [{"text": "good"}, {"text": "bad"}]
-
-
-def test_columns_of_a_call_bring_no_header_of_the_run(tmp_path) -> None:
-    manifest = {"task": "classification", "labels": ["0", "1"], "pattern": None, "multiple": False}
-    headed = {**manifest, "columns": {"text": ["text"], "label": ["label"]}, "header": True}
-    numbered = {**manifest, "columns": {"text": 1, "label": 0}, "header": False}
-    (tmp_path / "a.tsv").write_text("1\tgood\n0\tbad\n", encoding="utf-8")
-    (tmp_path / "b.csv").write_text("stars,review\n1,good\n0,bad\n", encoding="utf-8")
-    expected = [{"text": "good", "label": "1"}, {"text": "bad", "label": "0"}]
-    for run, name, columns in ((headed, "a.tsv", "text=1,label=0"), (numbered, "b.csv", "text=review,label=stars")):
-        assert load_records(name, layout_of(run, columns), tmp_path, ["0", "1"]) == expected
+    assert [record for _, record in RECIPE.scan("e.csv", layout, tmp_path)] == [{"text": "good"}, {"text": "bad"}]
 
 
 def test_several_labels(tmp_path) -> None:
     (tmp_path / "a.csv").write_text('label,text\n"a, b|c",x\n,y\n', encoding="utf-8")
     layout = Layout(LAYOUT.columns, multiple=True)
-    assert [record["label"] for record in load_records("a.csv", layout, tmp_path)] == [["a, b", "c"], []]
+    assert [record["label"] for record in RECIPE.load("a.csv", layout, tmp_path)] == [["a, b", "c"], []]
 
 
 def test_a_known_label_is_not_divided(tmp_path) -> None:
     rows = [{"text": "x", "label": ["salt, pepper"]}, {"text": "y", "label": ["sugar"]}]
     (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    layout = Layout(LAYOUT.columns, multiple=True)
-    assert load_records("a.jsonl", layout, tmp_path, ["salt, pepper", "sugar"]) == rows
+    layout = Layout(LAYOUT.columns, multiple=True, labels=("salt, pepper", "sugar"))
+    assert RECIPE.load("a.jsonl", layout, tmp_path) == rows
     (tmp_path / "b.csv").write_text('text,label\nx,"salt, pepper"\ny,"sugar;salt, pepper"\n', encoding="utf-8")
-    found = load_records("b.csv", layout, tmp_path, ["salt, pepper", "sugar"])
+    found = RECIPE.load("b.csv", layout, tmp_path)
     assert [record["label"] for record in found] == [["salt, pepper"], ["sugar", "salt, pepper"]]
 
 
 def test_pairs(tmp_path) -> None:
     (tmp_path / "a.csv").write_text("q,r,label\nx,y,1\n", encoding="utf-8")
     layout = Layout({"text": "q", "text_pair": "r", "label": "label"})
-    assert load_records("a.csv", layout, tmp_path) == [{"text": "x", "text_pair": "y", "label": "1"}]
+    assert RECIPE.load("a.csv", layout, tmp_path) == [{"text": "x", "text_pair": "y", "label": "1"}]
 
 
 def test_input_of_predict_goes_on_behind_a_bad_row(tmp_path) -> None:
     (tmp_path / "a.jsonl").write_text('{"text": "a"}\nbad\n{"text": ""}\n', encoding="utf-8")
     (tmp_path / "b.txt").write_text("one text\n\nanother\n", encoding="utf-8")
-    (line, first), (_, second), (_, third) = read_records("a.jsonl", LAYOUT, tmp_path)
+    (line, first), (_, second), (_, third) = RECIPE.scan("a.jsonl", LAYOUT, tmp_path)
     assert (line, first, third) == (1, {"text": "a"}, {"text": ""})
     assert isinstance(second, DataError)
-    assert list(read_records("b.txt", LAYOUT, tmp_path)) == [
+    assert list(RECIPE.scan("b.txt", LAYOUT, tmp_path)) == [
         (1, {"text": "one text"}), (2, {"text": ""}), (3, {"text": "another"})
     ]  # fmt: skip
 
@@ -143,7 +136,6 @@ def test_input_of_predict_goes_on_behind_a_bad_row(tmp_path) -> None:
 )
 def test_real_data(data_dir, train, test, pattern, sizes, labels) -> None:
     data = {"train": train, "test": test, "pattern": pattern}
-    config = {"task": "classification", "run": "r", "data": data, "model": {"architecture": "mlp"}}
-    found = load_splits(parse_config(config), data_dir)
+    found = load_splits(RECIPE, config_of(**data), data_dir)
     assert (len(found.train) + len(found.validation), len(found.test)) == sizes
     assert len({record["label"] for record in found.train}) == labels

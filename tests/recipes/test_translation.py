@@ -5,26 +5,30 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from textapp.commands.prepare import prepare
-from textapp.records.loading import Splits
 from translator_presets import save_preset
 
 from textapp.batches.pipeline import dataset
-from textapp.catalog import parse_config
+from textapp.catalog import parse_config, recipe_of
+from textapp.errors import DataError
+from textapp.prepared import Prepared
+from textapp.records.splits import Splits
+
+RECIPE = recipe_of("translation")
+OBJECTIVE = RECIPE.objective()
 
 PAIRS = [{"source": "red dog " * (1 + place % 2), "target": "blue sea " * (1 + place % 2)} for place in range(24)]
 
 
-def prepared(folder: Path, model: dict[str, object], **changes: object):
+def prepared(folder: Path, model: dict[str, object], **changes: object) -> Prepared:
     config = parse_config({
         "task": "translation", "run": "r", "data": {"train": "a", "source_language": "en", "target_language": "en"},
         "model": model, "training": {"batch_size": 4}, **changes,
     })  # fmt: skip
-    return prepare(config, Splits(PAIRS[:16], PAIRS[16:], [], {}), folder)
+    return RECIPE.prepare(config, Splits(PAIRS[:16], PAIRS[16:], [], {}), folder)
 
 
 def batches(found):
-    source = found.batches()
+    source = OBJECTIVE.batches(found)
     plan = source.plan(0)
     return iter(dataset(source.maker(plan), plan.steps, 0, replicas=1, first=0, local=1))
 
@@ -36,7 +40,7 @@ def test_padding_ends_where_the_positions_of_each_side_do(positions: str, tmp_pa
     found = prepared(tmp_path, model, **sizes)
     features = next(batch for batch in batches(found) if batch["features"]["token_ids"].shape[1] > 16)["features"]
     assert [features[name].shape[1] for name in ("token_ids", "target_ids")] == [20, 20]
-    assert found.build()(features).shape[1] == 20
+    assert OBJECTIVE.build(found)(features).shape[1] == 20
 
 
 def test_a_presets_tokens_stand_around_both_sides(tmp_path: Path) -> None:
@@ -51,8 +55,8 @@ def test_a_presets_tokens_stand_around_both_sides(tmp_path: Path) -> None:
     assert read[0] == start and end in read.tolist()
     assert (said[0], said[-1]) == (start, end) and new[: len(said)].tolist() == [end, *said[:-1]]
     # The preset reads 32 tokens: what is longer is not asked of it.
-    assert found.config.lengths[-1] <= 31 and found.most_new <= 31
-    assert found.build().vocabulary_size == tokenizer.vocabulary_size
+    assert found.config.lengths[-1] <= 31 and found.task.max_new_tokens <= 31
+    assert OBJECTIVE.build(found).vocabulary_size == tokenizer.vocabulary_size
 
 
 @pytest.mark.parametrize("chinese", ["zh", "zh_CN"])
@@ -62,3 +66,29 @@ def test_a_shared_vocabulary_marks_starts_of_words_for_the_side_with_spaces(chin
     shared = {"kind": "characters", "shared": True}
     tokenizer = prepared(tmp_path, model, data={"train": "a", **languages}, tokenizer=shared).task.tokenizer
     assert len(tokenizer.ids("blue")) == 5
+
+
+WORDS = [{"source": f"{word} {other}", "target": f"{other} {word}"} for word in "abcdefgh" for other in "ijklmnop"]
+
+
+def of_characters(pairs: list[dict], folder: Path, **keys: object) -> Prepared:
+    given = parse_config({
+        "task": "translation", "run": "r", "data": {"train": "a"}, "model": {"architecture": "lstm"},
+        "tokenizer": {"kind": "characters", "vocabulary_size": 100}, **keys,
+    })  # fmt: skip
+    return RECIPE.prepare(given, Splits(pairs, pairs[:4], [], {}), folder)
+
+
+def test_a_vocabulary_that_lacks_much_of_train_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("WARNING", "textapp"):
+        of_characters(WORDS, tmp_path / "large")
+        assert not caplog.messages
+        of_characters(WORDS, tmp_path / "small", tokenizer={"kind": "characters", "vocabulary_size": 16})
+    (message,) = dict.fromkeys(text.replace("sources", "targets") for text in caplog.messages)
+    assert "% of the tokens of the training targets are not in the vocabulary of 16: raise tokenizer" in message
+
+
+def test_lengths_that_no_pair_fits_into_are_told(tmp_path: Path) -> None:
+    found = of_characters(WORDS, tmp_path, lengths=[16], generate_lengths=[[16, 2]])
+    with pytest.raises(DataError, match="none of 64 training pairs has .* a target of at most 2: raise lengths"):
+        OBJECTIVE.batches(found)

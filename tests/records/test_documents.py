@@ -9,23 +9,25 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from textapp.records.loading import Layout, Splits, load_records, load_splits, read_records
 
-from textapp.catalog import parse_config
+from textapp.catalog import parse_config, recipe_of
 from textapp.errors import DataError
-from textapp.records.documents import split_end
+from textapp.recipes.splits import load_splits
+from textapp.records.documents import load_documents, scan_prompts, split_end
+from textapp.records.layout import Layout
+from textapp.records.splits import Splits
 
-LAYOUT = Layout({"text": ["text", "paragraphs"], "prompt": ["prompt"]}, task="generation")
+LAYOUT = Layout({"text": ["text", "paragraphs"], "prompt": ["prompt"]})
 
 
 def splits(folder: Path, **data: object) -> Splits:
     raw = {"task": "generation", "run": "r", "data": data, "model": {"architecture": "lstm"}}
-    return load_splits(parse_config(raw), folder)
+    return load_splits(recipe_of("generation"), parse_config(raw), folder)
 
 
 def test_a_txt_is_one_document_as_it_stands(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbf  One.\r\n\r\nTwo,\tand\n")
-    assert load_records("a.txt", LAYOUT, tmp_path) == [{"text": "  One.\n\nTwo,\tand\n"}]
+    assert load_documents("a.txt", LAYOUT, tmp_path) == [{"text": "  One.\n\nTwo,\tand\n"}]
 
 
 def test_a_share_of_running_text_is_its_end(tmp_path: Path) -> None:
@@ -48,13 +50,13 @@ def test_the_end_is_cut_by_characters(texts: list[str], share: float) -> None:
 def test_a_line_that_is_not_utf8_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"one\ntwo \xff\n")
     with pytest.raises(DataError, match=r"a\.txt:2: byte 5 .*0xff"):
-        load_records("a.txt", LAYOUT, tmp_path)
+        load_documents("a.txt", LAYOUT, tmp_path)
 
 
 def test_poems_are_joined_line_by_line(tmp_path: Path) -> None:
     poems = [{"title": "春曉", "paragraphs": ["春眠不覺曉，", "處處聞啼鳥。"]}, {"title": "x", "paragraphs": []}]
     (tmp_path / "a.json").write_text(json.dumps(poems, ensure_ascii=False), encoding="utf-8")
-    assert load_records("a.json", LAYOUT, tmp_path)[0] == {"text": "春眠不覺曉，\n處處聞啼鳥。"}
+    assert load_documents("a.json", LAYOUT, tmp_path)[0] == {"text": "春眠不覺曉，\n處處聞啼鳥。"}
 
 
 def test_empty_documents_are_dropped_from_train(tmp_path: Path, caplog) -> None:
@@ -103,10 +105,10 @@ def test_equal_documents_stay_on_one_side(tmp_path: Path) -> None:
 def test_beginnings_to_go_on_from(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("春天的景色。\n\n__label__x\n", encoding="utf-8")
     (tmp_path / "b.jsonl").write_text('{"prompt": "A", "text": "1"}\n{"text": "B"}\n{"x": 1}\n', encoding="utf-8")
-    assert list(read_records("a.txt", LAYOUT, tmp_path)) == [
+    assert list(scan_prompts("a.txt", LAYOUT, tmp_path)) == [
         (1, {"prompt": "春天的景色。"}), (2, {"prompt": ""}), (3, {"prompt": "__label__x"})
     ]  # fmt: skip
-    (_, first), (_, second), (line, third) = read_records("b.jsonl", LAYOUT, tmp_path)
+    (_, first), (_, second), (line, third) = scan_prompts("b.jsonl", LAYOUT, tmp_path)
     assert (first, second) == ({"prompt": "A", "text": "1"}, {"prompt": "B"})
     assert line == 3 and "neither prompt nor text" in str(third)
 
@@ -114,5 +116,5 @@ def test_beginnings_to_go_on_from(tmp_path: Path) -> None:
 def test_real_texts(data_dir: Path) -> None:
     found = splits(data_dir, train="tinyshakespeare/input.txt.gz")
     assert (len(found.train[0]["text"]), len(found.validation[0]["text"])) == (1003854, 111540)
-    poems = load_records("chinese_poetry/quan_tang_shi/poet.tang.0.json.gz", LAYOUT, data_dir)
+    poems = load_documents("chinese_poetry/quan_tang_shi/poet.tang.0.json.gz", LAYOUT, data_dir)
     assert poems[0]["text"].startswith("秦川雄帝宅，函谷壯皇居。\n")

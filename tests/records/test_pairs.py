@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import gzip
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from textapp.records.loading import Layout, Splits, load_records, load_splits, read_records
 
-from textapp.catalog import parse_config
+from textapp.catalog import parse_config, recipe_of
 from textapp.errors import DataError
+from textapp.recipes.splits import load_splits
+from textapp.records.layout import Layout
+from textapp.records.pairs import load_pairs, scan_pairs
+from textapp.records.splits import Splits
 
-LAYOUT = Layout({"source": ["source"], "target": ["target", "en"]}, task="translation")
+LAYOUT = Layout({"source": ["source"], "target": ["target", "en"]})
 PARALLEL = {"source": "a.zh", "target": "a.en"}
 
 
@@ -24,12 +28,12 @@ def write(folder: Path, **files: str | bytes) -> None:
 
 def splits(folder: Path, **data: object) -> Splits:
     raw = {"task": "translation", "run": "r", "data": data, "model": {"architecture": "lstm"}}
-    return load_splits(parse_config(raw), folder)
+    return load_splits(recipe_of("translation"), parse_config(raw), folder)
 
 
 def test_line_by_line(tmp_path: Path) -> None:
     write(tmp_path, a__zh="你好。\r\n \u2028谢谢。 \n", a__en="Hello.\nThanks.\n")
-    assert load_records(PARALLEL, LAYOUT, tmp_path) == [
+    assert load_pairs(PARALLEL, LAYOUT, tmp_path) == [
         {"source": "你好。", "target": "Hello."}, {"source": "谢谢。", "target": "Thanks."}
     ]  # fmt: skip
 
@@ -37,15 +41,15 @@ def test_line_by_line(tmp_path: Path) -> None:
 def test_packed_files_several_on_each_side(tmp_path: Path) -> None:
     write(tmp_path, a__zh__gz=gzip.compress("一\n".encode()), b__zh="二", a__en="one\n", b__en="two\n")
     source = {"source": ["a.zh.gz", "b.zh"], "target": "*.en"}
-    assert [record["target"] for record in load_records(source, LAYOUT, tmp_path)] == ["one", "two"]
+    assert [record["target"] for record in load_pairs(source, LAYOUT, tmp_path)] == ["one", "two"]
     with pytest.raises(DataError, match=r"found 1 source files, but 2 target files"):
-        load_records({"source": "b.zh", "target": "*.en"}, LAYOUT, tmp_path)
+        load_pairs({"source": "b.zh", "target": "*.en"}, LAYOUT, tmp_path)
 
 
 def test_unequal_files_are_both_named_with_their_lines(tmp_path: Path) -> None:
     write(tmp_path, a__zh="一\n\n二\n三\n", a__en="one\ntwo\nthree\n")
     with pytest.raises(DataError) as caught:
-        load_records(PARALLEL, LAYOUT, tmp_path)
+        load_pairs(PARALLEL, LAYOUT, tmp_path)
     for words in ("a.zh has 4 lines", "a.en has 3", "line 2 of a.zh is empty"):
         assert words in str(caught.value)
 
@@ -53,7 +57,7 @@ def test_unequal_files_are_both_named_with_their_lines(tmp_path: Path) -> None:
 def test_a_line_that_is_not_utf8_is_named(tmp_path: Path) -> None:
     write(tmp_path, a__zh="一\n二\n", a__en=b"one\n\xff\n")
     with pytest.raises(DataError, match=r"a\.en:2: .*0xff"):
-        load_records(PARALLEL, LAYOUT, tmp_path)
+        load_pairs(PARALLEL, LAYOUT, tmp_path)
 
 
 def test_pairs_with_an_empty_side_are_dropped_from_train_alone(tmp_path: Path, caplog) -> None:
@@ -117,37 +121,38 @@ def test_texts_to_translate(tmp_path: Path) -> None:
     write(
         tmp_path, a__txt="一 \n\n二\n", b__tsv="two\t二\tx\n", c__csv="source\n一\n", d__jsonl='{"source": "一"}\n[]\n'
     )
-    numbers = Layout({"source": 1, "target": 0}, task="translation")
-    assert list(read_records("a.txt", numbers, tmp_path)) == [
+    numbers = Layout({"source": 1, "target": 0})
+    assert list(scan_pairs("a.txt", numbers, tmp_path)) == [
         (1, {"source": "一 "}), (2, {"source": ""}), (3, {"source": "二"})
     ]  # fmt: skip
-    assert list(read_records("b.tsv", numbers, tmp_path)) == [(1, {"source": "二", "target": "two"})]
-    assert list(read_records("c.csv", LAYOUT, tmp_path)) == [(2, {"source": "一"})]
-    (_, first), (line, second) = read_records("d.jsonl", LAYOUT, tmp_path)
+    assert list(scan_pairs("b.tsv", numbers, tmp_path)) == [(1, {"source": "二", "target": "two"})]
+    assert list(scan_pairs("c.csv", LAYOUT, tmp_path)) == [(2, {"source": "一"})]
+    (_, first), (line, second) = scan_pairs("d.jsonl", LAYOUT, tmp_path)
     assert first == {"source": "一"} and line == 2 and "expected an object" in str(second)
 
 
 def test_a_side_of_parallel_files_is_translated_line_by_line(tmp_path: Path) -> None:
     write(tmp_path, a__zh=b"\xef\xbb\xbf\xe4\xb8\x80\r\n\r\n\xff\n", a__png=b"\x89PNG\r\n\x1a\n\0\0")
-    first, empty, (line, broken) = read_records("a.zh", LAYOUT, tmp_path)
+    first, empty, (line, broken) = scan_pairs("a.zh", LAYOUT, tmp_path)
     assert (first, empty) == ((1, {"source": "一"}), (2, {"source": ""}))
     assert line == 3 and "a.zh:3: byte 1 of the line is 0xff, which is not UTF-8" in str(broken)
     with pytest.raises(DataError, match="a.png: contains zero bytes"):
-        list(read_records("a.png", LAYOUT, tmp_path))
+        list(scan_pairs("a.png", LAYOUT, tmp_path))
 
 
 @pytest.mark.parametrize(("name", "found"), [("a.zh", "the extension '.zh'"), ("a", "a name without an extension")])
 def test_one_side_is_no_pair(tmp_path: Path, name: str, found: str) -> None:
     (tmp_path / name).write_text("一\n", encoding="utf-8")
     with pytest.raises(DataError) as caught:
-        load_records(name, LAYOUT, tmp_path)
+        load_pairs(name, LAYOUT, tmp_path)
     assert f"found {found}" in str(caught.value) and "one file of sources and one of targets" in str(caught.value)
     assert "pattern" not in str(caught.value)
 
 
-def test_layout_goes_through_a_manifest(tmp_path: Path) -> None:
-    manifest = {"task": "translation", **LAYOUT.to_manifest()}
-    assert Layout.of(manifest) == LAYOUT
+def test_layout_goes_through_a_manifest() -> None:
+    keys = recipe_of("translation").keys
+    layout = replace(LAYOUT, usual=keys.columns)
+    assert Layout.of_manifest(layout.to_manifest(), keys) == layout
 
 
 def test_tatoeba(data_dir: Path) -> None:

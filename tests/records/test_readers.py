@@ -10,14 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from textapp.catalog import recipe_of
 from textapp.config import Data
 from textapp.errors import DataError
 from textapp.records.files import expand
+from textapp.records.layout import Layout
 from textapp.records.readers import read_rows, scan_rows
 from textapp.records.rows import RowError
 from textapp.records.tables import csv_rows, tsv_rows
 
-DEFAULT = Data(train="a.tsv").fields("classification")
+USUAL = {field: names for field, names in recipe_of("classification").keys.columns.items() if names}
+DEFAULT = Data(train="a.tsv").fields(USUAL)
+LAYOUT = Layout(DEFAULT, usual=USUAL)
 NUMBERS = {"text": 1, "label": 0}
 BOTH = ("text", "label")
 
@@ -26,7 +30,7 @@ def rows(tmp_path, name, content, columns=DEFAULT, header="auto", pattern=None, 
     path = tmp_path / name
     data = content if isinstance(content, bytes) else content.encode("utf-8")
     path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
-    found = list(read_rows(path, columns, header, pattern, required))
+    found = list(read_rows(path, Layout(columns, header, pattern, usual=USUAL), required))
     return [(row.line, row.values["label"], row.values["text"]) for row in found]
 
 
@@ -130,7 +134,7 @@ def test_a_column_beyond_the_last(tmp_path) -> None:
 def test_a_row_at_fault_does_not_end_the_scan(tmp_path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('{"text": "a"}\n{oops\n{"text": "b\\ud800"}\n', encoding="utf-8")
-    first, second, third = scan_rows(path, DEFAULT, required=["text"])
+    first, second, third = scan_rows(path, LAYOUT, required=["text"])
     assert (first.values["text"], third.values["text"]) == ("a", "b\ufffd")
     assert isinstance(second, RowError) and (second.line, second.input) == (2, "{oops")
 
@@ -138,12 +142,12 @@ def test_a_row_at_fault_does_not_end_the_scan(tmp_path) -> None:
 def test_a_first_row_at_fault_does_not_end_the_scan(tmp_path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('{"txt": "é"}\n{"text": "b"}\n', encoding="utf-8")
-    first, second = scan_rows(path, DEFAULT, required=["text"])
+    first, second = scan_rows(path, LAYOUT, required=["text"])
     assert isinstance(first, RowError) and (first.line, first.input) == (1, '{"txt": "é"}')
     assert second.values["text"] == "b"
     path.write_text('{"txt": "a"}\n{oops\n{"txt": "b"}\n', encoding="utf-8")
     with pytest.raises(DataError, match=r"a\.jsonl: no column for text: found 'txt'"):
-        list(scan_rows(path, DEFAULT, required=["text"]))
+        list(scan_rows(path, LAYOUT, required=["text"]))
 
 
 def test_a_megabyte_cell(tmp_path) -> None:
@@ -168,4 +172,4 @@ def test_expand(tmp_path) -> None:
 def test_a_picture_is_no_text(tmp_path) -> None:
     (tmp_path / "a.txt").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\r")
     with pytest.raises(DataError, match=r"a\.txt: contains zero bytes, so it is not text .*; expected UTF-8 text"):
-        list(scan_rows(tmp_path / "a.txt", {"text": 0}))
+        list(scan_rows(tmp_path / "a.txt", Layout({"text": 0})))

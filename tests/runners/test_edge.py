@@ -4,9 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from textapp.edge import runner as module
 
 from textapp.errors import ArtifactError
+from textapp.runners import edge as module
 from textapp.runners.edge import EdgeRunner
 from textapp.runners.interpreter import open_interpreter
 

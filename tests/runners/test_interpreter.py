@@ -5,9 +5,9 @@ import sys
 import types
 
 import pytest
-from textapp.edge import interpreter
 
 from textapp.errors import ArtifactError, OptionError, UsageError
+from textapp.runners import interpreter
 
 
 def test_auto_prefers_litert():

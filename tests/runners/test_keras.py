@@ -2,14 +2,25 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from textapp.objectives.runner import MODEL, KerasRunner, load_model
 
-from textapp.artifact import write_manifest
+from textapp import loading
+from textapp.artifact import open_artifact, write_manifest
 from textapp.catalog import parse_config
-from textapp.errors import ArtifactError
+from textapp.models.saving import MODEL
+from textapp.objectives.classification import ClassificationObjective
 from textapp.objectives.classifier import build_model, probabilities
+from textapp.runners.keras import KerasRunner
+from textapp.tasks.classification import ClassificationTask
 
 IDS = np.array([[1, 2, 0, 0], [3, 0, 0, 0]], np.int32)
+
+
+def make_task(multiple: bool = False) -> ClassificationTask:
+    return ClassificationTask(None, ["a", "b", "c"], [4, 8], multiple=multiple)
+
+
+def runner_of(model) -> KerasRunner:
+    return ClassificationObjective().runner(model, make_task())
 
 
 @pytest.fixture(scope="module")
@@ -29,13 +40,14 @@ def run_folder(request, model, tmp_path_factory):
 
 def test_a_run_folder_answers(model, run_folder):
     folder, multiple = run_folder
-    answer = KerasRunner(folder).run("classify_4", {"token_ids": IDS})["probabilities"]
+    runner = loading._runner(open_artifact(folder), make_task(multiple), 1, "auto")
+    answer = runner.run("classify_4", {"token_ids": IDS})["probabilities"]
     np.testing.assert_allclose(answer, probabilities(model({"token_ids": IDS}), multiple), rtol=1e-6)
     assert answer.dtype == np.float32
 
 
 def test_batches_and_lengths_of_every_size(model):
-    runner = KerasRunner.from_model(model, False)
+    runner = runner_of(model)
     whole = runner.run("classify_4", {"token_ids": IDS})["probabilities"]
     alone = runner.run("classify_4", {"token_ids": IDS[:1]})["probabilities"]
     longer = runner.run("classify_8", {"token_ids": np.pad(IDS, [(0, 0), (0, 4)])})["probabilities"]
@@ -44,20 +56,8 @@ def test_batches_and_lengths_of_every_size(model):
 
 
 def test_later_weights_show(model):
-    runner = KerasRunner.from_model(model, False)
+    runner = runner_of(model)
     before = runner.run("classify_4", {"token_ids": IDS})["probabilities"]
     kernel = model.get_layer("logits").kernel
     kernel.assign(kernel + np.array([1.0, 0.0, 0.0], np.float32))
     assert np.abs(runner.run("classify_4", {"token_ids": IDS})["probabilities"] - before).max() > 1e-4
-
-
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut off"])
-def test_not_a_model(tmp_path, content):
-    (tmp_path / MODEL).write_bytes(content)
-    with pytest.raises(ArtifactError, match="not a model that textapp saved"):
-        load_model(tmp_path / MODEL)
-
-
-def test_missing_model(tmp_path):
-    with pytest.raises(ArtifactError, match="model.keras"):
-        load_model(tmp_path / MODEL)

@@ -1,4 +1,4 @@
-"""Records to features and outputs to answers, with a tokenizer of letters."""
+"""Records to requests and outputs to answers, with a tokenizer of letters."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def make(**options: object) -> ClassificationTask:
     return ClassificationTask(Letters(), ["bad", "good"], [4, 8], **options)
 
 
-def outputs(*values: float) -> dict[str, np.ndarray]:
-    return {"probabilities": np.array(values, np.float32)}
+def outputs(*values: float) -> list[dict[str, np.ndarray]]:
+    return [{"probabilities": np.array(values, np.float32)}]
 
 
 def test_features_are_cut_to_the_longest_bucket_and_never_empty() -> None:
@@ -47,7 +47,8 @@ def test_a_pair_is_joined_with_its_segments() -> None:
 
 @pytest.mark.parametrize(("tokens", "expected"), [(1, 4), (4, 4), (5, 8), (9, 8)])
 def test_the_smallest_signature_that_fits(tokens: int, expected: int) -> None:
-    assert make().signature(tokens) == (f"classify_{expected}", expected)
+    (request,) = make().requests({"text": "a" * tokens})
+    assert request[:2] == (f"classify_{expected}", expected)
 
 
 def test_the_likeliest_label_is_answered() -> None:

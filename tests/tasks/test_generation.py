@@ -29,20 +29,20 @@ def make(letters: Any, running_text: bool = False, **options: Any) -> Generation
 
 
 def test_documents_begin_with_the_start_id_and_running_text_does_not(letters: Any) -> None:
-    assert make(letters).features({"prompt": "ab"}) == {"token_ids": [2, 4, 5]}
-    assert make(letters, running_text=True).features({"prompt": "ab"}) == {"token_ids": [4, 5]}
+    assert make(letters).features({"prompt": "ab"}) == {"token_ids": [2, 4, 5], "num_tokens": 3}
+    assert make(letters, running_text=True).features({"prompt": "ab"}) == {"token_ids": [4, 5], "num_tokens": 2}
 
 
 def test_an_empty_prompt_begins_a_text(letters: Any) -> None:
-    assert make(letters).features({"prompt": ""}) == {"token_ids": [2]}
+    assert make(letters).features({"prompt": ""}) == {"token_ids": [2], "num_tokens": 1}
     # The letters have no line's end: what stands for it is unknown, but there.
-    assert make(letters, running_text=True).features({"prompt": ""}) == {"token_ids": [1]}
+    assert make(letters, running_text=True).features({"prompt": ""}) == {"token_ids": [1], "num_tokens": 1}
 
 
 def test_of_a_prompt_too_long_the_end_is_kept(letters: Any, caplog: pytest.LogCaptureFixture) -> None:
     task = make(letters, running_text=True)
     with caplog.at_level(logging.WARNING, logger="textapp"):
-        assert task.features({"prompt": "abcdefghij"}) == {"token_ids": letters.ids("cdefghij")}
+        assert task.features({"prompt": "abcdefghij"}) == {"token_ids": letters.ids("cdefghij"), "num_tokens": 8}
     assert caplog.messages == ["'abcdefghij' has 10 tokens, and the model reads 8 at most: truncated to its end"]
     with pytest.raises(DataError, match="has 10 tokens"):
         make(letters, running_text=True, overflow="error").features({"prompt": "abcdefghij"})
@@ -55,8 +55,8 @@ def test_a_target_has_its_prompt_in_front(letters: Any) -> None:
 
 def test_prompt_and_output_read_on(letters: Any) -> None:
     outputs = {"token_ids": np.array([*letters.ids(" cd"), 3, 0]), "score": np.array(-1.5)}
-    assert make(letters).answer({"prompt": "ab"}, outputs) == TextAnswer("ab", " cd", -1.5)
-    assert make(letters).answer({"prompt": ""}, outputs).output == "cd"
+    assert make(letters).answer({"prompt": "ab"}, [outputs]) == TextAnswer("ab", " cd", -1.5)
+    assert make(letters).answer({"prompt": ""}, [outputs]).output == "cd"
 
 
 def test_score_compares_with_the_data_where_they_continue_the_prompt(letters: Any) -> None:

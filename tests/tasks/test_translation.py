@@ -65,7 +65,7 @@ def test_many_sources_too_long_are_told_of_and_not_one_by_one(task: TranslationT
         for number in range(100):
             task.features({"source": f"abcdefgh{number}"})
         assert len(caplog.messages) == 21
-        assert caplog.messages[-1] == "more texts that are too long follow, and are not told one by one"
+        assert caplog.messages[-1] == "further warnings about texts that are too long are suppressed"
         task.features({"source": "我们"})
     assert "another script" in caplog.messages[-1]
 
@@ -89,22 +89,22 @@ def test_an_option_of_another_task_is_refused(letters: Any) -> None:
 
 
 def test_an_answer_stops_at_the_end_id(task: TranslationTask) -> None:
-    answer = task.answer({"source": "xy"}, GREEDY)
+    answer = task.answer({"source": "xy"}, [GREEDY])
     assert answer == TextAnswer("xy", "ab", -0.5)
     assert list(asdict(answer)) == ["input", "output", "score"]
-    assert task.answer({"source": "xy"}, {"token_ids": np.array([4, 5])}) == TextAnswer("xy", "ab", None)
+    assert task.answer({"source": "xy"}, [{"token_ids": np.array([4, 5])}]) == TextAnswer("xy", "ab", None)
 
 
 def test_several_hypotheses_are_ranked(task: TranslationTask) -> None:
     outputs = {"token_ids": np.array([[4, 3, 0], [5, 5, 3]]), "score": np.array([-0.5, -1.0])}
     ranked = [{"output": "a", "score": -0.5}, {"output": "bb", "score": -1.0}]
-    assert task.answer({"source": "xy"}, outputs) == RankedAnswer("xy", "a", -0.5, ranked)
+    assert task.answer({"source": "xy"}, [outputs]) == RankedAnswer("xy", "a", -0.5, ranked)
 
 
 def test_blanks_translate_to_nothing(task: TranslationTask) -> None:
-    assert task.answer({"source": " "}, GREEDY) == TextAnswer(" ", "", None)
+    assert task.answer({"source": " "}, [GREEDY]) == TextAnswer(" ", "", None)
     several = {"token_ids": GREEDY["token_ids"][None], "score": np.array([-0.5])}
-    assert task.answer({"source": ""}, several) == RankedAnswer("", "", None, [])
+    assert task.answer({"source": ""}, [several]) == RankedAnswer("", "", None, [])
 
 
 def test_equal_translations_score_100(task: TranslationTask) -> None:
@@ -118,6 +118,4 @@ def test_a_text_in_an_unknown_script_is_answered_with_a_warning(task, caplog) ->
         task.features({"source": "今天天气 a"})
     task.features({"source": "a cab 今"})
     task.features({"source": ""})
-    assert caplog.messages == [
-        "'今天天气 a' is for the most part in characters that the model never saw: another script?"
-    ]
+    assert caplog.messages == ["'今天天气 a' consists mostly of characters that the model never saw: another script?"]

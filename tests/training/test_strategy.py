@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
+from textapp.config import MlpModel, Model, PresetModel, TransformerModel
 from textapp.errors import ConfigError, UsageError
 from textapp.training import strategy
 from textapp.training.strategy import choose_precision, is_chief, make_strategy
@@ -67,25 +68,29 @@ def test_no_tpu_says_so(monkeypatch) -> None:
         make_strategy("tpu")
 
 
+MLP, TRANSFORMER = MlpModel(architecture="mlp"), TransformerModel(architecture="transformer")
+PRESET = PresetModel(architecture="preset", path="bert")
+
+
 @pytest.mark.parametrize(
-    ("architecture", "flags", "expected"),
+    ("model", "flags", "expected"),
     [
-        ("transformer", "flags : sse avx512_bf16", "mixed_bfloat16"),
-        ("preset", "flags : amx_bf16", "mixed_bfloat16"),
-        ("transformer", "flags : sse avx2", "float32"),
-        ("mlp", "flags : avx512_bf16", "float32"),
+        (TRANSFORMER, "flags : sse avx512_bf16", "mixed_bfloat16"),
+        (PRESET, "flags : amx_bf16", "mixed_bfloat16"),
+        (TRANSFORMER, "flags : sse avx2", "float32"),
+        (MLP, "flags : avx512_bf16", "float32"),
     ],
 )
 def test_precision_by_hardware_and_architecture(
-    monkeypatch, caplog, tmp_path: Path, architecture: str, flags: str, expected: str
+    monkeypatch, caplog, tmp_path: Path, model: Model, flags: str, expected: str
 ) -> None:
     cpuinfo = tmp_path / "cpuinfo"
     cpuinfo.write_text(flags, encoding="utf-8")
     monkeypatch.setattr(strategy, "CPUINFO", cpuinfo)
     with caplog.at_level(logging.INFO):
-        assert choose_precision("auto", architecture, "cpu") == expected
+        assert choose_precision("auto", model, "cpu") == expected
     assert f"precision: {expected} (" in caplog.text
 
 
 def test_a_given_precision_stays() -> None:
-    assert choose_precision("mixed_float16", "mlp", "cpu") == "mixed_float16"
+    assert choose_precision("mixed_float16", MLP, "cpu") == "mixed_float16"

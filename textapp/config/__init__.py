@@ -4,7 +4,7 @@ A field whose default is `None` depends on the task, the data or the architectur
 this package reads YAML keys by name.
 """
 
-from textapp.config.data import Columns, Data, ParallelFiles
+from textapp.config.data import Data, ParallelFiles
 from textapp.config.model import (
     Architecture,
     CnnModel,
@@ -23,7 +23,7 @@ from textapp.config.run import Config, TokenizerConfig, Training
 from textapp.config.tasks import Known, TaskKeys
 
 __all__ = [
-    "Architecture", "CnnModel", "Columns", "Config", "Corpus", "Data", "Known", "LstmModel", "MlpModel", "Model",
+    "Architecture", "CnnModel", "Config", "Corpus", "Data", "Known", "LstmModel", "MlpModel", "Model",
     "ModelConfig", "ParallelFiles", "PresetModel", "Role", "TaskKeys", "TokenizerConfig", "Training",
     "TransformerModel", "architectures", "data_directory", "differing_key", "load_config", "parse_config",
     "save_config",

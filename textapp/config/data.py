@@ -32,24 +32,15 @@ Column = Annotated[
 Header = Annotated[Union[Literal["auto"], bool], one_of("auto, true or false")]
 
 
-class Columns(Model):
-    """Where the fields of a record stand: a name, names that may stand for it, or a number counted from 0."""
-
-    text: Column | None = Field(default=None, description="the text to classify, or to learn to write")
-    text_pair: Column | None = Field(default=None, description="the second text of a pair to classify")
-    label: Column | None = Field(default=None, description="the answer")
-    source: Column | None = Field(default=None, description="the text to translate")
-    target: Column | None = Field(default=None, description="its translation")
-    prompt: Column | None = Field(default=None, description="what the text goes on from, where it is given")
-
-
 class Data(Model):
     """The files of examples and how to read them."""
 
     train: Source = Field(description="a path, a glob or a list: .csv .tsv .jsonl .json .txt, each also .gz")
     validation: ShareOrSource = Field(default=0.1, description="files, or a share of train")
     test: ShareOrSource | None = Field(default=None, description="files, or a share of train")
-    columns: Columns = Field(default=Columns(), description="where the fields of a record stand")
+    columns: dict[str, Column] = Field(
+        default={}, description="field of a record -> a name, names that may stand for it, or a number counted from 0"
+    )
     header: Header = Field(default="auto", description="does the first line name the columns?")
     pattern: str | None = Field(default=None, description="a regular expression with groups text and label, per line")
     language: str | None = Field(default=None, description="en, zh, ...; None: told from the script of the texts")
@@ -85,8 +76,7 @@ class Data(Model):
         for field, language in (("source", self.source_language), ("target", self.target_language)):
             if field in names and language is not None:
                 names[field].append(language)
-        given = {field: getattr(self.columns, field) for field in Columns.model_fields}
-        chosen = {field: names.get(field) if column is None else column for field, column in given.items()}
+        chosen = {field: self.columns.get(field, names.get(field)) for field in usual}
         return {
             field: column if isinstance(column, int) else [column] if isinstance(column, str) else list(column)
             for field, column in chosen.items()

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from textapp.config.data import Columns, Data
+from textapp.config.data import Data
 from textapp.config.model import architectures
 from textapp.config.parts import Model
 from textapp.config.run import Config, TokenizerConfig, Training
@@ -122,7 +122,7 @@ def _locate(location: Iterable[Any], raw: Any) -> tuple[list[str], Any]:
 
 def _known_keys(location: Sequence[Any]) -> list[str]:
     models: dict[str, type[Model]] = {
-        "data": Data, "columns": Columns, "tokenizer": TokenizerConfig, "training": Training, **architectures()
+        "data": Data, "tokenizer": TokenizerConfig, "training": Training, **architectures()
     }  # fmt: skip
     for part in reversed(location):
         if part in models:

@@ -34,10 +34,6 @@ class TaskKeys:
     parallel_files: bool = False
 
     @property
-    def own_keys(self) -> list[str]:
-        return [*(f"data.columns.{name}" for name in self.columns), *sorted(self.keys)]
-
-    @property
     def architectures(self) -> list[str]:
         """The architectures that serve the task."""
         return [name for name, part in architectures().items() if self.role in part.roles]
@@ -51,6 +47,7 @@ def misfits(config: Config, known: Known) -> list[str]:
     keys = known[config.task]
     return [
         *unserved(config.task, config.model.architecture, known),
+        *_columns(config, known),
         *_other_keys(config, known),
         *config.model.misfits(config.task, keys.role),
         *_files(config, known),
@@ -70,18 +67,31 @@ def unserved(task: str, architecture: str, known: Known) -> list[str]:
     ]
 
 
+def _columns(config: Config, known: Known) -> list[str]:
+    """Columns of fields that the task does not have."""
+    own, lines = known[config.task].columns, []
+    for field, column in config.data.columns.items():
+        if field not in own:
+            owners = [task for task, keys in known.items() if field in keys.columns]
+            other = f" (it is for {' and '.join(owners)})" if owners else did_you_mean(field, own)
+            lines.append(
+                f"data.columns.{field}: found {column!r}, but task {config.task} has no such key; it has "
+                f"{', '.join(own)}{other}"
+            )
+    return lines
+
+
 def _other_keys(config: Config, known: Known) -> list[str]:
     """Keys that only other tasks have."""
-    own, lines = known[config.task].own_keys, []
-    for key in dict.fromkeys(key for keys in known.values() for key in keys.own_keys):
+    own, lines = known[config.task].keys, []
+    for key in dict.fromkeys(key for keys in known.values() for key in sorted(keys.keys)):
         value = None if key in own else _given(config, key)
         if value is None:
             continue
         parent, _, last = key.rpartition(".")
-        beside = [other.rpartition(".")[2] for other in own if other.rpartition(".")[0] == parent]
-        instead = f"; it has {', '.join(beside)}" if parent == "data.columns" else did_you_mean(last, beside)
-        owners = " and ".join(task for task, keys in known.items() if key in keys.own_keys)
-        lines.append(f"{key}: found {value!r}, but task {config.task} has no such key{instead} (it is for {owners})")
+        near = did_you_mean(last, [other.rpartition(".")[2] for other in own if other.rpartition(".")[0] == parent])
+        owners = " and ".join(task for task, keys in known.items() if key in keys.keys)
+        lines.append(f"{key}: found {value!r}, but task {config.task} has no such key{near} (it is for {owners})")
     return lines
 
 

@@ -6,6 +6,7 @@ Owns the cache and how hypotheses share it. The runner computes the steps: Keras
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import numpy as np
@@ -41,12 +42,14 @@ class Buffers(Protocol):
         inputs, outputs: name -> the runner's own array, whose address does not change.
         user: marks the session whose state is in `inputs`; None: no session.
         invoke: reads the inputs and writes the outputs.
+        lock: held from writing inputs until outputs are read, so that sessions of several threads may alternate.
     """
 
     inputs: Mapping[str, np.ndarray]
     outputs: Mapping[str, np.ndarray]
     user: Any
     invoke: Callable[[], None]
+    lock: AbstractContextManager[Any]
 
 
 def open_session(runner: Runner, prefill: str, features: Mapping[str, np.ndarray], position: int) -> Session:
@@ -112,7 +115,7 @@ class InPlaceSession:
     A step changes keys and values at one position only, so the session stores just these for each step, and for each
     row its history: its row at each step. Before a row is continued, only the positions at which its history differs
     from that of the previous row are copied to the inputs; hypotheses of a beam share most of it. Sessions of one
-    runner may alternate.
+    runner may alternate, also those of several threads.
 
     Args:
         buffers: the memory of the signature `decode`.
@@ -138,6 +141,10 @@ class InPlaceSession:
         self._mark = object()
 
     def advance(self, parents: Sequence[int], token_ids: Sequence[int]) -> None:
+        with self._buffers.lock:
+            self._advance(parents, token_ids)
+
+    def _advance(self, parents: Sequence[int], token_ids: Sequence[int]) -> None:
         self._take_buffers()
         inputs, outputs = self._buffers.inputs, self._buffers.outputs
         histories = [self._histories[parent] for parent in parents]

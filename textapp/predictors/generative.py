@@ -52,8 +52,10 @@ class GenerativePredictor(Predictor):
     defaults = PLAIN
     task: GenerativeTask
 
-    def __init__(self, task: GenerativeTask, runner: Runner, manifest: Mapping[str, Any], path: Path) -> None:
-        super().__init__(task, runner, manifest, path)
+    def __init__(
+        self, task: GenerativeTask, runner: Runner, manifest: Mapping[str, Any], path: Path, workers: int = 1
+    ) -> None:
+        super().__init__(task, runner, manifest, path, workers)
         # Texts that a call of fixed shape takes at once, where the bundle was exported with such signatures.
         self._batch_size = manifest.get("batch_size", 1)
 
@@ -83,7 +85,11 @@ class GenerativePredictor(Predictor):
         rules = self._rules(record, features, options)
         if not rules.max_new_tokens:
             return
-        session = self._session(self.runner, features)
+        runner = self._pool.borrow()
+        try:
+            session = self._session(runner, features)
+        finally:
+            self._pool.give_back(runner)  # its steps may alternate with those of others
         steps = walk(session, rules, Sampler(options) if options.sampled else likeliest)
         yield from pieces((token_id for token_id, _ in steps), self._text_of(record), Stops(options.stop))
 

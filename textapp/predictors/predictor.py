@@ -16,13 +16,16 @@ if TYPE_CHECKING:
 
 
 class Predictor:
-    """Answers records of a task.
+    """Answers records of a task. Several threads may call it at the same time, and stream: each gets the answers that
+    it would get alone. As many of them work at once as there are `workers`, the others wait.
 
     Args:
         task: record -> requests, outputs -> answer.
         runner: runs signatures.
         manifest: of the run or the bundle.
         path: its folder.
+        workers: runners at most that answer at the same time; each has its own copy of the model's state, and is made
+            when it is first needed.
 
     Attributes:
         streams: whether `stream` yields an answer piece by piece.
@@ -41,12 +44,12 @@ class Predictor:
     by_length: ClassVar[bool] = False
     defaults: ClassVar[Any] = None
 
-    def __init__(self, task: Task, runner: Runner, manifest: Mapping[str, Any], path: Path) -> None:
+    def __init__(self, task: Task, runner: Runner, manifest: Mapping[str, Any], path: Path, workers: int = 1) -> None:
         self.task = task
         self.runner = runner
         self.manifest = manifest
         self.path = path
-        self._pool = RunnerPool(runner)
+        self._pool = RunnerPool(runner, workers)
 
     @property
     def tokenizer(self) -> Any:
@@ -62,8 +65,11 @@ class Predictor:
         Raises:
             UsageError: this is no record, or an option is unknown or out of range.
         """
-        fields = {name: options.pop(name) for name in self.task.fields if name in options} if options else {}
-        checked = self.options(options) if options else self.defaults
+        if not options:
+            record = self.task.record(*values)
+            return self.answer(record, self.outputs(record, self.defaults), self.defaults)
+        fields = {name: options.pop(name) for name in self.task.fields if name in options}
+        checked = self.options(options)
         record = self.task.record(*values, **fields)
         return self.answer(record, self.outputs(record, checked), checked)
 
@@ -100,7 +106,14 @@ class Predictor:
 
     def outputs(self, record: Record, options: Any = None) -> list[Outputs]:
         """What the model says to each request of a record, without the batch dimension."""
-        return [self._run(self.runner, [record], [request], options)[0] for request in self.task.requests(record)]
+        requests = self.task.requests(record)
+        runner = self._pool.borrow()
+        try:
+            if len(requests) == 1:
+                return self._run(runner, (record,), requests, options)
+            return [self._run(runner, (record,), (request,), options)[0] for request in requests]
+        finally:
+            self._pool.give_back(runner)
 
     def answer(self, record: Record, outputs: Sequence[Outputs], options: Any = None) -> Answer:
         """The answer that outputs mean.
@@ -141,7 +154,10 @@ class Predictor:
         self, runner: Runner, records: Sequence[Record], requests: Sequence[Request], options: Any
     ) -> list[Outputs]:
         """Runs requests that share a signature; gives the outputs of each."""
-        signature, length, _ = requests[0]
-        inputs = stacked([request.features for request in requests], length, self.task.tokenizer.pad_id)
-        outputs = runner.run(signature, inputs)
+        signature, length, features = requests[0]
+        pad_id = self.task.tokenizer.pad_id
+        if len(requests) == 1:  # the way of a single text, kept short
+            outputs = runner.run(signature, stacked((features,), length, pad_id))
+            return [{name: values[0] for name, values in outputs.items()}]
+        outputs = runner.run(signature, stacked([request.features for request in requests], length, pad_id))
         return [{name: values[row] for name, values in outputs.items()} for row in range(len(requests))]

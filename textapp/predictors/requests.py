@@ -40,12 +40,14 @@ def stacked(features: Sequence[Features], length: int, pad_id: int) -> dict[str,
 
     Example: `stacked([{"token_ids": [5], "num_tokens": 1}], 2, 0)` is `{"token_ids": [[5, 0]], "num_tokens": [1]}`.
     """
-    return {
-        name: np.array([row[name] for row in features], np.int32)
-        if name == NUM_TOKENS
-        else padded([row[name] for row in features], length, pad_id if name == TOKENS else 0)
-        for name in features[0]
-    }
+    arrays = {}
+    for name in features[0]:
+        rows = [row[name] for row in features]
+        if name == NUM_TOKENS:
+            arrays[name] = np.array(rows, np.int32)
+        else:
+            arrays[name] = padded(rows, length, pad_id if name == TOKENS else 0)
+    return arrays
 
 
 def groups(requests: Sequence[Request], max_rows: int, by_length: bool = False) -> list[list[int]]:

@@ -162,7 +162,7 @@ def log_sizes(splits: Splits, languages: Sequence[str]) -> None:
 
 
 def _task(config: Config, labels: Sequence[str], tokenizer: Tokenizer, lengths: Sequence[int]) -> ClassificationTask:
-    pair = config.data.columns.text_pair is not None
+    pair = "text_pair" in config.data.columns
     segments = False
     if pair and config.model.pretrained:
         from textapp.models.preset import facts  # brings TensorFlow: only where there is a preset

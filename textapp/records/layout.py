@@ -59,8 +59,9 @@ class Layout:
     @classmethod
     def of_config(cls, config: Config, keys: TaskKeys) -> Layout:
         """The layout that a config describes, for a task with these keys."""
-        data, usual = config.data, _named(keys)
-        return cls(data.fields(usual), data.header, data.pattern, data.labels == "multiple", (), usual)
+        data = config.data
+        fields = data.fields(keys.columns)
+        return cls(fields, data.header, data.pattern, data.labels == "multiple", (), _named(keys))
 
     @classmethod
     def of_manifest(cls, manifest: Mapping[str, Any], keys: TaskKeys) -> Layout:

@@ -6,6 +6,7 @@ Shapes are fixed here, so each signature is allocated once, and a call only sets
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -22,7 +23,7 @@ Call = Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
 
 
 class EdgeRunner:
-    """Runs the signatures of one .tflite file. Not thread-safe: give each worker thread its own `clone()`.
+    """Runs the signatures of one .tflite file. Threads that share it wait for each other; a `clone()` does not.
 
     Args:
         model_path: the file.
@@ -39,6 +40,7 @@ class EdgeRunner:
     """
 
     max_batch = 1
+    shareable = False
 
     def __init__(self, model_path: str | Path, threads: int = 1, runtime: str = "auto") -> None:
         self.model_path = Path(model_path)
@@ -46,6 +48,7 @@ class EdgeRunner:
         self.runtime = choose(runtime)
         self._interpreter = open_interpreter(model_path, threads, self.runtime)
         self.signatures: dict[str, dict[str, list[str]]] = self._interpreter.get_signature_list()
+        self._lock = threading.RLock()  # the interpreter sets, invokes and gets in three calls
         self._calls: dict[str, Call] = {}
         self._buffers: dict[str, EdgeBuffers | None] = {}
 
@@ -63,10 +66,11 @@ class EdgeRunner:
             ArtifactError: the file has no such signature, or the runtime does not support one of its operators.
             ValueError: a feature has a different shape or type than the signature.
         """
-        call = self._calls.get(signature)
-        if call is None:
-            call = self._calls[signature] = self._open(signature)
-        return call(features)
+        with self._lock:
+            call = self._calls.get(signature)
+            if call is None:
+                call = self._calls[signature] = self._open(signature)
+            return call(features)
 
     def buffers(self, signature: str) -> EdgeBuffers | None:
         """The memory of a signature, to call it for each token without copying inputs and outputs.
@@ -79,11 +83,12 @@ class EdgeRunner:
         Raises:
             ArtifactError: as `run`.
         """
-        if signature not in self._buffers:
-            self._check(signature)
-            with self._faults(signature):
-                self._buffers[signature] = _edge_buffers(self._interpreter, signature)
-        return self._buffers[signature]
+        with self._lock:
+            if signature not in self._buffers:
+                self._check(signature)
+                with self._faults(signature):
+                    self._buffers[signature] = _edge_buffers(self._interpreter, signature, self._lock)
+            return self._buffers[signature]
 
     def clone(self) -> EdgeRunner:
         """A second runner of the same file, for another thread."""
@@ -118,15 +123,22 @@ class EdgeBuffers:
     Attributes:
         inputs, outputs: name -> the interpreter's own array. A call does not change the inputs.
         invoke: reads the inputs and writes the outputs.
+        lock: of the interpreter; to be held from writing inputs until outputs are read.
         user: set by whoever keeps a state in the inputs; None: nobody does.
     """
 
-    def __init__(self, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray], invoke: Callable) -> None:
-        self.inputs, self.outputs, self.invoke = inputs, outputs, invoke
+    def __init__(
+        self,
+        inputs: Mapping[str, np.ndarray],
+        outputs: Mapping[str, np.ndarray],
+        invoke: Callable[[], Any],
+        lock: threading.RLock,
+    ) -> None:
+        self.inputs, self.outputs, self.invoke, self.lock = inputs, outputs, invoke, lock
         self.user: Any = None
 
 
-def _edge_buffers(interpreter: Any, signature: str) -> EdgeBuffers | None:
+def _edge_buffers(interpreter: Any, signature: str, lock: threading.RLock) -> EdgeBuffers | None:
     """Allocates a signature's graph and gets its memory by a private API; None if this API has changed."""
     try:
         wrapper = interpreter._interpreter
@@ -144,7 +156,7 @@ def _edge_buffers(interpreter: Any, signature: str) -> EdgeBuffers | None:
         outputs = {name: tensor(wrapper, index, graph) for name, index in definition["outputs"].items()}
     except TypeError:
         return None
-    return EdgeBuffers(inputs, outputs, partial(invoke, graph))
+    return EdgeBuffers(inputs, outputs, partial(invoke, graph), lock)
 
 
 def _direct_call(interpreter: Any, signature: str) -> Call | None:

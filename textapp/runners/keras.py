@@ -25,6 +25,7 @@ class KerasRunner:
     """
 
     max_batch = 64
+    shareable = True
 
     def __init__(self, calls: Mapping[str, Call], open_lengths: Collection[str] = ()) -> None:
         self._calls, self._open_lengths = calls, open_lengths

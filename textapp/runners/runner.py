@@ -15,9 +15,12 @@ class Runner(Protocol):
 
     Attributes:
         max_batch: rows that one call may have; 1 where the shapes are fixed.
+        shareable: whether several threads may call it at the same time. One that is not still answers them rightly,
+            one after the other.
     """
 
     max_batch: int
+    shareable: bool
 
     def run(self, signature: str, features: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Runs one signature.

@@ -25,6 +25,7 @@ class SavedModelRunner:
     """
 
     max_batch = 64
+    shareable = True
 
     def __init__(self, bundle: str | Path) -> None:
         import tensorflow as tf

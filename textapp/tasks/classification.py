@@ -117,9 +117,9 @@ class ClassificationTask:
             self.tokenizer, self.labels, lengths, self.multiple, self.pair, self.segments, self.threshold
         )
 
-    def predictor(self, runner: Runner, manifest: Mapping[str, Any], path: Path) -> Predictor:
+    def predictor(self, runner: Runner, manifest: Mapping[str, Any], path: Path, workers: int = 1) -> Predictor:
         """See `Task`."""
-        return Predictor(self, runner, manifest, path)
+        return Predictor(self, runner, manifest, path, workers)
 
     def record(self, text: Any = None, text_pair: str | None = None) -> Record:
         """A text, a pair of texts (also as a tuple), or a record that holds them."""
@@ -139,7 +139,8 @@ class ClassificationTask:
     def requests(self, record: Record) -> list[Request]:
         """One request: `classify_<length>`."""
         features = self.features(record)
-        return [Request(*smallest(self.signatures, len(features["token_ids"])), features)]
+        signature, length = smallest(self.signatures, len(features["token_ids"]))
+        return [Request(signature, length, features)]
 
     def features(self, record: Record) -> dict[str, list[int]]:
         """The model's inputs for one record, truncated to the longest bucket, not padded, never empty."""

@@ -123,11 +123,13 @@ class GenerativeTask:
     def max_new_tokens(self) -> int:
         raise NotImplementedError
 
-    def predictor(self, runner: Runner, manifest: Mapping[str, Any], path: Path) -> GenerativePredictor:
+    def predictor(
+        self, runner: Runner, manifest: Mapping[str, Any], path: Path, workers: int = 1
+    ) -> GenerativePredictor:
         """See `Task`."""
         from textapp.predictors.generative import GenerativePredictor  # a classifier starts sooner without it
 
-        return GenerativePredictor(self, runner, manifest, path)
+        return GenerativePredictor(self, runner, manifest, path, workers)
 
     def record(self, text: Any = None, **fields: Any) -> Record:
         """A text, or a record that holds it."""

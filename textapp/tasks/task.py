@@ -74,8 +74,15 @@ class Task(Protocol):
             KeyError: the manifest lacks a key.
         """
 
-    def predictor(self, runner: Runner, manifest: Mapping[str, Any], path: Path) -> Predictor:
-        """What answers over a runner."""
+    def predictor(self, runner: Runner, manifest: Mapping[str, Any], path: Path, workers: int = 1) -> Predictor:
+        """What answers over a runner, or over several clones of it.
+
+        Args:
+            runner: runs signatures.
+            manifest: of the run or the bundle.
+            path: its folder.
+            workers: runners at most.
+        """
 
     def record(self, *values: Any, **fields: Any) -> Record:
         """What a caller gave as a record: values of `fields` in their order or by name, or one mapping.

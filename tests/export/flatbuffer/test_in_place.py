@@ -10,7 +10,7 @@ from textapp.export.flatbuffer import in_place
 from textapp.export.flatbuffer.graphs import parse
 from textapp.export.flatbuffer.in_place import write_in_place
 from textapp.export.flatbuffer.loops import loop_variables
-from textapp.objectives.checks.classification import run_in_target
+from textapp.export.target import run_in_target
 from textapp.runners.edge import EdgeRunner
 
 TURNS, WIDTH = 6, 8

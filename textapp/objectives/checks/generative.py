@@ -200,7 +200,7 @@ class GenerativeCheck:
     def _error(self, forced: Arrays) -> float:
         """The largest difference of a log-probability, at the same token after the same tokens."""
         keys = [key for key in self._forced_run if key.endswith("/log_probability")]
-        return max(float(np.abs(forced[key] - self._forced[key]).max()) for key in keys)
+        return max(float(np.abs(forced[key] - self._forced_run[key]).max()) for key in keys)
 
     def _check_error(self, error: float) -> None:
         if error > MOST_ERROR:

@@ -1,10 +1,11 @@
-"""What is measured of models that write, with a predictor that knows its answers by heart."""
+"""`textapp evaluate`: of a predictor that knows its answers by heart, and of a bundle by the command line."""
 
 from __future__ import annotations
 
 import io
 import json
 import math
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,12 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 from rich.console import Console
-from textapp.commands.evaluate_writing import measure, show
 from toys import Letters
 
-from textapp.artifact import Artifact
 from textapp.commands import evaluate as command
-from textapp.errors import ArtifactError, DataError, UsageError
+from textapp.commands.evaluate import measure
+from textapp.errors import ArtifactError, DataError
 from textapp.predictors.generative import GenerativePredictor
 from textapp.tasks.generation import GenerationTask
 from textapp.tasks.translation import TranslationTask
@@ -31,17 +31,17 @@ class ByHeart(GenerativePredictor):
         super().__init__(task, SimpleNamespace(max_batch=1), {}, Path())
         self.known, self.scores = known, scores
 
-    def outputs(self, record: Mapping[str, Any], options: Any) -> dict[str, np.ndarray]:
+    def outputs(self, record: Mapping[str, Any], options: Any) -> list[dict[str, np.ndarray]]:
         ids = [*self.task.tokenizer.ids(self.known.get(record[self.task.input_field], "")), 3]
-        return {"token_ids": np.array(ids), "num_tokens": np.array(len(ids)), "score": np.array(-1.0)}
+        return [{"token_ids": np.array(ids), "num_tokens": np.array(len(ids)), "score": np.array(-1.0)}]
 
-    def batch(self, texts: Any, workers: int = 1, **options: Any) -> list[Any]:
-        return [self.task.answer(record, self.outputs(record, None)) for record in texts]
+    def batch(self, records: Any, workers: int = 1, **options: Any) -> list[Any]:
+        return [self.task.answer(record, self.outputs(record, None)) for record in records]
 
-    def stream(self, text: Any, **options: Any) -> Iterator[str]:
+    def stream(self, record: Any, **options: Any) -> Iterator[str]:
         if not self.scores:
             raise ArtifactError("the model has no signature 'decode'")
-        return iter(self.known.get(text, ""))
+        return iter(self.known.get(record[self.task.input_field], ""))
 
     def score_texts(self, records: Any) -> list[tuple[float, int, int]]:
         if not self.scores:
@@ -62,24 +62,24 @@ KNOWN = {"x": "the cat sat on the mat", "y": "it rains a lot here"}
 
 
 def test_a_translator_has_bleu_chrf_loss_and_speed() -> None:
-    figures, rows = measure(translator(**KNOWN), RECORDS)
+    figures, listing = measure(translator(**KNOWN), RECORDS)
     assert figures["examples"] == 3
     assert 50 < figures["bleu"] < 100
     assert figures["several_references"]["bleu"] == 100
     assert (figures["loss"], figures["perplexity"]) == (1.0, round(math.e, 4))
     assert list(figures["latency_ms"]) == list(figures["time_to_first_token_ms"]) == ["p50", "p90", "p99"]
     assert figures["tokens_per_second"] > 0
-    assert [row["target"] for row in rows][0] == "it rains much here"
-    assert set(rows[0]) == {"source", "target", "output", "bleu", "chrf"}
+    assert listing.rows[0]["target"] == "it rains much here"
+    assert set(listing.rows[0]) == set(listing.columns) == {"source", "target", "output", "bleu", "chrf"}
 
 
 def test_a_language_model_goes_on_from_prompts_it_is_made() -> None:
     predictor = ByHeart(GenerationTask(Letters(), [16], [(4, 12)]), {"ab": "cc"})
-    figures, rows = measure(predictor, [{"text": "abcd"}])
+    figures, listing = measure(predictor, [{"text": "abcd"}])
     assert (figures["examples"], figures["distinct_1"]) == (1, 100.0)
     assert (figures["loss"], figures["nats_per_character"]) == (1.0, 0.5)
     assert "rouge1" not in figures
-    assert rows == [{"prompt": "ab", "output": "cc", "target": ""}]
+    assert listing.rows == [{"prompt": "ab", "output": "cc", "target": ""}]
 
 
 def test_what_a_file_has_no_signature_for_is_left_out_and_said(capsys: pytest.CaptureFixture[str]) -> None:
@@ -98,9 +98,9 @@ def test_nothing_to_measure_on_is_said() -> None:
 
 
 def test_the_worst_translations_are_shown() -> None:
-    figures, rows = measure(translator(**KNOWN), RECORDS)
+    figures, listing = measure(translator(**KNOWN), RECORDS)
     out = io.StringIO()
-    show(Console(file=out, width=160), {"data": "test", **figures}, rows)
+    command._show(Console(file=out, width=160), {"data": "test", **figures}, listing)
     printed = out.getvalue()
     assert "tok:13a" in printed and "the worst translations" in printed and "it rains much here" in printed
 
@@ -110,7 +110,7 @@ def test_the_command_keeps_every_output(
 ) -> None:
     monkeypatch.setattr(command, "open_artifact", lambda path: SimpleNamespace(path=path, kind="run"))
     monkeypatch.setattr(command, "evaluation_records", lambda *_: (RECORDS, "test (a.tsv)"))
-    monkeypatch.setattr(command, "load", lambda *_, **__: translator(**KNOWN))
+    monkeypatch.setattr(command, "load_artifact", lambda *_, **__: translator(**KNOWN))
     figures = command.evaluate(tmp_path, as_json=True)
     printed = json.loads(capsys.readouterr().out)
     assert printed == json.loads((tmp_path / "evaluation" / "metrics.json").read_text(encoding="utf-8"))
@@ -120,32 +120,51 @@ def test_the_command_keeps_every_output(
     assert len(lines) == 4
 
 
-@pytest.fixture
-def run() -> Artifact:
-    columns = {"source": ["source"], "target": ["target"]}
-    manifest = {"task": "translation", "columns": columns, "header": "auto", "pattern": None, "multiple": False}
-    return Artifact(Path("run"), {"kind": "run", **manifest})
+# --- by the command line -------------------------------------------------------------------------------------------
 
 
-def test_parallel_files_are_named_one_after_the_other(run: Artifact, tmp_path: Path) -> None:
-    for name, text in (("a.zh", "一\n二\n"), ("a.en", "one\ntwo\n"), ("a.tsv", "source\ttarget\n一\tone\n")):
-        (tmp_path / name).write_text(text, encoding="utf-8")
-    sides = [tmp_path / "a.zh", tmp_path / "a.en"]
-    records, origin = command.evaluation_records(run, sides)
-    assert records == [{"source": "一", "target": "one"}, {"source": "二", "target": "two"}]
-    assert origin == f"{sides[0]} | {sides[1]}"
-    assert command.evaluation_records(run, [tmp_path / "a.tsv"])[0] == records[:1]
+def test_evaluate_prints_one_object(tiny_bundle: Path, run_textapp) -> None:
+    done = run_textapp("evaluate", tiny_bundle, "--json")
+    assert done.code == 0, done.stderr
+    figures = json.loads(done.stdout)
+    assert figures["examples"] == 600 and 60 < figures["accuracy"] <= 100 and 60 < figures["f1_macro"] <= 100
+    assert set(figures["latency_ms"]) == {"p50", "p90", "p99"} and figures["data"].startswith("test")
+
+
+def test_evaluate_keeps_plot_and_mistakes(tiny_run: Path, run_textapp, tmp_path: Path) -> None:
+    data = tmp_path / "other.csv"
+    data.write_text("mark,words\npositive,lovely room\nnegative,rude staff\n", encoding="utf-8")
+    done = run_textapp(
+        "evaluate", tiny_run, "--data", data, "--columns", "text=words,label=mark", "--output", tmp_path / "out"
+    )
+    assert done.code == 0, done.stderr
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["examples"] == 2
+    assert (tmp_path / "out" / "confusion.png").read_bytes()[:4] == b"\x89PNG"
+    assert (tmp_path / "out" / "mistakes.tsv").read_text(encoding="utf-8").startswith("text\tlabel")
 
 
 @pytest.mark.parametrize(
-    ("task", "files", "columns", "message"),
+    ("content", "expected"),
     [
-        ("translation", 3, None, "--data: found 3 files, but translation takes one file, or two"),
-        ("generation", 2, None, "--data: found 2 files, but generation takes one file: name fewer"),
-        ("translation", 2, "source=0", "--columns source=0: parallel files have no columns"),
+        ("text,label\nfine,excellent\n", ["'excellent'", "positive"]),
+        ("text,label\n", ["other.csv"]),
+        ("words,mark\na,positive\n", ["other.csv", "text"]),
     ],
+    ids=["unknown label", "no rows", "no such column"],
 )
-def test_more_files_than_a_task_takes(run: Artifact, task: str, files: int, columns: str | None, message: str) -> None:
-    artifact = Artifact(run.path, {**run.manifest, "task": task})
-    with pytest.raises(UsageError, match=message):
-        command.evaluation_records(artifact, [Path("a")] * files, columns)
+def test_evaluate_names_what_is_wrong_with_a_file(
+    tiny_bundle: Path, run_textapp, tmp_path: Path, content: str, expected: list[str]
+) -> None:
+    data = tmp_path / "other.csv"
+    data.write_text(content, encoding="utf-8")
+    done = run_textapp("evaluate", tiny_bundle, "--data", data)
+    assert done.code == 1 and "Traceback" not in done.stderr
+    for part in expected:
+        assert part in done.stderr
+
+
+def test_a_bundle_far_from_its_run_asks_for_data(tiny_bundle: Path, run_textapp, tmp_path: Path) -> None:
+    copy = tmp_path / "bundle"
+    shutil.copytree(tiny_bundle, copy)
+    done = run_textapp("evaluate", copy)
+    assert done.code == 1 and "--data" in done.stderr

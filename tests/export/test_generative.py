@@ -1,4 +1,4 @@
-"""Models that write, exported: the same tokens as the Keras model, whichever way they are asked."""
+"""Models that generate text, exported: the same tokens as the Keras model, whichever way they are asked."""
 
 from __future__ import annotations
 
@@ -10,19 +10,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
-from textapp.export.saved_writing import _any_length
+from exports import export_run
+from writers import make_writer
 
-from textapp import predictor
+import textapp
 from textapp.artifact import open_artifact
 from textapp.errors import ExportError, UsageError
 from textapp.export import auto
-from textapp.export.bundle import export_run
 from textapp.export.flatbuffer.graphs import parse
 from textapp.export.flatbuffer.loops import float_weights, loop_variables
-from textapp.export.saved_model import SavedModelRunner
-from textapp.objectives.signature import Signature
 from textapp.runners.edge import EdgeRunner
+from textapp.runners.saved_model import SavedModelRunner
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +31,7 @@ def litert(translator, pairs, tmp_path_factory):
 
 def test_a_bundle_writes_its_golden_examples(litert):
     golden = json.loads((litert / "golden.json").read_text(encoding="utf-8"))
-    answers, runner = predictor.load(litert), EdgeRunner(litert / "model.tflite")
+    answers, runner = textapp.load(litert), EdgeRunner(litert / "model.tflite")
     assert len(golden) == 3
     for example in golden:
         inputs = {name: np.array([values], np.int32) for name, values in example["inputs"].items()}
@@ -97,8 +95,8 @@ def test_a_language_model_goes_on_as_the_keras_model_does(language_model, docume
     assert report["perplexity"] == pytest.approx(report["perplexity_of_run"], rel=0.05)
     assert report["equal_texts"] == 100 or quantize == "dynamic"
     prompts = [document["text"][:20] for document in documents[:5]]
-    found = [answer.output for answer in predictor.load(bundle).batch(prompts)]
-    expected = [answer.output for answer in predictor.load(language_model.path).batch(prompts)]
+    found = [answer.output for answer in textapp.load(bundle).batch(prompts)]
+    expected = [answer.output for answer in textapp.load(language_model.path).batch(prompts)]
     assert found == expected or quantize == "dynamic"
 
 
@@ -143,10 +141,10 @@ def saved(translator, pairs, tmp_path_factory):
 
 def test_a_saved_model_translates_strings_and_ids_of_any_length(saved, translator, pairs):
     texts = [pair["source"] for pair in pairs[:9]] + ["", "  ", "\u3000", "\xa0\n\x1f"]
-    expected = [answer.output for answer in predictor.load(translator.path).batch(texts)]
+    expected = [answer.output for answer in textapp.load(translator.path).batch(texts)]
     runner = SavedModelRunner(saved)
     assert [text.decode() for text in runner.texts(texts)["text"]] == expected
-    assert [answer.output for answer in predictor.load(saved).batch(texts)] == expected
+    assert [answer.output for answer in textapp.load(saved).batch(texts)] == expected
     short = runner.run("generate", {"token_ids": np.array([[7, 8, 3]], np.int32)})
     longer = runner.run("generate_8_12", {"token_ids": np.array([[7, 8, 3, 0, 0, 0, 0, 0]], np.int32)})
     np.testing.assert_array_equal(short["token_ids"][:, :12], longer["token_ids"])
@@ -156,8 +154,8 @@ def test_a_saved_model_translates_strings_and_ids_of_any_length(saved, translato
 def test_a_saved_model_decodes_step_by_step(saved, translator, pairs):
     texts = [pair["source"] for pair in pairs[:3]]
     options = {"beam_size": 3}
-    expected = [predictor.load(translator.path)(text, **options).output for text in texts]
-    assert [predictor.load(saved)(text, **options).output for text in texts] == expected
+    expected = [textapp.load(translator.path)(text, **options).output for text in texts]
+    assert [textapp.load(saved)(text, **options).output for text in texts] == expected
 
 
 def test_a_language_model_as_a_saved_model_goes_on_with_strings(language_model, documents, tmp_path: Path):
@@ -165,23 +163,12 @@ def test_a_language_model_as_a_saved_model_goes_on_with_strings(language_model, 
         language_model, "saved_model", "none", 0.5, documents, text_signature=True, out=tmp_path / "saved_model"
     )
     prompts = [*(document["text"][:12] for document in documents[:5]), "", documents[0]["text"] * 4]
-    expected = [answer.output for answer in predictor.load(language_model.path).batch(prompts)]
+    expected = [answer.output for answer in textapp.load(language_model.path).batch(prompts)]
     runner = SavedModelRunner(bundle)
     assert [runner.texts([prompt])["text"][0].decode() for prompt in prompts] == expected
 
 
 def test_text_is_refused_where_python_cleans(language_model, documents, tmp_path):
-    from writers import make_writer
-
     cleaned = make_writer(tmp_path / "run", documents, cleaning=("html",), steps=1)
     with pytest.raises(UsageError, match="its cleaning has html, done in Python"):
         export_run(cleaned, "saved_model", "none", 0.5, documents, text_signature=True)
-
-
-def test_a_single_signature_reads_any_length():
-    def call(features):
-        return {"token_ids": features["token_ids"][:, :2]}
-
-    only = Signature("generate_4_2", {"token_ids": (None, 4)}, call)
-    found = _any_length([only], pad_id=9).call({"token_ids": tf.constant([[5]])})
-    np.testing.assert_array_equal(found["token_ids"], [[5, 9]])

@@ -1,10 +1,11 @@
-"""`textapp predict` with a model that writes: a chain in the place of what a folder holds."""
+"""`textapp predict`: with a bundle by the command line, and with a chain in the place of what a folder holds."""
 
 from __future__ import annotations
 
 import io
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -74,12 +75,12 @@ def test_a_stream_prints_the_same_text(predictor, capsys, monkeypatch) -> None:
 def test_bad_rows_have_their_error_and_the_rest_goes_on(predictor, capsys, tmp_path) -> None:
     file = tmp_path / "in.jsonl"
     file.write_text('{"source": "cat"}\n{broken\n{"source": "far too long a text"}\n', encoding="utf-8")
-    assert predict(Path("bundle"), input_file=file, as_json=True, overflow="error") == 2
+    assert predict(Path("bundle"), input_file=file, as_json=True, options={"overflow": "error"}) == 2
     rows = lines(capsys.readouterr().out)
     assert ["error" in row for row in rows] == [False, True, True]
     assert "in.jsonl:2" in rows[1]["error"] and "8 at most" in rows[2]["error"]
     assert rows[2]["input"] == "far too long a text"
-    assert predict(Path("bundle"), input_file=file, stream=True, overflow="error") == 2
+    assert predict(Path("bundle"), input_file=file, stream=True, options={"overflow": "error"}) == 2
     assert capsys.readouterr().out.splitlines()[2].startswith("error: ")
 
 
@@ -106,7 +107,7 @@ def test_wrong_calls_are_told(predictor, settings, message) -> None:
 
 def test_a_classifier_takes_no_options_of_writing(tiny_bundle: Path, run_textapp) -> None:
     done = run_textapp("predict", tiny_bundle, "fine", "--beam-size", "4", "--stream")
-    assert done.code == 2 and "--beam-size, --stream: for translation and generation" in done.stderr
+    assert done.code == 2 and "--beam-size, --stream: for models that generate text" in done.stderr
     done = run_textapp("predict", tiny_bundle, "fine", "--overflow", "error")
     assert done.code == 2 and "--overflow is not for a model of classification, which takes --threshold" in done.stderr
     done = run_textapp("predict", tiny_bundle, "fine", "--temperature", "-1")
@@ -159,3 +160,87 @@ def test_an_output_that_cannot_be_written_is_told(predictor, tmp_path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"):
         predict(Path("bundle"), ["cat"], output=tmp_path / "file" / "out.jsonl")
+
+
+# --- with a bundle -------------------------------------------------------------------------------------------------
+
+TEXTS = [
+    "The staff were rude and the soup was cold.",
+    "手机很好用，拍照也清楚。",
+    "",
+    "🙂🙂",
+    "مرحبا بالعالم",
+    "Ｆｕｌｌ　ｗｉｄｔｈ",
+]
+
+
+def test_a_run_and_its_bundle_say_the_same(tiny_run: Path, tiny_bundle: Path, run_textapp, tmp_path: Path) -> None:
+    file = tmp_path / "texts.jsonl"
+    file.write_text("\n".join(json.dumps({"text": text}) for text in TEXTS), encoding="utf-8")
+    rows = {}
+    for path in (tiny_run, tiny_bundle):
+        done = run_textapp("predict", path, "--input", file, "--workers", "2", "--json")
+        assert done.code == 0, done.stderr
+        rows[path] = lines(done.stdout)
+        assert [row["input"] for row in rows[path]] == TEXTS
+    for one, two in zip(*rows.values(), strict=True):
+        assert set(one) == {"input", "label", "probability", "probabilities"}
+        assert one["label"] == two["label"]
+        assert one["probability"] == pytest.approx(two["probability"], abs=0.05)
+        assert sum(two["probabilities"].values()) == pytest.approx(1, abs=1e-3)
+
+
+def test_single_texts_a_batch_and_stdin_agree(tiny_bundle: Path) -> None:
+    import textapp
+
+    predictor = textapp.load(tiny_bundle)
+    assert predictor.batch(TEXTS) == [predictor(text) for text in TEXTS] == predictor.batch(TEXTS, workers=2)
+
+
+def test_a_bad_row_has_its_error_and_the_rest_goes_on(tiny_bundle: Path, run_textapp, tmp_path: Path) -> None:
+    file, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    file.write_text('{"text": "good food"}\n{broken\n{"other": 1}\n{"text": "bad food"}\n', encoding="utf-8")
+    done = run_textapp("predict", tiny_bundle, "--input", file, "--output", out)
+    rows = lines(out.read_text(encoding="utf-8"))
+    assert ["error" in row for row in rows] == [False, True, True, False], done.stderr
+    assert "in.jsonl:2" in rows[1]["error"] and done.stdout == ""
+    assert f"answers: 4 in {out}" in done.stderr
+
+
+def test_a_terminal_without_utf8_gets_escapes(tiny_bundle: Path, run_textapp) -> None:
+    for options in ([], ["--json"]):
+        done = run_textapp("predict", tiny_bundle, "好", *options, env={"PYTHONIOENCODING": "ascii"})
+        assert done.code == 0 and "\\u597d" in done.stdout, done.stderr
+    assert run_textapp("predict", tiny_bundle, "好").stdout.endswith("好\n")
+
+
+def test_a_megabyte_of_text_is_answered(tiny_bundle: Path) -> None:
+    import textapp
+
+    assert textapp.load(tiny_bundle)("good food " * 100_000).label in ("positive", "negative")
+
+
+def test_a_threshold_answers_unknown(tiny_bundle: Path, run_textapp) -> None:
+    done = run_textapp("predict", tiny_bundle, "x", "--threshold", "1.0", "--json")
+    assert lines(done.stdout)[0]["label"] == "unknown"
+
+
+def test_a_bundle_with_one_byte_changed_is_refused(tiny_bundle: Path, run_textapp, tmp_path: Path) -> None:
+    copy = tmp_path / "bundle"
+    shutil.copytree(tiny_bundle, copy)
+    content = bytearray((copy / "model.tflite").read_bytes())
+    content[len(content) // 2] ^= 1
+    (copy / "model.tflite").write_bytes(content)
+    done = run_textapp("predict", copy, "x")
+    assert done.code == 1 and "model.tflite: changed" in done.stderr
+
+
+def test_golden_answers_are_those_of_the_bundle(tiny_bundle: Path) -> None:
+    import textapp
+
+    golden = json.loads((tiny_bundle / "golden.json").read_text(encoding="utf-8"))
+    predictor = textapp.load(tiny_bundle)
+    examples = golden["examples"] if isinstance(golden, dict) else golden
+    assert len(examples) == 3
+    for example in examples:
+        assert predictor.tokenizer.ids(example["text"])

@@ -48,8 +48,9 @@ def trained(folder: Path, name: str) -> Path:
     ],
 )
 def test_a_preset_is_tuned_measured_exported_and_writes(name: str, ways: list[str], tmp_path: Path) -> None:
+    from exports import export_run
+
     import textapp
-    from textapp.export.bundle import export_run
 
     run = open_artifact(trained(tmp_path, name))
     metrics = json.loads((run.path / "metrics.json").read_text(encoding="utf-8"))
@@ -74,8 +75,9 @@ def test_a_preset_is_tuned_measured_exported_and_writes(name: str, ways: list[st
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["gpt2", "opt"])
 def test_a_saved_model_of_a_preset_writes_what_keras_writes(name: str, tmp_path: Path) -> None:
+    from exports import export_run
+
     import textapp
-    from textapp.export.bundle import export_run
 
     run = open_artifact(trained(tmp_path, name))
     bundle = export_run(run, "saved_model", "none", 0.5, make_documents(40))

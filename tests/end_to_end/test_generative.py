@@ -42,14 +42,15 @@ def answers(bundle: Path, runtime: str, texts: list[str]) -> dict[str, list[str]
 
 @pytest.mark.parametrize("task", ["translation", "generation"])
 def test_one_bundle_writes_the_keras_models_text_on_both_runtimes(task: str, tmp_path: Path) -> None:
-    from textapp import predictor
-    from textapp.export.bundle import export_run
+    from exports import export_run
+
+    import textapp
 
     records: list[dict[str, Any]] = make_pairs(240) if task == "translation" else make_documents(240)
     run = make_writer(tmp_path / "run", records)
     bundle = export_run(run, "tflite-runtime", "none", 0.5, records)
     device = shutil.copytree(bundle, tmp_path / "device" / "bundle")
-    keras = predictor.load(run.path)
+    keras = textapp.load(run.path)
     greedy = [keras(text).output for text in TEXTS[task]]
     beams = [keras(text, num_hypotheses=2, beam_size=2).output for text in TEXTS[task]]
     expected = {"greedy": greedy, "stepwise": beams, "streamed": greedy}

@@ -1,15 +1,15 @@
-"""Signatures that take several texts at once: they write what those for one text write."""
+"""Signatures that take several texts at once: they generate what those for one text generate."""
 
 from __future__ import annotations
 
 from collections import Counter
 
 import pytest
+from exports import export_run
 
-from textapp import predictor
+import textapp
 from textapp.artifact import open_artifact
 from textapp.errors import ExportError, UsageError
-from textapp.export.bundle import export_run
 from textapp.objectives.checks.generative import GenerativeCheck
 from textapp.runners.edge import EdgeRunner
 
@@ -35,7 +35,7 @@ def test_a_translator_answers_a_batch_as_it_answers_each_text(translator, pairs,
     assert manifest["signatures"][f"batch_{rows}_generate_8_12"] == {
         "inputs": {"token_ids": [rows, 8]}, "outputs": {"num_tokens": [rows], "score": [rows], "token_ids": [rows, 12]}
     }  # fmt: skip
-    answers = predictor.load(bundle)
+    answers = textapp.load(bundle)
     texts = [pair["source"] for pair in pairs[:50]]
     expected = [answers(text) for text in texts]
     counts = calls_of(answers.runner)
@@ -51,14 +51,14 @@ def test_a_language_model_answers_a_batch_of_prompts_of_every_length(language_mo
     inputs = open_artifact(bundle).manifest["signatures"]["batch_3_generate_16_20"]["inputs"]
     assert inputs == {"num_tokens": [3], "token_ids": [3, 16]}
     prompts = [document["text"][: 4 + 3 * index] for index, document in enumerate(documents[:12])]
-    answers = predictor.load(bundle)
+    answers = textapp.load(bundle)
     expected = [answers(prompt).output for prompt in prompts]
     assert [answer.output for answer in answers.batch(prompts, workers=2)] == expected
 
 
 def test_a_few_texts_left_over_go_one_by_one(translator, pairs, tmp_path):
     bundle = export_run(translator, "litert", "none", 0.5, pairs, out=tmp_path / "litert", batch_size=4)
-    answers = predictor.load(bundle)
+    answers = textapp.load(bundle)
     counts = calls_of(answers.runner)
     text = pairs[0]["source"]
     answers(text)
@@ -87,5 +87,5 @@ def test_a_batch_size_is_checked(translator, run, pairs, records):
         export_run(translator, "litert", "none", 0.5, pairs, batch_size=65)
     with pytest.raises(UsageError, match="a SavedModel takes batches of any size"):
         export_run(translator, "saved_model", "none", 0.5, pairs, batch_size=4)
-    with pytest.raises(UsageError, match="is for models that write texts"):
+    with pytest.raises(UsageError, match="is for models that generate text"):
         export_run(run, "litert", "none", 0.5, records, batch_size=4)

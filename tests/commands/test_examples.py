@@ -1,0 +1,54 @@
+"""Which examples a run or a bundle is measured on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from textapp.artifact import Artifact
+from textapp.commands.examples import evaluation_records, layout_of
+from textapp.errors import UsageError
+from textapp.records.labelled import load_labelled
+
+
+@pytest.fixture
+def run() -> Artifact:
+    columns = {"source": ["source"], "target": ["target"]}
+    manifest = {"task": "translation", "columns": columns, "header": "auto", "pattern": None, "multiple": False}
+    return Artifact(Path("run"), {"kind": "run", **manifest})
+
+
+def test_parallel_files_are_named_one_after_the_other(run: Artifact, tmp_path: Path) -> None:
+    for name, text in (("a.zh", "一\n二\n"), ("a.en", "one\ntwo\n"), ("a.tsv", "source\ttarget\n一\tone\n")):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    sides = [tmp_path / "a.zh", tmp_path / "a.en"]
+    records, origin = evaluation_records(run, sides)
+    assert records == [{"source": "一", "target": "one"}, {"source": "二", "target": "two"}]
+    assert origin == f"{sides[0]} | {sides[1]}"
+    assert evaluation_records(run, [tmp_path / "a.tsv"])[0] == records[:1]
+
+
+@pytest.mark.parametrize(
+    ("task", "files", "columns", "message"),
+    [
+        ("translation", 3, None, "--data: found 3 files, but translation takes one file, or two"),
+        ("generation", 2, None, "--data: found 2 files, but generation takes one file: name fewer"),
+        ("translation", 2, "source=0", "--columns source=0: parallel files have no columns"),
+    ],
+)
+def test_more_files_than_a_task_takes(run: Artifact, task: str, files: int, columns: str | None, message: str) -> None:
+    artifact = Artifact(run.path, {**run.manifest, "task": task})
+    with pytest.raises(UsageError, match=message):
+        evaluation_records(artifact, [Path("a")] * files, columns)
+
+
+def test_columns_of_a_call_bring_no_header_of_the_run(tmp_path: Path) -> None:
+    manifest = {"task": "classification", "labels": ["0", "1"], "pattern": None, "multiple": False}
+    headed = {**manifest, "columns": {"text": ["text"], "label": ["label"]}, "header": True}
+    numbered = {**manifest, "columns": {"text": 1, "label": 0}, "header": False}
+    (tmp_path / "a.tsv").write_text("1\tgood\n0\tbad\n", encoding="utf-8")
+    (tmp_path / "b.csv").write_text("stars,review\n1,good\n0,bad\n", encoding="utf-8")
+    expected = [{"text": "good", "label": "1"}, {"text": "bad", "label": "0"}]
+    for run, name, columns in ((headed, "a.tsv", "text=1,label=0"), (numbered, "b.csv", "text=review,label=stars")):
+        assert load_labelled(name, layout_of(run, columns), tmp_path) == expected

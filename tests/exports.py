@@ -1,0 +1,46 @@
+"""Exports of the tests' runs, and one small .tflite file for tests of what runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from textapp.artifact import Artifact
+from textapp.catalog import recipe_of, task_from_manifest
+from textapp.export import bundle
+from textapp.export.options import ExportOptions
+from textapp.export.tflite import convert, write_saved_model
+from textapp.objectives.signature import Signature
+from textapp.tasks.task import Record
+from textapp.text.tokenizer import load_tokenizers
+
+
+def export_run(
+    run: Artifact, target: str, quantize: str, max_drop: float, records: Sequence[Record], out: Path | None = None,
+    **options: Any,
+) -> Path:  # fmt: skip
+    """The bundle of a run, with the task and the objective that its manifest names."""
+    checked = ExportOptions(target, quantize, max_drop, **options)
+    task = task_from_manifest(run.manifest, load_tokenizers(run.path))
+    return bundle.export_run(run, task, recipe_of(task.name).objective(), checked, records, out)
+
+
+def write_small_model(folder: Path) -> Path:
+    """A file with `classify_4` and `classify_8`: mean embedding of 50 tokens, softmax over 3 classes."""
+    import keras
+    import tensorflow as tf
+
+    keras.utils.set_random_seed(3)
+    token_ids = keras.Input((None,), dtype="int32", name="token_ids")
+    mean = keras.ops.mean(keras.layers.Embedding(50, 8, embeddings_initializer="normal")(token_ids), axis=1)
+    model = keras.Model({"token_ids": token_ids}, keras.layers.Dense(3)(mean))
+
+    def classify(features):
+        return {"probabilities": tf.nn.softmax(model(features))}
+
+    signatures = [Signature(f"classify_{length}", {"token_ids": (1, length)}, classify) for length in (4, 8)]
+    write_saved_model(model, signatures, folder / "saved_model")
+    names = [signature.name for signature in signatures]
+    convert(folder / "saved_model", folder / "model.tflite", names, "litert", "none", folder / "unused.npz")
+    return folder / "model.tflite"
