@@ -1,6 +1,7 @@
-# make demo    set up, train on the bundled samples, export, answer without TensorFlow
-# make test    set up, run the tests
-# make lint    set up, check style, format and imports
+# make demo         set up, train on the bundled samples, export, answer without TensorFlow
+# make test         set up, run the tests
+# make test-slow    set up, run the few tests that take minutes each
+# make lint         set up, check style, format, imports and types
 
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -13,7 +14,7 @@ export TF_CPP_MIN_LOG_LEVEL := 3
 export TF_ENABLE_ONEDNN_OPTS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint install
+.PHONY: demo test test-slow lint install
 
 demo: install
 	@$(BIN)/textapp demo
@@ -21,10 +22,14 @@ demo: install
 test: install
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
+test-slow: install
+	@$(BIN)/python -m pytest -m slow -n 2 --dist load
+
 lint: install
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports
+	@$(BIN)/mypy
 
 install: $(STAMP)
 

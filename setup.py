@@ -22,7 +22,7 @@ TRAIN = [
     "ai-edge-litert>=2.1",  # an export is checked in the interpreter that will run it
     *EVALUATE,
 ]
-DEV = ["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100", "ruff>=0.9", "import-linter>=2.1"]
+DEV = ["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100", "ruff>=0.9", "import-linter>=2.1", "mypy>=2"]
 
 setup(
     name="textapp",

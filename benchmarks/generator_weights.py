@@ -66,7 +66,7 @@ def _options() -> argparse.Namespace:
 def _of_shape(options: argparse.Namespace) -> Any:
     """An untrained model: layers, a vocabulary shared by both sides, heads of 64 numbers."""
     from textapp.config import TransformerModel
-    from textapp.models import build_generator
+    from textapp.models import GeneratorSettings, build_generator
 
     layers, dim = options.shape.split("x")
     encoder_layers, decoder_layers = [None, *map(int, layers.split("+"))][-2:]
@@ -75,10 +75,11 @@ def _of_shape(options: argparse.Namespace) -> Any:
         num_layers=decoder_layers, encoder_layers=encoder_layers, decoder_layers=encoder_layers and decoder_layers,
         positions="sinusoidal" if encoder_layers else "learned",
     )  # fmt: skip
-    model = build_generator(
-        config, vocabulary_size=options.vocabulary, pad_id=PAD_ID, start_id=START_ID, end_id=END_ID,
-        max_length=options.source + options.new, max_source_length=encoder_layers and options.source,
+    settings = GeneratorSettings(
+        options.vocabulary, PAD_ID, START_ID, END_ID, max_length=options.source + options.new,
+        max_source_length=encoder_layers and options.source,
     )  # fmt: skip
+    model = build_generator(config, settings)
     _stir(model)
     return model
 
@@ -96,17 +97,14 @@ def _stir(model: Any) -> None:
 
 def _of_run(options: argparse.Namespace) -> tuple[Any, list[list[int]], str]:
     """The model of a run, token ids of its test set, and how its bundle was quantized."""
-    from textapp.records.loading import load_splits
-
-    from textapp.catalog import load_config, task_from_manifest
-    from textapp.config import data_directory
-    from textapp.export.bundle import load_float32
+    from textapp.catalog import task_from_manifest
+    from textapp.commands.examples import own_splits
+    from textapp.models.saving import load_float32
     from textapp.text.tokenizer import load_tokenizers
 
     run = open_artifact(options.run)
     task = task_from_manifest(run.manifest, load_tokenizers(options.run))
-    folder = data_directory(options.data_dir or run.manifest.get("data_dir"))
-    records = load_splits(load_config(options.run / "config.yaml"), folder).test
+    records = own_splits(run, options.data_dir).test
     if task.name == "translation":
         _write(options.work / "examples.json", records)
         rows = _sources(task, records, options.source)
@@ -132,7 +130,7 @@ def _prompts(task: Any, records: list[dict[str, Any]], source: int) -> list[list
     """Pieces of the test texts, `source` tokens each."""
     rows = []
     for record in records:
-        ids = task.joined(task.target_ids(record))["token_ids"]
+        ids = task.joined(task.target_ids(record))
         rows += [ids[start : start + source] for start in range(0, len(ids) - source + 1, 4 * source)]
         if len(rows) >= NUM_QUERIES:
             return rows[:NUM_QUERIES]

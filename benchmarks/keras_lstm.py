@@ -25,9 +25,10 @@ import tf_keras
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from textapp.artifact import open_artifact
+from textapp.catalog import recipe_of, task_from_manifest
 from textapp.export import tflite
-from textapp.export.bundle import load_float32
-from textapp.objectives.signature import signatures_of
+from textapp.models.saving import load_float32
+from textapp.text.tokenizer import load_tokenizers
 
 TOLERANCE = 1e-3
 
@@ -82,11 +83,12 @@ def _tf_keras(layer: Any, ours: Any, features: Any) -> Any:
 def build(run: Path, bundle: Path, work: Path, length: int) -> dict[str, float]:
     """Converts the twins with one signature of `length` tokens, once their logits are those of the run."""
     manifest = {**open_artifact(bundle).manifest, "lengths": [length]}
+    task = task_from_manifest(manifest, load_tokenizers(bundle))
     model, pad_id = load_float32(run / "model.keras"), manifest["tokenizer"]["pad_id"]
     with np.load(work / "reference.npz") as reference:
         token_ids, logits = reference["token_ids"][:, :length], reference["logits"]
     masked = masked_twin(model, pad_id)
-    signatures = signatures_of(masked, manifest)
+    signatures = recipe_of(task.name).objective().signatures(masked, task)
     name = signatures[0].name
     report = {"masked": _check(np.asarray(masked({"token_ids": token_ids}, training=False)), logits)}
     with tempfile.TemporaryDirectory() as saved:

@@ -103,6 +103,20 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def environment(shared_folder: Path) -> Callable[[str], Path]:
+    """The interpreter of an environment that `pip install .[extra]` made: `environment("litert")`."""
+    from environments import NO_INDEX, make_environment
+
+    def made(extra: str) -> Path:
+        folder = made_once(shared_folder / f"only-{extra}", lambda folder: make_environment(folder, extra))
+        if (folder / NO_INDEX).exists():
+            pytest.skip(f"no package index: {(folder / NO_INDEX).read_text(encoding='utf-8')}")
+        return folder / "bin" / "python"
+
+    return made
+
+
+@pytest.fixture(scope="session")
 def tiny_run(shared_folder: Path) -> Path:
     """A small cnn trained on the bundled samples by the command line. Read only: all tests share it."""
 

@@ -31,7 +31,7 @@ class TestEveryConfig:
         config = resolved(load_config(path))
         training = config.training
         assert config.lengths and config.cleaning is not None
-        assert training.batch_size or training.batch_tokens
+        assert (training.batch_size is None) != (training.batch_tokens is None)
         assert None not in (training.epochs, training.learning_rate, training.schedule, training.monitor)
         assert (config.generate_lengths is None) == (config.task == "classification")
 

@@ -55,7 +55,9 @@ def test_what_is_cut_at_the_greatest_length_counts_too():
 
 def test_rules_bind_every_hypothesis():
     rules = Rules(max_new_tokens=6, end_id=END, no_repeat_ngram_size=1, min_new_tokens=3)
-    for hypothesis in beam_search(open_chain(random_chain(1, 9)), rules, 4, 1.0, 4):
+    found = beam_search(open_chain(random_chain(1, 9)), rules, 4, 1.0, 4)
+    assert len(found) == 4
+    for hypothesis in found:
         written = hypothesis.token_ids
         assert len(set(written)) == len(written) and END not in written[:3]
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from environments import ROOT, call
 from writers import make_documents, make_pairs, make_writer
 
-ROOT = Path(__file__).parents[2]
 BLOCKED = ["tensorflow", "keras", "tf_keras", "keras_hub", "tensorflow_text"]
 TEXTS = {"translation": ["rot haus", "hund katze baum wald", "", "tag"], "generation": ["red blue", "night", "", "sea"]}
 PROGRAM = """
@@ -24,35 +23,46 @@ predictor = textapp.load(sys.argv[2], runtime=sys.argv[3])
 texts = json.loads(sys.argv[4])
 print(json.dumps({
     "greedy": [predictor(text).output for text in texts],
+    "batch": [answer.output for answer in predictor.batch(texts)],
+    "workers": [answer.output for answer in predictor.batch(texts, workers=2)],
     "stepwise": [predictor(text, num_hypotheses=2, beam_size=2).output for text in texts],
     "streamed": ["".join(predictor.stream(text)) for text in texts],
 }))
 """
 
 
-def answers(bundle: Path, runtime: str, texts: list[str]) -> dict[str, list[str]]:
+def answers(python: Path, bundle: Path, runtime: str, texts: list[str]) -> dict[str, list[str]]:
     """What a bundle writes in a process where TensorFlow cannot be imported."""
-    command = [sys.executable, "-c", PROGRAM, json.dumps(BLOCKED), str(bundle), runtime, json.dumps(texts)]
-    done = subprocess.run(
-        command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, encoding="utf-8", timeout=300
-    )
+    own = {"PYTHONPATH": str(ROOT)} if python == Path(sys.executable) else {}  # others have textapp installed
+    done = call(python, "-c", PROGRAM, json.dumps(BLOCKED), bundle, runtime, json.dumps(texts), env=own)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("task", ["translation", "generation"])
-def test_one_bundle_writes_the_keras_models_text_on_both_runtimes(task: str, tmp_path: Path) -> None:
+@pytest.fixture(scope="module", params=["translation", "generation"])
+def device(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str], dict]:
+    """A copied bundle, texts for it, and what the Keras model writes for them."""
     from exports import export_run
 
     import textapp
 
+    task, folder = request.param, tmp_path_factory.mktemp("writing")
     records: list[dict[str, Any]] = make_pairs(240) if task == "translation" else make_documents(240)
-    run = make_writer(tmp_path / "run", records)
+    run = make_writer(folder / "run", records)
     bundle = export_run(run, "tflite-runtime", "none", 0.5, records)
-    device = shutil.copytree(bundle, tmp_path / "device" / "bundle")
     keras = textapp.load(run.path)
     greedy = [keras(text).output for text in TEXTS[task]]
     beams = [keras(text, num_hypotheses=2, beam_size=2).output for text in TEXTS[task]]
-    expected = {"greedy": greedy, "stepwise": beams, "streamed": greedy}
-    for runtime in ("litert", "tflite-runtime"):
-        assert answers(device, runtime, TEXTS[task]) == expected
+    expected = {"greedy": greedy, "batch": greedy, "workers": greedy, "stepwise": beams, "streamed": greedy}
+    return shutil.copytree(bundle, folder / "device" / "bundle"), TEXTS[task], expected
+
+
+@pytest.mark.parametrize("runtime", ["litert", "tflite-runtime"])
+def test_one_bundle_writes_the_keras_models_text_on_both_runtimes(device: tuple, runtime: str) -> None:
+    bundle, texts, expected = device
+    assert answers(Path(sys.executable), bundle, runtime, texts) == expected
+
+
+def test_it_writes_the_same_where_only_litert_is_installed(device: tuple, environment: Callable[[str], Path]) -> None:
+    bundle, texts, expected = device
+    assert answers(environment("litert"), bundle, "auto", texts) == expected

@@ -3,45 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from environments import call
 
-ROOT = Path(__file__).parents[2]
 TEXTS = ["The food was great and the staff were kind.", "这家酒店很好。", ""]
 
 
-def _call(*command: object, **options: object) -> subprocess.CompletedProcess[str]:
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    return subprocess.run(
-        list(map(str, command)), env=environment, capture_output=True, encoding="utf-8", timeout=300, **options
-    )
-
-
 @pytest.fixture(scope="module")
-def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of a new environment with textapp[tflite-runtime] alone."""
+def python(environment: Callable[[str], Path]) -> Path:
     if sys.version_info[:2] > (3, 11):
         pytest.skip("tflite-runtime has no wheels beyond Python 3.11")
-    folder = tmp_path_factory.mktemp("board")
-    # pip builds in the source folder; a copy keeps the checkout clean, and other tests undisturbed.
-    source = shutil.copytree(
-        ROOT / "textapp", folder / "source" / "textapp", ignore=shutil.ignore_patterns("__pycache__")
-    )
-    for name in ("setup.py", "pyproject.toml"):
-        shutil.copy(ROOT / name, source.parent)
-    assert _call(sys.executable, "-m", "venv", folder / "venv").returncode == 0
-    python = folder / "venv" / "bin" / "python"
-    done = _call(python, "-m", "pip", "install", "--quiet", f"{source.parent}[tflite-runtime]")
-    if done.returncode and ("connection" in done.stderr.lower() or "No matching distribution" in done.stderr):
-        pytest.skip(f"no package index: {done.stderr.strip().splitlines()[-1]}")
-    assert done.returncode == 0, done.stderr
-    return python
+    return environment("tflite-runtime")
 
 
 def test_a_bundle_answers_with_tflite_runtime_alone(
@@ -54,7 +31,7 @@ def test_a_bundle_answers_with_tflite_runtime_alone(
     bundle = shutil.copytree(tmp_path / "exported", tmp_path / "board" / "bundle")
     golden = json.loads((bundle / "golden.json").read_text(encoding="utf-8"))
     texts = [*TEXTS, *(example["text"] for example in golden)]
-    done = _call(python, "-m", "textapp", "predict", bundle, *texts, "--json", cwd=tmp_path)
+    done = call(python, "-m", "textapp", "predict", bundle, *texts, "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     assert [answer["input"] for answer in answers] == [*TEXTS, *(example["text"] for example in golden)]
@@ -63,7 +40,7 @@ def test_a_bundle_answers_with_tflite_runtime_alone(
 
 
 def test_it_has_no_tensorflow_and_a_numpy_that_the_runtime_takes(python: Path) -> None:
-    listed = json.loads(_call(python, "-m", "pip", "list", "--format", "json").stdout)
+    listed = json.loads(call(python, "-m", "pip", "list", "--format", "json").stdout)
     versions = {package["name"].lower(): package["version"] for package in listed}
     assert not {"tensorflow", "keras", "ai-edge-litert"} & versions.keys()
     assert versions["tflite-runtime"] == "2.14.0"

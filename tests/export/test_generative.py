@@ -52,7 +52,7 @@ def test_the_manifest_tells_signatures_and_quality(litert):
     assert signatures["prefill_8"]["outputs"]["cache_1_memory_value"] == [1, 2, 16, 16]  # of the longest source
     report = manifest["verification"]
     assert report["examples"] == 240 and report["agreement"] >= 99 and report["bleu"] > 80
-    assert 0 < report["max_error"] < 1  # 0 would mean that nothing was quantized
+    assert 0.01 < report["max_error"] < 1  # less would mean that nothing was quantized
     assert manifest["quality"] == {name: report[name] for name in ("examples", "bleu", "chrf", "perplexity")}
 
 
@@ -86,18 +86,22 @@ def test_other_pairs_of_target_and_quantization_keep_the_text(translator, pairs,
     assert report["agreement"] >= 99
 
 
-@pytest.mark.parametrize("quantize", ["none", "dynamic"])
-def test_a_language_model_goes_on_as_the_keras_model_does(language_model, documents, tmp_path, quantize):
+# Differences of logits: the weights of a dynamic file are int8, so it shows some; float32 differs in the last digits.
+@pytest.mark.parametrize(("quantize", "min_error", "max_error"), [("none", 0, 1e-4), ("dynamic", 0.01, 1)])
+def test_a_language_model_goes_on_as_the_keras_model_does(
+    language_model, documents, tmp_path, quantize, min_error, max_error
+):
     bundle = export_run(language_model, "litert", quantize, 5.0, documents, out=tmp_path / "litert")
     manifest = open_artifact(bundle).manifest
     assert manifest["signatures"]["generate_8_12"]["inputs"] == {"num_tokens": [1], "token_ids": [1, 8]}
     report = manifest["verification"]
-    assert report["perplexity"] == pytest.approx(report["perplexity_of_run"], rel=0.05)
-    assert report["equal_texts"] == 100 or quantize == "dynamic"
+    assert min_error < report["max_error"] < max_error
+    assert report["perplexity"] == pytest.approx(report["perplexity_of_run"], rel=0.01)
+    assert report["agreement"] >= 99 and report["equal_texts"] >= (100 if quantize == "none" else 95)
     prompts = [document["text"][:20] for document in documents[:5]]
     found = [answer.output for answer in textapp.load(bundle).batch(prompts)]
     expected = [answer.output for answer in textapp.load(language_model.path).batch(prompts)]
-    assert found == expected or quantize == "dynamic"
+    assert found == expected
 
 
 def test_auto_tries_what_a_model_that_writes_can_be(language_model, documents, tmp_path, monkeypatch, caplog):

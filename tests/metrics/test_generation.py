@@ -13,6 +13,7 @@ def test_words_of_mixed_text() -> None:
     assert Words().tokenize("今天 is good_1, naïve!") == ["今", "天", "is", "good", "1", "naïve"]
 
 
+@pytest.mark.evaluate
 def test_english_words_are_those_of_rouge_score() -> None:
     from rouge_score.tokenizers import DefaultTokenizer
 
@@ -20,11 +21,13 @@ def test_english_words_are_those_of_rouge_score() -> None:
     assert Words().tokenize(text) == DefaultTokenizer().tokenize(text)
 
 
+@pytest.mark.evaluate
 def test_rouge_of_chinese_counts_characters() -> None:
     # 3 of 4 and 3 of 3 characters; bigrams 1 of 3 and 1 of 2.
     assert rouge(["今天很好"], ["今天好"]) == {"rouge1": 85.7143, "rouge2": 40.0, "rougeL": 85.7143}
 
 
+@pytest.mark.evaluate
 def test_rouge_l_keeps_the_order() -> None:
     assert rouge(["b a"], ["a b"]) == {"rouge1": 100.0, "rouge2": 0.0, "rougeL": 50.0}
 
@@ -36,6 +39,7 @@ def test_distinct_counts_words_and_for_chinese_characters() -> None:
     assert distinct(["", "a"], 2) == 0.0
 
 
+@pytest.mark.evaluate
 def test_rouge_only_where_every_output_has_a_target() -> None:
     assert "rouge1" in generation_scores(["a"], targets=["a"])
     assert set(generation_scores(["a", "b"], targets=["a", None])) == {"examples", "distinct_1", "distinct_2"}

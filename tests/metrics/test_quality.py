@@ -13,6 +13,7 @@ from textapp.metrics.quality import (
 )
 
 
+@pytest.mark.evaluate
 def test_classification_scores_are_those_counted_by_hand() -> None:
     targets = ["a", "a", "a", "b"]
     predictions = ["a", "a", "b", "b"]
@@ -31,6 +32,7 @@ def test_classification_scores_are_those_counted_by_hand() -> None:
     assert scores["calibration_error"] == pytest.approx(100 * (3 * 0.05 + 0.55) / 4)
 
 
+@pytest.mark.evaluate
 def test_answers_and_targets_outside_the_labels_are_wrong() -> None:
     scores = classification_scores(["a", "b", "new"], ["unknown", "b", "b"], ["a", "b", "c"])
     assert scores["accuracy"] == 33.3333
@@ -39,6 +41,7 @@ def test_answers_and_targets_outside_the_labels_are_wrong() -> None:
     assert "calibration_error" not in scores
 
 
+@pytest.mark.evaluate
 def test_multilabel_scores_are_those_counted_by_hand() -> None:
     targets = [["a", "b"], [], ["b"], ["b", "a"]]
     predictions = [["a"], [], ["b"], ["a", "b"]]

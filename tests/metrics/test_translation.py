@@ -32,6 +32,7 @@ def test_empty_outputs_as_sacrebleu_expects(expected: dict) -> None:
     assert (scores["bleu"], scores["chrf"]) == (empty["score"], 0.0)
 
 
+@pytest.mark.evaluate
 def test_equal_texts_are_100_and_signatures_say_how() -> None:
     texts = ["The cat sat on the mat.", "It rains a lot here."]
     scores = translation_scores(["a", "b"], texts, texts, "en")
@@ -41,6 +42,7 @@ def test_equal_texts_are_100_and_signatures_say_how() -> None:
     assert "several_references" not in scores
 
 
+@pytest.mark.evaluate
 def test_chinese_is_cut_into_characters() -> None:
     targets, outputs = ["今天天气很好。"], ["今天天气很糟。"]
     chinese = translation_scores(["a"], targets, outputs, "zh-cn")
@@ -52,6 +54,7 @@ def test_chinese_is_cut_into_characters() -> None:
     assert "tok:13a" in translation_scores(["a"], targets, outputs, "th")["bleu_signature"]
 
 
+@pytest.mark.evaluate
 def test_a_source_with_several_targets_counts_once_against_all() -> None:
     targets = ["Hi there my old friend.", "Hello there my old friend.", "It rains a lot here."]
     outputs = ["Hello there my old friend."] * 2 + ["It rains a lot here."]
@@ -66,6 +69,7 @@ def test_equal_pairs_are_one_reference() -> None:
     assert by_source(["a", "a", "b"], ["x", "x", "y"]) == {"a": ["x"], "b": ["y"]}
 
 
+@pytest.mark.evaluate
 def test_the_worst_come_first() -> None:
     records = [{"source": "1", "target": "the cat sat on the mat"}, {"source": "2", "target": "a dog"}]
     answers = [TextAnswer("1", "the cat sat on a mat", -1.0), TextAnswer("2", "rain", -1.0)]
@@ -75,6 +79,7 @@ def test_the_worst_come_first() -> None:
     assert len(worst_translations(records, answers, most=1)) == 1
 
 
+@pytest.mark.evaluate
 def test_a_short_sentence_equal_to_its_target_is_100() -> None:
     assert bleu_scorer("en", sentence=True).sentence_score("a dog", ["a dog"]).score == pytest.approx(100)
 

@@ -35,8 +35,7 @@ def writer(kind: type[Chain] = Chain, running_text: bool = False, seed: int = 2,
 def test_the_loop_finds_what_the_graph_finds(make, text):
     plain, stepwise = make()(text), make(InPlace)(text, min_new_tokens=0, max_new_tokens=10 if len(text) > 3 else 6)
     assert plain.output == stepwise.output
-    if plain.score is not None:
-        assert plain.score == pytest.approx(stepwise.score, abs=1e-4)
+    assert plain.score == pytest.approx(stepwise.score, abs=1e-4)
 
 
 def test_plain_greedy_is_one_call_and_all_else_goes_step_by_step():
@@ -198,16 +197,22 @@ def test_a_target_longer_than_the_model_writes_is_scored_as_far_as_it_does():
     assert (num_tokens, num_characters) == (10, 10)
 
 
-@pytest.mark.parametrize("running_text", [True, False])
-def test_long_texts_are_scored_in_windows_that_overlap(running_text):
-    text = "the quick brown fox jumps over the lazy dog"
-    records = [{"text": text}, {"text": "dog", "prompt": "lazy"}]
+@pytest.mark.parametrize(
+    ("running_text", "records", "expected"),
+    [
+        (True, [{"text": "the quick brown fox jumps over the lazy dog"}], [(42, 42)]),  # the first is never counted
+        (
+            False,
+            [{"text": "the quick brown fox jumps over the lazy dog"}, {"text": "dog", "prompt": "lazy"}],
+            [(44, 43), (4, 3)],  # the end is a token, a prompt is not counted
+        ),
+    ],
+)
+def test_long_texts_are_scored_in_windows_that_overlap(running_text, records, expected):
     at_once = writer(running_text=running_text, max_batch=4, score=True, places=99).score_texts(records)
     stepwise = writer(InPlace, running_text=running_text).score_texts(records)
     np.testing.assert_allclose(at_once, stepwise, rtol=1e-4)
-    assert at_once[0][1:] == ((len(text) - 1, len(text) - 1) if running_text else (len(text) + 1, len(text)))
-    if not running_text:
-        assert at_once[1][1:] == (4, 3)
+    assert [found[1:] for found in at_once] == expected
 
 
 def test_an_empty_document_has_its_end_and_empty_running_text_nothing():

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from textapp.records.keywords import keywords, terms
 
 
@@ -17,6 +19,7 @@ def test_both_scripts_may_stand_in_one_text() -> None:
     assert {"wifi", "很慢"} <= set(terms("wifi很慢"))
 
 
+@pytest.mark.evaluate
 def test_keywords_tell_classes_apart_in_two_languages() -> None:
     bad = ["The room was dirty and loud", "dirty floor, dirty towels", "房间很脏", "浴室很脏"]
     good = ["The room was spotless", "spotless floor and a view", "房间很美", "花园很美"]
@@ -27,6 +30,7 @@ def test_keywords_tell_classes_apart_in_two_languages() -> None:
     assert not set(found["bad"]["words"]) & set(found["good"]["words"])
 
 
+@pytest.mark.evaluate
 def test_texts_without_words_have_no_keywords() -> None:
     records = [{"text": "!!!", "label": "a"}, {"text": "???", "label": "b"}]
     assert keywords(records) == {"a": {"words": [], "phrases": []}, "b": {"words": [], "phrases": []}}

@@ -71,6 +71,7 @@ def test_several_labels_or_none() -> None:
     assert task.target({"label": ["good"]}) == [0.0, 1.0]
 
 
+@pytest.mark.evaluate
 def test_score_counts_right_answers() -> None:
     task = make()
     records = [{"text": "x", "label": "good"}, {"text": "y", "label": "bad"}]

@@ -59,6 +59,7 @@ def test_prompt_and_output_read_on(letters: Any) -> None:
     assert make(letters).answer({"prompt": ""}, [outputs]).output == "cd"
 
 
+@pytest.mark.evaluate
 def test_score_compares_with_the_data_where_they_continue_the_prompt(letters: Any) -> None:
     task = make(letters)
     answers = [TextAnswer("a", "the cat sat", -1.0), TextAnswer("b", "the cat sat", -1.0)]

@@ -107,6 +107,7 @@ def test_blanks_translate_to_nothing(task: TranslationTask) -> None:
     assert task.answer({"source": ""}, [several]) == RankedAnswer("", "", None, [])
 
 
+@pytest.mark.evaluate
 def test_equal_translations_score_100(task: TranslationTask) -> None:
     records = [{"source": "x", "target": "the cat sat on the mat"}]
     scores = task.score(records, [TextAnswer("x", "the cat sat on the mat", -1.0)])

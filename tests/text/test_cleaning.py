@@ -73,6 +73,7 @@ def test_origins_ascend_and_lie_in_the_text(text: str, steps: set[str]) -> None:
 
 @settings(deadline=None)
 @given(TEXTS)
+@example("a&amp;<b>Ｂ</b>  C e\u0301 https://a.b")
 def test_what_a_step_leaves_alone_keeps_its_own_origin(text: str) -> None:
     for step in STEPS:
         cleaned = clean(text, [step])

@@ -97,10 +97,13 @@ def test_offsets_slice_the_original_text(make: Callable[..., Tokenizer], kind: s
     tokenizer = make(kind)
     text = "Ｔhe  GOOD film，好电影"
     pieces = tokenizer.pieces()
-    for token_id, (start, end) in zip(*tokenizer.encode(text), strict=True):
-        if token_id != tokenizer.unknown_id and text[start:end].strip():
-            bare = pieces[token_id].removeprefix("▁").removeprefix("##")
-            assert bare == text[start:end].replace("Ｔ", "t").replace("，", ",").lower()
+    found = [
+        (pieces[token_id].removeprefix("▁").removeprefix("##"), text[start:end])
+        for token_id, (start, end) in zip(*tokenizer.encode(text), strict=True)
+        if token_id != tokenizer.unknown_id and text[start:end].strip()
+    ]
+    assert len(found) >= 5  # of the preset, which knows neither "the" nor the comma
+    assert [bare for bare, _ in found] == [part.replace("Ｔ", "t").replace("，", ",").lower() for _, part in found]
 
 
 @pytest.mark.parametrize("kind", TRAINED)

@@ -96,6 +96,7 @@ def test_a_frozen_model_with_low_rank_additions_resumes_and_is_averaged(tmp_path
         train("cut", stop_at=4)
     assert equal(train("cut"), whole)
     before = adapted()
+    assert len(before.trainable_variables) == 2
     for variable, value in zip(before.variables, whole, strict=True):
         if "seed" not in variable.path:
             assert np.array_equal(variable.numpy(), value) is not variable.trainable

@@ -72,7 +72,7 @@ def _best_continuations(session: Session, rules: Rules, live: list[_Live], count
         rows += [row] * len(best)
         token_ids += best.tolist()
         scores += (hypothesis.score + (logits[best].astype(np.float64) - normaliser)).tolist()
-    order = highest(np.array(scores), count) if scores else []
+    order = highest(np.array(scores), count) if scores else ()
     return [(rows[index], token_ids[index], scores[index]) for index in order]
 
 

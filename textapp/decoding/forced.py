@@ -41,7 +41,7 @@ def force(
     features: Mapping[str, np.ndarray],
     token_ids: np.ndarray,
     num_tokens: np.ndarray,
-    never_ids: Sequence[int] = (),
+    never_ids: Sequence[int] | np.ndarray = (),
 ) -> Steps:
     """Runs a model on the features and then on each given token, and records its predictions.
 
@@ -86,7 +86,7 @@ def force_all(runner: Runner, groups: Mapping[str, Mapping[str, np.ndarray]]) ->
     Returns:
         The fields of `Steps` by name, such as `generate_16_24.expected/gap`.
     """
-    results = {}
+    results: dict[str, np.ndarray] = {}
     for group, named in groups.items():
         prefill = prefill_name(lengths_of(group.split(".")[0])[0])
         features = {name: rows for name, rows in named.items() if name not in BESIDE}

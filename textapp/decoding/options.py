@@ -11,7 +11,7 @@ from textapp.errors import OptionError, UsageError, did_you_mean
 
 
 def _option(
-    default: Any, help: str, low: float = 0, high: float = math.inf, whole: bool = False, needs: str | None = None
+    default: Any, help: str, low: float = 0, high: float = math.inf, whole: bool = False, needs: str = ""
 ) -> Any:
     """A field of `DecodingOptions`.
 
@@ -20,7 +20,7 @@ def _option(
         help: for the command line.
         low, high: the range of its values.
         whole: whether it has to be a whole number.
-        needs: the option without which it has no effect.
+        needs: the option without which it has no effect; empty: none.
     """
     return field(default=default, metadata={"help": help, "range": (low, high, whole), "needs": needs})
 
@@ -83,7 +83,7 @@ class DecodingOptions:
             "beam_size": (self.beam_size == 1, "needs a beam: set beam_size above 1, such as 4"),
         }
         for option in fields(self):
-            lacking, reason = reasons.get(option.metadata.get("needs"), (False, ""))
+            lacking, reason = reasons.get(option.metadata.get("needs", ""), (False, ""))
             value = getattr(self, option.name)
             if lacking and value != option.default:
                 raise OptionError(f"{option.name} {value} {reason}", option.name, option.metadata["needs"])

@@ -66,11 +66,12 @@ def highest(values: np.ndarray, count: int) -> np.ndarray:
     Example: `highest(np.array([1.0, 3.0, 3.0, 2.0]), 2)` is `[1, 2]`.
     """
     if count <= _MAX_ARGMAX:  # for the size of a beam much faster than partitioning a vocabulary
-        rest, indices = values.copy(), []
-        while len(indices) < count and rest[best := int(rest.argmax())] > -np.inf:
-            indices.append(best)
+        rest = values.copy()
+        best_first: list[int] = []
+        while len(best_first) < count and rest[best := int(rest.argmax())] > -np.inf:
+            best_first.append(best)
             rest[best] = -np.inf
-        return np.array(indices, np.intp)
+        return np.array(best_first, np.intp)
     indices = np.flatnonzero(values > -np.inf)
     if count < len(indices):
         smallest = np.partition(values, len(values) - count)[len(values) - count]

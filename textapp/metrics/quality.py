@@ -189,7 +189,7 @@ def _per_class(labels: Sequence[str], parts: Sequence[np.ndarray]) -> dict[str, 
     }
 
 
-def _percent(share: float) -> float:
+def _percent(share: float | np.floating) -> float:
     return round(100 * float(share), 4)
 
 

@@ -16,7 +16,7 @@ from textapp.objectives.classifier import build_model, label_weights, make_loss,
 from textapp.objectives.label_validation import LabelValidation
 from textapp.objectives.lengths import finer_lengths
 from textapp.objectives.naive_bayes import begin_as_naive_bayes
-from textapp.objectives.objective import Loss
+from textapp.objectives.objective import Loss, Objective
 from textapp.objectives.signature import Signature, Tensors, TextSignature
 from textapp.objectives.text_in_graph import check_text_signature, tokenize_in_graph
 from textapp.predictors.predictor import Predictor
@@ -29,7 +29,7 @@ from textapp.text.tokenizer import SENTENCEPIECE_FILE
 from textapp.text.vectors import load_vectors
 
 
-class ClassificationObjective:
+class ClassificationObjective(Objective):
     """See `Objective`; of each split `Prepared.data` has `textapp.records.token_ids.Labelled`."""
 
     quantizations = ("none", "float16", "dynamic", "int8")

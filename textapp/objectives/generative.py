@@ -25,7 +25,7 @@ from textapp.models.generator import Generator
 from textapp.objectives import decoding
 from textapp.objectives.checks.generative import GenerativeCheck
 from textapp.objectives.language import make_loss
-from textapp.objectives.objective import Loss
+from textapp.objectives.objective import Loss, Objective
 from textapp.objectives.serving import any_length, any_rows, compiled
 from textapp.objectives.signature import Signature, TextSignature
 from textapp.objectives.text_in_graph import check_text_signature, sentencepiece
@@ -42,7 +42,7 @@ INT8_REFUSED = (
 )
 
 
-class GenerativeObjective:
+class GenerativeObjective(Objective):
     """See `Objective`. A base: each task says how its model is built and fed, and what is checked.
 
     Attributes:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from textapp.predictors.requests import TOKENS, Features, Request, stacked
 
 if TYPE_CHECKING:
     from textapp.runners.runner import Outputs, Runner
-    from textapp.tasks.generative import GenerativeTask, TextAnswer
+    from textapp.tasks.generative import GenerativeTask, RankedAnswer, TextAnswer
     from textapp.tasks.task import Record
 
 log = logging.getLogger("textapp")
@@ -104,7 +104,8 @@ class GenerativePredictor(Predictor):
         stops = Stops(options.stop)
         changes: dict[str, Any] = {"output": stops.cut(answer.output)[0]}
         if options.num_hypotheses > 1:
-            changes["outputs"] = [{**each, "output": stops.cut(each["output"])[0]} for each in answer.outputs]
+            ranked = cast("RankedAnswer", answer).outputs
+            changes["outputs"] = [{**each, "output": stops.cut(each["output"])[0]} for each in ranked]
         return replace(answer, **changes)
 
     def options(self, given: Mapping[str, Any]) -> DecodingOptions:

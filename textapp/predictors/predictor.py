@@ -90,7 +90,7 @@ class Predictor:
             own = self.task.requests(record)
             owners += [owner] * len(own)
             requests += own
-        outputs: list[Outputs | None] = [None] * len(requests)
+        outputs: list[Outputs] = [{}] * len(requests)
 
         def work(runner: Runner, indices: list[int]) -> None:
             chosen = [requests[index] for index in indices]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from textapp.arrays import padded
 
-Features = Mapping[str, "list[int] | int"]  # of one request: token ids, not padded, and numbers
+Features = Mapping[str, Any]  # of one request: lists of token ids, not padded, and numbers
 TOKENS, NUM_TOKENS = "token_ids", "num_tokens"
 
 

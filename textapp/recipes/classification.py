@@ -17,7 +17,7 @@ from textapp.recipes import classification_profile
 from textapp.recipes.classification_defaults import tokenizer_defaults, training_defaults
 from textapp.recipes.lengths import MAX_IN_BUCKET, choose_lengths
 from textapp.recipes.profile import Section, records_by_split
-from textapp.recipes.recipe import Records
+from textapp.recipes.recipe import Recipe, Records
 from textapp.recipes.resolving import completed, filled
 from textapp.recipes.tokenizers import kept_or_made, make_tokenizer
 from textapp.records import labelled
@@ -38,7 +38,7 @@ FIELDS = ("text", "text_pair")
 MAX_TOKENS = 4096  # of one text, before the buckets are known
 
 
-class ClassificationRecipe:
+class ClassificationRecipe(Recipe):
     """See `Recipe`."""
 
     task = ClassificationTask

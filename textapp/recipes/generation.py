@@ -24,7 +24,7 @@ from textapp.recipes.generation_defaults import (
 )
 from textapp.recipes.lengths import MAX_IN_BUCKET, generation_lengths
 from textapp.recipes.profile import Section, records_by_split
-from textapp.recipes.recipe import Records
+from textapp.recipes.recipe import Recipe, Records
 from textapp.recipes.resolving import completed, filled
 from textapp.recipes.tokenizers import kept_or_made, make_tokenizer, warn_of_unknown
 from textapp.records import documents
@@ -44,7 +44,7 @@ log = logging.getLogger("textapp")
 FIELDS = ("prompt", "text")
 
 
-class GenerationRecipe:
+class GenerationRecipe(Recipe):
     """See `Recipe`."""
 
     task = GenerationTask

@@ -46,6 +46,6 @@ def locate(config: Config, data_dir: Path) -> Config:
     update: dict[str, Any] = {
         key: str(data_dir / path) for key, path in given.items() if path and (data_dir / path).exists()
     }
-    if given["vectors"] and model.embedding_dim is None:
+    if given["vectors"] and getattr(model, "embedding_dim", None) is None:
         update["embedding_dim"] = vector_dim(update.get("vectors", given["vectors"]))
     return config.model_copy(update={"model": model.model_copy(update=update)})

@@ -16,7 +16,7 @@ from textapp.recipes import translation_profile
 from textapp.recipes.classification import log_sizes
 from textapp.recipes.lengths import MAX_IN_BUCKET, choose_lengths, translation_lengths
 from textapp.recipes.profile import Section, records_by_split
-from textapp.recipes.recipe import Records
+from textapp.recipes.recipe import Recipe, Records
 from textapp.recipes.resolving import completed, filled
 from textapp.recipes.tokenizers import kept_or_made, make_side_tokenizers, warn_of_unknown
 from textapp.recipes.translation_defaults import tokenizer_defaults, training_defaults
@@ -37,7 +37,7 @@ log = logging.getLogger("textapp")
 FIELDS = ("source", "target")
 
 
-class TranslationRecipe:
+class TranslationRecipe(Recipe):
     """See `Recipe`."""
 
     task = TranslationTask

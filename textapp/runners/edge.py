@@ -184,7 +184,7 @@ def _direct_call(interpreter: Any, signature: str) -> Call | None:
 def _signature_call(interpreter: Any, signature: str) -> Call:
     """Calls a signature by the public API, which allocates at every call."""
     runner = interpreter.get_signature_runner(signature)
-    shapes = {name: tuple(detail["shape"]) for name, detail in runner.get_input_details().items()}
+    shapes = {name: tuple(detail["shape"].tolist()) for name, detail in runner.get_input_details().items()}
 
     def call(features: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         for name, shape in shapes.items():

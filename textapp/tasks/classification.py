@@ -12,7 +12,7 @@ import numpy as np
 from textapp.errors import UsageError
 from textapp.predictors.predictor import Predictor
 from textapp.predictors.requests import Request
-from textapp.tasks.task import Listing, Record, one_line, smallest
+from textapp.tasks.task import Listing, Record, Task, one_line, smallest
 
 if TYPE_CHECKING:
     from textapp.runners.runner import Outputs, Runner
@@ -50,7 +50,7 @@ class ClassificationAnswer:
         return f"{label or '-'}\t{self.probability:.3f}\t{one_line(text, 100)}"
 
 
-class ClassificationTask:
+class ClassificationTask(Task):
     """Turns records into features and a model's probabilities into answers.
 
     Args:
@@ -82,7 +82,7 @@ class ClassificationTask:
         self.lengths = list(lengths)
         self.multiple = multiple
         self.pair = pair
-        self.fields = ("text", "text_pair") if pair else ("text",)
+        self.fields: tuple[str, ...] = ("text", "text_pair") if pair else ("text",)
         self.segments = segments
         self.threshold = threshold
         self._label_ids = {label: index for index, label in enumerate(self.labels)}
@@ -93,7 +93,7 @@ class ClassificationTask:
         cls,
         manifest: Mapping[str, Any],
         tokenizers: tuple[Tokenizer, Tokenizer],
-        threshold: float | None = None,
+        **options: Any,
     ) -> ClassificationTask:
         """See `Task`."""
         return cls(
@@ -103,7 +103,7 @@ class ClassificationTask:
             multiple=manifest["multiple"],
             pair="text_pair" in manifest["inputs"],
             segments="segment_ids" in manifest["features"],
-            threshold=threshold,
+            **options,
         )
 
     @property
@@ -185,7 +185,7 @@ class ClassificationTask:
         from textapp.metrics import quality
 
         targets = [record["label"] for record in records]
-        predictions = [answer.label for answer in answers]
+        predictions: list[Any] = [answer.label for answer in answers]
         probabilities = np.array([list(answer.probabilities.values()) for answer in answers])
         scores = quality.multilabel_scores if self.multiple else quality.classification_scores
         return scores(targets, predictions, self.labels, probabilities)

@@ -49,7 +49,7 @@ class GenerationTask(GenerativeTask):
 
     @classmethod
     def from_manifest(
-        cls, manifest: Mapping[str, Any], tokenizers: tuple[Tokenizer, Tokenizer], overflow: str = "truncate"
+        cls, manifest: Mapping[str, Any], tokenizers: tuple[Tokenizer, Tokenizer], **options: Any
     ) -> GenerationTask:
         return cls(
             tokenizers[0],
@@ -57,7 +57,7 @@ class GenerationTask(GenerativeTask):
             generate_lengths=manifest["generate_lengths"],
             language=manifest["languages"][0],
             running_text=manifest["running_text"],
-            overflow=overflow,
+            **options,
         )
 
     def features(self, record: Record) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import numpy as np
 from textapp.decoding.signatures import generate_name, prefill_name
 from textapp.errors import DataError, UsageError
 from textapp.predictors.requests import TOKENS, Request
-from textapp.tasks.task import Record, smallest
+from textapp.tasks.task import Record, Task, smallest
 
 if TYPE_CHECKING:
     from textapp.decoding.scoring import Window
@@ -68,7 +68,7 @@ class RankedAnswer(TextAnswer):
         return "\n".join(f"{each['score']:.3f}\t{each['output']}" for each in self.outputs)
 
 
-class GenerativeTask:
+class GenerativeTask(Task):
     """Turns records into requests, and token ids into answers. A base: each task fills in the rest.
 
     Args:
@@ -103,7 +103,7 @@ class GenerativeTask:
     ) -> None:
         if overflow not in OVERFLOW:
             raise UsageError(f"overflow: found '{overflow}', expected one of {', '.join(OVERFLOW)}")
-        self.fields = (self.input_field,)
+        self.fields: tuple[str, ...] = (self.input_field,)
         self.tokenizer = tokenizer
         self.target_tokenizer = target_tokenizer
         self.lengths = list(lengths)
@@ -232,7 +232,7 @@ class GenerativeTask:
         if token_ids.ndim == 1:
             score = float(found["score"]) if "score" in found else None
             return TextAnswer(text, self.generated_text(record, token_ids.tolist()), score)
-        ranked = [
+        ranked: list[dict[str, Any]] = [
             {"output": self.generated_text(record, ids), "score": float(score)}
             for ids, score in zip(token_ids.tolist(), found["score"], strict=True)
         ]

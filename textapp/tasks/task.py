@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from textapp.predictors.predictor import Predictor
@@ -51,9 +51,9 @@ class Task(Protocol):
         signatures: name and length of each signature that requests may name.
     """
 
-    name: ClassVar[str]
-    options: ClassVar[tuple[str, ...]]
-    measures: ClassVar[Mapping[str, str]]
+    name: str
+    options: tuple[str, ...]
+    measures: Mapping[str, str]
     fields: tuple[str, ...]
     tokenizer: Tokenizer
     lengths: list[int]

@@ -54,7 +54,7 @@ class TranslationTask(GenerativeTask):
 
     @classmethod
     def from_manifest(
-        cls, manifest: Mapping[str, Any], tokenizers: tuple[Tokenizer, Tokenizer], overflow: str = "truncate"
+        cls, manifest: Mapping[str, Any], tokenizers: tuple[Tokenizer, Tokenizer], **options: Any
     ) -> TranslationTask:
         source_language, target_language = manifest["languages"]
         return cls(
@@ -63,7 +63,7 @@ class TranslationTask(GenerativeTask):
             generate_lengths=manifest["generate_lengths"],
             source_language=source_language,
             target_language=target_language,
-            overflow=overflow,
+            **options,
         )
 
     def features(self, record: Record) -> dict[str, list[int]]:

@@ -162,7 +162,9 @@ def _byte_level_bpe(
 
     model = models.BPE.from_file(str(vocabulary), str(merges))
     pipeline = tokenizers.Tokenizer(model)
-    pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=add_prefix_space, use_regex=split_pattern is None)
+    pre_tokenizer: pre_tokenizers.PreTokenizer = pre_tokenizers.ByteLevel(
+        add_prefix_space=add_prefix_space, use_regex=split_pattern is None
+    )
     if split_pattern is not None:
         split = pre_tokenizers.Split(tokenizers.Regex(split_pattern), behavior="isolated")
         pre_tokenizer = pre_tokenizers.Sequence([split, pre_tokenizer])

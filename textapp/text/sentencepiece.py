@@ -81,7 +81,7 @@ def python_steps(cleaning: Collection[str]) -> tuple[str, ...]:
 
 def _fast_encode(processor: Any) -> Callable[[str], list[int]]:
     """The C++ function behind `processor.encode`, a quarter faster without its argument handling; else `encode`."""
-    low_level = getattr(getattr(processor, "_processor", None), "_EncodeAsIds", None)
+    low_level: Any = getattr(getattr(processor, "_processor", None), "_EncodeAsIds", None)
 
     def encode(text: str) -> list[int]:
         # no sampling (-1 and 0.1 are its unused settings), no start token, no end token, not reversed

@@ -9,9 +9,8 @@ import numpy as np
 
 from textapp.arrays import spread
 from textapp.errors import ExportError
-from textapp.objectives.checks.check import MIN_AGREEMENT, Arrays, Verdict, check_finite
+from textapp.objectives.checks.check import MIN_AGREEMENT, Arrays, Check, Verdict, check_finite
 from textapp.objectives.checks.examples import concatenated, make_examples
-from textapp.runners.inputs import Inputs
 from textapp.runners.runner import Outputs, Runner
 from textapp.tasks.classification import ClassificationAnswer, ClassificationTask
 from textapp.tasks.task import Record
@@ -20,7 +19,7 @@ MAX_ERROR_UNQUANTIZED = 1e-3
 PROBABILITIES = "probabilities"
 
 
-class ClassificationCheck:
+class ClassificationCheck(Check):
     """See `Check`.
 
     Args:
@@ -38,11 +37,8 @@ class ClassificationCheck:
     def __init__(self, runner: Runner, task: ClassificationTask, records: Sequence[Record], max_drop: float) -> None:
         self.task, self.max_drop = task, max_drop
         self.examples = make_examples(task, records)
+        self.inputs = self.examples.inputs
         self.expected = {name: run_all(runner, name, inputs) for name, inputs in self.inputs.items()}
-
-    @property
-    def inputs(self) -> Inputs:
-        return self.examples.inputs
 
     def judge(self, arrays: Arrays, runtime: str, quantize: str) -> Verdict:
         """See `Check`; without quantization also every probability has to be the model's, within 0.001."""

@@ -57,8 +57,8 @@ class Examples:
             for row, request in enumerate(requests):
                 rows[request] = {name: values[row] for name, values in outputs[signature].items()}
         gathered: list[list[Outputs]] = [[] for _ in self.records]
-        for owner, row in zip(self.owners, rows, strict=True):
-            gathered[owner].append(row)
+        for owner, output in zip(self.owners, rows, strict=True):
+            gathered[owner].append(output)
         return gathered
 
 

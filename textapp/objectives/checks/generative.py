@@ -15,7 +15,7 @@ from textapp.arrays import padded, spread
 from textapp.decoding.forced import GENERATED, GENERATED_TOKENS, NEVER_GENERATED, force, force_all
 from textapp.decoding.signatures import batch_name, lengths_of, prefill_name, rows_of
 from textapp.errors import ExportError
-from textapp.objectives.checks.check import MIN_AGREEMENT, Arrays, Verdict, check_finite
+from textapp.objectives.checks.check import MIN_AGREEMENT, Arrays, Check, Verdict, check_finite
 from textapp.objectives.checks.classification import run_all
 from textapp.objectives.checks.examples import make_examples
 from textapp.runners.inputs import Inputs
@@ -33,7 +33,7 @@ FORCED_TOKENS_OF_BATCH = 1000  # the same of a signature for several texts, whos
 OUTPUTS = ("token_ids", "num_tokens", "score")
 
 
-class GenerativeCheck:
+class GenerativeCheck(Check):
     """See `Check`.
 
     Args:
@@ -60,16 +60,12 @@ class GenerativeCheck:
         self.figures = (*self.quality[1:], "agreement", "max_error")
         self.text_field = task.input_field
         self.examples = make_examples(task, records)
+        self.inputs = self.examples.inputs
         self._runner, self._never_ids = runner, task.target_tokenizer.never_ids
         self.expected = {name: run_all(runner, name, inputs) for name, inputs in self.inputs.items()}
         self._add_batches(batch_size)
         self.forced = self._forced_texts()
         self._forced_run = force_all(runner, self.forced)
-
-    @property
-    def inputs(self) -> Inputs:
-        """The inputs of the signatures that are called once a text."""
-        return self.examples.inputs
 
     def judge(self, arrays: Arrays, runtime: str, quantize: str) -> Verdict:
         """See `Check`; without quantization every token has to be the model's, but for ties."""

@@ -24,7 +24,7 @@ def prompts(task: GenerationTask, records: Sequence[Record], min_count: int = MI
     """
     if any("prompt" in record for record in records):
         return [{"prompt": "", **record} for record in records]
-    found = []
+    found: list[Record] = []
     for read, new in task.generate_lengths:
         for text in _texts(task, records, min_count, CHARACTERS_PER_TOKEN * (read + new)):
             record = _divided(task.tokenizer, text, read - 1, new)
