@@ -7,7 +7,7 @@
     python benchmarks/classification.py fasttext   RUN --data TEST   an mlp run against fastText, string to label
     python benchmarks/classification.py lstm       RUN --data TEST   an lstm run against Keras's LSTM, both LiteRT
 
-A table is a Markdown section for docs/results.md. README.md beside this file says how to set up.
+Each table is a Markdown section for docs/results.md. README.md in this folder describes the set-up.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ BUILDERS = [HERE / name for name in ("weights.py", "keras_lstm.py", "peers/build
 
 
 def prepare(options: argparse.Namespace) -> dict[str, Any]:
-    """Fills the work folder once for each model, bundle and test file; returns what the builder reported."""
+    """Fills the work folder, once for each model, bundle and test file; returns the output of the builder."""
     options.bundle = options.bundle or options.run / "exports" / "litert"
     lengths = json.loads((options.bundle / "manifest.json").read_text(encoding="utf-8"))["lengths"]
     options.length = options.length or lengths[-1]
@@ -60,17 +60,17 @@ def prepare(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def nothing(options: argparse.Namespace) -> None:
-    """The peers are built; a busy machine does that as well as a quiet one."""
+    """Builds the peers without timing, so the machine may be busy."""
 
 
 def model_only(options: argparse.Namespace) -> None:
-    """Token ids to label at one padded length."""
+    """Times token ids to label, at one padded length."""
     print(f"### Model only, {options.length} tokens, {options.threads} thread(s)\n")
     _timed(options, ENGINES, mode="ids", length=options.length)
 
 
 def texts(options: argparse.Namespace) -> None:
-    """String to label: peers with dynamic shapes, then padded; textapp picks its bucket both times."""
+    """Times string to label: peers with dynamic shapes, then padded; textapp uses its buckets both times."""
     for length in (None, options.length):
         shapes = f"peers padded to {length}" if length else "peers with dynamic shapes, no mask"
         print(f"### String to label, {shapes}, {options.threads} thread(s)\n")
@@ -78,14 +78,14 @@ def texts(options: argparse.Namespace) -> None:
 
 
 def fasttext(options: argparse.Namespace) -> None:
-    """String to label against fastText, trained on the same texts with the best of a few settings."""
+    """Times string to label against fastText, trained on the same texts with the best of a few settings."""
     print("### String to label against fastText, 1 thread\n")
     peers = dict.fromkeys(("fastText", "fastText compressed"), "fasttext_bag.py")
     _timed(options, peers, mode="text", length=None)
 
 
 def lstm(options: argparse.Namespace) -> None:
-    """Our Lstm layer against those that Keras and tf_keras export, on the same runtime."""
+    """Times our Lstm layer against those that Keras and tf_keras export, on the same runtime."""
     fused = (options.work / "lstm_fused").is_dir()
     peers = ["Keras LSTM masked", *["tf_keras LSTM fused"] * fused]
     for mode, what in (("ids", "the test texts, padded"), ("full", "the test texts, each repeated until it is full")):
@@ -126,7 +126,7 @@ def _system(
 
 
 def throughput(options: argparse.Namespace) -> None:
-    """The whole test set, strings to labels, on `--threads` workers; every peer at its best batch size."""
+    """Times the whole test set, strings to labels, on `--threads` workers; every peer at its best batch size."""
     scripts = {
         "textapp": "textapp_litert.py",
         **{name: ENGINES[name] for name in ("OpenVINO int8", "ONNX Runtime int8")},
@@ -142,7 +142,7 @@ def throughput(options: argparse.Namespace) -> None:
 
 
 def _judge(options: argparse.Namespace) -> tuple[Callable[[list[int]], dict[str, float]], int]:
-    """What turns labels of the whole test set into its figures, and the size of the set."""
+    """A function from labels of the whole test set to its figures, and the size of the set."""
     labels = np.array(json.loads((options.work / "examples.json").read_text(encoding="utf-8"))["labels"])
     return lambda found: {"accuracy": 100 * float(np.mean(np.array(found) == labels))}, len(labels)
 

@@ -1,4 +1,4 @@
-"""Times systems side by side: a process each, all alive, handed the same blocks of 20 queries in turn."""
+"""Times systems against each other: each runs in its own process and gets the same blocks of 20 queries in turn."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import numpy as np
 
 BLOCK = 20
 RESAMPLES = 2000
-REPEATS = 8  # whole test sets a system and batch size
+REPEATS = 8  # passes over the test set for each system and batch size
 SEED = 7
 PEERS = Path(__file__).parent / "peers"
 THREAD_VARIABLES = (
@@ -30,10 +30,10 @@ THREAD_VARIABLES = (
 
 
 def run_builder(command: Sequence[Any]) -> str:
-    """Runs a script that fills a work folder and returns what it printed.
+    """Runs a script that fills a work folder; returns its output.
 
     Raises:
-        SystemExit: it failed; with the end of what it wrote to stderr.
+        SystemExit: it failed; with the end of its stderr.
     """
     print("preparing:", " ".join(map(str, command[1:4])), file=sys.stderr)
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(PEERS.parents[1])}
@@ -44,14 +44,14 @@ def run_builder(command: Sequence[Any]) -> str:
 
 
 class System:
-    """One system in a process of its own, pinned to the first `threads` cores.
+    """One system in its own process, pinned to the first `threads` cores.
 
     Args:
-        name: how the table calls it.
+        name: in the table.
         script: a file of `peers/`.
         python: the interpreter of the peers' environment.
         job: see `peers/serve.py: Job` and `peers/writing.py: WritingJob`.
-        whole: answer whole test sets instead of single queries.
+        whole: whether it answers whole test sets instead of single queries.
         settings: further environment variables.
     """
 
@@ -82,7 +82,7 @@ class System:
         self.facts = self._read()
 
     def ask(self, **request: Any) -> dict[str, Any]:
-        """One request, one answer; meanwhile every other system waits."""
+        """Sends a request and waits for the answer; all other systems are idle."""
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
         return self._read()
@@ -103,11 +103,11 @@ class System:
 
 @dataclass
 class Timing:
-    """What a comparison found about one system.
+    """The result of one system.
 
     Attributes:
         blocks: milliseconds of each query, `[blocks, BLOCK]`.
-        quality: figures of the whole test set by name, of the very system that was timed, 0 to 100.
+        quality: name -> figure of the timed system on the whole test set, 0 to 100.
         facts: version, size_bytes, first_answer_s, memory_mb.
     """
 
@@ -123,13 +123,13 @@ class Timing:
 def compare(
     systems: Sequence[System], judge: Callable[[list[Any]], dict[str, float]], num_texts: int, num_queries: int
 ) -> list[Timing]:
-    """Lets every system answer the whole test set, which warms it up, then times blocks of queries in turn.
+    """Runs every system on the whole test set, which warms it up, then times blocks of queries in turn.
 
     Args:
-        systems: started; the first is the one that the ratios speak of.
-        judge: the answers to the test set, in its order, to figures from 0 to 100 by name.
+        systems: started; ratios are relative to the first one.
+        judge: a function from the answers to the test set, in order, to figures by name, 0 to 100.
         num_texts: texts of the test set.
-        num_queries: timed queries of each system, 200 at least.
+        num_queries: timed queries of each system, at least 200.
     """
     qualities = [judge(system.ask(indices=list(range(num_texts)))["answers"]) for system in systems]
     random = np.random.default_rng(SEED)
@@ -148,10 +148,10 @@ def compare(
 
 
 def whole_sets(systems: Sequence[System]) -> dict[tuple[str, int], tuple[np.ndarray, list[Any]]]:
-    """Lets systems started with `whole` answer the test set again and again, in turn.
+    """Runs systems started with `whole` on the test set repeatedly, in turn.
 
     Returns:
-        for each system's name and each of its batch sizes the seconds of a whole set, `[REPEATS, 1]`, and the answers.
+        (name, batch size) -> the seconds of the whole set, `[REPEATS, 1]`, and the answers.
     """
     seconds: dict[tuple[str, int], list[float]] = {}
     answers = {}
@@ -186,7 +186,7 @@ def throughput_table(systems: Sequence[System], judge: Callable[[list[Any]], dic
 
 
 def ratio_interval(slower: np.ndarray, faster: np.ndarray) -> tuple[float, float, float]:
-    """The ratio of two medians and its 95 % interval: a bootstrap over the blocks, which both systems answered.
+    """The ratio of two medians and its 95 % interval, by a bootstrap over the blocks that both systems answered.
 
     Example: blocks of 2 ms against blocks of 1 ms give `(2.0, 2.0, 2.0)`.
     """
@@ -221,7 +221,7 @@ def markdown(rows: Sequence[Mapping[str, str]]) -> str:
 
 
 def verdict(theirs: np.ndarray, ours: np.ndarray) -> str:
-    """How many times as fast textapp is: ahead or behind only where the interval, as it is shown, leaves out 1.
+    """The speed-up of textapp, in words; ahead or behind only if the displayed interval does not contain 1.
 
     Example: blocks of 2 ms against ours of 1 ms give `textapp ahead, 2.00x [2.00, 2.00]`.
     """
@@ -235,7 +235,7 @@ def _short(value: float) -> str:
 
 
 def machine_limits() -> str:
-    """What one core can do now, in a line: fp32 matrix product and reading from memory, by NumPy."""
+    """The current speed of one core, in a line: fp32 matrix product and reading from memory, by NumPy."""
     code = (
         "import time, numpy as np\n"
         "a = np.ones((1024, 1024), np.float32); a @ a; t = []\n"
@@ -257,9 +257,9 @@ def machine_limits() -> str:
 
 
 def reading_speed(num_bytes: int) -> float:
-    """Bytes a second at which one core reads `num_bytes` again and again: from a cache where they fit into one.
+    """Bytes per second at which one core reads `num_bytes` repeatedly, from a cache if they fit.
 
-    The probe is the fastest reader that NumPy has, the inner product of the two halves.
+    The probe is the inner product of the two halves, the fastest way to read in NumPy.
     """
     code = (
         "import sys, time, numpy as np\n"

@@ -7,7 +7,7 @@
     python benchmarks/generation.py lm         RUN   a language model, ids to ids, answers of one length: ms a token
 
 In place of RUN: `--shape 4+4x256 --vocabulary 8000` (6x384: a language model) for `step` and `lm` with random weights.
-A table is a Markdown section for docs/results.md. README.md beside this file says how to set up.
+Each table is a Markdown section for docs/results.md. README.md in this folder describes the set-up.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SCRIPTS = {
     "torch bfloat16": "writer_torch.py",
     "torch float32": "writer_torch.py",
 }
-# What CTranslate2 chooses by itself, and what its documentation offers besides: the fastest of them is compared.
+# The default of CTranslate2, and alternatives from its documentation; the fastest of them is compared.
 SETTINGS = {
     "as it comes": {},
     "AVX-512": {"CT2_FORCE_CPU_ISA": "AVX512"},
@@ -47,7 +47,7 @@ SETTINGS = {
     },
 }
 TRIALS = 5  # blocks for each of these settings
-FAR_BEHIND = 2.0  # times the best median: then a setting is tried no more
+FAR_BEHIND = 2.0  # times the best median, above which a setting is dropped
 BUILDERS = [
     HERE / name
     for name in (
@@ -60,10 +60,10 @@ BUILDERS = [
 
 
 def prepare(options: argparse.Namespace) -> dict[str, Any]:
-    """Fills the work folder once for each model, bundle and query length; returns what the builder reported."""
+    """Fills the work folder, once for each model, bundle and query length; returns the output of the builder."""
     subject = [options.source, options.new, options.shape, options.vocabulary, options.data_dir]
     digest = hashlib.sha256(json.dumps(subject, default=str).encode())
-    packages = ("layers", "models", "export")  # what random weights become depends on nothing else
+    packages = ("layers", "models", "export")  # random models depend on these only
     read = [*BUILDERS, *(file for name in packages for file in sorted((HERE.parent / "textapp" / name).glob("*.py")))]
     if options.run:
         read += [options.run / "manifest.json", options.bundle / "manifest.json"]
@@ -89,11 +89,11 @@ def _read(path: Path) -> Any:
 
 
 def nothing(options: argparse.Namespace) -> None:
-    """The peers are built; a busy machine does that as well as a quiet one."""
+    """Builds the peers without timing, so the machine may be busy."""
 
 
 def step(options: argparse.Namespace) -> None:
-    """Token ids to token ids, every answer `--new` tokens long."""
+    """Times token ids to token ids; every answer has `--new` tokens."""
     read = f"{options.source}-token {'sources' if options.facts['encoder'] else 'prompts'}"
     print(f"### Ids to ids, {read}, {options.new} new tokens, batch 1, {options.threads} thread(s)\n")
     if not options.facts["trained"]:
@@ -123,9 +123,9 @@ def step(options: argparse.Namespace) -> None:
 
 
 def weight_bytes(facts: dict[str, Any], work: Path) -> int:
-    """Bytes that one decoding step must read: int8 kernels of the decoder and the logits, the rest as float32.
+    """Bytes that a decoding step must read: int8 kernels of the decoder and the logits, the rest as float32.
 
-    The kernels of a memory's keys and values are read once an answer, and of the embeddings one row.
+    Of the embeddings only one row is read, and the kernels for keys and values of the memory once per answer.
     """
     total = 0
     with np.load(work / "weights.npz") as weights:
@@ -137,7 +137,7 @@ def weight_bytes(facts: dict[str, Any], work: Path) -> int:
 
 
 def text(options: argparse.Namespace) -> None:
-    """String to string on the whole test set, each answer as long as the model makes it."""
+    """Times string to string on the whole test set; the model ends each answer."""
     records = _records(options)
     print(f"### String to string, {len(records)} test texts, batch 1, {options.threads} thread(s)\n")
     _timed(options, "text", _bleu(options, records), len(records))
@@ -178,14 +178,14 @@ def _timed(options: argparse.Namespace, mode: str, judge: Any, num_texts: int, m
 
 
 def _fastest_settings(options: argparse.Namespace, mode: str, num_texts: int) -> str:
-    """The settings of CTranslate2 with the best median of a few blocks, tried in turn."""
+    """The fastest settings of CTranslate2, by the median of a few blocks in turn."""
     systems = {settings: _system(options, CTRANSLATE2, mode, SETTINGS[settings]) for settings in SETTINGS}
     times: dict[str, list[float]] = {settings: [] for settings in SETTINGS}
     try:
         for block in range(TRIALS + 1):
             indices = [index % num_texts for index in range(block * BLOCK, (block + 1) * BLOCK)]
             tried = {settings: systems[settings].ask(indices=indices)["times_ms"] for settings in times}
-            if not block:  # it warms them up, and those far behind (MKL by ten times for a language model) fall out
+            if not block:  # warms up, and drops much slower settings, such as MKL for a language model
                 best = min(np.median(found) for found in tried.values())
                 times = {settings: [] for settings, found in tried.items() if np.median(found) < FAR_BEHIND * best}
                 continue
@@ -214,7 +214,7 @@ def _close(systems: list[System]) -> None:
 
 
 def throughput(options: argparse.Namespace) -> None:
-    """Many strings to strings on `--threads` workers; CTranslate2 at its best batch size."""
+    """Times many strings to strings on `--threads` workers; CTranslate2 at its best batch size."""
     options.most = min(options.most or 1000, 1000)
     records = _records(options)
     settings = _fastest_settings(options, "text", len(records))

@@ -1,13 +1,13 @@
-"""From a translator or a language model to what its peers are built from, and to a .tflite file of fixed length.
+"""Exports a translator or a language model for its peers, and as a .tflite file that generates a fixed length.
 
 Runs in textapp's own environment:
 
     python benchmarks/generator_weights.py WORK --run RUN --bundle BUNDLE --source 32 --new 64
     python benchmarks/generator_weights.py WORK --shape 4+4x256 --vocabulary 8000 --source 32 --new 64
 
-Writes model.json (what the model is), weights.npz (its weights under names of our own), queries.json (token ids, and
-the tokens that the Keras model answers with in float32), fixed/model.tflite (its loop never ends early, quantized as
-the bundle is) and of a translator's run examples.json (the test set).
+Writes model.json (its configuration), weights.npz (its weights under our own names), queries.json (token ids, and the
+outputs of the Keras model in float32), fixed/model.tflite (its loop never ends early; quantized like the bundle) and
+for the run of a translator examples.json (the test set).
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def _options() -> argparse.Namespace:
 
 
 def _of_shape(options: argparse.Namespace) -> Any:
-    """An untrained model: layers, a vocabulary shared by both sides, heads of 64 numbers."""
+    """An untrained model of given layers, with a vocabulary shared by both sides and heads of size 64."""
     from textapp.config import TransformerModel
     from textapp.models import GeneratorSettings, build_generator
 
@@ -85,7 +85,7 @@ def _of_shape(options: argparse.Namespace) -> Any:
 
 
 def _stir(model: Any) -> None:
-    """Makes every weight count: a fresh model repeats its first token, and its biases are 0, so errors would hide."""
+    """Randomizes all weights: a new model repeats its first token and has zero biases, which would hide errors."""
     random = np.random.default_rng(7)
     for weight in model.weights:
         values = random.normal(size=weight.shape)
@@ -115,7 +115,7 @@ def _of_run(options: argparse.Namespace) -> tuple[Any, list[list[int]], str]:
 
 
 def _sources(task: Any, records: list[dict[str, Any]], source: int) -> list[list[int]]:
-    """Sources that fill more than half of `source` tokens, so that no peer is spared much padding."""
+    """Sources that fill more than half of `source` tokens, so that padding makes little difference."""
     rows = [task.features(record)["token_ids"] for record in records]
     fitting = [ids for ids in rows if source // 2 < len(ids) <= source]
     if len(fitting) < NUM_QUERIES:
@@ -138,7 +138,7 @@ def _prompts(task: Any, records: list[dict[str, Any]], source: int) -> list[list
 
 
 def describe(model: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """What the peers need to know of a model, and its weights by name, float32."""
+    """The configuration of a model for the peers, and its float32 weights by name."""
     from textapp.layers.transformer_stacks import TransformerDecoder
 
     if not isinstance(model.decoder, TransformerDecoder):
@@ -202,7 +202,7 @@ def _norm(norm: Any, name: str) -> dict[str, Any]:
 
 
 def generate(model: Any, features: dict[str, Any], options: argparse.Namespace) -> Any:
-    """The loop of the exported signatures; the end token is forbidden, as by CTranslate2's least length."""
+    """The loop of the exported signatures; the end token is forbidden, as by CTranslate2's min_decoding_length."""
     from textapp.layers.greedy_loop import greedy_loop
 
     token_id, position, cache = model.begin(features, 0 if model.has_encoder else options.source)
@@ -210,7 +210,7 @@ def generate(model: Any, features: dict[str, Any], options: argparse.Namespace) 
 
 
 def greedy(model: Any, rows: list[list[int]], options: argparse.Namespace) -> tuple[list[list[int]], list[float]]:
-    """What the Keras model answers in float32, and the log-probabilities of that: the reference of every peer."""
+    """The outputs of the Keras model in float32 with their log-probabilities: the reference of every peer."""
     import tensorflow as tf
 
     features = {"token_ids": tf.constant(truncated_and_padded(rows, options.source, PAD_ID), tf.int32)}
@@ -221,7 +221,7 @@ def greedy(model: Any, rows: list[list[int]], options: argparse.Namespace) -> tu
 
 
 def write_fixed(model: Any, options: argparse.Namespace, queries: dict[str, Any], quantize: str) -> None:
-    """fixed/model.tflite, made as a bundle's; its float32 form must give the very tokens of the Keras model."""
+    """Writes fixed/model.tflite like a bundle; its float32 form must generate the same tokens as the Keras model."""
     from textapp.export import tflite
     from textapp.export.flatbuffer.loops import check_loops
     from textapp.export.folding import fold_norms

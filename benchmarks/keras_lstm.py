@@ -1,8 +1,8 @@
 """The LSTM of a run as users of Keras would export it, with the same weights and the quantization of the bundle.
 
 - `masked`: `keras.layers.LSTM` with masks, which becomes a loop.
-- `fused`: the LSTM of the older tf_keras, which becomes one operator. It takes no mask, so the state of the last token
-  is read, and no second direction.
+- `fused`: the LSTM of the older tf_keras, which becomes one operator. It has no mask, so the state of the last token
+  is used, and no second direction.
 
 Runs in textapp's own environment: `python benchmarks/keras_lstm.py RUN BUNDLE WORK LENGTH`. Writes
 `WORK/lstm_masked/model.tflite`, `WORK/lstm_fused/model.tflite` and prints one JSON object.

@@ -1,4 +1,4 @@
-"""From a run of textapp to what the peers are built from: weights, reference logits and the test set as token ids.
+"""Exports a run of textapp for the peers: weights, reference logits and the test set as token ids.
 
 Runs in textapp's own environment: `python benchmarks/weights.py RUN BUNDLE WORK --data FILE`.
 """
@@ -22,11 +22,11 @@ from textapp.languages import normalized
 from textapp.loading import load_artifact
 from textapp.records.splits import Splits
 
-NUM_REFERENCE = 200  # validation texts that every peer is checked with, and that OpenVINO is calibrated with
+NUM_REFERENCE = 200  # validation texts to check every peer and to calibrate OpenVINO
 
 
 def write_examples(bundle: Path, work: Path, data: Path) -> Any:
-    """examples.json: texts, token ids and label numbers of the test set; model.json: what the model is.
+    """Writes examples.json (texts, token ids and labels of the test set) and model.json (the configuration).
 
     Returns:
         The task of the bundle.
@@ -53,7 +53,7 @@ def write_examples(bundle: Path, work: Path, data: Path) -> Any:
 
 
 def write_weights(run: Path, work: Path, task: Any, splits: Splits) -> None:
-    """weights.npz by the names that Keras gives; reference.npz: padded ids of validation texts and their logits."""
+    """Writes weights.npz, by Keras names, and reference.npz: padded ids of validation texts with their logits."""
     from textapp.arrays import spread
     from textapp.models.saving import load_float32
 
@@ -71,7 +71,7 @@ def write_weights(run: Path, work: Path, task: Any, splits: Splits) -> None:
 
 
 def write_fasttext(run: Path, work: Path, splits: Splits) -> None:
-    """fasttext.json: the very training and validation texts of the run, with label numbers."""
+    """Writes fasttext.json: the training and validation texts of the run, with label numbers."""
     number = {label: index for index, label in enumerate(open_artifact(run).manifest["labels"])}
     pairs = {
         name: [(record["text"], number[record["label"]]) for record in getattr(splits, name)]

@@ -36,7 +36,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 def test_the_demo_of_a_wheel_asks_for_a_checkout(monkeypatch, tmp_path) -> None:
     monkeypatch.setitem(sys.modules, "textapp.demo", None)  # as if not installed
-    with pytest.raises(UsageError, match="from a checkout of the repository.* make demo"):
+    with pytest.raises(UsageError, match="a checkout of the repository.* make demo"):
         cli.demo(tmp_path / "demo")
 
 

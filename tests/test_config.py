@@ -43,7 +43,7 @@ def test_task_run_data_and_model_are_enough() -> None:
         (with_keys(model={"architecture": "mlp", "subwords": [5, 3]}), ["subwords", "[5, 3]", "such as [3, 5]"]),
         (
             with_keys(model={"architecture": "mlp", "naive_bayes": True, "hidden_dims": [8]}),
-            ["naive_bayes true and hidden_dims", "leave one out"],
+            ["naive_bayes true cannot be combined with hidden_dims", "leave one out"],
         ),
         (
             with_keys(task="generation", model={"architecture": "mlp", "num_layers": 2}),
@@ -55,8 +55,8 @@ def test_task_run_data_and_model_are_enough() -> None:
         (with_keys(data={"train": "a.txt", "pattern": "x"}), ["data.pattern", "'text'"]),
         (with_keys(data={"train": "a.txt", "pattern": "(?P<text>.*)"}), ["data.pattern", "'label'"]),
         (with_keys(data={}), ["data.train", "missing"]),
-        (with_keys(run="."), ["run: found '.'", "folder of its own"]),
-        (with_keys(run=""), ["run: found ''", "folder of its own"]),
+        (with_keys(run="."), ["run: found '.'", "expected a folder with a name"]),
+        (with_keys(run=""), ["run: found ''", "expected a folder with a name"]),
         (with_keys(model={"architecture": "cnn", "kernel_sizes": []}), ["model.kernel_sizes: found []", "at least 1"]),
         (with_keys(model={"architecture": "lstm", "units": []}), ["model.units: found []", "at least 1"]),
         (with_keys(tokenizer={"kind": "preset"}), ["preset"]),

@@ -1,4 +1,4 @@
-"""Sequences and NumPy arrays: rows of ids are padded, batches filled up, items chosen evenly."""
+"""Helpers for sequences and NumPy arrays: padding, filling up batches, choosing items evenly."""
 
 from __future__ import annotations
 
@@ -9,11 +9,16 @@ from typing import Any, TypeVar
 import numpy as np
 
 T = TypeVar("T")
-IGNORED = -1  # a target that does not count; not the padding id, which of a preset may be that of the end
+IGNORED = -1  # a target without loss; not the padding id, which may equal the end id in a preset
 
 
 def padded(rows: Iterable[list[int]], length: int, fill: int) -> np.ndarray:
     """Pads lists of at most `length` ids into one array `[rows, length]` int32.
+
+    Args:
+        rows: the ids of each row.
+        length: columns of the array.
+        fill: the padding id.
 
     Example: `padded([[5], [6, 7]], 3, 0)` is `[[5, 0, 0], [6, 7, 0]]`.
     """
@@ -23,6 +28,11 @@ def padded(rows: Iterable[list[int]], length: int, fill: int) -> np.ndarray:
 
 def truncated_and_padded(rows: Sequence[Sequence[int] | np.ndarray], length: int, fill: int) -> np.ndarray:
     """Truncates or pads lists or arrays of ids into one array `[rows, length]` int32.
+
+    Args:
+        rows: the ids of each row.
+        length: columns of the array.
+        fill: the padding id.
 
     Example: `truncated_and_padded([[5, 6], [7, 8, 9]], 2, 0)` is `[[5, 6], [7, 8]]`.
     """
@@ -55,7 +65,7 @@ def spread(items: Sequence[T], max_count: int) -> list[T]:
 
 
 def plain(value: Any) -> Any:
-    """A value in types that JSON has: NaN and infinities become None, NumPy numbers plain ones."""
+    """Converts a value to types that JSON has: NaN and infinities become None, NumPy numbers those of Python."""
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

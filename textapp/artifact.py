@@ -82,7 +82,7 @@ def write_text(path: Path, text: str) -> None:
         partial.unlink(missing_ok=True)
 
 
-def write_fault(error: Exception) -> str | None:
+def write_failure_reason(error: Exception) -> str | None:
     """The reason why a file could not be written; None if `error` is about something else.
 
     TensorFlow's writers and `shutil.copytree` wrap the message of the operating system.
@@ -143,7 +143,7 @@ def _hint(folder: Path) -> str:
     return f": use {' or '.join(inside)}" if inside else ""
 
 
-def check_place(final: Path, kind: str, *marks: str) -> bool:
+def check_target(final: Path, kind: str, *marks: str) -> bool:
     """Whether `final` already holds a run or bundle, which a new one of the same kind will replace.
 
     Args:

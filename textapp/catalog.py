@@ -1,6 +1,6 @@
-"""The one table of tasks: each row has the three parts of a task, which are imported when they are asked for.
+"""The table of tasks: each row leads to the three parts of a task, which are imported on demand.
 
-A device needs the first part alone, which is NumPy; the second leads to the third, which imports TensorFlow.
+A device needs only the first part, which uses NumPy; the second gives the third, which imports TensorFlow.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 
 class Parts(NamedTuple):
-    """A task.
+    """The parts of a task.
 
     Attributes:
         task: its class on the device.
-        recipe: gives its part on the workstation, whose `objective()` is its part on TensorFlow.
+        recipe: returns its part on the workstation, whose `objective()` is its part on TensorFlow.
     """
 
     task: type[Task]
@@ -74,12 +74,12 @@ def task_from_manifest(
 
     Args:
         manifest: of the run or the bundle.
-        tokenizers: of what is read and what is generated; a single one where there is one.
-        options: of the task, such as `threshold`; None: not given.
+        tokenizers: of the input and of the output; a single one if they are the same.
+        options: of the task, such as `threshold`; None: the default.
 
     Raises:
         ArtifactError: the manifest names a task that this version does not know, or lacks one of its keys.
-        OptionError: an option that this task does not have.
+        OptionError: the task has no such option.
     """
     name = manifest["task"]
     task = _parts(name).task
@@ -116,10 +116,10 @@ def parse_config(raw: Mapping[str, Any], source: str = "config") -> Config:
 
     Args:
         raw: what the YAML holds.
-        source: names it in errors.
+        source: name of the config in error messages.
 
     Raises:
-        ConfigError: every fault in one message, each with its key, what was found and what was expected.
+        ConfigError: lists every error with its key, what was found and what was expected.
     """
     from textapp.config import reading
 
@@ -127,7 +127,7 @@ def parse_config(raw: Mapping[str, Any], source: str = "config") -> Config:
 
 
 class _Keys(Mapping[str, "TaskKeys"]):
-    """The keys of each task in a config; a recipe is imported when its keys are asked for."""
+    """Task -> its config keys; a recipe is imported when its keys are looked up."""
 
     def __getitem__(self, name: str) -> TaskKeys:
         return TASKS[name].recipe().keys
@@ -141,5 +141,5 @@ class _Keys(Mapping[str, "TaskKeys"]):
 
 def _parts(name: str) -> Parts:
     if name not in TASKS:
-        raise ArtifactError(f"task '{name}' is unknown here, expected one of {', '.join(TASKS)}: update textapp")
+        raise ArtifactError(f"task: found '{name}', expected one of {', '.join(TASKS)}: update textapp")
     return TASKS[name]

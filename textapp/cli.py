@@ -1,4 +1,4 @@
-"""The command line: one command a stage. Each command's code is imported only when it is called."""
+"""The command line: one command for each stage. The code of a command is imported only when it is called."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="From a text file to a small, fast model that answers on a device.",
-    epilog="Begin with textapp check CONFIG, then train, evaluate, export. --debug after a command shows tracebacks.",
+    help="Trains a small, fast text model from a file of examples and exports it for a device.",
+    epilog="Start with textapp check CONFIG, then train, evaluate, export. --debug after a command shows tracebacks.",
 )
 
 
@@ -58,8 +58,8 @@ def _generative(help: str, *names: str) -> Any:
 
 def _with_decoding_options(command: Callable[..., None]) -> Callable[..., None]:
     """Gives a command that takes `**decoding` an option for each field of `DecodingOptions`."""
-    own = list(introspection.signature(command, eval_str=True).parameters.values())[:-1]
-    parameters = [
+    parameters = list(introspection.signature(command, eval_str=True).parameters.values())[:-1]
+    parameters += [
         introspection.Parameter(
             option.name,
             introspection.Parameter.KEYWORD_ONLY,
@@ -73,8 +73,8 @@ def _with_decoding_options(command: Callable[..., None]) -> Callable[..., None]:
     def with_options(**arguments: Any) -> None:
         command(**arguments)
 
-    with_options.__signature__ = introspection.Signature([*own, *parameters])  # type: ignore[attr-defined]  # typer reads it
-    with_options.__annotations__ = {each.name: each.annotation for each in [*own, *parameters]}
+    with_options.__signature__ = introspection.Signature(parameters)  # type: ignore[attr-defined]  # typer reads it
+    with_options.__annotations__ = {each.name: each.annotation for each in parameters}
     return with_options
 
 
@@ -85,28 +85,34 @@ def _cli_type(hint: Any) -> Any:
     return next((part for part in get_args(hint) if part is not type(None)), hint)
 
 
-ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="the YAML of the run; configs/ holds complete ones")]
+ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML config of the run; examples are in configs/")]
 PathArgument = Annotated[Path, typer.Argument(metavar="PATH", help="a run folder or a bundle")]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="override a key, training.epochs=1; repeats; the value is YAML"),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="override a config key, such as training.epochs=1; the value is YAML; repeatable",
+    ),
 ]
 DataDir = Annotated[
-    Path | None, typer.Option(help="where relative data paths start [default: TEXTAPP_DATA, else here]")
+    Path | None,
+    typer.Option(help="base folder of relative data paths [default: TEXTAPP_DATA, else the working directory]"),
 ]
-Json = Annotated[bool, typer.Option("--json", help="JSON alone on stdout, all else on stderr")]
+Json = Annotated[bool, typer.Option("--json", help="print JSON to stdout, and everything else to stderr")]
 DataFiles = Annotated[
     list[Path] | None,
     typer.Option(
         "--data",
         metavar="FILE",
-        help="these examples instead of the run's; parallel files: --data SOURCE --data TARGET",
+        help="use these examples instead of the run's; parallel files: --data SOURCE --data TARGET",
     ),
 ]
 ColumnsOption = Annotated[
-    str | None, typer.Option(metavar="FIELD=COLUMN,..", help="the columns of those files, text=0,label=1 or names")
+    str | None,
+    typer.Option(metavar="FIELD=COLUMN,..", help="columns of those files by number or name, such as text=0,label=1"),
 ]
-Threads = Annotated[int, typer.Option(min=1, help="threads inside one answer")]
+Threads = Annotated[int, typer.Option(min=1, help="CPU threads per answer")]
 Threshold = Annotated[
     float | None,
     typer.Option(
@@ -115,18 +121,20 @@ Threshold = Annotated[
         help="minimum probability; below it the answer is 'unknown' (multi-label: labels at or above it)",
     ),  # fmt: skip
 ]
-Runtime = Annotated[str, typer.Option(metavar="NAME", help="for .tflite files: auto, litert or tflite-runtime")]
+Runtime = Annotated[
+    str, typer.Option(metavar="NAME", help="interpreter of .tflite files: auto, litert or tflite-runtime")
+]
 
 
 @app.command()
 def train(
     config: ConfigPath,
     overrides: Overrides = None,
-    run: Annotated[str | None, typer.Option(metavar="DIR", help="the folder [default: the config's run]")] = None,
+    run: Annotated[str | None, typer.Option(metavar="DIR", help="run folder [default: run in the config]")] = None,
     data_dir: DataDir = None,
-    overwrite: Annotated[bool, typer.Option(help="start anew where a run is there already")] = False,
+    overwrite: Annotated[bool, typer.Option(help="replace an existing run")] = False,
 ) -> None:
-    """Train what CONFIG describes. Cut off, the same command resumes it."""
+    """Train the model that CONFIG describes. The same command resumes an interrupted training."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _end_training)  # before imports that take seconds
     from textapp.commands.train import train as command
@@ -137,7 +145,7 @@ def train(
 @app.command()
 def evaluate(
     path: Annotated[
-        Path | None, typer.Argument(metavar="PATH", help="a run folder or a bundle; none with --judged")
+        Path | None, typer.Argument(metavar="PATH", help="a run folder or a bundle; omitted with --judged")
     ] = None,
     data: DataFiles = None,
     columns: ColumnsOption = None,
@@ -147,39 +155,43 @@ def evaluate(
     runtime: Runtime = "auto",
     output: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="for metrics.json, and mistakes.tsv or outputs.tsv [default: RUN/evaluation]"),
+        typer.Option(
+            metavar="DIR", help="folder for metrics.json, and mistakes.tsv or outputs.tsv [default: RUN/evaluation]"
+        ),
     ] = None,
     sheet: Annotated[
         Path | None,
-        typer.Option("--side-by-side", metavar="FILE", help="write a .csv for human judges of PATH and --against"),
+        typer.Option(
+            "--side-by-side", metavar="FILE", help="write the outputs of PATH and --against to a .csv for human judges"
+        ),
     ] = None,
     against: Annotated[
-        list[Path] | None, typer.Option(metavar="PATH", help="a variant that --side-by-side compares; repeats")
+        list[Path] | None, typer.Option(metavar="PATH", help="another variant for --side-by-side; repeatable")
     ] = None,
     judged: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="read the .csv back and count what was preferred")
+        Path | None, typer.Option(metavar="FILE", help="read a judged .csv and count the preferences")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Measure quality, with the latency of the same file beside it: on test, else on validation."""
+    """Measure quality and latency on the test split, else on the validation split."""
     if judged is not None:
         from textapp.commands.side_by_side import read_sheet
 
-        beside = {"PATH": path, "--side-by-side": sheet, "--against": against, "--data": data, "--columns": columns}
-        for name, value in beside.items():
+        others = {"PATH": path, "--side-by-side": sheet, "--against": against, "--data": data, "--columns": columns}
+        for name, value in others.items():
             if value:
-                raise UsageError(f"--judged {judged}: takes no {name}, as its key says who wrote what: leave it out")
+                raise UsageError(f"--judged {judged}: takes no {name}, as its key names the variants: leave it out")
         read_sheet(judged, as_json)
         return
     if path is None:
-        raise UsageError("PATH is missing: name a run folder or a bundle, or a sheet with --judged FILE")
+        raise UsageError("PATH is missing: give a run folder or a bundle, or a judged sheet with --judged FILE")
     if sheet is not None:
         from textapp.commands.side_by_side import write_sheet
 
         write_sheet(path, sheet, against or [], data or [], columns, data_dir, threads, runtime, as_json)
         return
     if against:
-        raise UsageError("--against is for --side-by-side FILE: give both; to compare figures, textapp benchmark")
+        raise UsageError("--against needs --side-by-side FILE: give both, or use textapp benchmark to compare figures")
     from textapp.commands.evaluate import evaluate as command
 
     command(path, data or [], columns, data_dir, threads, runtime, output, as_json, {"threshold": threshold})
@@ -190,20 +202,25 @@ def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="a run folder")],
     target: Annotated[Target, typer.Option(help="target runtime")] = Target.litert,
     quantize: Annotated[
-        Quantize, typer.Option(help="number format of the weights; auto measures all and picks")
+        Quantize, typer.Option(help="number format of the weights; auto measures all and takes the fastest that passes")
     ] = Quantize.auto,
     max_drop: Annotated[
-        float, typer.Option(min=0, help="points of accuracy or BLEU, or percent of perplexity, that it may lose")
+        float, typer.Option(min=0, help="allowed loss: points of accuracy or BLEU, or percent of perplexity")
     ] = 0.5,
-    text: Annotated[bool, typer.Option("--text", help="saved_model: also a signature that takes strings")] = False,
+    text: Annotated[bool, typer.Option("--text", help="saved_model: add a signature that takes strings")] = False,
     data_dir: DataDir = None,
-    output: Annotated[Path | None, typer.Option(metavar="DIR", help="the bundle [default: RUN/exports/TARGET]")] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="bundle folder [default: RUN/exports/TARGET]")
+    ] = None,
     batch_size: Annotated[
-        int, typer.Option(min=1, help=".tflite files that write: also take so many texts a call; memory for texts/s")
+        int,
+        typer.Option(
+            min=1, help="generative .tflite: add signatures for batches of this size; faster, but takes more memory"
+        ),
     ] = 1,
     as_json: Json = False,
 ) -> None:
-    """Export a run as a bundle: verified in the target's own interpreter, or not written."""
+    """Export a run as a bundle. It is verified in the target's own interpreter and written only if it passes."""
     from textapp.commands.export import export as command
     from textapp.export.options import ExportOptions
 
@@ -215,27 +232,31 @@ def export(
 @_with_decoding_options
 def predict(
     path: PathArgument,
-    texts: Annotated[list[str] | None, typer.Argument(metavar="TEXT..", help="texts; none: lines of stdin")] = None,
+    texts: Annotated[
+        list[str] | None, typer.Argument(metavar="TEXT..", help="texts; default: the lines of stdin")
+    ] = None,
     pair: Annotated[
-        list[str] | None, typer.Option("--pair", metavar="TEXT", help="the second text of each, for models of pairs")
+        list[str] | None, typer.Option("--pair", metavar="TEXT", help="second text of a pair, one per TEXT")
     ] = None,
     input_file: Annotated[
-        Path | None, typer.Option("--input", metavar="FILE", help="a .csv .tsv .jsonl .json or .txt, also .gz")
+        Path | None, typer.Option("--input", metavar="FILE", help="a .csv, .tsv, .jsonl, .json or .txt file, also .gz")
     ] = None,
-    output: Annotated[Path | None, typer.Option(metavar="FILE", help="write a JSON line an input")] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="write one JSON line per input to this file")
+    ] = None,
     columns: ColumnsOption = None,
     threshold: Threshold = None,
-    workers: Annotated[int, typer.Option(min=1, help="runners that answer at the same time")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="number of runners that answer in parallel")] = 1,
     threads: Threads = 1,
     runtime: Runtime = "auto",
     as_json: Json = False,
     overflow: Annotated[
-        Overflow | None, _generative("input longer than the model reads: truncate it (default) or report an error")
+        Overflow | None, _generative("if an input is too long: truncate it (default) or report an error")
     ] = None,
     stream: Annotated[bool, _generative("print the text while it is generated", "--stream")] = False,
     **decoding: Any,
 ) -> None:
-    """Answer texts: label, translate or continue them."""
+    """Classify, translate or continue texts."""
     from textapp.commands.predict import predict as command
 
     decoding = {name: value for name, value in decoding.items() if value not in (None, [])}
@@ -256,7 +277,7 @@ def benchmark(
     runtime: Runtime = "auto",
     as_json: Json = False,
 ) -> None:
-    """Compare runs and bundles: size, latency and memory, with the quality of each beside them."""
+    """Compare size, latency, memory and quality of runs and bundles."""
     from textapp.commands.benchmark import benchmark as command
 
     command(paths, data or [], columns, data_dir, threads, runtime, as_json)
@@ -264,7 +285,7 @@ def benchmark(
 
 @app.command()
 def inspect(path: PathArgument, as_json: Json = False) -> None:
-    """Show what a run or a bundle is."""
+    """Show the contents of a run or a bundle."""
     from textapp.commands.inspect import inspect as command
 
     command(path, as_json)
@@ -272,12 +293,14 @@ def inspect(path: PathArgument, as_json: Json = False) -> None:
 
 @app.command()
 def check(
-    config: Annotated[Path | None, typer.Argument(metavar="CONFIG", help="none: the environment alone")] = None,
+    config: Annotated[
+        Path | None, typer.Argument(metavar="CONFIG", help="YAML config; omitted: check the environment only")
+    ] = None,
     overrides: Overrides = None,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Profile the data of CONFIG and this machine, before anyone trains."""
+    """Profile the data of CONFIG and the environment before training."""
     from textapp.commands.check import check as command
 
     command(config, overrides or [], data_dir, as_json)
@@ -285,14 +308,14 @@ def check(
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Option("--run", metavar="DIR", help="the folder of the demo's run")] = Path(
+    folder: Annotated[Path, typer.Option("--run", metavar="DIR", help="run folder of the demo")] = Path(
         "saved_models/demo"
     ),
 ) -> None:
-    """Train on the samples of a checkout, export, answer without TensorFlow, print the table."""
+    """Train, export and benchmark on the samples of a checkout."""
     if importlib.util.find_spec("textapp.demo") is None:
         raise UsageError(
-            "textapp demo runs from a checkout of the repository, as wheels hold no samples: clone it, then make demo"
+            "textapp demo needs a checkout of the repository, as wheels have no samples: clone it, then run make demo"
         )
     from textapp.demo.command import demo as command
 
@@ -300,7 +323,7 @@ def demo(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Runs one command and leaves with its exit code: 0 done, 1 files or data at fault, 2 the call or the YAML."""
+    """Runs one command and exits with its code: 0 success, 1 error in files or data, 2 error in the call or config."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
@@ -316,32 +339,32 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(leave.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         _leave("interrupted", 128 + signal.SIGINT)
-    except BrokenPipeError:  # the reader of a pipe left, as `| head` does
+    except BrokenPipeError:  # the reader of a pipe closed it, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except Exception as error:
-        _fault(error, debug)
+        _report(error, debug)
 
 
-def _fault(error: Exception, debug: bool) -> None:
-    """A call that click refuses, a disk that is full, or a fault of our own."""
-    if hasattr(error, "format_message"):  # click's own errors: the call is wrong
+def _report(error: Exception, debug: bool) -> None:
+    """Reports an error of the call that click found, an OSError such as a full disk, or a bug of textapp."""
+    if hasattr(error, "format_message"):  # click's own errors
         context: Any = getattr(error, "ctx", None)
         command = context.command_path if context else "textapp"
         if not error.format_message():  # an empty call: the help was printed instead
             sys.exit(2)
-        message = error.format_message().replace("Value error, ", "")  # pydantic's word for what typer checks by it
+        message = error.format_message().replace("Value error, ", "")  # a prefix of pydantic's
         _leave(f"error: {message}\ntry: {command} --help", 2)
     if debug:
         raise error
     if isinstance(error, OSError):
         _leave(f"error: {error.strerror or error}{f': {error.filename}' if error.filename else ''}", 1)
-    _leave(f"error: {type(error).__name__}: {error}\nthis looks like a fault of textapp: run it again with --debug", 1)
+    _leave(f"error: {type(error).__name__}: {error}\nthis looks like a bug in textapp: run it again with --debug", 1)
 
 
 def _end_training(number: int, frame: Any) -> None:
-    """Ends a training outside of its epochs, which hold a signal until their checkpoint is written."""
-    _leave("stopped by SIGTERM: the same command again goes on from what was saved", os.EX_TEMPFAIL)
+    """Stops a training outside of its epochs; during an epoch the signal waits until a checkpoint is written."""
+    _leave("stopped by SIGTERM: run the same command again to resume from the last checkpoint", os.EX_TEMPFAIL)
 
 
 def _leave(message: str, code: int) -> None:
@@ -356,7 +379,7 @@ class _Line(logging.Formatter):
 
 
 def _log_to_stderr() -> None:
-    """Sends our own log to stderr, as plain lines."""
+    """Logs messages of textapp to stderr, one line each."""
     log = logging.getLogger("textapp")
     if not log.handlers:
         handler = logging.StreamHandler()

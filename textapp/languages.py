@@ -1,4 +1,4 @@
-"""Language codes: the one form that they are compared in, and the script that a language is written in."""
+"""Language codes in a normalized form, and the script of a language."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SCRIPTS = {
     **dict.fromkeys(("ar", "fa", "ur"), "arabic"),
     **dict.fromkeys(("hi", "mr", "ne"), "devanagari"),
 }  # fmt: skip
-# Codes of three letters, ISO 639-2 and 639-3; also those of the standard variety, such as cmn for Mandarin.
+# ISO 639-2 and 639-3 codes, including those of a standard variety, such as cmn for Mandarin.
 _THREE_LETTERS = {
     "en": "eng", "zh": "zho chi cmn", "ja": "jpn", "ko": "kor", "th": "tha", "el": "ell gre", "he": "heb",
     "ru": "rus", "uk": "ukr", "bg": "bul", "sr": "srp", "be": "bel", "mk": "mkd mac", "kk": "kaz",
@@ -20,7 +20,7 @@ _TWO_LETTERS = {code: language for language, codes in _THREE_LETTERS.items() for
 
 
 def normalized(language: str) -> str:
-    """The language of a BCP 47 tag in lower case, of two letters where the code is known, without script and region.
+    """The language of a BCP 47 tag, without script and region, as a two-letter code if there is one.
 
     Example: `zh_CN`, `ZH`, `zh-Hans-CN`, `cmn` and `zho_Hans` are all `zh`; `pt-BR` is `pt`.
     """
@@ -29,17 +29,17 @@ def normalized(language: str) -> str:
 
 
 def script_of(language: str) -> str:
-    """The script a language is written in: `script_of("zh-CN")` is `han`; what is not listed is `latin`."""
+    """The script of a language: `script_of("zh-CN")` is `han`; languages that are not listed are `latin`."""
     return SCRIPTS.get(normalized(language), LATIN)
 
 
 def without_spaces(language: str) -> bool:
-    """Whether no spaces separate words, as in Chinese, Japanese and Thai."""
+    """Whether words are not separated by spaces, as in Chinese, Japanese and Thai."""
     return script_of(language) in ("han", "kana", "thai")
 
 
 def logographic(language: str) -> bool:
-    """Whether a character says about as much as a word, as in Chinese and Japanese.
+    """Whether a character means about as much as a word, as in Chinese and Japanese.
 
     Not Thai: its characters are letters, and spaces separate its phrases.
     """

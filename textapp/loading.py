@@ -1,4 +1,4 @@
-"""Opens a run folder or a bundle, whatever runs it."""
+"""Opens a run folder or a bundle for any runtime."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
 
 
 def load(path: str | Path, threads: int = 1, runtime: str = "auto", workers: int = 1, **options: Any) -> Predictor:
-    """Opens a run folder or a bundle. Several threads may share what it gives, see `Predictor`.
+    """Opens a run folder or a bundle. Several threads may share the predictor, see `Predictor`.
 
     Args:
         path: the folder.
-        threads: threads inside one answer; small models are often fastest with one.
+        threads: CPU threads per answer; small models are often fastest with one.
         runtime: for a .tflite file `litert` or `tflite-runtime`; `auto` takes the one that the bundle was verified in
             if it is installed, else the other.
-        workers: answers that may be computed at the same time, where several threads ask; for a .tflite file each takes
-            the memory of an interpreter.
+        workers: maximum number of answers computed in parallel, for calls from several threads; for a .tflite file
+            each takes the memory of an interpreter.
         options: of the task: `threshold` of a classifier, the probability from 0 to 1 below which it answers `unknown`;
-            `overflow` of a translator or a language model, to `truncate` a text that is too long (the default) or to
-            report an `error`.
+            `overflow` of a translator or a language model, what to do with a text that is too long: `truncate`
+            (the default) or `error`.
 
     Raises:
         ArtifactError: the folder is missing, incomplete or changed.
-        UsageError: a package that it needs is not installed, or an option is not for this task.
+        UsageError: a required package is not installed, or the task has no such option.
     """
     return load_artifact(open_artifact(path), threads, runtime, workers, **options)
 
@@ -42,7 +42,7 @@ def load(path: str | Path, threads: int = 1, runtime: str = "auto", workers: int
 def load_artifact(
     artifact: Artifact, threads: int = 1, runtime: str = "auto", workers: int = 1, **options: Any
 ) -> Predictor:
-    """The same for a folder that is open already.
+    """Like `load`, for a folder that is already open.
 
     Args:
         artifact: the folder.

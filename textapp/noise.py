@@ -11,7 +11,7 @@ from textapp.errors import require
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def suppress_stderr() -> Iterator[None]:
     """Discards what C++ code writes to stderr, such as 'INFO: Created TensorFlow Lite XNNPACK delegate'.
 
     No error is lost, because errors are also raised as exceptions.
@@ -35,7 +35,7 @@ def import_tensorflow() -> None:
     """Imports TensorFlow and Keras without the messages that their C++ code writes before log levels apply."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    with quiet():
+    with suppress_stderr():
         require("tensorflow", "train")
         require("keras", "train")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # hides advice on retracing, which is for authors of models

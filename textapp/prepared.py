@@ -1,4 +1,4 @@
-"""What a training takes: the config completed, the records, and the token ids that batches are made of."""
+"""The input of a training: the completed config, the records and their token ids."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from textapp.records.splits import Splits
 
 @dataclass(frozen=True)
 class Prepared:
-    """A run before its model is built. The recipe of the task makes it, its objective takes it.
+    """A run before its model is built; made by the recipe of the task, used by its objective.
 
     Attributes:
-        config: every field filled.
-        splits: its records.
+        config: with every field filled in.
+        splits: the records.
         task: with its lengths.
-        languages: of the texts, for a translation of the source and of the target.
+        languages: of the texts; for translation those of source and target.
         lengths_given: whether the config named the buckets; else they were chosen from the data.
-        data: what the objective makes batches of, by split; its form is the task's own.
+        data: split -> what the objective makes batches of; the type depends on the task.
     """
 
     config: Config

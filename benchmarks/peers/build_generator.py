@@ -20,7 +20,7 @@ from writer_ctranslate2 import load_single
 from writing import WritingJob
 
 TORCH_CHECKED = 10  # answers: the module takes minutes for all of them
-LEAST_SAME = 0.95  # float32 sums in another order: where two tokens are as likely, another one may win
+MIN_SAME = 0.95  # float32 sums in another order: where two tokens are as likely, another one may win
 
 
 def main(work: Path) -> dict[str, str]:
@@ -48,7 +48,7 @@ def _same(expected: list[list[int]], answer: Callable[[int], list[int]], variant
     """How many answers are the very tokens; in float32 nearly all have to be."""
     found = [answer(index) for index in range(len(expected))]
     same = sum(one == other for one, other in zip(found, expected, strict=True))
-    if variant == "float32" and same < LEAST_SAME * len(expected):
+    if variant == "float32" and same < MIN_SAME * len(expected):
         raise SystemExit(f"float32: {same} of {len(expected)} answers are those of the Keras model: {found[0]}")
     return f"{same}/{len(expected)}"
 

@@ -48,7 +48,7 @@ def test_limits(tokens: int | None, size: int, expected: list[int]) -> None:
 
 def test_padding_ends_where_the_model_does() -> None:
     """A context of 20 tokens has 20 positions: the longest row is not padded to 24."""
-    plan = token_plan({"token_ids": np.array([3, 20, 5, 7])}, 24, 9, seed=0, epoch=0, most={"token_ids": 20})
+    plan = token_plan({"token_ids": np.array([3, 20, 5, 7])}, 24, 9, seed=0, epoch=0, max_lengths={"token_ids": 20})
     assert sorted(plan.lengths["token_ids"].tolist()) == [8, 20] and plan.lengths["token_ids"].dtype == np.int32
 
 

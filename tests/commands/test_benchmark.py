@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from textapp.artifact import Artifact, open_artifact, write_manifest
-from textapp.commands.benchmark import Child, benchmark, contenders, interleaved, model_size, started
+from textapp.commands.benchmark import Child, benchmark, interleaved, model_size, open_all, start
 from textapp.commands.tables import variant
 from textapp.errors import ArtifactError
 
@@ -44,11 +44,11 @@ def test_models_take_turns_and_none_is_always_first(monkeypatch: pytest.MonkeyPa
 def test_one_run_alone_stands_for_its_bundles_too(tmp_path: Path) -> None:
     run = folder(tmp_path / "run", kind="run")
     bundle = folder(run / "exports" / "litert", kind="bundle", target="litert", quantize="none")
-    assert [artifact.path for artifact in contenders([run])] == [run, bundle]
-    assert [artifact.path for artifact in contenders([run, run])] == [run, bundle]
+    assert [artifact.path for artifact in open_all([run])] == [run, bundle]
+    assert [artifact.path for artifact in open_all([run, run])] == [run, bundle]
     other = folder(tmp_path / "other", kind="run")
-    assert [artifact.path for artifact in contenders([other, run])] == [other, run]
-    assert [variant(artifact.manifest) for artifact in contenders([run])] == ["keras float32", "litert float32"]
+    assert [artifact.path for artifact in open_all([other, run])] == [other, run]
+    assert [variant(artifact.manifest) for artifact in open_all([run])] == ["keras float32", "litert float32"]
 
 
 def test_the_size_is_that_of_model_and_tokenizer(tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_a_child_that_dies_is_told_with_its_last_words(tmp_path: Path, monkeypat
     (tmp_path / "textapp" / "__init__.py").write_text("raise RuntimeError('out of luck')")
     monkeypatch.chdir(tmp_path)  # where `python -m` looks first
     with ExitStack() as stack, pytest.raises(ArtifactError, match="its process ended: exit code 1;.*out of luck"):
-        started(Artifact(tmp_path, {"kind": "run"}), 1, "auto", {"text": "a"}, stack)
+        start(Artifact(tmp_path, {"kind": "run"}), 1, "auto", {"text": "a"}, stack)
 
 
 def test_a_bundle_is_measured_by_itself(tiny_bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:

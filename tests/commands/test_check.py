@@ -110,9 +110,9 @@ def test_sides_that_are_changed_round(tmp_path: Path, capsys: pytest.CaptureFixt
     data = {"train": parallel(tmp_path, "train", PAIRS), "source_language": "en", "target_language": "zh"}
     found = check(written(tmp_path, "translation", data), data_dir=tmp_path, as_json=True)["data"]
     assert found["warnings"][:3] == [
-        "the source is said to be en, but its script looks like zh",
-        "the target is said to be zh, but its script looks like en",
-        "both sides are in another script than said: are source and target changed round?",
+        "the source is configured as en, but its script looks like zh",
+        "the target is configured as zh, but its script looks like en",
+        "both sides are in another script than configured: are source and target swapped?",
     ]
     assert json.loads(capsys.readouterr().out)["data"]["warnings"] == found["warnings"]
 
@@ -121,7 +121,9 @@ def test_texts_in_another_script(tmp_path: Path) -> None:
     data = {"train": parallel(tmp_path, "train", [*PAIRS, ("untranslated words", "untranslated words")])}
     found = check(written(tmp_path, "translation", data), data_dir=tmp_path)["data"]
     assert found["languages"]["source"]["examples"] == ["untranslated words"]
-    assert any("of the sources are in another script, as 'untranslated words'" in line for line in found["warnings"])
+    assert any(
+        "of the sources are in another script, such as 'untranslated words'" in line for line in found["warnings"]
+    )
     assert "1 training pairs have the same text on both sides" in found["warnings"]
 
 

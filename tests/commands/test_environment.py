@@ -40,7 +40,7 @@ def test_a_tensorflow_that_does_not_start_is_a_warning(monkeypatch: pytest.Monke
     monkeypatch.setattr(module, "DEVICES", "raise ImportError('no such library')")
     monkeypatch.setattr(module.util, "find_spec", lambda name: object())
     devices, fault = module.tensorflow_devices()
-    assert devices is None and "does not start" in fault and "no such library" in fault
+    assert devices is None and "cannot be imported" in fault and "no such library" in fault
 
 
 def test_environment_without_tensorflow_has_no_devices(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,7 +33,7 @@ def test_parallel_files_are_named_one_after_the_other(run: Artifact, tmp_path: P
     ("task", "files", "columns", "message"),
     [
         ("translation", 3, None, "--data: found 3 files, but translation takes one file, or two"),
-        ("generation", 2, None, "--data: found 2 files, but generation takes one file: name fewer"),
+        ("generation", 2, None, "--data: found 2 files, but generation takes one file: give fewer"),
         ("translation", 2, "source=0", "--columns source=0: parallel files have no columns"),
     ],
 )

@@ -69,7 +69,7 @@ def test_training_leaves_the_finished_run(trained: Path, tmp_path: Path, room: i
         trained, tmp_path, room, "train", disk / "run.yaml", "--data-dir", disk, "--run", disk / "run", "--overwrite"
     )
     assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
-    assert "run.partial: could not be written: No space left on device; a finished run" in done.stderr
+    assert "run.partial: could not be written: No space left on device; an older finished run" in done.stderr
     assert open_artifact(tmp_path / "after" / "run").manifest == open_artifact(trained / "run").manifest
 
 

@@ -78,7 +78,7 @@ def test_bad_rows_have_their_error_and_the_rest_goes_on(predictor, capsys, tmp_p
     assert predict(Path("bundle"), input_file=file, as_json=True, options={"overflow": "error"}) == 2
     rows = lines(capsys.readouterr().out)
     assert ["error" in row for row in rows] == [False, True, True]
-    assert "in.jsonl:2" in rows[1]["error"] and "8 at most" in rows[2]["error"]
+    assert "in.jsonl:2" in rows[1]["error"] and "at most 8" in rows[2]["error"]
     assert rows[2]["input"] == "far too long a text"
     assert predict(Path("bundle"), input_file=file, stream=True, options={"overflow": "error"}) == 2
     assert capsys.readouterr().out.splitlines()[2].startswith("error: ")
@@ -92,8 +92,8 @@ def test_an_output_file_appears_when_it_is_whole(predictor, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"stream": True, "as_json": True}, "--stream prints one text as it comes"),
-        ({"stream": True, "workers": 2}, "--stream prints one text as it comes"),
+        ({"stream": True, "as_json": True}, "--stream prints a text while it is generated"),
+        ({"stream": True, "workers": 2}, "--stream prints a text while it is generated"),
         ({"stream": True, "decoding": {"beam_size": 2}}, "stream with beam_size 1"),
         ({"pair": ["dog"]}, "takes one text"),
         ({"decoding": {"temperature": -1.0}}, "temperature: found -1.0"),
@@ -107,7 +107,7 @@ def test_wrong_calls_are_told(predictor, settings, message) -> None:
 
 def test_a_classifier_takes_no_options_of_writing(tiny_bundle: Path, run_textapp) -> None:
     done = run_textapp("predict", tiny_bundle, "fine", "--beam-size", "4", "--stream")
-    assert done.code == 2 and "--beam-size, --stream: for models that generate text" in done.stderr
+    assert done.code == 2 and "--beam-size, --stream: only for models that generate text" in done.stderr
     done = run_textapp("predict", tiny_bundle, "fine", "--overflow", "error")
     assert done.code == 2 and "--overflow is not for a model of classification, which takes --threshold" in done.stderr
     done = run_textapp("predict", tiny_bundle, "fine", "--temperature", "-1")

@@ -90,16 +90,16 @@ def test_three_variants_and_a_table(sheet: Path, capsys: pytest.CaptureFixture[s
 
 def test_a_sheet_that_is_there_is_kept(sheet: Path) -> None:
     sheet.write_text("judged", encoding="utf-8")
-    with pytest.raises(UsageError, match="is there already, maybe judged"):
+    with pytest.raises(UsageError, match="exists, and may be judged"):
         write_sheet(Path("one"), sheet, [Path("two")])
 
 
 def test_calls_that_make_no_sense(sheet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UsageError, match="compares 2 to 26 variants, found 1: name the others with --against"):
+    with pytest.raises(UsageError, match="compares 2 to 26 variants, found 1: give the others with --against"):
         write_sheet(Path("one"), sheet, [])
-    with pytest.raises(UsageError, match="expected a file that ends in .csv"):
+    with pytest.raises(UsageError, match="expected a name that ends in .csv"):
         write_sheet(Path("one"), sheet.with_suffix(".xlsx"), [Path("two")])
-    with pytest.raises(DataError, match="all variants give the same outputs on 12 examples"):
+    with pytest.raises(DataError, match="the same outputs of all variants on 12 examples"):
         write_sheet(Path("one"), sheet, [Path("one")])
     labels = SimpleNamespace(streams=False, task=SimpleNamespace(name="classification"))
     monkeypatch.setattr(side_by_side, "load", lambda path, **_: labels)
@@ -116,7 +116,7 @@ def test_a_sheet_without_its_key_or_without_judgements(sheet: Path) -> None:
     with pytest.raises(DataError, match="not the key of a sheet"):
         read_sheet(sheet)
     key.write_text("{", encoding="utf-8")
-    with pytest.raises(DataError, match="not readable as JSON"):
+    with pytest.raises(DataError, match="cannot be read as JSON"):
         read_sheet(sheet)
     key.unlink()
     with pytest.raises(DataError, match="sheet.key.json: no such file"):
@@ -127,8 +127,8 @@ def test_a_sheet_without_its_key_or_without_judgements(sheet: Path) -> None:
     ("line", "fault"),
     [
         ("99,x,x,x,x,A", "the id '99' is unknown"),
-        ("1,x,x,x,x,A\n1,x,x,x,x,B", "the id '1' is there twice"),
-        ("1,x,x,x,x,A\n1 ,x,x,x,x,B", "the id '1' is there twice"),
+        ("1,x,x,x,x,A\n1,x,x,x,x,B", "the id '1' is repeated"),
+        ("1,x,x,x,x,A\n1 ,x,x,x,x,B", "the id '1' is repeated"),
         ("1,x,x,x,x,C", "found 'C', expected one of A, B, several of them, or tie"),
     ],
 )
@@ -143,7 +143,7 @@ def test_rows_at_fault_are_named(sheet: Path, line: str, fault: str) -> None:
     ("options", "fault"),
     [
         ([], "PATH is missing"),
-        (["run", "--against", "other"], "--against is for --side-by-side FILE"),
+        (["run", "--against", "other"], "--against needs --side-by-side FILE"),
         (["run", "--judged", "sheet.csv"], "--judged sheet.csv: takes no PATH"),
         (["--judged", "sheet.csv", "--data", "test.tsv"], "--judged sheet.csv: takes no --data"),
     ],

@@ -306,7 +306,7 @@ def test_a_language_model_from_files_to_a_run_folder(tmp_path: Path, run_textapp
     ("text", "expected"),
     [
         ("one two red big", "expected more than 64, the length of a window"),
-        ("one two red big " * 20 + "x", "data.validation: found one token or none"),
+        ("one two red big " * 20 + "x", "data.validation: found less than two tokens"),
     ],
     ids=["training", "validation"],
 )

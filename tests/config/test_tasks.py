@@ -31,7 +31,7 @@ def fault(raw: dict, **changes: object) -> str:
         (TRANSLATION, {"training": {"class_weights": "balanced"}}, ["training.class_weights"]),
         (TRANSLATION, {"training": {"monitor": "accuracy"}}, ["training.monitor", "bleu, chrf, perplexity, loss"]),
         (GENERATION, {"training": {"monitor": "bleu"}}, ["training.monitor", "perplexity, loss"]),
-        (TRANSLATION, {"tokenizer": {"kind": "wordpiece"}}, ["tokenizer.kind", "forgets where spaces were"]),
+        (TRANSLATION, {"tokenizer": {"kind": "wordpiece"}}, ["tokenizer.kind", "loses the spaces"]),
         (GENERATION, {"tokenizer": {"shared": False}}, ["tokenizer.shared", "for translation"]),
         (GENERATION, {"data": {"train": PAIRS}}, ["data.train", "parallel files"]),
         (GENERATION, {"data": {"train": "a", "test": PAIRS}}, ["data.test", "parallel files"]),
@@ -60,7 +60,11 @@ def test_a_key_of_another_task_is_an_error_that_names_the_task(raw: dict, change
     ("raw", "changes", "words"),
     [
         (TRANSLATION, {"lengths": [8, 16], "generate_lengths": [[8, 8], [32, 8]]}, ["32 tokens", "at most 16"]),
-        (GENERATION, {"lengths": [32], "generate_lengths": [[8, 24], [16, 24]]}, ["[16, 24]", "context of 32"]),
+        (
+            GENERATION,
+            {"lengths": [32], "generate_lengths": [[8, 24], [16, 24]]},
+            ["[16, 24]", "at most 32, the context"],
+        ),
         (TRANSLATION, {"generate_lengths": [[16, 8], [8, 8]]}, ["generate_lengths", "ascend"]),
         (TRANSLATION, {"generate_lengths": [[16]]}, ["generate_lengths: found [[16]]: expected pairs"]),
         (TRANSLATION, {"training": {"batch_size": 8, "batch_tokens": 64}}, ["found both"]),

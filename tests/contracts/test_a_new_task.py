@@ -33,7 +33,7 @@ from textapp.predictors.requests import Request
 from textapp.prepared import Prepared
 from textapp.recipes.profile import Facts
 from textapp.recipes.resolving import completed, filled
-from textapp.recipes.tokenizers import kept_or_made, make_tokenizer
+from textapp.recipes.tokenizers import load_or_make, make_tokenizer
 from textapp.records.readers import read_rows, scan_rows
 from textapp.records.rows import RowError
 from textapp.records.splits import split_connected
@@ -245,7 +245,7 @@ class ParityRecipe:
                 "average_checkpoints": 0,
             }),
         }, self.keys)  # fmt: skip
-        tokenizer, _ = kept_or_made(
+        tokenizer, _ = load_or_make(
             folder, lambda: (make_tokenizer(config, splits.train, ["words"], "en", "read"),) * 2
         )
         task = ParityTask(tokenizer, config.lengths)

@@ -142,7 +142,7 @@ def test_a_queue_writes_what_each_source_gets_alone(translators, monkeypatch, na
     alone = decoding.generate(model, {"token_ids": tf.constant(sources)}, 6)
     assert len(set(alone["num_tokens"].numpy().tolist())) > 1, "all texts end together: the test cannot fail"
     given = np.concatenate([sources, np.full((3, SOURCE), PAD, np.int32)])
-    found = tf.function(lambda ids: decoding.generate_in_turn(model, {"token_ids": ids}, 6))(tf.constant(given))
+    found = tf.function(lambda ids: decoding.generate_queued(model, {"token_ids": ids}, 6))(tf.constant(given))
     np.testing.assert_array_equal(found["token_ids"][:12], alone["token_ids"])
     np.testing.assert_array_equal(found["num_tokens"][:12], alone["num_tokens"])
     np.testing.assert_allclose(found["score"][:12], alone["score"], rtol=1e-4)

@@ -2,12 +2,16 @@ from __future__ import annotations
 
 import pytest
 
-from textapp.decoding.options import PLAIN, DecodingOptions, decoding_options
+from textapp.decoding.options import GREEDY, DecodingOptions, decoding_options
 from textapp.errors import OptionError, UsageError
 
 
 def test_nothing_asked_for_is_plain_greedy():
-    assert PLAIN.plain and not DecodingOptions(max_new_tokens=3).plain and not DecodingOptions(beam_size=2).plain
+    assert (
+        GREEDY.is_greedy
+        and not DecodingOptions(max_new_tokens=3).is_greedy
+        and not DecodingOptions(beam_size=2).is_greedy
+    )
 
 
 def test_one_stop_string_needs_no_list():

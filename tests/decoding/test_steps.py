@@ -9,7 +9,7 @@ import pytest
 from toys import END, Chain, InPlace, random_chain
 
 from textapp.decoding.beam import beam_search
-from textapp.decoding.greedy import greedy_search, likeliest, walk
+from textapp.decoding.greedy import argmax_token, greedy_search, walk
 from textapp.decoding.logits import Rules
 from textapp.decoding.steps import CopySession, InPlaceSession, open_session
 
@@ -40,9 +40,9 @@ def test_copies_batches_and_buffers_find_the_same(seed, memory):
 def test_two_texts_may_take_turns_in_one_memory():
     chain = random_chain(3, 9, InPlace)
     rules = Rules(max_new_tokens=8, end_id=-1)
-    alone = [list(walk(session(chain, first), rules, likeliest)) for first in (4, 8)]
+    alone = [list(walk(session(chain, first), rules, argmax_token)) for first in (4, 8)]
     assert alone[0] != alone[1]
-    together = list(zip_longest(*(walk(session(chain, first), rules, likeliest) for first in (4, 8))))
+    together = list(zip_longest(*(walk(session(chain, first), rules, argmax_token) for first in (4, 8))))
     assert [list(steps) for steps in zip(*together, strict=True)] == alone
 
 

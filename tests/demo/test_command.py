@@ -38,5 +38,5 @@ def test_nothing_that_is_asked_stands_in_the_samples() -> None:
 
 
 def test_a_bundle_that_cannot_answer_is_named(tmp_path) -> None:
-    with pytest.raises(TextappError, match="does not answer without TensorFlow"):
+    with pytest.raises(TextappError, match="cannot answer without TensorFlow"):
         command.answer_without_tensorflow(tmp_path / "none", ("a",))

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from textapp.layers import greedy_loop, greedy_queue
-from textapp.layers.greedy_loop import likeliest
+from textapp.layers.greedy_loop import argmax_token
 
 VOCABULARY, PAD, END = 32, 0, 3
 
@@ -82,7 +82,7 @@ def test_what_is_never_written_keeps_its_share_of_the_probability(never_ids, tok
 def test_the_likeliest_token_is_the_first_of_the_largest(size):
     logits = np.random.default_rng(0).integers(0, 5, (6, size)).astype(np.float32)
     logits[0] = -3.0
-    token, certain = likeliest(tf.constant(logits))
+    token, certain = argmax_token(tf.constant(logits))
     np.testing.assert_array_equal(token, logits.argmax(axis=1))
     expected = logits.max(axis=1) - np.log(np.exp(logits).sum(axis=1))
     np.testing.assert_allclose(certain, expected, rtol=1e-5)

@@ -10,7 +10,7 @@ from textapp.layers.ngrams import MULTIPLIER, NGRAM_ROWS
 def knowing(texts, max_n=2, rows=97):
     layer = NgramEmbedding(max_n, 2, pad_id=0, rows=rows)
     layer.build((None, None))
-    layer.know([np.array(text, np.int32) for text in texts])
+    layer.choose_owners([np.array(text, np.int32) for text in texts])
     return layer
 
 

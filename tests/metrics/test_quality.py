@@ -67,7 +67,7 @@ def test_worst_mistakes_are_the_surest_wrong_answers() -> None:
     answers = [
         SimpleNamespace(label=label, probability=p) for label, p in zip("babb", (0.6, 0.9, 0.8, 0.7), strict=True)
     ]
-    assert worst_mistakes(records, answers, most=2) == [
+    assert worst_mistakes(records, answers, limit=2) == [
         {"text": "y", "label": "a", "predicted": "b", "probability": 0.8},
         {"text": "z", "label": "a", "predicted": "b", "probability": 0.7},
     ]

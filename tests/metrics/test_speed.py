@@ -17,7 +17,7 @@ def test_latency_is_in_milliseconds_and_its_ranks_ascend() -> None:
 
 def test_warmup_goes_round_and_the_timed_calls_have_a_limit() -> None:
     seen: list[int] = []
-    latency(seen.append, [1, 2, 3], warmup=4, most=2)
+    latency(seen.append, [1, 2, 3], warmup=4, max_calls=2)
     assert seen == [1, 2, 3, 1, 1, 2]
 
 

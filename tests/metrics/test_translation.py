@@ -76,7 +76,7 @@ def test_the_worst_come_first() -> None:
     rows = worst_translations(records, answers)
     assert [row["source"] for row in rows] == ["2", "1"]
     assert rows[0]["bleu"] == 0 and rows[1]["bleu"] > 50
-    assert len(worst_translations(records, answers, most=1)) == 1
+    assert len(worst_translations(records, answers, limit=1)) == 1
 
 
 @pytest.mark.evaluate

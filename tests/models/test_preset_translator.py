@@ -94,7 +94,7 @@ def test_a_queue_of_sources_gets_what_each_gets_alone(models, monkeypatch, name)
     monkeypatch.setattr(model, "end_id", dividing_end(texts))
     alone = decoding.generate(model, only, MOST - 1)
     assert len(set(alone["num_tokens"].numpy().tolist())) > 1, "all texts end together: the test cannot fail"
-    found = tf.function(lambda ids: decoding.generate_in_turn(model, {"token_ids": ids}, MOST - 1))(given)
+    found = tf.function(lambda ids: decoding.generate_queued(model, {"token_ids": ids}, MOST - 1))(given)
     np.testing.assert_array_equal(found["token_ids"][:9], alone["token_ids"])
     np.testing.assert_array_equal(found["num_tokens"], [*alone["num_tokens"], 0, 0])
 
@@ -123,8 +123,8 @@ def test_low_rank_additions_alone_are_trained(folders, models):
     assert len(adapted.trainable_variables) == 2 * (2 * 2 + 2 * 2 * 2)
     given = {"token_ids": SOURCES, "target_ids": TARGETS}
     np.testing.assert_allclose(adapted(given), models["bart"](given), atol=1e-5)
-    plain = build_generator(config, SETTINGS, plain=True)
-    assert len(plain.trainable_variables) == len(models["bart"].trainable_variables)
+    inference = build_generator(config, SETTINGS, inference=True)
+    assert len(inference.trainable_variables) == len(models["bart"].trainable_variables)
 
 
 def test_what_a_preset_reads_at_most(folders):

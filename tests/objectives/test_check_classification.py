@@ -45,27 +45,27 @@ def test_figures_of_a_small_difference():
 
 def test_a_metric_drop_over_the_budget_is_refused():
     worse = [[0.4, 0.6]] + SURE[1:]
-    with pytest.raises(ExportError, match=r"falls from 100.00 to 90.00, more than the 5 points allowed"):
+    with pytest.raises(ExportError, match=r"falls from 100.00 to 90.00, expected at most 5 points less"):
         judge(worse, SURE, max_drop=5)
     assert judge(worse, SURE, max_drop=10)["accuracy"] == 90
 
 
 def test_what_was_not_quantized_is_held_to_every_probability():
-    with pytest.raises(ExportError, match="differ from the model's by 0.0020, at most 0.001"):
+    with pytest.raises(ExportError, match="differ from the model's by 0.0020, expected at most 0.001"):
         judge([[0.898, 0.102]] + SURE[1:], SURE, quantize="none")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_what_is_not_finite_is_refused(value):
-    with pytest.raises(ExportError, match="the export's answers in classify_4"):
+    with pytest.raises(ExportError, match="the outputs of the export in classify_4"):
         judge([[value, 0.1]] + SURE[1:], SURE)
-    with pytest.raises(ExportError, match="the Keras model's own answers in classify_4"):
+    with pytest.raises(ExportError, match="the outputs of the Keras model in classify_4"):
         judge(SURE, [[value, 0.1]] + SURE[1:])
 
 
 def test_an_equal_score_by_chance_is_no_agreement():
     swapped = [[0.1, 0.9]] * 10
-    with pytest.raises(ExportError, match="as the model does for only 0.00 %"):
+    with pytest.raises(ExportError, match="agrees with the model on 0.00 %"):
         judge(swapped, SURE, labels=["a", "b"] * 5)
 
 

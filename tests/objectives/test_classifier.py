@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from textapp.catalog import parse_config
 from textapp.errors import ConfigError
-from textapp.layers import SubwordEmbedding, TokenEmbedding, plain_weights
+from textapp.layers import SubwordEmbedding, TokenEmbedding, inference_weights
 from textapp.objectives.classifier import build_model, label_weights, make_loss, probabilities
 
 LOGITS = tf.constant([[2.0, 0.0, -1.0], [0.0, 0.0, 0.0]])
@@ -24,9 +24,9 @@ def test_loss_of_one_label():
 
 
 def test_label_smoothing():
-    plain = [make_loss(False)(tf.constant([label]), LOGITS[:1])[0] for label in range(3)]
+    exact = [make_loss(False)(tf.constant([label]), LOGITS[:1])[0] for label in range(3)]
     smooth = make_loss(False, label_smoothing=0.3)(tf.constant([0]), LOGITS[:1])[0]
-    np.testing.assert_allclose(smooth, 0.8 * plain[0] + 0.1 * plain[1] + 0.1 * plain[2], rtol=1e-6)
+    np.testing.assert_allclose(smooth, 0.8 * exact[0] + 0.1 * exact[1] + 0.1 * exact[2], rtol=1e-6)
 
 
 def test_weights_of_one_label():
@@ -85,9 +85,9 @@ def test_head_of_hidden_layers():
 def test_subwords_are_summed_into_a_plain_model():
     settings, pieces = config(subwords=[2, 3], ngrams=2), ["<pad>", "<unk>", "<s>", "</s>", "▁good", "▁goods", "▁bad"]
     trained = build_model(settings, 7, 0, 2, pieces=pieces)
-    plain = build_model(settings, 7, 0, 2)
-    plain.set_weights(plain_weights(trained))
-    kinds = [type(model.get_layer("encoder").get_layer("token_embedding")) for model in (trained, plain)]
+    inference = build_model(settings, 7, 0, 2)
+    inference.set_weights(inference_weights(trained))
+    kinds = [type(model.get_layer("encoder").get_layer("token_embedding")) for model in (trained, inference)]
     assert kinds == [SubwordEmbedding, TokenEmbedding]
     features = {"token_ids": tf.constant([[4, 5, 6, 0], [6, 1, 0, 0]])}
-    np.testing.assert_allclose(plain(features), trained(features), atol=1e-6)
+    np.testing.assert_allclose(inference(features), trained(features), atol=1e-6)

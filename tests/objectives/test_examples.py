@@ -25,7 +25,7 @@ def test_records_go_to_the_signature_that_serves_them():
     examples = make_examples(ClassificationTask(Words(), ["x", "y"], [2, 4]), RECORDS, min_rows=0)
     assert examples.owners == [0, 1, 2]
     assert examples.rows == {"classify_2": [0], "classify_4": [1, 2]}
-    assert [examples.place(index) for index in range(3)] == [("classify_2", 0), ("classify_4", 0), ("classify_4", 1)]
+    assert [examples.locate(index) for index in range(3)] == [("classify_2", 0), ("classify_4", 0), ("classify_4", 1)]
     np.testing.assert_array_equal(examples.inputs["classify_2"]["token_ids"], [[1, 2]])
     np.testing.assert_array_equal(examples.inputs["classify_4"]["token_ids"], [[3, 2, 1, 9], [1, 1, 1, 1]])
 

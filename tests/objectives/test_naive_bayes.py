@@ -36,7 +36,7 @@ def test_it_answers_before_it_is_trained():
     model = built()
     for layer in model.get_layer("encoder").layers:
         if isinstance(layer, NgramEmbedding):
-            layer.know(token_ids)
+            layer.choose_owners(token_ids)
     begin_as_naive_bayes(model, token_ids, targets, PAD)
     found = np.asarray(model({"token_ids": np.array(texts, np.int32)})).argmax(axis=1)
     np.testing.assert_array_equal(found, [0, 1, 2, 2])

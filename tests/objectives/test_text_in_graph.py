@@ -53,7 +53,7 @@ def test_each_tokenizer_of_a_saved_model_keeps_its_own_vocabulary(models, tmp_pa
 @pytest.mark.parametrize(
     ("kind", "cleaning", "pairs", "reason"),
     [
-        ("sentencepiece", ("nfkc", "html"), False, "its cleaning has html, done in Python"),
+        ("sentencepiece", ("nfkc", "html"), False, "its cleaning has html, which runs in Python"),
         ("wordpiece", (), False, "its tokenizer is of kind 'wordpiece'"),
         ("sentencepiece", ("nfkc",), True, "it takes pairs of texts"),
     ],
@@ -68,5 +68,5 @@ def test_text_is_refused_where_a_preset_puts_tokens_around():
     tokenizer = train_tokenizer("sentencepiece", 60, ["a small text", "another small text"], ("nfkc",), "en")
     check_text_signature([tokenizer])
     tokenizer.template = SimpleNamespace(join=lambda ids, pair, length: ([2, *ids, 3], [0] * (len(ids) + 2)))
-    with pytest.raises(UsageError, match="special tokens around a text"):
+    with pytest.raises(UsageError, match="special tokens to a text"):
         check_text_signature([tokenizer])

@@ -144,7 +144,7 @@ def test_a_text_ends_with_the_context():
     ("options", "message"),
     [
         ({"beam_size": 32}, "beam_size 32 is larger than the vocabulary of 31 tokens"),
-        ({"max_new_tokens": 11}, "max_new_tokens 11 is more than the 10 tokens that this model can generate"),
+        ({"max_new_tokens": 11}, "max_new_tokens 11 exceeds the 10 tokens that this model can generate"),
         ({"temperature": -1.0}, "temperature: found -1.0"),
         ({"beams": 3}, "did you mean 'beam_size'"),
     ],
@@ -167,7 +167,7 @@ def test_a_beam_cannot_be_streamed():
 def test_a_text_too_long_is_refused_where_that_was_asked_for():
     predictor = translator()
     predictor.task.overflow = "error"
-    with pytest.raises(DataError, match="reads 8 at most"):
+    with pytest.raises(DataError, match="reads at most 8"):
         predictor("a long sentence")
 
 

@@ -24,7 +24,7 @@ def test_keywords_tell_classes_apart_in_two_languages() -> None:
     bad = ["The room was dirty and loud", "dirty floor, dirty towels", "房间很脏", "浴室很脏"]
     good = ["The room was spotless", "spotless floor and a view", "房间很美", "花园很美"]
     records = [{"text": text, "label": "bad"} for text in bad] + [{"text": text, "label": "good"} for text in good]
-    found = keywords(records, most=20)
+    found = keywords(records, max_terms=20)
     assert {"dirty", "很脏"} <= set(found["bad"]["words"])
     assert {"spotless", "很美"} <= set(found["good"]["words"])
     assert not set(found["bad"]["words"]) & set(found["good"]["words"])

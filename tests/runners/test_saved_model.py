@@ -7,5 +7,5 @@ from textapp.runners.saved_model import SavedModelRunner
 
 
 def test_a_folder_without_a_saved_model_is_an_error(tmp_path):
-    with pytest.raises(ArtifactError, match="holds no SavedModel"):
+    with pytest.raises(ArtifactError, match="found no SavedModel"):
         SavedModelRunner(tmp_path)

@@ -43,7 +43,7 @@ def test_of_a_prompt_too_long_the_end_is_kept(letters: Any, caplog: pytest.LogCa
     task = make(letters, running_text=True)
     with caplog.at_level(logging.WARNING, logger="textapp"):
         assert task.features({"prompt": "abcdefghij"}) == {"token_ids": letters.ids("cdefghij"), "num_tokens": 8}
-    assert caplog.messages == ["'abcdefghij' has 10 tokens, and the model reads 8 at most: truncated to its end"]
+    assert caplog.messages == ["'abcdefghij' has 10 tokens, but the model reads at most 8: truncated to its end"]
     with pytest.raises(DataError, match="has 10 tokens"):
         make(letters, running_text=True, overflow="error").features({"prompt": "abcdefghij"})
 

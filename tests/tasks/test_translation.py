@@ -56,7 +56,7 @@ def test_a_source_too_long_is_cut_with_one_warning(task: TranslationTask, caplog
         features = [task.features({"source": "abcdefgh"}) for _ in range(2)]
     assert features[0] == features[1] == {"token_ids": [4, 5, 6, 7, 8, 9, 10, 3]}
     assert [record.message for record in caplog.records] == [
-        "'abcdefgh' has 9 tokens, and the model reads 8 at most: truncated to its start"
+        "'abcdefgh' has 9 tokens, but the model reads at most 8: truncated to its start"
     ]
 
 
@@ -73,7 +73,7 @@ def test_many_sources_too_long_are_told_of_and_not_one_by_one(task: TranslationT
 def test_or_refused(letters: Any) -> None:
     task = task_from_manifest(MANIFEST, (letters, letters), overflow="error")
     assert len(task.features({"source": "abcdefg"})["token_ids"]) == 8
-    with pytest.raises(DataError, match="'abcdefgh' has 9 tokens, and the model reads 8 at most: shorten or split"):
+    with pytest.raises(DataError, match="'abcdefgh' has 9 tokens, but the model reads at most 8: shorten or split"):
         task.features({"source": "abcdefgh"})
 
 
@@ -119,4 +119,6 @@ def test_a_text_in_an_unknown_script_is_answered_with_a_warning(task, caplog) ->
         task.features({"source": "今天天气 a"})
     task.features({"source": "a cab 今"})
     task.features({"source": ""})
-    assert caplog.messages == ["'今天天气 a' consists mostly of characters that the model never saw: another script?"]
+    assert caplog.messages == [
+        "'今天天气 a' consists mostly of characters that the model does not know: is it in another script?"
+    ]

@@ -29,7 +29,7 @@ class TokenBatches:
         batch_tokens: tokens of a batch at most, see `token_plan`; None: `batch_size` rows.
         batch_size: rows of a batch, without `batch_tokens`.
         seed: determines the order.
-        most: maximum length of each sequence, see `token_plan`.
+        max_lengths: maximum length of each sequence, see `token_plan`.
     """
 
     batch_size = None
@@ -44,18 +44,18 @@ class TokenBatches:
         batch_tokens: int | None = None,
         batch_size: int = 1,
         seed: int = 0,
-        most: Mapping[str, int] | None = None,
+        max_lengths: Mapping[str, int] | None = None,
     ) -> None:
         self._rows = {name: FlatRows(rows, pad_id) for name, rows in features.items()}
         self._targets = FlatRows(targets, IGNORED)
         self._counts = {name: counts_of(rows) for name, rows in features.items()}
         self._target_name = next(name for name in reversed(features))
         self._weights = np.array([(np.asarray(row) != IGNORED).sum() for row in targets], np.float32)
-        self._limits, self._most = (batch_tokens, batch_size, seed), most
+        self._limits, self._max_lengths = (batch_tokens, batch_size, seed), max_lengths
 
     def plan(self, epoch: int) -> TokenPlan:
         """See `token_plan`."""
-        return token_plan(self._counts, *self._limits, epoch, self._most)
+        return token_plan(self._counts, *self._limits, epoch, self._max_lengths)
 
     def distributed(self, plan: TokenPlan, strategy: tf.distribute.Strategy, start: int = 0) -> Iterator:
         """See `BatchSource`; the weight of a row is the number of its targets."""

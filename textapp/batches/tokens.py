@@ -40,7 +40,7 @@ def token_plan(
     batch_size: int,
     seed: int,
     epoch: int,
-    most: Mapping[str, int] | None = None,
+    max_lengths: Mapping[str, int] | None = None,
 ) -> TokenPlan:
     """Groups examples of similar length into batches of a maximum number of tokens, and shuffles the batches.
 
@@ -50,10 +50,10 @@ def token_plan(
 
     Args:
         counts: for each feature int `[examples]`, the tokens of each example.
-        batch_tokens: tokens of a batch at most; None: a batch has `batch_size` rows.
+        batch_tokens: tokens of a batch at max_lengths; None: a batch has `batch_size` rows.
         batch_size: rows of a batch, without `batch_tokens`.
         seed, epoch: determine the order.
-        most: maximum length of each feature, which padding does not exceed either; None: no limit.
+        max_lengths: maximum length of each feature, which padding does not exceed either; None: no limit.
 
     Returns:
         the batches, in shuffled order.
@@ -63,8 +63,8 @@ def token_plan(
     """
     generator = np.random.default_rng([seed, epoch])
     rounded = {name: rounded_up(numbers) for name, numbers in counts.items()}
-    if most is not None:
-        rounded = {name: np.minimum(numbers, most[name]) for name, numbers in rounded.items()}
+    if max_lengths is not None:
+        rounded = {name: np.minimum(numbers, max_lengths[name]) for name, numbers in rounded.items()}
     longest = np.maximum.reduce(list(rounded.values()))
     order = generator.permutation(len(longest))
     order = order[np.lexsort((sum(rounded.values())[order], longest[order]))]

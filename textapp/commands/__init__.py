@@ -1,1 +1,1 @@
-"""One command a file: a plain function that works, prints and returns. Imported only when called."""
+"""The commands, one in each file: a function that does the work, prints and returns the result."""

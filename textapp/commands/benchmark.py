@@ -1,7 +1,7 @@
-"""`textapp benchmark`: runs and bundles side by side, speed and quality of the very same files.
+"""`textapp benchmark`: compares speed and quality of runs and bundles, measured on the same files.
 
-Each one lives in a process of its own (measure.py). They answer blocks of queries in turn, so that a machine that gets
-slower or faster meanwhile does so for all of them.
+Each one runs in its own process (measure.py). They answer blocks of queries in turn, so that changes of the machine's
+speed affect all of them.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from textapp.commands.examples import Record, evaluation_records
 from textapp.metrics.size import size_bytes
 from textapp.processes import child_environment
 
-WARM_UP = 20  # queries before the clock counts
+WARM_UP = 20  # untimed queries before the timed ones
 MAX_QUERIES = 200
-BLOCK = 20  # queries that one model answers before the next has its turn
-STARTS = 3  # fresh processes for the start-up time, of which the median counts
-SLOW_START = 2000  # ms; from here on one start is enough
+BLOCK = 20  # queries that one model answers before the next one continues
+STARTS = 3  # processes that are started; the start-up time is their median
+SLOW_START = 2000  # ms; above, one start is enough
 PERCENTILES = (50, 90, 99)
 THREAD_SETTINGS = (
     "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"
@@ -52,30 +52,29 @@ def benchmark(
     """Measures runs and bundles and prints one table.
 
     Args:
-        paths: run folders and bundles. One run alone stands for itself and for every bundle in its exports/.
-        data: a file of examples instead of each run's own; for translation also two, of sources and of targets.
-        columns: `text=0,label=1`, where the columns of `data` are not those of the run.
-        data_dir: where a run's relative data paths start.
-        threads: threads inside one answer.
-        runtime: the interpreter for .tflite files; `auto`: the one that a bundle was made for.
+        paths: run folders and bundles. For a single run the bundles in its exports/ are included.
+        data: a file of examples instead of those of each run; for translation also two, sources and targets.
+        columns: `text=0,label=1`, if the columns of `data` are not those of the run.
+        data_dir: base folder of relative data paths.
+        threads: CPU threads per answer.
+        runtime: the interpreter for .tflite files; `auto`: the one that a bundle was exported for.
         as_json: print JSON.
 
     Returns:
-        One dict a path, in the order given: `path, variant, data, threads, size_bytes` (model, tokenizer), `start_ms`
-        (from a fresh process to its first answer), `latency_ms: {p50, p90, p99}` (one text at a time, string to answer,
-        up to 200 after 20 to warm up), `peak_memory_mb` (after these), of a model that generates text
-        `tokens_per_second` and `time_to_first_token_ms` (to the first piece of text), and quality on the whole of the
-        data.
+        A dict for each path, in order: `path, variant, data, threads, size_bytes` (model, tokenizer), `start_ms` (from
+        the start of a process to its first answer), `latency_ms: {p50, p90, p99}` (one text at a time, string to
+        answer, up to 200 after 20 to warm up), `peak_memory_mb` (after these), for a model that generates text
+        `tokens_per_second` and `time_to_first_token_ms` (to the first piece of text), and quality on all of the data.
 
     Raises:
-        ArtifactError: a path is no run or bundle, its process ends, or it has no examples and `data` is not given.
+        ArtifactError: a path is no run or bundle, its process ended, or it has no examples and `data` is empty.
     """
-    artifacts = contenders(paths)
+    artifacts = open_all(paths)
     records = [evaluation_records(artifact, data, columns, data_dir) for artifact in artifacts]
     with tables.progress("measuring", total=3 * len(artifacts)) as advance, ExitStack() as stack:
         children, rows = [], []
         for artifact, (examples, origin) in zip(artifacts, records, strict=True):
-            child, start_ms = started(artifact, threads, runtime, examples[0], stack)
+            child, start_ms = start(artifact, threads, runtime, examples[0], stack)
             children.append(child)
             rows.append({
                 "path": str(artifact.path), "variant": tables.variant(artifact.manifest), "data": origin,
@@ -100,8 +99,8 @@ def benchmark(
     return rows
 
 
-def contenders(paths: Sequence[Path]) -> list[Artifact]:
-    """Opens what is to be measured, each folder once."""
+def open_all(paths: Sequence[Path]) -> list[Artifact]:
+    """Opens the runs and bundles to measure, each folder once."""
     artifacts = [open_artifact(path) for path in dict.fromkeys(map(Path, paths))]
     if len(artifacts) == 1 and artifacts[0].kind == "run":
         bundles = sorted(manifest.parent for manifest in (artifacts[0].path / "exports").glob("*/manifest.json"))
@@ -110,12 +109,23 @@ def contenders(paths: Sequence[Path]) -> list[Artifact]:
 
 
 def model_size(folder: Path) -> int:
-    """Bytes of the model and its tokenizer, without what else a run folder keeps."""
+    """Bytes of the model and its tokenizer, without the other files of a run folder."""
     return sum(size_bytes(folder / name) for name in MODEL_FILES if (folder / name).exists())
 
 
-def started(artifact: Artifact, threads: int, runtime: str, record: Record, stack: ExitStack) -> tuple[Child, float]:
-    """A process that has given its first answer, and the median milliseconds from its start to that answer."""
+def start(artifact: Artifact, threads: int, runtime: str, record: Record, stack: ExitStack) -> tuple[Child, float]:
+    """Starts the process of a model, and measures the time to its first answer.
+
+    Args:
+        artifact: the run or bundle.
+        threads: CPU threads per answer.
+        runtime: the interpreter for a .tflite file.
+        record: the first record to answer.
+        stack: closes the process at its end.
+
+    Returns:
+        The process, and the median milliseconds from start to first answer.
+    """
     times: list[float] = []
     while True:
         began = time.perf_counter()
@@ -133,13 +143,13 @@ def started(artifact: Artifact, threads: int, runtime: str, record: Record, stac
 
 
 def interleaved(children: Sequence[Child], queries: Sequence[Sequence[Record]]) -> list[list[float]]:
-    """Milliseconds of each query for each child. They work in turn, block by block; each round another is the first."""
-    for child, own in zip(children, queries, strict=True):
-        child.times((list(own) * WARM_UP)[:WARM_UP])
+    """Milliseconds of each query for each child. They run in turn, block by block, each round in another order."""
+    for child, records in zip(children, queries, strict=True):
+        child.times((list(records) * WARM_UP)[:WARM_UP])
     timings: list[list[float]] = [[] for _ in children]
-    for turn, begin in enumerate(range(0, max(map(len, queries)), BLOCK)):
+    for number, begin in enumerate(range(0, max(map(len, queries)), BLOCK)):
         for offset in range(len(children)):
-            index = (turn + offset) % len(children)
+            index = (number + offset) % len(children)
             block = queries[index][begin : begin + BLOCK]
             if block:
                 timings[index] += children[index].times(block)
@@ -147,15 +157,15 @@ def interleaved(children: Sequence[Child], queries: Sequence[Sequence[Record]]) 
 
 
 class Child:
-    """The process of one model; see measure.py for what it is asked.
+    """The process of one model; see measure.py for its requests.
 
     Args:
         artifact: the run or bundle.
-        threads: threads inside one answer, for every library that it may use.
+        threads: CPU threads per answer, for every library.
         runtime: the interpreter for a .tflite file.
 
     Attributes:
-        generated: the number of new tokens of each answer that was timed; empty where the model generates no text.
+        generated: new tokens of each timed answer; empty if the model generates no text.
     """
 
     def __init__(self, artifact: Artifact, threads: int, runtime: str) -> None:
@@ -184,7 +194,7 @@ class Child:
         """Sends one request and waits for its reply.
 
         Raises:
-            TextappError: what the child raised, as the same class.
+            TextappError: the error that the child raised, of the same class.
             ArtifactError: the child ended without a reply.
         """
         line = ""
@@ -193,36 +203,36 @@ class Child:
             self._process.stdin.flush()
             line = self._process.stdout.readline()
         except BrokenPipeError:
-            pass  # it ended; told below, with what it left on stderr
+            pass  # the process ended; reported below, with its stderr
         if not line:
-            raise errors.ArtifactError(f"{self.path}: its process ended: {self._last_words()}")
+            raise errors.ArtifactError(f"{self.path}: its process ended: {self._stderr_tail()}")
         reply = json.loads(line)
         if "error" in reply:
             raise getattr(errors, reply["kind"])(reply["error"])
         return reply
 
     def times(self, records: Sequence[Record]) -> list[float]:
-        """Milliseconds of each record, answered one by one."""
+        """Answers records one by one and returns the milliseconds of each."""
         reply = self.ask({"do": "time", "records": list(records)})
         self.generated += reply.get("tokens", ())
         return reply["ms"]
 
     def queries(self, records: Sequence[Record]) -> list[Record]:
-        """What to ask: the records themselves, or the beginnings of their texts as prompts."""
+        """The queries for these records: themselves, or the beginnings of their texts as prompts."""
         return self._ask_with_file("queries", records)["records"]
 
     def quality(self, records: Sequence[Record]) -> dict[str, Any]:
-        """The figures of quality on all records."""
+        """The quality on all records."""
         return self._ask_with_file("quality", records)
 
     def _ask_with_file(self, what: str, records: Sequence[Record]) -> dict[str, Any]:
-        """Sends records through a file: they may be many."""
+        """Sends records in a file, as they may be many."""
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "records.json"
             file.write_text(json.dumps(list(records)), encoding="utf-8")
             return self.ask({"do": what, "file": str(file)})
 
-    def _last_words(self) -> str:
+    def _stderr_tail(self) -> str:
         code = self._process.wait()
         self._stderr.seek(0)
         lines = self._stderr.read().decode("utf-8", errors="replace").strip().splitlines()
@@ -230,7 +240,7 @@ class Child:
 
 
 def _show(console: Any, rows: Sequence[Mapping[str, Any]], measures: Mapping[str, str]) -> None:
-    folders = len({row["variant"] for row in rows}) < len(rows)  # two of a kind need their folders to be told apart
+    folders = len({row["variant"] for row in rows}) < len(rows)  # equal variants are distinguished by their folders
     named = [{**row, "variant": f"{row['variant']}  {row['path']}"} if folders else row for row in rows]
     console.print(tables.variants_table(named, measures))
     for origin in dict.fromkeys(row["data"] for row in rows):

@@ -1,4 +1,4 @@
-"""`textapp check`: what is in the data and what this machine can do, before anyone trains."""
+"""`textapp check`: profiles the data and the environment before training."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ def check(
     data_dir: Path | None = None,
     as_json: bool = False,
 ) -> dict[str, Any]:
-    """Profiles the data of a config and the environment, and prints what was found.
+    """Profiles the data of a config and the environment, and prints the result.
 
     Args:
-        config_path: the YAML; None: the environment alone.
-        overrides: `key=value` pairs that replace keys of it.
-        data_dir: where relative data paths start.
+        config_path: the YAML; None: the environment only.
+        overrides: `key=value` pairs that replace config keys.
+        data_dir: base folder of relative data paths.
         as_json: print JSON.
 
     Returns:
-        `{"environment": {...}}` and, with a config, `"data"`: the profile. Both carry `warnings`.
+        `{"environment": {...}}` and, with a config, `"data"`: the profile. Both have `warnings`.
 
     Raises:
-        ConfigError, DataError: the config or the data cannot be used at all.
+        ConfigError, DataError: the config or the data are invalid.
     """
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     with tables.stdout_for_json(as_json):
         if config_path is not None:
-            found["data"] = data_profile(load_config(config_path, overrides), data_directory(data_dir))
-        found["environment"] = environment()
-    tables.emit(found, as_json, lambda console: _show(console, found))
-    return found
+            result["data"] = data_profile(load_config(config_path, overrides), data_directory(data_dir))
+        result["environment"] = environment()
+    tables.emit(result, as_json, lambda console: _show(console, result))
+    return result
 
 
 def data_profile(config: Config, data_dir: Path) -> dict[str, Any]:
@@ -48,20 +48,20 @@ def data_profile(config: Config, data_dir: Path) -> dict[str, Any]:
 
     Args:
         config: of any task.
-        data_dir: where relative data paths start.
+        data_dir: base folder of relative data paths.
     """
     recipe = recipe_of(config.task)
     return recipe.profile(locate(config, data_dir), load_splits(recipe, config, data_dir))
 
 
-def _show(console: Any, found: Mapping[str, Any]) -> None:
+def _show(console: Any, result: Mapping[str, Any]) -> None:
     warnings = []
-    if "data" in found:
-        for part in recipe_of(found["data"]["task"]).sections(found["data"]):
+    if "data" in result:
+        for part in recipe_of(result["data"]["task"]).sections(result["data"]):
             console.print(tables.section(part))
-        warnings += found["data"]["warnings"]
-    _show_environment(console, found["environment"])
-    warnings += found["environment"]["warnings"]
+        warnings += result["data"]["warnings"]
+    _show_environment(console, result["environment"])
+    warnings += result["environment"]["warnings"]
     if not warnings:
         console.print("no warnings")
     for line in warnings:

@@ -1,4 +1,4 @@
-"""The machine and the packages that a training or an answer would run on, and what of it does not go together."""
+"""Describes the machine and the installed packages, and finds conflicts between them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ PACKAGES = (
     "ai-edge-litert", "tflite-runtime", "numpy", "ml-dtypes", "sentencepiece", "tokenizers", "scikit-learn",
     "matplotlib", "safetensors", "pydantic", "typer", "rich",
 )  # fmt: skip
-# What each stage of the work cannot do without, by the extra of textapp that brings it.
+# The packages that each stage requires, by the extra of textapp that installs them.
 EXTRAS = {
     "train": ("tensorflow", "keras", "keras-hub"),
     "evaluate": ("scikit-learn", "matplotlib"),
     "litert": ("ai-edge-litert",),
     "tflite-runtime": ("tflite-runtime",),
 }
-# These are built against one minor version of TensorFlow.
+# Packages that are built against one minor version of TensorFlow.
 BOUND_TO_TENSORFLOW = ("tensorflow-text", "tf-keras")
 THREAD_SETTINGS = (
     "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"
@@ -37,7 +37,7 @@ DEVICES = (
 
 
 def environment() -> dict[str, Any]:
-    """Looks at this machine and this installation.
+    """Describes this machine and installation.
 
     Returns:
         `{"python", "platform", "packages": {name: version}, "extras": {extra: "complete" | what is missing}, "cores",
@@ -46,7 +46,7 @@ def environment() -> dict[str, Any]:
     """
     versions = installed()
     flags = cpu_flags()
-    devices, fault = tensorflow_devices()
+    devices, warning = tensorflow_devices()
     python = sys.version_info[:2]
     return {
         "python": platform.python_version(),
@@ -59,12 +59,12 @@ def environment() -> dict[str, Any]:
         "cpu_flags": flags,
         "bfloat16": any(flag in flags for flag in ("avx512_bf16", "amx_bf16")),
         "devices": devices,
-        "warnings": [*conflicts(versions, python), *([fault] if fault else [])],
+        "warnings": [*conflicts(versions, python), *([warning] if warning else [])],
     }
 
 
 def installed() -> dict[str, str]:
-    """Versions of the packages that textapp works with, those that are installed."""
+    """Versions of the installed packages that textapp can use."""
     versions = {}
     for name in PACKAGES:
         try:
@@ -80,36 +80,36 @@ def missing_from(extra: str, versions: Mapping[str, str]) -> list[str]:
 
 
 def conflicts(versions: Mapping[str, str], python: tuple[int, ...]) -> list[str]:
-    """Versions that do not go together, each with the way to mend it.
+    """Messages about incompatible versions, each with a remedy.
 
-    Example: `conflicts({"numpy": "2.1.0", "tflite-runtime": "2.14.0"}, (3, 11))` gives one sentence that ends with
+    Example: `conflicts({"numpy": "2.1.0", "tflite-runtime": "2.14.0"}, (3, 11))` gives one message that ends with
     `pip install 'numpy<2'`.
     """
-    found = []
+    messages = []
     tensorflow = versions.get("tensorflow")
     if "tflite-runtime" in versions and _number(versions.get("numpy", "1"))[0] >= 2:
-        found.append(f"tflite-runtime does not start with numpy {versions['numpy']}: pip install 'numpy<2'")
+        messages.append(f"tflite-runtime does not start with numpy {versions['numpy']}: pip install 'numpy<2'")
     if "tflite-runtime" in versions and python >= (3, 12):
-        found.append("tflite-runtime exists for Python up to 3.11 only: use ai-edge-litert here")
+        messages.append("tflite-runtime exists for Python up to 3.11 only: use ai-edge-litert here")
     for name in BOUND_TO_TENSORFLOW:
         if tensorflow and name in versions and _number(versions[name]) != _number(tensorflow):
             minor = ".".join(map(str, _number(tensorflow)))
-            found.append(
-                f"{name} {versions[name]} is not made for tensorflow {tensorflow}: pip install '{name}=={minor}.*'"
+            messages.append(
+                f"{name} {versions[name]} is incompatible with tensorflow {tensorflow}: pip install '{name}=={minor}.*'"
             )
     if "keras" in versions and _number(versions["keras"])[0] < 3:
-        found.append(f"keras {versions['keras']} is too old: pip install 'keras>=3'")
+        messages.append(f"keras {versions['keras']} is too old: pip install 'keras>=3'")
     if tensorflow and "keras" not in versions:
-        found.append("tensorflow without keras trains nothing: pip install 'textapp[train]'")
+        messages.append("tensorflow needs keras for training: pip install 'textapp[train]'")
     if "keras-hub" in versions and tensorflow and "tensorflow-text" not in versions:
-        found.append("keras-hub without tensorflow-text cannot read presets: pip install 'textapp[train]'")
+        messages.append("keras-hub needs tensorflow-text for presets: pip install 'textapp[train]'")
     if not {"ai-edge-litert", "tflite-runtime"} & versions.keys():
-        found.append("no interpreter of .tflite files is installed: pip install 'textapp[litert]'")
-    return found
+        messages.append("no interpreter of .tflite files is installed: pip install 'textapp[litert]'")
+    return messages
 
 
 def cpu_flags() -> list[str]:
-    """Which of the instructions that speed up small models this processor has; empty where the system does not tell."""
+    """The instruction sets of this CPU that speed up small models; empty if the system does not list them."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -120,9 +120,7 @@ def cpu_flags() -> list[str]:
 
 
 def tensorflow_devices() -> tuple[list[str] | None, str | None]:
-    """The devices that TensorFlow sees, asked in a child process, and what went wrong.
-
-    A TensorFlow that cannot be imported is worth a warning here, not a crash.
+    """The devices of TensorFlow, from a child process, and a warning if TensorFlow cannot be imported.
 
     Returns:
         Such as `(["CPU /physical_device:CPU:0"], None)`; `(None, None)` without TensorFlow.
@@ -137,7 +135,7 @@ def tensorflow_devices() -> tuple[list[str] | None, str | None]:
         pairs = json.loads(done.stdout.strip().splitlines()[-1])
     except (OSError, subprocess.TimeoutExpired, ValueError, IndexError) as error:
         last = done.stderr.strip().splitlines()[-1:] if isinstance(error, (ValueError, IndexError)) else [str(error)]
-        return None, f"tensorflow is installed but does not start: {' '.join(last)}"
+        return None, f"tensorflow is installed but cannot be imported: {' '.join(last)}"
     return [f"{kind} {name}" for kind, name in pairs], None
 
 

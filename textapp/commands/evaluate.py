@@ -1,4 +1,4 @@
-"""`textapp evaluate`: quality on test, else on validation, with the latency of the same file beside it."""
+"""`textapp evaluate`: measures quality and latency on test, else on validation."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from textapp.metrics.speed import latency, ranks, timed
 from textapp.predictors.predictor import Predictor
 from textapp.tasks.task import Listing, Record, one_line
 
-MAX_QUERIES = 200  # that a task makes out of records without any
-SHOWN = 10  # answers on the terminal
+MAX_QUERIES = 200  # prompts that a task makes from records without prompts
+SHOWN = 10  # answers printed
 
 
 def evaluate(
@@ -33,21 +33,21 @@ def evaluate(
     as_json: bool = False,
     options: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Measures a run or a bundle, prints the figures, and keeps them with the plot and the answers to look at.
+    """Measures a run or a bundle, prints the figures, and saves them with a plot and a list of answers.
 
     Args:
         path: a run folder or a bundle.
-        data: a file of examples instead of the run's own; of parallel files two.
-        columns: `text=0,label=1`, where the columns of `data` are not those of the run.
-        data_dir: where the run's relative data paths start.
-        threads: threads inside one answer.
+        data: a file of examples instead of those of the run; two if they are parallel.
+        columns: `text=0,label=1`, if the columns of `data` are not those of the run.
+        data_dir: base folder of relative data paths.
+        threads: CPU threads per answer.
         runtime: the interpreter for a .tflite file.
-        output: where the files go; None: `<run>/evaluation`, and nowhere for a bundle, which holds what it ships.
+        output: folder for the files; None: `<run>/evaluation`; for a bundle nothing is saved.
         as_json: print JSON.
         options: of the task, such as `threshold`.
 
     Returns:
-        The figures, quality from 0 to 100, `latency_ms` of single records from string to answer.
+        The figures: quality, 0 to 100, and `latency_ms` of single records from string to answer.
     """
     artifact = open_artifact(path)
     records, origin = evaluation_records(artifact, data, columns, data_dir)
@@ -56,7 +56,7 @@ def evaluate(
     figures = {"data": origin, **figures}
     folder = output or (path / "evaluation" if artifact.kind == "run" else None)
     if folder is not None:
-        _keep(folder, figures, listing)
+        _save(folder, figures, listing)
         if "confusion" in figures:
             from textapp.report.plots import confusion_plot
 
@@ -65,26 +65,26 @@ def evaluate(
     def shown(console: Any) -> None:
         _show(console, figures, listing)
         if folder is not None:
-            console.print(f"kept in {folder}", highlight=False)
+            console.print(f"saved in {folder}", highlight=False)
 
     tables.emit(figures, as_json, shown)
     return figures
 
 
 def measure(predictor: Predictor, records: Sequence[Record]) -> tuple[dict[str, Any], Listing]:
-    """Quality over all records, the speed of up to 200 answers one by one, and the answers to look at.
+    """Measures the quality on all records and the speed of single answers, and lists answers to read.
 
     Args:
         predictor: of a run or a bundle.
-        records: with what is right.
+        records: with labels or references.
 
     Raises:
-        DataError: there is nothing to ask.
+        DataError: no record has a text.
     """
     queries = predictor.task.queries(records, MAX_QUERIES)
     if not queries:
-        raise DataError(f"none of {len(records)} examples has a text: expected texts to measure on")
-    answers, block = [], predictor.block // 4  # a quarter: the bar moves more often
+        raise DataError(f"found no text in {len(records)} examples: expected texts to measure on")
+    answers, block = [], predictor.block // 4  # a quarter, so that the progress bar moves more often
     with tables.progress("evaluating", total=-(-len(queries) // block)) as advance:
         for start in range(0, len(queries), block):
             answers += predictor.batch(queries[start : start + block])
@@ -94,20 +94,19 @@ def measure(predictor: Predictor, records: Sequence[Record]) -> tuple[dict[str, 
 
 
 def speed(predictor: Predictor, queries: Sequence[Record]) -> dict[str, Any]:
-    """How long single answers take, from string to answer.
+    """Measures the latency of single answers, from string to answer.
 
     Args:
         predictor: of a run or a bundle.
-        queries: what to ask.
+        queries: records to answer.
 
     Returns:
-        `latency_ms`, the median and the 90th and 99th percentile; of a model that generates text also
-        `tokens_per_second`, all that the answers have, their ends too, over all the time that they took, and
-        `time_to_first_token_ms`.
+        `latency_ms`, the median and the 90th and 99th percentile; for a model that generates text also
+        `tokens_per_second` (all new tokens, including end ids, by the total time) and `time_to_first_token_ms`.
     """
 
     def answer(query: Record) -> int:
-        """Answers as a call does; gives the number of tokens that were generated."""
+        """Answers as a call does; returns the number of generated tokens."""
         record = predictor.task.record(query)
         outputs = predictor.outputs(record, predictor.defaults)
         predictor.answer(record, outputs, predictor.defaults)
@@ -126,8 +125,8 @@ def speed(predictor: Predictor, queries: Sequence[Record]) -> dict[str, Any]:
     return figures
 
 
-def _keep(folder: Path, figures: Mapping[str, Any], listing: Listing) -> None:
-    """metrics.json, and the answers to look at as mistakes.tsv or outputs.tsv."""
+def _save(folder: Path, figures: Mapping[str, Any], listing: Listing) -> None:
+    """Writes metrics.json, and the list of answers as mistakes.tsv or outputs.tsv."""
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "metrics.json", json.dumps(plain(figures), ensure_ascii=False, indent=2) + "\n")
     with (folder / f"{listing.name}.tsv").open("w", encoding="utf-8", newline="") as file:
@@ -137,7 +136,7 @@ def _keep(folder: Path, figures: Mapping[str, Any], listing: Listing) -> None:
 
 
 def _show(console: Any, figures: Mapping[str, Any], listing: Listing) -> None:
-    """Prints the figures for a reader, then the answers to look at."""
+    """Prints the figures, then the first answers of the list."""
     single = {name: value for name, value in figures.items() if isinstance(value, (int, float, str))}
     single["several_references"] = figures.get("several_references")
     times = {name.replace("_ms", " ms"): figures.get(name) for name in ("latency_ms", "time_to_first_token_ms")}

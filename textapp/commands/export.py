@@ -1,4 +1,4 @@
-"""`textapp export`: a run as a bundle for one target, verified before it is written."""
+"""`textapp export`: exports a run as a bundle for a target, if it passes verification."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from textapp.noise import import_tensorflow
 from textapp.recipes.splits import load_splits
 from textapp.text.tokenizer import load_tokenizers
 
-MIN_EXAMPLES = 200  # fewer in validation: training examples stand in
+MIN_EXAMPLES = 200  # with fewer validation examples, training examples are added
 
 
 def export(
@@ -29,8 +29,8 @@ def export(
 
     Args:
         run: the run folder.
-        options: the target, the number format and what else is asked for.
-        data_dir: where the run's relative data paths start.
+        options: of the export, such as target and number format.
+        data_dir: base folder of relative data paths.
         output: the bundle's folder; None: `<run>/exports/<target>`.
         as_json: print JSON.
 
@@ -39,11 +39,11 @@ def export(
 
     Raises:
         ArtifactError: this is no run.
-        ExportError: the export does not answer as the model does; nothing is written, an older bundle stays.
+        ExportError: the export does not pass; nothing is written, and an older bundle is unchanged.
     """
     artifact = open_artifact(run)
     if artifact.kind != "run":
-        raise ArtifactError(f"{run}: is a bundle already; export takes the run folder it came from")
+        raise ArtifactError(f"{run}: found a bundle, expected a run folder: export the run that it came from")
     with tables.stdout_for_json(as_json):
         import_tensorflow()
         from textapp.export.bundle import export_run
@@ -54,7 +54,9 @@ def export(
         records = splits.validation
         if len(records) < MIN_EXAMPLES and not recipe.divides_texts(config):
             added = splits.train[: MIN_EXAMPLES - len(records)]
-            tables.note(f"examples: {len(records)} of validation, and {len(added)} of train, as these are few")
+            tables.note(
+                f"examples: {len(records)} of validation, and {len(added)} of train in addition, as these are few"
+            )
             records = records + added
         task = task_from_manifest(artifact.manifest, load_tokenizers(run))
         bundle = export_run(artifact, task, recipe.objective(), options, records, output)
@@ -76,7 +78,7 @@ def _show(console: Any, manifest: dict[str, Any], bundle: Path) -> None:
         )
         for row in manifest["tried"]:
             if "reason" in row:
-                console.print(f"{row['quantize']} was refused: {row['reason']}", markup=False, highlight=False)
+                console.print(f"{row['quantize']} failed: {row['reason']}", markup=False, highlight=False)
     facts = {name: manifest.get(name) for name in ("target", "quantize", "quality", "verification")}
     console.print(tables.facts(None, facts))
     console.print(f"bundle: {bundle}", highlight=False)

@@ -1,4 +1,4 @@
-"""`textapp inspect`: what a run or a bundle is, from its files alone; nothing is loaded that could be run."""
+"""`textapp inspect`: describes a run or a bundle from its files; no model is run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from textapp.catalog import TASKS
 from textapp.commands import tables
 from textapp.decoding.signatures import CACHE
 
-# Of the manifest, what is told as it stands there.
+# Keys of the manifest that are shown unchanged.
 FACTS = (
     "task", "architecture", "languages", "labels", "multiple", "inputs", "features", "lengths",
     "generate_lengths", "tokenizer", "target", "quantize", "seed", "parent", "versions", "verification",
@@ -24,18 +24,18 @@ OPS_SHOWN = 12
 
 
 def inspect(path: Path, as_json: bool = False) -> dict[str, Any]:
-    """Tells what a run folder or a bundle is, and prints it.
+    """Describes a run folder or a bundle, and prints it.
 
     Args:
         path: the folder.
         as_json: print JSON.
 
     Returns:
-        `kind`, the facts of its manifest, `parameters` (None where no file tells), `size_bytes` of each of its parts,
-        `quality`, a run's `exports`, a bundle's `signatures` with their shapes and the `ops` of its .tflite file.
+        `kind`, keys of its manifest, `parameters` (None if not recorded), `size_bytes` of each of its parts, `quality`,
+        for a run `exports`, for a bundle `signatures` with their shapes and the `ops` of its .tflite file.
 
     Raises:
-        ArtifactError: the folder is missing, cut off or changed.
+        ArtifactError: the folder is missing, incomplete or changed.
     """
     artifact = open_artifact(path)
     found: dict[str, Any] = {
@@ -54,7 +54,7 @@ def inspect(path: Path, as_json: bool = False) -> dict[str, Any]:
 
 
 def parameters(artifact: Artifact) -> int | None:
-    """How many weights the model has, as the training counted them; None for a bundle far from its run."""
+    """The number of parameters of the trained model; None if neither the artifact nor its run records it."""
     run = artifact.path if artifact.kind == "run" else artifact.parent
     metrics = _metrics(run) if run else {}
     return artifact.manifest.get("parameters", metrics.get("training", {}).get("parameters"))
@@ -66,7 +66,7 @@ def _metrics(run: Path) -> dict[str, Any]:
 
 
 def sizes(folder: Path) -> dict[str, int]:
-    """Bytes of each file and folder at the top, and of `all` together."""
+    """Bytes of each file and folder at the top level, and of `all`."""
     parts: dict[str, int] = {}
     for item in sorted(folder.iterdir()):
         files = [item] if item.is_file() else [file for file in item.rglob("*") if file.is_file()]
@@ -75,23 +75,23 @@ def sizes(folder: Path) -> dict[str, int]:
 
 
 def quality(artifact: Artifact) -> dict[str, Any] | None:
-    """The single figures that were measured when it was made; None where there are none."""
+    """The figures of quality that were measured at training or export; None if there are none."""
     return _single(artifact.manifest.get("quality") or _metrics(artifact.path)) or None
 
 
 def _single(figures: Mapping[str, Any]) -> dict[str, Any]:
-    """The figures without tables such as per_class and confusion; what is grouped one level deep stays grouped."""
-    kept: dict[str, Any] = {}
+    """The figures without tables such as per_class and confusion; groups of one level are kept."""
+    single: dict[str, Any] = {}
     for name, value in figures.items():
         if isinstance(value, Mapping) and name != "per_class":
             value = {key: item for key, item in value.items() if isinstance(item, (int, float, str))}
         if isinstance(value, (int, float, str)) or (isinstance(value, dict) and value and name != "per_class"):
-            kept[name] = value
-    return kept
+            single[name] = value
+    return single
 
 
 def exports(run: Path) -> list[dict[str, Any]]:
-    """The bundles that a run has made."""
+    """The bundles in a run folder."""
     bundles = []
     for file in sorted((run / "exports").glob(f"*/{MANIFEST}")):
         manifest = open_artifact(file.parent).manifest
@@ -106,9 +106,9 @@ def exports(run: Path) -> list[dict[str, Any]]:
 
 
 def graph_facts(artifact: Artifact) -> dict[str, Any]:
-    """`signatures` with the shapes of their inputs and outputs; of a .tflite file also types, and how many `ops`.
+    """`signatures` with the shapes of their inputs and outputs; for a .tflite file also types, and counts of `ops`.
 
-    A .tflite file is asked itself, if an interpreter is installed; else its manifest tells.
+    Read from a .tflite file if an interpreter is installed, else from the manifest.
     """
     from textapp.runners.interpreter import available, open_interpreter
 
@@ -136,7 +136,7 @@ def _declared(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _ops(interpreter: Any) -> dict[str, int] | None:
-    details = getattr(interpreter, "_get_ops_details", None)  # no public way; not in every version
+    details = getattr(interpreter, "_get_ops_details", None)  # private API, not in every version
     if details is None:
         return None
     return dict(Counter(op["op_name"] for op in details()).most_common())
@@ -145,10 +145,10 @@ def _ops(interpreter: Any) -> dict[str, int] | None:
 # --- printing ------------------------------------------------------------------------------------------------------
 
 
-def _told(side: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def _described(side: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Names and shapes; the many tensors of a cache together: `cache of 16 tensors, 65536 numbers`."""
     single = [f"{name} {detail['shape']}" for name, detail in side.items() if not name.startswith(CACHE)]
-    # The rows of a SavedModel's cache are open: its numbers are told for one row.
+    # A SavedModel's cache has an open number of rows: its size is that of one row.
     sizes = [prod(size or 1 for size in detail["shape"]) for name, detail in side.items() if name.startswith(CACHE)]
     return [*single, f"cache of {len(sizes)} tensors, {sum(sizes)} numbers"] if sizes else single
 
@@ -156,16 +156,17 @@ def _told(side: Mapping[str, Mapping[str, Any]]) -> list[str]:
 def _show(console: Any, found: Mapping[str, Any]) -> None:
     parts = {name: tables.size(count) for name, count in found["size_bytes"].items()}
     hidden = ("path", "size_bytes", "exports", "signatures", "ops")
-    plain = {name.replace("_", " "): value for name, value in found.items() if name not in hidden}
+    shown = {name.replace("_", " "): value for name, value in found.items() if name not in hidden}
     pairs = found.get("generate_lengths", ())
-    plain |= {"generate lengths": [f"{new} tokens after {read}" for read, new in pairs]}
-    console.print(tables.facts(found["path"], {**plain, "size": parts.pop("all"), "files": parts}))
+    shown |= {"generate lengths": [f"{new} tokens after {read}" for read, new in pairs]}
+    console.print(tables.facts(found["path"], {**shown, "size": parts.pop("all"), "files": parts}))
     if found.get("exports"):
         rows = [{"variant": tables.variant(row), **row, **row["quality"]} for row in found["exports"]]
         console.print(tables.variants_table(rows, TASKS[found["task"]].task.measures, title="exports"))
     if "signatures" in found:
         rows = [
-            [name, *(", ".join(_told(side)) for side in sides.values())] for name, sides in found["signatures"].items()
+            [name, *(", ".join(_described(side)) for side in sides.values())]
+            for name, sides in found["signatures"].items()
         ]
         console.print(tables.table("signatures", ["name", "inputs", "outputs"], rows, left=3))
     if found.get("ops"):

@@ -1,19 +1,19 @@
-"""The child process of `textapp benchmark`: one model, alone in its process, that answers when it is asked to.
+"""The child process of `textapp benchmark`: one model, which answers requests.
 
     python -m textapp.commands.measure PATH THREADS RUNTIME
 
-Requests come on stdin and replies go to stdout, one JSON object a line:
+Requests on stdin and replies on stdout are JSON objects, one per line:
 
     {"do": "answer", "record": {...}}       {}                    the first one also opens the model
-    {"do": "time", "records": [...]}        {"ms": [...]}         milliseconds, string to answer, one by one; with
-                                            "tokens", the new ones of each, where the model generates text
+    {"do": "time", "records": [...]}        {"ms": [...]}         milliseconds, string to answer, one by one; if the
+                                            model generates text with "tokens", the number of new tokens of each
     {"do": "memory"}                        {"peak_memory_mb": 61.2}
     {"do": "quality", "file": "r.json"}     {"accuracy": 91.2, ...}
-    {"do": "queries", "file": "r.json"}     {"records": [...]}    what to ask: the records, or prompts made of them
-    {"do": "first_token", "records": [...]} {"time_to_first_token_ms": {"p50": 2.1, ...}}, or {} where it cannot stream
+    {"do": "queries", "file": "r.json"}     {"records": [...]}    the records, or prompts made from them
+    {"do": "first_token", "records": [...]} {"time_to_first_token_ms": {"p50": 2.1, ...}}, or {} if it cannot stream
 
-A fault gives `{"error": message, "kind": class}`. Only what a prediction needs is imported before the first answer, so
-that start-up time and memory are those of a user's own process.
+An error gives `{"error": message, "kind": class}`. Before the first answer only modules that a prediction needs are
+imported, so that start-up time and memory are those of a user's own process.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
     from textapp.predictors.predictor import Predictor
 
 Record = Mapping[str, Any]
-MAX_QUERIES = 200  # prompts, where the data have none of their own
+MAX_QUERIES = 200  # prompts, if the data have none
 
 
 def reply(predictor: Predictor, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Carries out one request."""
+    """Handles one request."""
     if request["do"] == "answer":
         _answer(predictor, predictor.task.queries([request["record"]], 1)[0])
         return {}
@@ -57,7 +57,7 @@ def reply(predictor: Predictor, request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _answer(predictor: Predictor, record: Record) -> tuple[float, int]:
-    """Answers one record. Returns the milliseconds that it took, and how many tokens were generated."""
+    """Answers one record; returns the milliseconds and the number of generated tokens."""
     started = time.perf_counter_ns()
     record = predictor.task.record(record)
     outputs = predictor.outputs(record, predictor.defaults)
@@ -67,7 +67,7 @@ def _answer(predictor: Predictor, record: Record) -> tuple[float, int]:
 
 
 def _first_token(predictor: Predictor, records: Sequence[Record]) -> dict[str, Any]:
-    """From a string to its first piece of text."""
+    """The latency from a string to the first piece of text."""
     from textapp.metrics.speed import latency
 
     try:
@@ -77,7 +77,7 @@ def _first_token(predictor: Predictor, records: Sequence[Record]) -> dict[str, A
 
 
 def _quality(predictor: Predictor, records: Sequence[Record]) -> dict[str, Any]:
-    """The single figures of quality on all records."""
+    """The figures of quality on all records, without tables."""
     from textapp.arrays import plain
 
     queries, answers = predictor.task.queries(records, MAX_QUERIES), []
@@ -88,8 +88,14 @@ def _quality(predictor: Predictor, records: Sequence[Record]) -> dict[str, Any]:
 
 
 def main(path: str, threads: str, runtime: str) -> None:
-    """Serves requests until stdin ends or one of them fails."""
-    # Replies keep the real stdout to themselves; what libraries print goes to stderr.
+    """Handles requests until stdin ends.
+
+    Args:
+        path: a run folder or a bundle.
+        threads: CPU threads per answer.
+        runtime: the interpreter for a .tflite file.
+    """
+    # Only replies go to the real stdout; output of libraries goes to stderr.
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     predictor = None

@@ -1,4 +1,4 @@
-"""`textapp predict`: answers from arguments, standard input or a file; one line an input, in their order."""
+"""`textapp predict`: answers texts from arguments, standard input or a file, in order."""
 
 from __future__ import annotations
 
@@ -52,43 +52,46 @@ def predict(
         path: a run folder or a bundle.
         texts: the texts; none, and no `input_file`: the lines of standard input.
         pair: the second text of each, for a model of pairs.
-        input_file: a file of examples, labels not needed; a bad row gives `{input, error}` and the rest is answered.
+        input_file: a file of examples, also without labels; an invalid row gives `{input, error}`.
         output: a file for the JSON lines, instead of standard output.
-        columns: where the text stands in `input_file`, `text=0`.
-        workers: runners that answer at the same time.
-        threads: threads inside one answer.
+        columns: of `input_file`, such as `text=0`.
+        workers: number of runners that answer in parallel.
+        threads: CPU threads per answer.
         runtime: the interpreter for a .tflite file.
         as_json: print JSON lines.
-        stream: print what is generated as it comes.
-        options: of the task by name, such as `threshold`; None: not given.
-        decoding: options of `DecodingOptions` by name, those that were given.
+        stream: print the text while it is generated.
+        options: of the task by name, such as `threshold`; None: the default.
+        decoding: options of `DecodingOptions` by name.
 
     Returns:
-        How many inputs had no answer.
+        The number of inputs without an answer.
+
+    Raises:
+        UsageError: options conflict, or do not apply to this model.
     """
     decoding = dict(decoding or {})
-    decoding_options(decoding)  # a wrong call is reported before a model is opened
+    decoding_options(decoding)  # reports a wrong option before a model is opened
     if texts and input_file:
-        raise UsageError("TEXT and --input were both given: one of them")
+        raise UsageError("TEXT and --input: found both, expected one of them: leave one out")
     if columns and not input_file:
-        raise UsageError(
-            f"--columns {columns}: found no --input FILE, whose columns these would be: give both, or neither"
-        )
+        raise UsageError(f"--columns {columns}: found no --input FILE, expected one: give both, or neither")
     if pair and len(pair) != len(texts):
-        raise UsageError(f"{len(texts)} texts and {len(pair)} --pair texts: give each text its second one")
+        raise UsageError(f"--pair: found {len(pair)} second texts for {len(texts)} texts, expected one for each")
     if stream and (as_json or output or workers > 1):
-        raise UsageError("--stream prints one text as it comes: leave out --json, --output and --workers")
+        raise UsageError("--stream prints a text while it is generated: leave out --json, --output and --workers")
     predictor = load(path, threads=threads, runtime=runtime, **(options or {}))
     if (decoding or stream) and not predictor.streams:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in [*decoding, *["stream"] * stream])
-        raise UsageError(f"{names}: for models that generate text; {path} answers {predictor.task.name}: leave it out")
+        raise UsageError(
+            f"{names}: only for models that generate text, found {path} for {predictor.task.name}: leave it out"
+        )
     rows = _rows(predictor, path, texts, pair, input_file, columns)
     if stream:
         return _warned(sum(map(_streamer(predictor, decoding), rows)))
     as_json = as_json or output is not None
     ascii_only = output is None and not tables.stdout_is_utf8()
     bad = count = 0
-    with _written(output) as file:
+    with _opened(output) as file:
         for answer in _answers(predictor, rows, workers, decoding):
             count += 1
             bad += isinstance(answer, dict)
@@ -101,7 +104,7 @@ def predict(
 
 def _warned(bad: int) -> int:
     if bad:
-        tables.warn(f"{bad} input{'s' * (bad > 1)} had no answer: see {'their' if bad > 1 else 'its'} error")
+        tables.warn(f"{bad} input{'s' * (bad > 1)} had no answer: see {'their errors' if bad > 1 else 'its error'}")
     return bad
 
 
@@ -113,10 +116,10 @@ def _rows(
     input_file: Path | None,
     columns: str | None,
 ) -> Iterable[Row]:
-    """The records to be answered, from wherever they come."""
+    """The records to answer, from arguments, a file or standard input."""
     task = predictor.task
     if len(task.fields) > 1 and not input_file and not pair:
-        raise UsageError(f"{path} answers pairs: give --pair TEXT with each text, or --input FILE")
+        raise UsageError(f"{path} takes pairs of texts: give --pair TEXT with each text, or --input FILE")
     if pair and len(task.fields) == 1:
         raise UsageError(f"--pair: {path} is a model of {task.name}, which takes one text: leave it out")
     if input_file:
@@ -128,7 +131,7 @@ def _rows(
 
 
 def _stdin_rows(field: str) -> Iterator[Row]:
-    if hasattr(sys.stdin, "reconfigure"):  # whatever the terminal's encoding, a broken byte is an error of its line
+    if hasattr(sys.stdin, "reconfigure"):  # a broken byte becomes an error of its line
         sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")
     return (row if isinstance(row, RowError) else row.values for row in scan_stream(sys.stdin, "stdin", field))
 
@@ -146,7 +149,7 @@ def _answers(
 
 
 def _fault(predictor: Predictor, row: Row) -> Fault | None:
-    """What is wrong with a row: it could not be read, or its task refuses it."""
+    """The error of a row that cannot be read, or that the task does not accept; else None."""
     if isinstance(row, RowError):
         return {"input": row.input, "error": str(row)}
     try:
@@ -157,7 +160,7 @@ def _fault(predictor: Predictor, row: Row) -> Fault | None:
 
 
 def _streamer(predictor: Predictor, decoding: Mapping[str, Any]) -> Callable[[Row], bool]:
-    """What prints the answer to a row piece by piece; it returns whether there was none."""
+    """A function that prints the answer to a row piece by piece; it returns whether the row had an error."""
 
     def show(row: Row) -> bool:
         fault = _fault(predictor, row)
@@ -171,7 +174,7 @@ def _streamer(predictor: Predictor, decoding: Mapping[str, Any]) -> Callable[[Ro
 
 
 def _line(answer: Answer | Fault, as_json: bool, ascii_only: bool = False) -> str:
-    """An answer for a program or for a reader; with escapes where only ASCII can be printed."""
+    """An answer as JSON or as text; with escapes if only ASCII can be printed."""
     fault = isinstance(answer, dict)
     if as_json:
         return json.dumps(plain(answer if fault else asdict(answer)), ensure_ascii=ascii_only)
@@ -179,15 +182,15 @@ def _line(answer: Answer | Fault, as_json: bool, ascii_only: bool = False) -> st
     return line.encode("ascii", "backslashreplace").decode() if ascii_only else line
 
 
-def _written(output: Path | None) -> Any:
+def _opened(output: Path | None) -> Any:
     """Standard output, or a file that appears under its name only when it is complete."""
     if output is None:
         return nullcontext(sys.stdout)
-    # A device or a pipe, /dev/null, is written to; renaming a file to its name would replace it.
-    return output.open("w", encoding="utf-8") if output.exists() and not output.is_file() else _Whole(output)
+    # A device or a pipe, such as /dev/null, is opened; a rename would replace it.
+    return output.open("w", encoding="utf-8") if output.exists() and not output.is_file() else _AtomicFile(output)
 
 
-class _Whole:
+class _AtomicFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.partial = path.with_name(path.name + PARTIAL)

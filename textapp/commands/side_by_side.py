@@ -1,4 +1,4 @@
-"""`textapp evaluate --side-by-side`: the outputs of several variants as a sheet for human judges, and back again."""
+"""`textapp evaluate --side-by-side`: writes outputs of several variants for human judges, and reads them back."""
 
 from __future__ import annotations
 
@@ -38,26 +38,26 @@ def write_sheet(
     runtime: str = "auto",
     as_json: bool = False,
 ) -> dict[str, Any]:
-    """Writes source, reference and the outputs of several variants, shuffled and anonymous, as a .csv.
+    """Writes source, reference and the outputs of several variants, shuffled and anonymous, to a .csv.
 
-    The judge writes into the column `best` the letter of the better output, or `tie`. Who wrote what stands in
+    The judge fills the column `best` with the letter of the best output, or `tie`. The order of the variants is in
     `<sheet>.key.json` beside it. Examples on which all variants agree are counted as ties and left out.
 
     Args:
-        path: a run folder or a bundle of a translation or generation model; the examples are its own.
-        sheet: the file to write; one that is there already is kept.
+        path: a run folder or a bundle of a translation or generation model, whose examples are used.
+        sheet: the file to write; an existing one is an error.
         against: the other variants.
         data, columns, data_dir: other examples, as for `evaluate`.
-        threads: threads inside one answer.
+        threads: CPU threads per answer.
         runtime: the interpreter for a .tflite file.
         as_json: print JSON.
 
     Returns:
-        `sheet`, `key`, `variants`, `rows` to judge, `identical` examples.
+        `sheet`, `key`, `variants`, number of `rows` to judge, and of `identical` examples.
 
     Raises:
-        UsageError: no other variant, too many, a file that is no .csv or is there already, models of classification.
-        DataError: all variants agree on everything.
+        UsageError: no other variant or too many, a file that is no .csv or exists, or a model of classification.
+        DataError: all variants agree on all examples.
     """
     paths = [path, *against]
     _check_call(sheet, paths)
@@ -69,30 +69,31 @@ def write_sheet(
     answers = [[answer.output for answer in predictor.batch(texts)] for predictor in predictors]
     rows, identical = preference.anonymous_rows(list(zip(*answers, strict=True)), SEED)
     if not rows:
-        raise DataError(f"all variants give the same outputs on {len(records)} examples ({origin}): nothing to judge")
+        raise DataError(
+            f"found the same outputs of all variants on {len(records)} examples ({origin}), expected some to judge"
+        )
     _write_csv(sheet, task, records, rows, len(paths))
     variants = [str(variant) for variant in paths]
     _write_key(_key_file(sheet), {"data": origin, "variants": variants, "identical": identical}, rows)
     figures = {"sheet": str(sheet), "key": str(_key_file(sheet)), "variants": variants, "rows": len(rows)}
     figures["identical"] = identical
     tables.emit(figures, as_json, lambda console: console.print(tables.facts(None, figures)))
-    tables.note(f"write A, B, ... or tie into the column 'best', then: textapp evaluate --judged {sheet}")
+    tables.note(f"fill the column 'best' with A, B, ... or tie, then run textapp evaluate --judged {sheet}")
     return figures
 
 
 def read_sheet(sheet: Path, as_json: bool = False) -> dict[str, Any]:
-    """Reads a judged sheet back into a table of preferences, and prints it.
+    """Reads a judged sheet, and prints a table of preferences.
 
     Args:
-        sheet: the .csv as the judge left it; its key beside it.
+        sheet: the judged .csv, with its key beside it.
         as_json: print JSON.
 
     Returns:
         `judged`, `unjudged` and `identical` examples, `variants`, and `pairs`: {first, second, wins, losses, ties, p}.
 
     Raises:
-        DataError: the key is not there, a row is not of this sheet or stands twice, a judgement is none, or there is
-            no judgement at all.
+        DataError: the key is missing, a row is unknown or repeated, a judgement is invalid, or there is none.
     """
     key = _read_key(_key_file(sheet))
     judged = []
@@ -102,13 +103,13 @@ def read_sheet(sheet: Path, as_json: bool = False) -> dict[str, Any]:
         number = row.values["id"].strip()
         order = key["rows"].get(number)
         if order is None or number in seen:
-            what = "unknown" if order is None else "there twice"
-            raise RowError(sheet, row.line, f"the id '{number}' is {what}: leave the column id as it was")
+            what = "unknown" if order is None else "repeated"
+            raise RowError(sheet, row.line, f"the id '{number}' is {what}: keep the column id unchanged")
         seen.add(number)
         if (best := _best(sheet, row, len(order))) is not None:
             judged.append((best, order))
     if not judged:
-        raise DataError(f"{sheet}: the column 'best' is empty in all {len(rows)} rows: write A, B, ... or tie into it")
+        raise DataError(f"{sheet}: the column 'best' is empty in all {len(rows)} rows: fill it with A, B, ... or tie")
     pairs = preference.preference_table(judged, len(key["variants"]), key["identical"])
     figures = {
         "data": key["data"],
@@ -123,22 +124,24 @@ def read_sheet(sheet: Path, as_json: bool = False) -> dict[str, Any]:
 
 
 def _check_call(sheet: Path, paths: Sequence[Path]) -> None:
-    if not 2 <= len(paths) <= preference.MOST_VARIANTS:
+    if not 2 <= len(paths) <= preference.MAX_VARIANTS:
         raise UsageError(
-            f"--side-by-side compares 2 to {preference.MOST_VARIANTS} variants, found {len(paths)}: name the others "
-            f"with --against PATH, which repeats"
+            f"--side-by-side compares 2 to {preference.MAX_VARIANTS} variants, found {len(paths)}: give the others "
+            f"with --against PATH, repeatable"
         )
     if sheet.suffix != ".csv":
-        raise UsageError(f"--side-by-side {sheet}: expected a file that ends in .csv")
+        raise UsageError(f"--side-by-side {sheet}: expected a name that ends in .csv")
     for file in (sheet, _key_file(sheet)):
         if file.exists():
-            raise UsageError(f"{file} is there already, maybe judged: name another file, or delete it")
+            raise UsageError(f"{file}: exists, and may be judged: use another name, or delete it")
 
 
 def _common_task(predictors: Sequence[Predictor]) -> GenerativeTask:
     names = [predictor.task.name for predictor in predictors]
     if not predictors[0].streams or len(set(names)) > 1:
-        raise UsageError(f"--side-by-side compares models that generate text, of one task; found {', '.join(names)}")
+        raise UsageError(
+            f"--side-by-side: found models for {', '.join(names)}, expected models of one task that generates text"
+        )
     return predictors[0].task
 
 
@@ -146,7 +149,7 @@ def _write_csv(
     sheet: Path, task: GenerativeTask, records: Sequence[Record], rows: Sequence[tuple], num_variants: int
 ) -> None:
     sheet.parent.mkdir(parents=True, exist_ok=True)
-    # The mark at the start tells spreadsheet programs that Chinese is UTF-8.
+    # A byte order mark, so that spreadsheet programs read the file as UTF-8.
     with sheet.open("w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["id", task.input_field, "reference", *string.ascii_uppercase[:num_variants], "best"])
@@ -171,11 +174,11 @@ def _read_key(file: Path) -> dict[str, Any]:
     try:
         key = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise DataError(f"{file}: no such file: the key stands beside the sheet, as --side-by-side wrote it") from error
+        raise DataError(f"{file}: no such file; expected the key that --side-by-side wrote beside the sheet") from error
     except (OSError, ValueError) as error:
-        raise DataError(f"{file}: not readable as JSON ({error}): copy it again") from error
+        raise DataError(f"{file}: cannot be read as JSON ({error}): copy it again") from error
     if not isinstance(key, dict) or not {"data", "variants", "identical", "rows"} <= key.keys():
-        raise DataError(f"{file}: not the key of a sheet: expected the keys data, variants, identical and rows")
+        raise DataError(f"{file}: not the key of a sheet; expected the keys data, variants, identical and rows")
     return key
 
 

@@ -1,7 +1,7 @@
-"""What the commands print: data to stdout, everything else to stderr.
+"""Output of the commands: results to stdout, everything else to stderr.
 
-Owns the rule that scripts rely on: with `--json` stdout holds JSON alone; without it stdout holds the readable result.
-Notes, warnings and progress bars always go to stderr. rich is imported only when something is printed.
+Scripts may rely on it: with `--json` stdout has only JSON; without it stdout has the readable result. Notes, warnings
+and progress bars always go to stderr. rich is imported only when something is printed.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 MISSING = "-"
 
 
-# --- where it goes -------------------------------------------------------------------------------------------------
+# --- stdout and stderr ---------------------------------------------------------------------------------------------
 
 
 def emit(data: Any, as_json: bool, show: Callable[[Console], None]) -> None:
-    """Prints the result of a command to stdout: as JSON, or as `show` draws it.
+    """Prints the result of a command to stdout, as JSON or by `show`.
 
     Args:
-        data: what `--json` prints; NaN and infinities become null, NumPy numbers plain ones.
-        as_json: was `--json` given?
-        show: draws the readable form on the console that it is handed.
+        data: for JSON; NaN and infinities become null.
+        as_json: whether `--json` was given.
+        show: prints the readable form to a console.
     """
     if as_json:
         emit_line(data, indent=2)
@@ -47,30 +47,30 @@ def emit_line(data: Any, indent: int | None = None) -> None:
 
 
 def stdout_is_utf8() -> bool:
-    """A terminal or a pipe that is not UTF-8 gets escapes, which are still JSON, and not an error."""
+    """Whether stdout is UTF-8; else characters are escaped, which is still valid JSON."""
     return (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "") == "utf8"
 
 
 @contextlib.contextmanager
 def stdout_for_json(as_json: bool) -> Iterator[None]:
-    """While the block works, what Python code prints goes to stderr if stdout is kept for JSON."""
+    """Redirects prints of the block to stderr if stdout is for JSON."""
     with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
         yield
 
 
 def note(message: str) -> None:
-    """One line for the user on stderr."""
+    """Prints a line to stderr."""
     console(stderr=True).print(message, markup=False, highlight=False, soft_wrap=True)
 
 
 def warn(message: str) -> None:
-    """One warning for the user on stderr."""
+    """Prints a warning to stderr."""
     console(stderr=True).print(f"warning: {message}", style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 @contextlib.contextmanager
 def progress(description: str, total: int) -> Iterator[Callable[[], None]]:
-    """A progress bar on stderr; the block calls what it is given once for each finished piece.
+    """A progress bar on stderr; the block calls the yielded function after each finished item.
 
     Example:
         with progress("measuring", total=len(paths)) as advance:
@@ -97,7 +97,14 @@ def console(stderr: bool = False) -> Console:
 
 
 def table(title: str | None, columns: Sequence[str], rows: Sequence[Sequence[Any]], left: int = 1) -> Table:
-    """A table whose first `left` columns are text; the others stand flush right, as numbers do."""
+    """Makes a table.
+
+    Args:
+        title: of the table.
+        columns: their titles.
+        rows: the cells.
+        left: number of columns with text, aligned left; the others have numbers, aligned right.
+    """
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -112,7 +119,7 @@ def table(title: str | None, columns: Sequence[str], rows: Sequence[Sequence[Any
 
 
 def facts(title: str | None, values: Mapping[str, Any]) -> Table:
-    """A table of two columns, names and what they are; entries that are None or empty are left out."""
+    """Makes a table of names and values; values that are None or empty are left out."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -128,19 +135,18 @@ def facts(title: str | None, values: Mapping[str, Any]) -> Table:
 
 
 def section(part: Section) -> Table:
-    """A part of a profile."""
+    """Makes the table of a part of a profile."""
     return facts(*part) if isinstance(part, Facts) else table(*part)
 
 
 def variants_table(rows: Sequence[Mapping[str, Any]], measures: Mapping[str, str], title: str | None = None) -> Table:
-    """The one table that compares variants of a model: speed never without the quality of that same variant.
+    """Makes the table that compares variants of a model by size, speed and quality.
 
     Args:
-        rows: each `{path, variant, size_bytes, latency_ms: {p50, p90, p99}}` with the quality of its task; and, where
-            they were measured, `start_ms`, `peak_memory_mb` and `tokens_per_second`. A column that no row has is left
-            out.
-        measures: name -> words of the figures of quality that are shown.
-        title: over the table.
+        rows: each `{path, variant, size_bytes, latency_ms: {p50, p90, p99}}` with the quality of its task; optionally
+            `start_ms`, `peak_memory_mb` and `tokens_per_second`. Columns without values are left out.
+        measures: name -> title of the figures of quality.
+        title: of the table.
     """
     cells: dict[str, Callable[[Mapping[str, Any]], Any]] = {
         "variant": lambda row: row["variant"],
@@ -158,7 +164,7 @@ def variants_table(rows: Sequence[Mapping[str, Any]], measures: Mapping[str, str
 
 
 def variant(manifest: Mapping[str, Any]) -> str:
-    """How tables call what a manifest describes: `keras float32` for a run, `litert dynamic` for a bundle."""
+    """The name of a run or a bundle in tables: `keras float32`, `litert dynamic`."""
     quantize = manifest.get("quantize", "none")
     return f"{manifest.get('target', 'keras')} {'float32' if quantize == 'none' else quantize}"
 
@@ -183,7 +189,7 @@ def _rounded(value: float | None, digits: int) -> str | None:
 
 
 def shown(value: Any) -> str:
-    """A value as a reader wants it: `1,234`, `12.35`, `a, b`, `name 1, other 2`."""
+    """A value as text: `1,234`, `12.35`, `a, b`, `name 1, other 2`."""
     if value is None:
         return MISSING
     if isinstance(value, bool):

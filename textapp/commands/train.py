@@ -1,4 +1,4 @@
-"""`textapp train`: from a config to a finished run folder, resumed where it was cut off."""
+"""`textapp train`: trains a config into a run folder; resumes an interrupted training."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from textapp.artifact import check_place, partial_folder, swap, write_fault, write_text
+from textapp.artifact import check_target, partial_folder, swap, write_failure_reason, write_text
 from textapp.catalog import load_config, parse_config, recipe_of
 from textapp.config import Config, data_directory, differing_key
 from textapp.errors import ArtifactError
@@ -21,7 +21,7 @@ from textapp.recipes.splits import load_splits, settled_layout
 from textapp.recipes.training_run import finish, fit
 
 log = logging.getLogger("textapp")
-REQUEST = "request.json"  # in checkpoints/: the config as asked for, to tell whether a later call asks for the same
+REQUEST = "request.json"  # in checkpoints/: the requested config, compared when a training is resumed
 
 
 def train(
@@ -35,36 +35,38 @@ def train(
 
     Args:
         config_path: the YAML.
-        overrides: `key=value` pairs that replace keys of it.
-        run: the folder to make, instead of the config's.
-        data_dir: where relative data paths start.
-        overwrite: start anew where a run or the rest of one is there.
+        overrides: `key=value` pairs that replace config keys.
+        run: the run folder, instead of that of the config.
+        data_dir: base folder of relative data paths.
+        overwrite: replace a finished or interrupted run.
 
     Returns:
         The finished run folder.
 
     Raises:
-        ArtifactError: the run is finished already, or was started with another config.
+        ArtifactError: the run is finished, or was started with another config.
     """
     config = load_config(config_path, [*overrides, *([f"run={json.dumps(run)}"] if run else [])])
     return train_config(config, data_directory(data_dir), overwrite)
 
 
 def train_config(config: Config, data_dir: Path, overwrite: bool = False) -> Path:
-    """Trains a config that was read already; see `train`.
+    """Trains a config; see `train`.
 
     Args:
         config: of any task.
-        data_dir: where relative data paths start.
-        overwrite: start anew where a run or the rest of one is there.
+        data_dir: base folder of relative data paths.
+        overwrite: replace a finished or interrupted run.
 
     Raises:
         ArtifactError: as for `train`.
     """
     final = Path(config.run)
-    if check_place(final, "run", f"checkpoints/{REQUEST}") and not overwrite:
-        raise ArtifactError(f"{final}: finished already; --overwrite trains it anew, --run DIR another beside it")
-    # Before TensorFlow, which takes seconds: faults in the data show at once.
+    if check_target(final, "run", f"checkpoints/{REQUEST}") and not overwrite:
+        raise ArtifactError(
+            f"{final}: this run is finished already: use --overwrite to replace it, or --run DIR for another one"
+        )
+    # Before the import of TensorFlow, which takes seconds, so that errors in the data are reported at once.
     recipe = recipe_of(config.task)
     splits = load_splits(recipe, config, data_dir)
     located = locate(config, data_dir)
@@ -78,8 +80,8 @@ def train_config(config: Config, data_dir: Path, overwrite: bool = False) -> Pat
         chief = is_chief(strategy)
         if chief:
             _open_partial(config, final, partial, overwrite)
-        with _disk_faults_named(partial):
-            # Every worker makes the same tokenizer and ids from the same data; only the chief's are kept.
+        with _disk_errors_reported(partial):
+            # Every worker makes the same tokenizer and ids from the same data; only those of the chief are saved.
             prepared = recipe.prepare(located, splits, partial if chief else Path(scratch))
             objective = recipe.objective()
             model, history = fit(prepared, objective, partial, strategy)
@@ -93,34 +95,36 @@ def train_config(config: Config, data_dir: Path, overwrite: bool = False) -> Pat
 
 
 @contextmanager
-def _disk_faults_named(partial: Path) -> Iterator[None]:
-    """Says of a disk that is full what is still whole."""
+def _disk_errors_reported(partial: Path) -> Iterator[None]:
+    """Turns errors of a full disk into ArtifactErrors that tell what is unchanged."""
     try:
         yield
     except Exception as error:
-        fault = write_fault(error)
-        if fault is None:
+        reason = write_failure_reason(error)
+        if reason is None:
             raise
         raise ArtifactError(
-            f"{partial}: could not be written: {fault}; a finished run that was there before is unchanged: "
+            f"{partial}: could not be written: {reason}; an older finished run is unchanged: "
             "free some space and run the same command again"
         ) from error
 
 
 def _open_partial(config: Config, final: Path, partial: Path, overwrite: bool) -> None:
-    """Makes or reopens the folder of the work in progress, or says why this call may not."""
+    """Creates the folder of the training, or reopens that of an interrupted one with the same config."""
     request = partial / "checkpoints" / REQUEST
     started = (partial / "checkpoints" / "last.npz").is_file()
     if started and not overwrite and request.is_file():
         try:
             asked = parse_config(json.loads(request.read_text(encoding="utf-8")), source=str(request))
         except ValueError as error:
-            raise ArtifactError(f"{request}: cannot be read as JSON ({error}): --overwrite starts anew") from error
+            raise ArtifactError(
+                f"{request}: cannot be read as JSON ({error}): use --overwrite to start again"
+            ) from error
         key = differing_key(asked, config)
         if key:
             raise ArtifactError(
-                f"{partial}: was started with another config: '{key}' differs; --overwrite starts anew, "
-                "the same config resumes it"
+                f"{partial}: was started with another config, '{key}' differs: use the same config to resume it, "
+                "or --overwrite to start again"
             )
         log.info("resuming %s", partial)
         return

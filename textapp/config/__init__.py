@@ -1,7 +1,7 @@
-"""One YAML is one run: read and checked against frozen models.
+"""The config of a run: a YAML file, validated by frozen pydantic models.
 
-A field whose default is `None` depends on the task, the data or the architecture: defaults fills it. Nothing outside
-this package reads YAML keys by name.
+A field whose default is `None` depends on the task, the data or the architecture; the recipe fills it in. Nothing
+outside this package reads YAML keys by name.
 """
 
 from textapp.config.data import Data, ParallelFiles

@@ -1,4 +1,4 @@
-"""The `data` of a config: which files, and where the fields of a record stand in them."""
+"""The `data` part of a config: the files, and the columns of the fields of a record."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from textapp.config.parts import Files, Model, Share, one_of
 
 
 class ParallelFiles(Model):
-    """Two files, or as many on each side, whose lines are translations of one another."""
+    """Files of sources and files of targets, as many of each; equal lines translate one another."""
 
     source: Files
     target: Files
@@ -39,14 +39,16 @@ class Data(Model):
     validation: ShareOrSource = Field(default=0.1, description="files, or a share of train")
     test: ShareOrSource | None = Field(default=None, description="files, or a share of train")
     columns: dict[str, Column] = Field(
-        default={}, description="field of a record -> a name, names that may stand for it, or a number counted from 0"
+        default={}, description="field of a record -> name of its column, possible names, or its number from 0"
     )
-    header: Header = Field(default="auto", description="does the first line name the columns?")
-    pattern: str | None = Field(default=None, description="a regular expression with groups text and label, per line")
-    language: str | None = Field(default=None, description="en, zh, ...; None: told from the script of the texts")
-    source_language: str | None = Field(default=None, description="translation: of the source; None: told from it")
-    target_language: str | None = Field(default=None, description="translation: of the target; None: told from it")
-    labels: Literal["single", "multiple"] = Field(default="single", description="one label a text, or several")
+    header: Header = Field(default="auto", description="whether the first line names the columns")
+    pattern: str | None = Field(
+        default=None, description="regular expression for a line, with the groups text and label"
+    )
+    language: str | None = Field(default=None, description="en, zh, ...; None: guessed from the script of the texts")
+    source_language: str | None = Field(default=None, description="translation: language of the source; None: guessed")
+    target_language: str | None = Field(default=None, description="translation: language of the target; None: guessed")
+    labels: Literal["single", "multiple"] = Field(default="single", description="one label per text, or any number")
 
     @field_validator("pattern")
     @classmethod
@@ -62,12 +64,12 @@ class Data(Model):
         return pattern
 
     def fields(self, usual: Mapping[str, Sequence[str]]) -> dict[str, int | list[str]]:
-        """The columns in use, as `{field: number or list of names}`.
+        """The columns of each field, as `{field: number or list of names}`.
 
-        A side of a translation may also be named by its language.
+        A column of a translation may also have the language as its name.
 
         Args:
-            usual: field -> the names that its column usually has, of the task.
+            usual: field -> default names of its column, see `TaskKeys.columns`.
 
         Example: with `columns: {source: 1}` and `target_language: en`, `usual` of `{"source": ["src"], "target":
         ["tgt"]}` gives `{"source": 1, "target": ["tgt", "en"]}`.

@@ -1,6 +1,6 @@
-"""The `model` of a config: one class an architecture, which says what it serves and how large it is by default.
+"""The `model` part of a config: a class for each architecture, with its roles and its default sizes.
 
-The file of the same name in models/ builds it. Which fields serve which task, the task's `TaskKeys` say.
+The file of the same name in models/ builds it. `TaskKeys` lists which fields a task uses.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from pydantic import Field, field_validator, model_validator
 from textapp.config.parts import Count, Counts, Model, Rate
 
 Role = Literal["encoder", "decoder", "encoder-decoder"]
-LONG = 32  # tokens of half of the texts: from this length on an mlp starts as naive Bayes
-LARGE = 5_000_000  # tokens of training text that can feed a wider language model
+LONG = 32  # median tokens per text; from this length on an mlp is initialised by naive Bayes
+LARGE = 5_000_000  # training tokens from which a language model is made wider
 
 
 class Corpus(NamedTuple):
-    """What the default size of a model depends on.
+    """Properties of the training texts that determine the default size of a model.
 
     Attributes:
         token_counts: tokens of each training example; None before there is a tokenizer.
@@ -37,13 +37,13 @@ class Corpus(NamedTuple):
 
 
 class Architecture(Model):
-    """The base of every architecture's part of a config.
+    """Base class of the architectures.
 
     Attributes:
         roles: the roles that its file in models/ serves.
-        attention: it is made of attention layers: gains from bfloat16, and trains with AdamW and a warm-up.
-        pretrained: it comes with weights and a tokenizer.
-        subword_vectors: its token vectors are sums of subword vectors, so that larger tokens cost nothing.
+        attention: it consists of attention layers: bfloat16 pays, and it trains with AdamW and a warm-up.
+        pretrained: it has pretrained weights and a tokenizer.
+        subword_vectors: its token vectors are sums of subword vectors, so a vocabulary of words loses nothing.
     """
 
     roles: ClassVar[tuple[Role, ...]] = ("encoder",)
@@ -55,7 +55,7 @@ class Architecture(Model):
 
     @property
     def training_form(self) -> bool:
-        """Whether it trains with parts that the finished model does not have."""
+        """Whether it has parts that only training needs."""
         return False
 
     def defaults(self, role: Role, corpus: Corpus) -> dict[str, Any]:
@@ -67,7 +67,7 @@ class Architecture(Model):
         return 1e-3
 
     def misfits(self, task: str, role: Role) -> list[str]:
-        """A line for each field that does not fit another one or the role that a task needs."""
+        """An error message for each field that conflicts with another one or with the role of the task."""
         return []
 
 
@@ -77,34 +77,34 @@ class MlpModel(Architecture):
     subword_vectors = True
 
     architecture: Literal["mlp"]
-    dropout: Rate | None = Field(default=None, description="share of units dropped while training")
-    embedding_dim: Count | None = Field(default=None, description="numbers a token")
-    hidden_dims: list[Count] | None = Field(default=None, description="Dense layers after the mean; [] for none")
-    ngrams: Annotated[int, Field(ge=1, le=5)] | None = Field(default=None, description="longest n-gram, in tokens")
+    dropout: Rate | None = Field(default=None, description="dropout rate")
+    embedding_dim: Count | None = Field(default=None, description="size of a token vector")
+    hidden_dims: list[Count] | None = Field(default=None, description="Dense layers after the pooling; [] for none")
+    ngrams: Annotated[int, Field(ge=1, le=5)] | None = Field(default=None, description="tokens of the longest n-gram")
     subwords: list[Count] | None = Field(
-        default=None, description="shortest and longest n-gram of characters that tokens share in training; [] for none"
+        default=None, description="shortest and longest character n-gram of the subword vectors; [] for none"
     )
-    naive_bayes: bool | None = Field(default=None, description="begin as a naive Bayes classifier; pays on long texts")
+    naive_bayes: bool | None = Field(default=None, description="initialise by naive Bayes; pays on long texts")
     batch_normalization: bool = False
-    vectors: str | None = Field(default=None, description="pretrained word vectors, a text .vec file")
+    vectors: str | None = Field(default=None, description="pretrained word vectors, a .vec text file")
 
     @field_validator("subwords")
     @classmethod
     def _subwords_are_a_range(cls, subwords: list[int] | None) -> list[int] | None:
         if subwords and (len(subwords) != 2 or subwords[0] > subwords[1]):
-            raise ValueError("expected the shortest and the longest, such as [3, 5], or []")
+            raise ValueError("expected the shortest and the longest length, such as [3, 5], or []")
         return subwords
 
     @property
     def between_bag_and_logits(self) -> list[str]:
-        """The fields that leave no room for a beginning as naive Bayes: layers between, or vectors from elsewhere."""
+        """The fields in use that rule out naive Bayes: further layers, or pretrained vectors."""
         return [name for name in ("hidden_dims", "batch_normalization", "vectors") if getattr(self, name)]
 
     @model_validator(mode="after")
     def _naive_bayes_has_room(self) -> MlpModel:
         if self.naive_bayes and self.between_bag_and_logits:
             names = ", ".join(self.between_bag_and_logits)
-            raise ValueError(f"naive_bayes true and {names} do not go together: leave one out")
+            raise ValueError(f"naive_bayes true cannot be combined with {names}: leave one out")
         return self
 
     @property
@@ -112,11 +112,11 @@ class MlpModel(Architecture):
         return bool(self.subwords)
 
     def defaults(self, role: Role, corpus: Corpus) -> dict[str, Any]:
-        # An n-gram of characters that says as much as one of words is longer.
+        # Where words have spaces, n-grams of one or two characters mean little.
         subwords = [3, 5] if corpus.spaces else [1, 3]
-        if corpus.characters or self.vectors:  # vectors from elsewhere are kept as they are
+        if corpus.characters or self.vectors:  # pretrained vectors are used unchanged
             subwords = []
-        naive_bayes = None  # open until there are token counts
+        naive_bayes = None  # not known before there are token counts
         if corpus.token_counts is not None:
             naive_bayes = statistics.median(corpus.token_counts) >= LONG and not self.between_bag_and_logits
         return {
@@ -131,8 +131,8 @@ class CnnModel(Architecture):
     architecture: Literal["cnn"]
     dropout: Rate | None = None
     embedding_dim: Count | None = None
-    filters: Count | None = Field(default=None, description="filters a kernel size")
-    kernel_sizes: Counts | None = Field(default=None, description="window lengths in tokens")
+    filters: Count | None = Field(default=None, description="filters per kernel size")
+    kernel_sizes: Counts | None = Field(default=None, description="tokens of each window")
     batch_normalization: bool = False
     vectors: str | None = None
 
@@ -143,7 +143,7 @@ class CnnModel(Architecture):
 class LstmModel(Architecture):
     """Stacked LSTM layers (Hochreiter and Schmidhuber, 1997).
 
-    A classifier reads the last real token; a translator has an encoder and a decoder with attention over it.
+    A classifier uses the state at the last token; a translator has an encoder, and a decoder that attends to it.
     """
 
     roles = ("encoder", "decoder", "encoder-decoder")
@@ -151,10 +151,12 @@ class LstmModel(Architecture):
     architecture: Literal["lstm"]
     dropout: Rate | None = None
     embedding_dim: Count | None = None
-    units: Counts | None = Field(default=None, description="units of each layer, bottom first")
-    bidirectional: bool | None = Field(default=None, description="of a classifier, or of the encoder")
-    dense_units: Annotated[int, Field(ge=0)] | None = Field(default=None, description="ReLU layer after it; 0: none")
-    tie_embeddings: bool | None = Field(default=None, description="target embeddings are the output layer too")
+    units: Counts | None = Field(default=None, description="units of each layer, the first one first")
+    bidirectional: bool | None = Field(default=None, description="for a classifier, or the encoder of a translator")
+    dense_units: Annotated[int, Field(ge=0)] | None = Field(
+        default=None, description="units of a Dense ReLU layer after the LSTM; 0: none"
+    )
+    tie_embeddings: bool | None = Field(default=None, description="use the target embeddings as the output layer")
     vectors: str | None = None
 
     def defaults(self, role: Role, corpus: Corpus) -> dict[str, Any]:
@@ -188,20 +190,20 @@ class TransformerModel(Architecture):
     embedding_dim: Count | None = Field(default=None, description="None: hidden_dim")
     hidden_dim: Count | None = None
     num_layers: Count | None = None
-    encoder_layers: Count | None = Field(default=None, description="of a translator; None: num_layers")
-    decoder_layers: Count | None = Field(default=None, description="of a translator; None: num_layers")
+    encoder_layers: Count | None = Field(default=None, description="for a translator; None: num_layers")
+    decoder_layers: Count | None = Field(default=None, description="for a translator; None: num_layers")
     num_heads: Count | None = None
     num_key_value_heads: Count | None = Field(default=None, description="None: num_heads")
     intermediate_dim: Count | None = Field(default=None, description="None: 4 * hidden_dim")
     positions: Literal["learned", "sinusoidal", "rope"] | None = Field(default=None, description="None: by task")
     activation: Literal["gelu", "relu", "swiglu"] = "gelu"
-    tie_embeddings: bool | None = Field(default=None, description="target embeddings are the output layer too")
+    tie_embeddings: bool | None = Field(default=None, description="use the target embeddings as the output layer")
     vectors: str | None = None
 
     def defaults(self, role: Role, corpus: Corpus) -> dict[str, Any]:
         if role == "encoder":
             return {"dropout": 0.2, "hidden_dim": 128, "num_layers": 2, "num_heads": 4, "positions": "learned"}
-        if role == "encoder-decoder":  # narrow, with much dropout: on small corpora wider ones learn by heart
+        if role == "encoder-decoder":  # narrow, with much dropout: wider models overfit small corpora
             layers, hidden_dim = self.num_layers or 4, self.hidden_dim or 256
             return {
                 "dropout": 0.3, "hidden_dim": hidden_dim, "num_heads": heads_for(hidden_dim), "encoder_layers": layers,
@@ -221,8 +223,8 @@ class TransformerModel(Architecture):
         lines = []
         if role != "encoder" and self.embedding_dim:
             lines.append(
-                f"model.embedding_dim: found {self.embedding_dim}, but for task {task} the embeddings of a"
-                f" transformer are as wide as model.hidden_dim: leave it out"
+                f"model.embedding_dim: found {self.embedding_dim}, but for task {task} a transformer takes"
+                f" model.hidden_dim for its embeddings: leave it out"
             )
         if hidden and heads and hidden % heads:
             lines.append(f"model.hidden_dim {hidden} is not a multiple of model.num_heads {heads}")
@@ -246,9 +248,7 @@ class PresetModel(Architecture):
     architecture: Literal["preset"]
     path: str = Field(description="a preset name or a local folder")
     dropout: Rate | None = None
-    lora_rank: Count | None = Field(
-        default=None, description="numbers between the factors of low-rank additions; None: all weights are trained"
-    )
+    lora_rank: Count | None = Field(default=None, description="rank of LoRA; None: all weights are trained")
 
     @property
     def training_form(self) -> bool:
@@ -260,7 +260,7 @@ class PresetModel(Architecture):
     def learning_rate(self, role: Role) -> float:
         if role == "encoder":
             return 1e-4
-        return 5e-4 if self.lora_rank else 5e-5  # low-rank additions begin as nothing and take a larger rate
+        return 5e-4 if self.lora_rank else 5e-5  # LoRA starts at zero and takes a larger learning rate
 
 
 ModelConfig = Annotated[
@@ -269,11 +269,11 @@ ModelConfig = Annotated[
 
 
 def architectures() -> dict[str, type[Architecture]]:
-    """The class of each architecture by its name."""
+    """Name -> class of each architecture."""
     parts = get_args(get_args(ModelConfig)[0])
     return {get_args(part.model_fields["architecture"].annotation)[0]: part for part in parts}
 
 
 def heads_for(hidden_dim: int) -> int:
-    """Heads of 64 numbers, or wider ones where these do not divide `hidden_dim` evenly: 256 gives 4, 100 gives 1."""
+    """Heads of size 64, or larger ones if 64 does not divide `hidden_dim`: 256 gives 4 heads, 100 gives 1."""
     return next(heads for heads in range(max(1, hidden_dim // 64), 0, -1) if hidden_dim % heads == 0)

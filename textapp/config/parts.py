@@ -1,4 +1,4 @@
-"""What the parts of a config have in common: strict models, and values that may stand in several forms."""
+"""Base class and types for the parts of a config."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidatorFun
 
 
 class Model(BaseModel):
-    """The base of every part: frozen, and an unknown key is an error."""
+    """Base class: frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, protected_namespaces=())
 
 
 def one_of(expected: str) -> WrapValidator:
-    """One line for a value that fits no branch of a union, instead of one line a branch."""
+    """Reports a value that fits no type of a union in one line, instead of one line for each type."""
 
     def checked(value: Any, union: ValidatorFunctionWrapHandler) -> Any:
         try:

@@ -1,4 +1,4 @@
-"""A YAML file becomes a checked config, every fault of it is told at once, and a config becomes YAML again."""
+"""Reads a config from YAML, reports all of its errors at once, and writes it back."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def load_config(path: str | Path, known: Known, overrides: Sequence[str] = ()) -
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(raw, dict):
-        raise ConfigError(f"{path}: expected keys such as task, run, data and model, found {type(raw).__name__}")
+        raise ConfigError(f"{path}: found {type(raw).__name__}, expected keys such as task, run, data and model")
     for override in overrides:
         _override(raw, override)
     return parse_config(raw, known, source=str(path))
@@ -52,13 +52,15 @@ def _override(raw: dict[str, Any], override: str) -> None:
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise ConfigError(f"--set {override}: the value is not YAML: {' '.join(str(error).split())}") from error
+        raise ConfigError(
+            f"--set {override}: found a value that is not YAML: {' '.join(str(error).split())}"
+        ) from error
     *parents, last = key.strip().split(".")
     node = raw
     for parent in parents:
         node = node.setdefault(parent, {})
         if not isinstance(node, dict):
-            raise ConfigError(f"--set {override}: '{parent}' holds a value, not keys")
+            raise ConfigError(f"--set {override}: found a value at '{parent}', expected keys")
     node[last] = value
 
 
@@ -68,10 +70,10 @@ def parse_config(raw: Mapping[str, Any], known: Known, source: str = "config") -
     Args:
         raw: what the YAML holds.
         known: each task's keys.
-        source: names it in errors.
+        source: name of the config in error messages.
 
     Raises:
-        ConfigError: every fault in one message, each with its key, what was found and what was expected.
+        ConfigError: lists every error with its key, what was found and what was expected.
     """
     try:
         return Config.model_validate(raw, context=known)
@@ -86,7 +88,7 @@ def parse_config(raw: Mapping[str, Any], known: Known, source: str = "config") -
 
 
 def _explain(fault: Mapping[str, Any], raw: Any) -> str:
-    """One line for one fault: the key, what was found, what was expected."""
+    """The message for one error: the key, what was found, what was expected."""
     keys, found = _locate(fault["loc"], raw)
     name = ".".join(keys)
     if fault["type"] == "extra_forbidden":
@@ -95,17 +97,17 @@ def _explain(fault: Mapping[str, Any], raw: Any) -> str:
     if fault["type"] == "missing":
         return f"the key '{name}' is missing"
     if fault["type"].startswith("union_tag"):
-        given = found.get("architecture") if isinstance(found, Mapping) else found
+        architecture = found.get("architecture") if isinstance(found, Mapping) else found
         return (
-            f"model.architecture: found {given!r}, expected one of {', '.join(architectures())}"
-            f"{did_you_mean(str(given), architectures())}"
+            f"model.architecture: found {architecture!r}, expected one of {', '.join(architectures())}"
+            f"{did_you_mean(str(architecture), architectures())}"
         )
     message = fault["msg"].removeprefix("Value error, ")
     return f"{name}: found {found!r}: {message}" if name else message
 
 
 def _locate(location: Iterable[Any], raw: Any) -> tuple[list[str], Any]:
-    """Drops from pydantic's location what stands for a branch of a union, and finds the value that stands there."""
+    """The keys of an error without pydantic's names for types of a union, and the value there."""
     keys: list[str] = []
     node = raw
     for part in location:
@@ -131,17 +133,17 @@ def _known_keys(location: Sequence[Any]) -> list[str]:
 
 
 def data_directory(option: str | Path | None = None, recorded: str | None = None) -> Path:
-    """Where relative data paths start.
+    """The base folder of relative data paths.
 
     Args:
         option: `--data-dir`.
-        recorded: where they started when the run was trained: left aside where that folder is no longer there.
+        recorded: the one that the run was trained with; ignored if this folder no longer exists.
 
     Returns:
         the first of these that is given, else `TEXTAPP_DATA`, else the working directory.
     """
-    kept = recorded if recorded and Path(recorded).is_dir() else None
-    return Path(option or kept or os.environ.get("TEXTAPP_DATA") or ".")
+    existing = recorded if recorded and Path(recorded).is_dir() else None
+    return Path(option or existing or os.environ.get("TEXTAPP_DATA") or ".")
 
 
 # --- writing and comparing -----------------------------------------------------------------------------------------
@@ -155,7 +157,7 @@ def save_config(config: Config, path: Path) -> None:
 
 
 def differing_key(one: Config, other: Config) -> str | None:
-    """The first key, in dotted form, at which two configs differ; None where they are equal."""
+    """The first key, in dotted form, in which two configs differ; None if they are equal."""
     return _differing(one.model_dump(mode="json"), other.model_dump(mode="json"))
 
 

@@ -1,4 +1,4 @@
-"""A whole run: what a config holds, and what must fit together in it."""
+"""The whole config of a run, and checks across its parts."""
 
 from __future__ import annotations
 
@@ -18,41 +18,43 @@ Device = Literal["auto", "cpu", "gpu", "mirrored", "multi_worker", "tpu"]
 
 
 def _as_label(key: Any) -> str:
-    """A label as records have it: YAML reads `0` and `true` as other things than strings."""
+    """A label as a string, as in records: YAML reads `0` and `true` as other types."""
     return str(key).lower() if isinstance(key, bool) else str(key)
 
 
 Label = Annotated[str, BeforeValidator(_as_label)]
 ClassWeights = Annotated[
     Union[Literal["balanced"], dict[Label, Annotated[float, Field(gt=0)]]],
-    one_of("balanced, or a number over 0 for each label, {good: 1.0, bad: 3.0}"),
+    one_of("balanced, or a weight above 0 for each label, such as {good: 1.0, bad: 3.0}"),
 ]
 GenerateLengths = Annotated[
-    list[tuple[Count, Count]], one_of("pairs of tokens read and new tokens, such as [[16, 24], [32, 48]]")
+    list[tuple[Count, Count]], one_of("pairs of input length and new tokens, such as [[16, 24], [32, 48]]")
 ]
 
 
 class TokenizerConfig(Model):
-    """How text becomes ids."""
+    """The `tokenizer` part of a config."""
 
     kind: Literal["sentencepiece", "wordpiece", "bpe", "characters", "preset"] | None = Field(
-        default=None, description="sentencepiece is the unigram model, bpe its byte-pair model; None: by language"
+        default=None, description="sentencepiece: unigram model; bpe: byte-pair model; None: by language"
     )
-    vocabulary_size: Annotated[int, Field(ge=16)] | None = Field(default=None, description="in tokens; None: by data")
+    vocabulary_size: Annotated[int, Field(ge=16)] | None = Field(
+        default=None, description="number of tokens; None: by data"
+    )
     shared: bool | None = Field(
-        default=None, description="translation: one vocabulary for both sides; None: where both have the same script"
+        default=None, description="translation: one vocabulary for both sides; None: if both have the same script"
     )
 
 
 class Training(Model):
-    """How the weights are found. `batch_size` is the global one, over all replicas and workers."""
+    """The `training` part of a config. `batch_size` is global, over all replicas and workers."""
 
-    epochs: Count | None = Field(default=None, description="passes over the training data at most")
-    batch_size: Count | None = Field(default=None, description="examples a step, over all replicas")
+    epochs: Count | None = Field(default=None, description="maximum number of passes over the training data")
+    batch_size: Count | None = Field(default=None, description="examples per batch, over all replicas")
     batch_tokens: Count | None = Field(
-        default=None, description="target tokens and padding a step, instead of batch_size"
+        default=None, description="tokens per batch, padding included; instead of batch_size"
     )
-    gradient_accumulation_steps: Count = Field(default=1, description="batches whose gradients make one update")
+    gradient_accumulation_steps: Count = Field(default=1, description="batches per update")
     learning_rate: Annotated[float, Field(gt=0)] | None = None
     optimizer: Literal["adam", "adamw", "adafactor", "sgd"] | None = None
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
@@ -63,32 +65,33 @@ class Training(Model):
     label_smoothing: Rate | None = Field(default=None, description="None: 0.1 for translation, else 0")
     class_weights: ClassWeights | None = None
     patience: Annotated[int, Field(ge=0)] | None = Field(
-        default=None, description="epochs without a gain; 0: never stop"
+        default=None, description="epochs without improvement before training stops; 0: never stop"
     )
     monitor: str | None = Field(
-        default=None, description="decides which epoch is kept; None: accuracy, bleu or perplexity, by task"
+        default=None, description="figure that selects the best epoch; None: accuracy, bleu or perplexity, by task"
     )
     average_checkpoints: Annotated[int, Field(ge=0)] | None = Field(
-        default=None, description="the weights of the last so many epochs are averaged; 0: those of the best epoch"
+        default=None, description="average the weights of this many last epochs; 0: take the best epoch"
     )
     clip_norm: Annotated[float, Field(gt=0)] | None = None
     xla: bool = False
 
 
 class Config(Model):
-    """A whole run."""
+    """The config of a run."""
 
-    task: str = Field(description="what the model is to do: classification, translation, generation")
-    run: str = Field(description="the folder that the run makes, saved_models/NAME")
+    task: str = Field(description="classification, translation or generation")
+    run: str = Field(description="run folder, such as saved_models/reviews")
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 7
     data: Data
     cleaning: list[CleaningStep] | None = None
     tokenizer: TokenizerConfig | None = None
     lengths: list[Annotated[int, Field(ge=1, le=4096)]] | None = Field(
-        default=None, description="buckets in tokens; translation: of the source; generation: the last is the context"
+        default=None,
+        description="buckets in tokens; translation: of the source; generation: the last one is the context",
     )
     generate_lengths: GenerateLengths | None = Field(
-        default=None, description="[read, new] in tokens for each signature generate_<read>_<new>; None: by data"
+        default=None, description="[input, new] tokens of each signature generate_<input>_<new>; None: by data"
     )
     model: ModelConfig
     training: Training = Training()
@@ -105,7 +108,7 @@ class Config(Model):
     @classmethod
     def _run_has_a_name(cls, run: str) -> str:
         if Path(run).name in ("", ".."):
-            raise ValueError("expected a folder of its own, such as saved_models/reviews")
+            raise ValueError("expected a folder with a name, such as saved_models/reviews")
         return run
 
     @field_validator("lengths")
@@ -128,9 +131,13 @@ class Config(Model):
         known: Known | None = info.context
         lines = misfits(self, known) if known else []
         if self.training.batch_size is not None and self.training.batch_tokens is not None:
-            lines.append("training.batch_size and training.batch_tokens: found both, expected one of them")
+            lines.append(
+                "training.batch_size and training.batch_tokens: found both, expected one of them: leave one out"
+            )
         if (self.tokenizer and self.tokenizer.kind == "preset") != self.model.pretrained and self.tokenizer is not None:
-            lines.append("tokenizer.kind 'preset' and model.architecture 'preset' go together, or neither is given")
+            lines.append(
+                "tokenizer.kind 'preset' and model.architecture 'preset': found one of them, expected both or neither"
+            )
         if lines:
             raise ValueError("\n".join(lines))
         return self

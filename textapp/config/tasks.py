@@ -1,4 +1,4 @@
-"""Which keys serve which task: a key that would do nothing is an error, not a silence."""
+"""Checks that a task uses every key of its config: a key without effect is an error."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TaskKeys:
-    """What a config may say for one task.
+    """The config keys of one task.
 
     Attributes:
-        role: what the model has to be.
-        columns: field of a record -> the names that its column usually has; `()`: only where a config names it.
-        keys: of the keys that not every task has, those of this one, dotted: `training.batch_tokens`.
-        monitors: validation figures that may decide which epoch is kept.
-        parallel_files: examples may come as two files whose lines belong together.
+        role: required of the architecture.
+        columns: field of a record -> default names of its column; `()`: only if a config names one.
+        keys: those of this task among the keys that not every task has, dotted: `training.batch_tokens`.
+        monitors: validation figures that can select the best epoch.
+        parallel_files: whether examples may be in two parallel files.
     """
 
     role: Role
@@ -43,7 +43,7 @@ Known = Mapping[str, TaskKeys]  # task -> its keys
 
 
 def misfits(config: Config, known: Known) -> list[str]:
-    """A line for everything in a config that its task cannot use: the key, what was found, what is expected."""
+    """An error message for everything in a config that its task cannot use."""
     keys = known[config.task]
     return [
         *unserved(config.task, config.model.architecture, known),
@@ -58,7 +58,13 @@ def misfits(config: Config, known: Known) -> list[str]:
 
 
 def unserved(task: str, architecture: str, known: Known) -> list[str]:
-    """A line where a known architecture does not serve a known task; of unknown ones it says nothing."""
+    """An error message if an architecture does not serve a task; none if either is unknown.
+
+    Args:
+        task: name of the task.
+        architecture: name of the architecture.
+        known: the keys of each task.
+    """
     if task not in known or architecture not in architectures() or architecture in known[task].architectures:
         return []
     return [
@@ -68,35 +74,35 @@ def unserved(task: str, architecture: str, known: Known) -> list[str]:
 
 
 def _columns(config: Config, known: Known) -> list[str]:
-    """Columns of fields that the task does not have."""
-    own, lines = known[config.task].columns, []
+    """Messages for columns of fields that the task does not have."""
+    columns, lines = known[config.task].columns, []
     for field, column in config.data.columns.items():
-        if field not in own:
+        if field not in columns:
             owners = [task for task, keys in known.items() if field in keys.columns]
-            other = f" (it is for {' and '.join(owners)})" if owners else did_you_mean(field, own)
+            other = f" (it is for {' and '.join(owners)})" if owners else did_you_mean(field, columns)
             lines.append(
                 f"data.columns.{field}: found {column!r}, but task {config.task} has no such key; it has "
-                f"{', '.join(own)}{other}"
+                f"{', '.join(columns)}{other}"
             )
     return lines
 
 
 def _other_keys(config: Config, known: Known) -> list[str]:
-    """Keys that only other tasks have."""
-    own, lines = known[config.task].keys, []
+    """Messages for keys that only other tasks have."""
+    allowed, lines = known[config.task].keys, []
     for key in dict.fromkeys(key for keys in known.values() for key in sorted(keys.keys)):
-        value = None if key in own else _given(config, key)
+        value = None if key in allowed else _set_value(config, key)
         if value is None:
             continue
         parent, _, last = key.rpartition(".")
-        near = did_you_mean(last, [other.rpartition(".")[2] for other in own if other.rpartition(".")[0] == parent])
+        near = did_you_mean(last, [other.rpartition(".")[2] for other in allowed if other.rpartition(".")[0] == parent])
         owners = " and ".join(task for task, keys in known.items() if key in keys.keys)
         lines.append(f"{key}: found {value!r}, but task {config.task} has no such key{near} (it is for {owners})")
     return lines
 
 
-def _given(config: Any, key: str) -> Any:
-    """The value at a dotted key; None where it has its default, or where there is no such part."""
+def _set_value(config: Any, key: str) -> Any:
+    """The value of a dotted key; None if it is the default or the key does not exist."""
     part, default = config, None
     for name in key.split("."):
         if not isinstance(part, Model) or name not in type(part).model_fields:
@@ -135,19 +141,19 @@ def _tokenizer(config: Config, keys: TaskKeys) -> list[str]:
     if config.tokenizer.kind != "wordpiece":
         return []
     return [
-        f"tokenizer.kind: found 'wordpiece', which forgets where spaces were; expected one of sentencepiece, bpe,"
+        f"tokenizer.kind: found 'wordpiece', which loses the spaces of a text; expected one of sentencepiece, bpe,"
         f" characters for task {config.task}"
     ]
 
 
 def _lengths(config: Config, keys: TaskKeys) -> list[str]:
-    """A signature reads what the model can take: at most the longest bucket, or with new tokens the context."""
+    """Messages for signatures longer than the longest bucket, or, with their new tokens, than the context."""
     if config.generate_lengths is None or config.lengths is None:
         return []
     longest = config.lengths[-1]
     if keys.role == "decoder":
         return [
-            f"generate_lengths: found [{read}, {new}], together more than the context of {longest} tokens (lengths)"
+            f"generate_lengths: found [{read}, {new}], expected a sum of at most {longest}, the context (lengths)"
             for read, new in config.generate_lengths
             if read + new > longest
         ]

@@ -48,12 +48,12 @@ def walk(session: Session, rules: Rules, choose: Choose) -> Iterator[tuple[int, 
         session.advance([0], [token_id])
 
 
-def likeliest(logits: np.ndarray) -> int:
+def argmax_token(logits: np.ndarray) -> int:
     """The token with the highest logit `[vocabulary]`; among equals the lowest id, as in the graph."""
     return int(logits.argmax())
 
 
-def greedy_search(session: Session, rules: Rules, choose: Choose = likeliest) -> Hypothesis:
+def greedy_search(session: Session, rules: Rules, choose: Choose = argmax_token) -> Hypothesis:
     """Generates a text by taking the most probable token at each step, or the one that `choose` picks.
 
     Args:

@@ -12,7 +12,7 @@ class Rules(NamedTuple):
     """Constraints on a generated text.
 
     Attributes:
-        max_new_tokens: most new tokens.
+        max_new_tokens: maximum number of new tokens.
         end_id: the token that ends a text.
         min_new_tokens: new tokens before `end_id` may come.
         repetition_penalty: see `penalised`.

@@ -98,9 +98,9 @@ class DecodingOptions:
         return self.temperature > 0
 
     @property
-    def plain(self) -> bool:
+    def is_greedy(self) -> bool:
         """Whether the greedy loop inside the graph gives the same result."""
-        return self == PLAIN
+        return self == GREEDY
 
     def check_vocabulary(self, vocabulary_size: int) -> None:
         """Checks the options that may not exceed the vocabulary.
@@ -151,4 +151,4 @@ def _check_range(option: Field[Any], value: Any) -> None:
         raise OptionError(f"{name}: found {value!r}, expected {allowed}", name)
 
 
-PLAIN = DecodingOptions()
+GREEDY = DecodingOptions()

@@ -1,4 +1,4 @@
-"""`textapp demo`: the whole way on the bundled samples, three tasks in two languages, in a few minutes."""
+"""`textapp demo`: trains, exports and benchmarks three tasks on generated samples in two languages, in minutes."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Part(NamedTuple):
     """One task of the demo.
 
     Attributes:
-        config: its config, but for `run`.
+        config: without `run`.
         suffix: of its run folder.
-        quantize: formats that it is exported in, beside float32.
-        texts: what it answers; none of them, nor the like of them, stands in the samples.
+        quantize: number format of the second export, besides float32.
+        texts: to answer; neither they nor similar ones are in the samples.
     """
 
     config: dict[str, Any]
@@ -77,7 +77,7 @@ GENERATION = Part(
 )
 PARTS = (CLASSIFICATION, TRANSLATION, GENERATION)
 
-# Names that must not be importable where the bundle answers.
+# Modules that are blocked when the bundle answers.
 HIDDEN = ("tensorflow", "keras", "tf_keras", "keras_hub", "tensorflow_text", "tensorflow_model_optimization")
 ANSWER = """
 import sys
@@ -97,29 +97,40 @@ def demo(folder: Path) -> None:
         folder: the run folder of the classifier; the samples and the other runs are written beside it.
     """
     samples = folder.with_name(folder.name + "-data")
-    tables.note(f"1. samples: reviews, pairs of sentences and short passages, English and Chinese, in {samples}")
+    tables.note(f"1. samples: reviews, sentence pairs and short passages, English and Chinese, in {samples}")
     write_samples(samples)
     for number, part in enumerate(PARTS, start=2):
         show(part, number, folder.with_name(folder.name + part.suffix), samples)
 
 
 def show(part: Part, number: int, folder: Path, samples: Path) -> None:
-    """One task, from the samples to the table."""
+    """Runs the demo of one task, from training to the table.
+
+    Args:
+        part: the task.
+        number: of this step, for messages.
+        folder: the run folder.
+        samples: the folder of the samples.
+    """
     task = part.config["task"]
     config = parse_config({**part.config, "run": str(folder)})
     tables.note(f"{number}. {task}: train")
     run = train_config(config, samples, overwrite=True)
-    tables.note(f"{number}. {task}: export for LiteRT, in float32 and in the format that is fastest")
+    tables.note(f"{number}. {task}: export for LiteRT, in float32 and in a faster format")
     whole = export(run, ExportOptions(quantize="none"), output=run / "exports" / "litert-float32")
     best = export(run, ExportOptions(quantize=part.quantize))
     tables.note(f"{number}. {task}: the bundle answers, in a process that cannot import TensorFlow")
     answer_without_tensorflow(best, part.texts)
-    tables.note(f"{number}. {task}: speed and quality of each, on the test split")
+    tables.note(f"{number}. {task}: speed and quality on the test split")
     benchmark([run, whole, best])
 
 
 def answer_without_tensorflow(bundle: Path, texts: Sequence[str]) -> None:
-    """Answers texts with a bundle in a child process where every import of TensorFlow fails."""
+    """Answers texts with a bundle in a child process where TensorFlow cannot be imported.
+
+    Raises:
+        TextappError: the process failed.
+    """
     code = ANSWER.format(hidden=HIDDEN)
     done = subprocess.run(
         [sys.executable, "-c", code, str(bundle), *texts],
@@ -128,5 +139,5 @@ def answer_without_tensorflow(bundle: Path, texts: Sequence[str]) -> None:
         env={**os.environ, "PYTHONIOENCODING": "utf-8"},
     )
     if done.returncode:
-        raise TextappError(f"{bundle}: does not answer without TensorFlow:\n{done.stderr.strip()}")
+        raise TextappError(f"{bundle}: cannot answer without TensorFlow:\n{done.stderr.strip()}")
     print(done.stdout, end="", flush=True)

@@ -33,19 +33,19 @@ def answers(runner: EdgeRunner, inputs: Inputs) -> dict[str, np.ndarray]:
     return outputs
 
 
-def with_own(forced: Inputs, found: Mapping[str, np.ndarray]) -> Inputs:
-    """Adds to each group `generate_*.expected` a group `generate_*.own` with the file's own texts for the same rows.
+def with_own(forced: Inputs, outputs: Mapping[str, np.ndarray]) -> Inputs:
+    """Adds for each group `generate_*.expected` a group `generate_*.own` with the texts that the file generated.
 
     Args:
         forced: the groups for forced decoding, see `textapp.decoding.forced.force_all`.
-        found: the outputs of the file, as `answers` returns them.
+        outputs: of the file, as `answers` returns them.
     """
     own = {}
     for group, named in forced.items():
         signature, origin = group.split(".")
         if origin == "expected":
             rows = slice(len(named[GENERATED]))
-            texts = {name: found[f"{signature}/{name}"][rows] for name in ("token_ids", "num_tokens")}
+            texts = {name: outputs[f"{signature}/{name}"][rows] for name in ("token_ids", "num_tokens")}
             own[f"{signature}.own"] = {**named, GENERATED: texts["token_ids"], GENERATED_TOKENS: texts["num_tokens"]}
     return forced | own
 
@@ -58,8 +58,8 @@ def latencies(model_paths: Mapping[str, str], runtime: str, inputs: Inputs, seco
     Args:
         model_paths: name -> path of each file.
         runtime: `litert` or `tflite-runtime`.
-        inputs: the inputs of each signature, in proportion to how many real texts use it.
-        seconds: how long to measure in total; every input is run at least once.
+        inputs: of each signature, as many as real texts use it.
+        seconds: total duration; every input is run at least once.
 
     Returns:
         Name of the file -> milliseconds of each call.

@@ -1,4 +1,4 @@
-"""`--quantize auto`: every way that a target offers, measured here; the fastest that still answers well is taken."""
+"""`--quantize auto`: tries every number format of a target, and takes the fastest one that passes the check."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from textapp.export.children import run_child
 from textapp.objectives.checks.check import Verdict
 from textapp.runners.inputs import Inputs, save_inputs
 
-MOST_TIMED = 200
+MAX_TIMED = 200
 SECONDS = 4.0
-# Two files this close are equally fast on a machine that does other things too: then the smaller one is better.
+# Files whose latencies differ by less are equally fast, within the noise of a machine; then the smaller one is taken.
 TIE = 1.05
 
 
 class Candidate(NamedTuple):
-    """A verified file."""
+    """A verified .tflite file."""
 
     quantize: str
     model_path: Path
@@ -28,38 +28,38 @@ class Candidate(NamedTuple):
 
 def choose(
     make: Callable[[str], Candidate],
-    ways: Sequence[str],
+    formats: Sequence[str],
     target: str,
     inputs: Inputs,
     figures: Sequence[str],
     work: Path,
 ) -> tuple[Candidate, list[dict[str, Any]]]:
-    """Makes and measures all candidates.
+    """Makes and measures all candidates, and chooses one.
 
     Args:
-        make: a quantization to its verified file; ExportError where it is refused.
-        ways: the quantizations to try.
+        make: a function from a number format to its verified file; raises ExportError if it fails the check.
+        formats: the number formats to try.
         target: `litert` or `tflite-runtime`.
-        inputs: of real examples, each in the signature that serves it, so buckets count as often as used.
-        figures: names of the figures of each report that are shown.
+        inputs: real examples by signature, so that each bucket counts as often as it is used.
+        figures: names of the figures of each report to return.
         work: a folder for scratch files.
 
     Returns:
         The fastest candidate, and what was tried: `{quantize, size_bytes, latency_ms, *figures}`,
-        or `{quantize, reason}` for what was refused.
+        or `{quantize, reason}` for one that failed.
 
     Raises:
-        ExportError: all were refused.
+        ExportError: all failed.
     """
     candidates, refused = [], []
-    for quantize in ways:
+    for quantize in formats:
         try:
             candidates.append(make(quantize))
         except ExportError as error:
             refused.append({"quantize": quantize, "reason": str(error)})
     if not candidates:
         raise ExportError(
-            "\n".join(["no way of quantizing passes:", *(f"  {e['quantize']}: {e['reason']}" for e in refused)])
+            "\n".join(["no number format passes the check:", *(f"  {e['quantize']}: {e['reason']}" for e in refused)])
         )
     latency_ms = _latencies(candidates, target, inputs, work)
     tried = [_figures(candidate, latency_ms[candidate.quantize], figures) for candidate in candidates]
@@ -68,24 +68,24 @@ def choose(
 
 
 def fastest(tried: list[dict[str, Any]]) -> str:
-    """The quantization with the least median latency; among those within 5 % of it, the smallest file."""
-    least = min(entry["latency_ms"]["p50"] for entry in tried)
-    near = [entry for entry in tried if entry["latency_ms"]["p50"] <= TIE * least]
+    """The number format with the lowest median latency; among those within 5 % of it, that of the smallest file."""
+    minimum = min(entry["latency_ms"]["p50"] for entry in tried)
+    near = [entry for entry in tried if entry["latency_ms"]["p50"] <= TIE * minimum]
     return min(near, key=lambda entry: entry["size_bytes"])["quantize"]
 
 
-def _latencies(candidates: list[Candidate], target: str, own: Inputs, work: Path) -> Mapping[str, dict[str, float]]:
-    inputs = work / "timing.npz"
-    total = sum(len(rows["token_ids"]) for rows in own.values())
-    share = min(1.0, MOST_TIMED / total)
+def _latencies(candidates: list[Candidate], target: str, inputs: Inputs, work: Path) -> Mapping[str, dict[str, float]]:
+    file = work / "timing.npz"
+    total = sum(len(rows["token_ids"]) for rows in inputs.values())
+    share = min(1.0, MAX_TIMED / total)
     timed = {}
-    for signature, named in own.items():
+    for signature, named in inputs.items():
         count = len(named["token_ids"])
         chosen = spread(range(count), max(1, round(share * count)))
         timed[signature] = {name: rows[chosen] for name, rows in named.items()}
-    save_inputs(inputs, timed)
+    save_inputs(file, timed)
     models = {candidate.quantize: str(candidate.model_path) for candidate in candidates}
-    job = {"models": models, "runtime": target, "inputs": str(inputs), "seconds": SECONDS}
+    job = {"models": models, "runtime": target, "inputs": str(file), "seconds": SECONDS}
     return run_child("textapp.export.answers", job, f"timing in {target}")["latency_ms"]
 
 

@@ -1,4 +1,4 @@
-"""From a run to a bundle: converted, verified, and only then put in its place."""
+"""Exports a run as a bundle, which is converted and verified before it replaces an older one."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from textapp.artifact import (
     TARGET_TOKENIZER,
     TOKENIZER,
     Artifact,
-    check_place,
+    check_target,
     replaced_folder,
-    write_fault,
+    write_failure_reason,
     write_manifest,
 )
 from textapp.errors import ExportError
@@ -39,16 +39,16 @@ from textapp.tasks.task import Record, Task
 _logger = logging.getLogger("textapp")
 NUM_GOLDEN = 3
 COPIES = (
-    "quantize %s: KerasHub's own layers are right but slow: each token copies at least %.3f MB of keys, values and "
-    "weights, and %.3f MB that should be int8 stay float; presets of GPT-2's or Llama's shape are rebuilt without that"
+    "quantize %s: the export is correct but slow, because of KerasHub's own layers: each token copies at least %.3f MB "
+    "of keys, values and weights, and %.3f MB that should be int8 stay float; presets like GPT-2 or Llama avoid this"
 )
 
 
 class Made(NamedTuple):
-    """A model as it stands in a bundle.
+    """The model of a bundle.
 
     Attributes:
-        verdict: what it answered, and how well.
+        verdict: of the check.
         quantize: its number format.
         tried: the figures of each number format that was tried.
         signatures: name -> the shapes of its inputs and outputs.
@@ -74,32 +74,32 @@ def export_run(
         run: an opened run folder.
         task: of the run.
         objective: of its task.
-        options: what is asked for.
-        records: examples with their answers, at best 200 or more, to verify with and to calibrate int8.
-        out: another folder than `<run>/exports/<target>/`.
+        options: of the export.
+        records: labelled examples, preferably 200 or more, for verification and calibration of int8.
+        out: the folder; None: `<run>/exports/<target>/`.
 
     Returns:
         The bundle's folder.
 
     Raises:
-        ExportError: refused; what stood at the bundle's place before stays as it was.
-        UsageError: the run does not take these options, or the target's interpreter is not installed.
+        ExportError: it failed; an older bundle in the folder is unchanged.
+        UsageError: the options do not apply to this run, or the interpreter of the target is not installed.
     """
     options.check(run, objective, records)
     final = Path(out) if out is not None else run.path / "exports" / options.target
-    check_place(final, "bundle")
+    check_target(final, "bundle")
     try:
         with replaced_folder(final) as folder, tempfile.TemporaryDirectory(prefix="textapp-export-") as work:
             _Export(run, task, objective, options, Path(work), folder).write(records)
     except OSError as error:
         raise ExportError(
-            f"{final}: could not be written: {write_fault(error)}; an export that was there before is unchanged"
+            f"{final}: could not be written: {write_failure_reason(error)}; an export that existed before is unchanged"
         ) from error
     return final
 
 
 class _Export:
-    """One export: its parts, and the folders that it works in."""
+    """One export, with its folders."""
 
     def __init__(
         self, run: Artifact, task: Task, objective: Objective, options: ExportOptions, work: Path, folder: Path
@@ -108,7 +108,7 @@ class _Export:
         self.work, self.folder = work, folder
 
     def write(self, records: Sequence[Record]) -> None:
-        """Writes the whole bundle, the manifest last."""
+        """Writes all files of the bundle, the manifest last."""
         options, run = self.options, self.run
         if not options.serves and run.manifest["lengths_from"] == "data":
             self.task = self.objective.export_task(self.task, records)
@@ -124,7 +124,7 @@ class _Export:
         write_manifest(self.folder, self._manifest(made, check))
 
     def _served(self, model: keras.Model, check: Check) -> Made:
-        _logger.info("%s: writing, and verifying on %d examples", self.options.target, len(check.examples.records))
+        _logger.info("%s: converting and verifying on %d examples", self.options.target, len(check.examples.records))
         signatures = self.objective.served_signatures(model, self.task)
         text = None
         if self.options.text_signature:
@@ -140,46 +140,48 @@ class _Export:
         save_inputs(self.work / "calibration.npz", calibration)
         make, quantize = self._maker(model, check), self.options.quantize
         if quantize == "auto":
-            ways, inputs = self.objective.quantizations, check.examples.own_inputs()
-            chosen, tried = auto.choose(make, ways, self.options.target, inputs, check.figures, self.work)
+            formats, inputs = self.objective.quantizations, check.examples.own_inputs()
+            chosen, tried = auto.choose(make, formats, self.options.target, inputs, check.figures, self.work)
         else:
             chosen, tried = make(quantize), []
         shutil.copyfile(chosen.model_path, self.folder / "model.tflite")
         return Made(chosen.verdict, chosen.quantize, tried, tflite.signature_shapes(chosen.model_path))
 
     def _maker(self, model: keras.Model, check: Check) -> Callable[[str], Candidate]:
-        """From a number format to a verified file. What changes the model itself has to come after what does not."""
+        """A function from a number format to a verified file. Formats that change the model have to come last."""
         target, copies, work = self.options.target, getattr(model, "loops_copy", False), self.work
 
-        def make(way: str) -> Candidate:
-            source = work / ("quantized_model" if self.objective.quantize_model(model, way) else "saved_model")
+        def make(quantize: str) -> Candidate:
+            source = work / ("quantized_model" if self.objective.quantize_model(model, quantize) else "saved_model")
             signatures = self.objective.signatures(model, self.task, self.options.batch_size)
             if not source.exists():
                 tflite.write_saved_model(model, signatures, source)
-            file = work / f"{way}.tflite"
-            _logger.info("%s, quantize %s: converting", target, way)
+            file = work / f"{quantize}.tflite"
+            _logger.info("%s, quantize %s: converting", target, quantize)
             names = [signature.name for signature in signatures]
-            tflite.convert(source, file, names, target, way, work / "calibration.npz")
+            tflite.convert(source, file, names, target, quantize, work / "calibration.npz")
             tflite.check_builtins(file)
             if self.objective.decodes and not copies:
-                check_loops(file, way)
-            _logger.info("%s, quantize %s: verifying on %d examples", target, way, len(check.examples.records))
-            runtime, arrays = run_in_target(file, target, way, check.inputs, check.forced)
-            verdict = check.judge(arrays, runtime, way)
+                check_loops(file, quantize)
+            _logger.info("%s, quantize %s: verifying on %d examples", target, quantize, len(check.examples.records))
+            runtime, arrays = run_in_target(file, target, quantize, check.inputs, check.forced)
+            verdict = check.judge(arrays, runtime, quantize)
             if copies:
-                verdict.report.update(loop_copies(file, way))
-                _logger.warning(COPIES, way, verdict.report["copied_mb"], verdict.report.get("float_weights_mb", 0.0))
-            return Candidate(way, file, verdict)
+                verdict.report.update(loop_copies(file, quantize))
+                _logger.warning(
+                    COPIES, quantize, verdict.report["copied_mb"], verdict.report.get("float_weights_mb", 0.0)
+                )
+            return Candidate(quantize, file, verdict)
 
         return make
 
     def _manifest(self, made: Made, check: Check) -> dict[str, Any]:
-        of_run = {key: value for key, value in self.run.manifest.items() if key not in ("format", "files")}
+        inherited = {key: value for key, value in self.run.manifest.items() if key not in ("format", "files")}
         if self.options.batch_size > 1:
-            of_run["batch_size"] = self.options.batch_size
+            inherited["batch_size"] = self.options.batch_size
         report = made.verdict.report
         return {
-            **of_run,
+            **inherited,
             "lengths": self.task.lengths,
             "kind": "bundle",
             "target": self.options.target,

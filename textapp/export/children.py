@@ -1,6 +1,6 @@
-"""Processes of our own for what must not happen in this one.
+"""Child processes for conversion and verification.
 
-A conversion leaks memory and may crash; a verification must not have TensorFlow in its process.
+A conversion leaks memory and may crash; a verification must run without TensorFlow.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ def run_child(module: str, job: dict[str, Any], what: str) -> dict[str, Any]:
     """Runs `python -m module JOB` and waits.
 
     Args:
-        module: prints one JSON object as its last line, `{"error": "..."}` for a fault that it can explain.
-        job: handed over as JSON.
-        what: for errors, what the child was to do: `converting to int8`.
+        module: prints one JSON object as its last line, `{"error": "..."}` for an expected error.
+        job: passed as JSON.
+        what: describes the job in error messages, such as `converting to int8`.
 
     Returns:
         The object that the child printed.
 
     Raises:
-        ExportError: the child explained a fault, or crashed.
+        ExportError: the child reported an error, or crashed.
     """
     try:
         done = subprocess.run(
@@ -42,7 +42,7 @@ def run_child(module: str, job: dict[str, Any], what: str) -> dict[str, Any]:
     if done.returncode < 0:
         name = signal.Signals(-done.returncode).name
         raise ExportError(
-            f"{what} crashed ({name}): the library failed on this model; take another quantization or target"
+            f"{what} crashed ({name}): the library failed on this model: use another quantization or target"
         )
     if done.returncode > 0:
         raise ExportError(f"{what} failed: {_tail(done.stderr)}")
@@ -54,4 +54,4 @@ def run_child(module: str, job: dict[str, Any], what: str) -> dict[str, Any]:
 
 def _tail(stderr: str) -> str:
     lines = [line for line in stderr.splitlines() if line.strip()]
-    return lines[-1][:500] if lines else "it left no message"
+    return lines[-1][:500] if lines else "no message on stderr"

@@ -1,4 +1,4 @@
-"""What an export is asked for, checked before anything is loaded."""
+"""The options of an export, checked before anything is loaded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EDGE_TARGETS = tuple(PACKAGES)
 SAVED_MODEL = "saved_model"
 TARGETS = (*EDGE_TARGETS, SAVED_MODEL)
 QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
-MAX_ROWS = 64  # texts a call: more take memory and gain nothing, a language model from 5 on
+MAX_ROWS = 64  # of a batch: more rows take memory without gain, for a language model already from 5 rows on
 
 
 @dataclass(frozen=True)
@@ -26,13 +26,13 @@ class ExportOptions:
 
     Attributes:
         target: `litert`, `tflite-runtime` or `saved_model`.
-        quantize: `none`, `float16`, `dynamic`, `int8` or `auto`; a SavedModel takes `none` and `auto` (the same there).
-        max_drop: what the export may lose against the run: points of accuracy or of BLEU, percent of perplexity.
-        text_signature: a SavedModel that also takes raw strings.
-        batch_size: of a .tflite file that generates text: signatures for so many texts at once, beside those for one.
+        quantize: `none`, `float16`, `dynamic`, `int8` or `auto`; for a SavedModel `none` or `auto`, which are the same.
+        max_drop: maximum loss against the run: points of accuracy or of BLEU, percent of perplexity.
+        text_signature: whether a SavedModel also has a signature that takes strings.
+        batch_size: rows of batch signatures, which a generative .tflite file has besides those for one text.
 
     Raises:
-        UsageError: a value is unknown, or the target does not take it.
+        UsageError: a value is unknown, or not available for the target.
     """
 
     target: str = "litert"
@@ -44,27 +44,29 @@ class ExportOptions:
     def __post_init__(self) -> None:
         target, quantize = self.target, self.quantize
         if target not in TARGETS:
-            raise UsageError(f"target '{target}' is unknown, expected one of {', '.join(TARGETS)}")
+            raise UsageError(f"target: found '{target}', expected one of {', '.join(TARGETS)}")
         if quantize not in (*QUANTIZATIONS, "auto"):
-            raise UsageError(f"quantize '{quantize}' is unknown, expected one of {', '.join(QUANTIZATIONS)}, auto")
+            raise UsageError(f"quantize: found '{quantize}', expected one of {', '.join(QUANTIZATIONS)}, auto")
         if not 1 <= self.batch_size <= MAX_ROWS:
             raise UsageError(f"batch size: found {self.batch_size}, expected 1 to {MAX_ROWS}")
         if self.serves and quantize not in ("none", "auto"):
             raise UsageError(
-                f"target saved_model takes quantize none, found '{quantize}': int8 is for the .tflite targets"
+                f"quantize: found '{quantize}', expected none for target saved_model: the others are for .tflite files"
             )
         if self.serves and self.batch_size > 1:
-            raise UsageError(f"batch size {self.batch_size}: a SavedModel takes batches of any size, leave it out")
+            raise UsageError(f"batch size {self.batch_size}: a SavedModel takes batches of any size: leave it out")
         if not self.serves and self.text_signature:
-            raise UsageError("the text signature needs target saved_model: a .tflite file takes token ids")
+            raise UsageError(
+                "the text signature needs target saved_model, as a .tflite file takes token ids: leave it out"
+            )
 
     @property
     def serves(self) -> bool:
-        """Whether this is for a server."""
+        """Whether the target is a SavedModel, for servers."""
         return self.target == SAVED_MODEL
 
     def check(self, run: Artifact, objective: Objective, records: Sequence[Any]) -> None:
-        """Refuses what this run cannot be.
+        """Checks the options against a run.
 
         Args:
             run: an opened folder.
@@ -72,7 +74,7 @@ class ExportOptions:
             records: examples to verify with.
 
         Raises:
-            UsageError: this is no run, its task does not take the options, or the target's interpreter is missing.
+            UsageError: this is no run, an option is not for its task, or the interpreter of the target is missing.
             ExportError: there are no examples.
         """
         if run.kind != "run":
@@ -80,11 +82,13 @@ class ExportOptions:
         if self.quantize in objective.refusals:
             raise UsageError(objective.refusals[self.quantize])
         if self.batch_size > 1 and not objective.decodes:
-            raise UsageError(f"batch size {self.batch_size}: is for models that generate text, leave it out")
+            raise UsageError(f"batch size {self.batch_size}: is for models that generate text: leave it out")
         if not self.serves and self.target not in available():
             raise UsageError(
-                f"target {self.target} is verified in its own interpreter, which is missing: "
+                f"target {self.target}: its interpreter, which verifies the export, is not installed: "
                 f"pip install 'textapp[{self.target}]'"
             )
         if not records:
-            raise ExportError(f"{run.path}: an export is verified on real examples, and none were found")
+            raise ExportError(
+                f"{run.path}: found no examples, expected some to verify the export on: give the run a validation split"
+            )

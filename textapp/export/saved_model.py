@@ -1,4 +1,4 @@
-"""A Keras model to a SavedModel for servers, verified in a process of its own."""
+"""Exports a Keras model as a SavedModel for servers, verified in a separate process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from textapp.decoding.forced import force_all
 from textapp.export.answers import with_own
 from textapp.export.children import run_child
 from textapp.export.tflite import write_saved_model
-from textapp.noise import quiet
+from textapp.noise import suppress_stderr
 from textapp.runners.inputs import Inputs, load_inputs, save_inputs
 from textapp.runners.saved_model import FOLDER, SavedModelRunner
 
@@ -40,14 +40,14 @@ def write_served(
         work: for scratch files.
         model: the Keras model, in float32.
         signatures: for any number of rows.
-        text: the entry that takes strings, if it is asked for.
-        check: what it has to pass.
+        text: the signature that takes strings, if requested.
+        check: that it has to pass.
 
     Returns:
         The verdict, and the shapes of the signatures.
 
     Raises:
-        ExportError: it answers otherwise than the model.
+        ExportError: its outputs differ from those of the model.
     """
     saved = folder / FOLDER
     write_saved_model(model, signatures, saved, text)
@@ -64,7 +64,7 @@ def write_served(
 
 
 def _shapes(signatures: Sequence[Signature], text: TextSignature | None, folder: Path) -> dict[str, Any]:
-    """The shapes that a SavedModel declares; of inputs those that were asked for."""
+    """The shapes of the signatures of a SavedModel; inputs as given, outputs as declared in it."""
     import tensorflow as tf
 
     inputs = {
@@ -72,7 +72,7 @@ def _shapes(signatures: Sequence[Signature], text: TextSignature | None, folder:
     }
     if text is not None:
         inputs["text"] = {"text": [None]}
-    with quiet():
+    with suppress_stderr():
         loaded = tf.saved_model.load(str(folder)).signatures
     outputs = {name: loaded[name].structured_outputs for name in inputs}
     return {
@@ -84,7 +84,7 @@ def _shapes(signatures: Sequence[Signature], text: TextSignature | None, folder:
 def run_saved_model(
     folder: Path, work: Path, inputs: Inputs, texts: Sequence[Sequence[str]] = (), forced: Inputs | None = None
 ) -> tuple[str, dict[str, np.ndarray]]:
-    """Lets a SavedModel answer in a process of its own.
+    """Runs a SavedModel in a separate process.
 
     Args:
         folder: the SavedModel.
@@ -116,29 +116,29 @@ def _answer(job: Mapping[str, Any]) -> dict[str, Any]:
     import tensorflow as tf
 
     runner = SavedModelRunner(Path(job["folder"]).parent)
-    size, found = runner.max_batch, {}
+    size, outputs = runner.max_batch, {}
     for signature, named in load_inputs(job["inputs"]).items():
         starts = range(0, len(named["token_ids"]), size)
         parts = [runner.run(signature, {name: rows[at : at + size] for name, rows in named.items()}) for at in starts]
-        found |= _joined(signature, parts)
+        outputs |= _joined(signature, parts)
     if "forced" in job:
-        found |= force_all(runner, with_own(load_inputs(job["forced"]), found))
+        outputs |= force_all(runner, with_own(load_inputs(job["forced"]), outputs))
     texts = json.loads(Path(job["texts"]).read_text(encoding="utf-8"))
     if texts:
         parts = [group[at : at + size] for group in texts for at in range(0, len(group), size)]
-        found |= _joined("text", [runner.texts(part) for part in parts])
-    np.savez(job["outputs"], **found)
+        outputs |= _joined("text", [runner.texts(part) for part in parts])
+    np.savez(job["outputs"], **outputs)
     return {"runtime": f"tensorflow {tf.__version__}"}
 
 
 def _joined(signature: str, parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    # np.savez would pickle Python's objects; as plain text they need no unpickling.
-    return {f"{signature}/{name}": _plain(values) for name, values in joined.items()}
+    # np.savez would pickle objects; arrays of text need no pickle.
+    return {f"{signature}/{name}": _text_array(values) for name, values in joined.items()}
 
 
-def _plain(values: np.ndarray) -> np.ndarray:
-    """Strings of TensorFlow, bytes in an array of objects, as an array of text."""
+def _text_array(values: np.ndarray) -> np.ndarray:
+    """Converts strings of TensorFlow, bytes in an array of objects, to an array of text."""
     return np.array([value.decode("utf-8") for value in values]) if values.dtype == object else values
 
 

@@ -1,4 +1,4 @@
-"""A .tflite file answers in the interpreter of its target, in a process without TensorFlow."""
+"""Runs a .tflite file in the interpreter of its target, in a process without TensorFlow."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from textapp.runners.inputs import Inputs, save_inputs
 def run_in_target(
     model_path: Path, target: str, quantize: str, inputs: Inputs, forced: Inputs | None = None
 ) -> tuple[str, dict[str, np.ndarray]]:
-    """Lets a .tflite file answer in the target's own interpreter, in a process without TensorFlow.
+    """Runs a .tflite file in the interpreter of its target, in a process without TensorFlow.
 
     Args:
         model_path: the file; scratch files are written beside it.
         target: `litert` or `tflite-runtime`.
-        quantize: for errors.
+        quantize: its number format, for error messages.
         inputs: of each signature.
         forced: texts for forced decoding, see `textapp.decoding.forced.force_all`.
 
     Returns:
-        The runtime with its version, and what `textapp.export.answers` wrote.
+        The runtime with its version, and the outputs of `textapp.export.answers`.
 
     Raises:
         ExportError: the runtime does not load the file.
@@ -43,7 +43,7 @@ def run_in_target(
     child = run_child("textapp.export.answers", job, f"running the export (quantize {quantize}) in {target}")
     if child["tensorflow"]:
         raise ExportError(
-            "the process that verifies imported TensorFlow: an installed package (sitecustomize?) loads it"
+            "the verifying process imported TensorFlow, expected none: an installed package (sitecustomize?) loads it"
         )
     with np.load(paths["outputs"]) as arrays:
         return child["runtime"], dict(arrays)

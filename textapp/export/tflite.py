@@ -1,4 +1,4 @@
-"""A Keras model to a .tflite file, for LiteRT and for the older tflite-runtime."""
+"""Converts a Keras model to a .tflite file, for LiteRT and for the older tflite-runtime."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 def write_saved_model(
     model: keras.Model, signatures: Sequence[Signature], folder: Path, text: TextSignature | None = None
 ) -> None:
-    """Writes a SavedModel; the variables are those of `model`.
+    """Writes a SavedModel with the variables of `model`.
 
     Args:
         model: the Keras model that the signatures call.
-        signatures: its entries.
+        signatures: of the SavedModel.
         folder: to write.
-        text: a further entry `text`, which takes strings.
+        text: a further signature `text`, which takes strings.
     """
     import keras
     import tensorflow as tf
@@ -50,20 +50,20 @@ def write_saved_model(
 def convert(
     saved_model: Path, model_path: Path, signatures: Sequence[str], target: str, quantize: str, calibration: Path
 ) -> None:
-    """Converts in a process of its own: the converter leaks about 20 MB a call.
+    """Converts in a separate process, because the converter leaks about 20 MB per call.
 
     Args:
         saved_model: from `write_saved_model`, with fixed shapes.
         model_path: the file to write.
         signatures: their names.
         target: `litert` or `tflite-runtime`.
-        quantize: `none`: float32. `float16`: weights in half the space, computed in float32. `dynamic`: int8 weights,
-            activations quantized on the fly. `int8`: weights and activations int8, with ranges found on examples; what
-            has no int8 kernel stays float.
+        quantize: `none`: float32. `float16`: float16 weights, computed in float32. `dynamic`: int8 weights,
+            activations quantized at run time. `int8`: weights and activations int8, with ranges calibrated on
+            examples; ops without int8 kernel stay float.
         calibration: inputs as `textapp.runners.inputs.save_inputs` writes them; read for `int8` only.
 
     Raises:
-        ExportError: the model holds an op that is not a builtin of the target, or the file cannot be written.
+        ExportError: the model has an op that is not a builtin of the target, or the file cannot be written.
     """
     job = {
         "saved_model": str(saved_model), "model": str(model_path), "signatures": list(signatures),
@@ -96,14 +96,14 @@ def signature_shapes(model_path: Path) -> dict[str, Any]:
 
 
 def check_builtins(model_path: Path) -> None:
-    """Refuses a file with ops that a runtime without TensorFlow does not have.
+    """Checks that a file has only ops that a runtime without TensorFlow has.
 
     Raises:
-        ExportError: naming the ops.
+        ExportError: it has others; names them.
     """
     found = operators(model_path)
     if found:
-        raise ExportError(f"the model needs ops that are no builtins of TensorFlow Lite: {', '.join(found)}")
+        raise ExportError(f"the model needs ops that are not builtins of TensorFlow Lite: {', '.join(found)}")
 
 
 # --- in the child -------------------------------------------------------------------------------------------------
@@ -118,7 +118,7 @@ def _convert(job: Mapping[str, Any]) -> None:
 
 
 def _converted(job: Mapping[str, Any], signatures: Sequence[str], newer_quantizer: bool) -> bytes:
-    """A .tflite file. tflite-runtime 2.14 lacks what the newer quantizer writes: FULLY_CONNECTED version 12."""
+    """Converts to a .tflite file. tflite-runtime 2.14 lacks FULLY_CONNECTED version 12 of the newer quantizer."""
     import tensorflow as tf
 
     converter = tf.lite.TFLiteConverter.from_saved_model(job["saved_model"], signature_keys=signatures)
@@ -142,17 +142,17 @@ def _calibration_rows(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _reason(error: Exception) -> str:
-    """The converter's own message is screens long; the names of the ops are what helps."""
+    """The relevant part of the converter's long message: the names of the ops."""
     message = str(error)
     listed = re.findall(r"(?:Flex|Custom) ops: ([^\n]*)", message)
     ops = listed or re.findall(r"'tf\.(\w+)' op is neither a custom op nor a flex op", message)
     if ops:
-        return f"the model needs ops that are no builtins of TensorFlow Lite: {', '.join(dict.fromkeys(ops))}"
+        return f"the model needs ops that are not builtins of TensorFlow Lite: {', '.join(dict.fromkeys(ops))}"
     return " ".join(message.split())[:500]
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Converts as the job says and prints `{}` or `{"error": message}`."""
+    """Runs a conversion job and prints `{}` or `{"error": message}`."""
     from tensorflow.lite.python.convert import ConverterError
 
     try:

@@ -7,12 +7,12 @@ from textapp.layers.attention import CrossAttention, SelfAttention
 from textapp.layers.embedding import Positions, SubwordEmbedding, TokenEmbedding
 from textapp.layers.greedy_loop import Greedy, greedy_loop
 from textapp.layers.greedy_queue import greedy_queue
+from textapp.layers.inference import inference_weights
 from textapp.layers.lstm import Lstm
 from textapp.layers.lstm_stacks import LstmDecoder, LstmEncoder
 from textapp.layers.masking import AttentionMask, PaddingMask
 from textapp.layers.ngrams import CountOnce, NgramEmbedding
 from textapp.layers.normalization import LayerNorm, RmsNorm
-from textapp.layers.plain import plain_weights
 from textapp.layers.pooling import POOLINGS, FirstPooling, LastPooling, MaxPooling, MeanPooling, ScaledSumPooling
 from textapp.layers.relative import RelativePositions
 from textapp.layers.transformer import BlockSettings, DecoderBlock, TransformerBlock
@@ -50,5 +50,5 @@ __all__ = [
     "WindowFeatures",
     "greedy_loop",
     "greedy_queue",
-    "plain_weights",
+    "inference_weights",
 ]

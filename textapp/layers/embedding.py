@@ -83,8 +83,8 @@ class TokenEmbedding(keras.layers.Layer):
 class SubwordEmbedding(TokenEmbedding):
     """The sum of a vector for each id and of the vectors of its character n-grams (Bojanowski et al., 2017).
 
-    For training only: words that share n-grams learn from each other. Afterwards `plain_weights` writes the sums into
-    the table of a `TokenEmbedding`, so inference costs nothing more, and this layer is never saved.
+    For training only: words that share n-grams learn from each other. Afterwards `inference_weights` writes the sums
+    into the table of a `TokenEmbedding`, so inference costs nothing more, and this layer is never saved.
 
     Args:
         ngrams: the n-grams of each id, int32 `[input_dim, max n-grams]`, as numbered by

@@ -22,7 +22,7 @@ from textapp.layers.shapes import axis_size
 
 Step = Callable[[tf.Tensor, tf.Tensor, Cache, Recent], tuple[tf.Tensor, Cache]]
 
-BLOCK = 64  # logits; see `likeliest`
+BLOCK = 64  # logits; see `argmax_token`
 
 
 class Greedy(NamedTuple):
@@ -108,7 +108,7 @@ def greedy_loop(
 
 def _append(state: _State, logits, end_id: int, pad_id: int, never_ids: Sequence[int]) -> _State:
     """Appends the most probable token to each active row, and padding to the others."""
-    token, log_probability = likeliest(logits, never_ids)
+    token, log_probability = argmax_token(logits, never_ids)
     token = token * state.active + pad_id * (1 - state.active)
     token_ids, num_tokens, score = state.output
     output = Greedy(
@@ -120,7 +120,7 @@ def _append(state: _State, logits, end_id: int, pad_id: int, never_ids: Sequence
     return state._replace(count=state.count + 1, token=token, active=active, output=output)
 
 
-def likeliest(logits: tf.Tensor, never_ids: Sequence[int] = ()) -> tuple[tf.Tensor, tf.Tensor]:
+def argmax_token(logits: tf.Tensor, never_ids: Sequence[int] = ()) -> tuple[tf.Tensor, tf.Tensor]:
     """The most probable token of each row, the first of equals, and its log-probability.
 
     Edge runtimes compute a maximum by vectors but an argmax one element after the other. So the maximum of each block

@@ -14,7 +14,7 @@ import keras
 import tensorflow as tf
 
 from textapp.layers.cache import MEMORY, Cache, Recent, ages, empty_rows, states_of, written
-from textapp.layers.greedy_loop import Greedy, Step, likeliest
+from textapp.layers.greedy_loop import Greedy, Step, argmax_token
 
 # Texts that are generated at the same time. The int8 kernels of x86 compute five rows at once, and those of ten no
 # longer fit the processor's cache.
@@ -92,7 +92,7 @@ def greedy_queue(
         # All slots write to the same row of a ring buffer; rows of a slot's text before are older than its count.
         recent = Recent(now.count, rows, ages(now.iteration, max_new_tokens))
         logits, new = step(now.token, now.count, entries, recent)
-        token, log_probability = likeliest(logits, never_ids)
+        token, log_probability = argmax_token(logits, never_ids)
         then = _next(now, token, log_probability, {name: new[name] for name in first_states})
         row = tf.reshape(now.iteration % max_new_tokens, [1])
         return then, written(rows, {name: new[name] for name in rows}, row)

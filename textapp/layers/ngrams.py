@@ -55,8 +55,8 @@ class CountOnce(keras.layers.Layer):
 class NgramEmbedding(keras.layers.Layer):
     """The sum of the vectors of the n-grams that end at each token, from one hashed table (Joulin et al., 2016).
 
-    Each row of the table is owned by one n-gram, chosen by `know`; the vector of an n-gram that owns no row is zero.
-    As in `CountOnce`, the vectors of an n-gram that occurs n times in a text are divided by n.
+    Each row of the table is owned by one n-gram, chosen by `choose_owners`; the vector of an n-gram that owns no row is
+    zero. As in `CountOnce`, the vectors of an n-gram that occurs n times in a text are divided by n.
 
     Args:
         max_n: tokens of the longest n-gram; the shortest has 2.
@@ -88,16 +88,16 @@ class NgramEmbedding(keras.layers.Layer):
             name="owners", shape=(self.rows,), initializer="zeros", dtype="uint8", trainable=False, autocast=False
         )
 
-    def know(self, token_ids: Sequence[np.ndarray]) -> None:
+    def choose_owners(self, token_ids: Sequence[np.ndarray]) -> None:
         """Chooses the owner of each row: the n-gram with this hash in the most training texts, in at least two.
 
         Args:
             token_ids: int32 `[tokens]` of each training text, without padding.
         """
         keys, texts = np.zeros(0, np.int64), np.zeros(0, np.int64)
-        for _, ids in texts_of_like_length(token_ids, self.pad_id):
+        for _, ids in batches_by_length(token_ids, self.pad_id):
             owned = [(np.asarray(rows) << 8 | np.asarray(owner), real) for rows, owner, real in self._ngrams(ids)]
-            chunk_keys, counts = np.unique(once_a_text(owned)[1], return_counts=True)
+            chunk_keys, counts = np.unique(distinct_keys(owned)[1], return_counts=True)
             keys, inverse = np.unique(np.concatenate([keys, chunk_keys]), return_inverse=True)
             texts = np.bincount(inverse, weights=np.concatenate([texts, counts])).astype(np.int64)
         keys, texts = keys[texts >= MIN_TEXTS], texts[texts >= MIN_TEXTS]
@@ -149,7 +149,7 @@ class NgramEmbedding(keras.layers.Layer):
         return {**super().get_config(), **config}
 
 
-def texts_of_like_length(token_ids: Sequence[np.ndarray], pad_id: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def batches_by_length(token_ids: Sequence[np.ndarray], pad_id: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Batches of texts, sorted by length so that they need little padding.
 
     Args:
@@ -165,7 +165,7 @@ def texts_of_like_length(token_ids: Sequence[np.ndarray], pad_id: int) -> Iterat
         yield chosen, truncated_and_padded([token_ids[index] for index in chosen], len(token_ids[chosen[-1]]), pad_id)
 
 
-def once_a_text(keys_and_masks: Iterable[tuple[Any, Any]]) -> tuple[np.ndarray, np.ndarray]:
+def distinct_keys(keys_and_masks: Iterable[tuple[Any, Any]]) -> tuple[np.ndarray, np.ndarray]:
     """The distinct keys of each text.
 
     Args:

@@ -11,7 +11,7 @@ from itertools import combinations
 from typing import Any
 
 TIE = ("TIE", "=")
-MOST_VARIANTS = len(string.ascii_uppercase)
+MAX_VARIANTS = len(string.ascii_uppercase)
 
 Order = list[list[int]]  # for each letter of a row, the variants that gave this output
 

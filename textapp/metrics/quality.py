@@ -106,8 +106,8 @@ def calibration_error(targets: Sequence[str], labels: Sequence[str], probabiliti
         labels: all labels, in the order of the columns of `probabilities`.
         probabilities: `[examples, labels]`, 0 to 1.
     """
-    likeliest = [labels[best] for best in probabilities.argmax(axis=1)]
-    right = np.array([target == label for target, label in zip(targets, likeliest, strict=True)])
+    predicted = [labels[best] for best in probabilities.argmax(axis=1)]
+    right = np.array([target == label for target, label in zip(targets, predicted, strict=True)])
     return expected_calibration_error(probabilities.max(axis=1), right)
 
 
@@ -128,14 +128,14 @@ def expected_calibration_error(confidence: np.ndarray, right: np.ndarray, bins: 
 
 
 def worst_mistakes(
-    records: Sequence[Mapping[str, Any]], answers: Sequence[Any], most: int = 20
+    records: Sequence[Mapping[str, Any]], answers: Sequence[Any], limit: int = 20
 ) -> list[dict[str, Any]]:
     """The wrong answers with the highest probability.
 
     Args:
         records: with `text` and `label`, and `text_pair` for pairs.
         answers: as many as records, each with `label` and `probability`.
-        most: maximum number to return.
+        limit: maximum number to return.
 
     Returns:
         Dicts of text (and text_pair), label, predicted and probability, the most probable first.
@@ -153,7 +153,7 @@ def worst_mistakes(
         for record, answer in zip(records, answers, strict=True)
         if _as_set(record["label"]) != _as_set(answer.label)
     ]
-    return sorted(mistakes, key=lambda mistake: -mistake["probability"])[:most]
+    return sorted(mistakes, key=lambda mistake: -mistake["probability"])[:limit]
 
 
 def _as_set(label: str | Sequence[str]) -> set[str]:

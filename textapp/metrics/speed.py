@@ -10,14 +10,16 @@ from typing import Any
 import numpy as np
 
 
-def latency(call: Callable[[Any], Any], inputs: Sequence[Any], warmup: int = 20, most: int = 200) -> dict[str, float]:
+def latency(
+    call: Callable[[Any], Any], inputs: Sequence[Any], warmup: int = 20, max_calls: int = 200
+) -> dict[str, float]:
     """Measures the latency of a function, one input at a time.
 
     Args:
         call: the function; takes one input.
-        inputs: the inputs; the first `most` are timed.
+        inputs: the inputs; the first `max_calls` are timed.
         warmup: number of untimed calls before the timed ones; they cycle through the inputs.
-        most: maximum number of timed calls.
+        max_calls: maximum number of timed calls.
 
     Returns:
         Percentiles in milliseconds: `{"p50": 0.8213, "p90": 1.0021, "p99": 1.4}`.
@@ -25,13 +27,16 @@ def latency(call: Callable[[Any], Any], inputs: Sequence[Any], warmup: int = 20,
     Raises:
         ValueError: there are no inputs.
     """
-    return ranks(timed(call, inputs, warmup, most)[0])
+    return ranks(timed(call, inputs, warmup, max_calls)[0])
 
 
 def timed(
-    call: Callable[[Any], Any], inputs: Sequence[Any], warmup: int = 20, most: int = 200
+    call: Callable[[Any], Any], inputs: Sequence[Any], warmup: int = 20, max_calls: int = 200
 ) -> tuple[list[int], list[Any]]:
-    """The time of each call in nanoseconds, and its result; arguments as for `latency`.
+    """The time of each call in nanoseconds, and its result.
+
+    Args:
+        call, inputs, warmup, max_calls: as for `latency`.
 
     Raises:
         ValueError: there are no inputs.
@@ -41,7 +46,7 @@ def timed(
     for value in islice(cycle(inputs), warmup):
         call(value)
     times, results = [], []
-    for value in inputs[:most]:
+    for value in inputs[:max_calls]:
         start = time.perf_counter_ns()
         result = call(value)
         times.append(time.perf_counter_ns() - start)

@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
 from textapp.errors import require
 from textapp.languages import normalized
 
-# How BLEU cuts a language that has no blanks between words; any other is cut as 13a, the rule of the WMT shared tasks.
+# BLEU tokenizers of languages without blanks between words; all others use 13a, as in the WMT shared tasks.
 TOKENIZERS = {"zh": "zh", "ja": "char"}
 
 
 def translation_scores(
     sources: Sequence[str], targets: Sequence[str], outputs: Sequence[str], target_language: str = "en"
 ) -> dict[str, Any]:
-    """Scores translations, and where equal sources have several targets also against all of these.
+    """Scores translations; if a source occurs with several targets, also against all of its targets.
 
     Args:
         sources: the sentences.
-        targets: a right translation of each.
+        targets: a correct translation of each.
         outputs: the model's translation of each.
-        target_language: `en`, `zh`, ...: how BLEU cuts texts into words.
+        target_language: `en`, `zh`, ...; determines how BLEU tokenizes.
 
     Returns:
         `examples`; against each sentence's own target `bleu`, `chrf` and their `bleu_signature`, `chrf_signature`;
-        where some source stands more than once with different targets, `several_references`: {`sources` (each once),
-        `references`, `bleu`, `chrf`, `bleu_signature`}.
+        if a source occurs with different targets, `several_references`: {`sources` (each once), `references`, `bleu`,
+        `chrf`, `bleu_signature`}.
+
+    Raises:
+        ValueError: there are no sentences, or the numbers of sources, targets and outputs differ.
 
     Example:
         translation_scores(["你好"], ["hello there you two"], ["hello there you two"])["bleu"] == 100.0
@@ -52,7 +56,7 @@ def translation_scores(
 
 
 def by_source(sources: Sequence[str], targets: Sequence[str]) -> dict[str, list[str]]:
-    """All different targets of each source, in their order: `{"嗨": ["Hi.", "Hello."]}`."""
+    """The distinct targets of each source, in order: `{"嗨": ["Hi.", "Hello."]}`."""
     references: dict[str, list[str]] = {}
     for source, target in zip(sources, targets, strict=True):
         known = references.setdefault(source, [])
@@ -62,10 +66,9 @@ def by_source(sources: Sequence[str], targets: Sequence[str]) -> dict[str, list[
 
 
 def _several(outputs: list[str], references: Mapping[str, list[str]], bleu: Any, chrf: Any) -> dict[str, Any]:
-    """Each source once, against all its targets."""
-    most = max(map(len, references.values()))
-    # sacrebleu takes streams of references; None stands where a sentence has fewer than the most.
-    streams = [[rest[place] if place < len(rest) else None for rest in references.values()] for place in range(most)]
+    """Scores each source once, against all of its targets."""
+    # sacrebleu takes streams of references, with None for a sentence that has fewer than others.
+    streams = [list(stream) for stream in zip_longest(*references.values())]
     scores = {
         "bleu": _rounded(bleu.corpus_score(outputs, streams)),
         "chrf": _rounded(chrf.corpus_score(outputs, streams)),
@@ -83,23 +86,23 @@ def bleu_scorer(target_language: str, sentence: bool = False) -> Any:
 
     Args:
         target_language: `en`, `zh`, `zh-tw`, ...
-        sentence: for single sentences: n-grams longer than these do not count (effective order).
+        sentence: for single sentences: ignore n-gram orders that a sentence is too short for (effective order).
     """
     tokenizer = TOKENIZERS.get(normalized(target_language), "13a")
-    # force: outputs of small models often end in " ." by themselves, which is no reason for its warning.
+    # force: suppresses a warning; outputs of small models often end in " ." although they were not tokenized.
     return _sacrebleu().BLEU(tokenize=tokenizer, effective_order=sentence, force=True)
 
 
 def worst_translations(
-    records: Sequence[Mapping[str, Any]], answers: Sequence[Any], target_language: str = "en", most: int = 20
+    records: Sequence[Mapping[str, Any]], answers: Sequence[Any], target_language: str = "en", limit: int = 20
 ) -> list[dict[str, Any]]:
-    """The outputs that have least in common with their targets.
+    """The outputs that differ most from their targets.
 
     Args:
         records: with `source` and `target`.
         answers: of the same length, each with `output`.
-        target_language: says how BLEU cuts texts into words.
-        most: how many to return.
+        target_language: `en`, `zh`, ...; determines how BLEU tokenizes.
+        limit: maximum number to return.
 
     Returns:
         Dicts of source, target, output and the sentence's own `bleu` and `chrf`, the lowest chrF first.
@@ -115,7 +118,7 @@ def worst_translations(
         }
         for record, answer in zip(records, answers, strict=True)
     ]
-    return sorted(rows, key=lambda row: (row["chrf"], row["bleu"]))[:most]
+    return sorted(rows, key=lambda row: (row["chrf"], row["bleu"]))[:limit]
 
 
 def _sacrebleu() -> Any:

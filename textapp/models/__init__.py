@@ -3,7 +3,7 @@
 An architecture's file gives `encoder(config, vocabulary_size, pad_id, max_length)` (a preset also takes `segments`, a
 model with subword vectors `pieces`), names in `POOLING` how its sequence becomes one vector, and in `head(config)` the
 layers that follow it. What is done with that vector belongs to objectives/. One that also generates gives
-`generator(config, settings, plain)`, which `assembled` builds for those trained from scratch, and `packs(config)`.
+`generator(config, settings, inference)`, which `assembled` builds for those trained from scratch, and `packs(config)`.
 Which roles an architecture serves, its class in the config says.
 """
 
@@ -81,16 +81,16 @@ def build_encoder(
 
 
 def build_generator(
-    config: ModelConfig, settings: GeneratorSettings, plain: bool = False
+    config: ModelConfig, settings: GeneratorSettings, inference: bool = False
 ) -> Generator | KerasHubLanguageModel:
     """Builds the generative model that a config describes: a language model, or a translator.
 
     Args:
         config: the model part of a resolved config.
         settings: what task and tokenizer ask of it.
-        plain: the inference form, without the low-rank additions that a preset may be trained by.
+        inference: the inference form, without the low-rank additions that a preset may be trained by.
 
     Raises:
         ConfigError: the architecture cannot generate.
     """
-    return serving(config.architecture, settings.role).generator(config, settings, plain)
+    return serving(config.architecture, settings.role).generator(config, settings, inference)

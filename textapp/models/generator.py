@@ -25,7 +25,7 @@ class GeneratorSettings:
         pad_id: the id that fills a batch up, on the right.
         start_id: what a translator's decoder reads first.
         end_id: ends a text.
-        max_length: the most tokens that the decoder reads.
+        max_length: maximum number of tokens that the decoder reads.
         source_vocabulary_size: of the side that is read; None: both sides share one vocabulary and one table.
         max_source_length: the longest source in tokens; None: a language model.
         never_ids: tokens that a model trained from scratch does not generate.

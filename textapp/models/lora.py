@@ -14,7 +14,7 @@ ADAPTED = ("query", "value")
 def enable_lora(model: Any, rank: int) -> None:
     """Freezes a model and adds trainable matrices of low rank to its query and value kernels (Hu et al., 2021).
 
-    They start at zero, so the outputs do not change at first. `textapp.layers.plain_weights` merges them.
+    They start at zero, so the outputs do not change at first. `textapp.layers.inference_weights` merges them.
 
     Args:
         model: a generation model; one that wraps KerasHub's layers names the layers to adapt in `lora_names`.

@@ -58,8 +58,14 @@ def embedding_dim(config: LstmModel) -> int:
     return config.embedding_dim
 
 
-def generator(config: LstmModel, settings: GeneratorSettings, plain: bool) -> Generator:
-    """A language model, or a translator."""
+def generator(config: LstmModel, settings: GeneratorSettings, inference: bool) -> Generator:
+    """A language model, or a translator.
+
+    Args:
+        config: the model part of a resolved config.
+        settings: what task and tokenizer ask of it.
+        inference: not used: both forms are the same.
+    """
     return assembled(config, settings, embedding_dim(config), decoder, memory_encoder)
 
 

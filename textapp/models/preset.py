@@ -57,13 +57,19 @@ def head(config: PresetModel) -> list[keras.layers.Layer]:
     return []
 
 
-def generator(config: PresetModel, settings: GeneratorSettings, plain: bool) -> Generator | KerasHubLanguageModel:
-    """The preset's translator or language model, with its weights."""
+def generator(config: PresetModel, settings: GeneratorSettings, inference: bool) -> Generator | KerasHubLanguageModel:
+    """The preset's translator or language model, with its weights.
+
+    Args:
+        config: the model part of a resolved config.
+        settings: what task and tokenizer ask of it.
+        inference: without the low-rank additions of training.
+    """
     from textapp.models import preset_decoder, preset_translator  # they read backbones by this module
 
     if settings.role == "decoder":
-        return preset_decoder.build_language_model(config, settings, lora=not plain)
-    return preset_translator.build_translator(config, settings, lora=not plain)
+        return preset_decoder.build_language_model(config, settings, lora=not inference)
+    return preset_translator.build_translator(config, settings, lora=not inference)
 
 
 def packs(config: PresetModel) -> bool:

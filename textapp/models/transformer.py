@@ -94,8 +94,14 @@ def embedding_dim(config: TransformerModel) -> int:
     return config.hidden_dim
 
 
-def generator(config: TransformerModel, settings: GeneratorSettings, plain: bool) -> Generator:
-    """A language model, or a translator."""
+def generator(config: TransformerModel, settings: GeneratorSettings, inference: bool) -> Generator:
+    """A language model, or a translator.
+
+    Args:
+        config: the model part of a resolved config.
+        settings: what task and tokenizer ask of it.
+        inference: not used: both forms are the same.
+    """
     return assembled(config, settings, embedding_dim(config), decoder, memory_encoder, scaled=True)
 
 

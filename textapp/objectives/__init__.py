@@ -1,1 +1,1 @@
-"""What a model is trained for, one file a task: its forms, batches, loss, validation, signatures and check."""
+"""Objectives, one file for each task: model forms, batches, loss, validation, signatures and the check of exports."""

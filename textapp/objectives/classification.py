@@ -1,4 +1,4 @@
-"""Classification: a text to one label, or to several."""
+"""The objective of classification."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from textapp.text.vectors import load_vectors
 
 
 class ClassificationObjective(Objective):
-    """See `Objective`; of each split `Prepared.data` has `textapp.records.token_ids.Labelled`."""
+    """See `Objective`; `Prepared.data` has `textapp.records.token_ids.Labelled` for each split."""
 
     quantizations = ("none", "float16", "dynamic", "int8")
     refusals: Mapping[str, str] = {}
     decodes = False
 
     def build(self, prepared: Prepared) -> keras.Model:
-        """The classifier, with what its n-grams and tables know of the training texts before training."""
+        """The training form; chooses n-grams from the training texts, and initialises by naive Bayes if configured."""
         model = self._build(prepared, prepared.task.tokenizer.pieces())
         tables = [layer for layer in model._flatten_layers() if isinstance(layer, NgramEmbedding)]
         naive_bayes = getattr(prepared.config.model, "naive_bayes", False)
@@ -45,7 +45,7 @@ class ClassificationObjective(Objective):
             train, longest = prepared.data["train"], prepared.config.lengths[-1]
             token_ids = [ids[:longest] for ids in train.features["token_ids"]]
             for layer in tables:
-                layer.know(token_ids)
+                layer.choose_owners(token_ids)
             if naive_bayes:
                 begin_as_naive_bayes(model, token_ids, train.targets, prepared.task.tokenizer.pad_id)
         return model
@@ -113,7 +113,7 @@ class ClassificationObjective(Objective):
         ]
 
     def served_signatures(self, model: keras.Model, task: ClassificationTask) -> list[Signature]:
-        """`tokens`: ids `[batch, length]`, both open, cut to the longest bucket, to `probabilities`."""
+        """`tokens`: ids `[batch, length]`, both open, truncated to the longest bucket, to `probabilities`."""
         call, longest = self._classify(model, task), task.lengths[-1]
 
         def tokens(features: Tensors) -> dict[str, Any]:
@@ -130,7 +130,7 @@ class ClassificationObjective(Objective):
         return TextSignature(lambda text: served[-1].call({"token_ids": ids_of(text)}), [resource])
 
     def quantize_model(self, model: keras.Model, quantize: str) -> bool:
-        """The graph is the same for all."""
+        """The graph does not depend on the number format."""
         return False
 
     def check(

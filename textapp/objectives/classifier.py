@@ -1,4 +1,4 @@
-"""A classifier: encoder, pooling, head; and its losses."""
+"""The model of a classifier (encoder, pooling, head) and its losses."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def build_model(
 
     Args:
         config: resolved, with its lengths.
-        vocabulary_size: ids run from 0 to this, exclusive.
-        pad_id: the id that fills a batch up, on the right.
-        num_labels: classes.
-        segments: also take `segment_ids` (a preset, on pairs).
-        vectors: first values of the token embedding, `[vocabulary_size, embedding_dim]` float32.
-        pieces: the vocabulary by id, while training: see `build_encoder`. `plain_weights` leads to the model without.
+        vocabulary_size: number of ids.
+        pad_id: the padding id.
+        num_labels: number of labels.
+        segments: whether the model also takes `segment_ids`, as a preset does for pairs.
+        vectors: initial token embeddings, `[vocabulary_size, embedding_dim]` float32.
+        pieces: the vocabulary by id, for the training form, see `build_encoder`; None for the inference form.
 
     Returns:
         A model: `{"token_ids": [batch, length] int32}` (and `segment_ids`) to logits `[batch, num_labels]` float32.
@@ -58,20 +58,20 @@ def build_model(
 
 
 def probabilities(logits: tf.Tensor, multiple: bool) -> tf.Tensor:
-    """Logits `[batch, num_labels]` to probabilities: they add up to 1, or stand alone where labels are multiple."""
+    """Logits `[batch, num_labels]` to probabilities, by softmax, or by a sigmoid if labels are multiple."""
     return tf.sigmoid(logits) if multiple else tf.nn.softmax(logits)
 
 
 def make_loss(multiple: bool, label_smoothing: float = 0.0, weights: Sequence[float] | None = None) -> Loss:
-    """The loss of each example.
+    """Makes the loss of a classifier.
 
     Args:
-        multiple: several labels a text: binary cross-entropy, the mean over the labels; else softmax cross-entropy.
-        label_smoothing: the share of the target that is spread over all labels (Szegedy et al., 2016).
-        weights: one for each label, as `label_weights` gives them.
+        multiple: multi-label: the mean of the binary cross-entropies of the labels; else softmax cross-entropy.
+        label_smoothing: share of the target that is spread over all labels (Szegedy et al., 2016).
+        weights: a weight for each label, see `label_weights`.
 
     Returns:
-        A function of targets (`[batch]` int32, or `[batch, num_labels]` float32 where multiple) and of logits
+        A function of targets (`[batch]` int32, or `[batch, num_labels]` float32 if multiple) and logits
         `[batch, num_labels]` to losses `[batch]` float32.
 
     Example: `make_loss(False)([0], [[0.0, 0.0]])` is `[0.693]`, ln 2.
@@ -100,7 +100,7 @@ def label_weights(
     """The weight of each label in the loss.
 
     Args:
-        setting: `training.class_weights`; `balanced` gives each label the same share of the loss in all.
+        setting: `training.class_weights`; `balanced` gives each label the same share of the total loss.
         labels: in the order of the logits.
         targets: of the training examples, `[examples]` or `[examples, num_labels]`.
 

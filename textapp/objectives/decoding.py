@@ -1,4 +1,4 @@
-"""What a `Generator` can be asked, as functions of tensors: the same for Keras, SavedModel and LiteRT."""
+"""The signatures of a `Generator` as functions of tensors, for Keras, SavedModel and LiteRT alike."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ Tensors = dict[str, Any]
 
 
 def generate(model: Generator, features: Mapping[str, Any], new: int) -> Tensors:
-    """Writes greedily.
+    """Generates greedily.
 
     Args:
         model: a language model or a translator.
-        features: `token_ids` `[batch, length]` int32, of a language model also `num_tokens` `[batch]`.
-        new: most tokens.
+        features: `token_ids` `[batch, length]` int32, for a language model also `num_tokens` `[batch]`.
+        new: maximum number of new tokens.
 
     Returns:
-        `token_ids` `[batch, new]` int32, the end id included and padded after it, `num_tokens` `[batch]` int32 and
-        `score` `[batch]` float32, the sum of their log-probabilities.
+        `token_ids` `[batch, new]` int32, including the end id, padded; `num_tokens` `[batch]` int32; and `score`
+        `[batch]` float32, the sum of the log-probabilities.
     """
     read = 0 if model.has_encoder else features["token_ids"].shape[1]
     token_id, position, cache = model.begin(features, read + (new if model.loops_copy else 0))
     return greedy_loop(model.step, token_id, position, cache, new, **_ids(model))._asdict()
 
 
-def generate_in_turn(model: Generator, features: Mapping[str, Any], new: int) -> Tensors:
-    """The same of a translator for many sources, a few at a time; see `greedy_queue`.
+def generate_queued(model: Generator, features: Mapping[str, Any], new: int) -> Tensors:
+    """Like `generate`, for many sources of a translator, with continuous batching; see `greedy_queue`.
 
     Args:
         model, new: as for `generate`.
-        features: `token_ids` `[batch, length]` int32. Rows of padding alone may stand at the end; nothing is written
-            for them.
+        features: `token_ids` `[batch, length]` int32. The last rows may be empty, all padding; nothing is generated for
+            these.
     """
     token_ids = features["token_ids"]
     token_id, _, cache = model.begin(features, 0)
@@ -55,12 +55,12 @@ def prefill(
 
     Args:
         model, features: as for `generate`.
-        cache_length: tokens that the cache holds; of a language model those of the prompt too.
-        memory_length: the memory of a source is padded to so many tokens, so that one `decode` serves all lengths.
+        cache_length: capacity of the cache in tokens; for a language model including the prompt.
+        memory_length: pads the memory of a source to this length, so that one `decode` serves all lengths.
 
     Returns:
         `logits` `[batch, vocabulary_size]` of the first new token, and the cache. The next position is 1 after a
-        source, `num_tokens` after a prompt.
+        source, and `num_tokens` after a prompt.
     """
     token_id, position, cache = model.begin(features, cache_length)
     if memory_length is not None:
@@ -70,13 +70,14 @@ def prefill(
 
 
 def decode(model: Generator, features: Mapping[str, Any]) -> Tensors:
-    """Reads one token.
+    """Decodes one step: reads a token and predicts the next one.
 
     Args:
+        model: as for `generate`.
         features: `token_id` `[batch]`, `position` `[1]` or `[batch]`, and the cache.
 
     Returns:
-        `logits` `[batch, vocabulary_size]` of the next token, and the entries of the cache that changed.
+        `logits` `[batch, vocabulary_size]` of the next token, and the changed entries of the cache.
     """
     cache = {name: value for name, value in features.items() if name.startswith(CACHE)}
     logits, rows = model.step(features["token_id"], features["position"], cache)
@@ -84,11 +85,12 @@ def decode(model: Generator, features: Mapping[str, Any]) -> Tensors:
 
 
 def log_probabilities(model: Generator, features: Mapping[str, Any], targets: Any) -> Any:
-    """The log-probability of each target token `[batch, length]` float32, after all tokens before it; 0 on padding.
+    """The log-probability of each target token `[batch, length]` float32, given all tokens before it; 0 on padding.
 
     Args:
+        model: as for `generate`.
         features: as for the call of the model.
-        targets: `[batch, length]` int32, padded with -1: of a preset the padding id may be that of the end.
+        targets: `[batch, length]` int32, padded with -1, because the padding id of a preset may equal its end id.
     """
     logits = model(dict(features), training=False)
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=tf.maximum(targets, 0), logits=logits)
@@ -100,7 +102,7 @@ def _ids(model: Generator) -> dict[str, Any]:
 
 
 def _longer(value, name: str, length: int):
-    """Pads the third axis (of the mask the fourth) of what belongs to a memory."""
+    """Pads the length axis of entries of a memory: the third, or the fourth of a mask."""
     if MEMORY not in name:
         return value
     if name.endswith("mask"):

@@ -1,4 +1,4 @@
-"""Generation: a prompt to the text that continues it."""
+"""The objective of generation: language models."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from textapp.records.token_ids import Document, pieces
 from textapp.tasks.generation import GenerationTask
 from textapp.tasks.task import Record
 
-SCORED = 200  # prompts of the data whose answers are scored at the end
-BATCH_SIZE = 32  # documents or windows a batch where tokens are not counted
+SCORED = 200  # maximum number of prompts that are answered and scored after training
+BATCH_SIZE = 32  # documents or windows per batch, if not given in tokens
 
 
 class GenerationObjective(GenerativeObjective):
-    """See `Objective`; `Prepared.data` has the `Document`s of train and validation, one of running text."""
+    """See `Objective`; `Prepared.data` has the `Document`s of train and validation; a text stream is one."""
 
     measure = "perplexity"
 
-    def _build(self, prepared: Prepared, plain: bool) -> keras.Model:
+    def _build(self, prepared: Prepared, inference: bool) -> keras.Model:
         task, tokenizer = prepared.task, prepared.task.tokenizer
         settings = GeneratorSettings(
             vocabulary_size=tokenizer.vocabulary_size,
@@ -41,10 +41,10 @@ class GenerationObjective(GenerativeObjective):
             max_length=task.lengths[-1],
             never_ids=tokenizer.never_ids,
         )
-        return build_generator(prepared.config.model, settings, plain)
+        return build_generator(prepared.config.model, settings, inference)
 
     def batches(self, prepared: Prepared) -> BatchSource:
-        """Windows of running text; documents packed into rows, where the model can part them, else one a row."""
+        """Windows of a text stream; documents packed into rows if the model can separate them, else one per row."""
         config, task, documents = prepared.config, prepared.task, prepared.data["train"]
         context = task.lengths[-1]
         rows = config.training.batch_size or max(1, config.training.batch_tokens // context)
@@ -52,7 +52,7 @@ class GenerationObjective(GenerativeObjective):
             return StreamBatches(documents[0].inputs, context, rows, config.seed)
         parts = list(pieces(documents, context))
         if not packs(config.model):
-            return _one_a_row(prepared, parts)
+            return _one_per_row(prepared, parts)
         inputs, targets = [part.inputs for part in parts], [part.targets for part in parts]
         return PackedBatches(inputs, targets, task.tokenizer.pad_id, context, rows, config.seed)
 
@@ -62,13 +62,13 @@ class GenerationObjective(GenerativeObjective):
         parts = list(pieces(prepared.data["validation"], task.lengths[-1]))
         if not parts:
             raise DataError(
-                "data.validation: found one token or none, expected more text: give a file or a larger share"
+                "data.validation: found less than two tokens, expected more text: give a file or a larger share"
             )
         shown = task.queries(prepared.splits.validation, SHOWN_SAMPLES)[:SHOWN_SAMPLES]
-        return TextValidation(model, self.predictor(model, task), _one_a_row(prepared, parts), shown=shown)
+        return TextValidation(model, self.predictor(model, task), _one_per_row(prepared, parts), shown=shown)
 
     def figures(self, prepared: Prepared, model: keras.Model, records: Sequence[Record]) -> dict[str, Any]:
-        """Perplexity of the texts, and the score of answers to the data's own prompts."""
+        """Perplexity of the texts, and scores of the answers to their prompts, if any."""
         predictor = self.predictor(model, prepared.task)
         figures: dict[str, Any] = {"examples": len(records), **perplexity(predictor.score_texts(records))}
         prompted = strided([record for record in records if record.get("prompt")], SCORED)
@@ -99,7 +99,7 @@ class GenerationObjective(GenerativeObjective):
             first = tf.constant(task.joined([])[:1], tf.int32)
             if not task.running_text:
                 ids = tf.concat([tf.fill([tf.shape(text)[0], 1], task.start_id), ids], axis=1)
-            else:  # an empty prompt needs some context
+            else:  # an empty prompt needs a token as context
                 empty = tf.cast(tf.equal(ids.row_lengths(), 0), tf.int64)
                 fill = tf.RaggedTensor.from_row_lengths(tf.fill([tf.reduce_sum(empty)], first[0]), empty)
                 ids = tf.concat([ids, fill], axis=1)
@@ -111,16 +111,16 @@ class GenerationObjective(GenerativeObjective):
             before, whole = source.detokenize(ids), source.detokenize(tf.concat([ids, new], axis=1))
             length = tf.minimum(tf.strings.length(before), tf.strings.length(whole))
             after = tf.strings.substr(whole, length, tf.strings.length(whole))
-            continues = tf.equal(tf.strings.substr(whole, tf.zeros_like(length), length), before)
-            return {"text": tf.where(continues, after, source.detokenize(new)), "score": outputs["score"]}
+            extends = tf.equal(tf.strings.substr(whole, tf.zeros_like(length), length), before)
+            return {"text": tf.where(extends, after, source.detokenize(new)), "score": outputs["score"]}
 
         return continue_text
 
 
-def _one_a_row(prepared: Prepared, documents: Sequence[Document]) -> TokenBatches:
+def _one_per_row(prepared: Prepared, documents: Sequence[Document]) -> TokenBatches:
     training, task = prepared.config.training, prepared.task
     return TokenBatches(
         {"token_ids": [document.inputs for document in documents]}, [document.targets for document in documents],
         task.tokenizer.pad_id, batch_tokens=training.batch_tokens, batch_size=training.batch_size or BATCH_SIZE,
-        seed=prepared.config.seed, most={"token_ids": task.lengths[-1]},
+        seed=prepared.config.seed, max_lengths={"token_ids": task.lengths[-1]},
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What translation and generation share on TensorFlow: loss, signatures, runner, check."""
+"""The objective that translation and generation share: loss, signatures, runner, check."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ from textapp.tasks.task import Record
 from textapp.text.tokenizer import SENTENCEPIECE_FILE
 
 INT8_REFUSED = (
-    "quantize int8 needs the ranges of all activations, and the converter finds none inside the loop that generates a "
-    "text: take dynamic, whose weights are int8, too"
+    "quantize int8 needs the ranges of all activations, and the converter finds none inside the decoding loop: take "
+    "dynamic, whose weights are int8, too"
 )
 
 
 class GenerativeObjective(Objective):
-    """See `Objective`. A base: each task says how its model is built and fed, and what is checked.
+    """See `Objective`. Base class: each task adds its model, batches and checks.
 
     Attributes:
-        measure: the figure that an export may lose some of.
+        measure: the figure that `max_drop` of an export limits.
     """
 
     quantizations = ("none", "float16", "dynamic")
@@ -56,13 +56,13 @@ class GenerativeObjective(Objective):
 
     def build(self, prepared: Prepared) -> keras.Model:
         """See `Objective`."""
-        return self._build(prepared, plain=False)
+        return self._build(prepared, inference=False)
 
     def build_inference(self, prepared: Prepared) -> keras.Model:
         """See `Objective`."""
-        return self._build(prepared, plain=True)
+        return self._build(prepared, inference=True)
 
-    def _build(self, prepared: Prepared, plain: bool) -> keras.Model:
+    def _build(self, prepared: Prepared, inference: bool) -> keras.Model:
         raise NotImplementedError
 
     def loss(self, prepared: Prepared) -> Loss:
@@ -70,7 +70,7 @@ class GenerativeObjective(Objective):
         return make_loss(prepared.config.training.label_smoothing)
 
     def predictor(self, model: keras.Model, task: GenerativeTask) -> GenerativePredictor:
-        """Answers over a model in memory; later changes of its weights show."""
+        """A predictor over a model in memory; later changes of its weights take effect."""
         return task.predictor(self.runner(model, task), {}, Path())
 
     def runner(self, model: Generator, task: GenerativeTask) -> KerasRunner:
@@ -90,28 +90,28 @@ class GenerativeObjective(Objective):
         return KerasRunner({**calls, DECODE: partial(decoding.decode, model), SCORE: score}, open_lengths=(SCORE,))
 
     def export_task(self, task: GenerativeTask, records: Sequence[Record]) -> GenerativeTask:
-        """The run's own: each signature more would cost memory and start-up."""
+        """The task of the run: more signatures would cost memory and start-up time."""
         return task
 
     def signatures(self, model: Generator, task: GenerativeTask, batch_size: int = 1) -> list[Signature]:
-        """What the model is asked for, one text at a time.
+        """The signatures for one text, and for batches.
 
-        `generate_<S>_<N>`: `token_ids` `[1, S]` (of a language model also `num_tokens` `[1]`) to `token_ids` `[1, N]`,
+        `generate_<S>_<N>`: `token_ids` `[1, S]` (for a language model also `num_tokens` `[1]`) to `token_ids` `[1, N]`,
         `num_tokens` `[1]` and `score` `[1]`. `prefill_<S>`: the same inputs to `logits` `[1, vocabulary]` of the first
-        new token, and the cache. `decode`: `token_id` `[1]`, `position` `[1]` and the cache to `logits` and the entries
-        that changed. With a `batch_size` above 1, `batch_<rows>_generate_<S>_<N>` takes so many texts at once; of
-        sources the last ones may be rows of padding alone.
+        new token, and the cache. `decode`: `token_id` `[1]`, `position` `[1]` and the cache to `logits` and the changed
+        entries. With a `batch_size` above 1 also `batch_<rows>_generate_<S>_<N>`; the last sources of such a batch
+        may be empty, all padding.
         """
         pairs = sorted(task.generate_lengths)
         caches = step_caches(pairs, model.has_encoder, task.lengths[-1])
         steps = {"cache_length": caches.cache, "memory_length": caches.memory}
-        # Texts that a language model generates have like lengths; a translator's do not wait for each other.
-        of_many = decoding.generate_in_turn if model.has_encoder else decoding.generate
+        # Outputs of a language model have similar lengths; those of a translator are batched continuously.
+        batched = decoding.generate_queued if model.has_encoder else decoding.generate
         generates = [
             Signature(
                 batch_name(generate_name(read, new), rows),
                 _inputs(model, read, rows),
-                partial(decoding.generate if rows == 1 else of_many, model, new=new),
+                partial(decoding.generate if rows == 1 else batched, model, new=new),
             )
             for rows in sorted({1, batch_size})
             for read, new in pairs
@@ -124,14 +124,14 @@ class GenerativeObjective(Objective):
         return [*generates, *prefills, Signature(DECODE, inputs, partial(decoding.decode, model))]
 
     def served_signatures(self, model: Generator, task: GenerativeTask) -> list[Signature]:
-        """The same for any number of rows, and `generate`, which takes ids of any length and picks among them."""
+        """Signatures for any number of rows, and `generate`, which takes ids of any length."""
         signatures = [any_rows(signature) for signature in self.signatures(model, task)]
         loops = [compiled(signature) for signature in signatures if signature.name.startswith(GENERATE)]
         steps = [signature for signature in signatures if not signature.name.startswith(GENERATE)]
         return [*loops, *steps, any_length(loops, model.pad_id)]
 
     def text_signature(self, task: GenerativeTask, served: Sequence[Signature], run_folder: Path) -> TextSignature:
-        """`text`: strings `[batch]` to the strings `text` that a predictor answers, and their `score`."""
+        """`text`: strings `[batch]` to the outputs `text`, equal to those of a predictor, and their `score`."""
         check_text_signature([task.tokenizer, task.target_tokenizer])
         source = sentencepiece(run_folder / TOKENIZER / SENTENCEPIECE_FILE)
         target_path = run_folder / TARGET_TOKENIZER / SENTENCEPIECE_FILE
@@ -141,11 +141,11 @@ class GenerativeObjective(Objective):
     def _text_call(
         self, task: GenerativeTask, generate: Signature, source: Any, target: Any
     ) -> Callable[[Any], dict[str, Any]]:
-        """Strings to strings, over `generate` and TF-Text's tokenizers of both sides."""
+        """A function from strings to strings, of `generate` and TF-Text's tokenizers of both sides."""
         raise NotImplementedError
 
     def quantize_model(self, model: Generator, quantize: str) -> bool:
-        """With `dynamic` tokens are read as rows of int8."""
+        """With `dynamic`, the token table becomes int8 rows with one scale each."""
         if quantize == "dynamic":
             model.round_tables()
         return quantize == "dynamic"
@@ -162,7 +162,7 @@ class GenerativeObjective(Objective):
 
 
 def _inputs(model: Generator, length: int, rows: int = 1) -> dict[str, tuple[int | None, ...]]:
-    """Sources or prompts: of a prompt the length counts, as its padding may not be told from its tokens."""
+    """Shapes of the inputs; a prompt needs its number of tokens, as the padding id may occur in it."""
     return {"token_ids": (rows, length)} if model.has_encoder else {"token_ids": (rows, length), "num_tokens": (rows,)}
 
 
@@ -172,6 +172,6 @@ def _cache_shapes(prefill: Signature) -> dict[str, tuple[int, ...]]:
 
 
 def until_end(outputs: dict[str, Any], end_id: int) -> tf.RaggedTensor:
-    """The generated ids without the end, ragged `[batch, None]`."""
+    """The generated ids without the end id, ragged `[batch, None]`."""
     ids = tf.RaggedTensor.from_tensor(outputs["token_ids"], lengths=tf.cast(outputs["num_tokens"], tf.int64))
     return tf.ragged.boolean_mask(ids, tf.not_equal(ids, end_id))

@@ -1,4 +1,4 @@
-"""The figures that decide, after each epoch, which weights are the best."""
+"""Validation of a classifier after each epoch."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from textapp.tasks.task import smallest
 
 
 class LabelValidation:
-    """Measures a model in training on examples that it does not train on.
+    """Measures a model in training on validation examples.
 
     Args:
         runner: of the model, whose weights change between the calls.
-        task: has the labels and the buckets.
+        task: with the labels and buckets.
         features: unpadded, as for training.
         targets: `[examples]` int32, or `[examples, labels]` float32.
     """
@@ -38,14 +38,14 @@ class LabelValidation:
         labels, targets = np.array(self._task.labels, object), self._targets
         if self._task.multiple:
             expected = [labels[row > 0].tolist() for row in targets]
-            given = [labels[row >= MIN_PROBABILITY].tolist() for row in probabilities]
-            scores = quality.multilabel_scores(expected, given, self._task.labels, None)
-            right = np.where(targets > 0, probabilities, 1 - probabilities)
+            predicted = [labels[row >= MIN_PROBABILITY].tolist() for row in probabilities]
+            scores = quality.multilabel_scores(expected, predicted, self._task.labels, None)
+            correct = np.where(targets > 0, probabilities, 1 - probabilities)
         else:
-            given = labels[probabilities.argmax(axis=1)].tolist()
-            scores = quality.classification_scores(labels[targets].tolist(), given, self._task.labels, None)
-            right = probabilities[np.arange(len(targets)), targets]
-        loss = float(-np.log(np.maximum(right, 1e-7)).mean())
+            predicted = labels[probabilities.argmax(axis=1)].tolist()
+            scores = quality.classification_scores(labels[targets].tolist(), predicted, self._task.labels, None)
+            correct = probabilities[np.arange(len(targets)), targets]
+        loss = float(-np.log(np.maximum(correct, 1e-7)).mean())
         return {"loss": loss, "accuracy": scores["accuracy"], "f1_macro": scores["f1_macro"]}
 
     def _probabilities(self) -> np.ndarray:

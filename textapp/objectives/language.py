@@ -1,4 +1,4 @@
-"""The loss of models that write, of translators and language models alike: cross-entropy of the next token."""
+"""The loss of translators and language models: cross-entropy of the next token."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import tensorflow as tf
 from textapp.arrays import IGNORED
 from textapp.batches.pipeline import Batch, BatchSource, dataset
 
-MOST_NATS = 700.0  # e to it is about the largest number that a float holds
+MAX_NATS = 700.0  # its exponential is about the largest float
 
 
 def make_loss(label_smoothing: float = 0.0) -> Callable[[Batch, Any], tf.Tensor]:
-    """The mean cross-entropy of each row.
+    """Makes the mean cross-entropy of each row.
 
     Args:
-        label_smoothing: the share of the target that is spread over the vocabulary (Szegedy et al., 2016).
+        label_smoothing: share of the target that is spread over the vocabulary (Szegedy et al., 2016).
 
     Returns:
-        A function of a batch, whose `targets` `[rows, length]` int32 are `IGNORED` where nothing counts, and of logits
-        `[rows, length, vocabulary]` to losses `[rows]` float32: the mean over the targets that count, 0 without any.
+        A function of a batch with `targets` `[rows, length]` int32, `IGNORED` for positions without loss, and of logits
+        `[rows, length, vocabulary]`, to losses `[rows]` float32: the mean over all other positions, 0 if none.
 
     Example: logits `[[[0.0, 0.0]]]` and targets `[[1]]` give `[0.693]`, ln 2.
     """
@@ -35,22 +35,22 @@ def make_loss(label_smoothing: float = 0.0) -> Callable[[Batch, Any], tf.Tensor]
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
         if label_smoothing:
             # The cross-entropy with equal shares is log(sum(exp(logits))) - mean(logits), and the first term is
-            # the loss so far plus the target's logit: no table of targets [rows, length, vocabulary] is needed.
-            given = tf.gather(logits, targets, batch_dims=2)
-            losses += label_smoothing * (given - tf.reduce_mean(logits, axis=-1))
+            # the loss so far plus the target's logit: no smoothed targets [rows, length, vocabulary] are needed.
+            target_logits = tf.gather(logits, targets, batch_dims=2)
+            losses += label_smoothing * (target_logits - tf.reduce_mean(logits, axis=-1))
         return tf.math.divide_no_nan(tf.reduce_sum(losses * counts, axis=1), tf.reduce_sum(counts, axis=1))
 
     return loss
 
 
 class TeacherForced:
-    """The loss of a model on texts that it does not train on, each token given all the right ones before it.
+    """The loss of a model on validation texts, with teacher forcing.
 
     Args:
         model: features -> logits; its weights change between the calls.
-        source: the texts; the batches of its epoch 0.
+        source: the texts; its batches of epoch 0 are used.
 
-    Example: `TeacherForced(model, batches)()` is `{"loss": 2.1, "perplexity": 8.2}`: nats a token, and e to it.
+    Example: `TeacherForced(model, batches)()` is `{"loss": 2.1, "perplexity": 8.2}`: nats per token, and exp of it.
     """
 
     def __init__(self, model: keras.Model, source: BatchSource) -> None:
@@ -67,4 +67,4 @@ class TeacherForced:
         """The mean loss over all tokens in nats, and the perplexity."""
         sums = [self._measured(batch) for batch in self._batches]
         nats, tokens = (math.fsum(float(value) for value in column) for column in zip(*sums, strict=True))
-        return {"loss": nats / tokens, "perplexity": math.exp(min(nats / tokens, MOST_NATS))}
+        return {"loss": nats / tokens, "perplexity": math.exp(min(nats / tokens, MAX_NATS))}

@@ -1,6 +1,6 @@
-"""The lengths of an edge bundle's signatures: more than the buckets of training, as padding costs time in each answer.
+"""The lengths of an edge bundle's signatures: more than the buckets of training, because padding costs latency.
 
-Only where the buckets were chosen from the data; lengths named in a config are not changed.
+Used only if the buckets were chosen from the data; lengths in a config are not changed.
 """
 
 from __future__ import annotations
@@ -9,20 +9,20 @@ from collections.abc import Sequence
 
 import numpy as np
 
-MAX_LENGTHS = 8  # few, because every signature in use has its own packed weights in memory
+MAX_LENGTHS = 8  # few, because every signature in use keeps its packed weights in memory
 STEP = 8
-MIN_SAVING = 0.02  # of all tokens and padding; a length that saves less is not worth a signature
+MIN_SAVING = 0.02  # share of all tokens and padding that a further length has to save
 
 
 def finer_lengths(lengths: Sequence[int], token_counts: Sequence[int]) -> list[int]:
-    """Adds the lengths that save these texts the most padding.
+    """Adds the lengths that save the most padding.
 
     Args:
         lengths: the buckets that the model was trained with, ascending.
-        token_counts: tokens of each of some real texts.
+        token_counts: tokens of real texts.
 
     Returns:
-        all of `lengths`, and multiples of 8 between them, at most 8 in all, ascending.
+        all of `lengths` and multiples of 8 below the last, at most 8 in total, ascending.
 
     Example: `finer_lengths([16, 64], [12] * 50 + [35] * 50)` is `[16, 40, 64]`.
     """
@@ -43,6 +43,6 @@ def finer_lengths(lengths: Sequence[int], token_counts: Sequence[int]) -> list[i
 
 
 def _padded(counts: np.ndarray, lengths: Sequence[int]) -> int:
-    """Tokens and padding of all texts, each in the smallest length that holds it."""
+    """Tokens and padding of all texts, each padded to the smallest length that fits."""
     ascending = np.sort(lengths)
     return int(ascending[np.searchsorted(ascending, counts)].sum())

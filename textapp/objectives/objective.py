@@ -1,4 +1,4 @@
-"""The contract of a task on TensorFlow: how its model is built, fed, measured, asked and checked."""
+"""The contract of a task on TensorFlow: its model, batches, loss, metrics, signatures and checks."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ Loss = Callable[[Batch, Any], Any]
 
 
 class Objective(Protocol):
-    """What a model of one task is trained for and exported as.
+    """A task on TensorFlow.
 
     Attributes:
         quantizations: number formats that an export may have, besides `auto`.
-        refusals: why it has not the others, by number format.
-        decodes: the model generates text token by token: loops in the file are checked, and signatures for several
-            texts at once may be asked for.
+        refusals: number format -> why it is not available.
+        decodes: whether the model generates text token by token; then the loops of a file are checked, and batch
+            signatures are available.
     """
 
     quantizations: Sequence[str]
@@ -35,59 +35,59 @@ class Objective(Protocol):
     # --- training ----------------------------------------------------------------------------------------------------
 
     def build(self, prepared: Prepared) -> keras.Model:
-        """A new model in its training form, under the dtype policy of this moment."""
+        """Builds a model in its training form, under the current dtype policy."""
 
     def build_inference(self, prepared: Prepared) -> keras.Model:
-        """The same in its inference form, without what serves training alone; `plain_weights` fills it."""
+        """Builds the inference form, without parts that only training needs; `inference_weights` gives its weights."""
 
     def batches(self, prepared: Prepared) -> BatchSource:
-        """What the model learns from."""
+        """The training batches."""
 
     def loss(self, prepared: Prepared) -> Loss:
-        """A batch and the model's outputs to losses `[rows]`."""
+        """A function from a batch and the outputs of the model to losses `[rows]`."""
 
     def validation(self, prepared: Prepared, model: keras.Model) -> Callable[[], dict[str, float]]:
-        """Measures the model after an epoch; where it has `samples`, these are lines that show its answers."""
+        """A function that measures the model after an epoch; its `samples`, if any, returns lines with outputs."""
 
     def figures(self, prepared: Prepared, model: keras.Model, records: Sequence[Record]) -> dict[str, Any]:
         """The quality of a finished model on records of a split."""
 
     def manifest(self, prepared: Prepared) -> dict[str, Any]:
-        """What the manifest of the run says of this task."""
+        """The keys of this task for the manifest of the run."""
 
     # --- answering and export ----------------------------------------------------------------------------------------
 
     def runner(self, model: keras.Model, task: Any) -> Runner:
-        """Runs the task's signatures over a Keras model."""
+        """A runner of the signatures of the task over a Keras model."""
 
     def export_task(self, task: Any, records: Sequence[Record]) -> Any:
-        """The task of a .tflite file: perhaps with more lengths than the run's, so that examples are padded less."""
+        """The task for a .tflite file; it may have more lengths than that of the run, to save padding."""
 
     def signatures(self, model: keras.Model, task: Any, batch_size: int = 1) -> list[Signature]:
-        """The signatures of fixed shape that a .tflite file has."""
+        """The signatures of a .tflite file, of fixed shape."""
 
     def served_signatures(self, model: keras.Model, task: Any) -> list[Signature]:
-        """The signatures for any number of rows that a SavedModel has."""
+        """The signatures of a SavedModel, for any number of rows."""
 
     def text_signature(self, task: Any, served: Sequence[Signature], run_folder: Path) -> TextSignature:
-        """The entry of a SavedModel that takes strings.
+        """The signature of a SavedModel that takes strings.
 
         Raises:
-            UsageError: the way from text to ids is no TensorFlow graph.
+            UsageError: the tokenizer cannot run in a TensorFlow graph.
         """
 
     def quantize_model(self, model: keras.Model, quantize: str) -> bool:
-        """Changes a model in place for a number format, where its graph depends on it; whether it did."""
+        """Changes a model in place if its graph depends on the number format; returns whether it did."""
 
     def check(
         self, model: keras.Model, task: Any, records: Sequence[Record], max_drop: float, batch_size: int = 1
     ) -> Check:
-        """What an export has to pass.
+        """The check that an export has to pass.
 
         Args:
             model: the Keras model, in float32.
             task: of the export.
             records: real examples.
-            max_drop: what an export may lose of the task's measure.
-            batch_size: of signatures that take several texts at once.
+            max_drop: maximum loss of the measure of the task.
+            batch_size: of batch signatures.
         """

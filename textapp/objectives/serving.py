@@ -1,4 +1,4 @@
-"""Signatures of a generative model for a server: any number of rows, any length, compiled."""
+"""Signatures of a generative model for servers: any number of rows, any length, compiled by XLA."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from textapp.objectives.signature import Signature, Tensors
 
 
 def any_rows(signature: Signature) -> Signature:
-    """A signature for any number of rows."""
+    """The signature for any number of rows."""
     return signature._replace(inputs={name: (None, *shape[1:]) for name, shape in signature.inputs.items()})
 
 
 def compiled(signature: Signature) -> Signature:
-    """A signature compiled by XLA as one program where XLA can: two to three times as fast."""
+    """The signature compiled by XLA, if XLA supports it: two to three times as fast."""
     call = tf.function(signature.call, jit_compile=True)
     specs = signature.specs().items()
     try:
@@ -28,13 +28,13 @@ def compiled(signature: Signature) -> Signature:
 
 
 def any_length(signatures: list[Signature], pad_id: int) -> Signature:
-    """`generate`: ids `[batch, length]`, both open, answered by the smallest signature that reads them.
+    """`generate`: ids `[batch, length]`, both open, run by the smallest signature that fits the longest row.
 
-    What is longer than the longest is truncated: of a source at the end, of a prompt at the start. The longest row
-    picks, so beside a long row a text that has no end may be continued for longer than alone.
+    Longer inputs are truncated, sources at the end, prompts at the start. In a batch with a longer row a text may get
+    more new tokens than alone.
     """
     lengths = [signature.inputs["token_ids"][1] for signature in signatures]
-    most_new = max(lengths_of(signature.name)[1] for signature in signatures)
+    max_new = max(lengths_of(signature.name)[1] for signature in signatures)
     counted = "num_tokens" in signatures[0].inputs
 
     def branch(signature: Signature, length: int, features: Tensors) -> Callable[[], dict[str, Any]]:
@@ -43,14 +43,14 @@ def any_length(signatures: list[Signature], pad_id: int) -> Signature:
             ids = tf.pad(ids, [[0, 0], [0, length - tf.shape(ids)[1]]], constant_values=pad_id)
             inputs = {**features, "token_ids": tf.ensure_shape(ids, [None, length])}
             outputs = signature.call(inputs)
-            more = most_new - outputs["token_ids"].shape[1]
+            more = max_new - outputs["token_ids"].shape[1]
             return {**outputs, "token_ids": tf.pad(outputs["token_ids"], [[0, 0], [0, more]], constant_values=pad_id)}
 
         return answer
 
     def generate(features: Tensors) -> dict[str, Any]:
         features = _last_tokens(features, lengths[-1]) if counted else features
-        shorter = tf.constant(lengths[:-1], tf.int32)  # where there is one signature: none
+        shorter = tf.constant(lengths[:-1], tf.int32)  # empty for a single signature
         index = tf.reduce_sum(tf.cast(tf.shape(features["token_ids"])[1] > shorter, tf.int32))
         branches = [branch(*pair, features) for pair in zip(signatures, lengths, strict=True)]
         return tf.switch_case(index, branches)
@@ -60,7 +60,7 @@ def any_length(signatures: list[Signature], pad_id: int) -> Signature:
 
 
 def _last_tokens(features: Tensors, length: int) -> dict[str, Any]:
-    """Prompts reduced to their last `length` tokens."""
+    """Truncates prompts to their last `length` tokens."""
     ids, counts = features["token_ids"], features["num_tokens"]
     cut = tf.maximum(counts - length, 0)
     positions = tf.expand_dims(cut, 1) + tf.expand_dims(tf.range(tf.minimum(length, tf.shape(ids)[1])), 0)

@@ -1,4 +1,4 @@
-"""One entry of a model: what it is asked for by name, in TensorFlow."""
+"""Signatures of a model, as functions in TensorFlow."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Call = Callable[[Tensors], dict[str, Any]]
 
 
 class Signature(NamedTuple):
-    """One entry of an exported model.
+    """A signature of an exported model.
 
     Attributes:
         name: such as `classify_32`.
         inputs: the shape of each input, `{"token_ids": (1, 32)}`; None for an open dimension.
-        call: tensors by input name -> tensors by output name, in TensorFlow.
+        call: function from tensors by input name to tensors by output name.
     """
 
     name: str
@@ -27,7 +27,7 @@ class Signature(NamedTuple):
     call: Call
 
     def specs(self) -> dict[str, tf.TensorSpec]:
-        """The inputs as TensorFlow wants them: a cache is float32, all else int32."""
+        """The TensorSpecs of the inputs: a cache is float32, all others are int32."""
         return {
             name: tf.TensorSpec(shape, tf.float32 if name.startswith(CACHE) else tf.int32, name=name)
             for name, shape in self.inputs.items()
@@ -35,11 +35,11 @@ class Signature(NamedTuple):
 
 
 class TextSignature(NamedTuple):
-    """The `text` entry of a SavedModel.
+    """The `text` signature of a SavedModel.
 
     Attributes:
-        call: strings `[batch]` -> tensors by output name.
-        resources: what the graph keeps, tokenizers.
+        call: function from strings `[batch]` to tensors by output name.
+        resources: that the graph keeps, such as tokenizers.
     """
 
     call: Callable[[Any], dict[str, Any]]

@@ -1,4 +1,4 @@
-"""How a model that generates text is measured and shown while it is trained."""
+"""Validation of a model that generates text after each epoch: figures and samples."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ SHOWN_CHARACTERS = 300  # of one text
 
 
 class TextValidation:
-    """Measures a model on texts that it does not train on: loss, perplexity, and the task's score.
+    """Measures a model in training on validation texts: loss, perplexity, and the score of the task.
 
     Args:
         model: its weights change between the calls.
         predictor: over the same model.
         source: all texts, for the loss.
-        scored: records whose greedy answers are scored by the task; empty: the loss alone.
-        shown: records whose greedy answers are shown by `samples`.
+        scored: records whose greedy outputs are scored by the task; empty: only the loss.
+        shown: records whose greedy outputs `samples` returns.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class TextValidation:
         self._predictor, self._scored, self._shown = predictor, list(scored), list(shown)
 
     def __call__(self) -> dict[str, float]:
-        """Loss in nats a token, perplexity, and every number of the score, 0 to 100."""
+        """Loss in nats per token, perplexity, and every figure of the score, 0 to 100."""
         figures = self._loss()
         if self._scored:
             scores = self._predictor.task.score(self._scored, self._predictor.batch(self._scored))
@@ -46,7 +46,7 @@ class TextValidation:
         return figures
 
     def samples(self) -> list[str]:
-        """Some records with the model's answer of this moment: the input, the text of the data, the model's."""
+        """Lines with input (>), reference (=) and current output (<) of some records."""
         lines = []
         target_field = self._predictor.task.target_field
         for record, answer in zip(self._shown, self._predictor.batch(self._shown), strict=True):
@@ -58,6 +58,6 @@ class TextValidation:
 
 
 def strided(records: Sequence[Record], max_count: int) -> list[Record]:
-    """At most so many of the records, from everywhere among them. Example: `strided("abcdef", 3)` is `a`, `c`, `e`."""
+    """At most `max_count` records at equal distances. Example: `strided("abcdef", 3)` is `a`, `c`, `e`."""
     step = max(1, -(-len(records) // max_count))
     return list(records[::step])

@@ -1,4 +1,4 @@
-"""Translation: a text in one language to the same text in another."""
+"""The objective of translation."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from textapp.tasks.task import Record
 from textapp.tasks.translation import TranslationTask
 
 log = logging.getLogger("textapp")
-SCORED = 500  # validation sentences that are translated after each epoch
-BATCH_SIZE = 64  # sentences a batch where tokens are not counted, and in validation
+SCORED = 500  # maximum number of validation sentences that are translated after each epoch
+BATCH_SIZE = 64  # sentences per batch, in validation and if not given in tokens
 
-# What `str.strip` takes away; `tf.strings.strip` knows the blanks of ASCII alone.
+# The characters that `str.strip` removes; `tf.strings.strip` removes only ASCII whitespace.
 _BLANKS = r"[\s\v\x{1c}-\x{1f}\x{85}\p{Z}]*"
 
 
@@ -35,7 +35,7 @@ class TranslationObjective(GenerativeObjective):
 
     measure = "bleu"
 
-    def _build(self, prepared: Prepared, plain: bool) -> keras.Model:
+    def _build(self, prepared: Prepared, inference: bool) -> keras.Model:
         task, shared = prepared.task, prepared.task.target_tokenizer is prepared.task.tokenizer
         settings = GeneratorSettings(
             vocabulary_size=task.target_tokenizer.vocabulary_size,
@@ -47,10 +47,10 @@ class TranslationObjective(GenerativeObjective):
             max_source_length=task.lengths[-1],
             never_ids=task.target_tokenizer.never_ids,
         )
-        return build_generator(prepared.config.model, settings, plain)
+        return build_generator(prepared.config.model, settings, inference)
 
     def batches(self, prepared: Prepared) -> TokenBatches:
-        """Pairs that fit the buckets; the others are dropped, with a warning."""
+        """Batches of the pairs that fit the buckets; the others are dropped, with a warning."""
         training, task, sides = prepared.config.training, prepared.task, prepared.data["train"]
         fitting = sides.within(task.lengths[-1], task.max_new_tokens)
         dropped = len(sides.sources) - len(fitting.sources)
@@ -112,5 +112,5 @@ def _batches(prepared: Prepared, sides: Sides, batch_size: int) -> TokenBatches:
     return TokenBatches(
         {"token_ids": sides.sources, "target_ids": inputs}, sides.targets, task.tokenizer.pad_id,
         batch_tokens=prepared.config.training.batch_tokens, batch_size=batch_size, seed=prepared.config.seed,
-        most={"token_ids": task.lengths[-1], "target_ids": task.max_new_tokens},
+        max_lengths={"token_ids": task.lengths[-1], "target_ids": task.max_new_tokens},
     )  # fmt: skip

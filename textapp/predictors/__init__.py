@@ -1,1 +1,1 @@
-"""Records in, answers out, over anything that has `run(signature, features) -> outputs`."""
+"""Predictors: records in, answers out, over any `Runner`."""

@@ -1,4 +1,4 @@
-"""Text in, text out: translations and continuations."""
+"""The predictor of models that generate text: decoding options, streaming, scores of given texts."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import numpy as np
 
 from textapp.arrays import padded
 from textapp.decoding.beam import beam_search
-from textapp.decoding.greedy import Hypothesis, greedy_search, likeliest, walk
+from textapp.decoding.greedy import Hypothesis, argmax_token, greedy_search, walk
 from textapp.decoding.logits import Rules
-from textapp.decoding.options import PLAIN, DecodingOptions, decoding_options
+from textapp.decoding.options import GREEDY, DecodingOptions, decoding_options
 from textapp.decoding.sampling import Sampler
 from textapp.decoding.scoring import Window, log_probabilities, stepwise_log_probabilities
 from textapp.decoding.signatures import SCORE, batch_name
@@ -35,8 +35,11 @@ log = logging.getLogger("textapp")
 class GenerativePredictor(Predictor):
     """Translates texts, or continues them.
 
-    Greedy decoding with nothing else asked for is one call of `generate_*`, the loop inside the graph; all other
-    decoding goes step by step through `prefill_*` and `decode`. The options are those of `DecodingOptions`.
+    Greedy decoding without further options is one call of `generate_*`, with the loop inside the graph; all other
+    decoding is step by step, through `prefill_*` and `decode`. The options are those of `DecodingOptions`.
+
+    Args:
+        task, runner, manifest, path, workers: as for `Predictor`.
 
     Example:
         predictor = textapp.load("saved_models/tatoeba/exports/litert")
@@ -47,36 +50,37 @@ class GenerativePredictor(Predictor):
     """
 
     streams = True
-    block = 256  # an answer takes far longer than a label
-    by_length = True  # rows of a call wait for the longest, and like inputs have answers of like lengths
-    defaults = PLAIN
+    block = 256  # fewer than for labels, because a generated text takes far longer
+    by_length = True  # rows of a call wait for the longest; inputs of similar length have outputs of similar length
+    defaults = GREEDY
     task: GenerativeTask
 
     def __init__(
         self, task: GenerativeTask, runner: Runner, manifest: Mapping[str, Any], path: Path, workers: int = 1
     ) -> None:
         super().__init__(task, runner, manifest, path, workers)
-        # Texts that a call of fixed shape takes at once, where the bundle was exported with such signatures.
+        # Rows of the batch signatures, if the bundle was exported with them.
         self._batch_size = manifest.get("batch_size", 1)
 
     def stream(self, *values: Any, **options: Any) -> Iterator[str]:
         """Yields the answer piece by piece, as its tokens are generated.
 
-        The pieces joined are the `output` of the same call: no character is split, and no part of a stop string is
-        shown.
+        Joined, the pieces are the `output` of the same call; no character is split, and no part of a stop string
+        is included.
 
         Args:
             values: as for a call.
-            options: as for a call; no beam.
+            options: as for a call, except a beam.
 
         Raises:
-            OptionError: a beam is asked for, whose answer is known only at the end.
+            OptionError: `beam_size` is above 1; its output is known only at the end.
         """
         fields = {name: options.pop(name) for name in self.task.fields if name in options}
         checked = self.options(options)
         if checked.beam_size > 1:
             raise OptionError(
-                f"beam_size {checked.beam_size} knows its answer only at the end: stream with beam_size 1", "beam_size"
+                f"beam_size {checked.beam_size}: the output is known only at the end: stream with beam_size 1",
+                "beam_size",
             )
         return self._stream(self.task.record(*values, **fields), checked)
 
@@ -89,14 +93,14 @@ class GenerativePredictor(Predictor):
         try:
             session = self._session(runner, features)
         finally:
-            self._pool.give_back(runner)  # its steps may alternate with those of others
-        steps = walk(session, rules, Sampler(options) if options.sampled else likeliest)
+            self._pool.give_back(runner)  # other threads may take steps between ours
+        steps = walk(session, rules, Sampler(options) if options.sampled else argmax_token)
         yield from pieces((token_id for token_id, _ in steps), self._text_of(record), Stops(options.stop))
 
-    def answer(self, record: Record, outputs: Sequence[Outputs], options: DecodingOptions = PLAIN) -> TextAnswer:
-        """The answer that outputs mean: `token_ids` `[new]`, `num_tokens` `[]` and `score` `[]`.
+    def answer(self, record: Record, outputs: Sequence[Outputs], options: DecodingOptions = GREEDY) -> TextAnswer:
+        """See `Predictor`; outputs are `token_ids` `[new]`, `num_tokens` `[]` and `score` `[]`.
 
-        Of several hypotheses each has one more dimension in front.
+        With several hypotheses each has one more dimension in front.
         """
         answer = self.task.answer(record, outputs)
         if not options.stop:
@@ -112,7 +116,7 @@ class GenerativePredictor(Predictor):
         """Checks the decoding options of a call; see `DecodingOptions`.
 
         Raises:
-            OptionError: one is unknown, out of range, or more than this model can do.
+            OptionError: an option is unknown or out of range.
         """
         options = decoding_options(given)
         options.check_vocabulary(self.task.target_tokenizer.vocabulary_size)
@@ -121,12 +125,12 @@ class GenerativePredictor(Predictor):
             value = getattr(options, name)
             if value is not None and value > limit:
                 raise OptionError(
-                    f"{name} {value} is more than the {limit} tokens that this model can generate: lower it", name
+                    f"{name} {value} exceeds the {limit} tokens that this model can generate: lower it", name
                 )
         return options
 
     def figures(self, records: Sequence[Record]) -> dict[str, float]:
-        """Perplexity and loss of the data's own texts; nothing where the file has no signature for them."""
+        """Perplexity and loss of the reference texts; empty if the file has no signature for them."""
         from textapp.metrics.generation import perplexity
 
         try:
@@ -139,20 +143,20 @@ class GenerativePredictor(Predictor):
     # --- a call ------------------------------------------------------------------------------------------------------
 
     def _max_rows(self, options: DecodingOptions) -> int:
-        return max(self.runner.max_batch, self._batch_size) if options.plain else 1
+        return max(self.runner.max_batch, self._batch_size) if options.is_greedy else 1
 
     def _run(
         self, runner: Runner, records: Sequence[Record], requests: Sequence[Request], options: DecodingOptions
     ) -> list[Outputs]:
-        if not options.plain:
+        if not options.is_greedy:
             return [
                 self._decode(runner, record, request.features, options)
                 for record, request in zip(records, requests, strict=True)
             ]
-        together = len(requests) > runner.max_batch
-        if together and 2 * len(requests) < self._batch_size:  # mostly empty it would take longer than one by one
+        batched = len(requests) > runner.max_batch
+        if batched and 2 * len(requests) < self._batch_size:  # a batch less than half full is slower than single rows
             return [super(GenerativePredictor, self)._run(runner, (), [each], options)[0] for each in requests]
-        if together:
+        if batched:
             signature, length, features = requests[-1]
             signature = batch_name(signature, self._batch_size)
             filler = Request(signature, length, self.task.filler(features))
@@ -162,7 +166,7 @@ class GenerativePredictor(Predictor):
         return super()._run(runner, records, requests, options)
 
     def _decode(self, runner: Runner, record: Record, features: Features, options: DecodingOptions) -> Outputs:
-        """Step by step."""
+        """Decodes one record step by step."""
         rules = self._rules(record, features, options)
         if rules.max_new_tokens:
             hypotheses = _search(self._session(runner, features), rules, options)
@@ -199,30 +203,30 @@ class GenerativePredictor(Predictor):
         )
 
     def _text_of(self, record: Record) -> Callable[[Sequence[int]], str]:
-        """New token ids to the text that is answered for them."""
+        """A function from new token ids to the text of the answer."""
         return lambda token_ids: self.task.answer(record, [{TOKENS: np.array(token_ids, np.int32)}]).output
 
-    # --- how probable given texts are --------------------------------------------------------------------------------
+    # --- scores of given texts ---------------------------------------------------------------------------------------
 
     def score_texts(self, records: Iterable[Record]) -> list[tuple[float, int, int]]:
-        """How probable the model finds given texts: what perplexity is computed from.
+        """Scores given texts by their log-probability, from which perplexity is computed.
 
         Args:
-            records: with the text that is scored: `target` after its `source`, or `text` after its `prompt` if any.
+            records: with the text to score: `target` after its `source`, or `text` after its `prompt` if any.
 
         Returns:
-            For each the sum of the natural logarithms of its tokens' probabilities, how many tokens these are (the end
-            among them, where the model knows one), and how many characters.
+            For each record the sum of the natural log-probabilities of its tokens, the number of these tokens (with the
+            end id, unless the text is a stream), and the number of characters.
 
         Raises:
-            ArtifactError: the file has no signature for it.
+            ArtifactError: the file has no signature for scoring.
         """
         records = list(records)
         parts, counts = [], []
         for owner, record in enumerate(records):
-            own, num_characters = self.task.windows(owner, record)
-            parts += own
-            counts.append((sum(len(part.targets) - part.first for part in own), num_characters))
+            windows, num_characters = self.task.windows(owner, record)
+            parts += windows
+            counts.append((sum(len(part.targets) - part.first for part in windows), num_characters))
         sums = [0.0] * len(records)
         for part, value in zip(parts, self._log_probabilities(parts), strict=True):
             sums[part.owner] += value
@@ -235,7 +239,7 @@ class GenerativePredictor(Predictor):
         return [self._stepwise(part) for part in parts]
 
     def _stepwise(self, part: Window) -> float:
-        """The log-probability of one window through `prefill_*`, which reads what does not count, and `decode`."""
+        """The log-probability of one window by `prefill_*`, which reads what is not scored, and `decode`."""
         if part.source:
             ids, first = part.source, 0
         else:
@@ -251,4 +255,4 @@ class GenerativePredictor(Predictor):
 def _search(session: Session, rules: Rules, options: DecodingOptions) -> list[Hypothesis]:
     if options.beam_size > 1:
         return beam_search(session, rules, options.beam_size, options.length_penalty, options.num_hypotheses)
-    return [greedy_search(session, rules, Sampler(options) if options.sampled else likeliest)]
+    return [greedy_search(session, rules, Sampler(options) if options.sampled else argmax_token)]

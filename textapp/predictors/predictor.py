@@ -1,4 +1,4 @@
-"""The one predictor: requests -> grouped by signature -> run -> gathered by record -> answers."""
+"""The predictor: requests -> grouped by signature -> run -> gathered by record -> answers."""
 
 from __future__ import annotations
 
@@ -16,22 +16,24 @@ if TYPE_CHECKING:
 
 
 class Predictor:
-    """Answers records of a task. Several threads may call it at the same time, and stream: each gets the answers that
-    it would get alone. As many of them work at once as there are `workers`, the others wait.
+    """Answers records of a task.
+
+    It is thread-safe: several threads may call it and stream at the same time, and get the same answers as a single
+    one. At most `workers` of them run at once, the others wait.
 
     Args:
         task: record -> requests, outputs -> answer.
         runner: runs signatures.
         manifest: of the run or the bundle.
         path: its folder.
-        workers: runners at most that answer at the same time; each has its own copy of the model's state, and is made
-            when it is first needed.
+        workers: maximum number of runners that run at the same time; each has its own copy of the model's state, and
+            is created when it is first needed.
 
     Attributes:
-        streams: whether `stream` yields an answer piece by piece.
-        block: records that are worth answering together, from a file of any size.
-        by_length: whether texts of like length belong in a call, as their answers are of like length.
-        defaults: what `options` gives where nothing is asked for.
+        streams: whether it can `stream` an answer piece by piece.
+        block: number of records of a file to pass to one call of `batch`.
+        by_length: whether texts of similar length share a call.
+        defaults: what `options` returns for no options.
 
     Example:
         predictor = textapp.load("saved_models/reviews/exports/litert")
@@ -60,7 +62,7 @@ class Predictor:
 
         Args:
             values: the fields of a record in their order, a text or a pair of texts; or one record as a mapping.
-            options: fields by name, and what `options` takes.
+            options: fields by name, and the keyword arguments of `options`.
 
         Raises:
             UsageError: this is no record, or an option is unknown or out of range.
@@ -74,22 +76,22 @@ class Predictor:
         return self.answer(record, self.outputs(record, checked), checked)
 
     def batch(self, records: Iterable[Any], workers: int = 1, **options: Any) -> list[Answer]:
-        """Answers many records in their order, each as a single call does.
+        """Answers many records, in order, each as a single call does.
 
-        Texts of like length share a call inside, so that short ones are not padded to long ones.
+        Texts of similar length share a call of the runner, so that short ones are not padded to long ones.
 
         Args:
-            records: texts, or what else a single call takes.
-            workers: runners that work at the same time, each with a copy of the model's state.
+            records: texts, or other values that a single call takes.
+            workers: runners that run at the same time, each with a copy of the model's state.
             options: as for a single call.
         """
         checked = self.options(options) if options else self.defaults
         records = [self.task.record(record) for record in self._several(records)]
         owners, requests = [], []
         for owner, record in enumerate(records):
-            own = self.task.requests(record)
-            owners += [owner] * len(own)
-            requests += own
+            of_record = self.task.requests(record)
+            owners += [owner] * len(of_record)
+            requests += of_record
         outputs: list[Outputs] = [{}] * len(requests)
 
         def work(runner: Runner, indices: list[int]) -> None:
@@ -105,7 +107,7 @@ class Predictor:
         return [self.answer(record, rows, checked) for record, rows in zip(records, gathered, strict=True)]
 
     def outputs(self, record: Record, options: Any = None) -> list[Outputs]:
-        """What the model says to each request of a record, without the batch dimension."""
+        """The outputs of each request of a record, without the batch dimension."""
         requests = self.task.requests(record)
         runner = self._pool.borrow()
         try:
@@ -116,12 +118,12 @@ class Predictor:
             self._pool.give_back(runner)
 
     def answer(self, record: Record, outputs: Sequence[Outputs], options: Any = None) -> Answer:
-        """The answer that outputs mean.
+        """Makes the answer from the outputs.
 
         Args:
-            record: what was asked.
-            outputs: as `outputs` gives them.
-            options: as `options` gives them.
+            record: the record.
+            outputs: as `outputs` returned them.
+            options: as `options` returned them.
         """
         return self.task.answer(record, outputs)
 
@@ -136,27 +138,27 @@ class Predictor:
             raise OptionError(f"{names}: a model of {self.task.name} has no such option: leave it out", *given)
 
     def figures(self, records: Sequence[Record]) -> dict[str, float]:
-        """Quality beside the score of the answers: what the model finds of the data's own answers."""
+        """Further figures of quality, from the references themselves."""
         return {}
 
     def _several(self, records: Iterable[Any]) -> Iterable[Any]:
         if isinstance(records, str):
             raise UsageError(
-                "batch: found one text, expected a list of texts: call the predictor itself, or give [text]"
+                "batch: found one text, expected a list of texts: call the predictor itself, or pass [text]"
             )
         return records
 
     def _max_rows(self, options: Any) -> int:
-        """Rows that one call may have."""
+        """Maximum number of rows of one call."""
         return self.runner.max_batch
 
     def _run(
         self, runner: Runner, records: Sequence[Record], requests: Sequence[Request], options: Any
     ) -> list[Outputs]:
-        """Runs requests that share a signature; gives the outputs of each."""
+        """Runs requests that share a signature; returns the outputs of each."""
         signature, length, features = requests[0]
         pad_id = self.task.tokenizer.pad_id
-        if len(requests) == 1:  # the way of a single text, kept short
+        if len(requests) == 1:  # a single text: no detours
             outputs = runner.run(signature, stacked((features,), length, pad_id))
             return [{name: values[0] for name, values in outputs.items()}]
         outputs = runner.run(signature, stacked([request.features for request in requests], length, pad_id))

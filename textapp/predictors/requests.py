@@ -1,4 +1,4 @@
-"""What a model is asked for a record, and how requests share a call."""
+"""Requests to a model, and how they are batched into calls."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from textapp.arrays import padded
 
-Features = Mapping[str, Any]  # of one request: lists of token ids, not padded, and numbers
+Features = Mapping[str, Any]  # of one request: lists of unpadded token ids, and numbers
 TOKENS, NUM_TOKENS = "token_ids", "num_tokens"
 
 
@@ -18,8 +18,8 @@ class Request(NamedTuple):
 
     Attributes:
         signature: such as `classify_32`.
-        length: tokens that the signature reads.
-        features: the row's inputs.
+        length: input tokens of the signature.
+        features: the inputs of the row.
     """
 
     signature: str
@@ -28,15 +28,15 @@ class Request(NamedTuple):
 
 
 def stacked(features: Sequence[Features], length: int, pad_id: int) -> dict[str, np.ndarray]:
-    """Features of several rows as the inputs of a signature.
+    """Stacks the features of several rows into the inputs of a signature.
 
     Args:
-        features: of each row; lists at most `length` long, or to be cut by the caller.
+        features: of each row; lists have at most `length` items.
         length: of the signature, in tokens.
-        pad_id: fills `token_ids` up; other lists are filled up with 0.
+        pad_id: pads `token_ids`; other lists are padded with 0.
 
     Returns:
-        int32 arrays `[rows, length]` of lists, `[rows]` of numbers.
+        int32 arrays, `[rows, length]` for lists, `[rows]` for numbers.
 
     Example: `stacked([{"token_ids": [5], "num_tokens": 1}], 2, 0)` is `{"token_ids": [[5, 0]], "num_tokens": [1]}`.
     """
@@ -51,17 +51,17 @@ def stacked(features: Sequence[Features], length: int, pad_id: int) -> dict[str,
 
 
 def groups(requests: Sequence[Request], max_rows: int, by_length: bool = False) -> list[list[int]]:
-    """Groups of requests that share a call, those of the longest signature first.
+    """Groups requests into calls, the longest signature first.
 
     Args:
         requests: the requests.
-        max_rows: rows of one call.
-        by_length: requests of like length come together, the longest first; else they keep their order.
+        max_rows: maximum number of rows of a call.
+        by_length: whether to sort the requests by length, the longest first; else they keep their order.
 
     Returns:
         The indices of the requests of each group.
 
-    Example: lengths 4, 8 and 4 of the signatures give `[[1], [0, 2]]`.
+    Example: requests with signatures of length 4, 8 and 4 give `[[1], [0, 2]]`.
     """
     order: Sequence[int] = range(len(requests))
     if by_length:

@@ -1,4 +1,4 @@
-"""Classification on the workstation: tables of texts with labels."""
+"""The recipe of classification: tables of labelled texts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from textapp.recipes.lengths import MAX_IN_BUCKET, choose_lengths
 from textapp.recipes.profile import Section, records_by_split
 from textapp.recipes.recipe import Recipe, Records
 from textapp.recipes.resolving import completed, filled
-from textapp.recipes.tokenizers import kept_or_made, make_tokenizer
+from textapp.recipes.tokenizers import load_or_make, make_tokenizer
 from textapp.records import labelled
 from textapp.records.layout import Layout
 from textapp.records.rows import RowError
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("textapp")
 FIELDS = ("text", "text_pair")
-MAX_TOKENS = 4096  # of one text, before the buckets are known
+MAX_TOKENS = 4096  # per text, before the buckets are known
 
 
 class ClassificationRecipe(Recipe):
@@ -75,7 +75,7 @@ class ClassificationRecipe(Recipe):
         return labelled.scan_texts(source, layout, data_dir)
 
     def trainable(self, records: Records, source: Source, layout: Layout) -> Records:
-        """See `Recipe`; there have to be labels to tell apart."""
+        """See `Recipe`; there must be at least two labels."""
         records = labelled.with_text(records, source)
         labelled.check_classes(records, source, layout)
         return records
@@ -85,7 +85,7 @@ class ClassificationRecipe(Recipe):
         return labelled.label_names(train)
 
     def set_aside(self, records: Records, share: float, config: Config) -> Parts:
-        """Balanced by label."""
+        """Splits a share off, stratified by label."""
         return split_share(records, share, config.seed)
 
     def divides_texts(self, config: Config) -> bool:
@@ -98,17 +98,17 @@ class ClassificationRecipe(Recipe):
         self, config: Config, num_examples: int, language: str, token_counts: Sequence[int] | None = None,
         max_tokens: int = MAX_IN_BUCKET,
     ) -> Config:  # fmt: skip
-        """Fills every field that a config leaves open.
+        """Fills in every field that a config leaves open.
 
         Args:
-            config: as `load_config` gave it.
-            num_examples: training texts.
+            config: as `load_config` returned it.
+            num_examples: number of training texts.
             language: of the texts.
-            token_counts: tokens of each training text as the model reads it; None: lengths stay open.
-            max_tokens: of the longest bucket.
+            token_counts: tokens of each training text as the model reads it; None: lengths are not filled in.
+            max_tokens: maximum length of the longest bucket.
 
         Raises:
-            ConfigError: what was given does not fit what was filled in.
+            ConfigError: the config conflicts with a value that was filled in.
         """
         tokenizer = tokenizer_defaults(config, num_examples, language)
         update: dict[str, Any] = {"tokenizer": tokenizer}
@@ -127,7 +127,7 @@ class ClassificationRecipe(Recipe):
         language = config.data.language or guess_language([record["text"] for record in splits.train])
         config = self.resolve(config, len(splits.train), language)
         log_sizes(splits, [language])
-        tokenizer, _ = kept_or_made(folder, lambda: (self.tokenizer(config, splits, language),) * 2)
+        tokenizer, _ = load_or_make(folder, lambda: (self.tokenizer(config, splits, language),) * 2)
         labels = self.labels(splits.train)
         task = _task(config, labels, tokenizer, [MAX_TOKENS])
         ids = IdsOnDisk(folder, tokenizer.ids, folder / TOKENIZER)
@@ -141,7 +141,7 @@ class ClassificationRecipe(Recipe):
         return Prepared(config, splits, task, [language], lengths_given, data)
 
     def tokenizer(self, config: Config, splits: Splits, language: str) -> Tokenizer:
-        """A new tokenizer for the training texts."""
+        """Makes the tokenizer for the training texts."""
         return make_tokenizer(config, splits.train, FIELDS, language, "read")
 
     def profile(self, config: Config, splits: Splits) -> dict[str, Any]:
@@ -154,7 +154,7 @@ class ClassificationRecipe(Recipe):
 
 
 def log_sizes(splits: Splits, languages: Sequence[str]) -> None:
-    """Logs how many examples there are, in which language."""
+    """Logs the number of examples of each split, and the languages."""
     log.info(
         "data: %s training, %s validation, %s test examples (%s)",
         len(splits.train), len(splits.validation), len(splits.test), " to ".join(languages),
@@ -165,14 +165,14 @@ def _task(config: Config, labels: Sequence[str], tokenizer: Tokenizer, lengths: 
     pair = "text_pair" in config.data.columns
     segments = False
     if pair and config.model.pretrained:
-        from textapp.models.preset import facts  # brings TensorFlow: only where there is a preset
+        from textapp.models.preset import facts  # imports TensorFlow, so only for a preset
 
         segments = facts(config.model.path).segments
     return ClassificationTask(tokenizer, labels, lengths, config.data.labels == "multiple", pair, segments)
 
 
 def _max_tokens(config: Config) -> int:
-    """The longest bucket: a preset reads so many tokens and no more."""
+    """Maximum length of the longest bucket; a preset may have a limit."""
     if not config.model.pretrained:
         return MAX_IN_BUCKET
     from textapp.models.preset import facts
@@ -181,12 +181,12 @@ def _max_tokens(config: Config) -> int:
 
 
 def _features(task: ClassificationTask, records: Records, ids_of: IdsOnDisk) -> dict[str, list[np.ndarray]]:
-    """The model's inputs for every record; tokenised once and kept on disk."""
+    """The features of every record; the ids are kept on disk."""
     ids = [ids_of([record.get(name) or "" for record in records]) for name in task.fields]
     rows = [task.joined(*(part.tolist() for part in parts)) for parts in zip(*ids, strict=True)]
     return {name: [np.asarray(row[name], np.int32) for row in rows] for name in task.feature_names}
 
 
 def _targets(task: ClassificationTask, records: Records) -> np.ndarray:
-    """`[examples]` int32, with several labels a text `[examples, labels]` float32."""
+    """`[examples]` int32; for multi-label classification `[examples, labels]` float32."""
     return np.array([task.target(record) for record in records], np.float32 if task.multiple else np.int32)

@@ -8,23 +8,29 @@ from typing import Any
 from textapp.config import Config, TokenizerConfig
 from textapp.languages import without_spaces
 
-MAX_STEPS = 4000  # of a whole training: more data means fewer epochs
+MAX_STEPS = 4000  # maximum for a training: more data means fewer epochs
 
 
 def tokenizer_defaults(config: Config, num_examples: int, language: str) -> TokenizerConfig:
-    """Byte pairs, full of whole words; characters where words have no spaces, unless the model has subword vectors."""
-    given = config.tokenizer or TokenizerConfig()
-    if given.kind is None:
+    """Fills in the tokenizer: bpe; characters if words have no spaces and the model has no subword vectors.
+
+    Args:
+        config: as `load_config` returned it.
+        num_examples: number of training texts.
+        language: of the texts.
+    """
+    tokenizer = config.tokenizer or TokenizerConfig()
+    if tokenizer.kind is None:
         trained = "characters" if without_spaces(language) and not config.model.subword_vectors else "bpe"
-        given = given.model_copy(update={"kind": "preset" if config.model.pretrained else trained})
-    if given.kind == "preset" or given.vocabulary_size is not None:
-        return given
+        tokenizer = tokenizer.model_copy(update={"kind": "preset" if config.model.pretrained else trained})
+    if tokenizer.kind == "preset" or tokenizer.vocabulary_size is not None:
+        return tokenizer
     size = 4000 if num_examples < 2000 else 8000 if num_examples < 20000 else 16000
-    return given.model_copy(update={"vocabulary_size": size})
+    return tokenizer.model_copy(update={"vocabulary_size": size})
 
 
 def training_defaults(config: Config, num_examples: int) -> dict[str, Any]:
-    """How a classifier is trained: smaller data get smaller batches and more epochs."""
+    """Hyperparameters of a classifier: small data get small batches and more epochs."""
     model = config.model
     batch_size = config.training.batch_size or (32 if num_examples < 20000 else 64)
     steps = max(1, math.ceil(num_examples / batch_size))

@@ -1,4 +1,4 @@
-"""What is in the data of a classification: balance, lengths, duplicates, leaks, keywords."""
+"""The profile of classification data: balance, lengths, duplicates, leaks, keywords."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("textapp")
 NOT_TRUNCATED = 1 << 30  # tokens
-MAX_SEARCHED = 500  # texts in which unknown characters are looked up
-MAX_UNKNOWN = 20  # of them shown
+MAX_SEARCHED = 500  # texts that are searched for unknown characters
+MAX_UNKNOWN = 20  # unknown characters that are shown
 LABELS_SHOWN = 40
 
 
 def profile(recipe: ClassificationRecipe, config: Config, splits: Splits) -> dict[str, Any]:
-    """Trains the tokenizer of the config on the spot, and profiles what comes out.
+    """Trains the tokenizer of the config, and profiles the records and their tokens.
 
     Args:
         recipe: of the task.
-        config: as it is before a training, its files located.
+        config: as before a training, with its files located.
         splits: its records.
     """
     texts = [record["text"] for record in splits.train]
@@ -44,26 +44,26 @@ def profile(recipe: ClassificationRecipe, config: Config, splits: Splits) -> dic
     tokens = {name: [len(row) for row in rows] for name, rows in ids.items()}
     unknown = {name: [row.count(tokenizer.unknown_id) for row in rows] for name, rows in ids.items()}
     lengths = recipe.resolve(config, len(texts), language, tokens["train"]).lengths
-    found = label_profile(records, tokens, unknown, lengths)
-    for name, share in found["unknown"].items():
+    statistics = label_profile(records, tokens, unknown, lengths)
+    for name, share in statistics["unknown"].items():
         share["examples"] = unknown_characters(tokenizer, records[name], unknown[name])
     return {
         "task": config.task,
         "language": language,
         "origin": dict(splits.origin),
         "tokenizer": {"kind": tokenizer.kind, "vocabulary_size": tokenizer.vocabulary_size},
-        **found,
+        **statistics,
         "keywords": keywords(splits.train),
     }
 
 
 def unknown_characters(tokenizer: Tokenizer, records: Sequence[Mapping[str, Any]], unknown: Sequence[int]) -> list[str]:
-    """What the tokenizer does not know, the most frequent first.
+    """The text of unknown tokens, the most frequent first.
 
     Args:
         tokenizer: of the texts.
         records: with `text`.
-        unknown: unknown tokens of each.
+        unknown: number of unknown tokens of each.
     """
     texts = [record["text"] for record, count in zip(records, unknown, strict=True) if count][:MAX_SEARCHED]
     pieces: Counter[str] = Counter()
@@ -76,17 +76,17 @@ def unknown_characters(tokenizer: Tokenizer, records: Sequence[Mapping[str, Any]
 
 
 def _ids(tokenizer: Tokenizer, record: Mapping[str, Any]) -> list[int]:
-    """The ids of a record as a model would read them, not truncated."""
+    """The ids of a record as the model reads them, not truncated."""
     pair = record.get("text_pair")
     ids = tokenizer.ids(record["text"])
     return tokenizer.join(ids, None if pair is None else tokenizer.ids(pair), NOT_TRUNCATED)[0]
 
 
-# --- for a reader --------------------------------------------------------------------------------------------------
+# --- printing ------------------------------------------------------------------------------------------------------
 
 
 def sections(data: Mapping[str, Any]) -> list[Section]:
-    """A profile for a reader."""
+    """The tables and facts of a profile."""
     lengths, repeated = data["lengths"], data["duplicates"]
     return [
         Facts("data", {
@@ -119,7 +119,7 @@ def _labels(data: Mapping[str, Any]) -> Table:
 
 
 def _examples(data: Mapping[str, Any]) -> list[Table]:
-    """Texts behind the warnings, so that they can be found in the files."""
+    """The texts that the warnings are about, so that they can be found in the files."""
     rows = [
         ["several labels in train", one_line(row["text"]), row["labels"], ""] for row in data["duplicates"]["examples"]
     ]

@@ -1,4 +1,4 @@
-"""Generation on the workstation: running text, or documents with or without prompts."""
+"""The recipe of generation: a text stream, or documents with or without prompts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from textapp.recipes.lengths import MAX_IN_BUCKET, generation_lengths
 from textapp.recipes.profile import Section, records_by_split
 from textapp.recipes.recipe import Recipe, Records
 from textapp.recipes.resolving import completed, filled
-from textapp.recipes.tokenizers import kept_or_made, make_tokenizer, warn_of_unknown
+from textapp.recipes.tokenizers import load_or_make, make_tokenizer, warn_of_unknown
 from textapp.records import documents
 from textapp.records.layout import Layout
 from textapp.records.rows import RowError
@@ -71,7 +71,7 @@ class GenerationRecipe(Recipe):
     # --- data --------------------------------------------------------------------------------------------------------
 
     def load(self, source: Source, layout: Layout, data_dir: Path) -> Records:
-        """`{"prompt" (where there is one), "text"}`."""
+        """`{"prompt" (if there is one), "text"}`."""
         return documents.load_documents(source, layout, data_dir)
 
     def scan(self, source: Source, layout: Layout, data_dir: Path) -> Iterator[tuple[int, dict | RowError]]:
@@ -87,13 +87,13 @@ class GenerationRecipe(Recipe):
         return ()
 
     def set_aside(self, records: Records, share: float, config: Config) -> Parts:
-        """The end of running text; documents without an equal one on both sides."""
+        """Splits off the end of a text stream; for documents, equal ones stay together."""
         if running_text(config):
             return documents.split_end(records, share)
         return split_connected(records, share, config.seed, ("text",))
 
     def divides_texts(self, config: Config) -> bool:
-        """Running text gives many windows."""
+        """A text stream is divided into windows."""
         return running_text(config)
 
     # --- training ----------------------------------------------------------------------------------------------------
@@ -102,22 +102,22 @@ class GenerationRecipe(Recipe):
         self, config: Config, num_examples: int, language: str, token_counts: Sequence[int] | None = None,
         target_counts: Sequence[int] | None = None, max_tokens: int = MAX_IN_BUCKET,
     ) -> Config:  # fmt: skip
-        """Fills every field that a config leaves open.
+        """Fills in every field that a config leaves open.
 
-        Before there is a tokenizer there are no counts: lengths, model and training then stay open.
+        Without token counts, before there is a tokenizer, lengths, model and training stay open.
 
         Args:
-            config: as `load_config` gave it.
-            num_examples: documents; of running text its characters / 100.
+            config: as `load_config` returned it.
+            num_examples: number of documents; for a text stream its characters / 100.
             language: of the texts.
-            token_counts: tokens of each training document as the model reads it, so with start and end.
-            target_counts: of the text after its prompt; None where there are no prompts.
-            max_tokens: of the context.
+            token_counts: tokens of each training document as the model reads it, with start and end id.
+            target_counts: tokens of each text without its prompt; None if there are no prompts.
+            max_tokens: maximum length of the context.
 
         Raises:
-            ConfigError: what was given does not fit what was filled in.
+            ConfigError: the config conflicts with a value that was filled in.
         """
-        # No cleaning unless asked for: what is cleaned away can never be generated.
+        # No cleaning by default: a model cannot generate what is removed from its training texts.
         update: dict[str, Any] = {
             "tokenizer": tokenizer_defaults(config, num_examples, language),
             "cleaning": [] if config.cleaning is None else config.cleaning,
@@ -143,7 +143,7 @@ class GenerationRecipe(Recipe):
         running, examples = running_text(config), self.examples(config, splits)
         config = self.resolve(config, examples, language)
         _log_sizes(splits, language, running)
-        tokenizer, _ = kept_or_made(folder, lambda: (self.tokenizer(config, splits, language),) * 2)
+        tokenizer, _ = load_or_make(folder, lambda: (self.tokenizer(config, splits, language),) * 2)
         ids = IdsOnDisk(folder, tokenizer.ids, folder / TOKENIZER)
         task = GenerationTask(tokenizer, [1], language=language, running_text=running)
         read = _one_stream if running else _documents
@@ -159,14 +159,14 @@ class GenerationRecipe(Recipe):
         return Prepared(config, splits, task, [language], lengths_given, texts)
 
     def examples(self, config: Config, splits: Splits) -> int:
-        """How many training examples there are: documents, or stretches of running text."""
+        """The number of training examples: documents, or pieces of a text stream."""
         if not running_text(config):
             return len(splits.train)
         characters = sum(len(record["text"]) for record in splits.train)
-        return max(1, characters // documents.CHARACTERS_AN_EXAMPLE)
+        return max(1, characters // documents.CHARACTERS_PER_EXAMPLE)
 
     def tokenizer(self, config: Config, splits: Splits, language: str) -> Tokenizer:
-        """A new tokenizer for the training texts."""
+        """Makes the tokenizer for the training texts."""
         return make_tokenizer(config, splits.train, FIELDS, language, "continue")
 
     def profile(self, config: Config, splits: Splits) -> dict[str, Any]:
@@ -179,10 +179,10 @@ class GenerationRecipe(Recipe):
 
 
 def max_context(config: Config) -> int:
-    """The longest context, in tokens, that a model of this config may have where it names none."""
+    """Maximum length of a context chosen from the data; a preset may have a limit."""
     if not config.model.pretrained:
         return MAX_IN_BUCKET
-    from textapp.models.preset_decoder import facts  # brings TensorFlow: only where there is a preset
+    from textapp.models.preset_decoder import facts  # imports TensorFlow, so only for a preset
 
     return facts(config.model.path).max_length or MAX_IN_BUCKET
 
@@ -202,11 +202,11 @@ def _log_sizes(splits: Splits, language: str, running: bool) -> None:
 
 
 def _one_stream(task: GenerationTask, records: Records, ids_of: IdsOnDisk) -> list[Document]:
-    """All texts one after the other, as one; of a split without texts none."""
+    """All texts concatenated into one document; none for a split without texts."""
     if not records:
         return []
-    # Line by line: a quicker way to the same ids, and of a megabyte at once the unigram model cuts the end worse.
-    # A preset's tokenizer knows tokens of several lines, and may put a blank before each text.
+    # Tokenized line by line, which is faster, and better for the unigram model, which segments the end of very long
+    # texts worse. A preset's tokenizer may have tokens that span lines, or put a space before each text.
     whole = task.tokenizer.kind == "preset"
     lines = [
         line for record in records for line in ([record["text"]] if whole else record["text"].splitlines(keepends=True))
@@ -216,7 +216,7 @@ def _one_stream(task: GenerationTask, records: Records, ids_of: IdsOnDisk) -> li
 
 
 def _documents(task: GenerationTask, records: Records, ids_of: IdsOnDisk) -> list[Document]:
-    """A document a record, from its start id to its end id; a prompt is read, not learned."""
+    """A document for each record, with start and end id; the tokens of a prompt have no loss."""
     start, end = np.array([task.start_id], np.int32), np.array([task.end_id], np.int32)
     prompts = ids_of([record.get("prompt") or "" for record in records])
     texts = []

@@ -1,4 +1,4 @@
-"""What is in the data of a generation: lengths, duplicates, leaks, scripts."""
+"""The profile of generation data: lengths, duplicates, leaks, scripts."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ log = logging.getLogger("textapp")
 
 
 def profile(recipe: GenerationRecipe, config: Config, splits: Splits) -> dict[str, Any]:
-    """Trains the tokenizer of the config on the spot, and profiles documents or running text.
+    """Trains the tokenizer of the config, and profiles documents or a text stream.
 
     Args:
         recipe: of the task.
-        config: as it is before a training, its files located.
+        config: as before a training, with its files located.
         splits: its records.
     """
     from textapp.recipes.generation import max_context
@@ -42,8 +42,8 @@ def profile(recipe: GenerationRecipe, config: Config, splits: Splits) -> dict[st
     tokens = [sum(len(tokenizer.ids(part)) for part in document) + ends for document in parts]
     config = recipe.resolve(config, examples, name, tokens, max_tokens=max_context(config))
     context = config.lengths[-1]
-    found = document_profile(records_by_split(splits), tokens, known_characters(tokenizer), context, running)
-    warnings = [*script_warnings({"text": language}), *found.pop("warnings")]
+    statistics = document_profile(records_by_split(splits), tokens, known_characters(tokenizer), context, running)
+    warnings = [*script_warnings({"text": language}), *statistics.pop("warnings")]
     return {
         "task": config.task,
         "languages": {"text": language},
@@ -51,13 +51,13 @@ def profile(recipe: GenerationRecipe, config: Config, splits: Splits) -> dict[st
         "running_text": running,
         "tokenizer": {"kind": tokenizer.kind, "vocabulary_size": tokenizer.vocabulary_size},
         "context": context,
-        **found,
+        **statistics,
         "warnings": warnings,
     }
 
 
 def sections(data: Mapping[str, Any]) -> list[Section]:
-    """A profile for a reader."""
+    """The tables and facts of a profile."""
     lengths, unit = data["lengths"], "long lines" if data["running_text"] else "documents"
     facts = Facts("data", {
         **row_counts(data, "documents"),

@@ -1,4 +1,4 @@
-"""Buckets chosen from the lengths of the training texts: what is read, and how much may be written after it."""
+"""Chooses buckets from the lengths of the training texts: input lengths, and new tokens for each."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Sequence
 
 MAX_BUCKETS = 4
 MAX_IN_BUCKET = 512  # tokens
-COVERED = 0.995  # of the texts
-PROMPT_LENGTHS = (8, 32, 128)  # tokens, where the data have no prompts to measure
+COVERED = 0.995  # share of the texts that fit the longest bucket
+PROMPT_LENGTHS = (8, 32, 128)  # tokens, if the data have no prompts
 
 
 def choose_lengths(token_counts: Sequence[int], max_length: int = MAX_IN_BUCKET) -> list[int]:
     """Chooses at most four bucket lengths from the lengths of the training texts.
 
-    The longest covers 99.5 % of them, in multiples of 8 and up to `max_length`; the others halve it, where they would
-    spare padding for at least one text in twenty.
+    The longest covers 99.5 % of them, in multiples of 8 and up to `max_length`; the others are halves, quarters and so
+    on of it, if each saves padding for at least one text in twenty.
 
-    Example: `choose_lengths([5] * 50 + [30] * 50)` is `[8, 32]`: 16 would serve nobody.
+    Example: `choose_lengths([5] * 50 + [30] * 50)` is `[8, 32]`: no text would use 16.
     """
     counts = sorted(token_counts)
     top = min(max_length, covering(counts))
@@ -31,7 +31,7 @@ def choose_lengths(token_counts: Sequence[int], max_length: int = MAX_IN_BUCKET)
 
 
 def covering(counts: Sequence[int]) -> int:
-    """The least multiple of 8, at least 8, that 99.5 % of the counts keep to."""
+    """The smallest multiple of 8, at least 8, that 99.5 % of the counts do not exceed."""
     ordered = sorted(counts)
     return _eights(ordered[min(len(ordered) - 1, math.ceil(COVERED * len(ordered)))])
 
@@ -39,40 +39,40 @@ def covering(counts: Sequence[int]) -> int:
 def translation_lengths(
     source_counts: Sequence[int], target_counts: Sequence[int], lengths: Sequence[int], max_length: int = MAX_IN_BUCKET
 ) -> list[tuple[int, int]]:
-    """How many tokens a translation may have, for each bucket of the source.
+    """The maximum number of new tokens of a translation, for each bucket of the source.
 
-    Room for 99.5 % of the targets of the sources in that bucket, in multiples of 8, never less than a shorter source
-    gets. A bucket without a source gets what the one before has.
+    It covers 99.5 % of the targets of the sources in that bucket, in multiples of 8, and does not decrease. A bucket
+    without sources gets the value of the one before.
 
     Args:
-        source_counts: length of each training source, in tokens with the end.
-        target_counts: length of each target, in the same order, with the end.
+        source_counts: tokens of each training source, with the end id.
+        target_counts: tokens of each target, in the same order, with the end id.
         lengths: the buckets of the source, ascending.
-        max_length: tokens that any translation may have.
+        max_length: maximum for all buckets.
 
     Example: `translation_lengths([5, 5, 20], [9, 7, 30], [8, 32])` is `[(8, 16), (32, 32)]`.
     """
-    pairs, new, least = [], 8, -1
+    pairs, new, shorter = [], 8, -1
     for length in lengths:
         last = length == lengths[-1]
         inside = [
             target
             for source, target in zip(source_counts, target_counts, strict=True)
-            if source > least and (source <= length or last)
+            if source > shorter and (source <= length or last)
         ]
         new = min(max_length, max(new, covering(inside))) if inside else new
         pairs.append((length, new))
-        least = length
+        shorter = length
     return pairs
 
 
 def generation_lengths(context: int, prompt_counts: Sequence[int], room: int | None) -> list[tuple[int, int]]:
-    """How many tokens may follow a prompt, for a few lengths of it.
+    """The maximum number of new tokens, for a few lengths of the prompt.
 
     Args:
-        context: tokens of prompt and answer together.
-        prompt_counts: length of each prompt of the training data; empty where they have none.
-        room: new tokens wanted; None: all that the context leaves.
+        context: tokens of prompt and output together.
+        prompt_counts: tokens of each prompt of the training data; empty if they have none.
+        room: maximum number of new tokens; None: the rest of the context.
 
     Example: `generation_lengths(256, [], None)` is `[(8, 248), (32, 224), (128, 128)]`.
     """

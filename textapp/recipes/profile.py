@@ -1,4 +1,4 @@
-"""What the profile of data is shown as: facts, and tables of columns."""
+"""The parts that a data profile is shown as: facts and tables."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from textapp.records.splits import Splits
 
 
 class Facts(NamedTuple):
-    """Names and what they are; entries that are None or empty are not shown."""
+    """Names with values; values that are None or empty are not shown."""
 
     title: str
     values: Mapping[str, Any]
@@ -34,7 +34,7 @@ def row_counts(profile: Mapping[str, Any], unit: str) -> dict[str, str]:
 
 
 def bucket_table(lengths: Mapping[str, Any], unit: str) -> Table:
-    """How many texts are in each bucket, and how much of it is padding."""
+    """The share of texts and of padding in each bucket."""
     rows = [list(bucket.values()) for bucket in lengths["buckets"]]
     return Table("buckets, in %", ["tokens", f"{unit} in it", "padding in it", f"{unit} longer"], rows, left=0)
 

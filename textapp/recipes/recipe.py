@@ -1,4 +1,4 @@
-"""The contract of a task on the workstation: which files and keys it has, and how they become a training."""
+"""The contract of a task on the workstation: its config keys, its data, and the preparation of a training."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ Records = list[dict[str, Any]]
 
 
 class Recipe(Protocol):
-    """One task on the workstation.
+    """A task on the workstation.
 
     Attributes:
-        keys: what a config may say.
+        keys: its config keys.
         task: the class of the task on the device.
     """
 
@@ -33,36 +33,36 @@ class Recipe(Protocol):
     task: type[Task]
 
     def objective(self) -> Objective:
-        """The task on TensorFlow, which is imported here."""
+        """The objective of the task; imports TensorFlow."""
 
     # --- data --------------------------------------------------------------------------------------------------------
 
     def load(self, source: Source, layout: Layout, data_dir: Path) -> Records:
-        """Loads records with their answers.
+        """Loads labelled records, or records with references.
 
         Args:
             source: the files.
             layout: how rows become records.
-            data_dir: where relative paths start.
+            data_dir: base folder of relative paths.
 
         Raises:
-            DataError: the first row at fault, with its file and line, or a file that cannot be read.
+            DataError: a row is invalid, with file and line of the first one, or a file cannot be read.
         """
 
     def scan(self, source: Source, layout: Layout, data_dir: Path) -> Iterator[tuple[int, dict | RowError]]:
-        """Yields line and record of what is to be answered; a row at fault gives its error in its place.
+        """Yields line number and record of the inputs to answer; for an invalid row its error instead.
 
-        What the model is to find may be missing, a text may be empty; of a `.txt` every line is a text.
+        References may be missing and texts empty; each line of a `.txt` file is a text.
 
         Args:
             source, layout, data_dir: as for `load`.
 
         Raises:
-            DataError: a whole file is at fault: it is missing or empty, or has no column for the text.
+            DataError: a file is missing or empty, or has no column for the text.
         """
 
     def trainable(self, records: Records, source: Source, layout: Layout) -> Records:
-        """The records to learn from: empty ones are dropped, with a warning.
+        """Drops records without text from the training data, with a warning.
 
         Args:
             records: of the training files.
@@ -70,31 +70,31 @@ class Recipe(Protocol):
             layout: how rows became records.
 
         Raises:
-            DataError: nothing can be learned from them.
+            DataError: the rest cannot be trained on.
         """
 
     def labels(self, train: Records) -> Sequence[str]:
-        """The labels that other splits may have; empty if the task has none."""
+        """The labels of the training data, to which other splits are limited; empty if the task has none."""
 
     def set_aside(self, records: Records, share: float, config: Config) -> Parts:
-        """Sets a share of the training records aside, so that none stands on both sides."""
+        """Splits a share off the training records, so that equal ones stay together."""
 
     def divides_texts(self, config: Config) -> bool:
-        """Whether one record gives many examples."""
+        """Whether one record is divided into many examples."""
 
     # --- training ----------------------------------------------------------------------------------------------------
 
     def prepare(self, config: Config, splits: Splits, folder: Path) -> Prepared:
-        """Completes the config, finds or trains the tokenizers, and turns texts into ids.
+        """Completes the config, loads or trains the tokenizers, and tokenizes the texts.
 
         Args:
-            config: its files located.
+            config: with its files located.
             splits: its records.
-            folder: keeps tokenizers and ids, for the next time.
+            folder: stores tokenizers and ids, which a resumed training reuses.
         """
 
     def profile(self, config: Config, splits: Splits) -> dict[str, Any]:
-        """What is in the data, with `warnings`, for `textapp check`; texts become ids as in a training."""
+        """Profiles the data for `textapp check`, with `warnings`; texts are tokenized as in a training."""
 
     def sections(self, profile: dict[str, Any]) -> list[Section]:
-        """A profile for a reader."""
+        """The tables and facts of a profile."""

@@ -1,4 +1,4 @@
-"""Files -> records of a run, in the splits that its config asks for."""
+"""Loads the records of a run, in the splits of its config."""
 
 from __future__ import annotations
 
@@ -14,24 +14,30 @@ from textapp.records.splits import Parts, Splits
 
 
 def settled_layout(recipe: Recipe, config: Config, data_dir: Path) -> Layout:
-    """How the files of a run look, with the columns that its training files show."""
+    """The layout of the files of a run, with the columns found in its training files.
+
+    Args:
+        recipe: of the task.
+        config: as `load_config` returned it.
+        data_dir: base folder of relative paths.
+    """
     return settle_columns(config.data.train, Layout.of_config(config, recipe.keys), data_dir)
 
 
 def load_splits(recipe: Recipe, config: Config, data_dir: Path) -> Splits:
     """Loads the training, validation and test records of a config.
 
-    A share for test is taken from train first, then the share for validation from what is left. Training examples
-    without a text are dropped with a warning; elsewhere they stay.
+    A share for test is taken from train first, then the share for validation from the rest. Training examples without
+    text are dropped with a warning; in other splits they stay.
 
     Args:
         recipe: of the task.
-        config: as `load_config` gave it.
-        data_dir: where relative paths start.
+        config: as `load_config` returned it.
+        data_dir: base folder of relative paths.
 
     Raises:
-        DataError: a file is at fault, a share leaves no example, nothing can be learned from train, or another split
-            has a label that train never had.
+        DataError: a file is invalid, a share leaves no example, train cannot be trained on, or another split has a
+            label that train does not have.
     """
     data = config.data
     layout = settled_layout(recipe, config, data_dir)

@@ -1,4 +1,4 @@
-"""The tokenizers of a run: those it was started with, a preset's, or new ones trained on its training texts."""
+"""The tokenizers of a run: those of a resumed run, of a preset, or new ones trained on its training texts."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from textapp.text.training import train_tokenizer
 
 log = logging.getLogger("textapp")
 Records = Sequence[dict[str, Any]]
-MAX_UNKNOWN = 0.02  # of the tokens; fewer are names, and rare characters
+MAX_UNKNOWN = 0.02  # share of the tokens; fewer are names and rare characters
 
 
 def make_tokenizer(config: Config, train: Records, fields: Sequence[str], language: str, purpose: str) -> Tokenizer:
-    """The one tokenizer of a task: a preset's, else one trained on the training texts.
+    """Makes a tokenizer: that of a preset, else one trained on the training texts.
 
     Args:
-        config: resolved, its files located.
+        config: resolved, with its files located.
         train: the training records.
-        fields: of a record, that are read.
-        language: of the texts, `en`.
-        purpose: what the ids are for, see `train_tokenizer`.
+        fields: of a record, with the texts.
+        language: of the texts, such as `en`.
+        purpose: see `train_tokenizer`.
     """
     if config.tokenizer.kind == "preset":
         from textapp.text.preset import preset_tokenizer
@@ -45,17 +45,17 @@ def make_tokenizer(config: Config, train: Records, fields: Sequence[str], langua
 def make_side_tokenizers(
     config: Config, train: Records, fields: Sequence[str], languages: Sequence[str], purpose: str
 ) -> tuple[Tokenizer, Tokenizer]:
-    """The tokenizers of source and target; twice the same where they share a vocabulary.
+    """Makes the tokenizers of source and target; the same one twice if they share a vocabulary.
 
     Args:
         config: resolved.
         train: the training records.
         fields: of source and target.
         languages: of source and target.
-        purpose: what the ids are for, see `train_tokenizer`.
+        purpose: see `train_tokenizer`.
     """
     if config.tokenizer.shared:
-        # A side with spaces between its words wants the mark of a word's start that the other can do without.
+        # Take the language with spaces between words, whose tokenizer marks the start of a word.
         spaced = [language for language in languages if not logographic(language)]
         tokenizer = make_tokenizer(config, train, fields, (spaced or languages)[0], purpose)
         return tokenizer, tokenizer
@@ -66,29 +66,29 @@ def make_side_tokenizers(
     return source, target
 
 
-def kept_or_made(folder: Path, make: Callable[[], tuple[Tokenizer, Tokenizer]]) -> tuple[Tokenizer, Tokenizer]:
-    """The tokenizers that a resumed run has in its folder, else new ones, saved there.
+def load_or_make(folder: Path, make: Callable[[], tuple[Tokenizer, Tokenizer]]) -> tuple[Tokenizer, Tokenizer]:
+    """Loads the tokenizers from the folder of a resumed run, else makes and saves them.
 
     Args:
         folder: of the run.
-        make: gives new ones, of what is read and of what is generated; twice the same where there is one.
+        make: makes the tokenizers of input and output; the same one twice if they are equal.
     """
     if (folder / TOKENIZER / SETTINGS).is_file():
         return load_tokenizers(folder)
     source, target = make()
-    if target is not source:  # before the other, whose folder says that both are there
+    if target is not source:  # saved first, because the other folder marks both as complete
         target.save(folder / TARGET_TOKENIZER)
     source.save(folder / TOKENIZER)
     return source, target
 
 
 def warn_of_unknown(texts: Sequence[np.ndarray], tokenizer: Tokenizer, what: str) -> None:
-    """Warns where the vocabulary lacks much of what is learned: the model would generate `⁇` for it.
+    """Warns if many tokens are unknown: the model would generate `⁇` for them.
 
     Args:
         texts: the token ids of each text.
-        tokenizer: whose ids these are.
-        what: the texts in words, for the warning.
+        tokenizer: of these ids.
+        what: name of the texts in the warning.
     """
     unknown = sum(int((ids == tokenizer.unknown_id).sum()) for ids in texts)
     share = unknown / max(1, sum(map(len, texts)))
@@ -100,7 +100,7 @@ def warn_of_unknown(texts: Sequence[np.ndarray], tokenizer: Tokenizer, what: str
 
 
 def known_characters(tokenizer: Tokenizer) -> Callable[[str], bool]:
-    """Whether the vocabulary has a character: not what it spells in bytes, or not at all."""
+    """A function that tells whether the vocabulary has a character, other than as bytes."""
     pieces = tokenizer.pieces()
     spelled = {token_id for token_id, piece in enumerate(pieces) if len(piece) == 6 and piece.startswith("<0x")}
     lacking = spelled | {tokenizer.unknown_id}

@@ -1,4 +1,4 @@
-"""A training from prepared data to the files of a finished run."""
+"""A training, from prepared data to the files of a finished run."""
 
 from __future__ import annotations
 
@@ -40,25 +40,25 @@ def fit(
     after_update: Callable[[], Any] | None = None,
     hook_variables: Sequence[keras.Variable] = (),
 ) -> tuple[keras.Model, History]:
-    """Trains the model in the precision that pays off here.
+    """Trains the model.
 
     Args:
         prepared: the data, the config and the task.
         objective: of the same task.
-        folder: for checkpoints and logs; a training that was stopped there is resumed.
-        strategy: where it runs.
+        folder: for checkpoints and logs; an interrupted training in it is resumed.
+        strategy: distribution strategy.
         transform_weights, after_update: hooks of the training loop, see `textapp.training.loop.TrainingLoop`.
-        hook_variables: what the hooks keep, saved with each checkpoint.
+        hook_variables: state of the hooks, saved with each checkpoint.
 
     Returns:
-        The model in its inference form, in float32, with its best weights; and what each epoch brought.
+        The model in its inference form, in float32, with its best weights; and the history of the epochs.
 
     Raises:
-        Interrupted: Ctrl-C or SIGTERM, after a checkpoint.
+        Interrupted: by Ctrl-C or SIGTERM, after a checkpoint.
     """
     import keras
 
-    from textapp.layers import plain_weights
+    from textapp.layers import inference_weights
     from textapp.training.strategy import choose_precision
     from textapp.training.trainer import train_model
 
@@ -85,7 +85,7 @@ def fit(
     if precision == "float32" and not config.model.training_form:
         return model, history
     inference = _build(lambda: objective.build_inference(prepared), "float32")
-    inference.set_weights(plain_weights(model))
+    inference.set_weights(inference_weights(model))
     return inference, history
 
 
@@ -99,15 +99,15 @@ def finish(
     data_dir: Path,
     seconds: float,
 ) -> None:
-    """Measures the model on what it did not see, and writes the rest of the run folder.
+    """Measures the model on validation and test, and writes the rest of the run folder.
 
     Args:
         prepared, objective: as for `fit`.
-        model, history: as `fit` gave them.
+        model, history: as `fit` returned them.
         folder: of the run, with its tokenizers.
-        layout: how the files of the run look.
-        data_dir: where its relative data paths start.
-        seconds: that the training took.
+        layout: of the data files.
+        data_dir: base folder of relative data paths.
+        seconds: duration of the training.
     """
     from textapp.models.saving import MODEL
 
@@ -136,12 +136,12 @@ def finish(
 
 
 def summary(name: str, figures: Mapping[str, Any], measures: Mapping[str, str]) -> str:
-    """One line for a reader: `test: accuracy 91.20, macro F1 90.87 on 500 examples (test.tsv)`.
+    """A line of the log: `test: accuracy 91.20, macro F1 90.87 on 500 examples (test.tsv)`.
 
     Args:
         name: of the split.
-        figures: of it.
-        measures: name -> words of those that are shown.
+        figures: of the split.
+        measures: name -> title of the figures to show.
     """
     shown = [f"{words} {figures[key]:.2f}" for key, words in measures.items() if key in figures]
     return f"{name}: {', '.join(shown)} on {figures['examples']:,} examples ({figures['data']})"
@@ -178,7 +178,7 @@ def _installed(name: str) -> bool:
 
 
 def _sizes(model: keras.Model) -> str:
-    """How many parameters a model has, and how many of them are trained if that is not all."""
+    """The number of parameters of a model, and of those that are trained if these are fewer."""
     trained = sum(int(np.prod(variable.shape)) for variable in model.trainable_variables)
     total = model.count_params()
     return f"{total:,} parameters" + (f", of which {trained:,} are trained" if trained < total else "")

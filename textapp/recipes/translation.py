@@ -1,4 +1,4 @@
-"""Translation on the workstation: parallel files, or tables of sentence pairs."""
+"""The recipe of translation: parallel files, or tables of sentence pairs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from textapp.recipes.lengths import MAX_IN_BUCKET, choose_lengths, translation_l
 from textapp.recipes.profile import Section, records_by_split
 from textapp.recipes.recipe import Recipe, Records
 from textapp.recipes.resolving import completed, filled
-from textapp.recipes.tokenizers import kept_or_made, make_side_tokenizers, warn_of_unknown
+from textapp.recipes.tokenizers import load_or_make, make_side_tokenizers, warn_of_unknown
 from textapp.recipes.translation_defaults import tokenizer_defaults, training_defaults
 from textapp.records import pairs
 from textapp.records.layout import Layout
@@ -81,7 +81,7 @@ class TranslationRecipe(Recipe):
         return ()
 
     def set_aside(self, records: Records, share: float, config: Config) -> Parts:
-        """Without a sentence on both sides."""
+        """Splits a share off, so that no sentence is in both splits."""
         return split_connected(records, share, config.seed, FIELDS)
 
     def divides_texts(self, config: Config) -> bool:
@@ -94,22 +94,22 @@ class TranslationRecipe(Recipe):
         self, config: Config, num_examples: int, languages: Sequence[str], source_counts: Sequence[int] | None = None,
         target_counts: Sequence[int] | None = None, max_tokens: int = MAX_IN_BUCKET,
     ) -> Config:  # fmt: skip
-        """Fills every field that a config leaves open.
+        """Fills in every field that a config leaves open.
 
-        Before there is a tokenizer there are no counts: lengths, model and training then stay open.
+        Without token counts, before there is a tokenizer, lengths, model and training stay open.
 
         Args:
-            config: as `load_config` gave it.
-            num_examples: training pairs.
+            config: as `load_config` returned it.
+            num_examples: number of training pairs.
             languages: of source and target.
-            source_counts: tokens of each training source, with its end.
-            target_counts: of each target.
-            max_tokens: of the longest bucket.
+            source_counts: tokens of each training source, with the end id.
+            target_counts: tokens of each target.
+            max_tokens: maximum length of the longest bucket.
 
         Raises:
-            ConfigError: what was given does not fit what was filled in.
+            ConfigError: the config conflicts with a value that was filled in.
         """
-        # No cleaning unless asked for: what is cleaned away can never be generated.
+        # No cleaning by default: a model cannot generate what is removed from its training texts.
         update: dict[str, Any] = {
             "tokenizer": tokenizer_defaults(config, num_examples, *languages),
             "cleaning": [] if config.cleaning is None else config.cleaning,
@@ -135,7 +135,7 @@ class TranslationRecipe(Recipe):
         ]
         config = self.resolve(config, len(train), languages)
         log_sizes(splits, languages)
-        source, target = kept_or_made(folder, lambda: self.tokenizers(config, splits, languages))
+        source, target = load_or_make(folder, lambda: self.tokenizers(config, splits, languages))
         ids = IdsOnDisk(folder, source.ids, folder / TOKENIZER)
         target_ids = ids if target is source else IdsOnDisk(folder, target.ids, folder / TARGET_TOKENIZER)
         sides = {
@@ -144,7 +144,7 @@ class TranslationRecipe(Recipe):
                 _framed(target, target_ids([record["target"] for record in records])),
             )
             for name, records in records_by_split(splits).items()
-            if name != "test"  # its texts are translated, not read as ids
+            if name != "test"  # its ids are not needed
         }
         warn_of_unknown(sides["train"].sources, source, "the training sources")
         warn_of_unknown(sides["train"].targets, target, "the training targets")
@@ -159,7 +159,7 @@ class TranslationRecipe(Recipe):
         return Prepared(config, splits, task, languages, lengths_given, sides)
 
     def tokenizers(self, config: Config, splits: Splits, languages: Sequence[str]) -> tuple[Tokenizer, Tokenizer]:
-        """New tokenizers for the training sentences of both sides."""
+        """Makes the tokenizers for the training sentences of both sides."""
         return make_side_tokenizers(config, splits.train, FIELDS, languages, "translate")
 
     def profile(self, config: Config, splits: Splits) -> dict[str, Any]:
@@ -176,11 +176,11 @@ def _framed(tokenizer: Tokenizer, rows: Iterable[np.ndarray]) -> list[np.ndarray
 
 
 def _max_tokens(config: Config) -> int:
-    """The longest bucket, where the lengths are chosen: a preset reads so many tokens and no more."""
+    """Maximum length of the longest bucket; a preset may have a limit."""
     if not config.model.pretrained:
         return MAX_IN_BUCKET
-    from textapp.models.preset_translator import longest  # brings TensorFlow: only where there is a preset
+    from textapp.models.preset_translator import longest  # imports TensorFlow, so only for a preset
 
     limit = longest(config.model.path)
-    # Its decoder has a position for what it reads first, before the tokens that it generates.
+    # The start id takes one position of the decoder.
     return MAX_IN_BUCKET if limit is None else min(MAX_IN_BUCKET, limit - 1)

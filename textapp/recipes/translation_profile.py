@@ -1,4 +1,4 @@
-"""What is in the data of a translation: lengths, ratios, duplicates, leaks, scripts."""
+"""The profile of translation data: lengths, ratios, duplicates, leaks, scripts."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ log = logging.getLogger("textapp")
 
 
 def profile(recipe: TranslationRecipe, config: Config, splits: Splits) -> dict[str, Any]:
-    """Trains the tokenizers of the config on the spot, and profiles the pairs that come out.
+    """Trains the tokenizers of the config, and profiles the sentence pairs.
 
     Args:
         recipe: of the task.
-        config: as it is before a training, its files located.
+        config: as before a training, with its files located.
         splits: its records.
     """
     texts = {side: [record[side] for record in splits.train] for side in SIDES}
-    given = {"source": config.data.source_language, "target": config.data.target_language}
-    languages = {side: language_of(texts[side], given[side]) for side in SIDES}
+    configured = {"source": config.data.source_language, "target": config.data.target_language}
+    languages = {side: language_of(texts[side], configured[side]) for side in SIDES}
     names = [languages[side]["language"] for side in SIDES]
     config = recipe.resolve(config, len(splits.train), names)
     log.info("reading %s sentence pairs (%s)", f"{len(splits.train):,}", " to ".join(names))
@@ -39,8 +39,8 @@ def profile(recipe: TranslationRecipe, config: Config, splits: Splits) -> dict[s
     tokens = {side: [len(framed(each, each.ids(text))) for text in texts[side]] for side, each in tokenizers.items()}
     config = recipe.resolve(config, len(splits.train), names, tokens["source"], tokens["target"])
     knows = {side: known_characters(tokenizers[side]) for side in SIDES}
-    found = pair_profile(records_by_split(splits), tokens, knows, config.lengths, config.generate_lengths)
-    warnings = [*script_warnings(languages), *found.pop("warnings")]
+    statistics = pair_profile(records_by_split(splits), tokens, knows, config.lengths, config.generate_lengths)
+    warnings = [*script_warnings(languages), *statistics.pop("warnings")]
     return {
         "task": config.task,
         "languages": languages,
@@ -50,16 +50,16 @@ def profile(recipe: TranslationRecipe, config: Config, splits: Splits) -> dict[s
         },
         "shared_tokenizer": tokenizers["source"] is tokenizers["target"],
         "generate_lengths": [list(pair) for pair in config.generate_lengths],
-        **found,
+        **statistics,
         "warnings": warnings,
     }
 
 
-# --- for a reader --------------------------------------------------------------------------------------------------
+# --- printing ------------------------------------------------------------------------------------------------------
 
 
 def sections(data: Mapping[str, Any]) -> list[Section]:
-    """A profile for a reader."""
+    """The tables and facts of a profile."""
     repeated, ratio = data["duplicates"], data["ratio"]
     facts = Facts("data", {
         **row_counts(data, "pairs"),
@@ -86,7 +86,7 @@ def sections(data: Mapping[str, Any]) -> list[Section]:
 
 
 def _examples(data: Mapping[str, Any]) -> list[Table]:
-    """Pairs behind the warnings, so that they can be found in the files."""
+    """The pairs that the warnings are about, so that they can be found in the files."""
     odd = [("lengths do not fit", pair) for pair in data["ratio"]["examples"]]
     shared = [(f"in train and {name}", pair) for name, found in data["overlaps"].items() for pair in found["examples"]]
     rows = [[what, *(one_line(pair[side]) for side in SIDES)] for what, pair in [*odd, *shared]]

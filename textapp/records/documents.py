@@ -13,7 +13,7 @@ from textapp.records.readers import read_rows, scan_lines, scan_rows
 from textapp.records.rows import Row, RowError
 from textapp.records.sources import Source, describe
 
-CHARACTERS_AN_EXAMPLE = 100  # how many characters of a text stream count as one example
+CHARACTERS_PER_EXAMPLE = 100  # how many characters of a text stream count as one example
 
 _logger = logging.getLogger("textapp")
 

@@ -24,7 +24,7 @@ WORDS = (1, 2, 3)
 Sliced = TypeVar("Sliced", str, list[str])
 
 
-def keywords(records: Sequence[Mapping[str, Any]], most: int = 8) -> dict[str, dict[str, list[str]]]:
+def keywords(records: Sequence[Mapping[str, Any]], max_terms: int = 8) -> dict[str, dict[str, list[str]]]:
     """The terms whose mean TF-IDF in the texts of a class exceeds that in all other texts the most.
 
     Text with spaces gives words, and phrases of two or three words; Chinese gives pairs of characters, and phrases of
@@ -32,7 +32,7 @@ def keywords(records: Sequence[Mapping[str, Any]], most: int = 8) -> dict[str, d
 
     Args:
         records: with `text` and `label`.
-        most: maximum number of words, and of phrases, for each class.
+        max_terms: maximum number of words, and of phrases, for each class.
 
     Returns:
         `{label: {"words": [...], "phrases": [...]}}`, the most typical first.
@@ -59,7 +59,7 @@ def keywords(records: Sequence[Mapping[str, Any]], most: int = 8) -> dict[str, d
         in_class = np.array([label in labels_of(record) for record in records])
         class_total = np.asarray(weights[in_class].sum(axis=0)).ravel()
         gain = class_total / in_class.sum() - (total - class_total) / max(1, (~in_class).sum())
-        result[label] = _most_typical(names, gain, most)
+        result[label] = _most_typical(names, gain, max_terms)
     return result
 
 
@@ -85,14 +85,14 @@ def _grams(items: Sliced, sizes: Sequence[int]) -> Iterator[Sliced]:
             yield items[start : start + size]
 
 
-def _most_typical(names: np.ndarray, gain: np.ndarray, most: int) -> dict[str, list[str]]:
+def _most_typical(names: np.ndarray, gain: np.ndarray, max_terms: int) -> dict[str, list[str]]:
     """The terms with the largest gain, without those that contain, or are part of, one with a larger gain."""
     chosen: dict[str, list[str]] = {"words": [], "phrases": []}
-    for index in np.argsort(-gain, kind="stable")[: 40 * most]:
+    for index in np.argsort(-gain, kind="stable")[: 40 * max_terms]:
         name = str(names[index])
         terms_of_kind = chosen["phrases" if _is_phrase(name) else "words"]
         repeats = any(name in other or other in name for other in terms_of_kind)
-        if gain[index] > 0 and len(terms_of_kind) < most and not repeats:
+        if gain[index] > 0 and len(terms_of_kind) < max_terms and not repeats:
             terms_of_kind.append(name)
     return chosen
 

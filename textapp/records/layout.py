@@ -1,4 +1,4 @@
-"""How the files of a run look: its columns, its header, its pattern; as a config or a manifest says it."""
+"""The layout of the files of a run, from a config or a manifest: columns, header and pattern."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from textapp.records.tables import csv_rows, tsv_rows
 if TYPE_CHECKING:
     from textapp.config import Config, TaskKeys
 
-# Field -> index of its column; or the names that it may have, then optionally its index in files without a header.
+# Field -> index of its column; or its possible names, optionally followed by its index in files without a header.
 Columns = Mapping[str, "int | list[str | int]"]
 
 _logger = logging.getLogger("textapp")
@@ -27,13 +27,13 @@ class Layout:
     """How the rows of a run become records.
 
     Attributes:
-        columns: field -> index of its column, or the names that it may have; after the names optionally its index in
-            files without a header.
+        columns: field -> index of its column, or its possible names, optionally followed by its index in files
+            without a header.
         header: whether the first line names the columns: `True`, `False` or `auto`.
-        pattern: a regular expression with groups text and label, for one line each.
+        pattern: a regular expression for a line, with the groups text and label.
         multiple: whether a text may have several labels, or none.
-        labels: those that the model has; empty if they are not known yet, or if there are none.
-        usual: field -> the names that its column has by default, of the task.
+        labels: of the model; empty if there are none, or not known yet.
+        usual: field -> default names of its column, see `TaskKeys.columns`.
     """
 
     columns: Columns
@@ -44,13 +44,13 @@ class Layout:
     usual: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        given = {field: [column] if isinstance(column, str) else column for field, column in self.columns.items()}
-        object.__setattr__(self, "columns", {field: column for field, column in given.items() if column is not None})
+        listed = {field: [column] if isinstance(column, str) else column for field, column in self.columns.items()}
+        object.__setattr__(self, "columns", {field: column for field, column in listed.items() if column is not None})
 
     @property
     def usual_columns(self) -> bool:
-        """Whether these are the names that a config has by default, so that a file may also have others, or none."""
-        # After the default names of a side of a translation comes its language.
+        """Whether the columns have their default names; then a file may also have other names, or no header."""
+        # In a translation the default names are followed by the language.
         return set(self.usual) == set(self.columns) and all(
             not isinstance(names, int) and tuple(names[: len(self.usual[field])]) == tuple(self.usual[field])
             for field, names in self.columns.items()
@@ -65,9 +65,9 @@ class Layout:
 
     @classmethod
     def of_manifest(cls, manifest: Mapping[str, Any], keys: TaskKeys) -> Layout:
-        """The layout of the keys that `to_manifest` wrote, with the labels of the model."""
-        own = (manifest[name] for name in ("columns", "header", "pattern", "multiple"))
-        return cls(*own, tuple(manifest.get("labels", ())), _named(keys))
+        """The layout from the keys that `to_manifest` wrote, with the labels of the model."""
+        values = (manifest[name] for name in ("columns", "header", "pattern", "multiple"))
+        return cls(*values, tuple(manifest.get("labels", ())), _named(keys))
 
     def to_manifest(self) -> dict[str, Any]:
         """The keys of a manifest that `of_manifest` reads."""
@@ -81,15 +81,15 @@ def _named(keys: TaskKeys) -> dict[str, tuple[str, ...]]:
 
 
 def settle_columns(source: Source, layout: Layout, data_dir: Path) -> Layout:
-    """Settles the columns that can only be guessed: default names, two columns, no header or one with other names.
+    """Determines the columns of training files that have no header, or one with other than the default names.
 
-    The columns found in the training files then hold for every other file of the run, however small it is. A file that
-    names its columns is still read by their names.
+    The columns of the training files are then used for all files of the run, even the smallest. A file whose header has
+    the default names is still read by these.
 
     Args:
         source: the training files.
         layout: as the config gives it.
-        data_dir: the folder that relative paths start at.
+        data_dir: the base folder of relative paths.
 
     Returns:
         The layout with an index after the names of columns that were guessed, else unchanged.

@@ -42,7 +42,7 @@ def profile(
     Returns:
         `{"rows", "labels", "balance", "lengths", "duplicates", "overlaps", "unknown", "odd", "warnings"}`.
     """
-    found: dict[str, Any] = {
+    result: dict[str, Any] = {
         "rows": {name: len(records) for name, records in splits.items()},
         "labels": label_counts(splits),
         "balance": balance(splits["train"]),
@@ -54,7 +54,7 @@ def profile(
         "unknown": {name: unknown_share(tokens[name], unknown[name]) for name, records in splits.items() if records},
         "odd": {name: odd_texts(records, tokens[name], lengths[-1]) for name, records in splits.items() if records},
     }
-    return {**found, "warnings": warnings(found)}
+    return {**result, "warnings": warnings(result)}
 
 
 def label_counts(splits: Mapping[str, Sequence[Record]]) -> dict[str, dict[str, int]]:
@@ -202,14 +202,14 @@ def odd_texts(records: Sequence[Record], tokens: Sequence[int], longest: int) ->
 # --- warnings ------------------------------------------------------------------------------------------------------
 
 
-def warnings(found: Mapping[str, Any]) -> list[str]:
+def warnings(result: Mapping[str, Any]) -> list[str]:
     """One sentence for each problem in a profile that would harm a trained model, and how to fix it."""
-    return [*_label_warnings(found), *_leak_warnings(found), *_text_warnings(found)]
+    return [*_label_warnings(result), *_leak_warnings(result), *_text_warnings(result)]
 
 
-def _label_warnings(found: Mapping[str, Any]) -> list[str]:
+def _label_warnings(result: Mapping[str, Any]) -> list[str]:
     lines = []
-    spread = found["balance"]
+    spread = result["balance"]
     if spread["classes"] < 2:
         lines.append("train has fewer than two labels: there is nothing to learn")
     elif spread["ratio"] >= LARGE_IMBALANCE:
@@ -217,7 +217,7 @@ def _label_warnings(found: Mapping[str, Any]) -> list[str]:
             f"'{spread['largest']}' is {spread['ratio']:g} times as frequent as '{spread['smallest']}': "
             "look at macro F1 as well as accuracy, and try training.class_weights: balanced"
         )
-    counts = found["labels"]
+    counts = result["labels"]
     few = [label for label, split in counts.items() if 0 < split["train"] < FEW_EXAMPLES]
     if few:
         lines.append(f"fewer than {FEW_EXAMPLES} training examples: {_listed(few)}")
@@ -227,14 +227,14 @@ def _label_warnings(found: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _leak_warnings(found: Mapping[str, Any]) -> list[str]:
+def _leak_warnings(result: Mapping[str, Any]) -> list[str]:
     lines = []
-    repeated = found["duplicates"]
+    repeated = result["duplicates"]
     if repeated["share"] >= NOTABLE_SHARE:
         lines.append(f"{repeated['share']:g} % of the training rows repeat an earlier text")
     if repeated["other_label"]:
         lines.append(f"{repeated['other_label']} texts are in train with different labels: some of these are wrong")
-    for name, shared in found["overlaps"].items():
+    for name, shared in result["overlaps"].items():
         if shared["rows"]:
             lines.append(
                 f"{shared['rows']} rows of {name} ({shared['share']:g} %) are also in train, "
@@ -243,18 +243,18 @@ def _leak_warnings(found: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _text_warnings(found: Mapping[str, Any]) -> list[str]:
+def _text_warnings(result: Mapping[str, Any]) -> list[str]:
     lines = []
-    truncated, longest = found["lengths"]["cut_share"], found["lengths"]["buckets"][-1]["length"]
+    truncated, longest = result["lengths"]["cut_share"], result["lengths"]["buckets"][-1]["length"]
     if truncated >= NOTABLE_SHARE:
         lines.append(f"{truncated:g} % of the training texts are truncated to {longest} tokens: add a longer length")
-    for name, share in found["unknown"].items():
+    for name, share in result["unknown"].items():
         if share["tokens_share"] >= NOTABLE_UNKNOWN:
             lines.append(
                 f"{share['tokens_share']:g} % of the tokens of {name} are unknown to the tokenizer: "
                 "a script that is not in train, or a small vocabulary"
             )
-    for name, odd in found["odd"].items():
+    for name, odd in result["odd"].items():
         if odd["empty"]:
             lines.append(f"{odd['empty']} empty texts in {name}")
         if odd["very_long"]:

@@ -42,7 +42,14 @@ def read_rows(path: Path, layout: Layout, required: Collection[str] = ()) -> Ite
 
 
 def scan_rows(path: Path, layout: Layout, required: Collection[str] = ()) -> Iterator[Row | RowError]:
-    """Like `read_rows`, but yields the error of a row instead of raising it, and continues."""
+    """Like `read_rows`, but yields the error of a row instead of raising it, and continues.
+
+    Args:
+        path, layout, required: as for `read_rows`.
+
+    Raises:
+        DataError: the file is empty, has an unknown extension, or lacks a required column.
+    """
     kind, columns, pattern = kind_of(path), layout.columns, layout.pattern
     if pattern is None and kind not in KINDS:
         found = f"the extension {kind!r}" if kind else "a name without an extension"

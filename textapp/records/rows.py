@@ -1,4 +1,4 @@
-"""One example of a file, or the error of one, and the text lines that examples are read from."""
+"""Rows of a file, errors of a single row, and the lines that rows are read from."""
 
 from __future__ import annotations
 
@@ -37,7 +37,13 @@ class RowError(DataError):
 
 
 def all_lines(path: Path, source: Source, field: str) -> Iterator[Row | RowError]:
-    """Every line, including empty ones, as a row with one field; an error for each that is not UTF-8."""
+    """Every line, including empty ones, as a row with one field; an error for each that is not UTF-8.
+
+    Args:
+        path: the file, for error messages.
+        source: its content.
+        field: the field that a line becomes.
+    """
     for line, content in enumerate(source.text.removesuffix("\n").split("\n"), start=1):
         if line in source.broken:
             yield RowError(path, line, source.broken[line], readable(content))

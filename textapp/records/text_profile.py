@@ -45,7 +45,7 @@ def pair_profile(
     """
     train = splits["train"]
     target_lengths = sorted({new for _, new in generate_lengths})
-    found: dict[str, Any] = {
+    result: dict[str, Any] = {
         "rows": {name: len(records) for name, records in splits.items()},
         "lengths": {
             "source": length_profile(tokens["source"], lengths),
@@ -58,7 +58,7 @@ def pair_profile(
         },
         "unknown": {side: _unknown_by_split(splits, side, knows[side]) for side in SIDES},
     }
-    return {**found, "warnings": _pair_warnings(found)}
+    return {**result, "warnings": _pair_warnings(result)}
 
 
 def document_profile(
@@ -82,7 +82,7 @@ def document_profile(
     characters = {name: sum(len(record["text"]) for record in records) for name, records in splits.items()}
     units = {name: _units(records, running_text) for name, records in splits.items()}
     num_characters = sum(len(record.get("prompt") or "") for record in train) + characters["train"]
-    found: dict[str, Any] = {
+    result: dict[str, Any] = {
         "rows": {name: len(records) for name, records in splits.items()},
         "characters": characters,
         "tokens": sum(tokens),
@@ -97,7 +97,7 @@ def document_profile(
         },
         "unknown": _unknown_by_split(splits, "text", knows),
     }
-    return {**found, "warnings": _document_warnings(found, running_text)}
+    return {**result, "warnings": _document_warnings(result, running_text)}
 
 
 # --- sentence pairs ------------------------------------------------------------------------------------------------
@@ -223,9 +223,9 @@ def _unknown_by_split(splits: Splits, field: str, knows: Knows) -> dict[str, Any
 # --- warnings ------------------------------------------------------------------------------------------------------
 
 
-def _pair_warnings(found: Mapping[str, Any]) -> list[str]:
+def _pair_warnings(result: Mapping[str, Any]) -> list[str]:
     lines = []
-    odd, repeated = found["ratio"], found["duplicates"]
+    odd, repeated = result["ratio"], result["duplicates"]
     if odd["odd"]:
         example = odd["examples"][0]
         lines.append(
@@ -236,40 +236,40 @@ def _pair_warnings(found: Mapping[str, Any]) -> list[str]:
         lines.append(f"{repeated['share']:g} % of the training pairs repeat an earlier one")
     if repeated["same_on_both_sides"]:
         lines.append(f"{repeated['same_on_both_sides']} training pairs have the same text on both sides")
-    for name, shared in found["overlaps"].items():
+    for name, shared in result["overlaps"].items():
         if shared["rows"]:
             lines.append(
                 f"{shared['rows']} pairs of {name} ({shared['share']:g} %) have a side that is also in train,"
                 f" {shared['pairs']} of them the whole pair: scores on them say nothing about new texts"
             )
     for side in SIDES:
-        longer, longest = (found["lengths"][side]["buckets"][-1][key] for key in ("longer_share", "length"))
+        longer, longest = (result["lengths"][side]["buckets"][-1][key] for key in ("longer_share", "length"))
         if longer >= NOTABLE_SHARE:
             key = "lengths" if side == "source" else "generate_lengths"
             lines.append(f"{longer:g} % of the training {side}s are longer than {longest} tokens: add to {key}")
-        lines += _unknown_warnings(found["unknown"][side], f" on the {side} side")
+        lines += _unknown_warnings(result["unknown"][side], f" on the {side} side")
     return lines
 
 
-def _document_warnings(found: Mapping[str, Any], running_text: bool) -> list[str]:
+def _document_warnings(result: Mapping[str, Any], running_text: bool) -> list[str]:
     what = "long lines" if running_text else "documents"
     lines = []
-    if found["duplicates"]["share"] >= NOTABLE_SHARE:
-        lines.append(f"{found['duplicates']['share']:g} % of the training {what} repeat an earlier one")
-    for name, shared in found["overlaps"].items():
+    if result["duplicates"]["share"] >= NOTABLE_SHARE:
+        lines.append(f"{result['duplicates']['share']:g} % of the training {what} repeat an earlier one")
+    for name, shared in result["overlaps"].items():
         if shared["rows"]:
             lines.append(
                 f"{shared['rows']} {what} of {name} ({shared['share']:g} %) are also in train:"
                 f" scores on them say nothing about new texts"
             )
-    longer = found["lengths"]["cut_share"]
+    longer = result["lengths"]["cut_share"]
     if longer >= NOTABLE_SHARE and not running_text:
-        context = found["lengths"]["buckets"][-1]["length"]
+        context = result["lengths"]["buckets"][-1]["length"]
         lines.append(
             f"{longer:g} % of the training documents are longer than the context of {context} tokens:"
             f" they are split into parts; set lengths for a longer context"
         )
-    return [*lines, *_unknown_warnings(found["unknown"], "")]
+    return [*lines, *_unknown_warnings(result["unknown"], "")]
 
 
 def _unknown_warnings(shares: Mapping[str, Any], where: str) -> list[str]:

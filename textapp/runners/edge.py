@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from textapp.errors import ArtifactError
-from textapp.noise import quiet
+from textapp.noise import suppress_stderr
 from textapp.runners.interpreter import choose, open_interpreter
 
 Call = Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
@@ -48,7 +48,7 @@ class EdgeRunner:
         self.runtime = choose(runtime)
         self._interpreter = open_interpreter(model_path, threads, self.runtime)
         self.signatures: dict[str, dict[str, list[str]]] = self._interpreter.get_signature_list()
-        self._lock = threading.RLock()  # the interpreter sets, invokes and gets in three calls
+        self._lock = threading.RLock()  # setting inputs, invoking and getting outputs are three calls
         self._calls: dict[str, Call] = {}
         self._buffers: dict[str, EdgeBuffers | None] = {}
 
@@ -109,7 +109,7 @@ class EdgeRunner:
     def _faults(self, signature: str) -> Iterator[None]:
         """Turns errors of the runtime about a signature into ArtifactErrors."""
         try:
-            with quiet():
+            with suppress_stderr():
                 yield
         except (RuntimeError, ValueError) as error:
             raise ArtifactError(
@@ -123,8 +123,8 @@ class EdgeBuffers:
     Attributes:
         inputs, outputs: name -> the interpreter's own array. A call does not change the inputs.
         invoke: reads the inputs and writes the outputs.
-        lock: of the interpreter; to be held from writing inputs until outputs are read.
-        user: set by whoever keeps a state in the inputs; None: nobody does.
+        lock: of the interpreter; hold it from writing the inputs to reading the outputs.
+        user: the object that keeps state in the inputs, set by that object; None: there is none.
     """
 
     def __init__(

@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from textapp.errors import ArtifactError, OptionError, UsageError
-from textapp.noise import quiet
+from textapp.noise import suppress_stderr
 
 # In order of preference: the first is faster on every file that both load.
 PACKAGES = {"litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime"}
@@ -76,7 +76,7 @@ def open_interpreter(model_path: str | Path, threads: int = 1, runtime: str = "a
     name = choose(runtime)
     module = _import(name)
     try:
-        with quiet():
+        with suppress_stderr():
             return module.Interpreter(model_path=str(model_path), num_threads=threads)
     except (ValueError, RuntimeError) as error:
         raise ArtifactError(

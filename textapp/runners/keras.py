@@ -1,4 +1,4 @@
-"""A Keras model behind the predictor: what a run folder answers with, and what training validates with."""
+"""A runner of a Keras model, used by run folders and by validation during training."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ Call = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 class KerasRunner:
-    """Runs functions over a Keras model in batches; later changes of its weights show in its answers.
+    """Runs functions of a Keras model in batches; later changes of its weights take effect.
 
     Args:
-        calls: signature -> tensors by input name to tensors by output name.
-        open_lengths: signatures whose second dimension is open too, so that one graph serves all lengths.
+        calls: signature -> function from tensors by input name to tensors by output name.
+        open_lengths: signatures whose second dimension is open too: one graph for all lengths.
 
     Attributes:
-        signatures: the names that `run` takes.
+        signatures: names of the signatures.
     """
 
     max_batch = 64
@@ -33,7 +33,7 @@ class KerasRunner:
         self._functions: dict[str, tf.types.experimental.GenericFunction] = {}
 
     def clone(self) -> KerasRunner:
-        """Itself: TensorFlow's functions may be called from several threads."""
+        """Returns itself: several threads may call the same TensorFlow function."""
         return self
 
     def run(self, signature: str, features: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -60,6 +60,6 @@ class KerasRunner:
 
 
 def _spec(values: tf.Tensor, open_dims: int) -> tf.TensorSpec:
-    """The shape of an input with an open batch, and perhaps an open length: one graph serves them all."""
+    """The shape of an input with the first `open_dims` dimensions open."""
     opened = min(open_dims, values.shape.rank)
     return tf.TensorSpec((*(None,) * opened, *values.shape[opened:]), values.dtype)

@@ -1,4 +1,4 @@
-"""Runners of one model that several threads share."""
+"""A pool of runners of one model, shared by several threads."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ Job = TypeVar("Job")
 
 
 class RunnerPool:
-    """Lends runners to threads: one at first, and clones of it on demand, each to one thread at a time.
+    """Lends runners to threads, each to one thread at a time: one at first, and clones of it on demand.
 
     Args:
-        runner: the first.
-        limit: runners at most; who comes when all are lent waits.
+        runner: the first runner.
+        limit: maximum number of runners; while all are lent, a thread waits.
     """
 
     def __init__(self, runner: Runner, limit: int = 1) -> None:
@@ -44,15 +44,15 @@ class RunnerPool:
                     self._returned.notify()
 
     def share_out(self, jobs: Iterable[Job], work: Callable[[Runner, Job], None], workers: int = 1) -> None:
-        """Hands each job to the next free worker. Submit the longest jobs first, for balance.
+        """Runs each job on the next free worker. Submit the longest jobs first, for balance.
 
         Args:
-            jobs: what is to be done, in the order of submission.
-            work: does one job with the runner that it is given, and keeps its result itself.
-            workers: threads that work at the same time.
+            jobs: the jobs, in order of submission.
+            work: does a job with a runner, and stores the result itself.
+            workers: number of threads.
 
         Raises:
-            UsageError: no workers.
+            UsageError: `workers` is not a whole number from 1.
         """
         self._limit = max(self._limit, check_workers(workers))
         left = iter(list(jobs))
@@ -68,14 +68,14 @@ class RunnerPool:
         if workers == 1:
             do_jobs(0)
             return
-        from concurrent.futures import ThreadPoolExecutor  # slow to import, and a single text needs none
+        from concurrent.futures import ThreadPoolExecutor  # slow to import, and not needed for a single text
 
         with ThreadPoolExecutor(workers) as threads:
             list(threads.map(do_jobs, range(workers)))
 
     def _wait_or_make(self) -> Runner:
         with self._returned:
-            self._waiting += 1  # before the next look, so that no return is missed
+            self._waiting += 1  # before looking again, so that no return is missed
             try:
                 while not self._idle:
                     if self._made < self._limit:
@@ -96,7 +96,7 @@ class RunnerPool:
 
 
 def check_workers(workers: int) -> int:
-    """The number of workers of a call.
+    """Returns the number of workers if it is valid.
 
     Raises:
         UsageError: it is not a whole number from 1.

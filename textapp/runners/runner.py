@@ -14,9 +14,9 @@ class Runner(Protocol):
     """A model in memory.
 
     Attributes:
-        max_batch: rows that one call may have; 1 where the shapes are fixed.
-        shareable: whether several threads may call it at the same time. One that is not still answers them rightly,
-            one after the other.
+        max_batch: maximum number of rows of a call; 1 if the shapes are fixed.
+        shareable: whether several threads can run it in parallel; else their calls are correct, but wait for each
+            other.
     """
 
     max_batch: int
@@ -27,7 +27,7 @@ class Runner(Protocol):
 
         Args:
             signature: such as `classify_32`.
-            features: its inputs by name, `[batch, length]` int32 and others.
+            features: inputs by name, `[batch, length]` int32 and others.
 
         Returns:
             Its outputs by name, `[batch, ...]`.

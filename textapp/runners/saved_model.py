@@ -1,4 +1,4 @@
-"""A SavedModel behind the predictor."""
+"""A runner of a SavedModel."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import numpy as np
 
 from textapp.arrays import filled_up
 from textapp.errors import ArtifactError, require
-from textapp.noise import quiet
+from textapp.noise import suppress_stderr
 
 FOLDER = "saved_model"
-TOKENS_SIGNATURE = "tokens"  # of any length: it stands for every other signature
-COMPILED = "generate_"  # signatures that XLA compiles, anew for each number of rows
-_COMPILED_BATCHES = (1, 8, 64)  # so a batch is filled up to one of these
+TOKENS_SIGNATURE = "tokens"  # takes any length; used in place of `classify_<length>`
+COMPILED = "generate_"  # prefix of signatures that XLA compiles for each number of rows
+_COMPILED_BATCHES = (1, 8, 64)  # batches are filled up to one of these, so that few are compiled
 
 
 class SavedModelRunner:
-    """Runs the signatures of a SavedModel bundle behind the predictor.
+    """Runs the signatures of a SavedModel bundle.
 
     Args:
         bundle: the folder that holds `saved_model/`.
@@ -32,10 +32,10 @@ class SavedModelRunner:
 
         self.folder = Path(bundle) / FOLDER
         if not (self.folder / "saved_model.pb").is_file():
-            raise ArtifactError(f"{self.folder}: holds no SavedModel; expected saved_model.pb")
+            raise ArtifactError(f"{self.folder}: found no SavedModel, expected saved_model.pb")
         if _needs_tensorflow_text(self.folder):
             require("tensorflow_text", "train")  # registers the ops of the text signature
-        with quiet():  # a tokenizer inside tells that no normalisation was asked for
+        with suppress_stderr():  # a tokenizer in the graph prints that it does no normalisation
             self._model = tf.saved_model.load(str(self.folder))  # keeps the variables alive
         self._functions = self._model.signatures
         self.signatures = {
@@ -47,11 +47,11 @@ class SavedModelRunner:
         }
 
     def run(self, signature: str, features: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Answers a batch.
+        """Runs a signature on a batch.
 
         Args:
-            signature: of a classifier any bucket: one graph, `tokens`, serves them all.
-            features: the inputs, `{"token_ids": [batch, length] int32}` and what else the signature takes.
+            signature: its name; for a classifier `tokens` is run instead, which takes any length.
+            features: the inputs, `{"token_ids": [batch, length] int32}` and others.
 
         Returns:
             the outputs by name, such as `probabilities` `[batch, classes]`.
@@ -71,14 +71,14 @@ class SavedModelRunner:
         }
 
     def texts(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
-        """What the `text` signature answers to raw strings: `probabilities` `[batch, classes]`, or `text` `[batch]`."""
+        """Runs the `text` signature on strings: `probabilities` `[batch, classes]`, or `text` `[batch]`."""
         import tensorflow as tf
 
         outputs = self._functions[self._known("text")](text=tf.constant(list(texts)))
         return {name: values.numpy() for name, values in outputs.items()}
 
     def clone(self) -> SavedModelRunner:
-        """Itself: several threads may call one TensorFlow function."""
+        """Returns itself: several threads may call the same TensorFlow function."""
         return self
 
     def _known(self, signature: str) -> str:

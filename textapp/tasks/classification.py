@@ -1,4 +1,4 @@
-"""Classification: a text (or a pair) to one label, or to several."""
+"""Classification: a text or a pair of texts -> one label, or several."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from textapp.text.tokenizer import Tokenizer
 
 UNKNOWN = "unknown"
-MIN_PROBABILITY = 0.5  # with several labels a text, those from this probability on are answered
+MIN_PROBABILITY = 0.5  # multi-label: labels at or above this probability are answered
 MAX_MISTAKES = 20
 
 
@@ -29,9 +29,9 @@ class ClassificationAnswer:
 
     Attributes:
         input: the text, or `[text, text_pair]`.
-        label: the likeliest label, `unknown` below the threshold; a list where a text may have several.
-        probability: of the likeliest label, 0 to 1.
-        probabilities: of every label.
+        label: the most probable label, `unknown` below the threshold; a list if a text may have several labels.
+        probability: of the most probable label, 0 to 1.
+        probabilities: label -> probability.
     """
 
     input: str | list[str]
@@ -51,16 +51,16 @@ class ClassificationAnswer:
 
 
 class ClassificationTask(Task):
-    """Turns records into features and a model's probabilities into answers.
+    """Turns records into features, and the probabilities of a model into answers.
 
     Args:
-        tokenizer: text to ids.
+        tokenizer: converts text to ids.
         labels: the labels, in the order of the model's outputs.
         lengths: the buckets, in tokens, ascending.
-        multiple: a text may have several labels (or none).
-        pair: a record has a `text_pair` beside its `text`.
-        segments: the model takes `segment_ids`.
-        threshold: answer `unknown` below this probability; with `multiple`, the labels from it on.
+        multiple: whether a text may have several labels, or none.
+        pair: whether a record also has a `text_pair`.
+        segments: whether the model takes `segment_ids`.
+        threshold: minimum probability, below which the answer is `unknown`; with `multiple`, of the labels answered.
     """
 
     name = "classification"
@@ -112,7 +112,7 @@ class ClassificationTask(Task):
         return ["token_ids", "segment_ids"] if self.segments else ["token_ids"]
 
     def with_lengths(self, lengths: Sequence[int]) -> ClassificationTask:
-        """The same task over other buckets."""
+        """The same task with other buckets."""
         return ClassificationTask(
             self.tokenizer, self.labels, lengths, self.multiple, self.pair, self.segments, self.threshold
         )
@@ -122,7 +122,11 @@ class ClassificationTask(Task):
         return Predictor(self, runner, manifest, path, workers)
 
     def record(self, text: Any = None, text_pair: str | None = None) -> Record:
-        """A text, a pair of texts (also as a tuple), or a record that holds them."""
+        """Makes a record from a text, a pair of texts (also as a tuple), or a record.
+
+        Raises:
+            UsageError: it is none of these.
+        """
         if isinstance(text, str):
             return {"text": text, "text_pair": text_pair} if text_pair is not None else {"text": text}
         if isinstance(text, Mapping) and isinstance(text.get("text"), str):
@@ -134,7 +138,7 @@ class ClassificationTask(Task):
         )
 
     def check(self, record: Record) -> None:
-        """Every text has an answer; what is too long is truncated."""
+        """Accepts every record; texts that are too long are truncated."""
 
     def requests(self, record: Record) -> list[Request]:
         """One request: `classify_<length>`."""
@@ -143,19 +147,19 @@ class ClassificationTask(Task):
         return [Request(signature, length, features)]
 
     def features(self, record: Record) -> dict[str, list[int]]:
-        """The model's inputs for one record, truncated to the longest bucket, not padded, never empty."""
+        """The features of a record: truncated to the longest bucket, not padded, never empty."""
         ids = self.tokenizer.ids(record["text"])
         return self.joined(ids, self.tokenizer.ids(record.get("text_pair") or "") if self.pair else None)
 
     def joined(self, ids: list[int], pair: list[int] | None = None) -> dict[str, list[int]]:
-        """The same from the ids of the text, and of the second text of a pair."""
+        """The features from the ids of a text, and of the second text of a pair."""
         ids, segments = self.tokenizer.join(ids, pair, self.lengths[-1])
         if not ids:
             ids, segments = [self.tokenizer.unknown_id], [0]
         return {"token_ids": ids, "segment_ids": segments} if self.segments else {"token_ids": ids}
 
     def target(self, record: Record) -> int | list[float]:
-        """The index of the label; with several labels a text, 1.0 at each of them."""
+        """The index of the label; with `multiple` a row with 1.0 at each label."""
         if not self.multiple:
             return self._label_ids[record["label"]]
         row = [0.0] * len(self.labels)
@@ -164,13 +168,13 @@ class ClassificationTask(Task):
         return row
 
     def answer(self, record: Record, outputs: Sequence[Outputs]) -> ClassificationAnswer:
-        """The answer to one record, from `probabilities` `[labels]` of its one request."""
+        """The answer to a record, from the `probabilities` `[labels]` of its request."""
         probabilities = outputs[0]["probabilities"].tolist()
         probability = max(probabilities)
         label: str | list[str] = self.labels[probabilities.index(probability)]
         if self.multiple:
-            least = MIN_PROBABILITY if self.threshold is None else self.threshold
-            label = [name for name, value in zip(self.labels, probabilities, strict=True) if value >= least]
+            minimum = MIN_PROBABILITY if self.threshold is None else self.threshold
+            label = [name for name, value in zip(self.labels, probabilities, strict=True) if value >= minimum]
         elif self.threshold is not None and probability < self.threshold:
             label = UNKNOWN
         text = [record["text"], record.get("text_pair") or ""] if self.pair else record["text"]
@@ -181,7 +185,7 @@ class ClassificationTask(Task):
         return list(records)
 
     def score(self, records: Sequence[Record], answers: Sequence[ClassificationAnswer]) -> dict[str, Any]:
-        """Quality figures, 0 to 100, of answers to records that have a label."""
+        """The quality, 0 to 100, of answers to labelled records."""
         from textapp.metrics import quality
 
         targets = [record["label"] for record in records]

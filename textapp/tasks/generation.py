@@ -1,4 +1,4 @@
-"""Text generation: a beginning to what continues it."""
+"""Text generation: a prompt -> its continuation."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
     from textapp.predictors.requests import Features
     from textapp.text.tokenizer import Tokenizer
 
-CHARACTERS_PER_TOKEN = 16  # more than any tokenizer here has on average: how much text is looked at for a prompt
+CHARACTERS_PER_TOKEN = 16  # above the average of all tokenizers here; limits the text that is tokenized for a prompt
 
 
 class GenerationTask(GenerativeTask):
-    """Turns prompts into features of a language model, and the ids that it generated into answers.
+    """Turns prompts into features of a language model, and generated ids into answers.
 
     Args:
-        tokenizer: text to ids.
-        lengths: the last is the context: the most tokens that the model sees, prompt and new ones together.
+        tokenizer: converts text to ids.
+        lengths: the last one is the context, the maximum number of tokens of prompt and continuation together.
         generate_lengths: `(prompt, new)` of each signature, in tokens; empty before they are known.
-        language: `en`, `zh`, ...: says what counts as a word in the figures.
-        running_text: the model was trained on one stream of text; else on documents between a start and an end id.
-        overflow: of a prompt longer than the longest bucket: `truncate` it to its end, with a warning, or report an
-            `error`.
+        language: `en`, `zh`, ...; determines what counts as a word in the metrics.
+        running_text: whether the model was trained on a text stream; else on documents with a start and an end id.
+        overflow: for a prompt longer than the longest bucket: `truncate` keeps its end, with a warning, `error`
+            reports an error.
     """
 
     name = "generation"
@@ -61,7 +61,7 @@ class GenerationTask(GenerativeTask):
         )
 
     def features(self, record: Record) -> dict[str, Any]:
-        """The prompt's ids, not padded, never empty, and how many; of one too long the end, which says what comes next.
+        """The ids of the prompt, not padded, never empty, and their number; of a long prompt the last ones.
 
         Raises:
             DataError: the prompt is too long, and `overflow` is `error`.
@@ -73,34 +73,34 @@ class GenerationTask(GenerativeTask):
         return self.features_of(ids[-self.max_tokens :])
 
     def joined(self, ids: Sequence[int]) -> list[int]:
-        """The ids of a whole prompt as the model expects them: after the start id where it knows documents."""
-        if self.running_text:  # has no start id: a newline is the context of an empty prompt
+        """The ids of a whole prompt with the start id; a model of a text stream has none."""
+        if self.running_text:  # use a newline as the context of an empty prompt
             return list(ids) or self.tokenizer.ids("\n")[-1:] or [self.tokenizer.unknown_id]
         return [self.start_id, *ids]
 
     def features_of(self, ids: list[int]) -> dict[str, Any]:
-        """The features of ids that are joined already."""
+        """The features of ids that `joined` returned."""
         return {"token_ids": ids, "num_tokens": len(ids)}
 
     @property
     def max_new_tokens(self) -> int:
-        """All that the context holds."""
+        """The length of the context."""
         return self.lengths[-1]
 
     def room(self, num_tokens: int) -> int:
-        """What a prompt leaves of the context."""
+        """The tokens that a prompt of this length leaves in the context."""
         return self.lengths[-1] - num_tokens
 
     def first_position(self, num_tokens: int) -> int:
-        """After the prompt."""
+        """The position after the prompt."""
         return num_tokens
 
     def filler(self, features: Features) -> Features:
-        """The other row again: a language model has no row for which nothing is generated."""
+        """The features themselves: a language model generates something for every row."""
         return features
 
     def windows(self, owner: int, record: Record) -> tuple[list[Window], int]:
-        """Windows over the whole text; a prompt is context, and the first token of running text, which has no start."""
+        """Windows over the whole text. The prompt is not scored, nor the first token of a text stream."""
         from textapp.decoding.scoring import windows
 
         ids = self.target_ids(record)
@@ -112,15 +112,15 @@ class GenerationTask(GenerativeTask):
         return list(parts), len(record["text"])
 
     def reference_ids(self, record: Record) -> list[int]:
-        """The text that the data continue the prompt with."""
+        """The ids of the text that follows the prompt in the data."""
         return self.tokenizer.ids(record.get("text") or "")
 
     def queries(self, records: Sequence[Record], max_count: int) -> list[Record]:
-        """The records themselves where the data have prompts, else beginnings of their texts as prompts.
+        """The records themselves if the data have prompts, else the beginnings of texts as prompts.
 
         Args:
             records: `{prompt, text}`, or `{text}`.
-            max_count: prompts to make at most; of running text evenly over it, at starts of lines where possible.
+            max_count: maximum number of prompts to make; in a text stream evenly spread, at line starts if possible.
         """
         if any("prompt" in record for record in records):
             return [{"prompt": "", **record} for record in records]
@@ -131,19 +131,19 @@ class GenerationTask(GenerativeTask):
         return [{"prompt": self._beginning(text)} for text in texts[::step][:max_count]]
 
     def _beginning(self, text: str) -> str:
-        """The first half of a text, at most as many tokens as the shortest signature reads."""
+        """The first half of a text, shortened to the shortest signature."""
         offsets = self.tokenizer.encode(text[: CHARACTERS_PER_TOKEN * self.max_tokens]).offsets
         shortest = self.generate_lengths[0][0] if self.generate_lengths else self.lengths[-1]
         count = min(shortest - 1, (len(offsets) + 1) // 2)
         return text[: offsets[count - 1][1]] if count > 0 else text[:1]
 
     def target_ids(self, record: Record) -> list[int]:
-        """The ids of the text, of its prompt first where it has one, without start and end."""
+        """The ids of prompt, if any, and text, without start and end id."""
         prompt = record.get("prompt")
         return [*(self.tokenizer.ids(prompt) if prompt else []), *self.tokenizer.ids(record["text"])]
 
     def generated_text(self, record: Record, token_ids: Sequence[int]) -> str:
-        """What the new ids add to the prompt's text: a space between both is a part of it."""
+        """The text that new ids add to the prompt, including a space between them."""
         prompt_ids = self.features(record)["token_ids"]
         prompt = self.tokenizer.decode(prompt_ids)
         ids = self.until_end(token_ids)
@@ -151,23 +151,23 @@ class GenerationTask(GenerativeTask):
         return whole[len(prompt) :] if whole.startswith(prompt) else self.tokenizer.decode(ids)
 
     def score(self, records: Sequence[Record], answers: Sequence[TextAnswer]) -> dict[str, Any]:
-        """Quality figures, 0 to 100, of answers to prompts: against the `text` that the data continue a prompt with."""
+        """The quality, 0 to 100, of answers to prompts, compared with the `text` of the data if there is one."""
         from textapp.metrics.generation import generation_scores
 
         texts = [record.get("text") for record in records]
         return generation_scores([answer.output for answer in answers], self.language, texts)
 
     def listing(self, records: Sequence[Record], answers: Sequence[TextAnswer]) -> Listing:
-        """What the model generates."""
+        """The prompts with their outputs."""
         rows = [
             {"prompt": record["prompt"], "output": answer.output, "target": record.get("text", "")}
             for record, answer in zip(records, answers, strict=True)
         ]
-        return Listing("outputs", "what it generates", ("prompt", "output", "target"), rows)
+        return Listing("outputs", "outputs", ("prompt", "output", "target"), rows)
 
 
 def _pieces(text: str, max_count: int, length: int) -> list[str]:
-    """At most `max_count` pieces of `length` characters, evenly over the text, from a line start where one is near."""
+    """At most `max_count` pieces of `length` characters, evenly spread over a text, at line starts if possible."""
     step = max(1, len(text) // max_count, length)
     pieces = []
     for start in range(0, len(text), step):

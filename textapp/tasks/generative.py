@@ -1,4 +1,4 @@
-"""What the tasks that generate text share: the answer, the signature that fits, and what becomes of a text too long."""
+"""Base of the tasks that generate text: answers, choice of the signature, and texts that are too long."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 OVERFLOW = ("truncate", "error")
 _SHOWN_CHARACTERS = 40
-_MAX_WARNED = 20  # texts of a kind that are reported one by one: of a large file the rest would hide all else
+_MAX_WARNED = 20  # warnings of one kind that are logged; for a large file more would hide everything else
 
 MORE = "further warnings about texts that are {} are suppressed"
 
@@ -37,8 +37,8 @@ class TextAnswer:
 
     Attributes:
         input: the text.
-        output: its translation, or what continues it: `input + output` reads on.
-        score: the sum of the log-probabilities of the output's tokens, 0 at most; None where the model gave none.
+        output: its translation, or its continuation, so that `input + output` is the whole text.
+        score: the sum of the log-probabilities of the output's tokens, 0 at most; None if the model returned none.
     """
 
     input: str
@@ -49,16 +49,16 @@ class TextAnswer:
         return self.output
 
     def line(self) -> str:
-        """The output as it is."""
+        """The output, unchanged."""
         return self.output
 
 
 @dataclass(frozen=True)
 class RankedAnswer(TextAnswer):
-    """The answer to one text where several outputs were asked for; `output` is the best of them.
+    """The answer to one text with several hypotheses; `output` is the best one.
 
     Attributes:
-        outputs: `{"output": ..., "score": ...}` of each, the best first.
+        outputs: `{"output": ..., "score": ...}` of each hypothesis, the best first.
     """
 
     outputs: list[dict[str, Any]]
@@ -69,23 +69,23 @@ class RankedAnswer(TextAnswer):
 
 
 class GenerativeTask(Task):
-    """Turns records into requests, and token ids into answers. A base: each task fills in the rest.
+    """Turns records into requests, and token ids into answers. Base class of the tasks.
 
     Args:
-        tokenizer: of what is read.
-        target_tokenizer: of what is generated; the same one where both share a vocabulary.
+        tokenizer: of the input.
+        target_tokenizer: of the output; the same one if both share a vocabulary.
         lengths: the buckets in tokens, ascending.
-        generate_lengths: `(read, new)` of each signature, in tokens, `read` ascending; empty before they are known.
-        overflow: of a text longer than the longest `read`: `truncate` it, with a warning, or report an `error`.
+        generate_lengths: `(read, new)` tokens of each signature, `read` ascending; empty before they are known.
+        overflow: for a text longer than the longest `read`: `truncate` it, with a warning, or report an `error`.
 
     Attributes:
-        input_field: of a record, what is read.
-        target_field: of a record, what is right.
-        text_measures: figures of the data's own texts that are reported, see `metrics.generation.perplexity`.
-        max_new_tokens: that any answer may have.
+        input_field: field of a record with the input.
+        target_field: field of a record with the reference.
+        text_measures: figures of reference texts that are reported, see `metrics.generation.perplexity`.
+        max_new_tokens: maximum number of tokens of an answer.
 
     Raises:
-        UsageError: `overflow` is neither.
+        UsageError: `overflow` has another value.
     """
 
     options = ("overflow",)
@@ -132,7 +132,11 @@ class GenerativeTask(Task):
         return GenerativePredictor(self, runner, manifest, path, workers)
 
     def record(self, text: Any = None, **fields: Any) -> Record:
-        """A text, or a record that holds it."""
+        """Makes a record from a text or a record.
+
+        Raises:
+            UsageError: it is neither.
+        """
         record = {self.input_field: text} if isinstance(text, str) else fields or text
         if not isinstance(record, Mapping) or not isinstance(record.get(self.input_field), str):
             field = self.input_field
@@ -140,10 +144,10 @@ class GenerativeTask(Task):
         return record
 
     def check(self, record: Record) -> None:
-        """Refuses a text that is too long, where `overflow` is `error`.
+        """Checks the length of the text.
 
         Raises:
-            DataError: it is.
+            DataError: it is too long, and `overflow` is `error`.
         """
         if self.overflow == "error":
             self.features(record)
@@ -158,7 +162,7 @@ class GenerativeTask(Task):
         raise NotImplementedError
 
     def features_of(self, ids: list[int]) -> dict[str, Any]:
-        """The same of token ids with their special tokens."""
+        """The features of token ids with their special tokens."""
         raise NotImplementedError
 
     def queries(self, records: Sequence[Record], max_count: int) -> list[Record]:
@@ -173,13 +177,13 @@ class GenerativeTask(Task):
         return smallest(self.signatures, num_tokens)
 
     def prefill(self, num_tokens: int) -> tuple[str, int]:
-        """The same of the signature that reads the input before decoding step by step: `("prefill_32", 32)`."""
+        """Like `signature`, for the prefill before decoding step by step: `("prefill_32", 32)`."""
         return smallest(self._prefills, num_tokens)
 
     # --- what a decoder reads and generates --------------------------------------------------------------------------
 
     def room(self, num_tokens: int) -> int:
-        """New tokens that there is room for after an input of `num_tokens`."""
+        """The maximum number of new tokens after an input of `num_tokens`."""
         return self.max_new_tokens
 
     def first_position(self, num_tokens: int) -> int:
@@ -187,20 +191,20 @@ class GenerativeTask(Task):
         raise NotImplementedError
 
     def filler(self, features: Features) -> Features:
-        """The features of a row of a call of fixed shape that no text needs, given those of another row."""
+        """The features of an unused row in a batch of fixed size, given those of another row."""
         raise NotImplementedError
 
     def windows(self, owner: int, record: Record) -> tuple[list[Window], int]:
-        """What a model has to read to score a record's text, and how many characters of it count.
+        """The windows that score the text of a record, and the number of characters that they score.
 
         Args:
-            owner: the number of the record, for its windows.
-            record: with its text.
+            owner: index of the record, stored in its windows.
+            record: with the text to score.
         """
         raise NotImplementedError
 
     def reference_ids(self, record: Record) -> list[int]:
-        """The ids that are right for a record, after its input; empty where the record does not say."""
+        """The ids of the reference output of a record; empty if it has none."""
         raise NotImplementedError
 
     def decode(self, token_ids: Sequence[int]) -> str:
@@ -227,37 +231,39 @@ class GenerativeTask(Task):
         Returns:
             A `RankedAnswer` for several hypotheses, else a `TextAnswer`.
         """
-        found = outputs[0]
-        text, token_ids = record[self.input_field], np.asarray(found["token_ids"])
+        output = outputs[0]
+        text, token_ids = record[self.input_field], np.asarray(output["token_ids"])
         if token_ids.ndim == 1:
-            score = float(found["score"]) if "score" in found else None
+            score = float(output["score"]) if "score" in output else None
             return TextAnswer(text, self.generated_text(record, token_ids.tolist()), score)
         ranked: list[dict[str, Any]] = [
             {"output": self.generated_text(record, ids), "score": float(score)}
-            for ids, score in zip(token_ids.tolist(), found["score"], strict=True)
+            for ids, score in zip(token_ids.tolist(), output["score"], strict=True)
         ]
         return RankedAnswer(text, ranked[0]["output"], ranked[0]["score"], ranked)
 
     def _check_known(self, text: str, ids: Sequence[int]) -> None:
-        """Says once of a text that more than half of its characters are in no token of the model."""
+        """Warns once about a text if more than half of its characters are unknown to the tokenizer."""
         if self.tokenizer.unknown_id not in ids:
             return
         known = self.tokenizer.decode([token_id for token_id in ids if token_id != self.tokenizer.unknown_id])
         if 2 * _letters(known) < _letters(text):
-            message = f"{_shown(text)} consists mostly of characters that the model never saw: another script?"
+            message = (
+                f"{_shown(text)} consists mostly of characters that the model does not know: is it in another script?"
+            )
             self._warn("in another script", text, message)
 
     def _check_length(self, text: str, num_tokens: int, kept: str) -> None:
-        """Refuses a text that is too long, or warns once that only the `kept` of it is read."""
+        """Reports a text that is too long: as an error, or as a warning that only its `kept` part is read."""
         if num_tokens <= self.max_tokens:
             return
-        found = f"{_shown(text)} has {num_tokens} tokens, and the model reads {self.max_tokens} at most"
+        problem = f"{_shown(text)} has {num_tokens} tokens, but the model reads at most {self.max_tokens}"
         if self.overflow == "error":
-            raise DataError(f"{found}: shorten or split it, or set overflow to truncate")
-        self._warn("too long", text, f"{found}: truncated to its {kept}")
+            raise DataError(f"{problem}: shorten or split it, or set overflow to truncate")
+        self._warn("too long", text, f"{problem}: truncated to its {kept}")
 
     def _warn(self, kind: str, text: str, message: str) -> None:
-        """Warns of each text once, and of the first ones of each kind."""
+        """Logs a warning once per text, up to a maximum for each kind."""
         warned, key = self._warned.setdefault(kind, set()), hash(text)
         if key in warned or len(warned) > _MAX_WARNED:
             return
@@ -266,7 +272,7 @@ class GenerativeTask(Task):
 
 
 def _shown(text: str) -> str:
-    """The beginning of a text, for a message."""
+    """The beginning of a text, in quotes, for a message."""
     start = " ".join(text[:_SHOWN_CHARACTERS].split())
     return f"'{start}...'" if len(text) > _SHOWN_CHARACTERS else f"'{start}'"
 

@@ -16,20 +16,20 @@ Record = Mapping[str, Any]
 
 
 class Answer(Protocol):
-    """The answer to one record: a frozen dataclass, whose fields are the keys of `predict --json`."""
+    """The answer to one record: a frozen dataclass; its fields are the keys of `predict --json`."""
 
     def line(self) -> str:
-        """The answer for a reader, on one line, or one for each of several."""
+        """The answer as text, one line for each hypothesis."""
 
 
 class Listing(NamedTuple):
-    """Answers worth reading, for the report of `evaluate`.
+    """Answers to show in the report of `evaluate`.
 
     Attributes:
-        name: of the file, `mistakes`.
-        title: over the table.
-        columns: of the rows.
-        rows: strings and numbers by column, the most telling first.
+        name: of the file, such as `mistakes`.
+        title: of the table.
+        columns: names of the columns.
+        rows: strings and numbers by column, the most relevant first.
     """
 
     name: str
@@ -39,16 +39,16 @@ class Listing(NamedTuple):
 
 
 class Task(Protocol):
-    """One kind of question to a model.
+    """A task on the device.
 
     Attributes:
         name: in the config and the manifest.
-        fields: of a record, what is asked; the command line, standard input and Python give them in this order.
-        options: keyword arguments of `textapp.load` that the task takes.
-        measures: quality figures that tables show, name -> words for the reader; 0 to 100, but for perplexity.
-        tokenizer: of what is read.
+        fields: input fields of a record, in the order in which the command line and Python pass them.
+        options: keyword arguments of `textapp.load` for this task.
+        measures: quality figures shown in tables, name -> title; 0 to 100, except perplexity.
+        tokenizer: of the input.
         lengths: the buckets in tokens, ascending.
-        signatures: name and length of each signature that requests may name.
+        signatures: name and length of each signature that requests use.
     """
 
     name: str
@@ -67,60 +67,60 @@ class Task(Protocol):
 
         Args:
             manifest: of the run or the bundle.
-            tokenizers: of what is read, and of what is generated; twice the same where there is one.
-            options: of `options`.
+            tokenizers: of the input and of the output; the same one twice if they are equal.
+            options: some of `options`.
 
         Raises:
             KeyError: the manifest lacks a key.
         """
 
     def predictor(self, runner: Runner, manifest: Mapping[str, Any], path: Path, workers: int = 1) -> Predictor:
-        """What answers over a runner, or over several clones of it.
+        """The predictor over a runner and clones of it.
 
         Args:
             runner: runs signatures.
             manifest: of the run or the bundle.
             path: its folder.
-            workers: runners at most.
+            workers: maximum number of runners.
         """
 
     def record(self, *values: Any, **fields: Any) -> Record:
-        """What a caller gave as a record: values of `fields` in their order or by name, or one mapping.
+        """Makes a record from values of `fields`, in their order or by name, or from one mapping.
 
         Raises:
-            UsageError: it is no record.
+            UsageError: this is no record.
         """
 
     def check(self, record: Record) -> None:
-        """Refuses a record that is not to be answered.
+        """Checks that a record can be answered.
 
         Raises:
-            DataError: with the reason.
+            DataError: it cannot; with the reason.
         """
 
     def requests(self, record: Record) -> list[Request]:
-        """What the model is asked: one request for a text, several for windows of a long one."""
+        """The requests for a record: one for a text, several for windows of a long one."""
 
     def answer(self, record: Record, outputs: Sequence[Outputs]) -> Answer:
         """The answer to one record, from the outputs of its requests."""
 
     def queries(self, records: Sequence[Record], max_count: int) -> list[Record]:
-        """What to ask a model that is measured on records of the data: mostly the records themselves.
+        """The records to answer when a model is measured on records of the data, usually these records.
 
         Args:
             records: of the run's data.
-            max_count: queries at most, where the task makes its own out of records without any.
+            max_count: maximum number of queries, if the task makes them from the records.
         """
 
     def score(self, records: Sequence[Record], answers: Sequence[Any]) -> dict[str, Any]:
-        """Quality figures of answers to records that hold what is right."""
+        """The quality of answers to records with references."""
 
     def listing(self, records: Sequence[Record], answers: Sequence[Any]) -> Listing:
-        """The answers that a reader should see."""
+        """The answers to show in a report."""
 
 
 def smallest(signatures: Sequence[tuple[str, int]], num_tokens: int) -> tuple[str, int]:
-    """The name and length of the first signature that takes `num_tokens`, else of the last.
+    """The name and length of the smallest signature for `num_tokens`, else the last one.
 
     Args:
         signatures: name and length of each, lengths ascending.
@@ -133,6 +133,6 @@ def smallest(signatures: Sequence[tuple[str, int]], num_tokens: int) -> tuple[st
 
 
 def one_line(text: str, max_length: int = 60) -> str:
-    """The text on one line, cut to `max_length` characters."""
+    """The text on one line, truncated to `max_length` characters."""
     line = " ".join(text.split())
     return line if len(line) <= max_length else line[: max_length - 1] + "…"

@@ -1,4 +1,4 @@
-"""Translation: a text in one language to the same text in another."""
+"""Translation: a text in one language -> the same text in another."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 
 class TranslationTask(GenerativeTask):
-    """Turns sentences into features of the encoder, and the ids that the decoder generated into answers.
+    """Turns sentences into features of the encoder, and generated ids into answers.
 
     Args:
         tokenizer: of the source.
-        target_tokenizer: of the target; the same one where both share a vocabulary.
-        lengths: the buckets of the source in tokens, its end id included, ascending.
-        generate_lengths: `(source, new)` of each signature, in tokens; empty before they are known.
-        source_language, target_language: `zh`, `en`, ...: the target's says how BLEU cuts it into words.
-        overflow: of a source longer than the longest bucket: `truncate` it, with a warning, or report an `error`.
+        target_tokenizer: of the target; the same one if both share a vocabulary.
+        lengths: the buckets of the source in tokens, including its end id, ascending.
+        generate_lengths: `(source, new)` tokens of each signature; empty before they are known.
+        source_language, target_language: `zh`, `en`, ...; that of the target determines how BLEU tokenizes.
+        overflow: for a source longer than the longest bucket: `truncate` it, with a warning, or report an `error`.
 
     Example:
         task = TranslationTask(tokenizer, tokenizer, [16, 32], [(16, 24), (32, 48)])
@@ -67,7 +67,7 @@ class TranslationTask(GenerativeTask):
         )
 
     def features(self, record: Record) -> dict[str, list[int]]:
-        """The encoder's input for one record: the source and its special tokens, not padded.
+        """The input of the encoder for a record: the source with its special tokens, not padded.
 
         Raises:
             DataError: the source is too long, and `overflow` is `error`.
@@ -78,21 +78,21 @@ class TranslationTask(GenerativeTask):
         return self.joined(ids)
 
     def joined(self, ids: Sequence[int]) -> dict[str, list[int]]:
-        """The same from the ids of the source; what is too long is truncated."""
+        """The features from the ids of the source, truncated if it is too long."""
         room = self.max_tokens - len(framed(self.tokenizer, []))
         return {"token_ids": framed(self.tokenizer, ids[:room])}
 
     def features_of(self, ids: list[int]) -> dict[str, Any]:
-        """The features of ids that are framed already."""
+        """The features of ids that `framed` returned."""
         return {"token_ids": ids}
 
     @property
     def max_new_tokens(self) -> int:
-        """The longest translation, in tokens."""
+        """Maximum tokens of a translation."""
         return max(new for _, new in self.generate_lengths)
 
     def first_position(self, num_tokens: int) -> int:
-        """After the start id, which the decoder reads first."""
+        """The position after the start id, which the decoder reads first."""
         return 1
 
     def filler(self, features: Features) -> Features:
@@ -111,22 +111,22 @@ class TranslationTask(GenerativeTask):
         return [Window(owner, source, [self.start_id, *targets[:-1]], targets, 0)], characters
 
     def reference_ids(self, record: Record) -> list[int]:
-        """The target and its end."""
+        """The ids of the target and the end id."""
         return [*self.target_ids(record), self.end_id]
 
     def target_ids(self, record: Record) -> list[int]:
-        """The ids that are to be generated for the target, without the end."""
+        """The ids of the target as the model should generate them, without the end id."""
         return framed(self.target_tokenizer, self.target_tokenizer.ids(record["target"]))[:-1]
 
     def answer(self, record: Record, outputs: Sequence[Outputs]) -> TextAnswer:
-        """The answer to one record; nothing but blanks translates to nothing."""
+        """The answer to one record; a blank source has an empty translation."""
         if record["source"].strip():
             return super().answer(record, outputs)
         several = np.ndim(outputs[0]["token_ids"]) > 1
         return RankedAnswer(record["source"], "", None, []) if several else TextAnswer(record["source"], "", None)
 
     def score(self, records: Sequence[Record], answers: Sequence[TextAnswer]) -> dict[str, Any]:
-        """Quality figures, 0 to 100, of answers to records that have a target."""
+        """The quality, 0 to 100, of answers to records with a target."""
         from textapp.metrics.translation import translation_scores
 
         return translation_scores(
@@ -145,8 +145,8 @@ class TranslationTask(GenerativeTask):
 
 
 def framed(tokenizer: Tokenizer, ids: Sequence[int]) -> list[int]:
-    """The ids of a source or a target with its special tokens: the end, and the start where a preset has one.
+    """Adds the special tokens to the ids of a source or a target: the end, and the start if a preset has one.
 
-    Example: BART's `[713, 16]` is `[0, 713, 16, 2]`; of the tokenizers trained here `[713, 16]` is `[713, 16, 3]`.
+    Example: `[713, 16]` becomes `[0, 713, 16, 2]` for BART, and `[713, 16, 3]` for the tokenizers trained here.
     """
     return [*tokenizer.template.start, *ids, tokenizer.end_id]

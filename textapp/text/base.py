@@ -30,7 +30,15 @@ class Encoding(NamedTuple):
 
 
 class BaseTokenizer:
-    """The attributes of `textapp.text.tokenizer.Tokenizer`, `join`, and the settings file."""
+    """The attributes of `textapp.text.tokenizer.Tokenizer`, `join`, and the settings file.
+
+    Args:
+        kind: of the tokenizer, see `config.parts`.
+        vocabulary_size: number of ids.
+        pad_id, unknown_id, start_id, end_id: ids of the special tokens.
+        cleaning: names of the cleaning steps.
+        template: the special tokens around a text or a pair.
+    """
 
     def __init__(
         self,

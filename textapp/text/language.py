@@ -1,4 +1,4 @@
-"""The language of texts, told from their script alone: enough to choose defaults by."""
+"""Guesses the language of texts from their script, which is enough to choose defaults."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from itertools import islice
 
-# A script and the language that stands for it. Japanese writes Han characters too, so kana weigh more.
+# Language -> the characters of its script. Japanese also uses Han characters, so kana get a higher weight below.
 _SCRIPTS = {
     "zh": re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"),
     "ja": re.compile(r"[\u3040-\u30ff]"),
@@ -19,14 +19,14 @@ _SCRIPTS = {
     "el": re.compile(r"[\u0370-\u03ff]"),
     "en": re.compile(r"[A-Za-z\u00c0-\u024f]"),
 }
-# A Chinese character says about as much as four Latin letters.
-_LETTERS_A_SIGN = {"zh": 4, "ja": 4, "ko": 4}
-_MOST_TEXTS = 2000
-_MOST_CHARACTERS = 2000
+# Weight of a character in Latin letters.
+_LETTERS_PER_CHARACTER = {"zh": 4, "ja": 4, "ko": 4}
+_MAX_TEXTS = 2000
+_MAX_CHARACTERS = 2000
 
 
 def guess_language(texts: Iterable[str]) -> str:
-    """Names the language of the script that most of the first 2,000 texts are written in.
+    """The language of the script that prevails in the first 2,000 texts.
 
     Latin script counts as `en`, Cyrillic as `ru`; texts without letters are `en`.
 
@@ -41,15 +41,15 @@ def guess_language(texts: Iterable[str]) -> str:
 
 
 def east_asian_share(texts: Iterable[str]) -> float:
-    """The share, 0 to 1, of Chinese, Japanese and Korean writing among the letters of the first 2,000 texts."""
+    """The share, 0 to 1, of Chinese, Japanese and Korean in the first 2,000 texts, by `script_weights`."""
     weights = script_weights(texts)
-    return sum(weights[language] for language in _LETTERS_A_SIGN) / max(1, sum(weights.values()))
+    return sum(weights[language] for language in _LETTERS_PER_CHARACTER) / max(1, sum(weights.values()))
 
 
 def script_weights(texts: Iterable[str]) -> dict[str, int]:
-    """How much is written in each script, in Latin letters: `{"zh": 24, "en": 2, ...}` for the example above."""
-    sample = "".join(text[:_MOST_CHARACTERS] for text in islice(texts, _MOST_TEXTS))
+    """The amount of text in each script, in Latin letters: `{"zh": 24, "en": 2, ...}` for the example above."""
+    sample = "".join(text[:_MAX_CHARACTERS] for text in islice(texts, _MAX_TEXTS))
     return {
-        language: len(pattern.findall(sample)) * _LETTERS_A_SIGN.get(language, 1)
+        language: len(pattern.findall(sample)) * _LETTERS_PER_CHARACTER.get(language, 1)
         for language, pattern in _SCRIPTS.items()
     }

@@ -74,8 +74,8 @@ def load_vectors(path: str | Path, pieces: Sequence[str], embedding_dim: int, se
 
 
 def _fill(rows: np.ndarray, found: np.ndarray, seed: int) -> None:
-    spread = float(rows[found].std()) if found.any() else 0.05
-    rows[~found] = np.random.default_rng(seed).normal(scale=spread, size=(int((~found).sum()), rows.shape[1]))
+    scale = float(rows[found].std()) if found.any() else 0.05
+    rows[~found] = np.random.default_rng(seed).normal(scale=scale, size=(int((~found).sum()), rows.shape[1]))
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str, list[str]]]:

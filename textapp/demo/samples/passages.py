@@ -18,7 +18,7 @@ from textapp.demo.samples.themes import Theme
 SEED = 20240609
 TRAIN_PASSAGES, TEST_PASSAGES = 1500, 100  # of each language
 KEPT_FOR_TEST = 50  # one combination of two words in fifty; a passage has many
-FEWEST_DETAILS, MOST_DETAILS = 2, 4
+MIN_DETAILS, MAX_DETAILS = 2, 4
 LANGUAGES = (
     (passages_chinese.THEMES, passages_chinese.LISTS, ""),
     (passages_english.THEMES, passages_english.LISTS, " "),
@@ -55,7 +55,7 @@ def _unseen(
 ) -> str:
     while True:
         theme = themes[choice.choice(sorted(themes))]
-        details = choice.sample(theme.details, choice.randint(FEWEST_DETAILS, MOST_DETAILS))
+        details = choice.sample(theme.details, choice.randint(MIN_DETAILS, MAX_DETAILS))
         sentences = [choice.choice(theme.openings), *details, choice.choice(theme.closings)]
         passage, words = fill(choice, sentences, lists, gap)
         if passage not in seen and kept_apart(words, KEPT_FOR_TEST) == for_test:
@@ -66,7 +66,13 @@ def _unseen(
 def fill(
     choice: random.Random, sentences: list[str], lists: Mapping[str, tuple[str, ...]], gap: str
 ) -> tuple[str, list[str]]:
-    """Fills the sentences one by one, no word twice.
+    """Fills the gaps of sentences, without using a word twice.
+
+    Args:
+        choice: the random choice.
+        sentences: with gaps such as `{animal}`.
+        lists: the words of each gap.
+        gap: between two sentences.
 
     Returns:
         The passage, and the words that went into its gaps.

@@ -45,5 +45,9 @@ class Language(NamedTuple):
 
 
 def aspect(nouns: str, good: str, bad: str) -> Aspect:
-    """An aspect from lists divided by commas."""
+    """Makes an aspect from lists.
+
+    Args:
+        nouns, good, bad: words separated by commas.
+    """
     return Aspect(*(tuple(word.strip() for word in words.split(",")) for words in (nouns, good, bad)))

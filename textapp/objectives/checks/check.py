@@ -1,4 +1,4 @@
-"""The contract of a check, and what checks share."""
+"""The contract of the check that an export has to pass."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from textapp.objectives.checks.examples import Examples
 from textapp.runners.inputs import Inputs
 
 Arrays = Mapping[str, np.ndarray]
-# A broken file may score as a weak model does by chance, but it does not give the same answers.
+# A broken file may by chance score like a weak model, but not give the same answers.
 MIN_AGREEMENT = 80.0
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """An export that passed.
+    """The result of an export that passed.
 
     Attributes:
-        outputs: what it answered, signature -> output name -> `[examples, ...]`.
-        report: runtime, examples, max_error, agreement and the figures of the task, shares in 0 to 100.
+        outputs: of the export, signature -> output name -> `[examples, ...]`.
+        report: runtime, examples, max_error, agreement and the figures of the task; shares are 0 to 100.
     """
 
     outputs: dict[str, dict[str, np.ndarray]]
@@ -31,14 +31,14 @@ class Verdict:
 
 
 class Check(Protocol):
-    """Real examples of a run, what its Keras model answers to them, and the judge of exports.
+    """Compares exports with the Keras model on real examples.
 
     Attributes:
-        quality: names of the figures of a report that the manifest keeps as the export's quality.
-        figures: names of those that are shown for each quantization tried.
+        quality: figures of the report that become the quality in the manifest.
+        figures: figures of the report to show for each quantization tried.
         examples: real examples.
         inputs: of each signature.
-        text_field: of a record, the string that a `text` signature takes.
+        text_field: field of a record that a `text` signature takes.
         forced: texts for forced decoding, see `textapp.decoding.forced.force_all`; None: the model generates no text.
     """
 
@@ -50,25 +50,25 @@ class Check(Protocol):
     forced: Inputs | None
 
     def judge(self, arrays: Arrays, runtime: str, quantize: str) -> Verdict:
-        """Compares what an export answered with the model.
+        """Compares the outputs of an export with those of the model.
 
         Args:
             arrays: `classify_16/probabilities` and the like -> `[examples, ...]`.
-            runtime: what it ran in, for the report.
-            quantize: `none` is held to the model's own answers, the others to the task's measure.
+            runtime: name of the runtime, for the report.
+            quantize: with `none` the outputs have to be those of the model; else the measure of the task counts.
 
         Raises:
-            ExportError: it is not finite, too far off, or loses too much.
+            ExportError: the outputs are not finite, differ too much, or lose too much quality.
         """
 
     def golden(self, verdict: Verdict, max_count: int) -> list[dict[str, Any]]:
-        """A few records with their ids and answers: a port in another language tests itself against them."""
+        """A few records with their ids and answers, as test cases for ports to other languages."""
 
     def text_calls(self) -> list[list[int]]:
-        """The records, by number, whose strings go together into a call of a SavedModel's `text` signature."""
+        """Indices of the records for each call of a SavedModel's `text` signature."""
 
     def check_text(self, index: int, outputs: Mapping[str, Any], verdict: Verdict) -> None:
-        """Compares what the `text` signature answers to the record of this number with what the ids say.
+        """Compares the outputs of the `text` signature for a record with those for its ids.
 
         Raises:
             ExportError: they differ.
@@ -76,10 +76,10 @@ class Check(Protocol):
 
 
 def check_finite(values: np.ndarray, what: str) -> None:
-    """Refuses NaN and infinity.
+    """Checks for NaN and infinity.
 
     Raises:
         ExportError: there is one.
     """
     if not np.isfinite(values).all():
-        raise ExportError(f"NaN or infinity among {what}")
+        raise ExportError(f"found NaN or infinity in {what}")

@@ -1,4 +1,4 @@
-"""An exported classifier is held to the labels and probabilities of the Keras model."""
+"""The check of an exported classifier: its labels and probabilities are compared with the Keras model."""
 
 from __future__ import annotations
 
@@ -41,30 +41,32 @@ class ClassificationCheck(Check):
         self.expected = {name: run_all(runner, name, inputs) for name, inputs in self.inputs.items()}
 
     def judge(self, arrays: Arrays, runtime: str, quantize: str) -> Verdict:
-        """See `Check`; without quantization also every probability has to be the model's, within 0.001."""
+        """See `Check`; without quantization every probability also has to be within 0.001 of the model's."""
         outputs = {name: {PROBABILITIES: arrays[f"{name}/{PROBABILITIES}"]} for name in self.inputs}
         errors = []
         for name, expected in self.expected.items():
-            own, other = expected[PROBABILITIES], outputs[name][PROBABILITIES]
-            check_finite(own, f"the Keras model's own answers in {name}; train it again")
-            check_finite(other, f"the export's answers in {name}")
-            errors.append(float(np.abs(other - own).max()))
+            of_model, of_export = expected[PROBABILITIES], outputs[name][PROBABILITIES]
+            check_finite(of_model, f"the outputs of the Keras model in {name}: train it again")
+            check_finite(of_export, f"the outputs of the export in {name}")
+            errors.append(float(np.abs(of_export - of_model).max()))
         if quantize == "none" and max(errors) > MAX_ERROR_UNQUANTIZED:
             raise ExportError(
-                f"the export's probabilities differ from the model's by {max(errors):.4f}, at most 0.001 is allowed"
+                f"the export's probabilities differ from the model's by {max(errors):.4f}, expected at most 0.001"
             )
         answers, answers_of_run = self._answers(outputs), self._answers(self.expected)
         before, after = self._accuracy(answers_of_run), self._accuracy(answers)
         count = len(self.examples.records)
         if before - after > self.max_drop:
             raise ExportError(
-                f"accuracy on {count} examples falls from {before:.2f} to {after:.2f}, more than the "
-                f"{self.max_drop:g} points allowed: quantize less, or raise --max-drop"
+                f"accuracy on {count} examples falls from {before:.2f} to {after:.2f}, expected at most "
+                f"{self.max_drop:g} points less: quantize less, or raise --max-drop"
             )
         same = [_same(one.label, other.label) for one, other in zip(answers_of_run, answers, strict=True)]
         agreement = 100 * sum(same) / count
         if agreement < MIN_AGREEMENT:
-            raise ExportError(f"the export answers as the model does for only {agreement:.2f} % of {count} examples")
+            raise ExportError(
+                f"the export agrees with the model on {agreement:.2f} % of {count} examples, expected {MIN_AGREEMENT:g}"
+            )
         report = {
             "runtime": runtime,
             "examples": count,
@@ -80,7 +82,7 @@ class ClassificationCheck(Check):
         """See `Check`."""
         golden = []
         for index in spread(range(len(self.examples.records)), max_count):
-            signature, row = self.examples.place(index)
+            signature, row = self.examples.locate(index)
             record, probabilities = self.examples.records[index], verdict.outputs[signature][PROBABILITIES][row]
             golden.append({
                 **{key: record[key] for key in ("text", "text_pair") if record.get(key) is not None},
@@ -92,16 +94,16 @@ class ClassificationCheck(Check):
         return golden
 
     def text_calls(self) -> list[list[int]]:
-        """All of them."""
+        """All records in one call."""
         return [list(range(len(self.examples.records)))]
 
     def check_text(self, index: int, outputs: Mapping[str, Any], verdict: Verdict) -> None:
         """See `Check`."""
-        signature, row = self.examples.place(index)
+        signature, row = self.examples.locate(index)
         error = float(np.abs(outputs[PROBABILITIES] - verdict.outputs[signature][PROBABILITIES][row]).max())
         if not error <= MAX_ERROR_UNQUANTIZED:
             raise ExportError(
-                f"the text signature answers otherwise than the tokens signature (by {error:.4f}) for "
+                f"the probabilities of the text and the tokens signature differ by {error:.4f} for "
                 f"{self.examples.records[index]['text'][:80]!r}: export without it"
             )
 
@@ -110,14 +112,20 @@ class ClassificationCheck(Check):
         return [self.task.answer(*pair) for pair in zip(self.examples.records, gathered, strict=True)]
 
     def _accuracy(self, answers: Sequence[ClassificationAnswer]) -> float:
-        """Share of the records, 0 to 100, whose label (or set of labels) is answered."""
+        """The accuracy, 0 to 100; a set of labels has to be equal."""
         records = self.examples.records
         right = sum(_same(answer.label, record["label"]) for answer, record in zip(answers, records, strict=True))
         return 100 * right / len(records)
 
 
 def run_all(runner: Runner, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Runs a signature on any number of rows, as many at a time as the runner takes."""
+    """Runs a signature on any number of rows, in batches that the runner takes.
+
+    Args:
+        runner: of the model.
+        signature: its name.
+        inputs: by name, `[examples, ...]`.
+    """
     size, count = runner.max_batch, len(next(iter(inputs.values())))
     starts = range(0, count, size)
     return concatenated(

@@ -1,4 +1,4 @@
-"""Real examples in the shape of an exported model's inputs, to calibrate it and to check its answers."""
+"""Real examples as inputs of an exported model, for calibration and verification."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Examples:
 
     Attributes:
         records: the records.
-        requests: of all records, in their order.
-        owners: the record, by number, of each request.
+        requests: of all records, in order.
+        owners: index of the record of each request.
         inputs: signature -> input name -> `[examples, length]` int32, padded, or `[examples]`.
-        rows: signature -> the requests, by number, that a predictor sends there: the first rows of its inputs. Rows
-            after these belong to other requests, truncated or padded, so that a rarely used signature is also tried.
+        rows: signature -> indices of the requests that it serves: the first rows of its inputs. Further rows are
+            other requests, truncated or padded, so that rarely used signatures are tested too.
     """
 
     records: list[Record]
@@ -38,20 +38,20 @@ class Examples:
     rows: dict[str, list[int]]
 
     def own_inputs(self) -> Inputs:
-        """The inputs without the rows that were only made to try a signature."""
+        """The inputs without rows of requests that another signature serves."""
         return {
             signature: {name: values[: len(self.rows[signature])] for name, values in named.items()}
             for signature, named in self.inputs.items()
             if self.rows[signature]
         }
 
-    def place(self, index: int) -> tuple[str, int]:
-        """The signature that serves the first request of a record, and its row among the inputs there."""
+    def locate(self, index: int) -> tuple[str, int]:
+        """The signature that serves the first request of a record, and its row in the inputs."""
         request = self.owners.index(index)
         return next((name, rows.index(request)) for name, rows in self.rows.items() if request in rows)
 
     def outputs_of(self, outputs: Mapping[str, Outputs]) -> list[list[Outputs]]:
-        """The outputs of each record's requests, of the outputs of each signature."""
+        """Gathers the outputs of the requests of each record from the outputs of each signature."""
         rows: list[Outputs] = [{}] * len(self.requests)
         for signature, requests in self.rows.items():
             for row, request in enumerate(requests):
@@ -63,26 +63,26 @@ class Examples:
 
 
 def make_examples(task: Task, records: Sequence[Record], min_rows: int = MIN_PER_SIGNATURE) -> Examples:
-    """Requests of records, sorted into the signatures of the task.
+    """Makes inputs for the signatures of a task from records.
 
     Args:
         task: of the run.
         records: real examples.
-        min_rows: rows that each signature gets where there are as many requests.
+        min_rows: rows for each signature, if there are as many requests.
     """
     requests, owners = [], []
     for owner, record in enumerate(records):
-        own = task.requests(record)
-        requests += own
-        owners += [owner] * len(own)
+        of_record = task.requests(record)
+        requests += of_record
+        owners += [owner] * len(of_record)
     rows: dict[str, list[int]] = {name: [] for name, _ in task.signatures}
     for index, request in enumerate(requests):
         rows[request.signature].append(index)
     inputs = {}
     for name, length in task.signatures:
-        mine = set(rows[name])
-        others = [index for index in range(len(requests)) if index not in mine]
-        chosen = rows[name] + spread(others, max(0, min_rows - len(mine)))
+        served = set(rows[name])
+        others = [index for index in range(len(requests)) if index not in served]
+        chosen = rows[name] + spread(others, max(0, min_rows - len(served)))
         features = [_truncated(requests[index].features, length) for index in chosen]
         inputs[name] = stacked(features, length, task.tokenizer.pad_id)
     return Examples(list(records), requests, owners, inputs, rows)
@@ -93,7 +93,7 @@ def _truncated(features: Features, length: int) -> Features:
 
 
 def verification_and_calibration(records: Sequence[Record]) -> tuple[list[Record], list[Record]]:
-    """Records to check answers with, and records to calibrate with: other ones, where there are enough."""
+    """Records for verification and for calibration; different ones, if there are enough."""
     verified = spread(range(len(records)), MAX_VERIFIED)
     rest = sorted(set(range(len(records))) - set(verified))
     calibrated = spread(rest if len(rest) >= MAX_CALIBRATED else range(len(records)), MAX_CALIBRATED)
@@ -101,5 +101,5 @@ def verification_and_calibration(records: Sequence[Record]) -> tuple[list[Record
 
 
 def concatenated(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """The outputs of several calls as those of one."""
+    """Concatenates the outputs of several calls."""
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

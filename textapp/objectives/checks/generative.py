@@ -1,7 +1,8 @@
-"""An exported translator or language model is held to the Keras model's own tokens, and its two ways to each other.
+"""The check of an exported translator or language model: its tokens are compared with those of the Keras model, and
+the tokens of its loop with those of single steps.
 
-Quantized weights send a greedy text elsewhere at one near tie, so beside whole texts every model is also forced through
-the same tokens (`textapp.decoding.forced`), where each step counts for itself.
+A near tie can make a quantized model continue a greedy text differently. So besides whole texts, all models decode the
+same forced tokens (`textapp.decoding.forced`), where steps are compared one by one.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ from textapp.runners.runner import Outputs, Runner
 from textapp.tasks.generative import GenerativeTask, TextAnswer
 from textapp.tasks.task import Record
 
-# What float32 may differ by from machine to machine; two logits nearer than that are a tie that either may win.
-MOST_ERROR = 1e-3
-NEAR_TIE = 2 * MOST_ERROR
-# Between the two ways of one quantized file: rounding to int8 makes steps out of differences in the last digit.
+# Tolerance of float32 between machines; two logits that are closer are a tie, which either may win.
+MAX_ERROR = 1e-3
+NEAR_TIE = 2 * MAX_ERROR
+# The same between loop and steps of a quantized file, where int8 rounding amplifies small differences.
 NEAR_TIE_QUANTIZED = 0.2
-FORCED_TOKENS = 4000  # through how many a signature is forced, one call of `decode` each
-FORCED_TOKENS_OF_BATCH = 1000  # the same of a signature for several texts, whose texts are those of the one for one
+FORCED_TOKENS = 4000  # forced tokens for each signature, one call of `decode` each
+FORCED_TOKENS_OF_BATCH = 1000  # for each batch signature, whose texts are the same
 OUTPUTS = ("token_ids", "num_tokens", "score")
 
 
@@ -39,10 +40,10 @@ class GenerativeCheck(Check):
     Args:
         runner: of the Keras model.
         task: of the run.
-        records: real examples, with what is right for them.
-        measure: the figure that an export may lose `max_drop` of: `bleu` or `perplexity`.
+        records: real examples with references.
+        measure: the figure that `max_drop` limits: `bleu` or `perplexity`.
         max_drop: points of BLEU, or percent of perplexity.
-        batch_size: of signatures that take several texts at once; 1: there are none.
+        batch_size: of batch signatures; 1: there are none.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class GenerativeCheck(Check):
         self._forced_run = force_all(runner, self.forced)
 
     def judge(self, arrays: Arrays, runtime: str, quantize: str) -> Verdict:
-        """See `Check`; without quantization every token has to be the model's, but for ties."""
+        """See `Check`; without quantization every token has to be that of the model, except after ties."""
         outputs = {name: {key: arrays[f"{name}/{key}"] for key in OUTPUTS} for name in self.inputs}
         forced = {key: values for key, values in arrays.items() if "." in key}
         self._check_finite(outputs, forced)
@@ -89,7 +90,7 @@ class GenerativeCheck(Check):
         """See `Check`."""
         golden = []
         for index in spread(range(len(self.examples.records)), max_count):
-            signature, row = self.examples.place(index)
+            signature, row = self.examples.locate(index)
             outputs = {name: values[row] for name, values in verdict.outputs[signature].items()}
             answer = self.task.answer(self.examples.records[index], [outputs])
             golden.append({
@@ -104,30 +105,30 @@ class GenerativeCheck(Check):
         return golden
 
     def text_calls(self) -> list[list[int]]:
-        """By signature, as every row of a batch has room for as many new tokens as its longest."""
+        """One call for each signature, because all rows of a batch get the new tokens of its longest input."""
         owners = self.examples.owners
         return [[owners[request] for request in rows] for rows in self.examples.rows.values() if rows]
 
     def check_text(self, index: int, outputs: Mapping[str, Any], verdict: Verdict) -> None:
-        """See `Check`: the string has to be the one that the task makes of the ids."""
-        signature, row = self.examples.place(index)
+        """See `Check`: the string has to be that of the ids."""
+        signature, row = self.examples.locate(index)
         ids = {name: values[row] for name, values in verdict.outputs[signature].items()}
         expected = self.task.answer(self.examples.records[index], [ids]).output
         if outputs["text"] != expected:
             raise ExportError(
-                f"the text signature answers {str(outputs['text'])[:80]!r} where the ids say {expected[:80]!r}: export "
+                f"the text signature answers {str(outputs['text'])[:80]!r}, but the ids {expected[:80]!r}: export "
                 "without it"
             )
 
     def _add_batches(self, batch_size: int) -> None:
-        """The signatures that take several texts at once have to generate what those for one text generate."""
+        """Adds the batch signatures, which have to generate the same as those for one text."""
         for name in list(self.expected) if batch_size > 1 else ():
             batch = batch_name(name, batch_size)
             self.examples.inputs[batch], self.examples.rows[batch] = self.examples.inputs[name], []
             self.expected[batch] = self.expected[name]
 
     def _forced_texts(self) -> Inputs:
-        """What all models are forced through: the texts that the Keras model generated, and those of the data."""
+        """The tokens for forced decoding: the outputs of the Keras model, and the references of the data."""
         forced: Inputs = {}
         never = {NEVER_GENERATED: np.array(self._never_ids, np.int32)}
         for signature, inputs in self.inputs.items():
@@ -150,62 +151,63 @@ class GenerativeCheck(Check):
 
     def _check_finite(self, outputs: Mapping[str, Outputs], forced: Arrays) -> None:
         for name in self.inputs:
-            check_finite(self.expected[name]["score"], f"the Keras model's own answers in {name}; train it again")
-            check_finite(outputs[name]["score"], f"the export's answers in {name}")
+            check_finite(self.expected[name]["score"], f"the outputs of the Keras model in {name}: train it again")
+            check_finite(outputs[name]["score"], f"the outputs of the export in {name}")
         for key, values in forced.items():
-            check_finite(values, f"the export's steps in {key.split('/')[0]}")
+            check_finite(values, f"the steps of the export in {key.split('/')[0]}")
 
     def _check_steps(self, forced: Arrays, exact: bool) -> float:
-        """Token for token: what `generate_*` wrote is what `prefill_*` and `decode` find likeliest, but for ties."""
+        """Every token of `generate_*` has to be the most probable one of `prefill_*` and `decode`, except for ties."""
         gap = max(float(values.max()) for key, values in forced.items() if key.endswith(".own/gap"))
-        most = NEAR_TIE if exact else NEAR_TIE_QUANTIZED
-        if gap > most:
+        limit = NEAR_TIE if exact else NEAR_TIE_QUANTIZED
+        if gap > limit:
             raise ExportError(
-                f"generate_* and the steps of prefill_* and decode write different texts: a token that the loop took "
-                f"lies {gap:.4f} below the best of its step, at most {most:g} is allowed"
+                f"generate_* and the steps of prefill_* and decode generate different texts: a token of the loop is "
+                f"{gap:.4f} below the best one of its step, expected at most {limit:g}"
             )
         return round(gap, 6)
 
     def _check_tokens(self, outputs: Mapping[str, Outputs]) -> int:
-        """Every token of every example is the Keras model's, but after ties that the Keras model itself shows.
+        """Every token has to be that of the Keras model, except after a near tie in the Keras model.
 
         Returns:
-            how many texts part at such a tie.
+            the number of texts that differ after such a tie.
         """
         ties = 0
-        for signature, found in outputs.items():
-            token_ids, expected = found["token_ids"], self.expected[signature]["token_ids"]
+        for signature, values in outputs.items():
+            token_ids, expected = values["token_ids"], self.expected[signature]["token_ids"]
             rows = np.flatnonzero((token_ids != expected).any(axis=1))
             if not len(rows):
                 continue
-            parting = (token_ids[rows] != expected[rows]).argmax(axis=1)
-            features = {name: values[rows] for name, values in self.inputs[signature].items()}
+            first_difference = (token_ids[rows] != expected[rows]).argmax(axis=1)
+            features = {name: column[rows] for name, column in self.inputs[signature].items()}
             prefill = prefill_name(lengths_of(signature)[0])
-            counts = (parting + 1).astype(np.int32)
+            counts = (first_difference + 1).astype(np.int32)
             steps = force(self._runner, prefill, features, token_ids[rows], counts, self._never_ids)
-            gaps = steps.gap[np.arange(len(rows)), parting]
+            gaps = steps.gap[np.arange(len(rows)), first_difference]
             if gaps.max() > NEAR_TIE:
                 worst = int(gaps.argmax())
+                step = first_difference[worst]
                 raise ExportError(
-                    f"{signature}: the export writes another text than the model for example {rows[worst]}: its token "
-                    f"{parting[worst]} lies {gaps[worst]:.4f} below the best, at most {NEAR_TIE:g} passes for a tie"
+                    f"{signature}: the export and the model generate different texts for example {rows[worst]}: token "
+                    f"{step} of the export is {gaps[worst]:.4f} below the best one, expected at most {NEAR_TIE:g}"
                 )
             ties += len(rows)
         return ties
 
     def _error(self, forced: Arrays) -> float:
-        """The largest difference of a log-probability, at the same token after the same tokens."""
+        """The largest difference of log-probabilities in forced decoding."""
         keys = [key for key in self._forced_run if key.endswith("/log_probability")]
         return max(float(np.abs(forced[key] - self._forced_run[key]).max()) for key in keys)
 
     def _check_error(self, error: float) -> None:
-        if error > MOST_ERROR:
+        if error > MAX_ERROR:
             raise ExportError(
-                f"the export's log-probabilities differ from the model's by {error:.4f}, at most {MOST_ERROR:g} passes"
+                f"the export's log-probabilities differ from the model's by {error:.4f}, expected at most {MAX_ERROR:g}"
             )
 
     def _agreement(self, forced: Arrays) -> float:
-        """Share of the steps along the model's own texts, 0 to 100, where the export takes the same token."""
+        """The share of forced steps along the texts of the model, 0 to 100, where the export takes the same token."""
         same = steps = 0
         for signature in self.inputs:
             named, best = self.forced[f"{signature}.expected"], forced[f"{signature}.expected/best"]
@@ -214,15 +216,17 @@ class GenerativeCheck(Check):
             steps += int(counted.sum())
         agreement = 100 * same / steps
         if agreement < MIN_AGREEMENT:
-            raise ExportError(f"the export takes the model's token at only {agreement:.2f} % of {steps} steps")
+            raise ExportError(
+                f"the export agrees with the model on {agreement:.2f} % of {steps} steps, expected {MIN_AGREEMENT:g}"
+            )
         return round(agreement, 2)
 
     def _equal_texts(self, outputs: Mapping[str, Outputs]) -> float:
-        rows = [(found["token_ids"] == self.expected[name]["token_ids"]).all(axis=1) for name, found in outputs.items()]
+        rows = [(each["token_ids"] == self.expected[name]["token_ids"]).all(axis=1) for name, each in outputs.items()]
         return round(100 * float(np.concatenate(rows).mean()), 2)
 
     def _scores(self, outputs: Mapping[str, Outputs], forced: Arrays) -> dict[str, float]:
-        """Perplexity along the data's own texts, and of translations BLEU and chrF."""
+        """The perplexity of the references, and for translations BLEU and chrF."""
         total = tokens = 0.0
         for group, named in self.forced.items():
             if group.endswith(".reference"):
@@ -230,8 +234,8 @@ class GenerativeCheck(Check):
                 tokens += float(named[GENERATED_TOKENS].sum())
         scores = {"perplexity": round(float(np.exp(-total / tokens)), 4)} if tokens else {}
         if self.scored:
-            found = self.task.score(self.examples.records, self._answers(outputs))
-            scores |= {name: found[name] for name in self.scored}
+            figures = self.task.score(self.examples.records, self._answers(outputs))
+            scores |= {name: figures[name] for name in self.scored}
         return scores
 
     def _answers(self, outputs: Mapping[str, Outputs]) -> list[TextAnswer]:
@@ -245,6 +249,6 @@ class GenerativeCheck(Check):
             drop, unit = 100 * (after / before - 1), "percent of perplexity"
         if drop > self.max_drop:
             raise ExportError(
-                f"{self.measure} on {len(self.examples.records)} examples goes from {before:.2f} to {after:.2f}, more "
-                f"than the {self.max_drop:g} {unit} allowed: quantize less, or raise --max-drop"
+                f"{self.measure} on {len(self.examples.records)} examples goes from {before:.2f} to {after:.2f}, "
+                f"expected a loss of at most {self.max_drop:g} {unit}: quantize less, or raise --max-drop"
             )

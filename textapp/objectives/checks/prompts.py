@@ -1,4 +1,4 @@
-"""Texts to verify a language model with: real beginnings, each with what really follows, for every signature."""
+"""Texts to verify a language model with: real prompts with their real continuations, for every signature."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from textapp.text.tokenizer import Tokenizer
 
 
 def prompts(task: GenerationTask, records: Sequence[Record], min_count: int = MIN_PER_SIGNATURE) -> list[Record]:
-    """Records `{prompt, text}`: those of the data where they have prompts, else texts divided in two.
+    """Records `{prompt, text}`: those of the data if they have prompts, else divided texts.
 
     Args:
         task: of the run.
-        records: `{text}`, perhaps with a `prompt`.
-        min_count: records for each signature, where there is as much text.
+        records: `{text}`, optionally with a `prompt`.
+        min_count: records for each signature, if there is enough text.
 
-    Example: with `generate_lengths` [[4, 3]] and a token a letter, `{"text": "abcdefgh"}` gives
+    Example: with `generate_lengths` [[4, 3]] and one token per letter, `{"text": "abcdefgh"}` gives
     `{"prompt": "abc", "text": "def"}`: room for a start id is left.
     """
     if any("prompt" in record for record in records):
         return [{"prompt": "", **record} for record in records]
-    found: list[Record] = []
+    divided: list[Record] = []
     for read, new in task.generate_lengths:
         for text in _texts(task, records, min_count, CHARACTERS_PER_TOKEN * (read + new)):
             record = _divided(task.tokenizer, text, read - 1, new)
             if record is not None:
-                found.append(record)
-    return found
+                divided.append(record)
+    return divided
 
 
 def _texts(task: GenerationTask, records: Sequence[Record], max_count: int, length: int) -> Iterator[str]:
-    """Pieces of `length` characters: the beginnings of documents, or evenly spread over running text."""
+    """Pieces of `length` characters: the beginnings of documents, or evenly spread over a text stream."""
     if not task.running_text:
         yield from (record["text"][:length] for record in spread(records, max_count))
         return
@@ -44,7 +44,7 @@ def _texts(task: GenerationTask, records: Sequence[Record], max_count: int, leng
 
 
 def _divided(tokenizer: Tokenizer, text: str, read: int, new: int) -> dict[str, str] | None:
-    """The first `read` tokens of a text and the `new` ones after them; of a short text its halves; None: too short."""
+    """The first `read` tokens of a text and the next `new` ones; a short text is halved; None: too short."""
     offsets = tokenizer.encode(text).offsets
     read = min(read, len(offsets) // 2)
     if read < 1:

@@ -8,7 +8,7 @@ import numpy as np
 from textapp.layers.embedding import SubwordEmbedding
 
 
-def plain_weights(model: keras.Model) -> list[np.ndarray]:
+def inference_weights(model: keras.Model) -> list[np.ndarray]:
     """The weights of the inference form of a trained model, in the order of that model's `weights`.
 
     A `SubwordEmbedding` becomes the table of a `TokenEmbedding`, and a layer trained by LoRA (Hu et al., 2021) the sum
