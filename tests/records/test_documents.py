@@ -17,7 +17,7 @@ from textapp.records.documents import load_documents, scan_prompts, split_end
 from textapp.records.layout import Layout
 from textapp.records.splits import Splits
 
-LAYOUT = Layout({"text": ["text", "paragraphs"], "prompt": ["prompt"]})
+LAYOUT = Layout({"text": ["text", "paragraphs"], "prompt": ["prompt"]}, optional=frozenset({"prompt"}))
 
 
 def splits(folder: Path, **data: object) -> Splits:

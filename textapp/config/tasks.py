@@ -22,6 +22,7 @@ class TaskKeys:
     Attributes:
         role: required of the architecture.
         columns: field of a record -> default names of its column; `()`: only if a config names one.
+        optional: those of these fields that training files may lack.
         keys: those of this task among the keys that not every task has, dotted: `training.batch_tokens`.
         monitors: validation figures that can select the best epoch.
         parallel_files: whether examples may be in two parallel files.
@@ -31,6 +32,7 @@ class TaskKeys:
     columns: Mapping[str, tuple[str, ...]]
     keys: frozenset[str]
     monitors: tuple[str, ...]
+    optional: frozenset[str] = frozenset()
     parallel_files: bool = False
 
     @property

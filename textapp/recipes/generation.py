@@ -60,6 +60,7 @@ class GenerationRecipe(Recipe):
             "data.language", "generate_lengths", "model.tie_embeddings", "model.lora_rank", "training.batch_tokens",
         }),
         monitors=("perplexity", "loss"),
+        optional=frozenset({"prompt"}),
     )  # fmt: skip
 
     def objective(self) -> GenerationObjective:

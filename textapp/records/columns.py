@@ -44,7 +44,7 @@ def find_columns(path: Path, rows: Sequence[Sequence[str]], layout: Layout, requ
     Example: rows `[["label", "text_a"], ["1", "good"]]` with the usual names give
     `Placement({"text": 1, "label": 0}, True)`.
     """
-    columns, header, known_labels = layout.columns, layout.header, layout.labels
+    columns, header = layout.columns, layout.header
     first = rows[0]
     named = {field: names for field, names in columns.items() if not isinstance(names, int)}
     guessable = layout.usual_columns and len(first) <= 2
@@ -54,13 +54,13 @@ def find_columns(path: Path, rows: Sequence[Sequence[str]], layout: Layout, requ
     elif header == "auto" and numbers is not None:
         header = not named and _looks_like_header(rows, layout)
     elif header == "auto" and guessable:
-        return _guessed_columns(path, rows, columns, required, known_labels)
+        return _guessed_columns(path, rows, layout, required)
     elif header == "auto":
         header = True  # no given name is found, so the first row counts as a header, and `_indices` raises an error
     if not header and numbers is not None:
         columns = numbers
     elif not header and guessable:
-        return Placement(_guessed_columns(path, rows, columns, required, known_labels).indices, False)
+        return Placement(_guessed_columns(path, rows, layout, required).indices, False)
     elif not header:
         field, names = next(iter(named.items()))
         raise DataError(
@@ -147,19 +147,13 @@ def _first_is_unique(rows: Sequence[Sequence[str]], column: int, known_labels: C
     return bool(counts) and rows[0][column] not in counts and min(counts.values()) > 1
 
 
-def _guessed_columns(
-    path: Path,
-    rows: Sequence[Sequence[str]],
-    columns: Columns,
-    required: Collection[str],
-    known_labels: Collection[str],
-) -> Placement:
+def _guessed_columns(path: Path, rows: Sequence[Sequence[str]], layout: Layout, required: Collection[str]) -> Placement:
     """Takes a single column as the text; of two, the one with far fewer distinct values as the label.
 
     Two columns are source and target for translation, prompt and text for generation, in this order.
     """
-    if "label" not in columns:
-        return _guessed_in_order(path, rows, columns, required)
+    if "label" not in layout.columns:
+        return _guessed_in_order(path, rows, layout, required)
     if len(rows[0]) == 1:
         if "label" in required:
             raise missing_column(path, "label", ["label"], rows[0])
@@ -176,15 +170,15 @@ def _guessed_columns(
     else:
         characters = [sum(len(row[column]) for row in rows if len(row) > column) for column in (0, 1)]
         label = characters.index(min(characters))
-    return Placement({"text": 1 - label, "label": label}, _first_is_unique(rows, label, known_labels))
+    return Placement({"text": 1 - label, "label": label}, _first_is_unique(rows, label, layout.labels))
 
 
 def _guessed_in_order(
-    path: Path, rows: Sequence[Sequence[str]], columns: Columns, required: Collection[str]
+    path: Path, rows: Sequence[Sequence[str]], layout: Layout, required: Collection[str]
 ) -> Placement:
-    order = ["prompt", "text"] if "prompt" in columns else list(columns)
-    fields = order[:2] if len(rows[0]) == 2 else [field for field in order if field != "prompt"][:1]
+    order = sorted(layout.columns, key=lambda field: field not in layout.optional)  # the prompt, then the text
+    fields = order[:2] if len(rows[0]) == 2 else [field for field in order if field not in layout.optional][:1]
     if not set(required) <= set(fields):
         missing = next(field for field in order if field in required and field not in fields)
-        raise missing_column(path, missing, columns[missing], rows[0])
+        raise missing_column(path, missing, names_of(layout.columns[missing]), rows[0])
     return Placement({field: index for index, field in enumerate(fields)}, False)

@@ -34,6 +34,7 @@ class Layout:
         multiple: whether a text may have several labels, or none.
         labels: of the model; empty if there are none, or not known yet.
         usual: field -> default names of its column, see `TaskKeys.columns`.
+        optional: fields that training files may lack, see `TaskKeys.optional`.
     """
 
     columns: Columns
@@ -42,6 +43,7 @@ class Layout:
     multiple: bool = False
     labels: Sequence[str] = ()
     usual: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    optional: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         listed = {field: [column] if isinstance(column, str) else column for field, column in self.columns.items()}
@@ -61,13 +63,13 @@ class Layout:
         """The layout that a config describes, for a task with these keys."""
         data = config.data
         fields = data.fields(keys.columns)
-        return cls(fields, data.header, data.pattern, data.labels == "multiple", (), _named(keys))
+        return cls(fields, data.header, data.pattern, data.labels == "multiple", (), _named(keys), keys.optional)
 
     @classmethod
     def of_manifest(cls, manifest: Mapping[str, Any], keys: TaskKeys) -> Layout:
         """The layout from the keys that `to_manifest` wrote, with the labels of the model."""
         values = (manifest[name] for name in ("columns", "header", "pattern", "multiple"))
-        return cls(*values, tuple(manifest.get("labels", ())), _named(keys))
+        return cls(*values, tuple(manifest.get("labels", ())), _named(keys), keys.optional)
 
     def to_manifest(self) -> dict[str, Any]:
         """The keys of a manifest that `of_manifest` reads."""
@@ -104,7 +106,7 @@ def settle_columns(source: Source, layout: Layout, data_dir: Path) -> Layout:
         return layout
     text = read_source(path).text
     rows = [row.cells for row in (csv_rows(text) if kind_of(path) == ".csv" else tsv_rows(text))]
-    required = [field for field in layout.columns if field != "prompt"]
+    required = [field for field in layout.columns if field not in layout.optional]
     placement = find_columns(path, rows, layout, required)
     header = rows[0] if placement.has_header else []
     known = {normalised(name) for names in layout.columns.values() for name in names}
