@@ -144,7 +144,7 @@ def text(options: argparse.Namespace) -> None:
 
 
 def _records(options: argparse.Namespace) -> list[dict[str, Any]]:
-    return _read(options.work / "examples.json")[: options.most]
+    return _read(options.work / "examples.json")[: options.limit]
 
 
 def _bleu(options: argparse.Namespace, records: list[dict[str, Any]]) -> Callable[[list[str]], dict[str, float]]:
@@ -201,7 +201,7 @@ def _system(options: argparse.Namespace, name: str, mode: str, settings: dict[st
         "work": str(options.work),
         "bundle": str(options.work / "fixed" if mode == "ids" else options.bundle),
         "mode": mode,
-        "most": options.most,
+        "limit": options.limit,
         "threads": options.threads,
         "variant": name.split()[-1],
     }
@@ -215,7 +215,7 @@ def _close(systems: list[System]) -> None:
 
 def throughput(options: argparse.Namespace) -> None:
     """Times many strings to strings on `--threads` workers; CTranslate2 at its best batch size."""
-    options.most = min(options.most or 1000, 1000)
+    options.limit = min(options.limit or 1000, 1000)
     records = _records(options)
     settings = _fastest_settings(options, "text", len(records))
     names = {"textapp": {}, CTRANSLATE2: SETTINGS[settings]}
@@ -255,7 +255,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--new", type=int, default=64, help="tokens of an answer, for step and lm")
     parser.add_argument("--threads", type=int, help="default: 2 for throughput, else 1")
     parser.add_argument("--queries", type=int, default=400, help="timed queries of each system, 200 at least")
-    parser.add_argument("--most", type=int, help="texts of the test set, for text and throughput; default: all, 1000")
+    parser.add_argument("--limit", type=int, help="texts of the test set, for text and throughput; default: all, 1000")
     parser.add_argument("--only", nargs="*", help="peers by their first word, such as CTranslate2")
     parser.add_argument("--peers-python", type=Path, default=HERE.parent / ".venv-peers" / "bin" / "python")
     parser.add_argument("--work-dir", type=Path, default=HERE.parent / "saved_models" / "benchmarks")

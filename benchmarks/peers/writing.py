@@ -41,7 +41,7 @@ class WritingJob:
         queries = json.loads((work / "queries.json").read_text(encoding="utf-8"))
         texts = []
         if raw["mode"] == "text":
-            records = json.loads((work / "examples.json").read_text(encoding="utf-8"))[: raw["most"]]
+            records = json.loads((work / "examples.json").read_text(encoding="utf-8"))[: raw["limit"]]
             texts = [record["source"] for record in records]
         return cls(
             work, bundle, raw["mode"], raw["threads"], raw["variant"], queries["source"], queries["new"],

@@ -103,7 +103,7 @@ def test_calls_that_make_no_sense(sheet: Path, monkeypatch: pytest.MonkeyPatch) 
         write_sheet(Path("one"), sheet, [Path("one")])
     labels = SimpleNamespace(streams=False, task=SimpleNamespace(name="classification"))
     monkeypatch.setattr(side_by_side, "load", lambda path, **_: labels)
-    with pytest.raises(UsageError, match="found classification, classification"):
+    with pytest.raises(UsageError, match="found models for classification, classification"):
         write_sheet(Path("one"), sheet, [Path("two")])
 
 

@@ -1,1 +1,1 @@
-"""What runs a model: Keras, a SavedModel or a .tflite file, all behind `run(signature, features) -> outputs`."""
+"""Runners of a model: Keras, SavedModel and .tflite files, all with `run(signature, features) -> outputs`."""
