@@ -10,7 +10,7 @@ import numpy as np
 from textapp.arrays import padded
 
 Features = Mapping[str, Any]  # of one request: lists of unpadded token ids, and numbers
-TOKENS, NUM_TOKENS = "token_ids", "num_tokens"
+TOKENS = "token_ids"
 
 
 class Request(NamedTuple):
@@ -43,7 +43,7 @@ def stacked(features: Sequence[Features], length: int, pad_id: int) -> dict[str,
     arrays = {}
     for name in features[0]:
         rows = [row[name] for row in features]
-        if name == NUM_TOKENS:
+        if isinstance(rows[0], int):
             arrays[name] = np.array(rows, np.int32)
         else:
             arrays[name] = padded(rows, length, pad_id if name == TOKENS else 0)
