@@ -21,8 +21,11 @@ DEVICE_HALF = [
     "records", "runners/test_edge.py", "runners/test_interpreter.py", "tasks", "text", "test_arrays.py",
     "test_artifact.py", "test_cli.py", "test_config.py", "test_configs.py", "test_languages.py",
 ]  # fmt: skip
-# It compares with tflite-runtime, which is not in this environment.
-WITHOUT = ["runners/test_interpreter.py::test_tflite_runtime_is_refused_beside_tensorflow"]
+# They need tflite-runtime and a training, which are not in this environment.
+WITHOUT = [
+    "runners/test_interpreter.py::test_tflite_runtime_is_refused_beside_tensorflow",
+    "test_cli.py::test_wrong_calls_end_with_2",
+]
 PROGRAM = """
 import json, sys
 import textapp

@@ -53,7 +53,9 @@ def test_a_classifier(tiny_bundle: Path, workers: int) -> None:
         [lambda at=at: predictor.batch(texts[at : at + 30], workers=2) for at in range(0, len(texts), 30)]
     )
     assert [answer for batch in batches for answer in batch] == alone
-    assert predictor._pool._made == (workers if workers > 1 else 2)  # a batch may ask for more
+    pool, limit = predictor._pool, workers if workers > 1 else 2  # a batch may ask for more
+    assert pool._limit == limit
+    assert len({id(pool.borrow()) for _ in range(limit)}) == pool._made == limit
 
 
 def test_a_run_and_a_saved_model(tiny_run: Path, tmp_path: Path) -> None:
