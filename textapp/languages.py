@@ -14,6 +14,7 @@ SCRIPTS = {
 _THREE_LETTERS = {
     "en": "eng", "zh": "zho chi cmn", "ja": "jpn", "ko": "kor", "th": "tha", "el": "ell gre", "he": "heb",
     "ru": "rus", "uk": "ukr", "bg": "bul", "sr": "srp", "be": "bel", "mk": "mkd mac", "kk": "kaz",
+    "lo": "lao", "km": "khm", "my": "mya bur",
     "ar": "ara arb", "fa": "fas per pes", "ur": "urd", "hi": "hin", "mr": "mar", "ne": "nep npi",
 }  # fmt: skip
 _TWO_LETTERS = {code: language for language, codes in _THREE_LETTERS.items() for code in codes.split()}

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from textapp.artifact import Artifact, open_artifact
 from textapp.catalog import recipe_of, task_from_manifest
-from textapp.errors import UsageError
 from textapp.noise import import_tensorflow
-from textapp.runners.pool import check_workers
+from textapp.runners.pool import check_count
 from textapp.text.tokenizer import load_tokenizers
 
 if TYPE_CHECKING:
@@ -51,9 +50,7 @@ def load_artifact(
     Raises:
         UsageError: as for `load`.
     """
-    check_workers(workers)
-    if threads < 1:
-        raise UsageError(f"threads: found {threads}, expected a whole number from 1")
+    threads, workers = check_count("threads", threads), check_count("workers", workers)
     task = task_from_manifest(artifact.manifest, load_tokenizers(artifact.path), **options)
     return task.predictor(_runner(artifact, task, threads, runtime), artifact.manifest, artifact.path, workers)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from textapp.decoding.options import GREEDY, DecodingOptions, decoding_options
@@ -68,6 +69,16 @@ def test_the_command_line_reads_its_own_spelling(given, message):
     with pytest.raises(OptionError) as found:
         decoding_options(given)
     assert found.value.for_shell == message
+
+
+def test_numbers_of_numpy_are_numbers():
+    given = {"temperature": np.float32(0.5), "top_k": np.int64(4), "max_new_tokens": np.uint8(9), "seed": np.int32(1)}
+    options = decoding_options(given)
+    assert options == DecodingOptions(temperature=0.5, top_k=4, max_new_tokens=9, seed=1)
+    assert {type(getattr(options, name)) for name in given} == {int, float}
+    for name, value in (("beam_size", np.float32(2.5)), ("temperature", np.True_)):
+        with pytest.raises(OptionError, match=f"{name}: found .*, expected a"):
+            decoding_options({name: value})
 
 
 @pytest.mark.parametrize("given", [{"beam_size": 9}, {"temperature": 1.0, "top_k": 9}])

@@ -13,6 +13,29 @@ def test_words_of_mixed_text() -> None:
     assert Words().tokenize("今天 is good_1, naïve!") == ["今", "天", "is", "good", "1", "naïve"]
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("नमस्ते दुनिया", ["नमस्ते", "दुनिया"]),
+        ("தமிழ் நாடு", ["தமிழ்", "நாடு"]),
+        ("مَرْحَبًا بك", ["مَرْحَبًا", "بك"]),
+        ("می\u200cخواهم", ["می\u200cخواهم"]),  # joined by a zero-width mark
+        ("ที่นี่", ["ที่", "นี่"]),
+        ("မြန်မာ", ["မြ", "န်", "မာ"]),
+        ("cafe\u0301", ["café"]),
+        ("?! …", ["?", "!", "…"]),
+    ],
+)
+def test_a_letter_keeps_its_marks(text: str, words: list[str]) -> None:
+    assert Words().tokenize(text) == words
+
+
+@pytest.mark.evaluate
+def test_rouge_tells_vowels_apart_and_equal_texts_are_equal() -> None:
+    assert rouge(["की"], ["का"])["rouge1"] == 0
+    assert rouge(["नमस्ते"], ["नमस्ते"])["rouge1"] == rouge(["?!"], ["?!"])["rouge2"] == 100
+
+
 @pytest.mark.evaluate
 def test_english_words_are_those_of_rouge_score() -> None:
     from rouge_score.tokenizers import DefaultTokenizer

@@ -237,3 +237,16 @@ def test_a_batch_is_a_list_and_someone_works_on_it() -> None:
     with pytest.raises(UsageError, match="workers: found 0, expected a whole number from 1"):
         translator().batch(["cat"], workers=0)
     assert translator().batch([]) == []
+    assert translator().batch(["cat"], workers=np.int64(2)) == [translator()("cat")]
+    with pytest.raises(UsageError, match="batch: found one record, expected a list"):
+        translator().batch({"source": "cat"})
+
+
+def test_one_call_has_one_text() -> None:
+    for call in (
+        lambda: translator()("cat", "dog"),
+        lambda: translator()("cat", source="dog"),
+        lambda: translator().stream("cat", "dog"),
+    ):
+        with pytest.raises(UsageError, match="found 2 values, expected one text or one record"):
+            list(call())

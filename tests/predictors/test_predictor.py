@@ -47,8 +47,8 @@ class Sums:
         return Sums(self.max_batch, self.shapes)
 
 
-def make(max_batch: int = 1) -> Predictor:
-    return Predictor(ClassificationTask(Words(), ["a", "b"], [2, 4]), Sums(max_batch), {}, Path())
+def make(max_batch: int = 1, pair: bool = False) -> Predictor:
+    return Predictor(ClassificationTask(Words(), ["a", "b"], [2, 4], pair=pair), Sums(max_batch), {}, Path())
 
 
 TEXTS = ["x", "xx yy zz", "", "a b c d e f", "hello there"]
@@ -74,14 +74,37 @@ def test_an_empty_batch_has_no_answers() -> None:
 def test_records_and_pairs_are_taken_too() -> None:
     predictor = make()
     assert predictor.batch([{"text": "hello"}])[0] == predictor("hello")
-    assert predictor.batch([("hello", "there")])[0].input == "hello"
+    pairs = make(pair=True)
+    answers = pairs.batch([("hello", "there"), ["hello", "there"], {"text": "hello", "text_pair": "there"}])
+    assert answers == [pairs("hello", "there")] * 3 == [pairs("hello", text_pair="there")] * 3
+    assert answers[0].input == ["hello", "there"]
 
 
 @pytest.mark.parametrize("found", [None, 7, b"hello", {"label": "x"}, ("a", "b", "c")])
-def test_what_is_no_text_is_refused(found: object) -> None:
-    for call in (lambda: make()(found), lambda: make().batch([found])):
-        with pytest.raises(UsageError, match="expected a text, a pair of texts"):
+@pytest.mark.parametrize(("pair", "expected"), [(False, "a text or a record"), (True, "a text, a pair of texts")])
+def test_what_is_no_text_is_refused(found: object, pair: bool, expected: str) -> None:
+    for call in (lambda: make(pair=pair)(found), lambda: make(pair=pair).batch([found])):
+        with pytest.raises(UsageError, match=f"expected {expected}"):
             call()
+
+
+def test_a_second_text_is_not_ignored() -> None:
+    for call in (lambda: make()("a", "b"), lambda: make()({"text": "a", "text_pair": "b"})):
+        with pytest.raises(UsageError, match="found a second text, 'b': this model takes one text"):
+            call()
+    for several in (["good", "bad"], ("good", "bad")):
+        with pytest.raises(UsageError, match="expected a text or a record .*; several texts go to batch"):
+            make()(several)
+    for wrong in (("a", 7), (7, "b"), {"text": "a", "text_pair": 7}):
+        with pytest.raises(UsageError, match="expected two texts"):
+            make(pair=True)(wrong)
+
+
+def test_a_batch_is_a_list() -> None:
+    for one in ("good", {"text": "good"}):
+        with pytest.raises(UsageError, match="batch: found one .*, expected a list of them"):
+            make().batch(one)
+    assert [answer.input for answer in make().batch(np.array(["good", "bad"]))] == ["good", "bad"]
 
 
 @pytest.mark.parametrize(
@@ -102,9 +125,11 @@ def test_auto_is_the_runtime_that_the_bundle_was_verified_in(
     assert loading._runner(artifact, None, 3, runtime) == (tmp_path / "model.tflite", 3, expected)
 
 
-def test_threads_are_counted_from_one(tmp_path) -> None:
-    with pytest.raises(UsageError, match="threads: found 0, expected a whole number from 1"):
-        load_artifact(Artifact(tmp_path, {}), threads=0)
+@pytest.mark.parametrize("count", [0, "2", 1.5, True])
+def test_threads_and_workers_are_counted_from_one(tmp_path, count: object) -> None:
+    for name in ("threads", "workers"):
+        with pytest.raises(UsageError, match=f"{name}: found {count!r}, expected a whole number from 1"):
+            load_artifact(Artifact(tmp_path, {}), **{name: count})
 
 
 @pytest.mark.parametrize(("task", "key"), [("translation", "languages"), ("generation", "lengths")])

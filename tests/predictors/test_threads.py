@@ -153,7 +153,7 @@ def test_a_pool_lends_as_many_as_it_may_and_makes_them_on_demand() -> None:
 
 @pytest.mark.parametrize("workers", [0, -1, True, 1.5, "2"])
 def test_workers_are_counted_from_one(tiny_bundle: Path, workers: object) -> None:
-    with pytest.raises(UsageError, match=f"workers: found {workers}, expected a whole number from 1"):
+    with pytest.raises(UsageError, match=f"workers: found {workers!r}, expected a whole number from 1"):
         textapp.load(tiny_bundle, workers=workers)  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match=f"workers: found {workers}, expected a whole number from 1"):
+    with pytest.raises(UsageError, match=f"workers: found {workers!r}, expected a whole number from 1"):
         textapp.load(tiny_bundle).batch(["good"], workers=workers)  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
@@ -62,7 +63,7 @@ class DecodingOptions:
         object.__setattr__(self, "stop", _strings(self.stop))
         for option in fields(self):
             if "range" in option.metadata:
-                _check_range(option, getattr(self, option.name))
+                object.__setattr__(self, option.name, _checked(option, getattr(self, option.name)))
         if self.max_new_tokens is not None and self.max_new_tokens < self.min_new_tokens:
             raise OptionError(
                 f"max_new_tokens {self.max_new_tokens} is below min_new_tokens {self.min_new_tokens}: raise it",
@@ -139,16 +140,23 @@ def _strings(stop: Any) -> tuple[str, ...]:
     return tuple(strings)
 
 
-def _check_range(option: Field[Any], value: Any) -> None:
-    """Raises an OptionError if a value is not a number, or a whole number, in the range of its option."""
+def _checked(option: Field[Any], value: Any) -> Any:
+    """Returns a value, if NumPy's as Python's own.
+
+    Raises:
+        OptionError: it is not a number, or a whole number, in the range of its option.
+    """
     if value is None and option.default is None:
-        return
+        return value
     name, (low, high, whole) = option.name, option.metadata["range"]
     kind = "a whole number" if whole else "a number"
     allowed = f"{kind} from {low:g}" + ("" if high == math.inf else f" to {high:g}")
-    number = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+    number = isinstance(value, numbers.Integral if whole else numbers.Real) and not isinstance(value, bool)
     if not number or not math.isfinite(value) or not low <= value <= high:
         raise OptionError(f"{name}: found {value!r}, expected {allowed}", name)
+    if isinstance(value, (int, float)):
+        return value
+    return int(value) if isinstance(value, numbers.Integral) else float(value)
 
 
 GREEDY = DecodingOptions()

@@ -10,7 +10,7 @@ from textapp.errors import require
 from textapp.languages import normalized
 
 # BLEU tokenizers of languages without blanks between words; all others use 13a, as in the WMT shared tasks.
-TOKENIZERS = {"zh": "zh", "ja": "char"}
+TOKENIZERS = {"zh": "zh", **dict.fromkeys(("ja", "th", "lo", "km", "my"), "char")}
 
 
 def translation_scores(
@@ -82,7 +82,7 @@ def _several(outputs: list[str], references: Mapping[str, list[str]], bleu: Any,
 
 
 def bleu_scorer(target_language: str, sentence: bool = False) -> Any:
-    """sacrebleu's BLEU with the tokenizer of a language: `zh` for Chinese, characters for Japanese, else 13a.
+    """sacrebleu's BLEU with the tokenizer of a language: see `TOKENIZERS`.
 
     Args:
         target_language: `en`, `zh`, `zh-tw`, ...

@@ -142,9 +142,10 @@ class Predictor:
         return {}
 
     def _several(self, records: Iterable[Any]) -> Iterable[Any]:
-        if isinstance(records, str):
+        if isinstance(records, (str, Mapping)):
+            what = "text" if isinstance(records, str) else "record"
             raise UsageError(
-                "batch: found one text, expected a list of texts: call the predictor itself, or pass [text]"
+                f"batch: found one {what}, expected a list of them: call the predictor itself, or pass [{what}]"
             )
         return records
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import threading
 from collections.abc import Callable, Iterable
 from typing import TypeVar
@@ -23,7 +24,7 @@ class RunnerPool:
     def __init__(self, runner: Runner, limit: int = 1) -> None:
         self._first, self._idle = runner, [runner]
         self._shareable = getattr(runner, "shareable", False)
-        self._made, self._limit, self._waiting = 1, check_workers(limit), 0
+        self._made, self._limit, self._waiting = 1, check_count("workers", limit), 0
         self._returned = threading.Condition()
 
     def borrow(self) -> Runner:
@@ -54,7 +55,7 @@ class RunnerPool:
         Raises:
             UsageError: `workers` is not a whole number from 1.
         """
-        self._limit = max(self._limit, check_workers(workers))
+        self._limit = max(self._limit, check_count("workers", workers))
         left = iter(list(jobs))
 
         def do_jobs(_: int) -> None:
@@ -95,12 +96,12 @@ class RunnerPool:
             raise
 
 
-def check_workers(workers: int) -> int:
-    """Returns the number of workers if it is valid.
+def check_count(name: str, count: int) -> int:
+    """Returns a number of threads or workers if it is valid.
 
     Raises:
         UsageError: it is not a whole number from 1.
     """
-    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
-        raise UsageError(f"workers: found {workers}, expected a whole number from 1")
-    return workers
+    if isinstance(count, bool) or not isinstance(count, numbers.Integral) or count < 1:
+        raise UsageError(f"{name}: found {count!r}, expected a whole number from 1")
+    return int(count)

@@ -125,17 +125,27 @@ class ClassificationTask(Task):
         """Makes a record from a text, a pair of texts (also as a tuple), or a record.
 
         Raises:
-            UsageError: it is none of these.
+            UsageError: it is none of these, or has a second text although the model takes one.
         """
+        record: dict[str, Any]
         if isinstance(text, str):
-            return {"text": text, "text_pair": text_pair} if text_pair is not None else {"text": text}
-        if isinstance(text, Mapping) and isinstance(text.get("text"), str):
-            return text if text_pair is None else {**text, "text_pair": text_pair}
-        if isinstance(text, (list, tuple)) and len(text) == 2 and all(isinstance(each, str) for each in text):
-            return {"text": text[0], "text_pair": text[1]}
-        raise UsageError(
-            f"found {text!r:.80}, expected a text, a pair of texts, or a record such as {{'text': 'a text'}}"
-        )
+            if text_pair is None:
+                return {"text": text}
+            record = {"text": text, "text_pair": text_pair}
+        elif isinstance(text, Mapping) and isinstance(text.get("text"), str):
+            record = {**text} if text_pair is None else {**text, "text_pair": text_pair}
+        elif self.pair and isinstance(text, (list, tuple)) and len(text) == 2:
+            record = {"text": text[0], "text_pair": text[1]}
+        else:
+            expected = "a text, a pair of texts, or a record" if self.pair else "a text or a record"
+            several = "; several texts go to batch" if isinstance(text, (list, tuple)) else ""
+            raise UsageError(f"found {text!r:.80}, expected {expected} such as {{'text': 'a text'}}{several}")
+        second = record.get("text_pair")
+        if second is not None and not self.pair:
+            raise UsageError(f"found a second text, {second!r:.80}: this model takes one text; leave it out")
+        if second is not None and not isinstance(second, str) or not isinstance(record["text"], str):
+            raise UsageError(f"found {record['text']!r:.80} and {second!r:.80}, expected two texts")
+        return record
 
     def check(self, record: Record) -> None:
         """Accepts every record; texts that are too long are truncated."""

@@ -131,12 +131,15 @@ class GenerativeTask(Task):
 
         return GenerativePredictor(self, runner, manifest, path, workers)
 
-    def record(self, text: Any = None, **fields: Any) -> Record:
+    def record(self, text: Any = None, *more: Any, **fields: Any) -> Record:
         """Makes a record from a text or a record.
 
         Raises:
-            UsageError: it is neither.
+            UsageError: it is neither, or both were given.
         """
+        if more or (text is not None and fields):
+            found = [*([] if text is None else [text]), *more, *fields.values()]
+            raise UsageError(f"found {len(found)} values, expected one text or one record; several texts go to batch")
         record = {self.input_field: text} if isinstance(text, str) else fields or text
         if not isinstance(record, Mapping) or not isinstance(record.get(self.input_field), str):
             field = self.input_field
