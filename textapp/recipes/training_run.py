@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
     from textapp.objectives.objective import Objective
+    from textapp.training.loop import Hooks
     from textapp.training.trainer import History
 
 log = logging.getLogger("textapp")
@@ -36,9 +37,7 @@ def fit(
     objective: Objective,
     folder: Path,
     strategy: tf.distribute.Strategy,
-    transform_weights: Callable[[], Any] | None = None,
-    after_update: Callable[[], Any] | None = None,
-    hook_variables: Sequence[keras.Variable] = (),
+    make_hooks: Callable[[keras.Model], Hooks] | None = None,
 ) -> tuple[keras.Model, History]:
     """Trains the model.
 
@@ -47,8 +46,7 @@ def fit(
         objective: of the same task.
         folder: for checkpoints and logs; an interrupted training in it is resumed.
         strategy: distribution strategy.
-        transform_weights, after_update: hooks of the training loop, see `textapp.training.loop.TrainingLoop`.
-        hook_variables: state of the hooks, saved with each checkpoint.
+        make_hooks: takes the training form of the model, and returns the hooks of the training loop.
 
     Returns:
         The model in its inference form, in float32, with its best weights; and the history of the epochs.
@@ -59,6 +57,7 @@ def fit(
     import keras
 
     from textapp.layers import inference_weights
+    from textapp.training.loop import Hooks
     from textapp.training.strategy import choose_precision
     from textapp.training.trainer import train_model
 
@@ -67,6 +66,7 @@ def fit(
     keras.utils.set_random_seed(config.seed)
     with strategy.scope():
         model = _build(lambda: objective.build(prepared), precision)
+        hooks = make_hooks(model) if make_hooks else Hooks()
     log.info("model: %s, %s", config.model.architecture, _sizes(model))
     batches, validation = objective.batches(prepared), objective.validation(prepared, model)
     history = train_model(
@@ -78,9 +78,9 @@ def fit(
         folder=folder,
         validate=validation,
         samples=getattr(validation, "samples", None),
-        transform_weights=transform_weights,
-        after_update=after_update,
-        hook_variables=hook_variables,
+        transform_weights=hooks.transform_weights,
+        after_update=hooks.after_update,
+        hook_variables=hooks.variables,
     )
     if precision == "float32" and not config.model.training_form:
         return model, history

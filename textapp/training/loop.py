@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -12,6 +12,20 @@ from textapp.training.optimizers import LazyAdam
 
 Batch = dict[str, Any]
 WeightPairs = Iterable[tuple[keras.Variable, tf.Tensor]]
+
+
+class Hooks(NamedTuple):
+    """What a compression method adds to a training, made for its model.
+
+    Attributes:
+        transform_weights: see `TrainingLoop`.
+        after_update: see `TrainingLoop`; what the finished weights must have, such as zeros, it writes.
+        variables: of these two, for checkpoints.
+    """
+
+    transform_weights: Callable[[], WeightPairs] | None = None
+    after_update: Callable[[], Any] | None = None
+    variables: Sequence[keras.Variable] = ()
 
 
 class TrainingLoop:
