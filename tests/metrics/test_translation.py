@@ -16,6 +16,7 @@ def expected(data_dir: Path) -> dict:
     return json.loads((data_dir / "metric_reference" / "sacrebleu_expected.json").read_text(encoding="utf-8"))
 
 
+@pytest.mark.evaluate
 def test_several_references_as_sacrebleu_expects(expected: dict) -> None:
     case = expected["corpus_bleu"]
     first, second = case["reference_streams"]
@@ -25,6 +26,7 @@ def test_several_references_as_sacrebleu_expects(expected: dict) -> None:
     assert (scores["several_references"]["sources"], scores["several_references"]["references"]) == (3, 6)
 
 
+@pytest.mark.evaluate
 def test_empty_outputs_as_sacrebleu_expects(expected: dict) -> None:
     case = expected["corpus_bleu"]
     empty = case["all_empty_hypotheses"]
