@@ -75,8 +75,7 @@ class GenerativePredictor(Predictor):
         Raises:
             OptionError: `beam_size` is above 1; its output is known only at the end.
         """
-        fields = {name: options.pop(name) for name in self.task.fields if name in options}
-        checked = self.options(options)
+        fields, checked = self._fields_and_options(options)
         if checked.beam_size > 1:
             raise OptionError(
                 f"beam_size {checked.beam_size}: the output is known only at the end: stream with beam_size 1",

@@ -70,8 +70,7 @@ class Predictor:
         if not options:
             record = self.task.record(*values)
             return self.answer(record, self.outputs(record, self.defaults), self.defaults)
-        fields = {name: options.pop(name) for name in self.task.fields if name in options}
-        checked = self.options(options)
+        fields, checked = self._fields_and_options(options)
         record = self.task.record(*values, **fields)
         return self.answer(record, self.outputs(record, checked), checked)
 
@@ -140,6 +139,11 @@ class Predictor:
     def figures(self, records: Sequence[Record]) -> dict[str, float]:
         """Further figures of quality, from the references themselves."""
         return {}
+
+    def _fields_and_options(self, given: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
+        """Splits keyword arguments of a call into the fields of a record and checked options."""
+        fields = {name: value for name, value in given.items() if name in self.task.fields}
+        return fields, self.options({name: value for name, value in given.items() if name not in fields})
 
     def _several(self, records: Iterable[Any]) -> Iterable[Any]:
         if isinstance(records, (str, Mapping)):
