@@ -9,6 +9,8 @@ from typing import Annotated, Literal, Union
 from pydantic import Field, field_validator
 
 from textapp.config.parts import Files, Model, Share, one_of
+from textapp.encodings import text_encoding
+from textapp.errors import UsageError
 
 
 class ParallelFiles(Model):
@@ -42,6 +44,9 @@ class Data(Model):
         default={}, description="field of a record -> name of its column, possible names, or its number from 0"
     )
     header: Header = Field(default="auto", description="whether the first line names the columns")
+    encoding: str = Field(
+        default="utf-8", description="of the files: utf-8, gb18030, ... or auto, which takes the likely one"
+    )
     pattern: str | None = Field(
         default=None, description="regular expression for a line, with the groups text and label"
     )
@@ -49,6 +54,14 @@ class Data(Model):
     source_language: str | None = Field(default=None, description="translation: language of the source; None: guessed")
     target_language: str | None = Field(default=None, description="translation: language of the target; None: guessed")
     labels: Literal["single", "multiple"] = Field(default="single", description="one label per text, or any number")
+
+    @field_validator("encoding")
+    @classmethod
+    def _encoding_is_known(cls, encoding: str) -> str:
+        try:
+            return text_encoding(encoding, "expected")
+        except UsageError as error:
+            raise ValueError(str(error)) from error
 
     @field_validator("pattern")
     @classmethod

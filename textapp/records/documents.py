@@ -38,7 +38,7 @@ def load_documents(source: Source, layout: Layout, data_dir: Path) -> list[dict]
     records: list[dict] = []
     for path in expand(source, data_dir):
         if kind_of(path) == ".txt":
-            records.append({"text": _whole(path)})
+            records.append({"text": _whole(path, layout.encoding)})
         else:
             rows = read_rows(path, layout, ("text",))
             records += [_record(row) for row in rows]
@@ -55,7 +55,7 @@ def scan_prompts(source: Source, layout: Layout, data_dir: Path) -> Iterator[tup
     """
     for path in expand(source, data_dir):
         lines = kind_of(path) == ".txt"
-        for row in scan_lines(path, "prompt") if lines else scan_rows(path, layout):
+        for row in scan_lines(path, "prompt", layout.encoding) if lines else scan_rows(path, layout):
             if isinstance(row, RowError):
                 yield row.line, row
             elif "prompt" in row.values:
@@ -102,12 +102,8 @@ def split_end(records: Sequence[dict], share: float) -> tuple[list[dict], list[d
     return before, after
 
 
-def _whole(path: Path) -> str:
-    source = read_source(path)
-    if source.broken:
-        line, fault = next(iter(source.broken.items()))
-        raise DataError(f"{path}:{line}: {fault}")
-    return source.text.replace("\r\n", "\n")
+def _whole(path: Path, encoding: str) -> str:
+    return "".join(read_source(path, encoding).pieces()).replace("\r\n", "\n")
 
 
 def _record(row: Row) -> dict:

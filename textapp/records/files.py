@@ -1,33 +1,144 @@
-"""Finds files by path or glob, unpacks and decodes them, and reports the line of each broken byte."""
+"""Finds files by path or glob, unpacks and decodes them a line at a time, and reports the line of each broken byte."""
 
 from __future__ import annotations
 
 import glob
 import gzip
+import io
+import logging
+import os
 import re
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, Any
 
-from textapp.errors import DataError
+from textapp.encodings import AUTO, SAMPLE, likely_encoding, text_encoding
+from textapp.errors import DataError, UsageError
 
-_HOW_TO_CONVERT = (
-    "save the file as UTF-8; for a whole file in another encoding: iconv -f LATIN1 -t UTF-8 (Chinese: -f GB18030)"
-)
-_BROKEN = re.compile("[\udc80-\udcff]")
-_PEEKED = 8000  # bytes in which a text must have no zero byte
+UTF_8 = "utf-8"
+MAX_LINE, MAX_UNPACKED = "TEXTAPP_MAX_LINE_MB", "TEXTAPP_MAX_UNPACKED_MB"
+_MB = 1 << 20
+_LINE_MB = 16
+_UNPACKED_MB, _UNPACKED_TIMES = 256, 100  # texts are packed 3 to 20 times; zeros 1,000 times
+_PIECE = 1 << 20  # characters
+_SHOWN = 200  # characters kept of a line that is too long
+_WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
+_BROKEN = re.compile("[\udc80-\udcff\0]")  # what is left of a byte that cannot be decoded; a zero byte
+
+_logger = logging.getLogger("textapp")
 
 
-class Source(NamedTuple):
-    """The content of a file.
+class Source:
+    """The text of an open file, which can be read once.
 
     Attributes:
-        text: its characters, without the byte order mark; a broken byte is a lone surrogate.
-        broken: number of a line, from 1 -> description of its first broken byte.
+        path: the file.
+        encoding: what it is decoded from.
+        head: its first characters, to see what it holds.
+        broken: number of a line, from 1 -> what is wrong with it; of the lines that were read.
     """
 
-    text: str
-    broken: dict[int, str]
+    def __init__(self, path: Path, encoding: str, data: _Bytes) -> None:
+        self.path = path
+        self.encoding = encoding
+        self.head = data.head.decode("utf-8-sig" if encoding == UTF_8 else encoding, "ignore")
+        self.broken: dict[int, str] = {}
+        self._data = io.BufferedReader(data, 1 << 16)
+        self._line_end = "\r" if "\r" in self.head and "\n" not in self.head else "\n"
+
+    def lines(self) -> Iterator[str]:
+        r"""Yields every line with its end, `\n` or `\r\n`; if the file has `\r` alone, `\n` stands for it.
+
+        A byte that cannot be decoded is a lone surrogate. Of a line that is too long only the beginning is kept.
+
+        Raises:
+            DataError: the rest of the file cannot be read, unpacked or decoded.
+        """
+        limit, end, number = megabytes(MAX_LINE, _LINE_MB), self._line_end, 0
+        with self._reader() as reader:
+            while line := reader.readline(limit):
+                number += 1
+                if len(line) == limit and not line.endswith(end):
+                    line = line[:_SHOWN] + end * _skip_line(reader, end)
+                    self.broken[number] = f"longer than {limit // _MB} MB: split it, or set {MAX_LINE} to more"
+                elif (fault := broken_byte(line, self.encoding)) is not None:
+                    self.broken[number] = fault
+                yield line if end == "\n" else line.replace(end, "\n")
+
+    def pieces(self) -> Iterator[str]:
+        r"""Yields the text in pieces of a million characters, with line ends as in `lines`.
+
+        Raises:
+            DataError: as for `lines`, and for a byte that cannot be decoded, with its line.
+        """
+        line, offset = 1, 0  # of the beginning of the piece
+        with self._reader() as reader:
+            while piece := reader.read(_PIECE):
+                if (broken := _BROKEN.search(piece)) is not None:
+                    line += piece.count(self._line_end, 0, broken.start())
+                    start = piece.rfind(self._line_end, 0, broken.start()) + 1
+                    fault = broken_byte(piece[start:], self.encoding, 0 if start else offset)
+                    raise DataError(f"{self.path}:{line}: {fault}")
+                line += piece.count(self._line_end)
+                last = piece.rfind(self._line_end) + 1
+                offset = (0 if last else offset) + len(piece[last:].encode(self.encoding, "surrogateescape"))
+                yield piece if self._line_end == "\n" else piece.replace(self._line_end, "\n")
+
+    @contextmanager
+    def _reader(self) -> Iterator[io.TextIOWrapper]:
+        name = "utf-8-sig" if self.encoding == UTF_8 else self.encoding
+        with io.TextIOWrapper(self._data, name, errors="surrogateescape", newline=self._line_end) as reader:
+            try:
+                yield reader
+            except UnicodeError as error:  # of UTF-16 and UTF-32, which have no single bytes to skip
+                raise DataError(
+                    f"{self.path}: is not {self.encoding} throughout ({getattr(error, 'reason', error)}): {_HOW}"
+                ) from error
+
+
+def _skip_line(reader: io.TextIOWrapper, end: str) -> bool:
+    """Reads to the end of a line; returns whether it has a line end."""
+    while piece := reader.readline(_PIECE):
+        if piece.endswith(end):
+            return True
+    return False
+
+
+def broken_byte(line: str, encoding: str = UTF_8, offset: int = 0) -> str | None:
+    """Describes the first byte of a line that cannot be decoded (here a lone surrogate) or is zero.
+
+    Args:
+        line: the text.
+        encoding: what it was decoded from.
+        offset: number of bytes of the line before this text.
+
+    Returns:
+        The description; None if there is no such byte.
+    """
+    match = _BROKEN.search(line) if not line.isascii() or "\0" in line else None
+    if match is None:
+        return None
+    number = offset + len(line[: match.start()].encode(encoding, "surrogateescape")) + 1
+    if match.group() == "\0":
+        return f"byte {number} of the line is zero, which no text has: delete it"
+    advice = _HOW
+    likely = likely_encoding(line.encode(encoding, "surrogateescape"))
+    if likely not in (None, encoding):
+        advice = f"the line looks like {likely}: {_how_to_read(likely)}"
+    byte = ord(match.group()) - 0xDC00
+    return f"byte {number} of the line is 0x{byte:02x}, which is not {encoding.upper()}: {advice}"
+
+
+_HOW = "save the file as UTF-8, or name its encoding with data.encoding or --encoding"
+
+
+def _how_to_read(encoding: str) -> str:
+    return f"set data.encoding: {encoding}, or --encoding {encoding}, or save the file as UTF-8"
+
+
+# --- finding and opening -------------------------------------------------------------------------------------------
 
 
 def expand(source: str | Path | list[str], data_dir: Path) -> list[Path]:
@@ -45,7 +156,7 @@ def expand(source: str | Path | list[str], data_dir: Path) -> list[Path]:
     """
     paths: list[Path] = []
     for name in source if isinstance(source, list) else [source]:
-        whole = Path(data_dir) / name
+        whole = Path(data_dir) / Path(name).expanduser()
         matches = [whole] if whole.exists() else [Path(path) for path in sorted(glob.glob(str(whole), recursive=True))]
         files = [path for path in matches if not path.is_dir()]
         if not files:
@@ -64,48 +175,145 @@ def kind_of(path: Path) -> str:
     return Path(name.removesuffix(".gz")).suffix
 
 
-def read_source(path: Path) -> Source:
-    """Reads a whole file, gzip or not, as UTF-8 with or without a byte order mark.
+def read_source(path: Path, encoding: str = UTF_8) -> Source:
+    """Opens a file, gzip or not, with or without a byte order mark.
+
+    Args:
+        path: the file.
+        encoding: a name that Python knows, or `auto`: the likely one is taken, and logged.
 
     Raises:
-        DataError: the file cannot be opened or unpacked, is empty, is UTF-16, or is not text.
+        DataError: the file cannot be opened or unpacked, is empty, is no text, or is in another encoding.
+        UsageError: there is no such encoding.
     """
+    encoding = text_encoding(encoding)
     try:
-        data = path.read_bytes()
-        if path.name.lower().endswith(".gz"):
-            data = gzip.decompress(data)
+        data = _Bytes(path)
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file") from error
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(
-            f"{path}: not a complete gzip file ({error}): copy it again, or rename it without .gz"
-        ) from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise DataError(f"{path}: is UTF-16, expected UTF-8: iconv -f UTF-16 -t UTF-8 {path.name}")
-    if b"\0" in data[:_PEEKED]:
-        raise DataError(f"{path}: contains zero bytes, so it is not text (an image, a program?); expected UTF-8 text")
-    data = data.removeprefix(b"\xef\xbb\xbf")
-    if not data.strip():
+    head = data.head
+    if not head.removeprefix(b"\xef\xbb\xbf").strip():
         raise DataError(f"{path}: the file is empty; expected one example per line")
-    try:
-        return Source(data.decode("utf-8"), {})
-    except UnicodeDecodeError:
-        text = data.decode("utf-8", errors="surrogateescape")
-        return Source(text, _broken_lines(text))
+    return Source(path, _settled(path, encoding, head), data)
 
 
-def _broken_lines(text: str) -> dict[int, str]:
-    lines = enumerate(text.split("\n"), start=1)
-    return {line: fault for line, content in lines if (fault := broken_byte(content)) is not None}
+def _settled(path: Path, encoding: str, head: bytes) -> str:
+    """The encoding of a file.
+
+    Raises:
+        DataError: its beginning shows that it is in another one, or that it is no text.
+    """
+    if encoding not in (AUTO, UTF_8):
+        if encoding.startswith(("utf-16", "utf-32")) and head.startswith(_WIDE_MARKS):
+            return encoding[:6]  # which drops the mark
+        if not head.isascii() and likely_encoding(head) == UTF_8:
+            raise DataError(f"{path}: is UTF-8, not {encoding}: {_how_to_read(UTF_8).partition(', or save')[0]}")
+        return encoding
+    if encoding == UTF_8 and not _mostly_broken(head):
+        return encoding
+    likely = likely_encoding(_beyond_ascii(path, head) if encoding == AUTO else head)
+    if likely is None:
+        raise DataError(f"{path}: is not text (an image, a program?); expected a text file: {_HOW}")
+    if encoding == UTF_8:
+        raise DataError(f"{path}: is {likely}, not UTF-8: {_how_to_read(likely)}")
+    _logger.info("%s: read as %s", path, likely)
+    return text_encoding(likely)
 
 
-def broken_byte(line: str) -> str | None:
-    """Describes the first byte of a line that is not UTF-8 (here a lone surrogate); None if there is none."""
-    match = _BROKEN.search(line)
-    if match is None:
-        return None
-    offset = len(line[: match.start()].encode("utf-8"))
-    byte = ord(match.group()) - 0xDC00
-    return f"byte {offset + 1} of the line is 0x{byte:02x}, which is not UTF-8: {_HOW_TO_CONVERT}"
+def _mostly_broken(head: bytes) -> bool:
+    """Whether a text is in another encoding than UTF-8 as a whole, instead of having single broken bytes."""
+    if likely_encoding(head) == UTF_8:
+        return False
+    lines = [line for line in head.split(b"\n") if line.strip()]
+    text = [line.decode("utf-8", "surrogateescape") for line in lines]
+    faults = [_BROKEN.search(line) is not None for line in text]
+    beyond = sum(1 for line, fault in zip(text, faults, strict=True) if not line.isascii() and not fault)
+    return sum(faults) > beyond and (faults[0] or 2 * sum(faults) > len(faults))
+
+
+def _beyond_ascii(path: Path, head: bytes) -> bytes:
+    """The first bytes of a file that show its encoding: those around the first that is not ASCII."""
+    if not head.isascii() or not path.is_file():
+        return head
+    with _Bytes(path) as data:
+        while block := data.read(SAMPLE):
+            if not block.isascii():
+                return block[block.rfind(b"\n", 0, _first_beyond(block)) + 1 :]
+    return head
+
+
+def _first_beyond(block: bytes) -> int:
+    return next(index for index, byte in enumerate(block) if byte > 0x7F)
+
+
+class _Bytes(io.RawIOBase):
+    """The bytes of a file, unpacked; a pipe is read once.
+
+    Attributes:
+        head: the first of them.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._count, self._limit = 0, float("inf")
+        if path.name.lower().endswith(".gz"):
+            self._file: IO[bytes] = gzip.open(path)  # noqa: SIM115
+            usual = max(_UNPACKED_MB, _UNPACKED_TIMES * path.stat().st_size // _MB)
+            self._limit = megabytes(MAX_UNPACKED, usual)
+        else:
+            self._file = path.open("rb")
+        self.head = b""
+        while len(self.head) < SAMPLE and (block := self._unpacked(SAMPLE - len(self.head))):
+            self.head += block
+        self._replayed = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if self._replayed < len(self.head):
+            block = self.head[self._replayed : self._replayed + len(buffer)]
+            self._replayed += len(block)
+        else:
+            block = self._unpacked(len(buffer))
+        buffer[: len(block)] = block
+        return len(block)
+
+    def _unpacked(self, size: int) -> bytes:
+        try:
+            block = self._file.read(size)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise DataError(
+                f"{self._path}: not a complete gzip file ({error}): copy it again, or rename it without .gz"
+            ) from error
+        except OSError as error:
+            raise DataError(f"{self._path}: cannot be read: {error.strerror or error}") from error
+        self._count += len(block)
+        if self._count > self._limit:
+            raise DataError(
+                f"{self._path}: unpacks to more than {self._limit // _MB:.0f} MB, far more than texts do:"
+                f" if it is meant, set {MAX_UNPACKED} to more"
+            )
+        return block
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def megabytes(variable: str, default: int) -> int:
+    """A limit in bytes, from an environment variable in MB.
+
+    Args:
+        variable: its name.
+        default: the limit in MB if it is not set.
+
+    Raises:
+        UsageError: it is no number from 1.
+    """
+    value = os.environ.get(variable) or str(default)
+    if not (value.isascii() and value.isdigit() and int(value[:9])):
+        raise UsageError(f"the environment variable {variable}: found {value!r}, expected a number of MB from 1")
+    return int(value) * _MB

@@ -71,10 +71,7 @@ def _objects_of_lines(path: Path, source: Source) -> Iterator[tuple[int, Any] | 
 
 def _objects_of_array(path: Path, source: Source) -> Iterator[tuple[int, Any]]:
     """Yields the objects of a `.json` array, each with the line where it starts."""
-    if source.broken:
-        line, fault = next(iter(source.broken.items()))
-        raise DataError(f"{path}:{line}: {fault}")
-    decoder, text, space = json.JSONDecoder(), source.text, re.compile(r"[\s,]*")
+    decoder, text, space = json.JSONDecoder(), "".join(source.pieces()), re.compile(r"[\s,]*")
     position = len(text) - len(text.lstrip())
     if text[position] != "[":
         found = text[position : position + 20]

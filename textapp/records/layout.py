@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textapp.records.columns import find_columns, normalised
-from textapp.records.files import expand, kind_of, read_source
+from textapp.records.files import UTF_8, expand, kind_of, read_source
 from textapp.records.sources import Source, parallel_sides
 from textapp.records.tables import csv_rows, tsv_rows
 
@@ -35,6 +35,7 @@ class Layout:
         labels: of the model; empty if there are none, or not known yet.
         usual: field -> default names of its column, see `TaskKeys.columns`.
         optional: fields that training files may lack, see `TaskKeys.optional`.
+        encoding: of the files, or `auto`.
     """
 
     columns: Columns
@@ -44,6 +45,7 @@ class Layout:
     labels: Sequence[str] = ()
     usual: Mapping[str, Sequence[str]] = field(default_factory=dict)
     optional: frozenset[str] = frozenset()
+    encoding: str = UTF_8
 
     def __post_init__(self) -> None:
         listed = {field: [column] if isinstance(column, str) else column for field, column in self.columns.items()}
@@ -63,18 +65,21 @@ class Layout:
         """The layout that a config describes, for a task with these keys."""
         data = config.data
         fields = data.fields(keys.columns)
-        return cls(fields, data.header, data.pattern, data.labels == "multiple", (), _named(keys), keys.optional)
+        multiple = data.labels == "multiple"
+        return cls(fields, data.header, data.pattern, multiple, (), _named(keys), keys.optional, data.encoding)
 
     @classmethod
     def of_manifest(cls, manifest: Mapping[str, Any], keys: TaskKeys) -> Layout:
         """The layout from the keys that `to_manifest` wrote, with the labels of the model."""
         values = (manifest[name] for name in ("columns", "header", "pattern", "multiple"))
-        return cls(*values, tuple(manifest.get("labels", ())), _named(keys), keys.optional)
+        labels = tuple(manifest.get("labels", ()))
+        return cls(*values, labels, _named(keys), keys.optional, manifest.get("encoding", UTF_8))
 
     def to_manifest(self) -> dict[str, Any]:
         """The keys of a manifest that `of_manifest` reads."""
         return {
-            "columns": dict(self.columns), "header": self.header, "pattern": self.pattern, "multiple": self.multiple
+            "columns": dict(self.columns), "header": self.header, "pattern": self.pattern, "multiple": self.multiple,
+            "encoding": self.encoding,
         }  # fmt: skip
 
 
@@ -104,7 +109,7 @@ def settle_columns(source: Source, layout: Layout, data_dir: Path) -> Layout:
     path = expand(source, Path(data_dir))[0]
     if kind_of(path) not in (".csv", ".tsv"):
         return layout
-    text = read_source(path).text
+    text = "".join(read_source(path, layout.encoding).lines())
     rows = [row.cells for row in (csv_rows(text) if kind_of(path) == ".csv" else tsv_rows(text))]
     required = [field for field in layout.columns if field not in layout.optional]
     placement = find_columns(path, rows, layout, required)

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from textapp.errors import DataError
-from textapp.records.files import expand, kind_of, read_source
+from textapp.records.files import expand, kind_of
 from textapp.records.layout import Layout
 from textapp.records.readers import KINDS, read_rows, scan_lines, scan_rows
-from textapp.records.rows import Row, RowError
+from textapp.records.rows import Row, RowError, raised
 from textapp.records.sources import Source, describe, parallel_sides
 
 _logger = logging.getLogger("textapp")
@@ -32,7 +32,7 @@ def load_pairs(source: Source, layout: Layout, data_dir: Path) -> list[dict]:
     """
     sides = parallel_sides(source)
     if sides is not None:
-        return list(_parallel(*sides, data_dir))
+        return list(_parallel(*sides, layout.encoding, data_dir))
     return [
         {field: row.values[field].strip() for field in ("source", "target")}
         for path in expand(source, data_dir)
@@ -61,7 +61,7 @@ def scan_pairs(source: Source, layout: Layout, data_dir: Path) -> Iterator[tuple
 def _rows(path: Path, layout: Layout) -> Iterator[Row | RowError]:
     if kind_of(path) in KINDS:
         return scan_rows(path, layout, ("source",))
-    return scan_lines(path, "source")
+    return scan_lines(path, "source", layout.encoding)
 
 
 def without_empty(records: list[dict], source: Source) -> list[dict]:
@@ -81,7 +81,7 @@ def without_empty(records: list[dict], source: Source) -> list[dict]:
     return filled
 
 
-def _parallel(source: str | list[str], target: str | list[str], data_dir: Path) -> Iterator[dict]:
+def _parallel(source: str | list[str], target: str | list[str], encoding: str, data_dir: Path) -> Iterator[dict]:
     sources, targets = expand(source, data_dir), expand(target, data_dir)
     if len(sources) != len(targets):
         raise DataError(
@@ -89,20 +89,16 @@ def _parallel(source: str | list[str], target: str | list[str], data_dir: Path) 
             f" ({describe(target)}); expected the same number, in the same order"
         )
     for source_path, target_path in zip(sources, targets, strict=True):
-        lines = _lines(source_path), _lines(target_path)
+        lines = _lines(source_path, encoding), _lines(target_path, encoding)
         if len(lines[0]) != len(lines[1]):
             raise DataError(_unequal(source_path, target_path, *lines))
         for source_line, target_line in zip(*lines, strict=True):
             yield {"source": source_line, "target": target_line}
 
 
-def _lines(path: Path) -> list[str]:
+def _lines(path: Path, encoding: str) -> list[str]:
     """Every line, stripped, including empty ones, because lines of two files are paired by number."""
-    source = read_source(path)
-    if source.broken:
-        line, fault = next(iter(source.broken.items()))
-        raise DataError(f"{path}:{line}: {fault}")
-    return [line.strip() for line in source.text.removesuffix("\n").split("\n")]
+    return [row.values["text"].strip() for row in raised(scan_lines(path, "text", encoding))]
 
 
 def _unequal(source_path: Path, target_path: Path, sources: list[str], targets: list[str]) -> str:

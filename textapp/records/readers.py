@@ -12,10 +12,10 @@ from pathlib import Path
 
 from textapp.errors import DataError
 from textapp.records.columns import find_columns
-from textapp.records.files import Source, broken_byte, kind_of, read_source
+from textapp.records.files import UTF_8, Source, broken_byte, kind_of, read_source
 from textapp.records.json_rows import json_rows
 from textapp.records.layout import Columns, Layout
-from textapp.records.rows import Row, RowError, all_lines, nonempty_lines, readable
+from textapp.records.rows import Row, RowError, all_lines, nonempty_lines, raised, readable
 from textapp.records.tables import Cells, csv_rows, tsv_rows
 
 FASTTEXT_PREFIX = "__label__"
@@ -35,10 +35,7 @@ def read_rows(path: Path, layout: Layout, required: Collection[str] = ()) -> Ite
 
     Example: the lines `label,text` and `1,good` give `Row(2, {"text": "good", "label": "1"})`.
     """
-    for row in scan_rows(path, layout, required):
-        if isinstance(row, RowError):
-            raise row
-        yield row
+    yield from raised(scan_rows(path, layout, required))
 
 
 def scan_rows(path: Path, layout: Layout, required: Collection[str] = ()) -> Iterator[Row | RowError]:
@@ -54,7 +51,7 @@ def scan_rows(path: Path, layout: Layout, required: Collection[str] = ()) -> Ite
     if pattern is None and kind not in KINDS:
         found = f"the extension {kind!r}" if kind else "a name without an extension"
         raise DataError(f"{path}: found {found}, expected one of {', '.join(KINDS)} (each also .gz){_instead(columns)}")
-    source = read_source(path)
+    source = read_source(path, layout.encoding)
     if pattern is not None:
         rows = _pattern_rows(path, source, pattern, required)
     elif kind == ".txt" and "source" in columns:
@@ -73,9 +70,15 @@ def scan_rows(path: Path, layout: Layout, required: Collection[str] = ()) -> Ite
         raise DataError(f"{path}: has no rows; expected at least one example after the header")
 
 
-def scan_lines(path: Path, field: str) -> Iterator[Row | RowError]:
-    """Every line of any file as one text, including empty ones, so that answers can be aligned with lines."""
-    yield from all_lines(path, read_source(path), field)
+def scan_lines(path: Path, field: str, encoding: str = UTF_8) -> Iterator[Row | RowError]:
+    """Every line of any file as one text, including empty ones, so that answers can be aligned with lines.
+
+    Args:
+        path: the file.
+        field: the field that a line becomes.
+        encoding: of the file.
+    """
+    yield from all_lines(path, read_source(path, encoding), field)
 
 
 def scan_stream(stream: Iterable[str], name: str, field: str) -> Iterator[Row | RowError]:
@@ -108,7 +111,8 @@ def _instead(columns: Columns) -> str:
 def _table_rows(
     path: Path, source: Source, kind: str, layout: Layout, required: Collection[str]
 ) -> Iterator[Row | RowError]:
-    rows = list(csv_rows(source.text) if kind == ".csv" else tsv_rows(source.text))
+    text = "".join(source.lines())
+    rows = list(csv_rows(text) if kind == ".csv" else tsv_rows(text))
     placement = find_columns(path, [row.cells for row in rows], layout, required)
     width = len(rows[0].cells)
     needed = 1 + max((index for field, index in placement.indices.items() if field in required), default=0)
@@ -156,7 +160,7 @@ def _pattern_rows(path: Path, source: Source, pattern: str, required: Collection
 
 def _text_rows(path: Path, source: Source, required: Collection[str]) -> Iterator[Row | RowError]:
     """Rows of a fastText file if the first line looks like one, else every line is a text, including empty ones."""
-    fasttext = source.text.lstrip().startswith(FASTTEXT_PREFIX)
+    fasttext = source.head.lstrip().startswith(FASTTEXT_PREFIX)
     if not fasttext and "label" in required:
         raise DataError(
             f"{path}: found no labels; expected lines such as '{FASTTEXT_PREFIX}good I liked it',"
@@ -171,7 +175,7 @@ def _text_rows(path: Path, source: Source, required: Collection[str]) -> Iterato
 
 def _sentence_rows(path: Path, source: Source, layout: Layout, required: Collection[str]) -> Iterator[Row | RowError]:
     """Sentence pairs separated by tabs; if no target is required, one source per line is enough."""
-    first = next(line for line in source.text.split("\n") if line.strip())
+    first = next(line for line in source.head.splitlines() if line.strip())
     if "\t" in first:
         yield from _table_rows(path, source, ".tsv", layout, required)
     elif "target" in required:

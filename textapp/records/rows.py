@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,28 +36,40 @@ class RowError(DataError):
         self.input = found
 
 
+def raised(rows: Iterable[Row | RowError]) -> Iterator[Row]:
+    """The rows, up to the first that cannot be read, whose error is raised.
+
+    Raises:
+        RowError: a row cannot be read.
+    """
+    for row in rows:
+        if isinstance(row, RowError):
+            raise row
+        yield row
+
+
 def all_lines(path: Path, source: Source, field: str) -> Iterator[Row | RowError]:
-    """Every line, including empty ones, as a row with one field; an error for each that is not UTF-8.
+    """Every line, including empty ones, as a row with one field; an error for each that is broken.
 
     Args:
         path: the file, for error messages.
         source: its content.
         field: the field that a line becomes.
     """
-    for line, content in enumerate(source.text.removesuffix("\n").split("\n"), start=1):
+    for line, content in enumerate(source.lines(), start=1):
         if line in source.broken:
             yield RowError(path, line, source.broken[line], readable(content))
         else:
-            yield Row(line, {field: content.removesuffix("\r")})
+            yield Row(line, {field: content.removesuffix("\n").removesuffix("\r")})
 
 
 def nonempty_lines(path: Path, source: Source) -> Iterator[tuple[int, str] | RowError]:
-    """Yields `(number, line)` of the lines that are not blank; an error for each that is not UTF-8."""
-    for line, content in enumerate(source.text.split("\n"), start=1):
+    """Yields `(number, line)` of the lines that are not blank; an error for each that is broken."""
+    for line, content in enumerate(source.lines(), start=1):
         if line in source.broken:
             yield RowError(path, line, source.broken[line], readable(content))
-        elif content and not content.isspace():
-            yield line, content.removesuffix("\r")
+        elif not content.isspace():
+            yield line, content.removesuffix("\n").removesuffix("\r")
 
 
 def readable(text: str) -> str:

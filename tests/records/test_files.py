@@ -1,0 +1,120 @@
+"""Files are read a line at a time, from many encodings, with limits."""
+
+from __future__ import annotations
+
+import gzip
+import tracemalloc
+from pathlib import Path
+
+import pytest
+
+from textapp.errors import DataError, UsageError
+from textapp.records import files
+from textapp.records.files import MAX_LINE, MAX_UNPACKED, expand, read_source
+
+CHINESE = "标签,文本\n好评,酒店很干净\n差评,隔音太差\n"
+
+
+def file(folder: Path, content: bytes | str, name: str = "a.csv") -> Path:
+    path = folder / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030", "big5", "utf-16", "utf-16-le", "utf-32"])
+def test_a_named_encoding_is_read(tmp_path: Path, encoding: str) -> None:
+    text = "標籤,內容\r\n好評,酒店\n"
+    name = "utf-8" if encoding == "utf-8-sig" else encoding
+    path = file(tmp_path, text.encode(encoding))
+    assert list(read_source(path, name).lines()) == ["標籤,內容\r\n", "好評,酒店\n"]
+    assert "".join(read_source(path, name).pieces()) == text
+
+
+def test_a_mark_is_dropped_also_if_the_order_of_bytes_is_named(tmp_path: Path) -> None:
+    path = file(tmp_path, b"\xff\xfe" + CHINESE.encode("utf-16-le"))
+    assert "".join(read_source(path, "utf-16-le").lines()) == CHINESE
+
+
+@pytest.mark.parametrize(
+    ("encoding", "likely"),
+    [("gb18030", "gb18030"), ("utf-16", "utf-16"), ("utf-16-le", "utf-16-le"), ("utf-32", "utf-32")],
+)
+def test_a_file_in_another_encoding_is_an_error_that_names_it(tmp_path: Path, encoding: str, likely: str) -> None:
+    path = file(tmp_path, CHINESE.encode(encoding))
+    with pytest.raises(DataError, match=rf"a\.csv: is {likely}, not UTF-8: set data.encoding: {likely}, or --encoding"):
+        read_source(path)
+
+
+def test_utf8_read_as_another_encoding_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"is UTF-8, not gb18030: set data.encoding: utf-8, or --encoding utf-8$"):
+        read_source(file(tmp_path, CHINESE), "gbk")
+    assert list(read_source(file(tmp_path, "plain\n"), "gbk").lines()) == ["plain\n"]
+
+
+@pytest.mark.parametrize(("encoding", "taken"), [("gb18030", "gb18030"), ("utf-8", "utf-8"), ("utf-16", "utf-16")])
+def test_auto_says_what_it_took(tmp_path: Path, caplog, encoding: str, taken: str) -> None:
+    path = file(tmp_path, CHINESE.encode(encoding))
+    with caplog.at_level("INFO", "textapp"):
+        assert "".join(read_source(path, "auto").lines()) == CHINESE
+    assert caplog.messages == [f"{path}: read as {taken}"]
+
+
+def test_auto_finds_the_first_characters_beyond_ascii(tmp_path: Path) -> None:
+    path = file(tmp_path, b"plain text\n" * 60_000 + "酒店很干净\n隔音太差\n".encode("gbk"))
+    assert list(read_source(path, "auto").lines())[-1] == "隔音太差\n"
+
+
+def test_single_broken_bytes_are_faults_of_their_lines(tmp_path: Path) -> None:
+    source = read_source(file(tmp_path, b"good\ncaf\xe9 noir\nbad\nx\0y\n"))
+    assert [line.strip() for line in source.lines()] == ["good", "caf\udce9 noir", "bad", "x\0y"]
+    assert set(source.broken) == {2, 4}
+    assert source.broken[2].startswith("byte 4 of the line is 0xe9, which is not UTF-8: the line looks like cp1252")
+    assert source.broken[4] == "byte 2 of the line is zero, which no text has: delete it"
+
+
+def test_a_zero_byte_far_from_the_beginning_is_a_fault(tmp_path: Path) -> None:
+    source = read_source(file(tmp_path, b"fine\n" * 100_000 + b"a\0b\n"))
+    assert len(list(source.lines())) == 100_001 and set(source.broken) == {100_001}
+    with pytest.raises(DataError, match=r"a\.csv:100001: byte 2 of the line is zero"):
+        list(read_source(tmp_path / "a.csv").pieces())
+
+
+def test_a_broken_byte_of_a_long_line_is_counted_from_its_beginning(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(files, "_PIECE", 4)
+    with pytest.raises(DataError, match=r"a\.csv:2: byte 11 of the line is 0xff"):
+        list(read_source(file(tmp_path, "é\nabcdéfghi".encode() + b"\xff")).pieces())
+
+
+def test_a_line_end_of_its_own(tmp_path: Path) -> None:
+    assert list(read_source(file(tmp_path, "a,b\r1,2\r")).lines()) == ["a,b\n", "1,2\n"]
+    assert "".join(read_source(file(tmp_path, "a,b\r1,2")).pieces()) == "a,b\n1,2"
+    # A single one within a line is no line end: lines of parallel files are counted as other tools count them.
+    assert list(read_source(file(tmp_path, "a\rb\nc\n")).lines()) == ["a\rb\n", "c\n"]
+
+
+def test_a_line_that_is_too_long_is_a_fault_of_its_own(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv(MAX_LINE, "1")
+    source = read_source(file(tmp_path, "a\n" + "x" * (3 << 20) + "\nb"))
+    first, long, last = source.lines()
+    assert (first, len(long), last) == ("a\n", 201, "b")
+    assert source.broken == {2: f"longer than 1 MB: split it, or set {MAX_LINE} to more"}
+
+
+def test_what_unpacks_to_far_more_than_texts_do_is_an_error(tmp_path: Path, monkeypatch) -> None:
+    path = file(tmp_path, gzip.compress(b"x" * (300 << 20), 1), "a.csv.gz")
+    tracemalloc.start()
+    with pytest.raises(DataError, match=f"unpacks to more than 256 MB, .*: if it is meant, set {MAX_UNPACKED} to more"):
+        list(read_source(path).lines())
+    assert tracemalloc.get_traced_memory()[1] < 100 << 20
+    tracemalloc.stop()
+    monkeypatch.setenv(MAX_UNPACKED, "400")
+    assert len(list(read_source(path).lines())) == 1
+    monkeypatch.setenv(MAX_UNPACKED, "many")
+    with pytest.raises(UsageError, match=f"the environment variable {MAX_UNPACKED}: found 'many', expected a number"):
+        read_source(path)
+
+
+def test_a_home_folder_is_expanded(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    path = file(tmp_path, "x")
+    assert expand("~/a.csv", Path("elsewhere")) == [path]
