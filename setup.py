@@ -41,6 +41,7 @@ setup(
         "tokenizers>=0.20",
         "pydantic>=2.7",
         "pyyaml>=6.0",
+        "langcodes>=3.5",
         "typer>=0.12",
         "rich>=13.7",
     ],

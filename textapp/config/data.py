@@ -8,9 +8,10 @@ from typing import Annotated, Literal, Union
 
 from pydantic import Field, field_validator
 
-from textapp.config.parts import Files, Model, Share, one_of
+from textapp.config.parts import Files, Int, Model, Paths, PathText, Share, one_of
 from textapp.encodings import text_encoding
 from textapp.errors import UsageError
+from textapp.languages import is_language, nearest_language, normalized
 
 
 class ParallelFiles(Model):
@@ -21,15 +22,15 @@ class ParallelFiles(Model):
 
 
 Source = Annotated[
-    Union[str, list[str], ParallelFiles],
+    Union[PathText, Paths, ParallelFiles],
     one_of("a path, a glob, or a list of them; for parallel files {source: train.zh, target: train.en}"),
 ]
 ShareOrSource = Annotated[
-    Union[Share, str, list[str], ParallelFiles],
+    Union[Share, PathText, Paths, ParallelFiles],
     one_of("a share between 0 and 1, a path, a glob, or a list of them; for parallel files {source: .., target: ..}"),
 ]
 Column = Annotated[
-    Union[Annotated[int, Field(ge=0)], str, list[str]], one_of("a name, a list of names, or a number from 0")
+    Union[Annotated[Int, Field(ge=0)], str, list[str]], one_of("a name, a list of names, or a number from 0")
 ]
 Header = Annotated[Union[Literal["auto"], bool], one_of("auto, true or false")]
 
@@ -76,6 +77,18 @@ class Data(Model):
                     raise ValueError(f"has no group named '{field}': write (?P<{field}>...)")
         return pattern
 
+    @field_validator("language", "source_language", "target_language")
+    @classmethod
+    def _language_exists(cls, code: str | None) -> str | None:
+        if code is None or is_language(code):
+            return code
+        near = nearest_language(code)
+        mean = f"; did you mean '{near}'?" if near else ""
+        raise ValueError(
+            f"expected the code of a language such as en, zh or pt-BR (ISO 639, BCP 47){mean}; without this key it is"
+            f" guessed from the script"
+        )
+
     def fields(self, usual: Mapping[str, Sequence[str]]) -> dict[str, int | list[str]]:
         """The columns of each field, as `{field: number or list of names}`.
 
@@ -90,7 +103,7 @@ class Data(Model):
         names = {field: list(known) for field, known in usual.items() if known}
         for field, language in (("source", self.source_language), ("target", self.target_language)):
             if field in names and language is not None:
-                names[field].append(language)
+                names[field] += dict.fromkeys((language, normalized(language)))
         chosen = {field: self.columns.get(field, names.get(field)) for field in usual}
         return {
             field: column if isinstance(column, int) else [column] if isinstance(column, str) else list(column)

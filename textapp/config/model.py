@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Union, get_arg
 
 from pydantic import Field, field_validator, model_validator
 
-from textapp.config.parts import Count, Counts, Model, Rate
+from textapp.config.parts import Count, Counts, Int, Model, PathText, Rate
 
 Role = Literal["encoder", "decoder", "encoder-decoder"]
 LONG = 32  # median tokens per text; from this length on an mlp is initialised by naive Bayes
@@ -80,13 +80,13 @@ class MlpModel(Architecture):
     dropout: Rate | None = Field(default=None, description="dropout rate")
     embedding_dim: Count | None = Field(default=None, description="size of a token vector")
     hidden_dims: list[Count] | None = Field(default=None, description="Dense layers after the pooling; [] for none")
-    ngrams: Annotated[int, Field(ge=1, le=5)] | None = Field(default=None, description="tokens of the longest n-gram")
+    ngrams: Annotated[Int, Field(ge=1, le=5)] | None = Field(default=None, description="tokens of the longest n-gram")
     subwords: list[Count] | None = Field(
         default=None, description="shortest and longest character n-gram of the subword vectors; [] for none"
     )
     naive_bayes: bool | None = Field(default=None, description="initialise by naive Bayes; pays on long texts")
     batch_normalization: bool = False
-    vectors: str | None = Field(default=None, description="pretrained word vectors, a .vec text file")
+    vectors: PathText | None = Field(default=None, description="pretrained word vectors, a .vec text file")
 
     @field_validator("subwords")
     @classmethod
@@ -134,7 +134,7 @@ class CnnModel(Architecture):
     filters: Count | None = Field(default=None, description="filters per kernel size")
     kernel_sizes: Counts | None = Field(default=None, description="tokens of each window")
     batch_normalization: bool = False
-    vectors: str | None = None
+    vectors: PathText | None = None
 
     def defaults(self, role: Role, corpus: Corpus) -> dict[str, Any]:
         return {"dropout": 0.5, "embedding_dim": 128, "filters": 100, "kernel_sizes": [2, 3, 4]}
@@ -153,11 +153,11 @@ class LstmModel(Architecture):
     embedding_dim: Count | None = None
     units: Counts | None = Field(default=None, description="units of each layer, the first one first")
     bidirectional: bool | None = Field(default=None, description="for a classifier, or the encoder of a translator")
-    dense_units: Annotated[int, Field(ge=0)] | None = Field(
+    dense_units: Annotated[Int, Field(ge=0)] | None = Field(
         default=None, description="units of a Dense ReLU layer after the LSTM; 0: none"
     )
     tie_embeddings: bool | None = Field(default=None, description="use the target embeddings as the output layer")
-    vectors: str | None = None
+    vectors: PathText | None = None
 
     def defaults(self, role: Role, corpus: Corpus) -> dict[str, Any]:
         if role == "encoder":
@@ -198,7 +198,7 @@ class TransformerModel(Architecture):
     positions: Literal["learned", "sinusoidal", "rope"] | None = Field(default=None, description="None: by task")
     activation: Literal["gelu", "relu", "swiglu"] = "gelu"
     tie_embeddings: bool | None = Field(default=None, description="use the target embeddings as the output layer")
-    vectors: str | None = None
+    vectors: PathText | None = None
 
     def defaults(self, role: Role, corpus: Corpus) -> dict[str, Any]:
         if role == "encoder":
@@ -246,7 +246,7 @@ class PresetModel(Architecture):
     pretrained = True
 
     architecture: Literal["preset"]
-    path: str = Field(description="a preset name or a local folder")
+    path: PathText = Field(description="a preset name or a local folder")
     dropout: Rate | None = None
     lora_rank: Count | None = Field(default=None, description="rank of LoRA; None: all weights are trained")
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import codecs
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
-from textapp.config.data import Data
-from textapp.config.model import architectures
-from textapp.config.parts import Model
-from textapp.config.run import Config, TokenizerConfig, Training
-from textapp.config.tasks import Known, unserved
-from textapp.errors import ConfigError, did_you_mean
+from textapp.config.faults import fault_lines
+from textapp.config.parts import shown
+from textapp.config.run import Config
+from textapp.config.tasks import Known
+from textapp.config.yaml_text import MAX_DEPTH, Place, read_yaml, write_yaml
+from textapp.encodings import likely_encoding
+from textapp.errors import ConfigError
+
+MAX_BYTES = 1_000_000  # of a config
+KEYS = "keys such as task, run, data and model"
 
 
 def load_config(path: str | Path, known: Known, overrides: Sequence[str] = ()) -> Config:
@@ -30,106 +34,90 @@ def load_config(path: str | Path, known: Known, overrides: Sequence[str] = ()) -
         ConfigError: the file is missing or not YAML, or a key or a value is not allowed.
     """
     path = Path(path)
+    raw, places = read_yaml(_text(path), lambda line: f"{path}, line {line}")
+    if not isinstance(raw, dict):
+        found = "an empty file" if raw is None else shown(raw)
+        mend = ": write a space after each colon" if isinstance(raw, str) and ":" in raw else ""
+        raise ConfigError(f"{path}: found {found}, expected {KEYS}{mend}")
+    for override in overrides:
+        _override(raw, override, places)
+    return parse_config(raw, known, str(path), places)
+
+
+def _text(path: Path) -> str:
+    """The text of a file, which may begin with a byte order mark."""
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if path.exists() and not path.is_file():
+            found = "a folder" if path.is_dir() else "a pipe or a device"
+            raise ConfigError(f"{path}: found {found}, expected a YAML file")
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: no such file; expected a YAML config (configs/ holds complete ones)") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read as UTF-8 text: {error}") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(raw, dict):
-        raise ConfigError(f"{path}: found {type(raw).__name__}, expected keys such as task, run, data and model")
-    for override in overrides:
-        _override(raw, override)
-    return parse_config(raw, known, source=str(path))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    if len(data) > MAX_BYTES:
+        raise ConfigError(f"{path}: found more than {MAX_BYTES:,} bytes, expected a YAML config; is it a file of data?")
+    return _decoded(path, data)
 
 
-def _override(raw: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals or not key.strip():
-        raise ConfigError(f"--set {override}: expected KEY=VALUE, such as --set training.epochs=1")
+def _decoded(path: Path, data: bytes) -> str:
+    """The text of UTF-8, or of UTF-16 and UTF-32 with a mark, as YAML has them."""
+    likely = likely_encoding(data)
+    marked = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE))
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        if not marked and likely and likely.startswith("utf-16"):
+            raise UnicodeDecodeError("utf-8", data, data.find(0), data.find(0) + 1, "zero bytes")
+        return data.decode(likely if marked and likely else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        which = f"; it looks like {likely}" if likely and likely != "utf-8" else ""
         raise ConfigError(
-            f"--set {override}: found a value that is not YAML: {' '.join(str(error).split())}"
+            f"{path}, line {line}: found bytes that are not UTF-8{which}: save the file as UTF-8"
         ) from error
-    *parents, last = key.strip().split(".")
+
+
+def _override(raw: dict[str, Any], override: str, places: dict[str, Place]) -> None:
+    key, equals, text = override.partition("=")
+    where = f"--set {shown(override, quotes=False)}"
+    parents = key.strip().split(".")
+    if not equals or not all(parents) or len(parents) > MAX_DEPTH:
+        raise ConfigError(f"{where}: expected KEY=VALUE, such as --set training.epochs=1")
+    value, below = read_yaml(text, lambda _: where)
+    name = ".".join(parents)
+    *parents, last = parents
     node = raw
     for parent in parents:
-        node = node.setdefault(parent, {})
+        if node.get(parent) is None:
+            node[parent] = {}
+        node = node[parent]
         if not isinstance(node, dict):
-            raise ConfigError(f"--set {override}: found a value at '{parent}', expected keys")
+            raise ConfigError(f"{where}: found a value at '{parent}', expected keys")
     node[last] = value
+    for old in [old for old in places if f"{old}.".startswith(f"{name}.")]:
+        del places[old]
+    places[name] = Place(where, text.strip() if not isinstance(value, (str, list, dict)) else None)
+    places.update({f"{name}.{key}": place for key, place in below.items()})
 
 
-def parse_config(raw: Mapping[str, Any], known: Known, source: str = "config") -> Config:
+def parse_config(
+    raw: Mapping[str, Any], known: Known, source: str = "config", places: Mapping[str, Place] | None = None
+) -> Config:
     """Checks a mapping as read from YAML.
 
     Args:
         raw: what the YAML holds.
         known: each task's keys.
         source: name of the config in error messages.
+        places: dotted key -> where it stands, for the messages.
 
     Raises:
-        ConfigError: lists every error with its key, what was found and what was expected.
+        ConfigError: lists the errors, each with its key, what was found and what was expected.
     """
     try:
         return Config.model_validate(raw, context=known)
     except ValidationError as error:
-        _, task = _locate(["task"], raw)
-        _, architecture = _locate(["model", "architecture"], raw)
-        both = isinstance(task, str) and isinstance(architecture, str)
-        first = unserved(task, architecture, known) if both else []
-        faults = [line for fault in error.errors() for line in _explain(fault, raw).splitlines()]
-        lines = dict.fromkeys([*first, *faults])
-        raise ConfigError("\n".join(f"{source}: {line}" for line in lines)) from error
-
-
-def _explain(fault: Mapping[str, Any], raw: Any) -> str:
-    """The message for one error: the key, what was found, what was expected."""
-    keys, found = _locate(fault["loc"], raw)
-    name = ".".join(keys)
-    if fault["type"] == "extra_forbidden":
-        known = _known_keys(fault["loc"][:-1])
-        return f"unknown key '{name}'{did_you_mean(keys[-1], known)} (known here: {', '.join(known)})"
-    if fault["type"] == "missing":
-        return f"the key '{name}' is missing"
-    if fault["type"].startswith("union_tag"):
-        architecture = found.get("architecture") if isinstance(found, Mapping) else found
-        return (
-            f"model.architecture: found {architecture!r}, expected one of {', '.join(architectures())}"
-            f"{did_you_mean(str(architecture), architectures())}"
-        )
-    message = fault["msg"].removeprefix("Value error, ")
-    return f"{name}: found {found!r}: {message}" if name else message
-
-
-def _locate(location: Iterable[Any], raw: Any) -> tuple[list[str], Any]:
-    """The keys of an error without pydantic's names for types of a union, and the value there."""
-    keys: list[str] = []
-    node = raw
-    for part in location:
-        listed = isinstance(node, list) and isinstance(part, int) and part < len(node)
-        if listed or (isinstance(node, Mapping) and part in node):
-            node = node[part]
-        elif isinstance(node, Mapping) and isinstance(part, str) and part not in architectures():
-            node = None
-        else:
-            continue
-        keys.append(str(part))
-    return keys, node
-
-
-def _known_keys(location: Sequence[Any]) -> list[str]:
-    models: dict[str, type[Model]] = {
-        "data": Data, "tokenizer": TokenizerConfig, "training": Training, **architectures()
-    }  # fmt: skip
-    for part in reversed(location):
-        if part in models:
-            return list(models[part].model_fields)
-    return list(Config.model_fields)
+        raise ConfigError("\n".join(fault_lines(error, raw, known, source, places or {}))) from error
 
 
 def data_directory(option: str | Path | None = None, recorded: str | None = None) -> Path:
@@ -151,9 +139,7 @@ def data_directory(option: str | Path | None = None, recorded: str | None = None
 
 def save_config(config: Config, path: Path) -> None:
     """Writes the config as YAML that `load_config` reads back equal."""
-    path.write_text(
-        yaml.safe_dump(config.model_dump(mode="json"), allow_unicode=True, sort_keys=False), encoding="utf-8"
-    )
+    path.write_text(write_yaml(config.model_dump(mode="json")), encoding="utf-8")
 
 
 def differing_key(one: Config, other: Config) -> str | None:

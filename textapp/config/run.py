@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 
 from textapp.config.data import Data
 from textapp.config.model import ModelConfig
-from textapp.config.parts import Count, Model, Rate, one_of
+from textapp.config.parts import Count, Float, Int, Model, PathText, Rate, one_of
 from textapp.config.tasks import Known, misfits
 from textapp.errors import did_you_mean
 
@@ -24,7 +24,7 @@ def _as_label(key: Any) -> str:
 
 Label = Annotated[str, BeforeValidator(_as_label)]
 ClassWeights = Annotated[
-    Union[Literal["balanced"], dict[Label, Annotated[float, Field(gt=0)]]],
+    Union[Literal["balanced"], dict[Label, Annotated[Float, Field(gt=0)]]],
     one_of("balanced, or a weight above 0 for each label, such as {good: 1.0, bad: 3.0}"),
 ]
 GenerateLengths = Annotated[
@@ -38,7 +38,7 @@ class TokenizerConfig(Model):
     kind: Literal["sentencepiece", "wordpiece", "bpe", "characters", "preset"] | None = Field(
         default=None, description="sentencepiece: unigram model; bpe: byte-pair model; None: by language"
     )
-    vocabulary_size: Annotated[int, Field(ge=16)] | None = Field(
+    vocabulary_size: Annotated[Int, Field(ge=16)] | None = Field(
         default=None, description="number of tokens; None: by data"
     )
     shared: bool | None = Field(
@@ -55,25 +55,25 @@ class Training(Model):
         default=None, description="tokens per batch, padding included; instead of batch_size"
     )
     gradient_accumulation_steps: Count = Field(default=1, description="batches per update")
-    learning_rate: Annotated[float, Field(gt=0)] | None = None
+    learning_rate: Annotated[Float, Field(gt=0)] | None = None
     optimizer: Literal["adam", "adamw", "adafactor", "sgd"] | None = None
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
     device: Device = "auto"
-    warmup_steps: Annotated[int, Field(ge=0)] | None = None
+    warmup_steps: Annotated[Int, Field(ge=0)] | None = None
     schedule: Literal["constant", "linear", "cosine", "inverse_sqrt"] | None = None
-    weight_decay: Annotated[float, Field(ge=0)] | None = None
+    weight_decay: Annotated[Float, Field(ge=0)] | None = None
     label_smoothing: Rate | None = Field(default=None, description="None: 0.1 for translation, else 0")
     class_weights: ClassWeights | None = None
-    patience: Annotated[int, Field(ge=0)] | None = Field(
+    patience: Annotated[Int, Field(ge=0)] | None = Field(
         default=None, description="epochs without improvement before training stops; 0: never stop"
     )
     monitor: str | None = Field(
         default=None, description="figure that selects the best epoch; None: accuracy, bleu or perplexity, by task"
     )
-    average_checkpoints: Annotated[int, Field(ge=0)] | None = Field(
+    average_checkpoints: Annotated[Int, Field(ge=0)] | None = Field(
         default=None, description="average the weights of this many last epochs; 0: take the best epoch"
     )
-    clip_norm: Annotated[float, Field(gt=0)] | None = None
+    clip_norm: Annotated[Float, Field(gt=0)] | None = None
     xla: bool = False
 
 
@@ -81,12 +81,12 @@ class Config(Model):
     """The config of a run."""
 
     task: str = Field(description="classification, translation or generation")
-    run: str = Field(description="run folder, such as saved_models/reviews")
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 7
+    run: PathText = Field(description="run folder, such as saved_models/reviews")
+    seed: Annotated[Int, Field(ge=0, lt=2**31)] = 7
     data: Data
     cleaning: list[CleaningStep] | None = None
     tokenizer: TokenizerConfig | None = None
-    lengths: list[Annotated[int, Field(ge=1, le=4096)]] | None = Field(
+    lengths: list[Annotated[Int, Field(ge=1, le=4096)]] | None = Field(
         default=None,
         description="buckets in tokens; translation: of the source; generation: the last one is the context",
     )

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from textapp.config.data import ParallelFiles
 from textapp.config.model import Role, architectures
-from textapp.config.parts import Model
+from textapp.config.parts import Model, shown
 from textapp.errors import did_you_mean
 
 if TYPE_CHECKING:
     from textapp.config.run import Config
+
+
+MOST_EXPLAINED = 10  # unknown columns with a message of their own
 
 
 @dataclass(frozen=True)
@@ -78,14 +81,16 @@ def unserved(task: str, architecture: str, known: Known) -> list[str]:
 def _columns(config: Config, known: Known) -> list[str]:
     """Messages for columns of fields that the task does not have."""
     columns, lines = known[config.task].columns, []
-    for field, column in config.data.columns.items():
-        if field not in columns:
-            owners = [task for task, keys in known.items() if field in keys.columns]
-            other = f" (it is for {' and '.join(owners)})" if owners else did_you_mean(field, columns)
-            lines.append(
-                f"data.columns.{field}: found {column!r}, but task {config.task} has no such key; it has "
-                f"{', '.join(columns)}{other}"
-            )
+    unknown = [field for field in config.data.columns if field not in columns]
+    for field in unknown[:MOST_EXPLAINED]:
+        owners = [task for task, keys in known.items() if field in keys.columns]
+        other = f" (it is for {' and '.join(owners)})" if owners else did_you_mean(field, columns)
+        lines.append(
+            f"data.columns.{shown(field, quotes=False)}: found {shown(config.data.columns[field])}, but task"
+            f" {config.task} has no such key; it has {', '.join(columns)}{other}"
+        )
+    if len(unknown) > MOST_EXPLAINED:
+        lines.append(f"data.columns: and {len(unknown) - MOST_EXPLAINED:,} more that the task does not have")
     return lines
 
 
@@ -99,7 +104,7 @@ def _other_keys(config: Config, known: Known) -> list[str]:
         parent, _, last = key.rpartition(".")
         near = did_you_mean(last, [other.rpartition(".")[2] for other in allowed if other.rpartition(".")[0] == parent])
         owners = " and ".join(task for task, keys in known.items() if key in keys.keys)
-        lines.append(f"{key}: found {value!r}, but task {config.task} has no such key{near} (it is for {owners})")
+        lines.append(f"{key}: found {shown(value)}, but task {config.task} has no such key{near} (it is for {owners})")
     return lines
 
 
@@ -130,7 +135,7 @@ def _monitor(config: Config, keys: TaskKeys) -> list[str]:
     if monitor is None or monitor in keys.monitors:
         return []
     return [
-        f"training.monitor: found {monitor!r}, expected one of {', '.join(keys.monitors)} for task {config.task}"
+        f"training.monitor: found {shown(monitor)}, expected one of {', '.join(keys.monitors)} for task {config.task}"
         f"{did_you_mean(monitor, keys.monitors)}"
     ]
 
