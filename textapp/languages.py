@@ -64,7 +64,7 @@ _SAME = {
 _MEANT = {
     "cn": "zh", "jp": "ja", "cz": "cs", "gr": "el", "ua": "uk", "dk": "da", "vn": "vi", "kp": "ko", "rs": "sr",
     "by": "be", "kz": "kk", "ir": "fa", "il": "he", "ge": "ka", "ph": "tl", "us": "en", "gb": "en", "at": "de",
-    "mx": "es", "hk": "zh", "sp": "es", "po": "pl", "chs": "zh", "cht": "zh", "jap": "ja", "zhs": "zh", "zht": "zh",
+    "mx": "es", "hk": "zh", "sp": "es", "po": "pl", "chs": "zh", "jap": "ja", "zhs": "zh", "zht": "zh",
     "deutsch": "de", "español": "es", "espanol": "es", "castellano": "es", "français": "fr", "francais": "fr",
     "italiano": "it", "português": "pt", "portugues": "pt", "nederlands": "nl", "polski": "pl", "svenska": "sv",
     "dansk": "da", "norsk": "no", "suomi": "fi", "magyar": "hu", "čeština": "cs", "română": "ro", "türkçe": "tr",

@@ -126,3 +126,11 @@ def test_the_columns_of_each_task() -> None:
 def test_running_text_is_what_stands_in_txt_files(raw: dict, train: str | list[str], expected: bool) -> None:
     config = parse_config({**raw, "data": {"train": train}})
     assert recipe_of(config.task).divides_texts(config) is expected
+
+
+def test_a_column_may_have_the_name_of_the_language_in_either_form() -> None:
+    data = Data(train="a.csv", source_language="zh-CN", target_language="eng")
+    assert data.fields({"source": ["src"], "target": ["tgt"]}) == {
+        "source": ["src", "zh-CN", "zh"],
+        "target": ["tgt", "eng", "en"],
+    }

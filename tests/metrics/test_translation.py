@@ -51,8 +51,9 @@ def test_chinese_is_cut_into_characters() -> None:
     assert "tok:zh" in chinese["bleu_signature"]
     # 7 signs, one wrong: 6/7 unigrams, 4/6 bigrams, 3/5 trigrams, 2/4 of four.
     assert chinese["bleu"] == pytest.approx(100 * (6 / 7 * 4 / 6 * 3 / 5 * 2 / 4) ** 0.25, abs=1e-3)
-    assert translation_scores(["a"], targets, outputs, "zh_CN") == translation_scores(["a"], targets, outputs, "zh")
-    for code in ("ja", "th", "km_KH", "lo", "mya"):
+    for code in ("zh", "zh_CN", "yue", "lzh_Hant"):
+        assert translation_scores(["a"], targets, outputs, code) == chinese
+    for code in ("ja", "th", "km_KH", "lo", "mya", "bo"):
         assert "tok:char" in translation_scores(["a"], targets, outputs, code)["bleu_signature"]
     assert "tok:13a" in translation_scores(["a"], targets, outputs, "ko")["bleu_signature"]
 

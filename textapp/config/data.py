@@ -62,7 +62,7 @@ class Data(Model):
         try:
             return text_encoding(encoding, "expected")
         except UsageError as error:
-            raise ValueError(str(error)) from error
+            raise ValueError(f"expected {str(error).rpartition(', expected ')[2]}") from error
 
     @field_validator("pattern")
     @classmethod
@@ -70,7 +70,7 @@ class Data(Model):
         if pattern is not None:
             try:
                 groups = re.compile(pattern).groupindex
-            except re.error as error:
+            except (re.error, RecursionError, OverflowError) as error:
                 raise ValueError(f"not a regular expression: {error}") from error
             for field in ("text", "label"):
                 if field not in groups:

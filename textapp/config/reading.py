@@ -63,18 +63,17 @@ def _text(path: Path) -> str:
 
 def _decoded(path: Path, data: bytes) -> str:
     """The text of UTF-8, or of UTF-16 and UTF-32 with a mark, as YAML has them."""
-    likely = likely_encoding(data)
+    likely = likely_encoding(data) or ""
     marked = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE))
-    try:
-        if not marked and likely and likely.startswith("utf-16"):
-            raise UnicodeDecodeError("utf-8", data, data.find(0), data.find(0) + 1, "zero bytes")
-        return data.decode(likely if marked and likely else "utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        which = f"; it looks like {likely}" if likely and likely != "utf-8" else ""
-        raise ConfigError(
-            f"{path}, line {line}: found bytes that are not UTF-8{which}: save the file as UTF-8"
-        ) from error
+    wrong = 0
+    if marked or not likely.startswith(("utf-16", "utf-32")):
+        try:
+            return data.decode(likely if marked else "utf-8-sig")
+        except UnicodeDecodeError as error:
+            wrong = error.start
+    line = data.count(b"\n", 0, wrong) + 1
+    which = f"; it looks like {likely}" if likely not in ("", "utf-8") else ""
+    raise ConfigError(f"{path}, line {line}: found bytes that are not UTF-8{which}: save the file as UTF-8")
 
 
 def _override(raw: dict[str, Any], override: str, places: dict[str, Place]) -> None:

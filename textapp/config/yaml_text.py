@@ -94,9 +94,15 @@ class _Dumper(yaml.SafeDumper):  # type: ignore[misc]
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
+    def represent_str(self, data: str) -> Any:
+        # Within other quotes PyYAML reads these line ends as blanks.
+        style = '"' if re.search("[\x85\u2028\u2029]", data) else None
+        return self.represent_scalar(f"{_TAG}str", data, style=style)
+
 
 for _name, _words in _PLAIN.items():
     _Loader.add_implicit_resolver(_TAG + _name, re.compile(rf"(?:{_words.pattern})\Z"), None)
+_Dumper.add_representer(str, _Dumper.represent_str)
 _Dumper.add_implicit_resolver(_TAG + "float", re.compile(rf"(?:{_PLAIN['float'].pattern})\Z"), None)
 
 

@@ -10,7 +10,10 @@ from textapp.errors import require
 from textapp.languages import normalized
 
 # BLEU tokenizers of languages without blanks between words; all others use 13a, as in the WMT shared tasks.
-TOKENIZERS = {"zh": "zh", **dict.fromkeys(("ja", "th", "lo", "km", "my"), "char")}
+TOKENIZERS = {
+    **dict.fromkeys(("zh", "yue", "wuu", "lzh", "gan", "hak"), "zh"),
+    **dict.fromkeys(("ja", "th", "lo", "km", "my", "bo", "dz"), "char"),
+}
 
 
 def translation_scores(
