@@ -176,6 +176,9 @@ def _quotes(
     places: Mapping[str, Place],
 ) -> str | None:
     """What to write if the value would be right as a text; None if it would not."""
+    place = places.get(".".join(keys))
+    if place is None or not (place.word or isinstance(_locate(keys, raw)[1], list)):
+        return None
     changed: Any = copy.deepcopy(dict(raw))
     # Where a number may stand, one that is out of range is not meant as a text.
     numbers = fault["type"] == "string_type" or ("number" not in fault["msg"] and "share" not in fault["msg"])
@@ -189,7 +192,7 @@ def _quotes(
             return None
     quoted = ", ".join(f"'{shown(word, quotes=False)}'" for word in words[:3])
     option = f"--set \"{'.'.join(keys)}='{words[0]}'\""  # a shell takes the outer quotes away
-    inside = places[".".join(keys)].where.startswith("--set") and len(words) == 1
+    inside = place.where.startswith("--set") and len(words) == 1
     return f"expected text: write {quoted} in quotes{f', as in {option}' if inside else ''}"
 
 
