@@ -107,6 +107,14 @@ def test_deep_nesting_is_an_error_at_once(text: str) -> None:
     assert time.perf_counter() - started < 5
 
 
+def test_a_file_of_data_is_an_error_at_once() -> None:
+    mend = "found more than 20,000 keys and values, expected a config; is it a file of data?"
+    started = time.perf_counter()
+    assert fault("".join(f"k{number}:\n" for number in range(30_000))) == f"line 10000: {mend}"
+    assert fault("[" + "1," * 400_000 + "1]") == f"line 1: {mend}"
+    assert time.perf_counter() - started < 15
+
+
 def test_a_billion_laughs_is_an_error_at_once() -> None:
     text = "a0: &a0 [ha, ha]\n" + "".join(f"a{i + 1}: &a{i + 1} [*a{i}, *a{i}]\n" for i in range(60))
     started = time.perf_counter()

@@ -16,6 +16,7 @@ from textapp.config.parts import shown
 from textapp.errors import ConfigError
 
 MAX_DEPTH = 50
+MAX_NODES = 20_000  # keys and values, which PyYAML reads in about a second
 _TAG = "tag:yaml.org,2002:"
 _PLAIN = {  # type -> the words that are of it
     "null": re.compile(r"~|null|Null|NULL|"),
@@ -68,10 +69,10 @@ class Document(NamedTuple):
 
 
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types
-    """Stops at what a config has no use for before it can grow: aliases and deep nesting."""
+    """Stops at what a config has no use for before it can grow: aliases, deep nesting, files of data."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
-    depth = 0
+    depth = nodes = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         event = self.peek_event()
@@ -82,6 +83,10 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types
             raise _Refused(event, f"found {shown(name)}, an alias or anchor, which configs do not have: {mend}")
         if self.depth >= MAX_DEPTH:
             raise _Refused(event, f"found more than {MAX_DEPTH} levels of lists or keys, expected at most 4")
+        if self.nodes >= MAX_NODES:
+            found = f"found more than {MAX_NODES:,} keys and values"
+            raise _Refused(event, f"{found}, expected a config; is it a file of data?")
+        self.nodes += 1
         self.depth += 1
         node = super().compose_node(parent, index)
         self.depth -= 1
