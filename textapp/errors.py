@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import re
+import unicodedata
 from collections.abc import Iterable
 from types import ModuleType
 
@@ -61,6 +62,81 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Returns `; did you mean 'epochs'?` for the known word most similar to `word`, else an empty string."""
     nearest = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f"; did you mean '{nearest[0]}'?" if nearest else ""
+
+
+def visible(text: str) -> str:
+    """The text with an escape in place of each character that leaves no mark of its own on the screen.
+
+    Example: `visible("Boots\\u200b")` is `Boots`, a backslash and `u200b`.
+    """
+    return "".join(_escaped(c) if not c.isprintable() or _UNSEEN.match(c) else c for c in text)
+
+
+def look(name: str) -> str:
+    """A key that names share which differ in case, width, invisible characters, spaces, or the way to write a number.
+
+    Cyrillic and Greek letters count as the Latin ones that they look like, in either case.
+
+    Example: `look("Boots\\u200b") == look("boots")`, and `look("1.0") == look("1")`.
+    """
+    text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold()).translate(_LATIN)
+    text = "".join(c for c in text if unicodedata.category(c) != "Cf" and not _UNSEEN.match(c))
+    text = " ".join(text.split())
+    return repr(float(text)) if _NUMBER.fullmatch(text) else text
+
+
+def difference(first: str, second: str) -> str:
+    """What tells two names apart that look alike: `case`, or the code points in which they differ.
+
+    Args:
+        first, second: two different names.
+
+    Example: of `Boots` and `Boots` with a zero-width space it is `U+200B`; of the two ways to write `é` it is
+    `U+00E9 against U+0065 U+0301`.
+    """
+    if first.casefold() == second.casefold():
+        return "case"
+    parts: tuple[list[str], list[str]] = ([], [])
+    for kind, *ranges in difflib.SequenceMatcher(None, first, second, autojunk=False).get_opcodes():
+        if kind != "equal":
+            parts[0].extend(first[ranges[0] : ranges[1]])
+            parts[1].extend(second[ranges[2] : ranges[3]])
+    found = [_code_points(dict.fromkeys(part)) for part in parts if part]
+    return " against ".join(dict.fromkeys(found))
+
+
+def looks_like(name: str, known: Iterable[str]) -> str:
+    """Returns `; it looks like 'Boots', but they differ in U+200B` for a known name that looks as `name` does.
+
+    Args:
+        name: the name that was found.
+        known: the names that were expected.
+
+    Returns:
+        An empty string if there is none.
+    """
+    wanted = look(name)
+    alike = next((other for other in known if other != name and look(other) == wanted), None)
+    return f"; it looks like '{visible(alike)}', but they differ in {difference(alike, name)}" if alike else ""
+
+
+# Characters without a mark that Unicode counts as letters or combining marks: fillers, joiners, variation selectors.
+_UNSEEN = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+_LATIN = str.maketrans("авекмнорстухіјѕαβεζηικμνορτυχ‐‑‒–—−‘’“”", "abekmhopctyxijsabezhikmnoptyx------''\"\"")
+_NUMBER = re.compile(r"[+-]?[0-9]{1,300}(\.[0-9]{0,300})?")
+_MAX_CODE_POINTS = 6
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def _code_points(characters: Iterable[str]) -> str:
+    points = [f"U+{ord(character):04X}" for character in characters]
+    return " ".join(points[:_MAX_CODE_POINTS]) + (" ..." if len(points) > _MAX_CODE_POINTS else "")
 
 
 def require(module: str, extra: str) -> ModuleType:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from textapp.errors import DataError, did_you_mean
+from textapp.errors import DataError, did_you_mean, looks_like, visible
 
 if TYPE_CHECKING:
     from textapp.records.layout import Columns, Layout
@@ -90,12 +90,14 @@ def missing_column(path: Path, field: str, names: Sequence[str], found: Sequence
         names: the names that its column may have.
         found: the names of the columns in the file.
     """
-    near = next(filter(None, (did_you_mean(normalised(name), map(normalised, found)) for name in names)), "")
-    shown = ", ".join(repr(name.strip()[:40]) for name in list(found)[:12])
+    near = next(filter(None, (looks_like(cell, names) for cell in found)), "") or next(
+        filter(None, (did_you_mean(normalised(name), map(normalised, found)) for name in names)), ""
+    )
+    shown = ", ".join(f"'{visible(name.strip()[:40])}'" for name in list(found)[:12])
     expected = repr(names[0]) if len(names) == 1 else "one of " + ", ".join(names)
     return DataError(
         f"{path}: no column for {field}: found {shown}; expected {expected}{near}"
-        f" (set columns: {{{field}: NAME}}, or numbers counted from 0 if the file has no header)"
+        f" (set columns: {{{field.partition(':')[0]}: NAME}}, or numbers counted from 0 if the file has no header)"
     )
 
 
