@@ -47,7 +47,9 @@ def rows(tmp_path, name, content, columns=DEFAULT, header="auto", pattern=None, 
     ],
 )
 def test_every_format(tmp_path, name, content) -> None:
-    assert rows(tmp_path, name, content) == [(2, "1", "good"), (3, "0", "bad")]
+    found = rows(tmp_path, name, content)
+    one, zero = (["1"], ["0"]) if name == "a.txt.gz" else ("1", "0")  # a line of fastText may have several labels
+    assert found == [(2, one, "good"), (3, zero, "bad")]
 
 
 cells = st.text(st.characters(exclude_characters="\x00\r", exclude_categories=["Cs"]), min_size=1).filter(str.strip)
@@ -164,7 +166,7 @@ def test_a_megabyte_cell(tmp_path) -> None:
 def test_json_values(tmp_path) -> None:
     lines = [json.dumps({"text": ["a", "b"], "label": label}) for label in (1.0, True, ["x", "y"], None)]
     assert [row[1:] for row in rows(tmp_path, "a.jsonl", "\n".join(lines))] == [
-        ("1", "a\nb"), ("true", "a\nb"), ("x\ny", "a\nb"), ("", "a\nb")
+        ("1", "a\nb"), ("true", "a\nb"), (["x", "y"], "a\nb"), ("", "a\nb")
     ]  # fmt: skip
 
 

@@ -88,7 +88,8 @@ def layout_of(manifest: Mapping[str, Any], columns: str | None = None) -> Layout
                 f"--columns {columns}: found '{part}', expected FIELD=COLUMN with the fields {', '.join(keys.columns)}"
             )
         fields[field] = int(column) if column.isdigit() else [column]
-    return replace(layout, columns=fields, header="auto", pattern=None)
+    label_columns = layout.label_columns if fields.get("label") == layout.columns.get("label") else ()
+    return replace(layout, columns=fields, header="auto", pattern=None, label_columns=label_columns)
 
 
 def _source(files: Sequence[Path], task: str, recipe: Recipe, columns: str | None) -> str | dict[str, str]:

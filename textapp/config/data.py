@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, Union
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from textapp.config.parts import Files, Int, Model, Paths, PathText, Share, one_of
 from textapp.encodings import text_encoding
@@ -55,6 +55,10 @@ class Data(Model):
     source_language: str | None = Field(default=None, description="translation: language of the source; None: guessed")
     target_language: str | None = Field(default=None, description="translation: language of the target; None: guessed")
     labels: Literal["single", "multiple"] = Field(default="single", description="one label per text, or any number")
+    label_separator: str | None = Field(
+        default=None,
+        description="divides the labels of a cell, '' if nothing does; None: newline | ; or ,",
+    )
 
     @field_validator("encoding")
     @classmethod
@@ -88,6 +92,12 @@ class Data(Model):
             f"expected the code of a language such as en, zh or pt-BR (ISO 639, BCP 47){mean}; without this key it is"
             f" guessed from the script"
         )
+
+    @model_validator(mode="after")
+    def _one_label_is_not_divided(self) -> Data:
+        if self.label_separator is not None and self.labels == "single":
+            raise ValueError("label_separator divides the labels of a text that has several: set labels: multiple")
+        return self
 
     def fields(self, usual: Mapping[str, Sequence[str]]) -> dict[str, int | list[str]]:
         """The columns of each field, as `{field: number or list of names}`.

@@ -52,8 +52,8 @@ class ClassificationRecipe(Recipe):
             ),
         },
         keys=frozenset({
-            "data.pattern", "data.labels", "data.language", "model.bidirectional", "model.dense_units", "model.vectors",
-            "training.class_weights",
+            "data.pattern", "data.labels", "data.label_separator", "data.language", "model.bidirectional",
+            "model.dense_units", "model.vectors", "training.class_weights",
         }),
         monitors=("accuracy", "f1_macro", "loss"),
     )  # fmt: skip

@@ -8,20 +8,22 @@ from pathlib import Path
 from textapp.config import Config
 from textapp.errors import DataError
 from textapp.recipes.recipe import Recipe, Records
+from textapp.records.label_layout import settle_labels
 from textapp.records.layout import Layout, settle_columns
 from textapp.records.sources import describe
 from textapp.records.splits import Parts, Splits
 
 
 def settled_layout(recipe: Recipe, config: Config, data_dir: Path) -> Layout:
-    """The layout of the files of a run, with the columns found in its training files.
+    """The layout of the files of a run, with the columns and the divider of labels found in its training files.
 
     Args:
         recipe: of the task.
         config: as `load_config` returned it.
         data_dir: base folder of relative paths.
     """
-    return settle_columns(config.data.train, Layout.of_config(config, recipe.keys), data_dir)
+    layout = settle_columns(config.data.train, Layout.of_config(config, recipe.keys), data_dir)
+    return settle_labels(config.data.train, layout, data_dir)
 
 
 def load_splits(recipe: Recipe, config: Config, data_dir: Path) -> Splits:

@@ -91,16 +91,20 @@ def _objects_of_array(path: Path, source: Source) -> Iterator[tuple[int, Any]]:
         yield line, content
 
 
-def _values(path: Path, line: int, content: Any, columns: Columns, required: Collection[str]) -> dict[str, str]:
+def _values(path: Path, line: int, content: Any, columns: Columns, required: Collection[str]) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise RowError(path, line, f"found {type(content).__name__}, expected an object", readable(str(content)))
     by_name = {normalised(key): value for key, value in content.items()}
-    values = {}
+    values: dict[str, Any] = {}
     for field, column in columns.items():
         names = names_of(column)
         key = next((normalised(name) for name in names if normalised(name) in by_name), None)
         if key is not None:
-            values[field] = _string(path, line, field, by_name[key])
+            value = by_name[key]
+            several = field == "label" and isinstance(value, list)  # each is a label, whatever characters it has
+            values[field] = (
+                [_string(path, line, field, part) for part in value] if several else _string(path, line, field, value)
+            )
         elif field in required:
             message = str(missing_column(path, field, names, list(content))).removeprefix(f"{path}: ")
             raise RowError(path, line, message, readable(json.dumps(content, ensure_ascii=False)))

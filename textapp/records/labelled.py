@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from textapp.errors import DataError, did_you_mean
-from textapp.records.files import expand
+from textapp.errors import DataError, did_you_mean, looks_like, visible
+from textapp.records.files import expand, kind_of
+from textapp.records.label_cells import broken_list, divided, divider_of, flag, is_vector, listed
+from textapp.records.label_columns import column_field, with_label_columns
 from textapp.records.layout import Layout
 from textapp.records.readers import read_rows, scan_rows
 from textapp.records.rows import Row, RowError
 from textapp.records.sources import describe
 
 _logger = logging.getLogger("textapp")
-_SEPARATORS = ("\n", "|", ";", ",")
+TEXTS = ("text", "text_pair")
+MANY_LINES = 10  # fewer may well have a label each
 _SHOWN_LABELS = 20
 
 
@@ -57,7 +62,7 @@ def check_classes(train: list[dict], source: str | list[str], layout: Layout) ->
     labels = label_names(train)
     min_labels = 1 if layout.multiple else 2
     if len(labels) < min_labels:
-        found = f"only the label {labels[0]!r}" if labels else "no label"
+        found = f"only the label '{visible(labels[0])}'" if labels else "no label"
         raise DataError(
             f"{describe(source)}: found {found} in {len(train)} training examples; expected at least {min_labels}:"
             f" check data.columns.label, or add examples of another label"
@@ -65,25 +70,18 @@ def check_classes(train: list[dict], source: str | list[str], layout: Layout) ->
 
 
 def scan_texts(source: str | Path | list[str], layout: Layout, data_dir: Path) -> Iterator[tuple[int, dict | RowError]]:
-    """Yields `(line, record)` for each text to classify, in order; the label may be missing.
+    """Yields `(line, record)` for each text to classify, in order, while it reads; labels are left out.
 
     Args:
         source: the files; a `.txt` has one text per line.
         layout: the columns and labels of their rows.
         data_dir: the folder that relative paths start at.
     """
-    required = [field for field in layout.columns if field != "label"]
+    layout = with_label_columns(layout)
+    required = [field for field in layout.columns if field in TEXTS]
     for path in expand(source, Path(data_dir)):
-        rows = list(scan_rows(path, layout, required))
-        separator = _separator(rows, layout.labels) if layout.multiple else None
-        for row in rows:
-            if isinstance(row, RowError):
-                yield row.line, row
-            else:
-                record = _record(row, separator, layout.labels)
-                if not row.values.get("label", "").strip():
-                    record.pop("label", None)
-                yield row.line, record
+        for row in scan_rows(path, layout, required):
+            yield row.line, row if isinstance(row, RowError) else _texts(row)
 
 
 def load_labelled(source: str | Path | list[str], layout: Layout, data_dir: Path) -> list[dict]:
@@ -100,57 +98,143 @@ def load_labelled(source: str | Path | list[str], layout: Layout, data_dir: Path
     records = []
     known = frozenset(layout.labels)
     for path in expand(source, Path(data_dir)):
-        rows = list(read_rows(path, layout, list(layout.columns)))
-        separator = _separator(rows, known) if layout.multiple else None
-        for row in rows:
-            record = _record(row, separator, known)
-            if separator is None:
-                _check_label(path, row, record["label"])
-            if known and not known.issuperset(_as_list(record["label"])):
-                raise _unknown_label(path, row, record["label"], layout.labels)
-            records.append(record)
+        lines = kind_of(path) == ".txt" and layout.pattern is None
+        layout_here = replace(layout, label_columns=()) if lines else layout
+        read = with_label_columns(layout_here)
+        rows = list(read_rows(path, read, list(read.columns)))
+        divider = layout.label_separator
+        if divider is None and layout.multiple:
+            divider = divider_of(label_cells(rows).difference(known)) or ""
+        found = [{**_texts(row), "label": _label(path, row, layout_here, divider or "", known)} for row in rows]
+        if lines:
+            _check_lines(path, rows, found, layout)
+        records += found
     return records
 
 
-def _record(row: Row, separator: str | None, known_labels: Collection[str] = ()) -> dict[str, Any]:
-    record: dict[str, Any] = {"text": row.values["text"]}
-    if "text_pair" in row.values:
-        record["text_pair"] = row.values["text_pair"]
-    label = row.values.get("label", "").strip()
-    record["label"] = label if separator is None else _several(label, separator, known_labels)
-    return record
+def label_cells(rows: Iterable[Row | RowError]) -> set[str]:
+    """The distinct cells with labels; a list of labels, which needs no divider, is not among them."""
+    values = (row.values.get("label", "") for row in rows if isinstance(row, Row))
+    return {value.strip() for value in values if isinstance(value, str)}
 
 
-def _several(label: str, separator: str, known_labels: Collection[str]) -> list[str]:
-    """The distinct labels of a cell, in order. A cell that is itself a known label is not split."""
-    if label in known_labels:
-        return [label]
-    return list(dict.fromkeys(part.strip() for part in label.split(separator) if part.strip()))
+def _texts(row: Row) -> dict[str, Any]:
+    return {field: row.values[field] for field in TEXTS if field in row.values}
 
 
-def _separator(rows: Iterable[Row | RowError], known_labels: Collection[str]) -> str:
-    """The separator of labels in a cell: the first of newline | ; , that occurs in the column."""
-    cells = {row.values.get("label", "").strip() for row in rows if isinstance(row, Row)}
-    characters = set("".join(cells.difference(known_labels)))
-    return next((separator for separator in _SEPARATORS if separator in characters), "\n")
+def _label(path: Path, row: Row, layout: Layout, divider: str, known: frozenset[str]) -> str | list[str]:
+    """The label of a row, or its labels if a text may have several."""
+    if layout.label_columns:
+        labels = _flagged(path, row, layout.label_columns)
+    else:
+        value = row.values["label"]
+        labels = [part.strip() for part in value] if isinstance(value, list) else [value.strip()]
+        if isinstance(value, str) and labels[0] not in known:
+            labels = _several(path, row, labels[0], divider) if layout.multiple else _of_single(path, row, labels[0])
+        labels = list(dict.fromkeys(label for label in _named(path, row, labels) if label))
+    if not layout.multiple:
+        labels = [_only(path, row, labels)]
+    unknown = next((label for label in labels if known and label not in known), None)
+    if unknown is not None:
+        raise _unknown_label(path, row, unknown, layout.labels)
+    return labels if layout.multiple else labels[0]
 
 
-def _check_label(path: Path, row: Row, label: str) -> None:
-    if not label:
+def _flagged(path: Path, row: Row, names: Sequence[str]) -> list[str]:
+    """The names of the columns that hold a 1."""
+    labels = []
+    for name in names:
+        value = row.values[column_field(name)]
+        given = flag(value)
+        if given is None:
+            raise RowError(
+                path, row.line, f"found '{visible(value[:40])}' in the column '{visible(name)}', expected 0 or 1: with"
+                f" data.labels: multiple each column of data.columns.label says whether a text has this label"
+            )  # fmt: skip
+        if given:
+            labels.append(name)
+    return labels
+
+
+def _several(path: Path, row: Row, cell: str, divider: str) -> list[str]:
+    """The labels of a cell."""
+    items = listed(cell)
+    if items is not None:
+        return [item.strip() for item in items]
+    parts = [part.strip() for part in divided(cell, divider)]
+    if any(map(broken_list, parts)):
+        raise RowError(
+            path, row.line, f"found the labels {cell[:80]!r}, which look like a list but cannot be read as one;"
+            f" expected labels such as [\"a\", \"b\"] or a|b"
+        )  # fmt: skip
+    return parts
+
+
+def _of_single(path: Path, row: Row, cell: str) -> list[str]:
+    """The labels of a cell that should have one: a cell that is a list, or has several lines, has more."""
+    items = listed(cell)
+    if items is None:
+        return cell.split("\n")
+    quoted = broken_list(cell)
+    numbers = all(item.lstrip("+-").replace(".", "", 1).isdigit() for item in items)
+    # `[other]` may be a name, and `[0, 10]` an interval; quotes make a list.
+    return items if not items or quoted or (len(items) > 1 and not numbers) else [cell]
+
+
+def _named(path: Path, row: Row, labels: list[str]) -> list[str]:
+    """The labels, unless they are a 0/1 for each label."""
+    if is_vector(labels):
+        raise RowError(
+            path, row.line, f"found the labels [{', '.join(labels)[:60]}], a 0/1 for each label; expected their names:"
+            f" give the names, or a column with 0/1 for each: columns: {{label: [NAME, NAME]}}"
+        )  # fmt: skip
+    return labels
+
+
+def _only(path: Path, row: Row, labels: Sequence[str]) -> str:
+    if not labels:
         raise RowError(
             path, row.line, f"the label of {row.values['text'][:60]!r} is empty: fill it in, or delete the row"
         )
-    if "\n" in label:
-        labels = ", ".join(label.split("\n"))
-        raise RowError(path, row.line, f"found several labels ({labels}), expected one: set data.labels: multiple")
+    if len(labels) > 1:
+        raise RowError(
+            path, row.line,
+            f"found several labels ({visible(', '.join(labels))[:200]}), expected one: set data.labels: multiple",
+        )  # fmt: skip
+    return labels[0]
 
 
-def _unknown_label(path: Path, row: Row, label: str | list[str], known: Collection[str]) -> RowError:
-    unknown = next(part for part in _as_list(label) if part not in known)
-    shown = ", ".join(list(known)[:_SHOWN_LABELS]) + (", ..." if len(known) > _SHOWN_LABELS else "")
+def _check_lines(path: Path, rows: Sequence[Row], records: Sequence[dict], layout: Layout) -> None:
+    """Looks for lines in fastText's form without a label, and for labels that are glued to their text."""
+    if layout.multiple and (without := [row.line for row in rows if not row.values["label"]]):
+        _logger.warning(
+            "%s: %d of %d lines have no __label__, such as line %d: they are read as texts without a label",
+            path, len(without), len(rows), without[0],
+        )  # fmt: skip
+    counts = Counter(label for record in records for label in _as_list(record["label"]))
+    read = {label for record in records if record["text"] for label in _as_list(record["label"])}
+    mostly_once = 2 * sum(count == 1 for count in counts.values()) > len(rows) >= MANY_LINES and not layout.multiple
+    for row, record in zip(rows, records, strict=True):
+        labels = _as_list(record["label"])
+        if labels and not record["text"] and read.isdisjoint(labels):
+            found = "no text, and a label that no line with a text has"
+        elif mostly_once and counts[labels[0]] == 1:
+            found = "a label that no other line has, as on most lines"
+        else:
+            continue
+        raise RowError(
+            path, row.line, f"found {found}: '{visible(labels[0][:40])}'; expected '__label__X', a space and a text:"
+            f" are label and text glued together?"
+        )  # fmt: skip
+
+
+def _unknown_label(path: Path, row: Row, unknown: str, known: Collection[str]) -> RowError:
+    names = [visible(label) for label in list(known)[:_SHOWN_LABELS]]
     return RowError(
         path,
         row.line,
-        f"found the label {unknown!r}, which does not occur in the training data; expected one of {shown}"
-        f"{did_you_mean(unknown, known)} (correct the label, delete the row, or add examples of it to train)",
+        f"found the label '{visible(unknown)}', which does not occur in the training data; expected one of"
+        f" {', '.join(names)}{', ...' if len(known) > _SHOWN_LABELS else ''}"
+        f"{looks_like(unknown, known) or did_you_mean(unknown, known)}"
+        f" (correct the label, delete the row, or add examples of it to train)",
     )

@@ -36,6 +36,8 @@ class Layout:
         usual: field -> default names of its column, see `TaskKeys.columns`.
         optional: fields that training files may lack, see `TaskKeys.optional`.
         encoding: of the files, or `auto`.
+        label_columns: the columns with a 0/1 for each label, if these are the labels of a text.
+        label_separator: divides the labels of a cell; empty: nothing does; None: not known yet, or not needed.
     """
 
     columns: Columns
@@ -46,6 +48,8 @@ class Layout:
     usual: Mapping[str, Sequence[str]] = field(default_factory=dict)
     optional: frozenset[str] = frozenset()
     encoding: str = UTF_8
+    label_columns: Sequence[str] = ()
+    label_separator: str | None = None
 
     def __post_init__(self) -> None:
         listed = {field: [column] if isinstance(column, str) else column for field, column in self.columns.items()}
@@ -66,20 +70,25 @@ class Layout:
         data = config.data
         fields = data.fields(keys.columns)
         multiple = data.labels == "multiple"
-        return cls(fields, data.header, data.pattern, multiple, (), _named(keys), keys.optional, data.encoding)
+        return cls(
+            fields, data.header, data.pattern, multiple, (), _named(keys), keys.optional, data.encoding,
+            label_separator=data.label_separator,
+        )  # fmt: skip
 
     @classmethod
     def of_manifest(cls, manifest: Mapping[str, Any], keys: TaskKeys) -> Layout:
         """The layout from the keys that `to_manifest` wrote, with the labels of the model."""
         values = (manifest[name] for name in ("columns", "header", "pattern", "multiple"))
-        labels = tuple(manifest.get("labels", ()))
-        return cls(*values, labels, _named(keys), keys.optional, manifest.get("encoding", UTF_8))
+        labels, columns = (tuple(manifest.get(name, ())) for name in ("labels", "label_columns"))
+        encoding, separator = manifest.get("encoding", UTF_8), manifest.get("label_separator")
+        return cls(*values, labels, _named(keys), keys.optional, encoding, columns, separator)
 
     def to_manifest(self) -> dict[str, Any]:
         """The keys of a manifest that `of_manifest` reads."""
         return {
             "columns": dict(self.columns), "header": self.header, "pattern": self.pattern, "multiple": self.multiple,
-            "encoding": self.encoding,
+            "encoding": self.encoding, "label_columns": list(self.label_columns),
+            "label_separator": self.label_separator,
         }  # fmt: skip
 
 

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from textapp.errors import DataError
 from textapp.records.columns import find_columns
+from textapp.records.fasttext import fasttext_rows
 from textapp.records.files import UTF_8, Source, broken_byte, kind_of, read_source
 from textapp.records.json_rows import json_rows
 from textapp.records.layout import Columns, Layout
 from textapp.records.rows import Row, RowError, all_lines, nonempty_lines, raised, readable
 from textapp.records.tables import Cells, csv_rows, tsv_rows
 
-FASTTEXT_PREFIX = "__label__"
 KINDS = (".csv", ".tsv", ".jsonl", ".json", ".txt")
 
 
@@ -57,7 +57,7 @@ def scan_rows(path: Path, layout: Layout, required: Collection[str] = ()) -> Ite
     elif kind == ".txt" and "source" in columns:
         rows = _sentence_rows(path, source, layout, required)
     elif kind == ".txt":
-        rows = _text_rows(path, source, required)
+        rows = fasttext_rows(path, source, required)
     elif kind in (".json", ".jsonl"):
         rows = json_rows(path, source, kind, columns, required)
     else:
@@ -158,21 +158,6 @@ def _pattern_rows(path: Path, source: Source, pattern: str, required: Collection
             yield Row(line, values)
 
 
-def _text_rows(path: Path, source: Source, required: Collection[str]) -> Iterator[Row | RowError]:
-    """Rows of a fastText file if the first line looks like one, else every line is a text, including empty ones."""
-    fasttext = source.head.lstrip().startswith(FASTTEXT_PREFIX)
-    if not fasttext and "label" in required:
-        raise DataError(
-            f"{path}: found no labels; expected lines such as '{FASTTEXT_PREFIX}good I liked it',"
-            f" or a pattern such as '(?P<label>\\S+) (?P<text>.*)'"
-        )
-    if not fasttext:
-        yield from all_lines(path, source, "text")
-        return
-    for item in nonempty_lines(path, source):
-        yield item if isinstance(item, RowError) else Row(item[0], _fasttext_values(item[1]))
-
-
 def _sentence_rows(path: Path, source: Source, layout: Layout, required: Collection[str]) -> Iterator[Row | RowError]:
     """Sentence pairs separated by tabs; if no target is required, one source per line is enough."""
     first = next(line for line in source.head.splitlines() if line.strip())
@@ -185,12 +170,3 @@ def _sentence_rows(path: Path, source: Source, layout: Layout, required: Collect
         )
     else:
         yield from all_lines(path, source, "source")
-
-
-def _fasttext_values(line: str) -> dict[str, str]:
-    labels, rest = [], line.strip()
-    while rest.startswith(FASTTEXT_PREFIX):
-        word, *others = rest.split(None, 1)
-        labels.append(word.removeprefix(FASTTEXT_PREFIX))
-        rest = others[0] if others else ""
-    return {"text": rest, "label": "\n".join(labels)}

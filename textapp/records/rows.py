@@ -15,7 +15,8 @@ class Row(NamedTuple):
 
     Attributes:
         line: where it starts, counted from 1.
-        values: field -> string; several values (a list in JSON, fastText labels) are joined by newlines.
+        values: field -> string; several values (a list in JSON) are joined by newlines. The field `label` may be a
+            list of strings (a list in JSON, fastText labels).
     """
 
     line: int

@@ -1,0 +1,105 @@
+"""What is decided once about the labels of a run, from its training files: their columns, and what divides a cell."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+from textapp.errors import DataError, visible
+from textapp.records.columns import names_of
+from textapp.records.files import expand
+from textapp.records.label_cells import divider_of, flag, named, other_dividers
+from textapp.records.label_columns import column_field, distinct_names, with_label_columns
+from textapp.records.labelled import label_cells
+from textapp.records.layout import Layout
+from textapp.records.readers import scan_rows
+from textapp.records.rows import Row
+from textapp.records.sources import Source, parallel_sides
+
+PEEKED = 1000  # rows, in which every column is found
+_logger = logging.getLogger("textapp")
+
+
+def settle_labels(source: Source, layout: Layout, data_dir: Path) -> Layout:
+    """Determines the columns of the labels, and the divider of labels in a cell; all files of the run are read by them.
+
+    Args:
+        source: the training files.
+        layout: with the columns of the run.
+        data_dir: the base folder of relative paths.
+
+    Returns:
+        The layout with `label_columns`, if the config names several columns of the training files, and with
+        `label_separator`, if a text may have several labels and a divider occurs; else unchanged.
+
+    Raises:
+        DataError: a column of a label is missing, or one label is expected and there are several columns with 0/1.
+
+    Example: of `columns: {label: [toxic, insult]}` and the header `text,toxic,insult` both are columns of labels.
+    """
+    if "label" not in layout.columns or parallel_sides(source) is not None:
+        return layout
+    paths = expand(source, Path(data_dir))  # type: ignore[arg-type]
+    columns = _label_columns(paths[0], layout)
+    if columns:
+        return replace(layout, label_columns=tuple(columns))
+    if not layout.multiple or layout.label_separator is not None:
+        return layout
+    cells: set[str] = set()
+    for path in paths:
+        cells |= label_cells(scan_rows(path, layout, list(layout.columns)))
+    divider = divider_of(cells)
+    if divider is None:
+        return layout
+    _logger.info("labels are divided by %s", named(divider))
+    for other, parts in other_dividers(cells, divider).items():
+        _logger.warning(
+            "%s also occurs in %d label%s, such as '%s', and does not divide them: data.label_separator decides",
+            named(other), len(parts), "s" * (len(parts) > 1), visible(parts[0][:60]),
+        )  # fmt: skip
+    return replace(layout, label_separator=divider)
+
+
+def _label_columns(path: Path, layout: Layout) -> list[str]:
+    """The names of the columns with a 0/1 for each label; empty if the labels are in one column."""
+    names = distinct_names(names_of(layout.columns["label"]))
+    if len(names) < 2 or layout.pattern is not None or layout.header is False:
+        return []
+    usual = tuple(names_of(layout.columns["label"])) == tuple(layout.usual.get("label", ()))
+    rows = list(islice(scan_rows(path, with_label_columns(layout, names)), PEEKED))
+    values = [row.values for row in rows if isinstance(row, Row)]
+    found = [name for name in names if any(column_field(name) in row for row in values)]
+    if len(found) < 2:
+        return []
+    if layout.multiple and not usual:
+        _check_all_found(path, names, found)
+        _logger.info("%s: the columns %s are read as labels, each 0 or 1", path, ", ".join(map(visible, found)))
+        return found
+    flags = all(flag(str(row.get(column_field(name), ""))) is not None for name in found for row in values)
+    if flags and not usual:
+        raise DataError(
+            f"{path}: found {len(found)} columns with 0/1 for label ({_listed(found)}), expected one: for texts with"
+            f" several labels set data.labels: multiple, else name one column: columns: {{label: {visible(found[0])}}}"
+        )
+    _logger.log(
+        logging.INFO if usual else logging.WARNING,
+        "%s: the label is read from the column %s, and not from %s (data.columns.label names another)",
+        path, _listed(found[:1]), _listed(found[1:]),
+    )  # fmt: skip
+    return []
+
+
+def _check_all_found(path: Path, names: Sequence[str], found: Collection[str]) -> None:
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise DataError(
+            f"{path}: no column for the label {_listed(missing)}: found {_listed(found)}, expected every name of"
+            f" data.columns.label: correct it, or leave it out"
+        )
+
+
+def _listed(names: Collection[str]) -> str:
+    return ", ".join(f"'{visible(name)}'" for name in names)
