@@ -7,7 +7,9 @@ from pathlib import Path
 from language_presets import byte_level, sentence_pieces
 
 from textapp.arrays import IGNORED
+from textapp.catalog import parse_config, recipe_of
 from textapp.recipes.generation import _documents, _one_stream
+from textapp.records.splits import Splits
 from textapp.records.token_ids import IdsOnDisk
 from textapp.tasks.generation import GenerationTask
 from textapp.text.preset import preset_tokenizer
@@ -36,3 +38,16 @@ def test_running_text_of_a_preset_is_tokenised_as_one(tmp_path: Path) -> None:
     (document,) = _one_stream(task, [{"text": text}], ids)
     assert document.inputs.tolist() == task.tokenizer.ids(text)
     assert task.tokenizer.decode(document.inputs) == text
+
+
+def test_the_profile_reads_the_cleaned_texts() -> None:
+    texts = [{"text": f"<p class='x'>好{n % 6}\n好看</p>"} for n in range(12)]
+    config = parse_config({
+        "task": "generation", "run": "r", "data": {"train": "a.jsonl"}, "model": {"architecture": "transformer"},
+        "cleaning": ["html", "whitespace"], "tokenizer": {"kind": "characters"},
+    })  # fmt: skip
+    recipe = recipe_of("generation")
+    found = recipe.profile(config, Splits(texts, [{"text": "好1\n好看"}], [], {"train": "a"}))
+    assert found["languages"]["text"]["language"] == "zh"
+    assert found["duplicates"]["rows"] == 6 and found["overlaps"]["validation"]["rows"] == 1
+    assert found["characters"]["train"] == 12 * len("好1\n好看")

@@ -139,3 +139,25 @@ def test_real_data(data_dir, train, test, pattern, sizes, labels) -> None:
     found = load_splits(RECIPE, config_of(**data), data_dir)
     assert (len(found.train) + len(found.validation), len(found.test)) == sizes
     assert len({record["label"] for record in found.train}) == labels
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        ({"a": 1, "b": 1, "c": 1}, ["0.1 of 3", "no example for validation", "no share does", "a file"]),
+        ({"a": 2, "b": 2}, ["0.1 of 4", "expected a larger share, such as 0.15"]),
+    ],
+)
+def test_the_advice_about_a_share_holds(tmp_path, counts, words) -> None:
+    train = "label\ttext\n" + "".join(
+        f"{label}\t{label} {n}\n" for label, count in counts.items() for n in range(count)
+    )
+    with pytest.raises(DataError) as caught:
+        splits(tmp_path, train)
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+    if "no share does" in str(caught.value):
+        assert "larger" not in str(caught.value)
+        with pytest.raises(DataError, match="no share does"):
+            splits(tmp_path, train, validation=0.99)
+    else:
+        assert len(splits(tmp_path, train, validation=0.15).validation) == 1

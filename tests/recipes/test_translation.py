@@ -92,3 +92,17 @@ def test_lengths_that_no_pair_fits_into_are_told(tmp_path: Path) -> None:
     found = of_characters(WORDS, tmp_path, lengths=[16], generate_lengths=[[16, 2]])
     with pytest.raises(DataError, match="none of 64 training pairs has .* a target of at most 2: raise lengths"):
         OBJECTIVE.batches(found)
+
+
+def test_the_profile_reads_the_cleaned_texts() -> None:
+    pairs = [{"source": f"<p class='x'>好{n}</p>", "target": f"<p class='x'>good {n}</p>"} for n in range(12)]
+    pairs += [{"source": "好1", "target": "good 1"}]
+    config = parse_config({
+        "task": "translation", "run": "r", "data": {"train": "a"}, "model": {"architecture": "transformer"},
+        "cleaning": ["html", "whitespace"], "tokenizer": {"kind": "characters"},
+    })  # fmt: skip
+    found = RECIPE.profile(config, Splits(pairs, [{"source": "<b>好2</b>", "target": "x"}], [], {"train": "a"}))
+    assert found["languages"]["source"]["language"] == "zh"
+    assert found["duplicates"]["rows"] == 1
+    assert found["overlaps"]["validation"]["examples"] == [{"source": "好2", "target": "x"}]
+    assert found["unknown"]["source"]["train"]["examples"] == []

@@ -25,3 +25,10 @@ def test_the_script_names_the_language(texts: list[str], language: str) -> None:
 def test_a_chinese_character_weighs_four_letters() -> None:
     assert east_asian_share(["好abcd"]) == 0.5
     assert east_asian_share(["123"]) == 0
+
+
+def test_tags_are_no_english() -> None:
+    page = '<div class="review">很好看</div>'
+    assert guess_language([page]) == "en"
+    assert guess_language([page], ["html"]) == "zh"
+    assert guess_language(["plain"], []) == "en"

@@ -22,6 +22,8 @@ from textapp.recipes.resolving import completed, filled
 from textapp.recipes.tokenizers import load_or_make, make_tokenizer
 from textapp.records import labelled
 from textapp.records.layout import Layout
+from textapp.records.lookalikes import lookalike_warnings
+from textapp.records.profile import label_counts
 from textapp.records.rows import RowError
 from textapp.records.sources import Source
 from textapp.records.splits import Parts, Splits, split_share
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
     from textapp.objectives.classification import ClassificationObjective
 
 log = logging.getLogger("textapp")
-FIELDS = ("text", "text_pair")
 MAX_TOKENS = 4096  # per text, before the buckets are known
 
 
@@ -124,9 +125,11 @@ class ClassificationRecipe(Recipe):
     def prepare(self, config: Config, splits: Splits, folder: Path) -> Prepared:
         """See `Recipe`."""
         lengths_given = config.lengths is not None
-        language = config.data.language or guess_language([record["text"] for record in splits.train])
+        texts = [record["text"] for record in splits.train]
+        language = config.data.language or guess_language(texts, config.cleaning)
         config = self.resolve(config, len(splits.train), language)
         log_sizes(splits, [language])
+        _warn_of_lookalikes(splits)
         tokenizer, _ = load_or_make(folder, lambda: (self.tokenizer(config, splits, language),) * 2)
         labels = self.labels(splits.train)
         task = _task(config, labels, tokenizer, [MAX_TOKENS])
@@ -142,7 +145,7 @@ class ClassificationRecipe(Recipe):
 
     def tokenizer(self, config: Config, splits: Splits, language: str) -> Tokenizer:
         """Makes the tokenizer for the training texts."""
-        return make_tokenizer(config, splits.train, FIELDS, language, "read")
+        return make_tokenizer(config, splits.train, labelled.TEXTS, language, "read")
 
     def profile(self, config: Config, splits: Splits) -> dict[str, Any]:
         """See `Recipe`."""
@@ -159,6 +162,12 @@ def log_sizes(splits: Splits, languages: Sequence[str]) -> None:
         "data: %s training, %s validation, %s test examples (%s)",
         len(splits.train), len(splits.validation), len(splits.test), " to ".join(languages),
     )  # fmt: skip
+
+
+def _warn_of_lookalikes(splits: Splits) -> None:
+    counts = label_counts(records_by_split(splits))
+    for line in lookalike_warnings({label: sum(split.values()) for label, split in counts.items()}):
+        log.warning("%s", line)
 
 
 def _task(config: Config, labels: Sequence[str], tokenizer: Tokenizer, lengths: Sequence[int]) -> ClassificationTask:

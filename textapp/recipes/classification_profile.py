@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from textapp.config import Config
-from textapp.recipes.profile import Facts, Section, Table, bucket_table, records_by_split, row_counts
+from textapp.errors import visible
+from textapp.recipes.profile import Facts, Section, Table, bucket_table, cleaned, records_by_split, row_counts
 from textapp.records.keywords import keywords
+from textapp.records.labelled import TEXTS
 from textapp.records.profile import profile as label_profile
 from textapp.records.splits import Splits
 from textapp.tasks.task import one_line
@@ -35,7 +37,7 @@ def profile(recipe: ClassificationRecipe, config: Config, splits: Splits) -> dic
         splits: its records.
     """
     texts = [record["text"] for record in splits.train]
-    language = config.data.language or guess_language(texts)
+    language = config.data.language or guess_language(texts, config.cleaning)
     config = recipe.resolve(config, len(texts), language)
     log.info("reading %s training texts (%s)", f"{len(texts):,}", language)
     tokenizer = recipe.tokenizer(config, splits, language)
@@ -44,7 +46,8 @@ def profile(recipe: ClassificationRecipe, config: Config, splits: Splits) -> dic
     tokens = {name: [len(row) for row in rows] for name, rows in ids.items()}
     unknown = {name: [row.count(tokenizer.unknown_id) for row in rows] for name, rows in ids.items()}
     lengths = recipe.resolve(config, len(texts), language, tokens["train"]).lengths
-    statistics = label_profile(records, tokens, unknown, lengths)
+    read = {name: cleaned(rows, TEXTS, config.cleaning) for name, rows in records.items()}
+    statistics = label_profile(read, tokens, unknown, lengths)
     for name, share in statistics["unknown"].items():
         share["examples"] = unknown_characters(tokenizer, records[name], unknown[name])
     return {
@@ -53,7 +56,7 @@ def profile(recipe: ClassificationRecipe, config: Config, splits: Splits) -> dic
         "origin": dict(splits.origin),
         "tokenizer": {"kind": tokenizer.kind, "vocabulary_size": tokenizer.vocabulary_size},
         **statistics,
-        "keywords": keywords(splits.train),
+        "keywords": keywords(read["train"]),
     }
 
 
@@ -112,7 +115,7 @@ def _labels(data: Mapping[str, Any]) -> Table:
     rows = []
     for label, counts in list(data["labels"].items())[:LABELS_SHOWN]:
         terms = data["keywords"].get(label, {"words": [], "phrases": []})
-        rows.append([label, terms["words"][:5], terms["phrases"][:3], *(counts[name] for name in splits)])
+        rows.append([visible(label), terms["words"][:5], terms["phrases"][:3], *(counts[name] for name in splits)])
     more = len(data["labels"]) - LABELS_SHOWN
     title = f"labels ({more} more: --json has them all)" if more > 0 else "labels"
     return Table(title, ["label", "words", "phrases", *splits], rows, left=3)

@@ -140,7 +140,7 @@ class GenerationRecipe(Recipe):
         lengths_given = config.lengths is not None
         if config.model.pretrained and lengths_given:
             _check_context(config)
-        language = config.data.language or guess_language([record["text"] for record in splits.train])
+        language = config.data.language or guess_language((record["text"] for record in splits.train), config.cleaning)
         running, examples = running_text(config), self.examples(config, splits)
         config = self.resolve(config, examples, language)
         _log_sizes(splits, language, running)

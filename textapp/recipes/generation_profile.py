@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from textapp.config import Config
 from textapp.recipes.generation_defaults import running_text
 from textapp.recipes.language_profile import language_of, script_warnings, unknown_words
-from textapp.recipes.profile import Facts, Section, Table, records_by_split, row_counts
+from textapp.recipes.profile import Facts, Section, Table, cleaned, records_by_split, row_counts
 from textapp.recipes.tokenizers import known_characters
 from textapp.records.splits import Splits
 from textapp.records.text_profile import document_profile
@@ -32,7 +32,12 @@ def profile(recipe: GenerationRecipe, config: Config, splits: Splits) -> dict[st
     from textapp.recipes.generation import max_context
 
     texts = [record["text"] for record in splits.train]
-    language = language_of([line for text in texts for line in text.split("\n") if line], config.data.language)
+    read = {
+        name: cleaned(records, ("prompt", "text"), config.cleaning, lines=True)
+        for name, records in records_by_split(splits).items()
+    }
+    lines = [line for record in read["train"] for line in record["text"].split("\n") if line]
+    language = language_of(lines, config.data.language)
     name, running, examples = language["language"], running_text(config), recipe.examples(config, splits)
     config = recipe.resolve(config, examples, name)
     log.info("reading %s documents (%s)", f"{len(texts):,}", name)
@@ -42,7 +47,7 @@ def profile(recipe: GenerationRecipe, config: Config, splits: Splits) -> dict[st
     tokens = [sum(len(tokenizer.ids(part)) for part in document) + ends for document in parts]
     config = recipe.resolve(config, examples, name, tokens, max_tokens=max_context(config))
     context = config.lengths[-1]
-    statistics = document_profile(records_by_split(splits), tokens, known_characters(tokenizer), context, running)
+    statistics = document_profile(read, tokens, known_characters(tokenizer), context, running)
     warnings = [*script_warnings({"text": language}), *statistics.pop("warnings")]
     return {
         "task": config.task,

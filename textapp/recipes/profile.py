@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple, Union
 
 from textapp.records.splits import Splits
+from textapp.text.cleaning import clean_text
 
 
 class Facts(NamedTuple):
@@ -42,3 +43,23 @@ def bucket_table(lengths: Mapping[str, Any], unit: str) -> Table:
 def records_by_split(splits: Splits) -> dict[str, list[dict]]:
     """The records of each split by its name."""
     return {name: records for name, records in splits._asdict().items() if name != "origin"}
+
+
+def cleaned(
+    records: Sequence[Mapping[str, Any]], fields: Sequence[str], steps: Collection[str] | None, lines: bool = False
+) -> list[dict[str, Any]]:
+    """The records with the texts that a model reads.
+
+    Args:
+        records: of one split.
+        fields: of a record, with texts; a record may lack some.
+        steps: `cleaning` of the config; None or empty: the texts stay as they are.
+        lines: whether each line is cleaned by itself, as in a language model's documents.
+    """
+    if not steps:
+        return [dict(record) for record in records]
+
+    def clean(text: str) -> str:
+        return "\n".join(clean_text(line, steps) for line in text.split("\n")) if lines else clean_text(text, steps)
+
+    return [{**record, **{name: clean(record[name]) for name in fields if record.get(name)}} for record in records]

@@ -60,9 +60,20 @@ def load_splits(recipe: Recipe, config: Config, data_dir: Path) -> Splits:
 def _set_aside(recipe: Recipe, config: Config, train: Records, share: float, name: str) -> Parts:
     rest, taken = recipe.set_aside(train, share, config)
     if not taken or not rest:
-        empty, other = (name, "larger") if rest else ("train", "smaller")
-        raise DataError(
-            f"data.{name}: {share:g} of {len(train)} training examples leaves no example for {empty};"
-            f" expected a {other} share, more examples, or a file"
-        )
+        found = f"data.{name}: {share:g} of {len(train)} training examples leaves no example for"
+        if not rest:
+            raise DataError(f"{found} train; expected a smaller share, more examples, or a file")
+        raise DataError(f"{found} {name}; {_enough(recipe, config, train, share)}")
     return rest, taken
+
+
+def _enough(recipe: Recipe, config: Config, train: Records, share: float) -> str:
+    """What to expect in place of a share that sets nothing aside: the smallest that does, if there is one."""
+    larger = [part / 20 for part in range(1, 20) if part / 20 > share]
+    enough = next((other for other in larger if all(recipe.set_aside(train, other, config))), None)
+    if enough is not None:
+        return f"expected a larger share, such as {enough:g}, more examples, or a file"
+    return (
+        "no share does: each of them is the only one of its label, or goes with the others, and stays in train;"
+        " expected more examples, or a file"
+    )

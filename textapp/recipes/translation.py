@@ -130,8 +130,8 @@ class TranslationRecipe(Recipe):
         """See `Recipe`."""
         lengths_given, data, train = config.lengths is not None, config.data, splits.train
         languages = [
-            data.source_language or guess_language([record["source"] for record in train]),
-            data.target_language or guess_language([record["target"] for record in train]),
+            data.source_language or guess_language([record["source"] for record in train], config.cleaning),
+            data.target_language or guess_language([record["target"] for record in train], config.cleaning),
         ]
         config = self.resolve(config, len(train), languages)
         log_sizes(splits, languages)

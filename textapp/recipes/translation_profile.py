@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from textapp.config import Config
 from textapp.recipes.language_profile import language_of, script_warnings, unknown_words
-from textapp.recipes.profile import Facts, Section, Table, bucket_table, records_by_split, row_counts
+from textapp.recipes.profile import Facts, Section, Table, bucket_table, cleaned, records_by_split, row_counts
 from textapp.recipes.tokenizers import known_characters
 from textapp.records.splits import Splits
 from textapp.records.text_profile import SIDES, pair_profile
@@ -30,8 +30,10 @@ def profile(recipe: TranslationRecipe, config: Config, splits: Splits) -> dict[s
         splits: its records.
     """
     texts = {side: [record[side] for record in splits.train] for side in SIDES}
+    steps = config.cleaning
+    read = {name: cleaned(records, SIDES, steps) for name, records in records_by_split(splits).items()}
     configured = {"source": config.data.source_language, "target": config.data.target_language}
-    languages = {side: language_of(texts[side], configured[side]) for side in SIDES}
+    languages = {side: language_of([record[side] for record in read["train"]], configured[side]) for side in SIDES}
     names = [languages[side]["language"] for side in SIDES]
     config = recipe.resolve(config, len(splits.train), names)
     log.info("reading %s sentence pairs (%s)", f"{len(splits.train):,}", " to ".join(names))
@@ -39,7 +41,7 @@ def profile(recipe: TranslationRecipe, config: Config, splits: Splits) -> dict[s
     tokens = {side: [len(framed(each, each.ids(text))) for text in texts[side]] for side, each in tokenizers.items()}
     config = recipe.resolve(config, len(splits.train), names, tokens["source"], tokens["target"])
     knows = {side: known_characters(tokenizers[side]) for side in SIDES}
-    statistics = pair_profile(records_by_split(splits), tokens, knows, config.lengths, config.generate_lengths)
+    statistics = pair_profile(read, tokens, knows, config.lengths, config.generate_lengths)
     warnings = [*script_warnings(languages), *statistics.pop("warnings")]
     return {
         "task": config.task,

@@ -1,6 +1,6 @@
 """Profiles a classification data set before training: balance, lengths, duplicates, leaks, odd texts.
 
-Works on records and token counts, without a tokenizer. Shares are percentages, 0 to 100.
+Works on records, whose texts are cleaned, and token counts, without a tokenizer. Shares are percentages, 0 to 100.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from textapp.errors import visible
 from textapp.records.labelled import label_names
+from textapp.records.lookalikes import lookalike_warnings
 
 Record = Mapping[str, Any]
 Key = tuple[str, str]
@@ -214,10 +216,12 @@ def _label_warnings(result: Mapping[str, Any]) -> list[str]:
         lines.append("train has fewer than two labels: there is nothing to learn")
     elif spread["ratio"] >= LARGE_IMBALANCE:
         lines.append(
-            f"'{spread['largest']}' is {spread['ratio']:g} times as frequent as '{spread['smallest']}': "
+            f"'{visible(spread['largest'])}' is {spread['ratio']:g} times as frequent as "
+            f"'{visible(spread['smallest'])}': "
             "look at macro F1 as well as accuracy, and try training.class_weights: balanced"
         )
     counts = result["labels"]
+    lines += lookalike_warnings({label: sum(split.values()) for label, split in counts.items()})
     few = [label for label, split in counts.items() if 0 < split["train"] < FEW_EXAMPLES]
     if few:
         lines.append(f"fewer than {FEW_EXAMPLES} training examples: {_listed(few)}")
@@ -311,5 +315,5 @@ def excerpt(text: str) -> str:
 
 
 def _listed(labels: Sequence[str], max_labels: int = 8) -> str:
-    shown = ", ".join(f"'{label}'" for label in labels[:max_labels])
+    shown = ", ".join(f"'{visible(label)}'" for label in labels[:max_labels])
     return shown if len(labels) <= max_labels else f"{shown} and {len(labels) - max_labels} more"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import islice
+
+from textapp.text.cleaning import clean_text
 
 # Language -> the characters of its script. Japanese also uses Han characters, so kana get a higher weight below.
 _SCRIPTS = {
@@ -23,16 +25,23 @@ _SCRIPTS = {
 _LETTERS_PER_CHARACTER = {"zh": 4, "ja": 4, "ko": 4}
 _MAX_TEXTS = 2000
 _MAX_CHARACTERS = 2000
+_MAX_CLEANED = 4 * _MAX_CHARACTERS  # half of a page may be markup
 
 
-def guess_language(texts: Iterable[str]) -> str:
+def guess_language(texts: Iterable[str], cleaning: Collection[str] | None = None) -> str:
     """The language of the script that prevails in the first 2,000 texts.
 
     Latin script counts as `en`, Cyrillic as `ru`; texts without letters are `en`.
 
+    Args:
+        texts: as they are in the files.
+        cleaning: the steps that clean them first, such as `html`: the names of tags are no English.
+
     Example:
         guess_language(["今天天气很好", "OK"]) == "zh"
     """
+    if cleaning:
+        texts = (clean_text(text[:_MAX_CLEANED], cleaning) for text in texts)
     weights = script_weights(texts)
     if weights["ja"] > 0.2 * weights["zh"] > 0:
         weights["ja"] += weights["zh"]
