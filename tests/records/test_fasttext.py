@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import pytest
 
@@ -82,6 +83,9 @@ def test_labels_glued_to_texts(tmp_path) -> None:
         load(tmp_path, glued, SINGLE)
     with pytest.raises(DataError, match=r"a\.txt:1: found a label that no other line has.*posgood0.*glued"):
         load(tmp_path, "".join(f"__label__posgood{number} film\n" for number in range(10)), SINGLE)
+    known = replace(SINGLE, labels=[f"pos{number}" for number in range(10)])
+    honest = "".join(f"__label__pos{number} film\n" for number in range(10))
+    assert [label for label, _ in load(tmp_path, honest, known)] == list(known.labels)
     assert load(tmp_path, "__label__a x\n__label__a \n", SINGLE) == [("a", "x"), ("a", "")]
 
 

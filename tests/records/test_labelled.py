@@ -103,6 +103,13 @@ def test_every_column_has_to_be_there(tmp_path) -> None:
         labels(tmp_path, {"train_csv": FLAGS, "test_csv": test}, "test", test="test.csv", **COLUMNS)
 
 
+def test_a_label_that_no_text_has_is_told(tmp_path, caplog) -> None:
+    content = columns(["a,1,0", "b,1,0", "c,0,0"], "text,toxic,obscene")
+    with caplog.at_level(logging.WARNING, "textapp"):
+        assert labels(tmp_path, {"train_csv": content}, columns={"label": NAMES[:2]})["b"] == ["toxic"]
+    assert "no training example has a 1 in the column 'obscene'" in caplog.text
+
+
 def test_one_of_the_names_is_an_alternative(tmp_path) -> None:
     content = columns(["a,x|y", "b,x"], "comment_text,insult")
     assert labels(tmp_path, {"train_csv": content}, **COLUMNS) == {"a": ["x", "y"], "b": ["x"]}

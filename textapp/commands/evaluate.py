@@ -12,7 +12,7 @@ from textapp.arrays import plain
 from textapp.artifact import open_artifact, write_text
 from textapp.commands import tables
 from textapp.commands.examples import evaluation_records
-from textapp.errors import ArtifactError, DataError
+from textapp.errors import ArtifactError, DataError, visible
 from textapp.loading import load_artifact
 from textapp.metrics.speed import latency, ranks, timed
 from textapp.predictors.predictor import Predictor
@@ -143,7 +143,9 @@ def _show(console: Any, figures: Mapping[str, Any], listing: Listing) -> None:
     console.print(tables.facts(None, {**single, **times}))
     if "per_class" in figures:
         columns = ("precision", "recall", "f1", "examples")
-        rows = [[label, *(scores[column] for column in columns)] for label, scores in figures["per_class"].items()]
+        rows = [
+            [visible(label), *(scores[column] for column in columns)] for label, scores in figures["per_class"].items()
+        ]
         console.print(tables.table("by class", ["label", *columns], rows))
     if listing.rows:
         cells = [[_cell(row.get(column, "")) for column in listing.columns] for row in listing.rows[:SHOWN]]

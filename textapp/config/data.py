@@ -42,7 +42,8 @@ class Data(Model):
     validation: ShareOrSource = Field(default=0.1, description="files, or a share of train")
     test: ShareOrSource | None = Field(default=None, description="files, or a share of train")
     columns: dict[str, Column] = Field(
-        default={}, description="field of a record -> name of its column, possible names, or its number from 0"
+        default={},
+        description="field of a record -> name of its column, possible names (label: or 0/1 columns), or its number",
     )
     header: Header = Field(default="auto", description="whether the first line names the columns")
     encoding: str = Field(

@@ -11,6 +11,8 @@ from textapp.errors import DataError, did_you_mean, looks_like, visible
 if TYPE_CHECKING:
     from textapp.records.layout import Columns, Layout
 
+_COMPARED = 1000  # columns whose names are compared with the one that is missing
+
 
 class Placement(NamedTuple):
     """Where the fields are.
@@ -90,7 +92,7 @@ def missing_column(path: Path, field: str, names: Sequence[str], found: Sequence
         names: the names that its column may have.
         found: the names of the columns in the file.
     """
-    near = next(filter(None, (looks_like(cell, names) for cell in found)), "") or next(
+    near = next(filter(None, (looks_like(cell, names) for cell in list(found)[:_COMPARED])), "") or next(
         filter(None, (did_you_mean(normalised(name), map(normalised, found)) for name in names)), ""
     )
     shown = ", ".join(f"'{visible(name.strip()[:40])}'" for name in list(found)[:12])

@@ -21,6 +21,7 @@ from textapp.records.sources import describe
 _logger = logging.getLogger("textapp")
 TEXTS = ("text", "text_pair")
 MANY_LINES = 10  # fewer may well have a label each
+MOSTLY = 0.8  # share of lines with a label of their own that labels do not have
 _SHOWN_LABELS = 20
 
 
@@ -67,6 +68,11 @@ def check_classes(train: list[dict], source: str | list[str], layout: Layout) ->
             f"{describe(source)}: found {found} in {len(train)} training examples; expected at least {min_labels}:"
             f" check data.columns.label, or add examples of another label"
         )
+    if empty := [name for name in layout.label_columns if name not in labels]:
+        _logger.warning(
+            "%s: no training example has a 1 in the column %s: the model never answers it",
+            describe(source), ", ".join(f"'{visible(name)}'" for name in empty),
+        )  # fmt: skip
 
 
 def scan_texts(source: str | Path | list[str], layout: Layout, data_dir: Path) -> Iterator[tuple[int, dict | RowError]]:
@@ -211,9 +217,12 @@ def _check_lines(path: Path, rows: Sequence[Row], records: Sequence[dict], layou
             "%s: %d of %d lines have no __label__, such as line %d: they are read as texts without a label",
             path, len(without), len(rows), without[0],
         )  # fmt: skip
+    if layout.labels:
+        return  # a label with a text in it would not be known
     counts = Counter(label for record in records for label in _as_list(record["label"]))
     read = {label for record in records if record["text"] for label in _as_list(record["label"])}
-    mostly_once = 2 * sum(count == 1 for count in counts.values()) > len(rows) >= MANY_LINES and not layout.multiple
+    once = sum(count == 1 for count in counts.values())
+    mostly_once = once > MOSTLY * len(rows) and len(rows) >= MANY_LINES and not layout.multiple
     for row, record in zip(rows, records, strict=True):
         labels = _as_list(record["label"])
         if labels and not record["text"] and read.isdisjoint(labels):
