@@ -10,7 +10,7 @@ from textapp.records.label_cells import divider_of, flag, is_vector, listed, oth
     [
         "['pos', 'all']", '["pos","all"]', "[pos, all]", "{pos,all}", "['pos' 'all']", "['pos'\n 'all']",
         "{'pos', 'all'}", "('pos', 'all')", "[ 'pos' , \"all\" ]", "['pos', 'all',]", "['pos', None, 'all']",
-        "[pos, nan, all]", r"['p\u006fs', 'all']",
+        "[pos, nan, all]", "[pos|all]", "{pos; all}", r"['p\u006fs', 'all']",
     ],
 )  # fmt: skip
 def test_lists(cell) -> None:

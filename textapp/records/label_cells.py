@@ -70,7 +70,10 @@ def listed(cell: str) -> list[str] | None:
         elif (bare := match["bare"].strip()) not in _MISSING:
             items.append(bare)
         position = match.end()
-    return None if cell[0] == "(" and not quoted else items
+    if cell[0] == "(" and not quoted:
+        return None
+    divider = None if quoted or len(items) != 1 else next((each for each in ("|", ";") if each in items[0]), None)
+    return items if divider is None else [item.strip() for item in items[0].split(divider)]
 
 
 def divided(cell: str, divider: str) -> list[str]:
