@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from textapp.errors import difference, look, looks_like, visible
+from textapp.errors import did_you_mean, difference, look, looks_like, visible
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,11 @@ def test_visible() -> None:
     assert visible("好 Boots\u200b\n\x1b[31m\ufe0f\U000e0100") == r"好 Boots\u200b\n\x1b[31m\ufe0f\U000e0100".replace(
         r"\n", r"\x0a"
     )
+
+
+def test_a_suggestion_that_looks_alike_says_what_differs() -> None:
+    known = ["epochs", "batch_size"]
+    assert did_you_mean("epoch", known) == "; did you mean 'epochs'?"
+    assert did_you_mean("Epochs", known) == "; did you mean 'epochs'?"
+    assert did_you_mean("epochs\u200b", known) == "; did you mean 'epochs', which differs in U+200B?"
+    assert did_you_mean("zzz", known) == ""

@@ -59,9 +59,15 @@ class ConfigError(UsageError):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Returns `; did you mean 'epochs'?` for the known word most similar to `word`, else an empty string."""
-    nearest = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f"; did you mean '{nearest[0]}'?" if nearest else ""
+    """Returns `; did you mean 'epochs'?` for the known word most similar to `word`, else an empty string.
+
+    If the two look alike, it says what they differ in.
+    """
+    nearest = next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)), None)
+    if nearest is None:
+        return ""
+    alike = nearest.casefold() != word.casefold() and look(nearest) == look(word)
+    return f"; did you mean '{visible(nearest)}'{f', which differs in {difference(nearest, word)}' if alike else ''}?"
 
 
 def visible(text: str) -> str:

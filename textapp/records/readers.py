@@ -102,7 +102,7 @@ def _instead(columns: Columns) -> str:
             ", or one file of sources and one of targets: --data SOURCE --data TARGET, in a config"
             " {source: .., target: ..}"
         )
-    return ", or a pattern for its lines" if "label" in columns else ""
+    return " (of fastText: rename it to .txt), or a pattern for its lines" if "label" in columns else ""
 
 
 # --- tables --------------------------------------------------------------------------------------------------------
