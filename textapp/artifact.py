@@ -76,7 +76,8 @@ def write_text(path: Path, text: str) -> None:
     """Writes a file atomically: on a full disk the old one stays."""
     partial = path.with_name(path.name + PARTIAL)
     try:
-        partial.write_text(text, encoding="utf-8")
+        # In JSON the escape of half a surrogate pair, as in a file name that is not UTF-8, is valid.
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace")
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

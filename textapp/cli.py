@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
 import inspect as introspection
 import logging
+import math
 import os
+import shlex
 import signal
 import sys
-import threading
+import traceback
 from collections.abc import Callable
 from dataclasses import fields
 from enum import Enum
@@ -20,6 +23,7 @@ import typer
 
 from textapp.decoding.options import DecodingOptions
 from textapp.errors import OptionError, TextappError, UsageError
+from textapp.terminal import guard_streams, printable
 
 app = typer.Typer(
     name="textapp",
@@ -85,8 +89,22 @@ def _cli_type(hint: Any) -> Any:
     return next((part for part in get_args(hint) if part is not type(None)), hint)
 
 
-ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML config of the run; examples are in configs/")]
-PathArgument = Annotated[Path, typer.Argument(metavar="PATH", help="a run folder or a bundle")]
+def _path(text: str) -> Path:
+    """A path of the command line; a shell does not replace the `~` of `--input=~/texts.csv`."""
+    return Path(os.path.expanduser(text))
+
+
+def _finite(value: float | None) -> float | None:
+    """Refuses NaN, which passes every comparison with a minimum and a maximum."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"found {value}, expected a number")
+    return value
+
+
+ConfigPath = Annotated[
+    Path, typer.Argument(parser=_path, metavar="CONFIG", help="YAML config of the run; examples are in configs/")
+]
+PathArgument = Annotated[Path, typer.Argument(parser=_path, metavar="PATH", help="a run folder or a bundle")]
 Overrides = Annotated[
     list[str] | None,
     typer.Option(
@@ -97,13 +115,18 @@ Overrides = Annotated[
 ]
 DataDir = Annotated[
     Path | None,
-    typer.Option(help="base folder of relative data paths [default: TEXTAPP_DATA, else the working directory]"),
+    typer.Option(
+        parser=_path,
+        metavar="DIR",
+        help="base folder of relative data paths [default: TEXTAPP_DATA, else the working directory]",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="print JSON to stdout, and everything else to stderr")]
 DataFiles = Annotated[
     list[Path] | None,
     typer.Option(
         "--data",
+        parser=_path,
         metavar="FILE",
         help="use these examples instead of the run's; parallel files: --data SOURCE --data TARGET",
     ),
@@ -118,6 +141,7 @@ Threshold = Annotated[
     typer.Option(
         min=0,
         max=1,
+        callback=_finite,
         help="minimum probability; below it the answer is 'unknown' (multi-label: labels at or above it)",
     ),  # fmt: skip
 ]
@@ -135,8 +159,6 @@ def train(
     overwrite: Annotated[bool, typer.Option(help="replace an existing run")] = False,
 ) -> None:
     """Train the model that CONFIG describes. The same command resumes an interrupted training."""
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _end_training)  # before imports that take seconds
     from textapp.commands.train import train as command
 
     command(config, overrides or [], run, data_dir, overwrite)
@@ -145,7 +167,8 @@ def train(
 @app.command()
 def evaluate(
     path: Annotated[
-        Path | None, typer.Argument(metavar="PATH", help="a run folder or a bundle; omitted with --judged")
+        Path | None,
+        typer.Argument(parser=_path, metavar="PATH", help="a run folder or a bundle; omitted with --judged"),
     ] = None,
     data: DataFiles = None,
     columns: ColumnsOption = None,
@@ -156,20 +179,26 @@ def evaluate(
     output: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="folder for metrics.json, and mistakes.tsv or outputs.tsv [default: RUN/evaluation]"
+            parser=_path,
+            metavar="DIR",
+            help="folder for metrics.json, and mistakes.tsv or outputs.tsv [default: RUN/evaluation]",
         ),
     ] = None,
     sheet: Annotated[
         Path | None,
         typer.Option(
-            "--side-by-side", metavar="FILE", help="write the outputs of PATH and --against to a .csv for human judges"
+            "--side-by-side",
+            parser=_path,
+            metavar="FILE",
+            help="write the outputs of PATH and --against to a .csv for human judges",
         ),
     ] = None,
     against: Annotated[
-        list[Path] | None, typer.Option(metavar="PATH", help="another variant for --side-by-side; repeatable")
+        list[Path] | None,
+        typer.Option(parser=_path, metavar="PATH", help="another variant for --side-by-side; repeatable"),
     ] = None,
     judged: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="read a judged .csv and count the preferences")
+        Path | None, typer.Option(parser=_path, metavar="FILE", help="read a judged .csv and count the preferences")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -199,23 +228,27 @@ def evaluate(
 
 @app.command()
 def export(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="a run folder")],
+    run: Annotated[Path, typer.Argument(parser=_path, metavar="RUN", help="a run folder")],
     target: Annotated[Target, typer.Option(help="target runtime")] = Target.litert,
     quantize: Annotated[
         Quantize, typer.Option(help="number format of the weights; auto measures all and takes the fastest that passes")
     ] = Quantize.auto,
     max_drop: Annotated[
-        float, typer.Option(min=0, help="allowed loss: points of accuracy or BLEU, or percent of perplexity")
+        float,
+        typer.Option(
+            min=0, callback=_finite, help="allowed loss: points of accuracy or BLEU, or percent of perplexity"
+        ),
     ] = 0.5,
     text: Annotated[bool, typer.Option("--text", help="saved_model: add a signature that takes strings")] = False,
     data_dir: DataDir = None,
     output: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="bundle folder [default: RUN/exports/TARGET]")
+        Path | None, typer.Option(parser=_path, metavar="DIR", help="bundle folder [default: RUN/exports/TARGET]")
     ] = None,
     batch_size: Annotated[
         int,
         typer.Option(
-            min=1, help="generative .tflite: add signatures for batches of this size; faster, but takes more memory"
+            min=1,
+            help="generative .tflite: add signatures for batches of this size; faster, but takes more memory",
         ),
     ] = 1,
     as_json: Json = False,
@@ -239,10 +272,13 @@ def predict(
         list[str] | None, typer.Option("--pair", metavar="TEXT", help="second text of a pair, one per TEXT")
     ] = None,
     input_file: Annotated[
-        Path | None, typer.Option("--input", metavar="FILE", help="a .csv, .tsv, .jsonl, .json or .txt file, also .gz")
+        Path | None,
+        typer.Option(
+            "--input", parser=_path, metavar="FILE", help="a .csv, .tsv, .jsonl, .json or .txt file, also .gz"
+        ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="write one JSON line per input to this file")
+        Path | None, typer.Option(parser=_path, metavar="FILE", help="write one JSON line per input to this file")
     ] = None,
     columns: ColumnsOption = None,
     threshold: Threshold = None,
@@ -269,7 +305,7 @@ def predict(
 
 @app.command()
 def benchmark(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH..", help="run folders and bundles")],
+    paths: Annotated[list[Path], typer.Argument(parser=_path, metavar="PATH..", help="run folders and bundles")],
     data: DataFiles = None,
     columns: ColumnsOption = None,
     data_dir: DataDir = None,
@@ -294,7 +330,8 @@ def inspect(path: PathArgument, as_json: Json = False) -> None:
 @app.command()
 def check(
     config: Annotated[
-        Path | None, typer.Argument(metavar="CONFIG", help="YAML config; omitted: check the environment only")
+        Path | None,
+        typer.Argument(parser=_path, metavar="CONFIG", help="YAML config; omitted: check the environment only"),
     ] = None,
     overrides: Overrides = None,
     data_dir: DataDir = None,
@@ -308,7 +345,7 @@ def check(
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Option("--run", metavar="DIR", help="run folder of the demo")] = Path(
+    folder: Annotated[Path, typer.Option("--run", parser=_path, metavar="DIR", help="run folder of the demo")] = Path(
         "saved_models/demo"
     ),
 ) -> None:
@@ -324,58 +361,92 @@ def demo(
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs one command and exits with its code: 0 success, 1 error in files or data, 2 error in the call or config."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in arguments
-    arguments = [argument for argument in arguments if argument != "--debug"]
+    guard_streams()
+    arguments, debug = _without_debug(list(sys.argv[1:] if arguments is None else arguments))
     _log_to_stderr()
     try:
-        sys.exit(app(arguments, prog_name="textapp", standalone_mode=False) or 0)
-    except TextappError as error:
-        if debug:
+        try:
+            code = app(arguments, prog_name="textapp", standalone_mode=False) or 0
+            sys.stdout.flush()  # here, where an error is still reported
+            sys.exit(code)
+        except TextappError as error:
+            message = error.for_shell if isinstance(error, OptionError) else error
+            _leave(traceback.format_exc() if debug else f"error: {message}", error.exit_code)
+        except typer.Exit as leave:
+            sys.exit(leave.exit_code)
+        except (KeyboardInterrupt, typer.Abort):
+            _leave("interrupted", 128 + signal.SIGINT)
+        except Exception as error:
+            _report(error, arguments, debug)
+    except (BrokenPipeError, SystemExit) as left:
+        # The reader of a pipe closed it, as `| head` does. click and rich make an exit with code 1 of that.
+        if not isinstance(left, BrokenPipeError) and not isinstance(left.__context__, BrokenPipeError):
             raise
-        message = error.for_shell if isinstance(error, OptionError) else error
-        _leave(f"error: {message}", error.exit_code)
-    except typer.Exit as leave:
-        sys.exit(leave.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
-        _leave("interrupted", 128 + signal.SIGINT)
-    except BrokenPipeError:  # the reader of a pipe closed it, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         sys.exit(0)
-    except Exception as error:
-        _report(error, debug)
 
 
-def _report(error: Exception, debug: bool) -> None:
+def _without_debug(arguments: list[str]) -> tuple[list[str], bool]:
+    """The arguments without `--debug`, and whether it was there; what follows `--` is text."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    options = [argument for argument in arguments[:end] if argument != "--debug"]
+    return options + arguments[end:], len(options) < end
+
+
+def _discard_output() -> None:
+    """Sends what is still to be printed nowhere, as the pipe is closed."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.__stdout__, sys.__stderr__):
+        try:
+            if stream is not None:
+                stream.flush()
+        except BrokenPipeError:
+            os.dup2(devnull, stream.fileno())
+
+
+def _report(error: Exception, arguments: list[str], debug: bool) -> None:
     """Reports an error of the call that click found, an OSError such as a full disk, or a bug of textapp."""
+    if isinstance(error, BrokenPipeError):
+        raise error
     if hasattr(error, "format_message"):  # click's own errors
         context: Any = getattr(error, "ctx", None)
         command = context.command_path if context else "textapp"
         if not error.format_message():  # an empty call: the help was printed instead
             sys.exit(2)
         message = error.format_message().replace("Value error, ", "")  # a prefix of pydantic's
+        if hasattr(error, "option_name"):
+            message += _dash_hint(error.option_name, arguments, command)
         _leave(f"error: {message}\ntry: {command} --help", 2)
     if debug:
-        raise error
+        _leave(traceback.format_exc(), 1)
+    if isinstance(error, UnicodeEncodeError) and error.encoding == sys.getfilesystemencoding() != "utf-8":
+        _leave(
+            f"error: {error.object}: this locale ({error.encoding}) has no such file names: set PYTHONUTF8=1 or "
+            f"LC_ALL=C.UTF-8", 1,
+        )  # fmt: skip
     if isinstance(error, OSError):
         _leave(f"error: {error.strerror or error}{f': {error.filename}' if error.filename else ''}", 1)
     _leave(f"error: {type(error).__name__}: {error}\nthis looks like a bug in textapp: run it again with --debug", 1)
 
 
-def _end_training(number: int, frame: Any) -> None:
-    """Stops a training outside of its epochs; during an epoch the signal waits until a checkpoint is written."""
-    _leave("stopped by SIGTERM: run the same command again to resume from the last checkpoint", os.EX_TEMPFAIL)
+def _dash_hint(option: str, arguments: list[str], command: str) -> str:
+    """What to do if an unknown option was meant as a text: `-1` in `textapp predict BUNDLE -1`."""
+    letters = [word for word in arguments if word.startswith("-") and not word.startswith("--") and option[1:] in word]
+    text = next((word for word in arguments if word.startswith(option)), letters[0] if letters else option)
+    before = f"{command} PATH" if command.endswith("predict") else command
+    return f" (a text or a name that begins with a dash comes after --: {before} -- {shlex.quote(text)})"
 
 
 def _leave(message: str, code: int) -> None:
-    print(message, file=sys.stderr)
+    with contextlib.suppress(BrokenPipeError):
+        print(printable(message.rstrip("\n"), sys.stderr), file=sys.stderr, flush=True)
     sys.exit(code)
 
 
 class _Line(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         line = super().format(record)
-        return f"warning: {line}" if record.levelno >= logging.WARNING else line
+        return printable(f"warning: {line}" if record.levelno >= logging.WARNING else line, sys.stderr)
 
 
 def _log_to_stderr() -> None:

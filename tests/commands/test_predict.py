@@ -6,6 +6,7 @@ import io
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from toys import InPlace, Letters, random_chain
 from textapp.commands import predict as module
 from textapp.commands.measure import reply
 from textapp.commands.predict import predict
-from textapp.errors import UsageError
+from textapp.errors import DataError, UsageError
 from textapp.predictors.generative import GenerativePredictor
 from textapp.tasks.translation import TranslationTask
 
@@ -142,9 +143,57 @@ def test_a_line_of_stdin_an_answer_and_a_broken_one_its_error(predictor, capsys,
 
 
 def test_one_bad_input_is_counted_as_one(predictor, capsys, monkeypatch) -> None:
-    stdin(monkeypatch, b"\xff\n")
-    predict(Path("bundle"))
+    stdin(monkeypatch, b"cat\n\xff\n")
+    assert predict(Path("bundle")) == 1
     assert "warning: 1 input had no answer: see its error" in capsys.readouterr().err
+
+
+def test_a_call_without_any_answer_has_failed(predictor, capsys, monkeypatch, tmp_path) -> None:
+    stdin(monkeypatch, b"\xff\n")
+    with pytest.raises(DataError, match=r"no input had an answer \(1 given\): see its error"):
+        predict(Path("bundle"), as_json=True)
+    assert "stdin:1: byte 1 of the line is 0xff" in lines(capsys.readouterr().out)[0]["error"]
+    stdin(monkeypatch, b"\xff\n\xfe\n")
+    with pytest.raises(DataError, match=r"no input had an answer \(2 given\): see their errors"):
+        predict(Path("bundle"), output=tmp_path / "out.jsonl")
+    assert len((tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()) == 2
+    stdin(monkeypatch, b"\xff\n")
+    with pytest.raises(DataError, match="no input had an answer"):
+        predict(Path("bundle"), stream=True)
+
+
+def test_a_broken_byte_as_an_argument_has_its_error(predictor, capsys) -> None:
+    assert predict(Path("bundle"), ["cat", "d\udcffg"], as_json=True) == 1
+    good, bad = lines(capsys.readouterr().out)
+    assert good["input"] == "cat" and bad["input"] == "d?g"
+    assert bad["error"].startswith("TEXT:2: byte 2 of the line is 0xff, which is not UTF-8")
+
+
+def test_an_argument_in_utf8_is_read_though_the_locale_is_another(predictor, capsys) -> None:
+    predict(
+        Path("bundle"), [os.fsdecode("好".encode()), "好".encode().decode("ascii", "surrogateescape")], as_json=True
+    )
+    assert [row["input"] for row in lines(capsys.readouterr().out)] == ["好", "好"]
+
+
+def test_on_a_terminal_an_answer_cannot_steer_it(predictor, capsys, monkeypatch) -> None:
+    """The text echoes in JSON; on a terminal its control characters are escaped, in a pipe they are not."""
+    text = "a\x1b[2J\u202eb\x9bc"
+    predict(Path("bundle"), [text], as_json=True)
+    piped = capsys.readouterr().out
+    assert "\u202e" in piped and "\x9b" in piped and lines(piped)[0]["input"] == text
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    predict(Path("bundle"), [text], as_json=True)
+    shown = capsys.readouterr().out
+    assert "a\\u001b[2J\\u202eb\\u009bc" in shown and lines(shown)[0]["input"] == text
+    answer = type(predictor("cat"))("cat", "\x1b]0;title\x07\r\n", None)
+    assert module._line(answer, False, sys.stdout) == "\\u001b]0;title\\u0007\\u000d\n"
+
+
+def test_a_closed_stdin_is_told(predictor, monkeypatch) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(UsageError, match="found no TEXT and a closed stdin"):
+        predict(Path("bundle"))
 
 
 def test_a_pipe_is_written_to_and_not_replaced(predictor, tmp_path) -> None:

@@ -27,6 +27,7 @@ from textapp.commands import tables
 from textapp.commands.examples import Record, evaluation_records
 from textapp.metrics.size import size_bytes
 from textapp.processes import child_environment
+from textapp.runners.pool import check_count
 
 WARM_UP = 20  # untimed queries before the timed ones
 MAX_QUERIES = 200
@@ -67,8 +68,10 @@ def benchmark(
         `tokens_per_second` and `time_to_first_token_ms` (to the first piece of text), and quality on all of the data.
 
     Raises:
+        OptionError: `threads` is out of range.
         ArtifactError: a path is no run or bundle, its process ended, or it has no examples and `data` is empty.
     """
+    check_count("threads", threads)
     artifacts = open_all(paths)
     records = [evaluation_records(artifact, data, columns, data_dir) for artifact in artifacts]
     with tables.progress("measuring", total=3 * len(artifacts)) as advance, ExitStack() as stack:
@@ -244,4 +247,4 @@ def _show(console: Any, rows: Sequence[Mapping[str, Any]], measures: Mapping[str
     named = [{**row, "variant": f"{row['variant']}  {row['path']}"} if folders else row for row in rows]
     console.print(tables.variants_table(named, measures))
     for origin in dict.fromkeys(row["data"] for row in rows):
-        console.print(f"quality on {origin}; latency of one text, string to answer", markup=False, highlight=False)
+        tables.line(console, f"quality on {origin}; latency of one text, string to answer")

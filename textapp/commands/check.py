@@ -65,7 +65,7 @@ def _show(console: Any, result: Mapping[str, Any]) -> None:
     if not warnings:
         console.print("no warnings")
     for line in warnings:
-        console.print(f"warning: {line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+        tables.line(console, f"warning: {line}", style="yellow")
 
 
 def _show_environment(console: Any, machine: Mapping[str, Any]) -> None:

@@ -65,7 +65,7 @@ def evaluate(
     def shown(console: Any) -> None:
         _show(console, figures, listing)
         if folder is not None:
-            console.print(f"saved in {folder}", highlight=False)
+            tables.line(console, f"saved in {folder}")
 
     tables.emit(figures, as_json, shown)
     return figures
@@ -129,7 +129,7 @@ def _save(folder: Path, figures: Mapping[str, Any], listing: Listing) -> None:
     """Writes metrics.json, and the list of answers as mistakes.tsv or outputs.tsv."""
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "metrics.json", json.dumps(plain(figures), ensure_ascii=False, indent=2) + "\n")
-    with (folder / f"{listing.name}.tsv").open("w", encoding="utf-8", newline="") as file:
+    with (folder / f"{listing.name}.tsv").open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
         writer = csv.DictWriter(file, listing.columns, delimiter="\t")
         writer.writeheader()
         writer.writerows(listing.rows)

@@ -78,7 +78,7 @@ def _show(console: Any, manifest: dict[str, Any], bundle: Path) -> None:
         )
         for row in manifest["tried"]:
             if "reason" in row:
-                console.print(f"{row['quantize']} failed: {row['reason']}", markup=False, highlight=False)
+                tables.line(console, f"{row['quantize']} failed: {row['reason']}")
     facts = {name: manifest.get(name) for name in ("target", "quantize", "quality", "verification")}
     console.print(tables.facts(None, facts))
-    console.print(f"bundle: {bundle}", highlight=False)
+    tables.line(console, f"bundle: {bundle}")

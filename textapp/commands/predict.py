@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -12,7 +12,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
-from textapp.arrays import plain
 from textapp.artifact import PARTIAL
 from textapp.catalog import recipe_of
 from textapp.commands import tables
@@ -21,9 +20,11 @@ from textapp.decoding.options import decoding_options
 from textapp.errors import DataError, UsageError
 from textapp.loading import load
 from textapp.predictors.predictor import Predictor
+from textapp.records.files import broken_byte
 from textapp.records.readers import scan_stream
-from textapp.records.rows import RowError
-from textapp.tasks.task import Answer, Record
+from textapp.records.rows import RowError, readable
+from textapp.tasks.task import Answer, Record, Task
+from textapp.terminal import printable
 
 log = logging.getLogger("textapp")
 
@@ -68,6 +69,7 @@ def predict(
 
     Raises:
         UsageError: options conflict, or do not apply to this model.
+        DataError: no input had an answer.
     """
     decoding = dict(decoding or {})
     decoding_options(decoding)  # reports a wrong option before a model is opened
@@ -87,24 +89,33 @@ def predict(
         )
     rows = _rows(predictor, path, texts, pair, input_file, columns)
     if stream:
-        return _warned(sum(map(_streamer(predictor, decoding), rows)))
+        show = _streamer(predictor, decoding)
+        faults = [show(row) for row in rows]
+        return _warned(sum(faults), len(faults))
     as_json = as_json or output is not None
-    ascii_only = output is None and not tables.stdout_is_utf8()
     bad = count = 0
     with _opened(output) as file:
         for answer in _answers(predictor, rows, workers, decoding):
             count += 1
             bad += isinstance(answer, dict)
-            file.write(_line(answer, as_json, ascii_only) + "\n")
+            file.write(_line(answer, as_json, file) + "\n")
         file.flush()
     if output:
         log.info("answers: %d in %s", count, output)
-    return _warned(bad)
+    return _warned(bad, count)
 
 
-def _warned(bad: int) -> int:
+def _warned(bad: int, count: int) -> int:
+    """Returns the number of inputs without an answer, after a warning about them.
+
+    Raises:
+        DataError: no input had an answer.
+    """
+    errors = "their errors" if bad > 1 else "its error"
+    if 0 < bad == count:
+        raise DataError(f"no input had an answer ({bad} given): see {errors}")
     if bad:
-        tables.warn(f"{bad} input{'s' * (bad > 1)} had no answer: see {'their errors' if bad > 1 else 'its error'}")
+        tables.warn(f"{bad} input{'s' * (bad > 1)} had no answer: see {errors}")
     return bad
 
 
@@ -127,10 +138,24 @@ def _rows(
         return (row for _, row in recipe.scan(input_file, layout_of(predictor.manifest, columns), Path()))
     if not texts:
         return _stdin_rows(task.fields[0])
-    return map(task.record, texts, pair) if pair else map(task.record, texts)
+    return _argument_rows(task, texts, pair)
+
+
+def _argument_rows(task: Task, texts: Sequence[str], pair: Sequence[str]) -> Iterator[Row]:
+    for number, values in enumerate(zip(texts, pair, strict=True) if pair else zip(texts, strict=True), start=1):
+        values = tuple(map(_argument, values))
+        fault = next(filter(None, map(broken_byte, values)), None)
+        yield task.record(*values) if fault is None else RowError(Path("TEXT"), number, fault, readable(values[0]))
+
+
+def _argument(text: str) -> str:
+    """An argument whose bytes may be UTF-8 although the locale is not; other bytes stay lone surrogates."""
+    return os.fsencode(text).decode("utf-8", "surrogateescape") if broken_byte(text) else text
 
 
 def _stdin_rows(field: str) -> Iterator[Row]:
+    if sys.stdin is None:
+        raise UsageError("found no TEXT and a closed stdin: give TEXT, --input FILE, or lines on stdin")
     if hasattr(sys.stdin, "reconfigure"):  # a broken byte becomes an error of its line
         sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")
     return (row if isinstance(row, RowError) else row.values for row in scan_stream(sys.stdin, "stdin", field))
@@ -164,8 +189,8 @@ def _streamer(predictor: Predictor, decoding: Mapping[str, Any]) -> Callable[[Ro
 
     def show(row: Row) -> bool:
         fault = _fault(predictor, row)
-        for piece in [_line(fault, as_json=False)] if fault else predictor.stream(row, **decoding):
-            sys.stdout.write(piece)
+        for piece in [f"error: {fault['error']}"] if fault else predictor.stream(row, **decoding):
+            sys.stdout.write(printable(piece, sys.stdout))
             sys.stdout.flush()
         sys.stdout.write("\n")
         return fault is not None
@@ -173,13 +198,12 @@ def _streamer(predictor: Predictor, decoding: Mapping[str, Any]) -> Callable[[Ro
     return show
 
 
-def _line(answer: Answer | Fault, as_json: bool, ascii_only: bool = False) -> str:
-    """An answer as JSON or as text; with escapes if only ASCII can be printed."""
+def _line(answer: Answer | Fault, as_json: bool, file: TextIO) -> str:
+    """An answer as JSON or as text, as the file can take it."""
     fault = isinstance(answer, dict)
     if as_json:
-        return json.dumps(plain(answer if fault else asdict(answer)), ensure_ascii=ascii_only)
-    line = f"error: {answer['error']}" if fault else answer.line()
-    return line.encode("ascii", "backslashreplace").decode() if ascii_only else line
+        return tables.json_text(answer if fault else asdict(answer), file)
+    return printable(f"error: {answer['error']}" if fault else answer.line(), file)
 
 
 def _opened(output: Path | None) -> Any:

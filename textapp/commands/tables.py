@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from textapp.arrays import plain
 from textapp.recipes.profile import Facts, Section
+from textapp.terminal import is_utf8, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
 MISSING = "-"
 
@@ -41,14 +43,20 @@ def emit(data: Any, as_json: bool, show: Callable[[Console], None]) -> None:
 
 def emit_line(data: Any, indent: int | None = None) -> None:
     """Prints one JSON value to stdout, on one line unless `indent` is given."""
-    text = json.dumps(plain(data), ensure_ascii=not stdout_is_utf8(), indent=indent, allow_nan=False)
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(json_text(data, sys.stdout, indent) + "\n")
     sys.stdout.flush()
 
 
-def stdout_is_utf8() -> bool:
-    """Whether stdout is UTF-8; else characters are escaped, which is still valid JSON."""
-    return (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "") == "utf8"
+def json_text(data: Any, stream: Any, indent: int | None = None) -> str:
+    """JSON as a stream can take it: what its encoding lacks, and on a terminal what would steer it, is escaped.
+
+    Args:
+        data: NaN and infinities become null.
+        stream: the file that it will be written to.
+        indent: spaces a level; None: one line.
+    """
+    text = json.dumps(plain(data), ensure_ascii=not is_utf8(stream), indent=indent, allow_nan=False)
+    return printable(text, stream)
 
 
 @contextlib.contextmanager
@@ -60,12 +68,34 @@ def stdout_for_json(as_json: bool) -> Iterator[None]:
 
 def note(message: str) -> None:
     """Prints a line to stderr."""
-    console(stderr=True).print(message, markup=False, highlight=False, soft_wrap=True)
+    line(console(stderr=True), message)
 
 
 def warn(message: str) -> None:
     """Prints a warning to stderr."""
-    console(stderr=True).print(f"warning: {message}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    line(console(stderr=True), f"warning: {message}", style="yellow")
+
+
+def line(console: Console, message: str, style: str = "") -> None:
+    """Prints a line to a console as it is: brackets are no markup, and nothing is wrapped.
+
+    Args:
+        console: on stdout or stderr.
+        message: the line.
+        style: of rich, such as `yellow`.
+    """
+    console.print(_text(message, console.file), style=style, soft_wrap=True)
+
+
+def _text(value: str, stream: Any = None, style: str = "") -> Text:
+    """A text of a table or a line, with escapes for what the stream (None: stdout) cannot print."""
+    from rich.text import Text
+
+    return Text(printable(value, stream or sys.stdout), style=style)
+
+
+def _title(title: str | None) -> Text | None:
+    return None if title is None else _text(title, style="bold")
 
 
 @contextlib.contextmanager
@@ -107,14 +137,13 @@ def table(title: str | None, columns: Sequence[str], rows: Sequence[Sequence[Any
     """
     from rich import box
     from rich.table import Table
-    from rich.text import Text
 
-    drawn = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
+    drawn = Table(title=_title(title), box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     for index, name in enumerate(columns):
         text = index < left
-        drawn.add_column(name, justify="left" if text else "right", no_wrap=not text, overflow="fold")
+        drawn.add_column(_text(name), justify="left" if text else "right", no_wrap=not text, overflow="fold")
     for row in rows:
-        drawn.add_row(*(Text(shown(cell)) for cell in row))
+        drawn.add_row(*(_text(shown(cell)) for cell in row))
     return drawn
 
 
@@ -122,15 +151,13 @@ def facts(title: str | None, values: Mapping[str, Any]) -> Table:
     """Makes a table of names and values; values that are None or empty are left out."""
     from rich import box
     from rich.table import Table
-    from rich.text import Text
 
-    title_looks: dict[str, Any] = {"title_justify": "left", "title_style": "bold"}
-    drawn = Table(title=title, box=box.SIMPLE, show_header=False, pad_edge=False, **title_looks)
+    drawn = Table(title=_title(title), box=box.SIMPLE, title_justify="left", show_header=False, pad_edge=False)
     drawn.add_column(no_wrap=True, style="dim")
     drawn.add_column(overflow="fold")
     for name, value in values.items():
         if value not in (None, "", [], {}):
-            drawn.add_row(name, Text(shown(value)))
+            drawn.add_row(_text(name), _text(shown(value)))
     return drawn
 
 

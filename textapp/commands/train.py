@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
 import tempfile
 import time
@@ -61,7 +62,7 @@ def train_config(config: Config, data_dir: Path, overwrite: bool = False) -> Pat
     Raises:
         ArtifactError: as for `train`.
     """
-    final = Path(config.run)
+    final = Path(os.path.expanduser(config.run))
     if check_target(final, "run", f"checkpoints/{REQUEST}") and not overwrite:
         raise ArtifactError(
             f"{final}: this run is finished already: use --overwrite to replace it, or --run DIR for another one"

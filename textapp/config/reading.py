@@ -130,7 +130,7 @@ def data_directory(option: str | Path | None = None, recorded: str | None = None
         the first of these that is given, else `TEXTAPP_DATA`, else the working directory.
     """
     existing = recorded if recorded and Path(recorded).is_dir() else None
-    return Path(option or existing or os.environ.get("TEXTAPP_DATA") or ".")
+    return Path(os.path.expanduser(option or existing or os.environ.get("TEXTAPP_DATA") or "."))
 
 
 # --- writing and comparing -----------------------------------------------------------------------------------------

@@ -37,10 +37,10 @@ class DecodingOptions:
     beam_size: int = _option(1, "hypotheses kept by beam search; 1: greedy search or sampling", low=1, whole=True)
     length_penalty: float = _option(
         1.0, "rank hypotheses by score / length ** penalty; 0: by the score, which favours short ones; default 1",
-        needs="beam_size",
+        high=10, needs="beam_size",
     )  # fmt: skip
     num_hypotheses: int = _option(1, "hypotheses of the beam to return", low=1, whole=True, needs="beam_size")
-    temperature: float = _option(0.0, "sampling temperature; lower is more conservative; 0: greedy search")
+    temperature: float = _option(0.0, "sampling temperature; lower is more conservative; 0: greedy search", high=1000)
     top_k: int = _option(0, "sample from the k most probable tokens; 0: from all", whole=True, needs="temperature")
     top_p: float = _option(
         1.0, "sample from the smallest set of tokens with this total probability", high=1, needs="temperature"
@@ -48,7 +48,7 @@ class DecodingOptions:
     min_p: float = _option(
         0.0, "drop tokens below this share of the most probable one's probability", high=1, needs="temperature"
     )
-    repetition_penalty: float = _option(1.0, ">= 1; penalises tokens that were already generated", low=1)
+    repetition_penalty: float = _option(1.0, ">= 1; penalises tokens that were already generated", low=1, high=1000)
     no_repeat_ngram_size: int = _option(0, "never repeat an n-gram of this size; 0: any may be", whole=True)
     min_new_tokens: int = _option(0, "minimum number of new tokens", whole=True)
     max_new_tokens: int | None = _option(
@@ -152,7 +152,7 @@ def _checked(option: Field[Any], value: Any) -> Any:
     kind = "a whole number" if whole else "a number"
     allowed = f"{kind} from {low:g}" + ("" if high == math.inf else f" to {high:g}")
     number = isinstance(value, numbers.Integral if whole else numbers.Real) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or not low <= value <= high:
+    if not number or not low <= value <= high or value == math.inf:  # NaN is in no range
         raise OptionError(f"{name}: found {value!r}, expected {allowed}", name)
     if isinstance(value, (int, float)):
         return value

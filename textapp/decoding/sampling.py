@@ -45,7 +45,8 @@ def candidates(logits: np.ndarray, options: DecodingOptions) -> tuple[np.ndarray
     """
     logits = logits.astype(np.float64)
     # The maximum is subtracted before the division, because a tiny temperature could make the highest logit infinite.
-    logits = (logits - logits.max()) / options.temperature
+    with np.errstate(over="ignore"):  # a low logit over a tiny temperature is -inf
+        logits = (logits - logits.max()) / options.temperature
     order = highest(logits, options.top_k or len(logits))
     probabilities = np.exp(logits[order])
     probabilities /= probabilities.sum()

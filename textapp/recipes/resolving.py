@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ def locate(config: Config, data_dir: Path) -> Config:
         DataError: the file of word vectors is missing or has another format.
     """
     model = config.model
-    paths = {key: getattr(model, key, None) for key in ("vectors", "path")}
+    paths = {key: os.path.expanduser(getattr(model, key, None) or "") for key in ("vectors", "path")}
     update: dict[str, Any] = {
         key: str(data_dir / path) for key, path in paths.items() if path and (data_dir / path).exists()
     }

@@ -7,10 +7,11 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from textapp.errors import UsageError
+from textapp.errors import OptionError
 from textapp.runners.runner import Runner
 
 Job = TypeVar("Job")
+MAX_COUNT = 1024  # of threads or of runners; an interpreter keeps the number as a C int, and starts each at once
 
 
 class RunnerPool:
@@ -53,7 +54,7 @@ class RunnerPool:
             workers: number of threads.
 
         Raises:
-            UsageError: `workers` is not a whole number from 1.
+            OptionError: `workers` is not a whole number from 1 to `MAX_COUNT`.
         """
         self._limit = max(self._limit, check_count("workers", workers))
         left = iter(list(jobs))
@@ -100,8 +101,8 @@ def check_count(name: str, count: int) -> int:
     """Returns a number of threads or workers if it is valid.
 
     Raises:
-        UsageError: it is not a whole number from 1.
+        OptionError: it is not a whole number from 1 to `MAX_COUNT`.
     """
-    if isinstance(count, bool) or not isinstance(count, numbers.Integral) or count < 1:
-        raise UsageError(f"{name}: found {count!r}, expected a whole number from 1")
+    if isinstance(count, bool) or not isinstance(count, numbers.Integral) or not 1 <= count <= MAX_COUNT:
+        raise OptionError(f"{name}: found {count!r}, expected a whole number from 1 to {MAX_COUNT}", name)
     return int(count)

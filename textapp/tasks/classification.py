@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from textapp.errors import UsageError
+from textapp.errors import OptionError, UsageError
 from textapp.predictors.predictor import Predictor
 from textapp.predictors.requests import Request
 from textapp.tasks.task import Listing, Record, Task, one_line, smallest
@@ -84,7 +85,7 @@ class ClassificationTask(Task):
         self.pair = pair
         self.fields: tuple[str, ...] = ("text", "text_pair") if pair else ("text",)
         self.segments = segments
-        self.threshold = threshold
+        self.threshold = _probability(threshold)
         self._label_ids = {label: index for index, label in enumerate(self.labels)}
         self.signatures = [(f"classify_{length}", length) for length in self.lengths]
 
@@ -210,3 +211,14 @@ class ClassificationTask(Task):
 
         columns = ["text", *["text_pair"] * self.pair, "label", "predicted", "probability"]
         return Listing("mistakes", "the worst mistakes", columns, worst_mistakes(records, answers, MAX_MISTAKES))
+
+
+def _probability(threshold: float | None) -> float | None:
+    """Returns a threshold if it is valid.
+
+    Raises:
+        OptionError: it is no number from 0 to 1.
+    """
+    if threshold is not None and not (isinstance(threshold, numbers.Real) and 0 <= threshold <= 1):
+        raise OptionError(f"threshold: found {threshold!r}, expected a number from 0 to 1", "threshold")
+    return threshold

@@ -7,6 +7,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from textapp.terminal import printable
+
 SECONDS_BETWEEN_LINES = 30
 
 
@@ -58,7 +60,7 @@ class LineProgress:
         pass
 
     def _say(self, line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
+        print(printable(line, sys.stderr), file=sys.stderr, flush=True)
 
 
 class BarProgress(LineProgress):
