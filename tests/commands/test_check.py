@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -142,3 +143,44 @@ def test_running_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert found["running_text"] and found["context"] == 256 and found["rows"]["train"] == 1
     assert found["characters"]["validation"] == pytest.approx(0.1 * sum(found["characters"].values()), abs=1)
     assert "tokens per document" not in capsys.readouterr().out
+
+
+# --- the first rows --------------------------------------------------------------------------------------------------
+
+
+def test_the_first_rows_are_shown_as_they_were_read(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = check(config, ["data.validation=0.2"], data_dir=config.parent)["data"]["first_rows"]
+    assert list(found) == ["train", "test"]  # validation has no files of its own
+    assert found["train"] == [
+        {"text": "a red dirty room number 0", "label": "bad"},
+        {"text": "a green spotless room number 1", "label": "good"},
+        {"text": "a blue dirty room number 2", "label": "bad"},
+    ]
+    assert found["test"][1] == {"text": "a green spotless room number 1", "label": "bad"}
+    printed = capsys.readouterr().out
+    assert "first rows of train" in printed and "first rows of validation" not in printed
+    assert re.search(r"a green spotless room number 1 +good", printed)
+
+
+def test_the_first_rows_show_where_a_label_ends(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"text": f"text [red] {index} " + "x" * 100, "label": ["Toys, Games", "[/]"]} for index in range(40)]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    data = {"train": "a.jsonl", "labels": "multiple"}
+    found = check(written(tmp_path, "classification", data, "mlp"), data_dir=tmp_path)["data"]["first_rows"]["train"]
+    assert found[0]["label"] == ["Toys, Games", "[/]"]
+    assert found[2]["text"] == "text [red] 2 " + "x" * 66 + "…"
+    printed = capsys.readouterr().out
+    assert '["Toys, Games", "[/]"]' in printed and "text [red] 2" in printed
+
+
+def test_the_first_rows_of_pairs_and_of_documents(tmp_path: Path) -> None:
+    data = {"train": parallel(tmp_path, "train", PAIRS)}
+    found = check(written(tmp_path, "translation", data), data_dir=tmp_path)["data"]["first_rows"]
+    assert found["train"] == [{"source": source, "target": target} for source, target in PAIRS[:3]]
+    rows = [{"prompt": target, "text": source} for source, target in PAIRS]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    found = check(written(tmp_path, "generation", {"train": "a.jsonl"}), data_dir=tmp_path)["data"]["first_rows"]
+    assert found["train"] == rows[:3]
+    (tmp_path / "a.txt").write_text("".join(f"{source}\n\n" for source, _ in PAIRS), encoding="utf-8")
+    found = check(written(tmp_path, "generation", {"train": "a.txt"}), data_dir=tmp_path)["data"]["first_rows"]
+    assert found["train"] == [{"text": " ".join(source for source, _ in PAIRS)[:79] + "…"}]

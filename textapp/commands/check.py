@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,12 @@ from textapp.catalog import load_config, recipe_of
 from textapp.commands import tables
 from textapp.commands.environment import environment
 from textapp.config import Config, data_directory
+from textapp.recipes.profile import Table
 from textapp.recipes.resolving import locate
 from textapp.recipes.splits import load_splits
+from textapp.tasks.task import one_line
+
+CHARACTERS = 80  # of a text in `first_rows`
 
 
 def check(
@@ -29,7 +34,8 @@ def check(
         as_json: print JSON.
 
     Returns:
-        `{"environment": {...}}` and, with a config, `"data"`: the profile. Both have `warnings`.
+        `{"environment": {...}}` and, with a config, `"data"`: the profile. Both have `warnings`; data has `first_rows`,
+        the first records of the files of each split, with texts cut to a line.
 
     Raises:
         ConfigError, DataError: the config or the data are invalid.
@@ -51,7 +57,14 @@ def data_profile(config: Config, data_dir: Path) -> dict[str, Any]:
         data_dir: base folder of relative data paths.
     """
     recipe = recipe_of(config.task)
-    return recipe.profile(locate(config, data_dir), load_splits(recipe, config, data_dir))
+    splits = load_splits(recipe, config, data_dir)
+    profile = recipe.profile(locate(config, data_dir), splits)
+    first = {name: [_excerpt(record) for record in records] for name, records in splits.first.items()}
+    return {**profile, "first_rows": first}
+
+
+def _excerpt(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {field: one_line(value, CHARACTERS) if isinstance(value, str) else value for field, value in record.items()}
 
 
 def _show(console: Any, result: Mapping[str, Any]) -> None:
@@ -59,6 +72,8 @@ def _show(console: Any, result: Mapping[str, Any]) -> None:
     if "data" in result:
         for part in recipe_of(result["data"]["task"]).sections(result["data"]):
             console.print(tables.section(part))
+        for name, records in result["data"]["first_rows"].items():
+            console.print(tables.section(_first_rows(f"first rows of {name}", records)))
         warnings += result["data"]["warnings"]
     _show_environment(console, result["environment"])
     warnings += result["environment"]["warnings"]
@@ -66,6 +81,14 @@ def _show(console: Any, result: Mapping[str, Any]) -> None:
         console.print("no warnings")
     for line in warnings:
         tables.line(console, f"warning: {line}", style="yellow")
+
+
+def _first_rows(title: str, records: Sequence[Mapping[str, Any]]) -> Table:
+    """The table of records; several labels are in quotes, so that one shows where each ends."""
+    fields = list(dict.fromkeys(field for record in records for field in record))
+    cells = [[record.get(field) for field in fields] for record in records]
+    rows = [[json.dumps(cell, ensure_ascii=False) if isinstance(cell, list) else cell for cell in row] for row in cells]
+    return Table(title, fields, rows, left=len(fields))
 
 
 def _show_environment(console: Any, machine: Mapping[str, Any]) -> None:

@@ -42,7 +42,7 @@ def bucket_table(lengths: Mapping[str, Any], unit: str) -> Table:
 
 def records_by_split(splits: Splits) -> dict[str, list[dict]]:
     """The records of each split by its name."""
-    return {name: records for name, records in splits._asdict().items() if name != "origin"}
+    return {name: getattr(splits, name) for name in ("train", "validation", "test")}
 
 
 def cleaned(

@@ -13,6 +13,8 @@ from textapp.records.layout import Layout, settle_columns
 from textapp.records.sources import describe
 from textapp.records.splits import Parts, Splits
 
+FIRST = 3  # records of a split that `textapp check` shows
+
 
 def settled_layout(recipe: Recipe, config: Config, data_dir: Path) -> Layout:
     """The layout of the files of a run, with the columns and the divider of labels found in its training files.
@@ -43,7 +45,9 @@ def load_splits(recipe: Recipe, config: Config, data_dir: Path) -> Splits:
     """
     data = config.data
     layout = settled_layout(recipe, config, data_dir)
-    train = recipe.trainable(recipe.load(data.train, layout, data_dir), data.train, layout)
+    train = recipe.load(data.train, layout, data_dir)
+    first = {"train": train[:FIRST]}
+    train = recipe.trainable(train, data.train, layout)
     layout = replace(layout, labels=recipe.labels(train))
     splits: dict[str, Records] = {"test": [], "validation": []}
     origin = {"train": describe(data.train)}
@@ -53,8 +57,9 @@ def load_splits(recipe: Recipe, config: Config, data_dir: Path) -> Splits:
             origin[name] = f"{100 * wanted:g} % of train"
         elif wanted is not None:
             splits[name] = recipe.load(wanted, layout, data_dir)
+            first[name] = splits[name][:FIRST]
             origin[name] = describe(wanted)
-    return Splits(train, splits["validation"], splits["test"], origin)
+    return Splits(train, splits["validation"], splits["test"], origin, first)
 
 
 def _set_aside(recipe: Recipe, config: Config, train: Records, share: float, name: str) -> Parts:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 Record = dict[str, Any]
@@ -17,12 +17,14 @@ class Splits(NamedTuple):
     Attributes:
         train, validation, test: the records of each; empty where there are none.
         origin: for each split in use where it comes from: `train.tsv`, `10 % of train`.
+        first: for each split that has files of its own its first records, as they were read.
     """
 
     train: list[Record]
     validation: list[Record]
     test: list[Record]
     origin: dict[str, str]
+    first: Mapping[str, list[Record]] = {}
 
 
 def split_share(records: Sequence[Record], share: float, seed: int) -> tuple[list[Record], list[Record]]:
