@@ -85,12 +85,12 @@ def foreign(path: Path, head: bytes) -> str | None:
     """
     suffix = path.suffix.lower().removeprefix(".")
     named = suffix if suffix in _ADVICE and suffix not in ("gz", "html", "lfs") else None
+    if path.name.lower().endswith(".tar.gz"):
+        named = "tgz"
     kind = _kind(head, suffix)
     if kind in ("zip", "xls"):  # these hold many kinds
         kind = named or next((found for name, found in _IN_ZIP if name in head), kind)
-    elif kind == "gz" and suffix in ("gz", "tgz"):
-        kind = "tgz" if path.name.lower().endswith((".tar.gz", ".tgz")) else None
-    elif kind is None and (not head or _BINARY.search(head)):  # `train.br` may be in Breton
+    elif kind == "gz" and suffix in ("gz", "tgz") or kind is None and (not head or _BINARY.search(head)):
         kind = named
     if kind is None:
         return None
