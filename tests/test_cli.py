@@ -148,6 +148,16 @@ def test_a_broken_byte_as_an_argument_is_an_error_of_its_line(tiny_bundle: Path)
     assert shell(r"textapp predict $1 $'go\xff' --json", tiny_bundle)[0] == 1
 
 
+def test_a_locale_without_the_characters_of_a_file_name_is_told(monkeypatch, capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.setattr(sys, "getfilesystemencoding", lambda: "ascii")
+    with pytest.raises(SystemExit) as left:
+        cli._report(UnicodeEncodeError("ascii", "run/好", 4, 5, "ordinal not in range"), [], False)
+    assert left.value.code == 1
+    assert capsys.readouterr().err.startswith(
+        "error: run/好: this locale (ascii) has no such file names: set PYTHONUTF8"
+    )
+
+
 @pytest.mark.parametrize("text", ["-1", "-hello", "--5 degrees", "-x y"])
 def test_a_text_that_begins_with_a_dash_is_told_of_the_dashes(text: str, capsys: pytest.CaptureFixture) -> None:
     with pytest.raises(SystemExit) as left:

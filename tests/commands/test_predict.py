@@ -166,7 +166,8 @@ def test_a_broken_byte_as_an_argument_has_its_error(predictor, capsys) -> None:
     assert predict(Path("bundle"), ["cat", "d\udcffg"], as_json=True) == 1
     good, bad = lines(capsys.readouterr().out)
     assert good["input"] == "cat" and bad["input"] == "d?g"
-    assert bad["error"].startswith("TEXT:2: byte 2 of the line is 0xff, which is not UTF-8")
+    message = "byte 2 of the line is 0xff, which is not UTF-8: give the text in UTF-8, or a file with --input"
+    assert bad["error"] == f"TEXT:2: {message}"
 
 
 def test_an_argument_in_utf8_is_read_though_the_locale_is_another(predictor, capsys) -> None:

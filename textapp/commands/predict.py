@@ -145,7 +145,11 @@ def _argument_rows(task: Task, texts: Sequence[str], pair: Sequence[str]) -> Ite
     for number, values in enumerate(zip(texts, pair, strict=True) if pair else zip(texts, strict=True), start=1):
         values = tuple(map(_argument, values))
         fault = next(filter(None, map(broken_byte, values)), None)
-        yield task.record(*values) if fault is None else RowError(Path("TEXT"), number, fault, readable(values[0]))
+        if fault is None:
+            yield task.record(*values)
+        else:
+            fault = f"{fault.partition(':')[0]}: give the text in UTF-8, or a file with --input"
+            yield RowError(Path("TEXT"), number, fault, readable(values[0]))
 
 
 def _argument(text: str) -> str:
