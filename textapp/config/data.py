@@ -97,7 +97,7 @@ class Data(Model):
     @model_validator(mode="after")
     def _one_label_is_not_divided(self) -> Data:
         if self.label_separator is not None and self.labels == "single":
-            raise ValueError("label_separator divides the labels of a text that has several: set labels: multiple")
+            raise ValueError("label_separator divides several labels of a text: set labels: multiple, or leave it out")
         return self
 
     def fields(self, usual: Mapping[str, Sequence[str]]) -> dict[str, int | list[str]]:
