@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from textapp.errors import DataError, did_you_mean, looks_like, visible
+from textapp.records.dialects import Expected, normalised
+from textapp.records.tables import Tell
 
 if TYPE_CHECKING:
     from textapp.records.layout import Columns, Layout
@@ -26,19 +29,28 @@ class Placement(NamedTuple):
     has_header: bool
 
 
-def normalised(name: str) -> str:
-    """The form in which column names are compared."""
-    return name.strip().casefold()
+def expected_of(layout: Layout, required: Collection[str]) -> Expected:
+    """What a layout says of a table before it is read: the names and the number of its columns, and the labels."""
+    names = frozenset(normalised(name) for column in layout.columns.values() for name in names_of(column))
+    numbers = [layout.columns[field] for field in required if field in layout.columns]
+    last = max((number for number in numbers if isinstance(number, int)), default=0)
+    return Expected(names, frozenset(layout.labels), max(len(required), last + 1))
 
 
-def find_columns(path: Path, rows: Sequence[Sequence[str]], layout: Layout, required: Collection[str]) -> Placement:
+def find_columns(
+    path: Path, rows: Sequence[Sequence[str]], layout: Layout, required: Collection[str], tell: Tell = str
+) -> Placement:
     """Finds the columns of a table.
+
+    With columns by number the first row is a header only if the layout says so. With names it is one if it has them,
+    or if all the labels below it are known ones, or repeat, and it alone has another.
 
     Args:
         path: the path for error messages.
-        rows: the cells of all rows, including the first.
+        rows: the cells of the first rows, including the very first.
         layout: the columns and the header as a config or a caller gives them.
         required: the fields that must be found.
+        tell: is called with a sentence for each guess that a user has to know of.
 
     Raises:
         DataError: a required column is missing, or it cannot be decided which column is which.
@@ -46,23 +58,35 @@ def find_columns(path: Path, rows: Sequence[Sequence[str]], layout: Layout, requ
     Example: rows `[["label", "text_a"], ["1", "good"]]` with the usual names give
     `Placement({"text": 1, "label": 0}, True)`.
     """
+    placement = _placement(path, rows, layout, required, tell)
+    if placement.has_header:
+        named = {field: at for field, at in placement.indices.items() if not isinstance(layout.columns[field], int)}
+        _check_equal_names(path, rows, named, required, tell)
+    return placement
+
+
+def _placement(
+    path: Path, rows: Sequence[Sequence[str]], layout: Layout, required: Collection[str], tell: Tell
+) -> Placement:
     columns, header = layout.columns, layout.header
     first = rows[0]
     named = {field: names for field, names in columns.items() if not isinstance(names, int)}
     guessable = layout.usual_columns and len(first) <= 2
     numbers = None if guessable and len(first) == 1 else _numbers(columns)  # a single column is always the text
-    if header == "auto" and any(_position(first, names) is not None for names in named.values()):
-        header = True
-    elif header == "auto" and numbers is not None:
-        header = not named and _looks_like_header(rows, layout)
-    elif header == "auto" and guessable:
-        return _guessed_columns(path, rows, layout, required)
+    if header == "auto" and not named:
+        _check_no_header(path, rows, layout, required, tell)
+        header = False
     elif header == "auto":
-        header = True  # no given name is found, so the first row counts as a header, and `_indices` raises an error
+        header = _has_names(rows, layout, required, tell)
+        if not header and numbers is None and guessable:
+            return _guessed_columns(path, rows, layout, required, tell)
+        header = (
+            header or numbers is None
+        )  # without a given name the first row is a header, and `_indices` has an error
     if not header and numbers is not None:
         columns = numbers
     elif not header and guessable:
-        return Placement(_guessed_columns(path, rows, layout, required).indices, False)
+        return _guessed_columns(path, rows, layout, required, str)._replace(has_header=False)
     elif not header:
         field, names = next(iter(named.items()))
         raise DataError(
@@ -70,6 +94,96 @@ def find_columns(path: Path, rows: Sequence[Sequence[str]], layout: Layout, requ
             f" expected numbers counted from 0, such as columns: {{text: 1, label: 0}}"
         )
     return Placement(_indices(path, first, columns, bool(header), required), bool(header))
+
+
+def _check_no_header(
+    path: Path, rows: Sequence[Sequence[str]], layout: Layout, required: Collection[str], tell: Tell
+) -> None:
+    """For columns by number: a first row of nothing but usual names is no example, or a very odd one."""
+    first = rows[0]
+    numbers = {field: column for field, column in layout.columns.items() if isinstance(column, int)}
+    if any(column >= len(first) for column in numbers.values()):
+        return
+    found = f"the first row ({' | '.join(first)})"
+    if all(_is_usual(layout, field, first[column]) for field, column in numbers.items()):
+        found += " looks like a header, and the columns are given by number"
+        if set(numbers) <= set(required):
+            names = ",".join(f"{field}={first[column].strip()}" for field, column in numbers.items())
+            raise DataError(
+                f"{path}: {found}: set header: true to leave it out, or header: false if it is an example"
+                f" (of --data: --columns {names})"
+            )
+        tell(f"{found}: it is taken as an example; set header: true to leave it out")
+    elif "label" in set(numbers) & set(required) and _first_is_no_label(rows, numbers["label"], layout.labels, True):
+        tell(f"{found} has a label that no other row has: it is taken as an example; set header: true if it is none")
+
+
+def _has_names(rows: Sequence[Sequence[str]], layout: Layout, required: Collection[str], tell: Tell) -> bool:
+    """Whether the first row is a header because it has names of the columns; tells if that is a guess."""
+    first, settled = rows[0], _numbers(layout.columns) is not None
+    places = {field: _position(first, names) for field, names in layout.columns.items() if not isinstance(names, int)}
+    found = {field: place for field, place in places.items() if place is not None}
+    if not found or not layout.usual_columns:
+        return bool(found)
+    shown = " | ".join(cell.strip() for cell in first)
+    if {cell.strip() for cell in first} & set(layout.labels):
+        tell(f"the first row ({shown}) has a label of the model: it is taken as an example")
+        return False
+    if _recur(rows, [found["label"]] if "label" in found else list(found.values())):
+        tell(f"the first row ({shown}) has what other rows have: it is taken as an example")
+        return False
+    if settled and len(first) == 1 and all(_is_usual(layout, field, first[0]) for field in found):
+        tell(
+            f"the first row ({shown}) is taken as an example, because the training files have no such header;"
+            f" if it is one: --columns {next(iter(found))}={shown}"
+        )
+        return False
+    complete = all(field in found for field in places if field not in layout.optional)
+    if settled and not complete and not set(required) <= set(found):
+        tell(f"the first row ({shown}) is taken as an example, because the training files have no such header")
+        return False
+    if set(required) <= set(found) and (not complete or len(first) == 1):
+        tell(f"the first row ({shown}) is taken as the header")
+    return True
+
+
+def _recur(rows: Sequence[Sequence[str]], places: Sequence[int]) -> bool:
+    """Whether these cells of the first row occur in their columns again, in a row that is not the same header again."""
+    first = rows[0]
+    others = [row for row in rows[1:] if row != first]
+    return all(any(_cell(row, place) == first[place] for row in others) for place in places)
+
+
+def _is_usual(layout: Layout, field: str, name: str) -> bool:
+    return normalised(name) in layout.usual.get(field, ())
+
+
+def _check_equal_names(
+    path: Path, rows: Sequence[Sequence[str]], fields: Mapping[str, int], required: Collection[str], tell: Tell
+) -> None:
+    """Of two columns with one name the first is taken, but not for a required field if their cells differ."""
+    header = [normalised(cell) for cell in rows[0]]
+    for field, place in fields.items():
+        for other, name in enumerate(header):
+            if name != header[place] or other == place:
+                continue
+            columns = f"the columns {place} and {other} are both named {rows[0][place].strip()!r}"
+            differ = any(_cell(row, other) != _cell(row, place) for row in rows)
+            if differ and field in required:
+                raise DataError(
+                    f"{path}: {columns}, and their cells differ: rename one, or set columns: {{{field}: {place}}}"
+                    f" and header: true"
+                )
+            tell(f"{columns}: the first is taken")
+
+
+def _cell(row: Sequence[str], column: int) -> str:
+    return row[column] if column < len(row) else ""
+
+
+def has_names(layout: Layout) -> bool:
+    """Whether a table cannot be read without its header."""
+    return bool(layout.header) and _numbers(layout.columns) is None
 
 
 def names_of(column: int | list[str | int]) -> list[str]:
@@ -129,29 +243,20 @@ def _position(first: Sequence[str], column: list[str | int]) -> int | None:
     return next((header.index(normalised(name)) for name in names_of(column) if normalised(name) in header), None)
 
 
-def _looks_like_header(rows: Sequence[Sequence[str]], layout: Layout) -> bool:
-    """For columns by number: a cell is a usual name of its column, or a label is unique while all others repeat."""
-    first, columns = rows[0], layout.columns
-    for field, names in layout.usual.items() if set(layout.usual) <= set(columns) else ():
-        column = columns.get(field)
-        if isinstance(column, int) and column < len(first) and normalised(first[column]) in names:
-            return True
-    column = columns.get("label")
-    return isinstance(column, int) and column < len(first) and _first_is_unique(rows, column, layout.labels)
-
-
-def _first_is_unique(rows: Sequence[Sequence[str]], column: int, known_labels: Collection[str]) -> bool:
-    # In a small file the first label may well occur only once; in training data that is very unlikely.
-    if rows[0][column].strip() in known_labels:
+def _first_is_no_label(rows: Sequence[Sequence[str]], column: int, known: Collection[str], training: bool) -> bool:
+    """Whether the first row alone has no label: all others have known ones, or in training data some that repeat."""
+    first = rows[0][column].strip()
+    if first in known:
         return False
-    counts: dict[str, int] = {}
-    for row in rows[1:]:
-        if column < len(row):
-            counts[row[column]] = counts.get(row[column], 0) + 1
-    return bool(counts) and rows[0][column] not in counts and min(counts.values()) > 1
+    # In a small file the first label may well occur only once; in training data that is very unlikely.
+    counts = Counter(row[column].strip() for row in rows[1:] if column < len(row))
+    repeat = training and first not in counts and min(counts.values(), default=0) > 1
+    return bool(counts) and (repeat or counts.keys() <= set(known))
 
 
-def _guessed_columns(path: Path, rows: Sequence[Sequence[str]], layout: Layout, required: Collection[str]) -> Placement:
+def _guessed_columns(
+    path: Path, rows: Sequence[Sequence[str]], layout: Layout, required: Collection[str], tell: Tell
+) -> Placement:
     """Takes a single column as the text; of two, the one with far fewer distinct values as the label.
 
     Two columns are source and target for translation, prompt and text for generation, in this order.
@@ -174,7 +279,10 @@ def _guessed_columns(path: Path, rows: Sequence[Sequence[str]], layout: Layout, 
     else:
         characters = [sum(len(row[column]) for row in rows if len(row) > column) for column in (0, 1)]
         label = characters.index(min(characters))
-    return Placement({"text": 1 - label, "label": label}, _first_is_unique(rows, label, layout.labels))
+    has_header = _first_is_no_label(rows, label, layout.labels, "label" in required)
+    if has_header:
+        tell(f"the first row ({' | '.join(rows[0])}) is taken as the header")
+    return Placement({"text": 1 - label, "label": label}, has_header)
 
 
 def _guessed_in_order(

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from textapp.errors import DataError
-from textapp.records.columns import missing_column, names_of, normalised
+from textapp.records.columns import missing_column, names_of
+from textapp.records.dialects import normalised
 from textapp.records.files import Source
 from textapp.records.layout import Columns
 from textapp.records.rows import Row, RowError, nonempty_lines, readable

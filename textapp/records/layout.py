@@ -8,10 +8,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from textapp.records.columns import find_columns, normalised
+from textapp.records.columns import expected_of, find_columns
+from textapp.records.dialects import normalised
 from textapp.records.files import UTF_8, expand, kind_of, read_source
+from textapp.records.quoted import Cells
 from textapp.records.sources import Source, parallel_sides
-from textapp.records.tables import csv_rows, tsv_rows
+from textapp.records.tables import peek, table_rows
 
 if TYPE_CHECKING:
     from textapp.config import Config, TaskKeys
@@ -118,9 +120,12 @@ def settle_columns(source: Source, layout: Layout, data_dir: Path) -> Layout:
     path = expand(source, Path(data_dir))[0]
     if kind_of(path) not in (".csv", ".tsv"):
         return layout
-    text = "".join(read_source(path, layout.encoding).lines())
-    rows = [row.cells for row in (csv_rows(text) if kind_of(path) == ".csv" else tsv_rows(text))]
     required = [field for field in layout.columns if field not in layout.optional]
+    lines = read_source(path, layout.encoding).lines()
+    head, _ = peek(table_rows(lines, kind_of(path), expected_of(layout, required)), Cells.size)
+    if not head or head[0].fault is not None:
+        return layout  # the reading of the file ends with this error
+    rows = [row.cells for row in head if row.fault is None]
     placement = find_columns(path, rows, layout, required)
     header = rows[0] if placement.has_header else []
     known = {normalised(name) for names in layout.columns.values() for name in names}

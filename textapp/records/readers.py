@@ -6,18 +6,25 @@ the whole file (`DataError`: it is empty, a column is missing) ends the reading.
 
 from __future__ import annotations
 
+import itertools
+import logging
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from textapp.errors import DataError
-from textapp.records.columns import find_columns
+from textapp.records.columns import Placement, expected_of, find_columns, has_names
 from textapp.records.fasttext import fasttext_rows
 from textapp.records.files import UTF_8, Source, broken_byte, kind_of, read_source
 from textapp.records.json_rows import json_rows
 from textapp.records.layout import Columns, Layout
+from textapp.records.quoted import Cells
 from textapp.records.rows import Row, RowError, all_lines, nonempty_lines, raised, readable
-from textapp.records.tables import Cells, csv_rows, tsv_rows
+from textapp.records.tables import peek, table_rows
+
+_logger = logging.getLogger("textapp")
 
 KINDS = (".csv", ".tsv", ".jsonl", ".json", ".txt")
 
@@ -111,27 +118,43 @@ def _instead(columns: Columns) -> str:
 def _table_rows(
     path: Path, source: Source, kind: str, layout: Layout, required: Collection[str]
 ) -> Iterator[Row | RowError]:
-    text = "".join(source.lines())
-    rows = list(csv_rows(text) if kind == ".csv" else tsv_rows(text))
-    placement = find_columns(path, [row.cells for row in rows], layout, required)
-    width = len(rows[0].cells)
+    tell = partial(_logger.warning, "%s: %s", path)
+    head, rows = peek(table_rows(source.lines(), kind, expected_of(layout, required), tell), Cells.size)
+    if not head:
+        return
+    if head[0].fault is not None and has_names(layout):
+        raise RowError(path, head[0].line, head[0].fault, readable(head[0].cells[0]))
+    cells_of_head = [row.cells for row in head if row.fault is None]
+    placement = find_columns(path, cells_of_head, layout, required, tell) if cells_of_head else Placement({}, False)
+    width = _width(cells_of_head, kind, placement)
     needed = 1 + max((index for field, index in placement.indices.items() if field in required), default=0)
     # Without a header, some rows of a .tsv may have extra cells; in a .csv these come from a text with commas.
     max_cells = width if placement.has_header or kind == ".csv" else None
+    # A row of nothing but empty cells, as spreadsheets add them, is no example; but to predict, each row is one.
+    skips_empty = set(placement.indices) <= set(required) and width > 1
     fields = list(placement.indices.items())
-    for row in rows[1:] if placement.has_header else rows:
+    for row in itertools.islice(rows, 1, None) if placement.has_header else rows:
         cells = row.cells
-        fault = row.fault or (_broken(source, row) if source.broken else None)
+        fault = (_broken(source, row) if source.broken else None) or row.fault
+        if fault is None and skips_empty and not any(cells):
+            continue
         if fault is None and len(cells) < needed:
             separated = " separated by tabs" if kind == ".tsv" else ""
             fault = f"found {len(cells)} cells, expected {width if placement.has_header else needed}{separated}"
         elif fault is None and max_cells is not None and len(cells) > max_cells and any(cells[max_cells:]):
-            first = "the header" if placement.has_header else "the first row"
-            fault = f"found {len(cells)} cells, but {first} has {max_cells}: quote a text that contains the delimiter"
+            others = "the header has" if placement.has_header else "most rows have"
+            fault = f'found {len(cells)} cells, but {others} {max_cells}: put a text with the delimiter in quotes (")'
         if fault is not None:
             yield RowError(path, row.line, fault, readable("\t".join(cells)))
         else:
             yield Row(row.line, {field: cells[index] if index < len(cells) else "" for field, index in fields})
+
+
+def _width(head: Sequence[list[str]], kind: str, placement: Placement) -> int:
+    """The number of cells of the header, or of most rows."""
+    if placement.has_header or kind == ".tsv":
+        return len(head[0]) if head else 0
+    return Counter(map(len, head)).most_common(1)[0][0] if head else 0
 
 
 def _broken(source: Source, row: Cells) -> str | None:
@@ -160,8 +183,9 @@ def _pattern_rows(path: Path, source: Source, pattern: str, required: Collection
 
 def _sentence_rows(path: Path, source: Source, layout: Layout, required: Collection[str]) -> Iterator[Row | RowError]:
     """Sentence pairs separated by tabs; if no target is required, one source per line is enough."""
-    first = next(line for line in source.head.splitlines() if line.strip())
-    if "\t" in first:
+    filled = [item for item in enumerate(re.split(r"\r\n?|\n", source.head), start=1) if item[1].strip()]
+    with_tab = [number for number, line in filled if "\t" in line]
+    if with_tab and ("target" in required or 2 * len(with_tab) > len(filled)):
         yield from _table_rows(path, source, ".tsv", layout, required)
     elif "target" in required:
         raise DataError(
@@ -169,4 +193,6 @@ def _sentence_rows(path: Path, source: Source, layout: Layout, required: Collect
             f" or two files: {{source: train.zh, target: train.en}}"
         )
     else:
+        if with_tab:
+            _logger.warning("%s: line %d has a tab, most have none: each line is one text", path, with_tab[0])
         yield from all_lines(path, source, "source")

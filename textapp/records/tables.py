@@ -1,141 +1,205 @@
-"""Parses `.csv` and `.tsv` text into rows of cells, each with the line where it starts."""
+"""Reads the lines of `.csv` and `.tsv` files as rows of cells, each with the line where it starts, in flat memory."""
 
 from __future__ import annotations
 
-import csv
-import io
 import itertools
 import re
-from bisect import bisect_right
-from collections import Counter
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
-DELIMITERS = (",", ";", "\t")
-_NO_DELIMITER = "\x1f"  # for a file of one column, whose texts must not be split
-_SAMPLE_ROWS = 50
+from textapp.records.dialects import ANY, Expected, Guess, guess_dialect, sep_line
+from textapp.records.quoted import ONE_COLUMN, Cells, parse_csv
+
+PEEKED_ROWS = 20_000
+PEEKED_CHARACTERS = 2**24
 _MAX_JOINED_LINES = 1000
-_END = "\x00end of file\x00"
-_CLOSING_QUOTE = re.compile(r'"(?=\t|\r?$)')
+_CLOSING_QUOTE = re.compile(r'"(?=\t|\r?\n?$)')
 _TSV_CELL = re.compile(r'(?:"(?:[^"]|"")*"|[^\t]*)(?:\t|\Z)')
 
+Item = TypeVar("Item")
+Tell = Callable[[str], None]  # takes what a user has to know of how a file is read
 
-class Cells(NamedTuple):
-    """One row.
 
-    Attributes:
-        line, last_line: the lines that it covers, counted from 1.
-        cells: its cells.
-        fault: what is wrong with it, if anything.
+def peek(items: Iterable[Item], size: Callable[[Item], int]) -> tuple[list[Item], Iterator[Item]]:
+    """The first items, at most `PEEKED_ROWS` of about `PEEKED_CHARACTERS`, and all items, including these.
+
+    Args:
+        items: lines or rows.
+        size: the number of characters of one.
     """
-
-    line: int
-    last_line: int
-    cells: list[str]
-    fault: str | None = None
-
-
-def csv_rows(text: str) -> Iterator[Cells]:
-    """Rows of a `.csv`, whose delimiter is guessed by `sniff_delimiter`."""
-    return _parse_csv(text, sniff_delimiter(text))
-
-
-def _parse_csv(text: str, delimiter: str) -> Iterator[Cells]:
-    csv.field_size_limit(2**31 - 1)
-    # Without the added last line, an unclosed quote would silently swallow the rest of the file.
-    reader = csv.reader(itertools.chain(io.StringIO(text, newline=""), [_END]), delimiter=delimiter)
-    before = 0
-    for cells in reader:
-        line, before = before + 1, reader.line_num
-        if cells == [_END]:
-            return
-        if cells and cells[-1].endswith(_END):
-            cells[-1] = cells[-1].removesuffix(_END)
-            fault = "a quote in this row is never closed: double every quote inside a quoted cell"
-            yield Cells(line, reader.line_num - 1, cells, fault)
-        elif any(cells):
-            yield Cells(line, reader.line_num, cells)
+    items = iter(items)
+    head: list[Item] = []
+    left = PEEKED_CHARACTERS
+    while left > 0 and len(head) < PEEKED_ROWS:
+        item = next(items, None)
+        if item is None:
+            break
+        head.append(item)
+        left -= size(item)
+    return head, itertools.chain(head, items)
 
 
-def sniff_delimiter(text: str) -> str:
-    """The delimiter of a `.csv`: the one of `,` `;` tab that splits its first rows most evenly.
+def table_rows(lines: Iterable[str], kind: str, expected: Expected = ANY, tell: Tell = str) -> Iterator[Cells]:
+    """Rows of a table.
 
-    Example: `sniff_delimiter("a;b\\n1;good, cheap\\n")` is `;`: it splits both rows in two.
+    Args:
+        lines: with their line ends, `\\n` or `\\r\\n`.
+        kind: `.csv` or `.tsv`.
+        expected: what is known of the table.
+        tell: is called with a sentence for each thing that a user has to know of how the file is read.
     """
-    head = "".join(itertools.islice(io.StringIO(text, newline=""), 4 * _SAMPLE_ROWS))
-    best, best_score = _NO_DELIMITER, (0.0, 0)
-    for delimiter in DELIMITERS:
-        rows = list(itertools.islice(_parse_csv(head, delimiter), _SAMPLE_ROWS))
-        widths = Counter(len(row.cells) for row in rows)
-        if not rows or len(rows[0].cells) < 2:
-            continue
-        even = widths[len(rows[0].cells)] / len(rows)
-        if (even, len(rows[0].cells)) > best_score:
-            best, best_score = delimiter, (even, len(rows[0].cells))
-    return best
+    return csv_rows(lines, expected, tell) if kind == ".csv" else tsv_rows(lines, expected, tell)
 
 
-def tsv_rows(text: str) -> Iterator[Cells]:
+def csv_rows(lines: Iterable[str], expected: Expected = ANY, tell: Tell = str) -> Iterator[Cells]:
+    """Rows of a `.csv`, whose dialect is that of a first line such as `sep=;`, or guessed by `guess_dialect`.
+
+    Blank lines are no rows; a line `""` is one with an empty cell. A row at fault has the first line as its cell.
+
+    Args:
+        lines, expected, tell: as for `table_rows`.
+    """
+    head, lines = peek(lines, len)
+    delimiter = sep_line(head[0]) if head else None
+    before = int(delimiter is not None)
+    whole = len(head) < PEEKED_ROWS and sum(map(len, head)) < PEEKED_CHARACTERS
+    guess = guess_dialect(head[before:], expected, delimiter, whole)
+    if before:
+        next(lines)
+    return _told(parse_csv(lines, guess.dialect, before), guess, tell)
+
+
+def _told(rows: Iterator[Cells], guess: Guess, tell: Tell) -> Iterator[Cells]:
+    if guess.note:
+        tell(guess.note)
+    if guess.dialect.delimiter != ONE_COLUMN:
+        yield from rows
+        return
+    blank, first, last_line = 0, 0, 0
+    for row in rows:
+        if last_line and row.line > last_line + 1:
+            blank += row.line - last_line - 1
+            first = first or last_line + 1
+        last_line = row.last_line
+        yield row if len(row.cells) == 1 else row._replace(cells=[ONE_COLUMN.join(row.cells)])
+    if blank:
+        tell(f'blank lines are no rows: left out {blank}, the first is line {first}; an empty text is written as ""')
+
+
+def tsv_rows(lines: Iterable[str], expected: Expected = ANY, tell: Tell = str) -> Iterator[Cells]:
     r"""Rows of a `.tsv`, in which quotes are ordinary characters.
 
     A cell is unquoted only if it must come from a csv writer: it is quoted as a whole, every inner quote is doubled,
-    and it contains a doubled quote, a tab or a newline.
+    and it contains a doubled quote, a tab or a newline, or nothing at all.
+
+    Args:
+        lines, expected, tell: as for `table_rows`.
 
     Example: the cell `"a" is good` keeps its quotes; `"the ""best"" one"` becomes `the "best" one`.
     """
-    lines = text.split("\n")
-    width = lines[0].count("\t") + 1
-    closing = [index for index, line in enumerate(lines) if _CLOSING_QUOTE.search(line)]
-    index = 0
-    while index < len(lines):
-        line = lines[index].removesuffix("\r")
-        start, index = index, index + 1
+    lines = iter(lines)
+    first = next(lines, "")
+    delimiter = sep_line(first)
+    if delimiter is None:
+        return _tsv(itertools.chain([first], lines), 0)
+    if delimiter != "\t":
+        return csv_rows(itertools.chain([first], lines), expected, tell)
+    return _tsv(lines, 1)
+
+
+def _tsv(lines: Iterator[str], before: int) -> Iterator[Cells]:
+    ahead = _Ahead(lines)
+    width = 0
+    for line in ahead:
+        start, before = before, before + 1
+        line = line.removesuffix("\n").removesuffix("\r")
+        width = width or line.count("\t") + 1
         if '"' not in line:
             cells = line.split("\t")
         else:
-            cells, joined = _quoted_cells(lines, start, width, closing)
-            index += joined
-        if any(cells):
-            yield Cells(start + 1, index, cells)
+            cells, joined = _quoted_cells(line, ahead, width)
+            before += joined
+        if line:
+            yield Cells(start + 1, before, cells)
 
 
-def _quoted_cells(lines: list[str], start: int, width: int, closing: list[int]) -> tuple[list[str], int]:
-    """Parses a row with quotes, which may continue on further lines.
+class _Ahead:
+    """Lines of which the next `_MAX_JOINED_LINES` can be seen before they are taken.
+
+    Attributes:
+        lines: those that were seen and not taken.
+    """
+
+    def __init__(self, lines: Iterator[str]) -> None:
+        self.lines: deque[str] = deque()
+        self._source = lines
+        self._characters = 0
+        self._taken = 0
+        self._closing: deque[int] = deque()  # numbers of seen lines with a closing quote
+
+    def __iter__(self) -> Iterator[str]:
+        while True:
+            if self.lines:
+                yield self.take()
+            else:
+                line = next(self._source, None)
+                if line is None:
+                    return
+                self._taken += 1
+                yield line
+
+    def take(self) -> str:
+        """Takes a line that was seen."""
+        line = self.lines.popleft()
+        self._taken += 1
+        self._characters -= len(line)
+        return line
+
+    def last_closing(self) -> int:
+        """How many lines ahead is the last with a closing quote.
+
+        Without this limit a file full of stray quotes would take minutes.
+        """
+        while len(self.lines) < _MAX_JOINED_LINES and self._characters < PEEKED_CHARACTERS:
+            line = next(self._source, None)
+            if line is None:
+                break
+            self.lines.append(line)
+            self._characters += len(line)
+            if _CLOSING_QUOTE.search(line):
+                self._closing.append(self._taken + len(self.lines))
+        return max(0, self._closing[-1] - self._taken) if self._closing else 0
+
+
+def _quoted_cells(line: str, ahead: _Ahead, width: int) -> tuple[list[str], int]:
+    """Parses a row with quotes, which may continue on further lines; these are taken.
 
     Args:
-        lines: all lines of the file.
-        start: the index of the row's first line.
+        line: the row's first line.
+        ahead: the lines after it.
         width: the number of cells of the first row.
-        closing: the indices of lines that contain a closing quote.
 
     Returns:
         The cells, and the number of further lines.
     """
-    line = lines[start].removesuffix("\r")
     raw = line.split("\t")
     if len(raw) > width:  # a tab inside quotes?
         cells = _parse_tsv(line)
         if cells is not None and len(cells) == width:
             return cells, 0
     if len(raw) <= width and raw[-1].startswith('"') and not _is_quoted(raw[-1]):  # a newline inside quotes?
-        for joined in range(1, _last_joined(closing, start) + 1):
-            following = lines[start + joined]
+        for joined in range(1, ahead.last_closing() + 1):
+            following = ahead.lines[joined - 1].removesuffix("\n").removesuffix("\r")
             if len(raw) == width and following.count("\t") + 1 >= width:  # two complete rows: an ordinary quote
                 break
-            line += "\n" + following.removesuffix("\r")
+            line += "\n" + following
             cells = _parse_tsv(line) if _CLOSING_QUOTE.search(following) else None
             if cells is not None and len(cells) == width:
+                for _ in range(joined):
+                    ahead.take()
                 return cells, joined
     return [_unquoted(cell) for cell in raw], 0
-
-
-def _last_joined(closing: list[int], start: int) -> int:
-    """How many lines after `start` to search for the end of a quote: up to the last line with a closing one.
-
-    Without this limit a file full of stray quotes would take minutes.
-    """
-    position = bisect_right(closing, start + _MAX_JOINED_LINES)
-    return max(0, closing[position - 1] - start) if position else 0
 
 
 def _parse_tsv(line: str) -> list[str] | None:
@@ -158,6 +222,6 @@ def _is_quoted(cell: str) -> bool:
 
 
 def _unquoted(cell: str) -> str:
-    if not _is_quoted(cell) or not any(mark in cell[1:-1] for mark in ('""', "\t", "\n", "\r")):
+    if not _is_quoted(cell) or (cell != '""' and not any(mark in cell[1:-1] for mark in ('""', "\t", "\n", "\r"))):
         return cell
     return cell[1:-1].replace('""', '"')

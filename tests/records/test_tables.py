@@ -1,0 +1,284 @@
+"""Rows of cells: delimiters, quotes, escapes, `sep=` lines, blank lines; each with its line, lazily."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import time
+import tracemalloc
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from textapp.records.dialects import Expected
+from textapp.records.tables import csv_rows, tsv_rows
+
+NAMES = Expected(names=frozenset({"text", "label", "review", "target"}))
+TWO = Expected(columns=2)
+
+
+def lines(text: str) -> io.StringIO:
+    return io.StringIO(text, newline="\n")
+
+
+def read(text: str, expected: Expected = NAMES) -> list[list[str]]:
+    rows = list(csv_rows(lines(text), expected))
+    assert [row.fault for row in rows] == [None] * len(rows)
+    return [row.cells for row in rows]
+
+
+def notes(text: str, expected: Expected = NAMES) -> list[str]:
+    told: list[str] = []
+    list(csv_rows(lines(text), expected, told.append))
+    return told
+
+
+# --- one column ------------------------------------------------------------------------------------------------------
+
+
+def test_a_quoted_empty_cell_is_a_row() -> None:
+    assert read('text\ngood\n""\nbad') == [["text"], ["good"], [""], ["bad"]]
+    assert read('text,label\n"",pos\n,\n') == [["text", "label"], ["", "pos"], ["", ""]]
+
+
+def test_blank_lines_are_no_rows_and_told_where_they_may_be_meant_as_one() -> None:
+    assert read("text\ngood\n\n\nbad\n\n") == [["text"], ["good"], ["bad"]]
+    (told,) = notes("text\ngood\n\n\nbad\n\n")
+    assert "left out 2, the first is line 3" in told and 'written as ""' in told
+    assert notes("text,label\ngood,pos\n\nbad,neg\n") == []
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        ["great, really", "bad", "nice, cheap"],
+        ["great, really", "nice, cheap"],
+        ["great, really"],
+        ["great, really, truly", "nice, cheap"],
+        ["good; fine", "bad; ugly"],
+        ["text, or not", "good", "bad"],
+        ["bad", "great, really"],
+    ],
+)
+def test_prose_is_not_cut_at_its_commas(rows: list[str]) -> None:
+    assert read("\n".join(rows)) == [[row] for row in rows]
+
+
+def test_what_was_decided_is_told() -> None:
+    assert "line 1 has 2 cells, line 2 1" in notes("great, really\nbad\n")[0]
+    assert "always followed by a space" in notes("great, really\nnice, cheap\n")[0]
+    assert "rows are split at ','" in notes("great,pos\nnice,neg\n")[0]
+    assert notes("text,label\ngreat,pos\n") == notes("text\ngreat, really\n") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "expected", "cells"),
+    [
+        ("great,pos\nnice,neg\n", NAMES, [["great", "pos"], ["nice", "neg"]]),
+        ("text, label\ngood, pos\n", NAMES, [["text", " label"], ["good", " pos"]]),
+        ("great, pos\nnice, neg\n", TWO, [["great", " pos"], ["nice", " neg"]]),
+        ("great, pos\nnice, neg\n", Expected(labels=frozenset({"pos", "neg"})), [["great", " pos"], ["nice", " neg"]]),
+        ('"great, really", x\nnice, y\n', NAMES, [["great, really", " x"], ["nice", " y"]]),
+        ("a\tb, c\nd\te\n", NAMES, [["a", "b, c"], ["d", "e"]]),
+        ("text,label\ngood\nbad, ugly, x\n", NAMES, [["text", "label"], ["good"], ["bad", " ugly", " x"]]),
+    ],
+)
+def test_a_delimiter_that_is_one(text: str, expected: Expected, cells: list[list[str]]) -> None:
+    assert read(text, expected) == cells
+
+
+# --- quotes ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "cells"),
+    [
+        (r'"27\"",pos' + "\nfine,neg\n", [['27"', "pos"], ["fine", "neg"]]),
+        (r'"27\"",pos' + '\n"x",neg\n', [['27"', "pos"], ["x", "neg"]]),
+        (r'"27\"",pos' + '\nsize 30",neg\n', [['27"', "pos"], ['size 30"', "neg"]]),
+        (r'pos,"27\""' + "\nneg,fine\n", [["pos", '27"'], ["neg", "fine"]]),
+        (r'"a \"b, c\" d",pos' + "\nx,neg\n", [['a "b, c" d', "pos"], ["x", "neg"]]),
+        (r'"a \"b\" \\",pos' + "\nx,neg\n", [['a "b" \\', "pos"], ["x", "neg"]]),
+        (r'"a \"b\" C:\\dir",pos' + "\nx,neg\n", [['a "b" C:\\dir', "pos"], ["x", "neg"]]),
+        (r'"a \"b\" C:\dir",pos' + "\nx,neg\n", [['a "b" C:\\dir', "pos"], ["x", "neg"]]),
+        ('"a \\"b\\"\\\nc",pos\nx,neg\n', [['a "b"\nc', "pos"], ["x", "neg"]]),
+        ('"a \\"b\\"\nc",pos\nx,neg\n', [['a "b"\nc', "pos"], ["x", "neg"]]),
+    ],
+)
+def test_quotes_escaped_by_a_backslash(text: str, cells: list[list[str]]) -> None:
+    assert read("text,label\n" + text)[1:] == cells
+    assert read(text, TWO) == cells
+    assert "escaped by a backslash" in notes("text,label\n" + text)[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "cells"),
+    [
+        ('"C:\\dir\\",pos\n"fine",neg\n', [["C:\\dir\\", "pos"], ["fine", "neg"]]),
+        ('"say \\""hi\\""\nbye",pos\nx,neg\n', [['say \\"hi\\"\nbye', "pos"], ["x", "neg"]]),
+        ('27\\",pos\nx,neg\n', [['27\\"', "pos"], ["x", "neg"]]),
+        ('5" screen,pos\na "b" c,neg\n', [['5" screen', "pos"], ['a "b" c', "neg"]]),
+    ],
+)
+def test_backslashes_and_quotes_of_the_standard_stay(text: str, cells: list[list[str]]) -> None:
+    assert read("text,label\n" + text)[1:] == cells
+    assert notes("text,label\n" + text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "cells"),
+    [
+        ("'good, cheap','pos'\n'bad','neg'\n", [["good, cheap", "pos"], ["bad", "neg"]]),
+        ("'text','label'\n'good, cheap','pos'\n", [["text", "label"], ["good, cheap", "pos"]]),
+        ("text,label\n'good, cheap',1\n'bad',0\n", [["text", "label"], ["good, cheap", "1"], ["bad", "0"]]),
+        ("text;label\n'it''s; ok';1\n'bad\n\"x\"';0\n", [["text", "label"], ["it's; ok", "1"], ['bad\n"x"', "0"]]),
+        ("text,label\n'it\\'s, ok',1\n'bad',0\n", [["text", "label"], ["it's, ok", "1"], ["bad", "0"]]),
+        ("text\n'good, cheap'\n'bad'\n", [["text"], ["good, cheap"], ["bad"]]),
+    ],
+)
+def test_single_quotes_around_every_cell_of_a_column(text: str, cells: list[list[str]]) -> None:
+    assert read(text) == cells
+    assert notes(text) == ["cells are quoted by '"]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [["'tis good", "pos"], ["it's", "neg"]],
+        [["'tis the lads'", "pos"], ["bad", "neg"]],
+        [["'good'", "pos"], ["the dogs'", "neg"]],
+        [["rock 'n' roll", "pos"], ["'n' roll", "neg"]],
+    ],
+)
+def test_apostrophes_stay(rows: list[list[str]]) -> None:
+    assert read("".join(f"{','.join(row)}\n" for row in [["text", "label"], *rows]))[1:] == rows
+    assert read("".join(f"{','.join(row)}\n" for row in rows), TWO) == rows
+
+
+def test_a_space_before_a_quote() -> None:
+    assert read('"good", "pos"\n"bad, worse", "neg"\n', TWO) == [["good", "pos"], ["bad, worse", "neg"]]
+    assert read('text,label\nhe said, "no",pos\nb,neg\n')[1] == ["he said", ' "no"', "pos"]
+    assert read('he said, "no"\nshe said, "yes"\n') == [['he said, "no"'], ['she said, "yes"']]
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ('"a"b,pos', "text follows a closing quote: double every quote inside a quoted cell"),
+        ('"a,pos', "a quote in this row is closed 2 lines below, where text follows it"),
+        ("x\ry,pos", "a carriage return is inside a cell without quotes"),
+        ('"a"b\\",pos', 'double every quote inside a quoted cell (as "", not as \\")'),
+    ],
+)
+def test_a_row_at_fault_takes_no_other_with_it(row: str, words: str) -> None:
+    found = list(csv_rows(lines(f'text,label\n{row}\nc,neg\n"d",pos\ne "x",neg\n'), NAMES))
+    assert [(line.line, line.cells) for line in found if line.fault is None] == [
+        (1, ["text", "label"]), (3, ["c", "neg"]), (4, ["d", "pos"]), (5, ['e "x"', "neg"])
+    ]  # fmt: skip
+    (fault,) = [line for line in found if line.fault]
+    assert (fault.line, fault.cells) == (2, [row]) and words in fault.fault
+
+
+def test_a_quote_that_is_never_closed() -> None:
+    found = list(csv_rows(lines('text,label\na,pos\n"b,neg\nc,pos\n'), NAMES))
+    assert [row.cells for row in found] == [["text", "label"], ["a", "pos"], ['"b,neg'], ["c", "pos"]]
+    assert "never closed" in found[2].fault and found[3].line == 4
+
+
+def test_faults_without_end_are_read_in_no_time() -> None:
+    started = time.process_time()
+    found = list(csv_rows(["text,label\n", *['"a""b\n', '"c,d\n'] * 20_000], NAMES))
+    assert sum(row.fault is not None for row in found) > 20_000
+    assert time.process_time() - started < 10
+
+
+# --- sep= ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reader", [csv_rows, tsv_rows])
+@pytest.mark.parametrize("first", ["sep=;", '"sep=;"', "SEP=;", "\ufeffsep=;"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_first_line_sets_the_delimiter(reader, first: str, end: str) -> None:
+    found = list(reader(lines(end.join([first, "text;label", "1,5;a", '"b;c";d', ""])), NAMES))
+    assert [(row.line, row.cells) for row in found] == [
+        (2, ["text", "label"]), (3, ["1,5", "a"]), (4, ["b;c", "d"])
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("first", "delimiter"), [("sep=,", ","), ("sep=\t", "\t"), ("sep=\\t", "\t"), ("sep=|", "|")])
+@pytest.mark.parametrize("reader", [csv_rows, tsv_rows])
+def test_any_delimiter_can_be_set(reader, first: str, delimiter: str) -> None:
+    found = list(reader(lines(f"{first}\na{delimiter}b; c\n")))
+    assert [(row.line, row.cells) for row in found] == [(2, ["a", "b; c"])]
+
+
+@pytest.mark.parametrize("text", ["sep=a\n", "sep=;x\n", "my sep=;\n"])
+def test_other_first_lines_are_rows(text: str) -> None:
+    assert next(csv_rows(lines(text))).line == 1
+
+
+# --- round trips -----------------------------------------------------------------------------------------------------
+
+cells = st.text(st.characters(exclude_characters="\x00\r", exclude_categories=["Cs"]))
+odd = st.text(st.sampled_from("ab,;\t\n\"'\\ "), min_size=0, max_size=8)
+tables = st.lists(st.tuples(cells | odd, cells | odd, st.sampled_from(["pos", "neg"])), min_size=1)
+
+
+@given(
+    tables,
+    st.sampled_from([",", ";", "\t"]),
+    st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC]),
+    st.sampled_from(["\n", "\r\n"]),
+)
+def test_what_a_csv_writer_writes_is_read_back(table, delimiter: str, quoting: int, end: str) -> None:
+    file = io.StringIO()
+    writer = csv.writer(file, delimiter=delimiter, quoting=quoting, lineterminator=end)
+    writer.writerows([("text", "other", "label"), *table])
+    assert [tuple(row) for row in read(file.getvalue())][1:] == table
+
+
+@given(st.lists(cells | odd, min_size=1))
+def test_one_column_is_read_back(texts: list[str]) -> None:
+    file = io.StringIO()
+    csv.writer(file).writerows([["text"], *([text] for text in texts)])
+    assert read(file.getvalue())[1:] == [[text] for text in texts]
+
+
+def spark(cell: str) -> str:
+    quoted = cell.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{quoted}"' if any(mark in cell for mark in ',\n"\\') else cell
+
+
+@given(st.lists(st.text(st.sampled_from('ab,\n"\\ ')), min_size=1))
+@example(['27"'])
+@example(['x\n"y', "\\"])
+def test_backslash_escapes_are_read_back(texts: list[str]) -> None:
+    table = [[f'as 27" {text}', "pos"] for text in texts]
+    content = "".join(f"{spark(text)},{label}\n" for text, label in [["text", "label"], *table])
+    assert read(content)[1:] == table
+
+
+# --- streams ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("reader", "row"), [(csv_rows, "some text {},pos\n"), (tsv_rows, 'some "text {}\tpos\n')])
+def test_rows_come_before_the_end_and_in_flat_memory(reader, row: str) -> None:
+    count = itertools.count()
+    endless = (row.format(number) for number in count)
+    next(reader(endless, TWO))
+    assert next(count) < 30_000
+    tracemalloc.start()
+    for found in itertools.islice(reader((row.format(number) for number in range(150_000)), TWO), 150_000):
+        assert len(found.cells) == 2
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 20 * 2**20
+
+
+def test_tsv_cells_over_lines_and_empty_ones() -> None:
+    found = list(tsv_rows(lines('a\tb\n"x\ny"\tz\n\t\n\n""\t1\n')))
+    assert [(row.line, row.last_line, row.cells) for row in found] == [
+        (1, 1, ["a", "b"]), (2, 3, ["x\ny", "z"]), (4, 4, ["", ""]), (6, 6, ["", "1"])
+    ]  # fmt: skip
