@@ -120,7 +120,8 @@ def _check_no_header(
 
 def _has_names(rows: Sequence[Sequence[str]], layout: Layout, required: Collection[str], tell: Tell) -> bool:
     """Whether the first row is a header because it has names of the columns; tells if that is a guess."""
-    first, settled = rows[0], _numbers(layout.columns) is not None
+    first = rows[0]
+    settled = any(isinstance(names, list) and isinstance(names[-1], int) for names in layout.columns.values())
     places = {field: _position(first, names) for field, names in layout.columns.items() if not isinstance(names, int)}
     found = {field: place for field, place in places.items() if place is not None}
     if not found or not layout.usual_columns:

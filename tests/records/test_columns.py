@@ -1,0 +1,218 @@
+"""Whether a table has a header, and which column is which; no row is taken for a header without a word."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from textapp.catalog import parse_config, recipe_of
+from textapp.errors import DataError
+from textapp.recipes.splits import settled_layout
+from textapp.records.layout import Layout
+from textapp.records.readers import read_rows, scan_rows
+
+KEYS = recipe_of("classification").keys
+USUAL = {field: names for field, names in KEYS.columns.items() if names}
+DEFAULT = {field: list(names) for field, names in USUAL.items()}
+NUMBERS = {"text": 0, "label": 1}
+BOTH = ("text", "label")
+
+
+@pytest.fixture
+def told(caplog) -> pytest.LogCaptureFixture:
+    caplog.set_level(logging.INFO, "textapp")
+    return caplog
+
+
+def texts(
+    folder: Path,
+    content: str,
+    columns: dict = DEFAULT,
+    required: Sequence[str] = ("text",),
+    name: str = "a.csv",
+    **layout: object,
+) -> list[str]:
+    """The texts of a file, read to predict unless the label is required."""
+    (folder / name).write_text(content, encoding="utf-8")
+    rows = scan_rows(folder / name, Layout(columns, usual=USUAL, **layout), required)
+    return [row.values["text"] for row in rows]
+
+
+def settled(folder: Path, train: str, task: str = "classification", name: str = "train.csv", **data: object) -> Layout:
+    """The layout of a run that was trained on a file, as its manifest keeps it."""
+    (folder / name).write_text(train, encoding="utf-8")
+    raw = {"task": task, "run": "r", "data": {"train": name, **data}, "model": {"architecture": "lstm"}}
+    recipe = recipe_of(task)
+    manifest = settled_layout(recipe, parse_config(raw), folder).to_manifest()
+    return Layout.of_manifest({**manifest, "labels": ["pos", "neg", "Target"]}, recipe.keys)
+
+
+# --- by number -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("required", [BOTH, ("text",)])
+@pytest.mark.parametrize(
+    "first", ["love the new store,Target", "love it,unique", "review,pos", "title,sentiment analysis"]
+)
+def test_with_numbers_no_row_is_taken_for_a_header(tmp_path: Path, required: Sequence[str], first: str) -> None:
+    content = f"{first}\ngood,pos\nfine,pos\nbad,neg\nugly,neg\n"
+    assert texts(tmp_path, content, NUMBERS, required) == [first.split(",")[0], "good", "fine", "bad", "ugly"]
+
+
+def test_with_numbers_what_can_only_be_a_header_is_no_example_of_training(tmp_path: Path, told) -> None:
+    content = "Text,Label\ngood,pos\nbad,neg\n"
+    with pytest.raises(DataError, match=r"a\.csv: the first row \(Text \| Label\) looks like a header.*header: true"):
+        texts(tmp_path, content, NUMBERS, BOTH)
+    assert texts(tmp_path, content, NUMBERS) == ["Text", "good", "bad"]
+    assert "looks like a header" in told.text and "set header: true" in told.text
+    assert texts(tmp_path, content, NUMBERS, BOTH, header=True) == ["good", "bad"]
+    assert texts(tmp_path, content, NUMBERS, BOTH, header=False) == ["Text", "good", "bad"]
+
+
+def test_with_numbers_a_label_of_one_row_alone_is_told(tmp_path: Path, told) -> None:
+    assert len(texts(tmp_path, "comment,stars\na,5\nb,5\nc,1\nd,1\n", NUMBERS, BOTH)) == 5
+    assert "the first row (comment | stars) has a label that no other row has" in told.text
+
+
+# --- by name ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "columns"),
+    [
+        ("text,label\ngood,pos\n", DEFAULT),
+        ("id,Label,Review\n1,pos,good\n", DEFAULT),
+        ("content,stars\ngood,5\ntext,5\n", DEFAULT),
+        ("a,b\ngood,pos\n", {"text": ["a"], "label": ["b"]}),
+    ],
+)
+@pytest.mark.parametrize("required", [BOTH, ("text",)])
+def test_an_ordinary_header_makes_no_noise(tmp_path: Path, told, content: str, columns: dict, required) -> None:
+    assert texts(tmp_path, content, columns, required)[0] == "good"
+    assert told.text == ""
+
+
+def test_a_header_without_the_label_is_told(tmp_path: Path, told) -> None:
+    assert texts(tmp_path, "id,text\n1,good\n") == ["good"]
+    assert "a.csv: the first row (id | text) is taken as the header" in told.text
+
+
+@pytest.mark.parametrize("first", ["love the new store", "review"])
+@pytest.mark.parametrize("form", ["{0},{1}\n", "{1},{0}\n"])
+@pytest.mark.parametrize("required", [BOTH, ("text",)])
+def test_a_name_that_other_rows_have_as_a_label_is_no_header(tmp_path: Path, told, first: str, form, required) -> None:
+    rows = [(first, "Target"), ("good food", "Target"), ("so bad", "pos"), ("quite fine", "pos"), ("not so", "pos")]
+    assert texts(tmp_path, "".join(form.format(*row) for row in rows), DEFAULT, required)[0] == first
+    assert "has what other rows have: it is taken as an example" in told.text
+
+
+@pytest.mark.parametrize("required", [BOTH, ("text",)])
+def test_a_name_that_is_a_known_label_is_no_header(tmp_path: Path, told, required) -> None:
+    layout = settled(tmp_path, "good food,pos\nbad,neg\nfine,pos\nugly,neg\nwell,pos\nill,neg\n")
+    (tmp_path / "a.csv").write_text("love the new store,Target\nreview,pos\n", encoding="utf-8")
+    rows = list(scan_rows(tmp_path / "a.csv", layout, required))
+    assert [(row.values["text"], row.values["label"]) for row in rows] == [
+        ("love the new store", "Target"), ("review", "pos")
+    ]  # fmt: skip
+    assert "has a label of the model: it is taken as an example" in told.text
+
+
+HEADERLESS = "good food,pos\nbad,neg\nfine,pos\nugly,neg\nwell,pos\nill,neg\n"
+
+
+def test_a_run_without_headers_answers_a_first_row_that_is_a_name(tmp_path: Path, told) -> None:
+    layout = settled(tmp_path, HEADERLESS)
+    (tmp_path / "a.csv").write_text("Review\ngood\n", encoding="utf-8")
+    assert [row.values["text"] for row in scan_rows(tmp_path / "a.csv", layout, ("text",))] == ["Review", "good"]
+    assert "a.csv: the first row (Review) is taken as an example" in told.text
+    assert "--columns text=Review" in told.text
+
+
+def test_a_run_without_headers_reads_a_file_with_one(tmp_path: Path) -> None:
+    layout = settled(tmp_path, HEADERLESS)
+    (tmp_path / "a.csv").write_text("label,text\npos,good\n", encoding="utf-8")
+    assert [row.values for row in read_rows(tmp_path / "a.csv", layout, BOTH)] == [{"text": "good", "label": "pos"}]
+
+
+def test_a_run_on_stories_without_header_goes_on_from_each_row(tmp_path: Path, told) -> None:
+    layout = settled(tmp_path, "Once upon a time\nThere was\n", "generation")
+    (tmp_path / "a.csv").write_text("Story\ngreat, really\n", encoding="utf-8")
+    rows = [row.values for row in scan_rows(tmp_path / "a.csv", layout)]
+    assert rows == [{"text": "Story"}, {"text": "great, really"}]
+
+
+def test_a_header_guessed_from_its_labels_is_told(tmp_path: Path, told) -> None:
+    content = "dish,kind\n" + HEADERLESS
+    assert len(texts(tmp_path, content, required=BOTH)) == 6
+    assert "the first row (dish | kind) is taken as the header" in told.text
+    told.clear()
+    layout = settled(tmp_path, content)
+    assert "the header dish | kind; column 0 is taken as the text" in told.text
+    assert len(list(read_rows(tmp_path / "train.csv", layout, BOTH))) == 6
+    # To predict, a row goes only if all the others have labels of the model.
+    assert texts(tmp_path, "a dish of the day,odd\n" + HEADERLESS)[0] == "a dish of the day"
+    assert texts(tmp_path, "dish,kind\n" + HEADERLESS, labels=("pos", "neg"))[0] == "good food"
+
+
+def test_two_columns_of_one_name(tmp_path: Path, told) -> None:
+    with pytest.raises(DataError, match="the columns 0 and 2 are both named 'text', and their cells differ: rename"):
+        texts(tmp_path, "text,label,Text\ngood,pos,fine\n")
+    assert texts(tmp_path, "text,label,text\ngood,pos,good\n") == ["good"]
+    assert "the columns 0 and 2 are both named 'text': the first is taken" in told.text
+    assert texts(tmp_path, "text,label,label\ngood,pos,neg\n") == ["good"]
+    with pytest.raises(DataError, match="both named 'label'"):
+        texts(tmp_path, "text,label,label\ngood,pos,neg\n", required=BOTH)
+    assert texts(tmp_path, "text,label,text\ngood,pos,fine\n", {"text": 2, "label": 1}, header=True) == ["fine"]
+
+
+# --- rows ------------------------------------------------------------------------------------------------------------
+
+
+def test_every_row_is_answered(tmp_path: Path) -> None:
+    assert texts(tmp_path, 'text\ngood\n""\nbad') == ["good", "", "bad"]
+    assert texts(tmp_path, "text,label\ngood,pos\n,\nbad,neg\n") == ["good", "", "bad"]
+    assert texts(tmp_path, "text,label\ngood,pos\n,\nbad,neg\n", required=BOTH) == ["good", "bad"]
+    assert texts(tmp_path, "great, really\nbad\n") == ["great, really", "bad"]
+    assert texts(tmp_path, "great, really\nnice, cheap\n") == ["great, really", "nice, cheap"]
+
+
+def test_a_first_row_with_more_cells_than_others_is_the_one_at_fault(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"a\.csv:1: found 3 cells, but most rows have 2: put a text"):
+        (tmp_path / "a.csv").write_text("great, really,pos\nbad,neg\nfine,pos\n", encoding="utf-8")
+        list(read_rows(tmp_path / "a.csv", Layout(NUMBERS, usual=USUAL), BOTH))
+
+
+def test_a_header_at_fault(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"a\.csv:1: text follows a closing quote"):
+        texts(tmp_path, '"text"x,label\ngood,pos\n', required=BOTH)
+    with pytest.raises(DataError, match="has no rows"):
+        texts(tmp_path, "sep=;\n")
+
+
+@pytest.mark.parametrize("content", ["great, really\nbad\n", "great, really\nnice, cheap\n"])
+def test_texts_with_commas_are_no_prompts_and_no_sentence_pairs(tmp_path: Path, content: str) -> None:
+    (tmp_path / "a.csv").write_text(content, encoding="utf-8")
+    layout = settled(tmp_path, content, "generation")
+    expected = [{"text": line} for line in content.splitlines()]
+    assert [row.values for row in read_rows(tmp_path / "a.csv", layout, ("text",))] == expected
+    layout = settled(tmp_path, "source,target\na,b\n", "translation")
+    rows = [row.values for row in scan_rows(tmp_path / "a.csv", layout, ("source",))]
+    assert rows == [{"source": line} for line in content.splitlines()]
+
+
+def test_a_stray_tab_in_texts_to_translate(tmp_path: Path, told) -> None:
+    layout = settled(tmp_path, "source,target\na,b\n", "translation")
+    (tmp_path / "a.txt").write_text("one\ttwo\nthree\n\nfour\n", encoding="utf-8")
+    rows = [row.values["source"] for row in scan_rows(tmp_path / "a.txt", layout, ("source",))]
+    assert rows == ["one\ttwo", "three", "", "four"]
+    assert "a.txt: line 1 has a tab, most have none" in told.text
+
+
+def test_shipped_layouts_on_real_data(data_dir: Path, told) -> None:
+    for name, labels in (("chnsenticorp/train.tsv.gz", {"0", "1"}), ("sst2_phrases_67k/test.tsv.gz", {"0", "1"})):
+        rows = list(read_rows(data_dir / name, Layout(DEFAULT, usual=USUAL), BOTH))
+        assert {row.values["label"] for row in rows} == labels and rows[0].line == 2
+    assert told.text == ""
