@@ -80,9 +80,7 @@ def _placement(
         header = _has_names(rows, layout, required, tell)
         if not header and numbers is None and guessable:
             return _guessed_columns(path, rows, layout, required, tell)
-        header = (
-            header or numbers is None
-        )  # without a given name the first row is a header, and `_indices` has an error
+        header = header or numbers is None  # of a header without the given names `_indices` says what is missing
     if not header and numbers is not None:
         columns = numbers
     elif not header and guessable:

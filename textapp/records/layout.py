@@ -61,7 +61,8 @@ class Layout:
     def usual_columns(self) -> bool:
         """Whether the columns have their default names; then a file may also have other names, or no header."""
         # In a translation the default names are followed by the language.
-        return set(self.usual) == set(self.columns) and all(
+        # Files without a header that lack an optional field settle the others alone.
+        return set(self.columns) <= set(self.usual) <= set(self.columns) | self.optional and all(
             not isinstance(names, int) and tuple(names[: len(self.usual[field])]) == tuple(self.usual[field])
             for field, names in self.columns.items()
         )
