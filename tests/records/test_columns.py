@@ -77,6 +77,20 @@ def test_with_numbers_a_label_of_one_row_alone_is_told(tmp_path: Path, told) -> 
     assert "the first row (comment | stars) has a label that no other row has" in told.text
 
 
+def test_with_a_number_for_the_text_alone_every_row_is_answered(tmp_path: Path, told) -> None:
+    mixed = {"text": 0, "label": DEFAULT["label"]}
+    assert texts(tmp_path, "love the new store,Target\nbad,neg\n", mixed) == ["love the new store", "bad"]
+    assert "(love the new store | Target) is taken as an example: the columns are given by number" in told.text
+    assert texts(tmp_path, "love the new store,x\nbad,neg\n", mixed) == ["love the new store", "bad"]
+    told.clear()
+    assert texts(tmp_path, "review,label\nbad,neg\n", mixed) == ["bad"] and told.text == ""
+    assert texts(tmp_path, "comment,label\nbad,neg\n", mixed, BOTH) == ["bad"]
+    assert "the first row (comment | label) is taken as the header" in told.text
+    assert texts(tmp_path, "comment,stars\nbad,neg\n", {"text": 0, "label": ["stars"]}) == ["bad"]
+    with pytest.raises(DataError, match="no column for label: found 'love', 'x'"):
+        texts(tmp_path, "love,x\nbad,neg\n", mixed, BOTH)
+
+
 # --- by name ---------------------------------------------------------------------------------------------------------
 
 
@@ -106,7 +120,7 @@ def test_a_header_without_the_label_is_told(tmp_path: Path, told) -> None:
 def test_a_name_that_other_rows_have_as_a_label_is_no_header(tmp_path: Path, told, first: str, form, required) -> None:
     rows = [(first, "Target"), ("good food", "Target"), ("so bad", "pos"), ("quite fine", "pos"), ("not so", "pos")]
     assert texts(tmp_path, "".join(form.format(*row) for row in rows), DEFAULT, required)[0] == first
-    assert "has what other rows have: it is taken as an example" in told.text
+    assert "is taken as an example: other rows have the same" in told.text
 
 
 @pytest.mark.parametrize("required", [BOTH, ("text",)])
@@ -117,7 +131,12 @@ def test_a_name_that_is_a_known_label_is_no_header(tmp_path: Path, told, require
     assert [(row.values["text"], row.values["label"]) for row in rows] == [
         ("love the new store", "Target"), ("review", "pos")
     ]  # fmt: skip
-    assert "has a label of the model: it is taken as an example" in told.text
+    assert "is taken as an example: it has a label of the model" in told.text
+
+
+def test_a_header_may_have_the_name_of_a_label(tmp_path: Path, told) -> None:
+    assert texts(tmp_path, "question,label\nwhy,question\n", labels=("question", "answer")) == ["why"]
+    assert told.text == ""
 
 
 HEADERLESS = "good food,pos\nbad,neg\nfine,pos\nugly,neg\nwell,pos\nill,neg\n"

@@ -72,7 +72,8 @@ def _placement(
     first = rows[0]
     named = {field: names for field, names in columns.items() if not isinstance(names, int)}
     guessable = layout.usual_columns and len(first) <= 2
-    numbers = None if guessable and len(first) == 1 else _numbers(columns)  # a single column is always the text
+    # A single column is always the text.
+    numbers = None if guessable and len(first) == 1 else _numbers(columns, required)
     if header == "auto" and not named:
         _check_no_header(path, rows, layout, required, tell)
         header = False
@@ -100,10 +101,8 @@ def _check_no_header(
     """For columns by number: a first row of nothing but usual names is no example, or a very odd one."""
     first = rows[0]
     numbers = {field: column for field, column in layout.columns.items() if isinstance(column, int)}
-    if any(column >= len(first) for column in numbers.values()):
-        return
     found = f"the first row ({' | '.join(first)})"
-    if all(_is_usual(layout, field, first[column]) for field, column in numbers.items()):
+    if _usually_named(first, layout) == numbers.keys():
         found += " looks like a header, and the columns are given by number"
         if set(numbers) <= set(required):
             names = ",".join(f"{field}={first[column].strip()}" for field, column in numbers.items())
@@ -112,38 +111,63 @@ def _check_no_header(
                 f" (of --data: --columns {names})"
             )
         tell(f"{found}: it is taken as an example; set header: true to leave it out")
-    elif "label" in set(numbers) & set(required) and _first_is_no_label(rows, numbers["label"], layout.labels, True):
+    elif "label" in required and _first_is_no_label(rows, numbers["label"], layout.labels, True):
         tell(f"{found} has a label that no other row has: it is taken as an example; set header: true if it is none")
 
 
 def _has_names(rows: Sequence[Sequence[str]], layout: Layout, required: Collection[str], tell: Tell) -> bool:
     """Whether the first row is a header because it has names of the columns; tells if that is a guess."""
     first = rows[0]
-    settled = any(isinstance(names, list) and isinstance(names[-1], int) for names in layout.columns.values())
-    places = {field: _position(first, names) for field, names in layout.columns.items() if not isinstance(names, int)}
+    places = {
+        field: _position(first, names) for field, names in layout.columns.items() if not isinstance(names, int)
+    }  # fmt: skip
     found = {field: place for field, place in places.items() if place is not None}
-    if not found or not layout.usual_columns:
-        return bool(found)
-    shown = " | ".join(cell.strip() for cell in first)
-    if {cell.strip() for cell in first} & set(layout.labels):
-        tell(f"the first row ({shown}) has a label of the model: it is taken as an example")
+    if not found or any(not layout.has_usual_names(field) for field in found):
+        return bool(found)  # nothing is guessed of a name that a user gave
+    shown = f"the first row ({' | '.join(cell.strip() for cell in first)})"
+    why_example = _why_example(rows, layout, required, found)
+    if why_example:
+        tell(f"{shown} is taken as an example: {why_example}")
         return False
-    if _recur(rows, [found["label"]] if "label" in found else list(found.values())):
-        tell(f"the first row ({shown}) has what other rows have: it is taken as an example")
-        return False
-    if settled and len(first) == 1 and all(_is_usual(layout, field, first[0]) for field in found):
-        tell(
-            f"the first row ({shown}) is taken as an example, because the training files have no such header;"
-            f" if it is one: --columns {next(iter(found))}={shown}"
-        )
-        return False
-    complete = all(field in found for field in places if field not in layout.optional)
-    if settled and not complete and not set(required) <= set(found):
-        tell(f"the first row ({shown}) is taken as an example, because the training files have no such header")
-        return False
-    if set(required) <= set(found) and (not complete or len(first) == 1):
-        tell(f"the first row ({shown}) is taken as the header")
+    named = {*found, *_usually_named(first, layout)}
+    missing = {field for field in required if field in places} - named
+    if not missing and (len(first) == 1 or not _complete(layout, named)):
+        tell(f"{shown} is taken as the header")
     return True
+
+
+def _why_example(
+    rows: Sequence[Sequence[str]], layout: Layout, required: Collection[str], found: Mapping[str, int]
+) -> str | None:
+    """Why a first row is an example, although it has usual names of columns; None if it is a header."""
+    first = rows[0]
+    numbered = {field for field, column in layout.columns.items() if isinstance(column, int)}
+    labels = {cell.strip() for place, cell in enumerate(first) if place not in found.values()}
+    labels |= {first[found["label"]].strip()} if "label" in found else set()
+    if labels & set(layout.labels):
+        return "it has a label of the model"
+    if _recur(rows, [found["label"]] if "label" in found else list(found.values())):
+        return "other rows have the same"
+    if numbered and numbered >= set(required) and not numbered <= _usually_named(first, layout):
+        return "the columns are given by number"
+    alone = len(first) == 1 and all(_is_usual(layout, field, first[0]) for field in found)
+    if layout.settled and (alone or not (set(required) <= found.keys() or _complete(layout, found))):
+        names = ",".join(f"{field}={first[place].strip()}" for field, place in found.items())
+        return f"the training files have no such header (if it is one: --columns {names})"
+    return None
+
+
+def _usually_named(first: Sequence[str], layout: Layout) -> set[str]:
+    """The fields with a column by number in which the first row has a usual name of the field."""
+    return {
+        field
+        for field, column in layout.columns.items()
+        if isinstance(column, int) and column < len(first) and _is_usual(layout, field, first[column])
+    }
+
+
+def _complete(layout: Layout, found: Collection[str]) -> bool:
+    return set(found) >= {field for field in layout.columns if field not in layout.optional}
 
 
 def _recur(rows: Sequence[Sequence[str]], places: Sequence[int]) -> bool:
@@ -180,9 +204,9 @@ def _cell(row: Sequence[str], column: int) -> str:
     return row[column] if column < len(row) else ""
 
 
-def has_names(layout: Layout) -> bool:
+def needs_names(layout: Layout, required: Collection[str]) -> bool:
     """Whether a table cannot be read without its header."""
-    return bool(layout.header) and _numbers(layout.columns) is None
+    return bool(layout.header) and _numbers(layout.columns, required) is None
 
 
 def names_of(column: int | list[str | int]) -> list[str]:
@@ -190,10 +214,11 @@ def names_of(column: int | list[str | int]) -> list[str]:
     return [] if isinstance(column, int) else [name for name in column if isinstance(name, str)]
 
 
-def _numbers(columns: Columns) -> dict[str, int] | None:
-    """The index of each field in a file without a header; None if that is not known for all of them."""
+def _numbers(columns: Columns, required: Collection[str]) -> dict[str, int] | None:
+    """The index of each field in a file without a header; None if that is not known for all that are required."""
     indices = {field: column if isinstance(column, int) else column[-1] for field, column in columns.items()}
-    return indices if all(isinstance(index, int) for index in indices.values()) else None
+    known = {field: index for field, index in indices.items() if isinstance(index, int)}
+    return known if known and known.keys() >= set(required) else None
 
 
 def missing_column(path: Path, field: str, names: Sequence[str], found: Sequence[str]) -> DataError:
@@ -244,7 +269,7 @@ def _position(first: Sequence[str], column: list[str | int]) -> int | None:
 
 def _first_is_no_label(rows: Sequence[Sequence[str]], column: int, known: Collection[str], training: bool) -> bool:
     """Whether the first row alone has no label: all others have known ones, or in training data some that repeat."""
-    first = rows[0][column].strip()
+    first = _cell(rows[0], column).strip()
     if first in known:
         return False
     # In a small file the first label may well occur only once; in training data that is very unlikely.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -138,17 +139,19 @@ def _backslashes_are_escaped(lines: Sequence[str], quote: str) -> bool:
 def _quotes_a_column(
     lines: Sequence[str], dialect: Dialect, opening: re.Pattern[str], usual: _Reading, whole: bool
 ) -> bool:
-    """Whether single quotes are quotes here, and not apostrophes: they enclose all cells of a column, without a fault.
+    """Whether single quotes are quotes here, and not apostrophes.
 
-    Of a single row whose cells the usual quotes separate as well all cells must be enclosed.
+    Without a fault they enclose all cells of a column (of a single row all its cells), or they alone split the rows
+    evenly.
     """
     marked = _Reading([opening.sub(rf"\1'{_MARK}", line) for line in lines], dialect, whole)
     if any(marked.ill()[:2]) or not marked.cells:
         return False
     data = marked.cells[1:] or marked.cells
     quoted = [all(row[column].startswith(_MARK) for row in data) for column in range(marked.width)]
-    certain = len(data) > 1 or any(usual.ill()[:2])
-    return any(quoted) if certain else all(quoted) and marked.width > 1
+    if marked.width > 1 and (all(quoted) or any(usual.ill()[:2])):
+        return True
+    return any(quoted) and len(data) > 1
 
 
 def _is_certain(reading: _Reading, expected: Expected) -> bool:
@@ -165,22 +168,26 @@ def _is_certain(reading: _Reading, expected: Expected) -> bool:
 
 
 def _is_even(reading: _Reading) -> bool:
-    return reading.even >= _EVEN and reading.widths[1] == 0 and not _is_prose(reading)
+    return len(reading.rows) > 1 and reading.even >= _EVEN and reading.widths[1] == 0 and not _is_prose(reading)
 
 
 def _is_prose(reading: _Reading) -> bool:
-    """Whether every delimiter is followed by a space, as the commas of a text are, and nothing is quoted."""
+    """Whether every delimiter is followed by a space, or inside a number, as in a text, and nothing is quoted."""
     delimiter = reading.dialect.delimiter
-    follow = [cell[:1] == " " or reading.dialect.spaces for row in reading.cells for cell in row[1:]]
+    inside = reading.dialect.spaces or all(
+        right[:1] == " " or (left[-1:].isdigit() and right[:3].isdigit())
+        for row in reading.cells
+        for left, right in itertools.pairwise(row)
+    )
     quoted = any(delimiter in cell or "\n" in cell for row in reading.cells for cell in row)
-    return delimiter != "\t" and all(follow) and not quoted
+    return delimiter != "\t" and inside and not quoted
 
 
 def _why_one_column(reading: _Reading) -> str:
     delimiter = reading.dialect.delimiter
     odd = next((row for row in reading.rows if len(row.cells) != reading.width), None)
     why = (
-        "always followed by a space, as in a text"
+        "it may be that of a text"
         if odd is None
         else f"line {reading.rows[0].line} has {reading.width} cells, line {odd.line} {len(odd.cells)}"
     )

@@ -60,12 +60,20 @@ class Layout:
     @property
     def usual_columns(self) -> bool:
         """Whether the columns have their default names; then a file may also have other names, or no header."""
-        # In a translation the default names are followed by the language.
         # Files without a header that lack an optional field settle the others alone.
-        return set(self.columns) <= set(self.usual) <= set(self.columns) | self.optional and all(
-            not isinstance(names, int) and tuple(names[: len(self.usual[field])]) == tuple(self.usual[field])
-            for field, names in self.columns.items()
-        )
+        every_field = set(self.columns) <= set(self.usual) <= set(self.columns) | self.optional
+        return every_field and all(map(self.has_usual_names, self.columns))
+
+    @property
+    def settled(self) -> bool:
+        """Whether `settle_columns` found the columns of training files without the default names."""
+        return any(not isinstance(names, int) and isinstance(names[-1], int) for names in self.columns.values())
+
+    def has_usual_names(self, field: str) -> bool:
+        """Whether the column of a field has its default names."""
+        names, usual = self.columns[field], tuple(self.usual.get(field, ()))
+        # In a translation the default names are followed by the language.
+        return bool(usual) and not isinstance(names, int) and tuple(names[: len(usual)]) == usual
 
     @classmethod
     def of_config(cls, config: Config, keys: TaskKeys) -> Layout:

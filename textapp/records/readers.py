@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from textapp.errors import DataError
-from textapp.records.columns import Placement, expected_of, find_columns, has_names
+from textapp.records.columns import Placement, expected_of, find_columns, needs_names
 from textapp.records.fasttext import fasttext_rows
 from textapp.records.files import UTF_8, Source, broken_byte, kind_of, read_source
 from textapp.records.json_rows import json_rows
@@ -122,7 +122,7 @@ def _table_rows(
     head, rows = peek(table_rows(source.lines(), kind, expected_of(layout, required), tell), Cells.size)
     if not head:
         return
-    if head[0].fault is not None and has_names(layout):
+    if head[0].fault is not None and needs_names(layout, required):
         raise RowError(path, head[0].line, head[0].fault, readable(head[0].cells[0]))
     cells_of_head = [row.cells for row in head if row.fault is None]
     placement = find_columns(path, cells_of_head, layout, required, tell) if cells_of_head else Placement({}, False)
