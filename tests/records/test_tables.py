@@ -102,6 +102,7 @@ def test_a_delimiter_that_is_one(text: str, expected: Expected, cells: list[list
         (r'"27\"",pos' + '\n"x",neg\n', [['27"', "pos"], ["x", "neg"]]),
         (r'"27\"",pos' + '\nsize 30",neg\n', [['27"', "pos"], ['size 30"', "neg"]]),
         (r'pos,"27\""' + "\nneg,fine\n", [["pos", '27"'], ["neg", "fine"]]),
+        (r'pos,"27\""' + '\nneg,size 30"\n', [["pos", '27"'], ["neg", 'size 30"']]),
         (r'"a \"b, c\" d",pos' + "\nx,neg\n", [['a "b, c" d', "pos"], ["x", "neg"]]),
         (r'"a \"b\" \\",pos' + "\nx,neg\n", [['a "b" \\', "pos"], ["x", "neg"]]),
         (r'"a \"b\" C:\\dir",pos' + "\nx,neg\n", [['a "b" C:\\dir', "pos"], ["x", "neg"]]),
@@ -251,6 +252,7 @@ def test_what_a_csv_writer_writes_is_read_back(table, delimiter: str, quoting: i
 
 
 @given(st.lists(cells | odd, min_size=1))
+@example(['\\"\n0'])
 def test_one_column_is_read_back(texts: list[str]) -> None:
     file = io.StringIO()
     csv.writer(file).writerows([["text"], *([text] for text in texts)])

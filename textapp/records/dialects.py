@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from textapp.records.quoted import ONE_COLUMN, Dialect, parse_csv
+from textapp.records.quoted import ONE_COLUMN, Cells, Dialect, parse_csv
 
 DELIMITERS = (",", ";", "\t")
 _MARK = "\ufdd2"  # put behind an opening quote, to see which cells are quoted
@@ -94,7 +94,14 @@ class _Reading:
         self.widths = Counter(map(len, self.cells))
         self.width = len(self.cells[0]) if good else 0
         self.even = self.widths[self.width] / len(good) if good else 0.0
-        self.joined = sum(row.last_line - row.line for row in good)
+        self.swallowed = sum(map(self._swallows, good))
+
+    def _swallows(self, row: Cells) -> bool:
+        r"""Whether a row seems to go on after `\"` because the quote was taken for half of a doubled one."""
+        if row.line == row.last_line or self.dialect.escapes:
+            return False
+        ending = re.compile(rf'\\"(\r?\n[^"]*)?{re.escape(self.dialect.delimiter)}')
+        return any(map(ending.search, row.cells))
 
     def order(self) -> tuple[float, int]:
         """The larger, the more evenly are the rows split."""
@@ -103,7 +110,7 @@ class _Reading:
     def ill(self) -> tuple[int, int, int]:
         """The larger, the less likely is the quoting."""
         usual = max(self.widths.values(), default=0)
-        return len(self.rows) - len(self.cells), len(self.cells) - usual, self.joined
+        return len(self.rows) - len(self.cells), len(self.cells) - usual, self.swallowed
 
 
 def _candidates(lines: Sequence[str]) -> list[str]:
