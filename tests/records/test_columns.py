@@ -67,7 +67,11 @@ def test_with_numbers_what_can_only_be_a_header_is_no_example_of_training(tmp_pa
     with pytest.raises(DataError, match=r"a\.csv: the first row \(Text \| Label\) looks like a header.*header: true"):
         texts(tmp_path, content, NUMBERS, BOTH)
     assert texts(tmp_path, content, NUMBERS) == ["Text", "good", "bad"]
-    assert "looks like a header" in told.text and "set header: true" in told.text
+    assert "looks like a header" in told.text and "header: true, or --columns text=Text,label=Label" in told.text
+    told.clear()
+    assert texts(tmp_path, "text\ngood\n", NUMBERS) == ["text", "good"] and "--columns text=text" in told.text
+    with pytest.raises(DataError, match=r"\(label \| text\) looks like a header.*--columns text=text,label=label"):
+        texts(tmp_path, "label,text\npos,good\n", NUMBERS, BOTH)
     assert texts(tmp_path, content, NUMBERS, BOTH, header=True) == ["good", "bad"]
     assert texts(tmp_path, content, NUMBERS, BOTH, header=False) == ["Text", "good", "bad"]
 

@@ -101,16 +101,18 @@ def _check_no_header(
     """For columns by number: a first row of nothing but usual names is no example, or a very odd one."""
     first = rows[0]
     numbers = {field: column for field, column in layout.columns.items() if isinstance(column, int)}
-    found = f"the first row ({' | '.join(first)})"
-    if _usually_named(first, layout) == numbers.keys():
+    cells = [first[column] for column in numbers.values() if column < len(first)]
+    found = f"the first row ({' | '.join(cell.strip() for cell in first)})"
+    if cells and all(any(_is_usual(layout, field, cell) for field in layout.usual) for cell in cells):
         found += " looks like a header, and the columns are given by number"
+        named = {field: _position(first, list(names)) for field, names in layout.usual.items()}
+        names = ",".join(f"{field}={first[place].strip()}" for field, place in named.items() if place is not None)
         if set(numbers) <= set(required):
-            names = ",".join(f"{field}={first[column].strip()}" for field, column in numbers.items())
             raise DataError(
                 f"{path}: {found}: set header: true to leave it out, or header: false if it is an example"
                 f" (of --data: --columns {names})"
             )
-        tell(f"{found}: it is taken as an example; set header: true to leave it out")
+        tell(f"{found}: it is taken as an example; if it is a header: header: true, or --columns {names}")
     elif "label" in required and _first_is_no_label(rows, numbers["label"], layout.labels, True):
         tell(f"{found} has a label that no other row has: it is taken as an example; set header: true if it is none")
 
