@@ -10,7 +10,11 @@ import importlib
 import re
 import unicodedata
 from collections.abc import Iterable
+from itertools import islice
 from types import ModuleType
+
+_MAX_COMPARED_LENGTH = 100
+_MAX_COMPARED_WORDS = 1000
 
 
 class TextappError(Exception):
@@ -61,9 +65,16 @@ class ConfigError(UsageError):
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Returns `; did you mean 'epochs'?` for the known word most similar to `word`, else an empty string.
 
-    If the two look alike, it says what they differ in.
+    If the two look alike, it says what they differ in. Only the first 1,000 known words of a similar length are
+    compared, and no word of more than 100 characters.
     """
-    nearest = next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)), None)
+    if len(word) > _MAX_COMPARED_LENGTH:
+        return ""
+    # Words whose lengths differ by more than a factor of 3 cannot have a similarity of 0.5.
+    similar = (other for other in known if len(other) <= min(3 * len(word), _MAX_COMPARED_LENGTH))
+    nearest = next(
+        iter(difflib.get_close_matches(word, list(islice(similar, _MAX_COMPARED_WORDS)), n=1, cutoff=0.5)), None
+    )
     if nearest is None:
         return ""
     alike = nearest.casefold() != word.casefold() and look(nearest) == look(word)

@@ -114,7 +114,7 @@ def test_pattern(tmp_path) -> None:
         ("a.csv", "1,a\n1,b\n0,c\n0,d\n0,e, f\n", ["a.csv:5", "3 cells", "most rows have 2"]),
         ("a.jsonl", '{"text": "a", "label": 1}\n{"text"\n', ["a.jsonl:2", "not JSON"]),
         ("a.jsonl", '{"text": "a", "label": 1}\n{"text": "b"}\n', ["a.jsonl:2", "label"]),
-        ("a.json", '{"text": "a"}', ["array of objects"]),
+        ("a.json", '{"text": "a"}', ["no column for label: found 'text'"]),
         ("a.txt", "just a text\n", ["__label__", "pattern"]),
         (
             "a.tsv",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from textapp.records.layout import Columns, Layout
 
 _COMPARED = 1000  # columns whose names are compared with the one that is missing
+_COMPARED_LENGTH = 200  # characters of each
 
 
 class Placement(NamedTuple):
@@ -223,7 +224,9 @@ def _numbers(columns: Columns, required: Collection[str]) -> dict[str, int] | No
     return known if known and known.keys() >= set(required) else None
 
 
-def missing_column(path: Path, field: str, names: Sequence[str], found: Sequence[str]) -> DataError:
+def missing_column(
+    path: Path, field: str, names: Sequence[str], found: Sequence[str], numbers: bool = True
+) -> DataError:
     """The error for a field whose column is not found by any name.
 
     Args:
@@ -231,15 +234,18 @@ def missing_column(path: Path, field: str, names: Sequence[str], found: Sequence
         field: the field.
         names: the names that its column may have.
         found: the names of the columns in the file.
+        numbers: whether a column may also be given by its number.
     """
-    near = next(filter(None, (looks_like(cell, names) for cell in list(found)[:_COMPARED])), "") or next(
-        filter(None, (did_you_mean(normalised(name), map(normalised, found)) for name in names)), ""
+    compared = [name[:_COMPARED_LENGTH] for name in found[:_COMPARED]]
+    near = next(filter(None, (looks_like(cell, names) for cell in compared)), "") or next(
+        filter(None, (did_you_mean(normalised(name), map(normalised, compared)) for name in names[:_COMPARED])), ""
     )
-    shown = ", ".join(f"'{visible(name.strip()[:40])}'" for name in list(found)[:12])
+    shown = ", ".join(f"'{visible(name.strip()[:40])}'" for name in found[:12]) + (", ..." if len(found) > 12 else "")
     expected = repr(names[0]) if len(names) == 1 else "one of " + ", ".join(names)
+    other = ", or numbers counted from 0 if the file has no header" if numbers else ""
     return DataError(
         f"{path}: no column for {field}: found {shown}; expected {expected}{near}"
-        f" (set columns: {{{field.partition(':')[0]}: NAME}}, or numbers counted from 0 if the file has no header)"
+        f" (set columns: {{{field.partition(':')[0]}: NAME}}{other})"
     )
 
 

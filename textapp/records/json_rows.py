@@ -1,25 +1,40 @@
-"""Rows of `.jsonl` and `.json` files: an object a line, or an array of objects."""
+"""Rows of `.jsonl` and `.json` files: the fields of their objects, by keys or by paths such as `review.body`."""
 
 from __future__ import annotations
 
-import json
-import re
+import math
 from collections.abc import Collection, Iterator, Sequence
+from functools import cached_property, lru_cache
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from textapp import languages
 from textapp.errors import DataError
 from textapp.records.columns import missing_column, names_of
 from textapp.records.dialects import normalised
 from textapp.records.files import Source
+from textapp.records.json_text import Repeated, Value, equal, objects
 from textapp.records.layout import Columns
-from textapp.records.rows import Row, RowError, nonempty_lines, readable
+from textapp.records.rows import Row, RowError
+
+_FIRST_ROWS = 1000  # in which every required field must be found once
+_SHOWN_NAMES = 1000
+_SHOWN_DEPTH = 3
+_SIDES = ("source", "target")
+
+
+class _RowFault(Exception):
+    """What is wrong with an object, without its place."""
 
 
 def json_rows(
     path: Path, source: Source, kind: str, columns: Columns, required: Collection[str]
 ) -> Iterator[Row | RowError]:
     """Yields a row for each object.
+
+    A name of a column is a key, or a path into nested objects: `review.body` is `{"review": {"body": ...}}` if no key
+    is called so. In `{"translation": {"zh": ..., "en": ...}}` the languages of the columns are found without a path.
 
     Args:
         path: the path for error messages.
@@ -29,91 +44,215 @@ def json_rows(
         required: the fields that every row must have.
 
     Raises:
-        DataError: a column is a number, no object has a required key, or a `.json` file is not an array.
+        DataError: a column is a number, none of the first objects has a required key, or the file is not JSON.
     """
     for field, column in columns.items():
         if isinstance(column, int):
             raise DataError(
                 f"{path}: found column {column} for {field}; JSON has names: set columns: {{{field}: NAME}}"
             )
-    items = list(_objects_of_lines(path, source) if kind == ".jsonl" else _objects_of_array(path, source))
-    for field in required:
-        _check_key(path, field, names_of(columns[field]), [item[1] for item in items if not isinstance(item, RowError)])
-    for item in items:
+
+    def is_row(content: dict[str, Any]) -> bool:
+        keys = _Keys(content)
+        try:
+            found = [_value(keys, field, columns) for field in required or columns]
+        except _RowFault:  # an error of this row, then
+            return True
+        plain = [each is not None and not isinstance(each[1], list | dict) for each in found]
+        return all(plain) if required else any(plain)
+
+    items = objects(path, source, kind, is_row)
+    for item in _with_fields(path, items, columns, required):
         if isinstance(item, RowError):
             yield item
             continue
-        line, content = item
         try:
-            yield Row(line, _values(path, line, content, columns, required))
-        except RowError as error:
-            yield error
+            yield Row(item.line, _values(path, item.content, columns, required))
+        except _RowFault as fault:
+            yield RowError(path, item.line, str(fault), item.excerpt)
 
 
-def _check_key(path: Path, field: str, names: Sequence[str], objects: Sequence[Any]) -> None:
-    """Raises a DataError if no object has a field: then the config is wrong, not a row."""
-    objects = [content for content in objects if isinstance(content, dict)]
-    wanted = {normalised(name) for name in names}
-    if objects and not any(normalised(key) in wanted for content in objects for key in content):
-        raise missing_column(path, field, names, list(objects[0]))
+def _with_fields(
+    path: Path, items: Iterator[Value | RowError], columns: Columns, required: Collection[str]
+) -> Iterator[Value | RowError]:
+    """The items; a DataError if no object of the first rows has a required field: then the config is wrong, not a row.
+
+    Where only some rows lack it, each of them is an error of its own.
+    """
+    held: list[Value | RowError] = []
+    first, missing = None, list(required)
+    while missing and len(held) < _FIRST_ROWS and (item := next(items, None)) is not None:
+        held.append(item)
+        if isinstance(item, Value) and isinstance(item.content, dict):
+            first = item.content if first is None else first
+            keys = _Keys(item.content)
+            missing = [field for field in missing if not _has(keys, field, columns)]
+    if missing and first is not None:
+        raise _missing(path, missing[0], tuple(names_of(columns[missing[0]])), _shown_names(first))
+    yield from chain(held, items)
 
 
-def _objects_of_lines(path: Path, source: Source) -> Iterator[tuple[int, Any] | RowError]:
-    for item in nonempty_lines(path, source):
-        if isinstance(item, RowError):
-            yield item
-            continue
-        line, content = item
-        try:
-            yield line, json.loads(content)
-        except (ValueError, RecursionError) as error:
-            yield RowError(path, line, f"not JSON ({error}); expected one object per line", content)
-
-
-def _objects_of_array(path: Path, source: Source) -> Iterator[tuple[int, Any]]:
-    """Yields the objects of a `.json` array, each with the line where it starts."""
-    decoder, text, space = json.JSONDecoder(), "".join(source.pieces()), re.compile(r"[\s,]*")
-    position = len(text) - len(text.lstrip())
-    if text[position] != "[":
-        found = text[position : position + 20]
-        raise DataError(
-            f"{path}: found {found!r}, expected an array of objects (one object per line: rename the file to .jsonl)"
-        )
-    line, counted, position = 1, 0, position + 1
-    while True:
-        position = space.match(text, position).end()
-        line, counted = line + text.count("\n", counted, position), position
-        if text[position : position + 1] == "]":
-            return
-        try:
-            content, position = decoder.raw_decode(text, position)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{path}:{line}: not JSON ({error}); expected an array of objects") from error
-        yield line, content
-
-
-def _values(path: Path, line: int, content: Any, columns: Columns, required: Collection[str]) -> dict[str, Any]:
+def _values(path: Path, content: Any, columns: Columns, required: Collection[str]) -> dict[str, Any]:
+    if isinstance(content, list) and content and isinstance(content[0], dict):
+        raise _RowFault(f"found an array of {len(content)} objects, expected an object: write one per line")
     if not isinstance(content, dict):
-        raise RowError(path, line, f"found {type(content).__name__}, expected an object", readable(str(content)))
-    by_name = {normalised(key): value for key, value in content.items()}
-    values: dict[str, Any] = {}
+        raise _RowFault(f"found {type(content).__name__}, expected an object")
+    if isinstance(content, Repeated):
+        raise _RowFault(_twice(content.names[0]))
+    keys, values = _Keys(content), dict[str, Any]()
     for field, column in columns.items():
-        names = names_of(column)
-        key = next((normalised(name) for name in names if normalised(name) in by_name), None)
-        if key is not None:
-            value = by_name[key]
-            several = field == "label" and isinstance(value, list)  # each is a label, whatever characters it has
-            values[field] = (
-                [_string(path, line, field, part) for part in value] if several else _string(path, line, field, value)
-            )
+        found = _value(keys, field, columns)
+        if found is not None and field == "label" and isinstance(found[1], list):
+            values[field] = [_string(field, found[0], part) for part in found[1]]  # each is a label, whatever it holds
+        elif found is not None:
+            values[field] = _string(field, *found)
         elif field in required:
-            message = str(missing_column(path, field, names, list(content))).removeprefix(f"{path}: ")
-            raise RowError(path, line, message, readable(json.dumps(content, ensure_ascii=False)))
+            message = str(_missing(path, field, tuple(names_of(column)), _shown_names(content)))
+            raise _RowFault(message.removeprefix(f"{path}: "))
     return values
 
 
-def _string(path: Path, line: int, field: str, value: Any) -> str:
-    """A JSON value as a string: 1.0 is `1`, true is `true`, null is empty, a list is joined by newlines."""
+def _twice(name: str) -> str:
+    return f"the key {name[:60]!r} occurs twice in an object with different values, expected one: delete or rename one"
+
+
+@lru_cache(maxsize=16)  # the same for all rows with the same keys
+def _missing(path: Path, field: str, names: tuple[str, ...], found: tuple[str, ...]) -> DataError:
+    return missing_column(path, field, names, found, numbers=False)
+
+
+# --- fields of an object ---------------------------------------------------------------------------------------------
+
+
+class _Keys:
+    """An object, and the search for its keys."""
+
+    def __init__(self, content: dict[str, Any]) -> None:
+        self.content = content
+
+    @cached_property
+    def _normalised(self) -> dict[str, list[str]]:
+        keys: dict[str, list[str]] = {}
+        for key in self.content:
+            keys.setdefault(normalised(key), []).append(key)
+        return keys
+
+    def find(self, name: str) -> str | None:
+        """The key with a name: as it is written, else in any case.
+
+        Raises:
+            _RowFault: several keys have it, and different values.
+        """
+        keys = [name] if name in self.content else self._normalised.get(normalised(name), [])
+        if isinstance(self.content, Repeated) and set(keys) & set(self.content.names):
+            raise _RowFault(_twice(keys[0]))
+        return self.only(keys)
+
+    def only(self, keys: list[str]) -> str | None:
+        """The one of some keys; the first if all have the same value."""
+        if len(keys) > 1 and not all(equal(self.content[key], self.content[keys[0]]) for key in keys):
+            raise _RowFault(
+                f"found the keys {' and '.join(repr(key[:40]) for key in keys[:3])} with different values, expected one"
+                f" of them: name it exactly in columns"
+            )
+        return keys[0] if keys else None
+
+
+def _has(keys: _Keys, field: str, columns: Columns) -> bool:
+    try:
+        return _value(keys, field, columns) is not None
+    except _RowFault:
+        return True
+
+
+def _value(keys: _Keys, field: str, columns: Columns) -> tuple[str, Any] | None:
+    """The name and the value of a field: of the first name that is found, but an object only if nothing else is."""
+    names, nested = names_of(columns[field]), None
+    for name in names:
+        found = _at(keys, name)
+        if found is not None and not isinstance(found[0], dict):
+            return name, found[0]
+        if found is not None and nested is None:
+            nested = name, found[0]
+    return _in_language(keys, names, columns) or nested if field in _SIDES else nested
+
+
+def _at(keys: _Keys, name: str) -> tuple[Any] | None:
+    """The value at a key, or at a path: in a tuple, because it may be None; None if there is none."""
+    key = keys.find(name)
+    if key is not None:
+        return (keys.content[key],)
+    empty = None
+    for place in [place for place, character in enumerate(name) if character == "."]:
+        parent = keys.find(name[:place])
+        if parent is None:
+            continue
+        value = keys.content[parent]
+        if isinstance(value, dict) and (found := _at(_Keys(value), name[place + 1 :])) is not None:
+            return found
+        if value is None:
+            empty = (None,)
+    return empty
+
+
+def _in_language(keys: _Keys, names: Sequence[str], columns: Columns) -> tuple[str, Any] | None:
+    """The text of a side in an object of languages, as data sets of Hugging Face have it.
+
+    Args:
+        keys: the row.
+        names: of the side, among them its language.
+        columns: of both sides: the object has one of their names.
+
+    Example: `zh` in `{"translation": {"zh": "..", "en": ".."}}`, because `translation` is a name of the target.
+    """
+    for parent in [name for side in _SIDES for name in names_of(columns.get(side, []))]:
+        key = keys.find(parent)
+        if key is None or not isinstance(keys.content[key], dict):
+            continue
+        texts = _Keys(keys.content[key])
+        for name in names:
+            language = languages.normalized(name)
+            found = texts.find(name) or texts.only(
+                [each for each in texts.content if languages.normalized(each) == language]
+            )
+            if found is not None:
+                return f"{key}.{found}", texts.content[found]
+    return None
+
+
+def _shown_names(content: dict[str, Any]) -> tuple[str, ...]:
+    """The keys of an object, those of nested objects as paths: `id`, `review.body`."""
+    return tuple(islice(_paths(content, "", _SHOWN_DEPTH), _SHOWN_NAMES))
+
+
+def _paths(content: dict[str, Any], prefix: str, depth: int) -> Iterator[str]:
+    for key, value in content.items():
+        if isinstance(value, dict) and value and depth > 1:
+            yield from _paths(value, f"{prefix}{key}.", depth - 1)
+        else:
+            yield prefix + key
+
+
+# --- values ----------------------------------------------------------------------------------------------------------
+
+
+def _string(field: str, name: str, value: Any) -> str:
+    """A value as a string: 1.0 is `1`, true is `true`, null is empty, a list is joined by newlines."""
+    if not isinstance(value, list):
+        return _scalar(field, name, value)
+    strings, open_lists = [], [iter(value)]
+    while open_lists:
+        part = next(open_lists[-1], open_lists)
+        if part is open_lists:
+            open_lists.pop()
+        elif isinstance(part, list):
+            open_lists.append(iter(part))
+        else:
+            strings.append(_scalar(field, name, part))
+    return "\n".join(strings)
+
+
+def _scalar(field: str, name: str, value: Any) -> str:
     if isinstance(value, str):
         # No tokenizer accepts a lone surrogate, which JSON can escape.
         return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
@@ -121,10 +260,14 @@ def _string(path: Path, line: int, field: str, value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    if isinstance(value, int | float):
+    if isinstance(value, float):
+        if not math.isfinite(value):  # 1e999
+            return ""
+        return str(int(value)) if value.is_integer() else str(value)
+    if isinstance(value, int):
         return str(value)
-    if isinstance(value, list):
-        return "\n".join(_string(path, line, field, part) for part in value)
-    raise RowError(path, line, f"{field} is {json.dumps(value)[:60]}; expected a string, a number or a list of them")
+    first = next(iter(value), "NAME")[:40]
+    raise _RowFault(
+        f"{field} is an object with the keys {', '.join(repr(key[:40]) for key in list(value)[:6]) or '(none)'};"
+        f" expected a string, a number or a list of them: set columns: {{{field}: {name}.{first}}}"
+    )
