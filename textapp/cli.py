@@ -274,7 +274,10 @@ def predict(
     input_file: Annotated[
         Path | None,
         typer.Option(
-            "--input", parser=_path, metavar="FILE", help="a .csv, .tsv, .jsonl, .json or .txt file, also .gz"
+            "--input",
+            parser=_path,
+            metavar="FILE",
+            help="a .csv, .tsv, .jsonl, .json or .txt file, to translate also .sgm, .xml, .tmx; also .gz",
         ),
     ] = None,
     output: Annotated[

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from textapp.errors import DataError, did_you_mean
 from textapp.records.json_text import _elements, _Window
+from textapp.records.labelled import load_labelled
 from textapp.records.layout import Layout
 from textapp.records.readers import scan_rows
 from textapp.records.rows import RowError
@@ -215,6 +216,13 @@ def test_numbers(tmp_path: Path) -> None:
     ]
     rows = scan(tmp_path, "a.json", "[" + ",\n".join(f'{{"text": "a", "label": {each}}}' for each in numbers) + "]")
     assert [row[2] for row in rows] == ["1", "1", "0.1", "-0.5", numbers[4], "", "", "", "", ""]
+
+
+@pytest.mark.parametrize("label", ["NaN", "null", "-Infinity"])
+def test_a_missing_label_is_an_error_in_training(tmp_path: Path, label: str) -> None:
+    (tmp_path / "a.jsonl").write_text(f'{A}\n{{"text": "b", "label": {label}}}\n', encoding="utf-8")
+    with pytest.raises(DataError, match=r"a\.jsonl:2: the label of 'b' is empty"):
+        load_labelled("a.jsonl", Layout(COLUMNS), tmp_path)
 
 
 def test_the_exact_key_and_equal_values_are_no_fault(tmp_path: Path) -> None:

@@ -38,7 +38,9 @@ Header = Annotated[Union[Literal["auto"], bool], one_of("auto, true or false")]
 class Data(Model):
     """The files of examples and how to read them."""
 
-    train: Source = Field(description="a path, a glob or a list: .csv .tsv .jsonl .json .txt, each also .gz")
+    train: Source = Field(
+        description="a path, a glob or a list: .csv .tsv .jsonl .json .txt (translation: .sgm .xml .tmx), each also .gz"
+    )
     validation: ShareOrSource = Field(default=0.1, description="files, or a share of train")
     test: ShareOrSource | None = Field(default=None, description="files, or a share of train")
     columns: dict[str, Column] = Field(

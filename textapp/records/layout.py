@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 from textapp.records.columns import expected_of, find_columns
 from textapp.records.dialects import normalised
 from textapp.records.files import UTF_8, expand, kind_of, read_source
+from textapp.records.markup import KINDS as MARKUP
+from textapp.records.markup import is_memory
+from textapp.records.markup_pairs import settled_languages
 from textapp.records.quoted import Cells
 from textapp.records.sources import Source, parallel_sides
 from textapp.records.tables import peek, table_rows
@@ -110,6 +113,8 @@ def _named(keys: TaskKeys) -> dict[str, tuple[str, ...]]:
 def settle_columns(source: Source, layout: Layout, data_dir: Path) -> Layout:
     """Determines the columns of training files that have no header, or one with other than the default names.
 
+    In a translation memory these are its two languages, if the config does not name them.
+
     The columns of the training files are then used for all files of the run, even the smallest. A file whose header has
     the default names is still read by these.
 
@@ -127,6 +132,8 @@ def settle_columns(source: Source, layout: Layout, data_dir: Path) -> Layout:
     if layout.pattern is not None or parallel_sides(source) is not None or not layout.usual_columns:
         return layout
     path = expand(source, Path(data_dir))[0]
+    if set(layout.columns) >= {"source", "target"} and kind_of(path) in MARKUP and is_memory(path, layout.encoding):
+        return replace(layout, columns=settled_languages(path, layout))
     if kind_of(path) not in (".csv", ".tsv"):
         return layout
     required = [field for field in layout.columns if field not in layout.optional]

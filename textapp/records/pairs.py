@@ -7,11 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from textapp.errors import DataError
-from textapp.records.files import expand, kind_of
+from textapp.records.files import expand, kind_of, read_source
 from textapp.records.layout import Layout
-from textapp.records.readers import KINDS, read_rows, scan_lines, scan_rows
-from textapp.records.rows import Row, RowError, raised
+from textapp.records.markup import KINDS as MARKUP
+from textapp.records.markup import refuse_markup
+from textapp.records.markup_pairs import markup_rows, pairs_of_sides, segments_of_side
+from textapp.records.readers import KINDS, read_rows, scan_rows
+from textapp.records.rows import Row, RowError, all_lines, raised
 from textapp.records.sources import Source, describe, parallel_sides
+
+FIELDS = ("source", "target")
 
 _logger = logging.getLogger("textapp")
 
@@ -20,8 +25,8 @@ def load_pairs(source: Source, layout: Layout, data_dir: Path) -> list[dict]:
     """Loads the sentence pairs of one source, `{"source": ..., "target": ...}`, stripped of surrounding whitespace.
 
     Args:
-        source: tables, or parallel files.
-        layout: the columns of tables.
+        source: tables, translation memories or test sets with references, or parallel files (of lines or segments).
+        layout: the columns of tables, the languages of translation memories.
         data_dir: the folder that relative paths start at.
 
     Raises:
@@ -34,9 +39,11 @@ def load_pairs(source: Source, layout: Layout, data_dir: Path) -> list[dict]:
     if sides is not None:
         return list(_parallel(*sides, layout.encoding, data_dir))
     return [
-        {field: row.values[field].strip() for field in ("source", "target")}
+        {field: row.values[field].strip() for field in FIELDS}
         for path in expand(source, data_dir)
-        for row in read_rows(path, layout, ("source", "target"))
+        for row in (
+            raised(markup_rows(path, layout, FIELDS)) if kind_of(path) in MARKUP else read_rows(path, layout, FIELDS)
+        )
     ]
 
 
@@ -45,23 +52,31 @@ def scan_pairs(source: Source, layout: Layout, data_dir: Path) -> Iterator[tuple
 
     Args:
         source: tables, or files with one text per line, including empty lines: a `.txt` without tabs, or one side of
-            parallel files (`test.zh`).
+            parallel files (`test.zh`, `test.sgm`), or a translation memory.
         layout: the columns of tables.
         data_dir: the folder that relative paths start at.
     """
     for path in expand(source, data_dir):
         for row in _rows(path, layout):
             if isinstance(row, Row):
-                pair = {field: text for field, text in row.values.items() if field in ("source", "target")}
+                pair = {field: text for field, text in row.values.items() if field in FIELDS}
                 yield row.line, {field: text for field, text in pair.items() if field == "source" or text.strip()}
             else:
                 yield row.line, row
 
 
 def _rows(path: Path, layout: Layout) -> Iterator[Row | RowError]:
+    if kind_of(path) in MARKUP:
+        return markup_rows(path, layout, ("source",))
     if kind_of(path) in KINDS:
         return scan_rows(path, layout, ("source",))
-    return scan_lines(path, "source", layout.encoding)
+    return _plain_lines(path, "source", layout.encoding)
+
+
+def _plain_lines(path: Path, field: str, encoding: str) -> Iterator[Row | RowError]:
+    source = read_source(path, encoding)
+    refuse_markup(source)
+    return all_lines(path, source, field)
 
 
 def without_empty(records: list[dict], source: Source) -> list[dict]:
@@ -89,16 +104,21 @@ def _parallel(source: str | list[str], target: str | list[str], encoding: str, d
             f" ({describe(target)}); expected the same number, in the same order"
         )
     for source_path, target_path in zip(sources, targets, strict=True):
-        lines = _lines(source_path, encoding), _lines(target_path, encoding)
+        if kind_of(source_path) in MARKUP and kind_of(target_path) in MARKUP:
+            yield from pairs_of_sides(source_path, target_path, encoding)
+            continue
+        lines = _lines(source_path, "source", encoding), _lines(target_path, "target", encoding)
         if len(lines[0]) != len(lines[1]):
             raise DataError(_unequal(source_path, target_path, *lines))
         for source_line, target_line in zip(*lines, strict=True):
             yield {"source": source_line, "target": target_line}
 
 
-def _lines(path: Path, encoding: str) -> list[str]:
-    """Every line, stripped, including empty ones, because lines of two files are paired by number."""
-    return [row.values["text"].strip() for row in raised(scan_lines(path, "text", encoding))]
+def _lines(path: Path, side: str, encoding: str) -> list[str]:
+    """Every line, stripped, including empty ones, because lines of two files are paired by number; or every segment."""
+    if kind_of(path) in MARKUP:
+        return [segment.text for segment in segments_of_side(path, side, encoding)]
+    return [row.values[side].strip() for row in raised(_plain_lines(path, side, encoding))]
 
 
 def _unequal(source_path: Path, target_path: Path, sources: list[str], targets: list[str]) -> str:

@@ -20,6 +20,7 @@ from textapp.records.fasttext import fasttext_rows
 from textapp.records.files import UTF_8, Source, broken_byte, kind_of, read_source
 from textapp.records.json_rows import json_rows
 from textapp.records.layout import Columns, Layout
+from textapp.records.markup import refuse_markup
 from textapp.records.quoted import Cells
 from textapp.records.rows import Row, RowError, all_lines, nonempty_lines, raised, readable
 from textapp.records.tables import peek, table_rows
@@ -106,7 +107,7 @@ def _instead(columns: Columns) -> str:
     """The end of the error about a file's extension: what else the task with these columns accepts."""
     if "source" in columns:
         return (
-            ", or one file of sources and one of targets: --data SOURCE --data TARGET, in a config"
+            ", .sgm, .xml or .tmx, or one file of sources and one of targets: --data SOURCE --data TARGET, in a config"
             " {source: .., target: ..}"
         )
     return " (of fastText: rename it to .txt), or a pattern for its lines" if "label" in columns else ""
@@ -183,6 +184,7 @@ def _pattern_rows(path: Path, source: Source, pattern: str, required: Collection
 
 def _sentence_rows(path: Path, source: Source, layout: Layout, required: Collection[str]) -> Iterator[Row | RowError]:
     """Sentence pairs separated by tabs; if no target is required, one source per line is enough."""
+    refuse_markup(source)
     filled = [item for item in enumerate(re.split(r"\r\n?|\n", source.head), start=1) if item[1].strip()]
     with_tab = [number for number, line in filled if "\t" in line]
     if with_tab and ("target" in required or 2 * len(with_tab) > len(filled)):
