@@ -64,6 +64,7 @@ def only_error(folder: Path, content: str, **options: object) -> str:
         (f'{{"data": [{A},\n{B}]}}', (1, 2)),
         (f'{{\n"version": "1.0",\n"examples": [\n{A},\n{B}\n], "count": 2}}', (4, 5)),
         (f'{{"features": [{{"name": "text"}}], "rows": [{A},\n\n{B}]}}', (1, 3)),
+        (f'{{"note: [": "]}} \\" [", "shape": [2, 2], "data": [\n{A},\n{B}\n]}}', (2, 3)),
     ],
 )
 @pytest.mark.parametrize("name", ["a.json", "a.jsonl"])
@@ -83,7 +84,7 @@ def test_a_single_row_with_an_array_of_objects_is_a_row(tmp_path: Path, name: st
 def test_the_chosen_array_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "textapp")
     scan(tmp_path, "a.json", f'{{"rows": [{A}], "features": [{{"n": 1}}]}}')
-    assert "a.json: the rows are the objects of 'rows' (not those of features)" in caplog.text
+    assert "a.json: the rows are the objects of 'rows' (not those of 'features')" in caplog.text
 
 
 @given(
@@ -124,8 +125,13 @@ def test_an_array_is_read_in_pieces() -> None:
         (f'[{A},\n{{"text": "b",\n "label"', ["a.json:2: the file ends inside the value"]),
         (f'[{A},\n{{"text":\n b}}]', ["a.json:3: not JSON (Expecting value at 'b}]')"]),
         (f"{A},\n{B}", ["a.json:1: found a comma between two objects", "put [ before the first and ]"]),
+        ('{"data": []}', ["no column for text: found 'data'"]),
+        ("[]", ["a.json: has no rows"]),
+        (f'{{"data": [{A}]}}\n{{"data": [{B}]}}', ["no column for text: found 'data'"]),
+        (f'{{"data": [{A},\n{B}]', ["a.json:1: the file ends inside the value that starts here"]),
+        (f'{{"data": [{A}], "data": [{B}]}}', ["a.json:1: the key 'data' occurs twice"]),
         ('"text"', ["a.json:1: found '\"text\"', expected an array of objects, or one object per line"]),
-        (f'{{"train": [{A}], "test": [{B}]}}', ["several arrays of objects (train, test)", "a file of its own"]),
+        (f'{{"train": [{A}], "test": [{B}]}}', ["several arrays of objects ('train', 'test')", "a file of its own"]),
         ('{"text": {"0": "a", "1": "b"}, "label": {"0": 0, "1": 1}}', ["a.json: ", 'orient="records"']),
         (f'{{"0": {A}, "1": {B}}}', ['orient="records"']),
         ('{"text": ["a", "b"], "label": [0, 1]}', ["all values of 'text', 'label'", 'orient="records"']),

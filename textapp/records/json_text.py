@@ -260,6 +260,8 @@ class _Window:
 
 def _end_of_value(text: str, start: int) -> int:
     """Where a value ends that is not decoded: the end of the text if it does not end in it."""
+    if text[start] == '"':
+        return _TOKEN.match(text, start).end()
     if text[start] not in "[{":
         return _SCALAR.match(text, start).end()
     depth = 0
@@ -343,30 +345,38 @@ def _rows_of_object(
     """The rows of a file that is a single object: the object itself, or the objects of an array in it."""
     content = {} if isinstance(value, RowError) else value.content
     arrays = [name for name, part in content.items() if isinstance(part, list) and part and isinstance(part[0], dict)]
-    if isinstance(content, Repeated) or not content or is_row(content):
+    if not content or is_row(content):
         yield value
         return
+    if isinstance(content, Repeated):
+        raise DataError(
+            f"{path}:{value.line}: the key {content.names[0][:60]!r} occurs twice, expected once: put all objects into"
+            f" one array"
+        )
     usual = [name for name in arrays if name in _USUAL_WRAPPERS]
     chosen = arrays if len(arrays) == 1 else usual
     if len(chosen) == 1:
-        others = f" (not those of {', '.join(name for name in arrays if name != chosen[0])})" if arrays[1:] else ""
+        others = f" (not those of {_listed([name for name in arrays if name != chosen[0]])})" if arrays[1:] else ""
         _logger.info("%s: the rows are the objects of %r%s", path, chosen[0], others)
         position = _place_of(text, chosen[0])
         yield from _elements(_Window(path, [text[position:]], value.line + text.count("\n", 0, position)))
     elif arrays:
-        found = ", ".join(name[:40] for name in arrays[:12])
         raise DataError(
-            f"{path}: found an object with several arrays of objects ({found}), expected one: save each as a file of"
-            f" its own"
+            f"{path}: found an object with several arrays of objects ({_listed(arrays)}), expected one: save each as a"
+            f" file of its own"
         )
     elif _is_table_of_columns(content):
         raise DataError(
-            f"{path}: found one object with all values of {', '.join(map(repr, list(content)[:3]))}, expected an object"
+            f"{path}: found one object with all values of {_listed(list(content))}, expected an object"
             f' per row: df.to_json({path.name!r}, orient="records"), or for a data set of lists:'
             f" pandas.DataFrame(content) first"
         )
     else:
         yield value
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(repr(name[:40]) for name in names[:6]) + (", ..." if len(names) > 6 else "")
 
 
 def _place_of(text: str, name: str) -> int:
@@ -377,7 +387,7 @@ def _place_of(text: str, name: str) -> int:
         position = _BETWEEN.match(text, position).end()
         if key == name:
             return position
-        position = _decode(text, position)[1]
+        position = _end_of_value(text, position)
 
 
 def _is_table_of_columns(content: dict[str, Any]) -> bool:
@@ -387,4 +397,4 @@ def _is_table_of_columns(content: dict[str, Any]) -> bool:
         return len(parts) > 1 or all(key.isdecimal() for key in parts[0])
     lists = [part for part in parts if isinstance(part, list)]
     split = {"columns", "data"} <= set(content)  # orient="split"
-    return split or (len(lists) == len(parts) and len({len(part) for part in lists}) == 1)
+    return split or (len(lists) == len(parts) and len({len(part) for part in lists}) == 1 and any(lists))
