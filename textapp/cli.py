@@ -135,6 +135,10 @@ ColumnsOption = Annotated[
     str | None,
     typer.Option(metavar="FIELD=COLUMN,..", help="columns of those files by number or name, such as text=0,label=1"),
 ]
+EncodingOption = Annotated[
+    str | None,
+    typer.Option("--encoding", metavar="NAME", help="encoding of those files: gb18030, ..; auto: the likely one"),
+]
 Threads = Annotated[int, typer.Option(min=1, help="CPU threads per answer")]
 Threshold = Annotated[
     float | None,
@@ -172,6 +176,7 @@ def evaluate(
     ] = None,
     data: DataFiles = None,
     columns: ColumnsOption = None,
+    encoding: EncodingOption = None,
     data_dir: DataDir = None,
     threshold: Threshold = None,
     threads: Threads = 1,
@@ -206,7 +211,14 @@ def evaluate(
     if judged is not None:
         from textapp.commands.side_by_side import read_sheet
 
-        others = {"PATH": path, "--side-by-side": sheet, "--against": against, "--data": data, "--columns": columns}
+        others = {
+            "PATH": path,
+            "--side-by-side": sheet,
+            "--against": against,
+            "--data": data,
+            "--columns": columns,
+            "--encoding": encoding,
+        }
         for name, value in others.items():
             if value:
                 raise UsageError(f"--judged {judged}: takes no {name}, as its key names the variants: leave it out")
@@ -217,13 +229,13 @@ def evaluate(
     if sheet is not None:
         from textapp.commands.side_by_side import write_sheet
 
-        write_sheet(path, sheet, against or [], data or [], columns, data_dir, threads, runtime, as_json)
+        write_sheet(path, sheet, against or [], data or [], columns, encoding, data_dir, threads, runtime, as_json)
         return
     if against:
         raise UsageError("--against needs --side-by-side FILE: give both, or use textapp benchmark to compare figures")
     from textapp.commands.evaluate import evaluate as command
 
-    command(path, data or [], columns, data_dir, threads, runtime, output, as_json, {"threshold": threshold})
+    command(path, data or [], columns, encoding, data_dir, threads, runtime, output, as_json, {"threshold": threshold})
 
 
 @app.command()
@@ -284,6 +296,7 @@ def predict(
         Path | None, typer.Option(parser=_path, metavar="FILE", help="write one JSON line per input to this file")
     ] = None,
     columns: ColumnsOption = None,
+    encoding: EncodingOption = None,
     threshold: Threshold = None,
     workers: Annotated[int, typer.Option(min=1, help="number of runners that answer in parallel")] = 1,
     threads: Threads = 1,
@@ -301,8 +314,8 @@ def predict(
     decoding = {name: value for name, value in decoding.items() if value not in (None, [])}
     options = {"threshold": threshold, "overflow": overflow.value if overflow else None}
     command(
-        path, texts or [], pair or [], input_file, output, columns, workers, threads, runtime, as_json, stream, options,
-        decoding,
+        path, texts or [], pair or [], input_file, output, columns, encoding, workers, threads, runtime, as_json,
+        stream, options, decoding,
     )  # fmt: skip
 
 
@@ -311,6 +324,7 @@ def benchmark(
     paths: Annotated[list[Path], typer.Argument(parser=_path, metavar="PATH..", help="run folders and bundles")],
     data: DataFiles = None,
     columns: ColumnsOption = None,
+    encoding: EncodingOption = None,
     data_dir: DataDir = None,
     threads: Threads = 1,
     runtime: Runtime = "auto",
@@ -319,7 +333,7 @@ def benchmark(
     """Compare size, latency, memory and quality of runs and bundles."""
     from textapp.commands.benchmark import benchmark as command
 
-    command(paths, data or [], columns, data_dir, threads, runtime, as_json)
+    command(paths, data or [], columns, encoding, data_dir, threads, runtime, as_json)
 
 
 @app.command()

@@ -8,8 +8,9 @@ import pytest
 
 from textapp.artifact import Artifact
 from textapp.commands.examples import evaluation_records, layout_of
-from textapp.errors import UsageError
+from textapp.errors import DataError, UsageError
 from textapp.records.labelled import load_labelled
+from textapp.records.layout import Layout
 
 
 @pytest.fixture
@@ -52,3 +53,15 @@ def test_columns_of_a_call_bring_no_header_of_the_run(tmp_path: Path) -> None:
     expected = [{"text": "good", "label": "1"}, {"text": "bad", "label": "0"}]
     for run, name, columns in ((headed, "a.tsv", "text=1,label=0"), (numbered, "b.csv", "text=review,label=stars")):
         assert load_labelled(name, layout_of(run, columns), tmp_path) == expected
+
+
+def test_the_encoding_of_a_call(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes("text,label\n酒店很干净,1\n隔音太差,0\n".encode("gbk"))
+    run = {"task": "classification", **Layout({"text": ["text"], "label": ["label"]}).to_manifest()}
+    expected = [{"text": "酒店很干净", "label": "1"}, {"text": "隔音太差", "label": "0"}]
+    for encoding in ("GBK", "auto"):
+        assert load_labelled("a.csv", layout_of(run, None, encoding), tmp_path) == expected
+    with pytest.raises(DataError, match="is gb18030, not UTF-8"):
+        load_labelled("a.csv", layout_of(run), tmp_path)
+    with pytest.raises(UsageError, match="--encoding: found 'gbkk', expected auto or an encoding"):
+        layout_of(run, None, "gbkk")

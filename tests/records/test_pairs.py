@@ -136,7 +136,7 @@ def test_a_side_of_parallel_files_is_translated_line_by_line(tmp_path: Path) -> 
     first, empty, (line, broken) = scan_pairs("a.zh", LAYOUT, tmp_path)
     assert (first, empty) == ((1, {"source": "一"}), (2, {"source": ""}))
     assert line == 3 and "a.zh:3: byte 1 of the line is 0xff, which is not UTF-8" in str(broken)
-    with pytest.raises(DataError, match="a.png: is not text"):
+    with pytest.raises(DataError, match="a.png: is an image: recognise"):
         list(scan_pairs("a.png", LAYOUT, tmp_path))
 
 

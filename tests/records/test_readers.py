@@ -181,5 +181,5 @@ def test_expand(tmp_path) -> None:
 
 def test_a_picture_is_no_text(tmp_path) -> None:
     (tmp_path / "a.txt").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\r")
-    with pytest.raises(DataError, match=r"a\.txt: is not text .*; expected a text file"):
+    with pytest.raises(DataError, match=r"a\.txt: is an image, though its name ends in \.txt"):
         list(scan_rows(tmp_path / "a.txt", Layout({"text": 0})))

@@ -45,6 +45,7 @@ def benchmark(
     paths: Sequence[Path],
     data: Sequence[Path] = (),
     columns: str | None = None,
+    encoding: str | None = None,
     data_dir: Path | None = None,
     threads: int = 1,
     runtime: str = "auto",
@@ -56,6 +57,7 @@ def benchmark(
         paths: run folders and bundles. For a single run the bundles in its exports/ are included.
         data: a file of examples instead of those of each run; for translation also two, sources and targets.
         columns: `text=0,label=1`, if the columns of `data` are not those of the run.
+        encoding: of `data`, if it is not that of the run.
         data_dir: base folder of relative data paths.
         threads: CPU threads per answer.
         runtime: the interpreter for .tflite files; `auto`: the one that a bundle was exported for.
@@ -73,7 +75,7 @@ def benchmark(
     """
     check_count("threads", threads)
     artifacts = open_all(paths)
-    records = [evaluation_records(artifact, data, columns, data_dir) for artifact in artifacts]
+    records = [evaluation_records(artifact, data, columns, data_dir, encoding) for artifact in artifacts]
     with tables.progress("measuring", total=3 * len(artifacts)) as advance, ExitStack() as stack:
         children, rows = [], []
         for artifact, (examples, origin) in zip(artifacts, records, strict=True):

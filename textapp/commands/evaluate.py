@@ -26,6 +26,7 @@ def evaluate(
     path: Path,
     data: Sequence[Path] = (),
     columns: str | None = None,
+    encoding: str | None = None,
     data_dir: Path | None = None,
     threads: int = 1,
     runtime: str = "auto",
@@ -39,6 +40,7 @@ def evaluate(
         path: a run folder or a bundle.
         data: a file of examples instead of those of the run; two if they are parallel.
         columns: `text=0,label=1`, if the columns of `data` are not those of the run.
+        encoding: of `data`, if it is not that of the run.
         data_dir: base folder of relative data paths.
         threads: CPU threads per answer.
         runtime: the interpreter for a .tflite file.
@@ -50,7 +52,7 @@ def evaluate(
         The figures: quality, 0 to 100, and `latency_ms` of single records from string to answer.
     """
     artifact = open_artifact(path)
-    records, origin = evaluation_records(artifact, data, columns, data_dir)
+    records, origin = evaluation_records(artifact, data, columns, data_dir, encoding)
     predictor = load_artifact(artifact, threads, runtime, **(options or {}))
     figures, listing = measure(predictor, records)
     figures = {"data": origin, **figures}

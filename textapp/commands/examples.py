@@ -10,6 +10,7 @@ from typing import Any
 from textapp.artifact import Artifact
 from textapp.catalog import load_config, recipe_of
 from textapp.config import data_directory
+from textapp.encodings import text_encoding
 from textapp.errors import ArtifactError, UsageError
 from textapp.recipes.recipe import Recipe
 from textapp.recipes.splits import load_splits
@@ -21,7 +22,11 @@ Record = dict[str, Any]
 
 
 def evaluation_records(
-    artifact: Artifact, data: Sequence[Path] = (), columns: str | None = None, data_dir: Path | None = None
+    artifact: Artifact,
+    data: Sequence[Path] = (),
+    columns: str | None = None,
+    data_dir: Path | None = None,
+    encoding: str | None = None,
 ) -> tuple[list[Record], str]:
     """The labelled examples to measure on, and their description.
 
@@ -30,18 +35,20 @@ def evaluation_records(
         data: a file of examples instead of those of the run; two if they are parallel.
         columns: `text=0,label=1`, if the columns of `data` are not those of the run.
         data_dir: base folder of relative data paths.
+        encoding: of `data`, if it is not that of the run.
 
     Raises:
         ArtifactError: a bundle is not inside its run, and there is no `data`.
         DataError: no examples, or labels that the model does not have.
-        UsageError: more files than the task takes, or `columns` without `data`.
+        UsageError: more files than the task takes, or `columns` or `encoding` without `data`.
     """
-    if columns and not data:
-        raise UsageError(f"--columns {columns}: found no --data FILE, expected one: give both, or neither")
+    for option, value in (("--columns", columns), ("--encoding", encoding)):
+        if value and not data:
+            raise UsageError(f"{option} {value}: found no --data FILE, expected one: give both, or neither")
     if data:
         recipe = recipe_of(artifact.manifest["task"])
         source = _source(data, artifact.manifest["task"], recipe, columns)
-        return recipe.load(source, layout_of(artifact.manifest, columns), Path()), describe(source)
+        return recipe.load(source, layout_of(artifact.manifest, columns, encoding), Path()), describe(source)
     splits = own_splits(artifact, data_dir)
     name = "test" if splits.test else "validation"
     return getattr(splits, name), f"{name} ({splits.origin[name]})"
@@ -66,18 +73,21 @@ def own_splits(artifact: Artifact, data_dir: Path | None = None) -> Splits:
     return load_splits(recipe_of(config.task), config, data_directory(data_dir, artifact.manifest.get("data_dir")))
 
 
-def layout_of(manifest: Mapping[str, Any], columns: str | None = None) -> Layout:
+def layout_of(manifest: Mapping[str, Any], columns: str | None = None, encoding: str | None = None) -> Layout:
     """The layout of files of examples: that of the run, or the given columns.
 
     Args:
         manifest: of the run or the bundle.
         columns: such as `text=0,label=stars`.
+        encoding: of the files, or `auto`; None: that of the run.
 
     Raises:
-        UsageError: `columns` is invalid.
+        UsageError: `columns` is invalid, or there is no such encoding.
     """
     keys = recipe_of(manifest["task"]).keys
     layout = Layout.of_manifest(manifest, keys)
+    if encoding:
+        layout = replace(layout, encoding=text_encoding(encoding, "--encoding"))
     if not columns:
         return layout
     fields: dict[str, int | list[str]] = dict(layout.columns)

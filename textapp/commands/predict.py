@@ -17,6 +17,7 @@ from textapp.catalog import recipe_of
 from textapp.commands import tables
 from textapp.commands.examples import layout_of
 from textapp.decoding.options import decoding_options
+from textapp.encodings import AUTO, text_encoding
 from textapp.errors import DataError, UsageError
 from textapp.loading import load
 from textapp.predictors.predictor import Predictor
@@ -39,6 +40,7 @@ def predict(
     input_file: Path | None = None,
     output: Path | None = None,
     columns: str | None = None,
+    encoding: str | None = None,
     workers: int = 1,
     threads: int = 1,
     runtime: str = "auto",
@@ -56,6 +58,7 @@ def predict(
         input_file: a file of examples, also without labels; an invalid row gives `{input, error}`.
         output: a file for the JSON lines, instead of standard output.
         columns: of `input_file`, such as `text=0`.
+        encoding: of `input_file` or standard input; None: that of the run, and UTF-8.
         workers: number of runners that answer in parallel.
         threads: CPU threads per answer.
         runtime: the interpreter for a .tflite file.
@@ -87,7 +90,7 @@ def predict(
         raise UsageError(
             f"{names}: only for models that generate text, found {path} for {predictor.task.name}: leave it out"
         )
-    rows = _rows(predictor, path, texts, pair, input_file, columns)
+    rows = _rows(predictor, path, texts, pair, input_file, columns, encoding)
     if stream:
         show = _streamer(predictor, decoding)
         faults = [show(row) for row in rows]
@@ -126,6 +129,7 @@ def _rows(
     pair: Sequence[str],
     input_file: Path | None,
     columns: str | None,
+    encoding: str | None,
 ) -> Iterable[Row]:
     """The records to answer, from arguments, a file or standard input."""
     task = predictor.task
@@ -135,9 +139,9 @@ def _rows(
         raise UsageError(f"--pair: {path} is a model of {task.name}, which takes one text: leave it out")
     if input_file:
         recipe = recipe_of(task.name)
-        return (row for _, row in recipe.scan(input_file, layout_of(predictor.manifest, columns), Path()))
+        return (row for _, row in recipe.scan(input_file, layout_of(predictor.manifest, columns, encoding), Path()))
     if not texts:
-        return _stdin_rows(task.fields[0])
+        return _stdin_rows(task.fields[0], encoding)
     return _argument_rows(task, texts, pair)
 
 
@@ -157,12 +161,15 @@ def _argument(text: str) -> str:
     return os.fsencode(text).decode("utf-8", "surrogateescape") if broken_byte(text) else text
 
 
-def _stdin_rows(field: str) -> Iterator[Row]:
+def _stdin_rows(field: str, encoding: str | None) -> Iterator[Row]:
     if sys.stdin is None:
         raise UsageError("found no TEXT and a closed stdin: give TEXT, --input FILE, or lines on stdin")
+    name = text_encoding(encoding or "utf-8", "--encoding")
+    if name == AUTO:
+        raise UsageError("--encoding auto: looks at a file before it is read: give --input FILE, or name the encoding")
     if hasattr(sys.stdin, "reconfigure"):  # a broken byte becomes an error of its line
-        sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")
-    return (row if isinstance(row, RowError) else row.values for row in scan_stream(sys.stdin, "stdin", field))
+        sys.stdin.reconfigure(encoding=name, errors="surrogateescape")
+    return (row if isinstance(row, RowError) else row.values for row in scan_stream(sys.stdin, "stdin", field, name))
 
 
 def _answers(

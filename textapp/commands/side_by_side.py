@@ -33,6 +33,7 @@ def write_sheet(
     against: Sequence[Path],
     data: Sequence[Path] = (),
     columns: str | None = None,
+    encoding: str | None = None,
     data_dir: Path | None = None,
     threads: int = 1,
     runtime: str = "auto",
@@ -47,7 +48,7 @@ def write_sheet(
         path: a run folder or a bundle of a translation or generation model, whose examples are used.
         sheet: the file to write; an existing one is an error.
         against: the other variants.
-        data, columns, data_dir: other examples, as for `evaluate`.
+        data, columns, encoding, data_dir: other examples, as for `evaluate`.
         threads: CPU threads per answer.
         runtime: the interpreter for a .tflite file.
         as_json: print JSON.
@@ -61,7 +62,7 @@ def write_sheet(
     """
     paths = [path, *against]
     _check_call(sheet, paths)
-    records, origin = evaluation_records(open_artifact(path), data, columns, data_dir)
+    records, origin = evaluation_records(open_artifact(path), data, columns, data_dir, encoding)
     predictors = [load(variant, threads=threads, runtime=runtime) for variant in paths]
     task = _common_task(predictors)
     records = task.queries(spread(records, SHEET_ROWS), SHEET_ROWS)

@@ -16,6 +16,7 @@ from typing import IO, Any
 
 from textapp.encodings import AUTO, SAMPLE, likely_encoding, text_encoding
 from textapp.errors import DataError, UsageError
+from textapp.records.foreign import foreign
 
 UTF_8 = "utf-8"
 MAX_LINE, MAX_UNPACKED = "TEXTAPP_MAX_LINE_MB", "TEXTAPP_MAX_UNPACKED_MB"
@@ -156,7 +157,7 @@ def expand(source: str | Path | list[str], data_dir: Path) -> list[Path]:
     """
     paths: list[Path] = []
     for name in source if isinstance(source, list) else [source]:
-        whole = Path(data_dir) / Path(name).expanduser()
+        whole = Path(data_dir) / os.path.expanduser(name)
         matches = [whole] if whole.exists() else [Path(path) for path in sorted(glob.glob(str(whole), recursive=True))]
         files = [path for path in matches if not path.is_dir()]
         if not files:
@@ -194,6 +195,8 @@ def read_source(path: Path, encoding: str = UTF_8) -> Source:
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
     head = data.head
+    if (what := foreign(path, head)) is not None:
+        raise DataError(f"{path}: {what}")
     if not head.removeprefix(b"\xef\xbb\xbf").strip():
         raise DataError(f"{path}: the file is empty; expected one example per line")
     return Source(path, _settled(path, encoding, head), data)

@@ -57,6 +57,7 @@ def scan_rows(path: Path, layout: Layout, required: Collection[str] = ()) -> Ite
     """
     kind, columns, pattern = kind_of(path), layout.columns, layout.pattern
     if pattern is None and kind not in KINDS:
+        read_source(path, layout.encoding)  # it may be known by its content
         found = f"the extension {kind!r}" if kind else "a name without an extension"
         raise DataError(f"{path}: found {found}, expected one of {', '.join(KINDS)} (each also .gz){_instead(columns)}")
     source = read_source(path, layout.encoding)
@@ -89,17 +90,18 @@ def scan_lines(path: Path, field: str, encoding: str = UTF_8) -> Iterator[Row | 
     yield from all_lines(path, read_source(path, encoding), field)
 
 
-def scan_stream(stream: Iterable[str], name: str, field: str) -> Iterator[Row | RowError]:
+def scan_stream(stream: Iterable[str], name: str, field: str, encoding: str = UTF_8) -> Iterator[Row | RowError]:
     """Every line of a stream as one text.
 
     Args:
         stream: the lines, such as `sys.stdin` with errors="surrogateescape".
         name: name of the stream in error messages.
         field: the field that a line becomes.
+        encoding: that it was decoded from, for error messages.
     """
     for line, content in enumerate(stream, start=1):
         content = (content.removeprefix("\ufeff") if line == 1 else content).rstrip("\r\n")
-        fault = broken_byte(content)
+        fault = broken_byte(content, encoding)
         yield Row(line, {field: content}) if fault is None else RowError(Path(name), line, fault, readable(content))
 
 

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 from textapp.errors import DataError
 from textapp.records.files import Source
 
+MAX_SHOWN = 1000  # characters of a row in its error
+
 
 class Row(NamedTuple):
     """One example, as it is in a file.
@@ -74,5 +76,5 @@ def nonempty_lines(path: Path, source: Source) -> Iterator[tuple[int, str] | Row
 
 
 def readable(text: str) -> str:
-    """The text with `?` for each character that UTF-8 cannot encode."""
-    return text.encode("utf-8", errors="replace").decode("utf-8").strip()
+    """The beginning of a text, with `?` for each character that UTF-8 cannot encode."""
+    return text[:MAX_SHOWN].encode("utf-8", errors="replace").decode("utf-8").strip()
