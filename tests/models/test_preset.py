@@ -70,5 +70,8 @@ def test_minilm_in_hugging_face_layout():
     folder = str(next(Path(package.__file__).parent.rglob("model.safetensors")).parent)
     token_ids = np.array([[101, 7592, 2088, 102, 0, 0]], np.int32)  # [CLS] hello world [SEP]
     ours = np.asarray(preset.encoder(config(folder), 30522, PAD, 16)({"token_ids": token_ids}))
-    expected = np.asarray(reference(preset.load_backbone(folder), token_ids, np.zeros_like(token_ids)))
-    np.testing.assert_allclose(ours[token_ids != PAD], expected[token_ids != PAD], atol=1e-4)
+    expected = [  # of the package transformers; KerasHub takes the approximate form of gelu
+        [0.17644, 0.03937, 0.07790], [-0.45138, 0.28485, 0.43093], [-0.10105, 0.30890, -0.24376],
+        [-0.41380, 0.07755, -0.11079],
+    ]  # fmt: skip
+    np.testing.assert_allclose(ours[0, :4, :3], expected, atol=1e-4)

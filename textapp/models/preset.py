@@ -1,7 +1,7 @@
-"""A pretrained KerasHub text encoder.
+"""A pretrained text encoder.
 
-BERT is rebuilt on textapp's own layers with the preset's weights, and so has their fast attention; other families keep
-KerasHub's layers.
+Published folders (`preset_published.py`) and KerasHub's BERT are rebuilt on textapp's own layers with the preset's
+weights, and so have their fast attention; other KerasHub families keep KerasHub's layers.
 """
 
 from __future__ import annotations
@@ -14,17 +14,12 @@ import numpy as np
 
 from textapp.config import PresetModel
 from textapp.errors import ConfigError, require
-from textapp.layers import (
-    AttentionMask,
-    BlockSettings,
-    LayerNorm,
-    PaddingMask,
-    Positions,
-    TokenEmbedding,
-    TransformerBlock,
-)
+from textapp.layers import BlockSettings, PaddingMask, TransformerBlock
 from textapp.models.generator import Generator, GeneratorSettings
 from textapp.models.kerashub_model import KerasHubLanguageModel
+from textapp.models.preset_published import served
+from textapp.models.preset_published_encoder import encoder as published_encoder
+from textapp.models.preset_published_encoder import encoder_facts, encoder_layers
 
 POOLING = "mean"
 
@@ -45,6 +40,10 @@ def encoder(
         ConfigError: there is no such preset, it is not a text encoder, or it is too small for the tokenizer or the
             lengths.
     """
+    folder = served(config.path, "text encoder")
+    if folder is not None:
+        check_length(config.path, max_length, encoder_facts(folder)[1])
+        return published_encoder(folder, vocabulary_size, pad_id, max_length, segments, config.dropout or 0.0)
     backbone = load_encoder(config.path)
     _check_fits(config, backbone, vocabulary_size, max_length, segments)
     if type(backbone).__name__ == "BertBackbone":
@@ -94,6 +93,9 @@ class Facts(NamedTuple):
 @functools.cache
 def facts(path: str) -> Facts:
     """The inputs that a preset takes. Loads it once in a process."""
+    folder = served(path, "text encoder")
+    if folder is not None:
+        return Facts(*encoder_facts(folder))
     backbone = load_backbone(path)
     return Facts("segment_ids" in backbone.input, getattr(backbone, "max_sequence_length", None))
 
@@ -153,11 +155,24 @@ def _check_fits(config: PresetModel, backbone: keras.Model, vocabulary_size: int
     rows = getattr(backbone, "vocabulary_size", vocabulary_size)
     if vocabulary_size > rows:
         raise ConfigError(f"model.path: {config.path!r} knows {rows} tokens, its tokenizer has {vocabulary_size}")
-    limit = getattr(backbone, "max_sequence_length", max_length)
-    if max_length > limit:
-        raise ConfigError(f"lengths: found {max_length} tokens; the preset {config.path!r} reads {limit} at most")
+    check_length(config.path, max_length, getattr(backbone, "max_sequence_length", max_length))
     if segments and "segment_ids" not in backbone.input:
         raise ConfigError(f"model.path: {config.path!r} takes no segment ids")
+
+
+def check_length(path: str, max_length: int, limit: int) -> None:
+    """Checks that a preset has a position for every token.
+
+    Args:
+        path: of the preset.
+        max_length: tokens.
+        limit: the tokens that it reads.
+
+    Raises:
+        ConfigError: it has not.
+    """
+    if max_length > limit:
+        raise ConfigError(f"lengths: found {max_length} tokens; the preset {path!r} reads {limit} at most: lower it")
 
 
 def _inputs(segments: bool) -> dict[str, Any]:
@@ -170,23 +185,15 @@ def _inputs(segments: bool) -> dict[str, Any]:
 
 def _bert(backbone: keras.Model, dropout: float, pad_id: int, max_length: int, segments: bool) -> keras.Model:
     """The same function on textapp's layers; without segment ids, the vector of segment 0 is added to the positions."""
-    inputs = _inputs(segments)
-    mask = AttentionMask(name="attention_mask")(PaddingMask(pad_id, name="padding_mask")(inputs["token_ids"]))
-    dim = backbone.hidden_dim
-    sequence = TokenEmbedding(backbone.vocabulary_size, dim, name="token_embedding")(inputs["token_ids"])
-    if segments:
-        segment = TokenEmbedding(backbone.num_segments, dim, name="segment_embedding")(inputs["segment_ids"])
-        sequence = keras.layers.Add(name="add_segments")([sequence, segment])
-    sequence = Positions("learned", max_length, name="positions")(sequence)
-    sequence = LayerNorm(epsilon=1e-12, name="embeddings_norm")(sequence)
-    sequence = keras.layers.Dropout(dropout, name="dropout")(sequence)
     settings = BlockSettings(
         backbone.num_heads, backbone.intermediate_dim, activation="gelu_approximate", dropout=dropout,
         normalize_first=False, epsilon=1e-12,
     )  # fmt: skip
-    for number in range(backbone.num_layers):
-        sequence = TransformerBlock(settings, name=f"block_{number}")(sequence, mask)
-    model = keras.Model(inputs, sequence, name="encoder")
+    dim = backbone.hidden_dim
+    num_segments = backbone.num_segments if segments else 0
+    model = encoder_layers(
+        settings, backbone.vocabulary_size, dim, dim, backbone.num_layers, pad_id, max_length, num_segments
+    )
     _copy_embeddings(backbone, model, segments)
     for number in range(backbone.num_layers):
         _copy_block(backbone.get_layer(f"transformer_layer_{number}"), model.get_layer(f"block_{number}"))

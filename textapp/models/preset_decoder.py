@@ -1,7 +1,8 @@
-"""A pretrained KerasHub language model.
+"""A pretrained language model.
 
-GPT-2, Llama, Mistral, Qwen 2 and 3 and SmolLM are rebuilt on textapp's own layers with the preset's weights, and train,
-export and decode like any other `Generator`; other families keep KerasHub's layers, see `kerashub_model.py`.
+Published folders are built by `preset_published.py`. Of KerasHub's presets GPT-2, Llama, Mistral, Qwen 2 and 3 and
+SmolLM are rebuilt on textapp's own layers with the preset's weights, and train, export and decode like any other
+`Generator`; other families keep KerasHub's layers, see `kerashub_model.py`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from textapp.models.generator import Generator, GeneratorSettings
 from textapp.models.kerashub_model import KerasHubLanguageModel, language_model
 from textapp.models.lora import enable_lora
 from textapp.models.preset import array_of, copy_weights, load_backbone
+from textapp.models.preset_published import served
+from textapp.models.preset_published_decoder import LANGUAGE_MODELS
+from textapp.models.preset_published_decoder import language_model as published_model
 
 
 class Family(NamedTuple):
@@ -51,20 +55,28 @@ def build_language_model(
         ConfigError: there is no such preset, it is not a language model, or it is too small for the tokenizer or the
             context.
     """
-    backbone = load_backbone(config.path)
     check_context(config.path, settings.max_length)
+    folder = served(config.path, "language model")
+    model = (
+        published_model(folder, settings, config.dropout or 0.0)
+        if folder is not None
+        else _kerashub_model(config, settings)
+    )
+    if lora and config.lora_rank:
+        enable_lora(model, config.lora_rank)
+    return model
+
+
+def _kerashub_model(config: PresetModel, settings: GeneratorSettings) -> Generator | KerasHubLanguageModel:
+    backbone = load_backbone(config.path)
     vocabulary_size = settings.vocabulary_size
     rows = getattr(backbone, "vocabulary_size", vocabulary_size)
     if vocabulary_size > rows:
         raise ConfigError(f"model.path: {config.path!r} knows {rows} tokens, its tokenizer has {vocabulary_size}")
     ids = {"pad_id": settings.pad_id, "start_id": settings.start_id, "end_id": settings.end_id}
     if type(backbone).__name__ in FAMILIES:
-        model = rebuilt(backbone, vocabulary_size, settings.max_length, config.dropout or 0.0, **ids)
-    else:
-        model = language_model(config.path, vocabulary_size, **ids)
-    if lora and config.lora_rank:
-        enable_lora(model, config.lora_rank)
-    return model
+        return rebuilt(backbone, vocabulary_size, settings.max_length, config.dropout or 0.0, **ids)
+    return language_model(config.path, vocabulary_size, **ids)
 
 
 def check_context(path: str, max_length: int) -> None:
@@ -94,7 +106,10 @@ class Facts(NamedTuple):
 
 @functools.cache
 def facts(path: str) -> Facts:
-    """The inputs that a preset takes. Builds it without its weights, once in a process."""
+    """The inputs that a preset takes. Builds a KerasHub preset without its weights, once in a process."""
+    folder = served(path, "language model")
+    if folder is not None:
+        return Facts(LANGUAGE_MODELS[folder.kind].context(folder), packs=True)
     backbone = load_backbone(path, load_weights=False)
     return Facts(context_of(backbone), type(backbone).__name__ in FAMILIES)
 

@@ -1,6 +1,7 @@
-"""A pretrained KerasHub encoder-decoder, rebuilt on textapp's own layers with the preset's weights.
+"""A pretrained encoder-decoder of KerasHub, rebuilt on textapp's own layers with the preset's weights.
 
-It trains, exports and decodes like any other `Generator`. BART and T5 are supported.
+Published folders are built by `preset_published.py`. It trains, exports and decodes like any other `Generator`; BART
+and T5 are supported.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from textapp.layers import BlockSettings, TransformerDecoder, TransformerEncoder
 from textapp.models.generator import Generator, GeneratorSettings
 from textapp.models.lora import enable_lora
 from textapp.models.preset import array_of, copy_weights, load_backbone
+from textapp.models.preset_published import served
+from textapp.models.preset_published_translator import TRANSLATORS, translator
 
 SIDES = ("encoder", "decoder")
 
@@ -53,6 +56,20 @@ def build_translator(config: PresetModel, settings: GeneratorSettings, lora: boo
         ConfigError: there is no such preset, its family is not supported, or it is too small for the tokenizer or the
             lengths.
     """
+    lengths = {"encoder": settings.max_source_length, "decoder": settings.max_length}
+    _check_lengths(config.path, lengths, longest(config.path))
+    folder = served(config.path, "encoder-decoder")
+    model = (
+        translator(folder, settings, config.dropout or 0.0)
+        if folder is not None
+        else _kerashub_model(config, settings, lengths)
+    )
+    if lora and config.lora_rank:
+        enable_lora(model, config.lora_rank)
+    return model
+
+
+def _kerashub_model(config: PresetModel, settings: GeneratorSettings, lengths: dict[str, int]) -> Generator:
     backbone = load_backbone(config.path)
     family = _family(config.path, backbone)
     vocabulary_size = settings.vocabulary_size
@@ -60,8 +77,6 @@ def build_translator(config: PresetModel, settings: GeneratorSettings, lora: boo
         raise ConfigError(
             f"model.path: {config.path!r} knows {backbone.vocabulary_size} tokens, its tokenizer has {vocabulary_size}"
         )
-    lengths = {"encoder": settings.max_source_length, "decoder": settings.max_length}
-    _check_lengths(config.path, lengths, longest(config.path))
     dim = backbone.hidden_dim
     shape = functools.partial(family.shape, backbone, dropout=config.dropout or 0.0)
     decoder, encoder = shape(max_length=lengths["decoder"]), shape(max_length=lengths["encoder"])
@@ -73,8 +88,6 @@ def build_translator(config: PresetModel, settings: GeneratorSettings, lora: boo
         tie_embeddings=tie_embeddings, scaled=tie_embeddings and family.scaled, name="generator",
     )  # fmt: skip
     _copy_model(backbone, family, model)
-    if lora and config.lora_rank:
-        enable_lora(model, config.lora_rank)
     return model
 
 
@@ -85,6 +98,9 @@ def longest(path: str) -> int | None:
     Raises:
         ConfigError: there is no such preset, or its family is not supported.
     """
+    folder = served(path, "encoder-decoder")
+    if folder is not None:
+        return TRANSLATORS[folder.kind].longest(folder)
     backbone = load_backbone(path, load_weights=False)
     _family(path, backbone)
     return getattr(backbone, "max_sequence_length", None)

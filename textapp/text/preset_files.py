@@ -1,0 +1,50 @@
+"""Reads the small files of a published folder; a fault becomes an error that names the file and how to mend it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from textapp.errors import ConfigError
+
+_POINTER = b"version https://git-lfs.github.com/spec/"
+DOWNLOAD = "download the file again"
+
+
+def check_file(file: Path) -> None:
+    """Checks that a file of a published folder holds what its name says.
+
+    Raises:
+        ConfigError: it is empty, or a pointer of Git LFS.
+    """
+    with file.open("rb") as content:
+        start = content.read(len(_POINTER))
+    if start == _POINTER:
+        raise ConfigError(
+            f"model.path: {file}: found a Git LFS pointer instead of the file itself: run git lfs pull in its folder, "
+            "or download the file"
+        )
+    if not start:
+        raise ConfigError(f"model.path: {file}: found an empty file: {DOWNLOAD}")
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """The object of a JSON file; empty if there is no such file.
+
+    Raises:
+        ConfigError: it does not hold an object of JSON.
+    """
+    if not file.is_file():
+        return {}
+    check_file(file)
+    try:
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        reason = str(error) or "nested too deeply"
+        raise ConfigError(f"model.path: {file}: found no JSON ({reason}), expected an object: {DOWNLOAD}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(
+            f"model.path: {file}: found a {type(content).__name__} of JSON, expected an object: {DOWNLOAD}"
+        )
+    return content
