@@ -260,3 +260,231 @@ def test_a_llama_fills_with_its_end(tmp_path: Path) -> None:
     assert (tokenizer.start_id, tokenizer.end_id, tokenizer.pad_id, tokenizer.unknown_id) == (1, 2, 2, 0)
     for text in ("red  house", "天气"):  # the second in bytes
         assert tokenizer.decode([1, *tokenizer.ids(text), 2, 2]) == text
+
+
+# --- published forms of Hugging Face's folders ----------------------------------------------------------------------
+
+SPECIAL = ["<s>", "<pad>", "</s>", "<unk>"]
+
+
+def pipeline(post_processor: dict | None = None, added: list[dict] | None = None, merges: list | None = None) -> dict:
+    """A tokenizer.json of byte-level BPE over a few letters, with SPECIAL as its first ids."""
+    from tokenizers import pre_tokenizers
+
+    pieces = [*SPECIAL, *sorted(pre_tokenizers.ByteLevel.alphabet()), "ab"]
+    return {
+        "version": "1.0",
+        "added_tokens": added if added is not None else [token(number, SPECIAL[number]) for number in range(4)],
+        "normalizer": None,
+        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True},
+        "post_processor": post_processor,
+        "decoder": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
+        "model": {
+            "type": "BPE", "dropout": None, "unk_token": None, "byte_fallback": False, "fuse_unk": False,
+            "vocab": {piece: number for number, piece in enumerate(pieces)}, "merges": merges or ["a b"],
+        },
+    }  # fmt: skip
+
+
+def token(number: int, content: str, special: bool = True, **flags: bool) -> dict:
+    plain = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
+    return {"id": number, "content": content, "special": special, **plain, **flags}
+
+
+def folder_of(folder: Path, content: dict, **files: dict) -> Path:
+    """A published folder: tokenizer.json and further files, by their names without `.json`."""
+    folder.mkdir(exist_ok=True)
+    for name, values in {"tokenizer": content, **files}.items():
+        (folder / f"{name}.json").write_text(json.dumps(values), encoding="utf-8")
+    return folder
+
+
+BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": False, "use_regex": True}
+BEGIN = {
+    "type": "TemplateProcessing",
+    "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+    "pair": [
+        {"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}},
+        {"SpecialToken": {"id": "<s>", "type_id": 1}}, {"Sequence": {"id": "B", "type_id": 1}},
+    ],
+    "special_tokens": {"<s>": {"id": "<s>", "ids": [0], "tokens": ["<s>"]}},
+}  # fmt: skip
+AROUND = {"sep": ["</s>", 2], "cls": ["<s>", 0]}
+ROBERTA = {"type": "RobertaProcessing", "trim_offsets": True, "add_prefix_space": False, **AROUND}
+
+
+@pytest.mark.parametrize(
+    ("post_processor", "template"),
+    [
+        (None, Template((), (), (), second_segment=1)),  # GPT-2, Qwen, SmolLM
+        (BYTE_LEVEL, Template((), (), (), second_segment=1)),
+        (BEGIN, Template((0,), (0,), (), second_segment=1)),
+        (
+            {"type": "Sequence", "processors": [BYTE_LEVEL, BEGIN]},
+            Template((0,), (0,), (), second_segment=1),
+        ),  # Llama 3
+        ({"type": "BertProcessing", **AROUND}, Template((0,), (2,), (2,), second_segment=1)),
+        (ROBERTA, Template((0,), (2, 2), (2,), second_segment=0)),
+    ],
+)
+def test_post_processors(tmp_path: Path, post_processor: dict | None, template: Template) -> None:
+    from tokenizers import Tokenizer
+
+    folder = folder_of(tmp_path, pipeline(post_processor))
+    tokenizer = preset_tokenizer(folder)
+    assert tokenizer.template == template
+    expected = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    for first, second in (("ab a", "b"), ("的", "ab 😀")):
+        ids, pair = tokenizer.ids(first), tokenizer.ids(second)
+        assert tokenizer.join(ids, None, 99)[0] == expected.encode(first).ids
+        joined, segments = tokenizer.join(ids, pair, 99)
+        assert joined == expected.encode(first, second).ids
+        if template.middle != (0,):  # a start before the second text is of the first segment, which no model reads
+            assert segments == expected.encode(first, second).type_ids
+    tokenizer.save(tmp_path / "saved")
+    assert load_tokenizer(tmp_path / "saved").template == template
+
+
+def test_a_post_processor_of_another_kind(tmp_path: Path) -> None:
+    swapped = {**BEGIN, "pair": [BEGIN["pair"][3], BEGIN["pair"][0], BEGIN["pair"][1], BEGIN["pair"][2]]}
+    with pytest.raises(ConfigError, match="found a post-processor that changes texts or puts other tokens around two"):
+        preset_tokenizer(folder_of(tmp_path, pipeline(swapped)))
+
+
+@pytest.mark.parametrize("merges", [["a b"], [["a", "b"]]])
+def test_merges_as_texts_or_pairs(tmp_path: Path, merges: list) -> None:
+    tokenizer = preset_tokenizer(folder_of(tmp_path, pipeline(merges=merges)))
+    assert [tokenizer.pieces()[token_id] for token_id in tokenizer.ids("abb ab")] == ["ab", "b", "Ġ", "ab"]
+
+
+def test_added_tokens_beyond_the_vocabulary(tmp_path: Path) -> None:
+    added = [
+        token(261, "<|im_end|>"), token(262, "<tool>", special=False, lstrip=True, rstrip=True),
+        token(263, "Big", special=False, normalized=True),
+    ]  # fmt: skip
+    folder = folder_of(tmp_path, pipeline(added=added), tokenizer_config={"eos_token": "<|im_end|>"})
+    tokenizer = preset_tokenizer(folder)
+    assert tokenizer.vocabulary_size == 264 and (tokenizer.end_id, tokenizer.pad_id) == (261, 1)
+    assert tokenizer.ids("a <tool> bBig") == [tokenizer.ids("a")[0], 262, tokenizer.ids("b")[0], 263]
+    assert 261 not in tokenizer.ids("<|im_end|>")  # what a user types is text
+    assert tokenizer.decode([tokenizer.ids("a")[0], 261]) == "a"
+
+
+def test_drop_out_of_merges_is_turned_off(tmp_path: Path) -> None:
+    content = pipeline()
+    content["model"]["dropout"] = 0.9
+    tokenizer = preset_tokenizer(folder_of(tmp_path, content))
+    assert {tuple(tokenizer.ids("ab")) for _ in range(20)} == {(260,)}
+
+
+@pytest.mark.parametrize(
+    ("files", "start", "end", "pad"),
+    [
+        ({}, 0, 2, 1),
+        ({"tokenizer_config": {"bos_token": "a", "eos_token": {"content": "b"}, "pad_token": None}}, "a", "b", 1),
+        ({"special_tokens_map": {"eos_token": {"content": "b", "lstrip": False}, "pad_token": "a"}}, 0, "b", "a"),
+        ({"tokenizer_config": {"eos_token": "a"}, "special_tokens_map": {"eos_token": "b"}}, 0, "a", 1),
+        ({"tokenizer_config": {"eos_token": "a"}, "generation_config": {"eos_token_id": [3, 2]}}, 0, "a", 1),
+        ({"generation_config": {"eos_token_id": [3, 2]}, "config": {"eos_token_id": 2}}, 0, 3, 1),
+        ({"config": {"eos_token_id": [3, 2], "bos_token_id": 3, "pad_token_id": 0}}, 3, 3, 0),
+        ({"config": {"eos_token_id": 50256, "bos_token_id": None, "pad_token_id": -1}}, 0, 2, 1),
+        ({"tokenizer_config": {"eos_token": "lost"}, "config": {"eos_token_id": 3}}, 0, 3, 1),
+        ({"tokenizer_config": {"eos_token": 7, "bos_token": []}}, 0, 2, 1),
+    ],
+)
+def test_which_file_names_the_special_tokens(
+    tmp_path: Path, files: dict, start: int | str, end: int | str, pad: int | str
+) -> None:
+    tokenizer = preset_tokenizer(folder_of(tmp_path, pipeline(), **files))
+    pieces = tokenizer.pieces()
+    expected = [pieces.index(wanted) if isinstance(wanted, str) else wanted for wanted in (start, end, pad)]
+    assert [tokenizer.start_id, tokenizer.end_id, tokenizer.pad_id] == expected
+
+
+def test_a_unigram_with_metaspace(tmp_path: Path) -> None:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+
+    vocabulary = [(piece, 0.0) for piece in SPECIAL] + [("▁a", -1.0), ("b", -2.0), ("▁", -3.0), ("a", -4.0)]
+    expected = Tokenizer(models.Unigram(vocabulary, unk_id=3))
+    expected.pre_tokenizer, expected.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
+    specials = [("<s>", 0), ("</s>", 2)]
+    expected.post_processor = processors.TemplateProcessing("<s> $A </s>", "<s> $A </s> </s> $B </s>", specials)
+    expected.save(str(tmp_path / "tokenizer.json"))
+    tokenizer = preset_tokenizer(tmp_path)
+    assert tokenizer.ids("ab aab") == [4, 5, 4, 7, 5]
+    joined, _ = tokenizer.join(tokenizer.ids("a"), tokenizer.ids("b"), 9)
+    assert joined == expected.encode("a", "b").ids == [0, 4, 2, 2, 6, 5, 2]
+    assert (tokenizer.pad_id, tokenizer.unknown_id, tokenizer.template.middle) == (1, 3, (2, 2))
+
+
+@pytest.mark.parametrize(
+    ("class_name", "expected"),
+    [("GPT2Tokenizer", ["1", "2"]), ("Qwen2TokenizerFast", ["1", "2"]), (None, ["1", "2"])],
+)
+def test_vocab_and_merges_of_qwen_cut_numbers_and_add_tokens(
+    tmp_path: Path, class_name: str | None, expected: list[str]
+) -> None:
+    from tokenizers import pre_tokenizers
+
+    pieces = [*sorted(pre_tokenizers.ByteLevel.alphabet()), "12"]
+    (tmp_path / "vocab.json").write_text(json.dumps({piece: n for n, piece in enumerate(pieces)}), encoding="utf-8")
+    (tmp_path / "merges.txt").write_text("#version: 0.2\n1 2\n", encoding="utf-8")
+    added = {"257": {"content": "<|endoftext|>"}, "258": {"content": "<|im_end|>"}}
+    config = {"tokenizer_class": class_name, "added_tokens_decoder": added, "eos_token": "<|im_end|>"}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+    (tmp_path / "added_tokens.json").write_text(json.dumps({"<|endoftext|>": 257}), encoding="utf-8")
+    tokenizer = preset_tokenizer(tmp_path)
+    assert (tokenizer.end_id, tokenizer.pad_id, tokenizer.vocabulary_size) == (258, 257, 259)
+    found = [tokenizer.pieces()[token_id] for token_id in tokenizer.ids("12")]
+    assert found == (expected if class_name and class_name.startswith("Qwen") else ["12"])
+    config["added_tokens_decoder"]["300"] = {"content": "<far>"}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+    with pytest.raises(ConfigError, match="found the added token '<far>' with id 300, expected 259, .*tokenizer.json"):
+        preset_tokenizer(tmp_path)
+
+
+@pytest.mark.parametrize(("file", "kind"), [("tokenizer.model", "llama"), ("spiece.model", "t5")])
+def test_a_published_sentencepiece(tmp_path: Path, file: str, kind: str) -> None:
+    model = sentence_pieces()
+    (tmp_path / file).write_bytes(model)
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": kind, "eos_token_id": 1}), encoding="utf-8")
+    tokenizer = preset_tokenizer(tmp_path)
+    assert (tokenizer.end_id, tokenizer.pad_id) == (1, 0)
+    assert tokenizer.decode(tokenizer.ids("red house")) == "red house"
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"tokenizer.json": b"{"}, r"tokenizer\.json: found no JSON \(.*\), expected an object: downl"),
+        ({"tokenizer.json": b"[]"}, r"tokenizer\.json: found a list of JSON, expected an object"),
+        ({"tokenizer.json": b""}, r"tokenizer\.json: found an empty file: download"),
+        ({"tokenizer.json": b"version https://git-lfs.github.com/spec/v1\n"}, "found a Git LFS pointer instead of the"),
+        ({"tokenizer.json": b'{"a": 1}'}, r"tokenizer\.json: found no tokenizer \(no key 'model'\)"),
+        ({"tokenizer.json": b'{"model": {"type": "New"}}'}, "found a tokenizer that the package tokenizers"),
+        ({"vocab.txt": b"version https://git-lfs.github.com/spec/v1\n"}, "found a Git LFS pointer"),
+        ({"sentencepiece.bpe.model": b"x", "config.json": b'{"model_type": "xlm-roberta"}'}, "write tokenizer.json"),
+        ({"spiece.model": b"x", "config.json": b'{"model_type": "albert"}'}, "the tokenizer of a albert without tok"),
+        ({"spiece.model": b"x"}, "found the tokenizer of a model that nothing names without tokenizer.json, expected one"),
+        ({"spiece.model": b"x", "config.json": b'{"model_type": "t5"}'}, "its tokenizer cannot be read: "),
+        (
+            {"vocab.txt": b"[PAD]\n", "tokenizer_config.json": b'{"tokenizer_class": "BertJapaneseTokenizer"}'},
+            "found the tokenizer of a bertjapanese without tokenizer.json, expected one of bert",
+        ),
+        (
+            {"vocab.json": b"{}", "merges.txt": b"a b\n", "config.json": b'{"model_type": "clip"}'},
+            "found the tokenizer of a clip without tokenizer.json, expected one of gpt2",
+        ),
+    ],
+)  # fmt: skip
+def test_published_folders_that_are_not_read(tmp_path: Path, files: dict[str, bytes], message: str) -> None:
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(ConfigError, match=message) as caught:
+        preset_tokenizer(tmp_path)
+    assert str(caught.value).startswith("model.path: ") and "\n" not in str(caught.value)
+
+
+def test_a_decoder_start_beyond_the_vocabulary(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="decoder_start_token_id: found 900, expected the id of a token, below 261"):
+        preset_tokenizer(folder_of(tmp_path, pipeline(), config={"decoder_start_token_id": 900}))

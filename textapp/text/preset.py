@@ -5,27 +5,35 @@ Reads folders in Hugging Face layout and in KerasHub layout; a preset name is lo
 
 from __future__ import annotations
 
-import json
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from textapp.errors import ConfigError, require
 from textapp.text.huggingface import HuggingFaceTokenizer
+from textapp.text.preset_files import DOWNLOAD, check_file, read_json
 from textapp.text.sentencepiece import SentencePieceTokenizer
 from textapp.text.template import Template
 from textapp.text.tokenizer import Tokenizer
 
 SUPPORTED = (
-    "supported: a Hugging Face folder with tokenizer.json, vocab.txt, or vocab.json and merges.txt; a KerasHub folder "
+    "supported: a Hugging Face folder with tokenizer.json, vocab.txt (BERT), vocab.json and merges.txt (GPT-2, "
+    "RoBERTa, BART, OPT, Qwen), tokenizer.model (Llama, Mistral, Gemma) or spiece.model (T5, mT5); a KerasHub folder "
     "with files of WordPiece (BERT, DistilBERT, ELECTRA), byte-level BPE (RoBERTa, GPT-2, BART, OPT, Llama 3, Qwen) or "
     "SentencePiece (ALBERT, DeBERTa-v3, F-Net, T5, Llama, Mistral, Gemma); the name of such a KerasHub preset"
 )
 
 _ASSETS = Path("assets/tokenizer")
 _CONFIG = "tokenizer_config.json"
+_TOKENIZER = "tokenizer.json"
+_SPECIAL = ("bos_token", "eos_token", "pad_token", "unk_token")
+# What people can do about a tokenizer that is not read: the package transformers writes the one form that always is.
+_CONVERT = (
+    "write tokenizer.json with the package transformers: "
+    "AutoTokenizer.from_pretrained(FOLDER, use_fast=True).save_pretrained(FOLDER)"
+)
 _REMOTE = re.compile(r"[a-z]+://.+")
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 _START, _END = ("[CLS]", "<s>"), ("[SEP]", "</s>")
@@ -47,6 +55,11 @@ _SENTENCEPIECE = (
     "AlbertTokenizer", "DebertaV3Tokenizer", "FNetTokenizer", "LlamaTokenizer", "MistralTokenizer", "GemmaTokenizer",
     "Phi3Tokenizer", "T5Tokenizer",
 )  # fmt: skip
+# Of published folders without tokenizer.json: the models and classes whose files give the published ids. Others do more
+# in Python, as RoBERTa's many-language sibling, which counts ids differently, or ALBERT, which drops accents.
+_FACE_BYTE_LEVEL = ("gpt2", "roberta", "bart", "opt", "qwen2", "qwen3", "longformer", "led")
+_FACE_SENTENCEPIECE = ("llama", "codellama", "mistral", "gemma", "t5", "mt5")
+_FACE_WORDPIECE = ("bert", "distilbert", "electra", "mobilebert")
 # How byte-level BPE splits a text before merging, by KerasHub class; others split as GPT-2 does. The classes differ in
 # how many digits stay together.
 _SPLIT_PATTERN = (
@@ -80,8 +93,11 @@ def preset_tokenizer(path: str | Path) -> Tokenizer:
             return _from_folder(folder)
         if _REMOTE.fullmatch(str(path)) or _NAME.fullmatch(str(path)):
             return _from_name(str(path))
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise ConfigError(f"model.path: {path}: its tokenizer cannot be read: {error}; {SUPPORTED}") from error
+    except ConfigError:
+        raise
+    except Exception as error:  # the package tokenizers raises bare ones
+        reason = " ".join(str(error).split())[:300]
+        raise ConfigError(f"model.path: {path}: its tokenizer cannot be read: {reason}; {SUPPORTED}") from error
     raise ConfigError(f"model.path: {path}: no such folder; {SUPPORTED}")
 
 
@@ -94,43 +110,114 @@ def _from_name(name: str) -> Tokenizer:
 
 
 def _from_folder(folder: Path) -> Tokenizer:
-    settings = _json(folder / "tokenizer.json")
+    settings = read_json(folder / _TOKENIZER)
     if "model" in settings:
-        tokenizer = _from_pipeline((folder / "tokenizer.json").read_text(encoding="utf-8"), folder)
-        return _with_decoder_start(tokenizer, folder)
+        return _with_decoder_start(_from_pipeline(folder), folder)
     if "class_name" in settings:
         return _from_keras_hub(folder / _ASSETS, settings)
+    if settings:
+        raise ConfigError(f"model.path: {folder / _TOKENIZER}: found no tokenizer (no key 'model'): {DOWNLOAD}")
+    config = read_json(folder / _CONFIG)
     if (folder / "vocab.txt").is_file():
+        _check_kind(folder, config, _FACE_WORDPIECE)
         vocabulary = _read_vocabulary(folder / "vocab.txt")
-        config = _json(folder / _CONFIG)
         # A vocabulary without capitals belongs to an uncased model.
         uncased = all(word == word.lower() for word in vocabulary if not re.fullmatch(r"\[.+\]", word))
-        return _wordpiece(vocabulary, config.get("do_lower_case", uncased), config.get("strip_accents"))
+        lowercase = config.get("do_lower_case", uncased)
+        chinese = config.get("tokenize_chinese_chars", True)
+        return _wordpiece(vocabulary, lowercase, config.get("strip_accents"), chinese, _specials(folder))
     if (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
-        config = _json(folder / _CONFIG)
-        prefix_space = config.get("add_prefix_space", False)
-        tokenizer = _byte_level_bpe(folder / "vocab.json", folder / "merges.txt", prefix_space, config)
+        kind = _check_kind(folder, config, _FACE_BYTE_LEVEL)
+        pattern = _SPLIT_PATTERNS["QwenTokenizer"] if kind.startswith("qwen") else None
+        tokenizer = _byte_level_bpe(
+            folder / "vocab.json", folder / "merges.txt", bool(config.get("add_prefix_space")), _specials(folder),
+            pattern, _added_tokens(folder, config),
+        )  # fmt: skip
         return _with_decoder_start(tokenizer, folder)
+    for name in ("tokenizer.model", "spiece.model"):
+        if (folder / name).is_file():
+            _check_kind(folder, config, _FACE_SENTENCEPIECE, required=name == "spiece.model")
+            check_file(folder / name)
+            return _with_decoder_start(_sentencepiece((folder / name).read_bytes(), _specials(folder)), folder)
     files = ", ".join(sorted(file.name for file in folder.iterdir())[:10]) or "nothing"
-    raise ConfigError(f"model.path: {folder}: no tokenizer that textapp can read (found {files}); {SUPPORTED}")
+    mend = f"; {_CONVERT}" if (folder / _CONFIG).is_file() or (folder / "config.json").is_file() else ""
+    raise ConfigError(f"model.path: {folder}: no tokenizer that textapp can read (found {files}){mend}; {SUPPORTED}")
+
+
+def _check_kind(folder: Path, config: Mapping[str, Any], known: Sequence[str], required: bool = False) -> str:
+    """The kind of a tokenizer that is not described by a tokenizer.json, such as `bert`; empty if nothing names it.
+
+    Args:
+        folder: the published folder.
+        config: its tokenizer_config.json.
+        known: the kinds whose files give the published ids.
+        required: it must be named.
+
+    Raises:
+        ConfigError: it is another kind.
+    """
+    names = [str(config.get("tokenizer_class") or "")]
+    names[0] = re.sub(r"Tokenizer(Fast)?$", "", names[0]).lower()
+    kind = (
+        names[0] if names[0] not in ("", "pretrained") else str(read_json(folder / "config.json").get("model_type", ""))
+    )
+    if kind in known or not (kind or required):
+        return kind
+    raise ConfigError(
+        f"model.path: {folder}: found the tokenizer of a {kind or 'model that nothing names'} without tokenizer.json, "
+        f"expected one of {', '.join(known)}: {_CONVERT}"
+    )
+
+
+def _added_tokens(folder: Path, config: Mapping[str, Any]) -> dict[int, str]:
+    """The tokens beyond a vocabulary, by id, of added_tokens.json and tokenizer_config.json."""
+    older = {number: text for text, number in read_json(folder / "added_tokens.json").items()}
+    newer = {int(number): _token(token) for number, token in (config.get("added_tokens_decoder") or {}).items()}
+    return {**older, **newer}
 
 
 def _with_decoder_start(tokenizer: Tokenizer, folder: Path) -> Tokenizer:
     """Sets the decoder's start token, which Hugging Face's layout keeps in the model's config.json."""
-    start_id = _json(folder / "config.json").get("decoder_start_token_id")
-    if start_id is not None:
-        tokenizer.start_id = start_id
+    start_id = read_json(folder / "config.json").get("decoder_start_token_id")
+    if start_id is None:
+        return tokenizer
+    if type(start_id) is not int or not 0 <= start_id < tokenizer.vocabulary_size:
+        raise ConfigError(
+            f"model.path: {folder / 'config.json'}: decoder_start_token_id: found {start_id!r}, expected the id of a "
+            f"token, below {tokenizer.vocabulary_size}: take config and tokenizer from the same model"
+        )
+    tokenizer.start_id = start_id
     return tokenizer
+
+
+def _specials(folder: Path) -> dict[str, list[str | int]]:
+    """What a published folder says of its special tokens: names and ids of each, the first to be believed first.
+
+    The tokenizer's own files come before those of the model. Several end ids are possible; the first one is written.
+    """
+    found: dict[str, list[Any]] = {key: [] for key in _SPECIAL}
+    for name in (_CONFIG, "special_tokens_map.json"):
+        content = read_json(folder / name)
+        for key in _SPECIAL:
+            found[key].append(_token(content.get(key)))
+    for name in ("generation_config.json", "config.json"):
+        content = read_json(folder / name)
+        for key in _SPECIAL:
+            value = content.get(f"{key}_id")
+            found[key] += value if isinstance(value, list) else [value]
+    return found
 
 
 def _from_keras_hub(assets: Path, settings: Mapping[str, Any]) -> Tokenizer:
     """Reads KerasHub's layout: tokenizer.json holds the settings, assets/tokenizer/ the vocabulary."""
     options, name = settings["config"], settings["class_name"]
-    named = dict(zip(("bos_token", "eos_token"), _GENERATORS.get(name, ()), strict=False))
+    named = {key: [token] for key, token in zip(_SPECIAL, _GENERATORS.get(name, ()), strict=False)}
     if (assets / "vocabulary.txt").is_file():
         # KerasHub keeps accents in uncased text by default; the checkpoints were trained without, as in `tokenizers`.
         strip_accents = options.get("strip_accents") or None
-        return _wordpiece(_read_vocabulary(assets / "vocabulary.txt"), options.get("lowercase", False), strip_accents)
+        return _wordpiece(
+            _read_vocabulary(assets / "vocabulary.txt"), options.get("lowercase", False), strip_accents, True, {}
+        )
     if (assets / "vocabulary.json").is_file():
         pattern = options.get("split_pattern") or _SPLIT_PATTERNS.get(name)
         prefix_space = options.get("add_prefix_space", False)
@@ -140,26 +227,42 @@ def _from_keras_hub(assets: Path, settings: Mapping[str, Any]) -> Tokenizer:
     raise ConfigError(f"model.path: found the tokenizer {name}, which is not supported; {SUPPORTED}")
 
 
-def _wordpiece(vocabulary: Sequence[str], lowercase: bool, strip_accents: bool | None) -> Tokenizer:
+def _wordpiece(
+    vocabulary: Sequence[str],
+    lowercase: bool,
+    strip_accents: bool | None,
+    chinese: bool,
+    specials: Mapping[str, Sequence[str | int]],
+) -> Tokenizer:
+    """WordPiece (Schuster and Nakajima, 2012), as BERT splits; `chinese`: each Chinese character is a word."""
     import tokenizers
     from tokenizers import decoders, models, normalizers, pre_tokenizers
 
     ids = {word: number for number, word in enumerate(vocabulary)}
     pipeline = tokenizers.Tokenizer(models.WordPiece(ids, unk_token="[UNK]"))
-    pipeline.normalizer = normalizers.BertNormalizer(lowercase=lowercase, strip_accents=strip_accents)
+    pipeline.normalizer = normalizers.BertNormalizer(
+        lowercase=lowercase, strip_accents=strip_accents, handle_chinese_chars=chinese
+    )
     pipeline.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     pipeline.decoder = decoders.WordPiece()
     pipeline.add_special_tokens([word for word in ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]") if word in ids])
-    return _wrapped(pipeline, _template(ids), {})
+    return _wrapped(pipeline, _template(ids), specials)
 
 
 def _byte_level_bpe(
-    vocabulary: Path, merges: Path, add_prefix_space: bool, config: Mapping[str, Any], split_pattern: str | None = None
+    vocabulary: Path,
+    merges: Path,
+    add_prefix_space: bool,
+    specials: Mapping[str, Sequence[str | int]],
+    split_pattern: str | None = None,
+    added: Mapping[int, str] | None = None,
 ) -> Tokenizer:
     """Byte-level BPE (Radford et al., 2019), which splits a text by `split_pattern`, or as GPT-2 does."""
     import tokenizers
     from tokenizers import decoders, models, pre_tokenizers
 
+    check_file(vocabulary)
+    check_file(merges)
     model = models.BPE.from_file(str(vocabulary), str(merges))
     pipeline = tokenizers.Tokenizer(model)
     pre_tokenizer: pre_tokenizers.PreTokenizer = pre_tokenizers.ByteLevel(
@@ -173,74 +276,106 @@ def _byte_level_bpe(
     ids = pipeline.get_vocab()
     special = (*_START, *_END, *_PAD, *_UNKNOWN, *_BEGINS, *_ENDS, "<mask>", "<|im_start|>", "<|im_end|>")
     pipeline.add_special_tokens([word for word in dict.fromkeys(special) if word in ids])
-    return _wrapped(pipeline, _template(ids), config)
+    for number, word in sorted((added or {}).items()):
+        if word not in ids:
+            pipeline.add_special_tokens([word])
+        if pipeline.token_to_id(word) != number:
+            raise ConfigError(
+                f"model.path: {vocabulary.parent}: found the added token {word!r} with id {number}, expected "
+                f"{pipeline.token_to_id(word)}, the next one of the vocabulary: {_CONVERT}"
+            )
+    return _wrapped(pipeline, _template(pipeline.get_vocab()), specials)
 
 
-def _sentencepiece(model: bytes, config: Mapping[str, Any]) -> Tokenizer:
+def _sentencepiece(model: bytes, specials: Mapping[str, Sequence[str | int]]) -> Tokenizer:
     import sentencepiece
 
     processor = sentencepiece.SentencePieceProcessor(model_proto=model)
     ids = {processor.id_to_piece(number): number for number in range(len(processor))}
-    pad_id, start_id, end_id = _special_ids(ids, config)
+    pad_id, start_id, end_id = _special_ids(ids, specials)
     template = _template(ids)
     return SentencePieceTokenizer(model, "preset", (), template, pad_id=pad_id, start_id=start_id, end_id=end_id)
 
 
-def _from_pipeline(content: str, folder: Path) -> Tokenizer:
+def _from_pipeline(folder: Path) -> Tokenizer:
     """Reads Hugging Face's tokenizer.json, which holds the whole pipeline and where its special tokens go."""
     import tokenizers
 
-    pipeline = tokenizers.Tokenizer.from_str(content)
+    file = folder / _TOKENIZER
+    try:
+        pipeline = tokenizers.Tokenizer.from_str(file.read_text(encoding="utf-8-sig"))
+    except Exception as error:  # a bare one
+        raise ConfigError(
+            f"model.path: {file}: found a tokenizer that the package tokenizers {tokenizers.__version__} cannot read "
+            f"({' '.join(str(error).split())[:200]}): {DOWNLOAD}, or install a newer tokenizers"
+        ) from error
     pipeline.no_padding()
     pipeline.no_truncation()
-    one = pipeline.encode("a", add_special_tokens=True)
-    pair = pipeline.encode("a", "a", add_special_tokens=True)
-    start, end = _special_runs(one.ids, one.special_tokens_mask)
-    _, middle, _ = _special_runs(pair.ids, pair.special_tokens_mask)
-    template = Template(start, middle, end, second_segment=max(pair.type_ids, default=0))
-    return _wrapped(pipeline, template, _json(folder / _CONFIG))
+    if getattr(pipeline.model, "dropout", None):
+        pipeline.model.dropout = None  # which would draw other ids at each call
+    return _wrapped(pipeline, _template_of(pipeline, file), _specials(folder))
 
 
-def _special_runs(ids: Sequence[int], mask: Sequence[int]) -> list[tuple[int, ...]]:
-    """The special tokens before, between and after the texts: one run more than there are texts.
+def _template_of(pipeline: Any, file: Path) -> Template:
+    """The special tokens that a pipeline puts around a text and a pair, none if it has no post-processor for them."""
+    probe = next((probe for probe in "a0.的" if pipeline.encode(probe, add_special_tokens=False).ids), "a")
+    text = pipeline.encode(probe, add_special_tokens=False).ids
+    one, pair = pipeline.encode(probe), pipeline.encode(probe, probe)
+    first, last = _outside(one.special_tokens_mask)
+    start, end = one.ids[:first], one.ids[last:]
+    both = pair.ids[first : len(pair.ids) - len(end)]
+    middle = both[len(text) : len(both) - len(text)]
+    if [*start, *text, *end] != one.ids or [*start, *text, *middle, *text, *end] != pair.ids:
+        raise ConfigError(
+            f"model.path: {file}: found a post-processor that changes texts or puts other tokens around two texts than "
+            "around one, expected special tokens before, between and after texts: take another model"
+        )
+    return Template(tuple(start), tuple(middle), tuple(end), second_segment=max(pair.type_ids, default=0))
 
-    Args:
-        ids: the token ids of one text or two, with special tokens.
-        mask: 1 for a special token, else 0.
 
-    Example: `_special_runs([101, 7, 102], [1, 0, 1])` is `[(101,), (102,)]`.
+def _outside(mask: Sequence[int]) -> tuple[int, int]:
+    """Where the text begins and ends between special tokens, which have 1 in the mask.
+
+    Example: `_outside([1, 0, 0, 1])` is `(1, 3)`.
     """
-    runs: list[list[int]] = [[]]
-    text = False
-    for token_id, special in zip(ids, mask, strict=True):
-        if special:
-            runs[-1].append(token_id)
-        elif not text:
-            runs.append([])
-        text = not special
-    return [tuple(run) for run in runs]
+    places = [place for place, special in enumerate(mask) if not special]
+    return (places[0], places[-1] + 1) if places else (len(mask), len(mask))
 
 
-def _wrapped(pipeline: Any, template: Template, config: Mapping[str, Any]) -> Tokenizer:
+def _wrapped(pipeline: Any, template: Template, specials: Mapping[str, Sequence[str | int]]) -> Tokenizer:
     ids = pipeline.get_vocab()
-    pad_id, start_id, end_id = _special_ids(ids, config)
-    unknown_id = next((ids[name] for name in (_token(config.get("unk_token")), *_UNKNOWN) if name in ids), pad_id)
+    pad_id, start_id, end_id = _special_ids(ids, specials)
+    unknown_id = _first(ids, (*specials.get("unk_token", ()), *_UNKNOWN))
+    unknown_id = pad_id if unknown_id is None else unknown_id
     return HuggingFaceTokenizer(pipeline.to_str(), "preset", (), template, pad_id, unknown_id, start_id, end_id)
 
 
-def _special_ids(ids: Mapping[str, int], config: Mapping[str, Any]) -> tuple[int, int, int]:
+def _special_ids(ids: Mapping[str, int], specials: Mapping[str, Sequence[str | int]]) -> tuple[int, int, int]:
     """The ids of padding, start and end.
 
     Without a padding token the end token pads: on the right, where no token attends to it.
     """
-    names = {key: _token(config.get(key)) for key in ("bos_token", "eos_token", "pad_token")}
-    end = next((ids[name] for name in (names["eos_token"], *_ENDS) if name in ids), None)
-    start = next((ids[name] for name in (names["bos_token"], *_BEGINS) if name in ids), end)
-    pad = next((ids[name] for name in (names["pad_token"], *_PAD) if name in ids), end)
+    named = {key: specials.get(key, ()) for key in _SPECIAL}
+    end = _first(ids, (*named["eos_token"], *_ENDS))
+    start = _first(ids, (*named["bos_token"], *_BEGINS))
+    pad = _first(ids, (*named["pad_token"], *_PAD))
+    start, pad = (end if found is None else found for found in (start, pad))
     if pad is None or start is None or end is None:
-        expected = ", ".join(dict.fromkeys(filter(None, (*names.values(), *_PAD, *_ENDS))))
+        names = (name for key in ("eos_token", "pad_token") for name in named[key] if isinstance(name, str))
+        expected = ", ".join(dict.fromkeys(filter(None, (*names, *_PAD, *_ENDS))))
         raise ConfigError(f"model.path: its tokenizer has no padding token; expected one of {expected}")
     return pad, start, end
+
+
+def _first(ids: Mapping[str, int], candidates: Iterable[str | int | None]) -> int | None:
+    """The id of the first candidate, a token or an id, that the vocabulary has."""
+    known = set(ids.values())
+    for candidate in candidates:
+        if isinstance(candidate, str) and candidate in ids:
+            return ids[candidate]
+        if type(candidate) is int and candidate in known:
+            return candidate
+    return None
 
 
 def _template(ids: Mapping[str, int]) -> Template:
@@ -255,13 +390,11 @@ def _template(ids: Mapping[str, int]) -> Template:
 
 def _token(value: Any) -> str:
     """The text of a special token in tokenizer_config.json: a string, or an object with `content`."""
-    return value.get("content", "") if isinstance(value, dict) else value or ""
+    value = value.get("content") if isinstance(value, dict) else value
+    return value if isinstance(value, str) else ""
 
 
 def _read_vocabulary(file: Path) -> list[str]:
     """One word per line. Splits at line feeds only: `splitlines` would split inside words of BERT vocabularies."""
+    check_file(file)
     return file.read_text(encoding="utf-8").removesuffix("\n").split("\n")
-
-
-def _json(file: Path) -> dict[str, Any]:
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
