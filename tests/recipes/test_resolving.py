@@ -110,9 +110,12 @@ def test_more_text_gets_a_wider_model_and_fewer_epochs() -> None:
     assert small.training.epochs > large.training.epochs
 
 
-@pytest.mark.parametrize(("lora_rank", "rate", "dropout"), [(None, 5e-5, 0.1), (8, 5e-4, 0.0)])
-def test_a_preset_that_writes_is_tuned_and_keeps_its_tokenizer(lora_rank, rate, dropout) -> None:
-    config = config_of("generation", "preset", model={"path": "p", "lora_rank": lora_rank}, train="a.txt")
+@pytest.mark.parametrize(
+    ("path", "lora_rank", "rate", "dropout"),
+    [("gpt2_base_en", None, 5e-5, 0.1), ("gpt2_base_en", 8, 5e-4, 0.0), ("llama3_8b_en", None, 5e-5, 0.0)],
+)
+def test_a_preset_that_writes_is_tuned_and_keeps_its_tokenizer(path, lora_rank, rate, dropout) -> None:
+    config = config_of("generation", "preset", model={"path": path, "lora_rank": lora_rank}, train="a.txt")
     config = generation(config, 10_000, "zh", [1_000_000], max_tokens=64)
     assert (config.tokenizer.kind, config.tokenizer.vocabulary_size) == ("preset", None)
     assert config.lengths == [64] and config.generate_lengths[-1] == (32, 32)  # as much as the preset sees

@@ -463,9 +463,9 @@ def test_a_published_sentencepiece(tmp_path: Path, file: str, kind: str) -> None
         ({"tokenizer.json": b'{"a": 1}'}, r"tokenizer\.json: found no tokenizer \(no key 'model'\)"),
         ({"tokenizer.json": b'{"model": {"type": "New"}}'}, "found a tokenizer that the package tokenizers"),
         ({"vocab.txt": b"version https://git-lfs.github.com/spec/v1\n"}, "found a Git LFS pointer"),
-        ({"sentencepiece.bpe.model": b"x", "config.json": b'{"model_type": "xlm-roberta"}'}, "write tokenizer.json"),
-        ({"spiece.model": b"x", "config.json": b'{"model_type": "albert"}'}, "the tokenizer of a albert without tok"),
-        ({"spiece.model": b"x"}, "found the tokenizer of a model that nothing names without tokenizer.json, expected one"),
+        ({"sentencepiece.bpe.model": b"x", "config.json": b'{"model_type": "xlm-roberta"}'}, "write tokenizer"),
+        ({"spiece.model": b"x", "config.json": b'{"model_type": "albert"}'}, "the tokenizer of a albert without"),
+        ({"spiece.model": b"x"}, "found the tokenizer of a model that nothing names without tokenizer.json, expected"),
         ({"spiece.model": b"x", "config.json": b'{"model_type": "t5"}'}, "its tokenizer cannot be read: "),
         (
             {"vocab.txt": b"[PAD]\n", "tokenizer_config.json": b'{"tokenizer_class": "BertJapaneseTokenizer"}'},

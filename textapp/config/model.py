@@ -5,8 +5,11 @@ The file of the same name in models/ builds it. `TaskKeys` lists which fields a 
 
 from __future__ import annotations
 
+import contextlib
+import json
 import statistics
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Union, get_args
 
 from pydantic import Field, field_validator, model_validator
@@ -15,6 +18,8 @@ from textapp.config.parts import Count, Counts, Int, Model, PathText, Rate
 
 Role = Literal["encoder", "decoder", "encoder-decoder"]
 LONG = 32  # median tokens per text; from this length on an mlp is initialised by naive Bayes
+# Names of the dropout of the sublayers' outputs in a published config.json: BERT, GPT-2, BART and KerasHub, T5.
+DROPOUTS = ("hidden_dropout_prob", "resid_pdrop", "dropout", "dropout_rate")
 LARGE = 5_000_000  # training tokens from which a language model is made wider
 
 
@@ -255,7 +260,7 @@ class PresetModel(Architecture):
         return self.lora_rank is not None
 
     def defaults(self, role: Role, corpus: Corpus) -> dict[str, Any]:
-        return {"dropout": 0.0 if self.lora_rank else 0.1}
+        return {"dropout": 0.0 if self.lora_rank else published_dropout(self.path, role)}
 
     def learning_rate(self, role: Role) -> float:
         if role == "encoder":
@@ -266,6 +271,28 @@ class PresetModel(Architecture):
 ModelConfig = Annotated[
     Union[MlpModel, CnnModel, LstmModel, TransformerModel, PresetModel], Field(discriminator="architecture")
 ]
+
+
+def published_dropout(path: str, role: Role) -> float:
+    """The dropout that a preset was trained with: what its config.json says, none if it knows none, as of a Llama.
+
+    Args:
+        path: a folder in Hugging Face or KerasHub layout, or the name of a KerasHub preset.
+        role: of the model; for a name it decides: 0.1, but none for a language model other than GPT-2 and OPT.
+
+    Example: `published_dropout("llama3_8b_en", "decoder")` is 0.0, `published_dropout("bert_base_en", "encoder")` 0.1.
+    """
+    if not Path(path).is_dir():
+        older = any(word in path.lower() for word in ("gpt2", "opt_"))
+        return 0.0 if role == "decoder" and not older else 0.1
+    config: Any = {}
+    with contextlib.suppress(OSError, ValueError):  # what is wrong with the file is told where the model is read
+        config = json.loads((Path(path) / "config.json").read_text(encoding="utf-8-sig"))
+    config = config if isinstance(config, dict) else {}
+    inner = config.get("config")
+    settings = inner if isinstance(inner, dict) else config
+    values = [settings[name] for name in DROPOUTS if type(settings.get(name)) in (int, float)]
+    return next((float(value) for value in values if 0 <= value < 1), 0.0)
 
 
 def architectures() -> dict[str, type[Architecture]]:
