@@ -75,3 +75,13 @@ def test_minilm_in_hugging_face_layout():
         [-0.41380, 0.07755, -0.11079],
     ]  # fmt: skip
     np.testing.assert_allclose(ours[0, :4, :3], expected, atol=1e-4)
+
+
+def test_a_model_on_the_hub_is_downloaded_first(monkeypatch):
+    from keras_hub.src.utils import preset_utils
+
+    class TransformersPresetLoader: ...
+
+    monkeypatch.setattr(preset_utils, "get_preset_loader", lambda path: TransformersPresetLoader())
+    with pytest.raises(ConfigError, match="hf download org/llama --local-dir FOLDER, then model.path: FOLDER"):
+        preset.load_backbone("hf://org/llama")

@@ -121,7 +121,7 @@ def test_a_tied_model_may_hold_its_table_twice(tmp_path):
     weights["lm_head.weight"][7] += 1
     published.write("llama_tied", tmp_path, weights=weights)
     with pytest.raises(
-        ConfigError, match=r"tie_word_embeddings of a llama: found True, expected false, because lm_head"
+        ConfigError, match=r"tie_word_embeddings of model_type llama: found True, expected false, because lm_head"
     ):
         outputs("llama_tied", folder)
 
@@ -192,36 +192,36 @@ ROPE = {"rope_theta": 1e4, "factor": 2.0}
 @pytest.mark.parametrize(
     ("name", "changes", "message"),
     [
-        ("gpt2", {"scale_attn_by_inverse_layer_idx": True}, "scale_attn_by_inverse_layer_idx of a gpt2: found True"),
-        ("gpt2", {"activation_function": "swish"}, "activation_function of a gpt2: found 'swish', expected one of"),
+        ("gpt2", {"scale_attn_by_inverse_layer_idx": True}, " of model_type gpt2: found True"),
+        ("gpt2", {"activation_function": "swish"}, " of model_type gpt2: found 'swish', expected one of"),
         ("llama", {"rope_parameters": {**ROPE, "rope_type": "yarn"}}, "expected rope_type default, linear, dynamic or"),
         ("llama", {"rope_scaling": {"type": "longrope"}}, "rope_type default, linear, dynamic or llama3"),
         ("llama", {"rope_scaling": {"rope_type": "llama3", "factor": 8}}, "numbers of rope_type llama3 .'low_freq_f"),
-        ("llama", {"partial_rotary_factor": 0.5}, "partial_rotary_factor of a llama: found 0.5, expected 1"),
-        ("llama", {"rope_interleaved": True}, "rope_interleaved of a llama: found True, expected False"),
-        ("llama", {"hidden_act": "relu2"}, "hidden_act of a llama: found 'relu2', expected one of silu, "),
-        ("llama", {"logits_scaling": 8.0}, "logits_scaling of a llama: found 8.0, expected 1.0"),
-        ("llama", {"quantization_config": {"quant_method": "gptq"}}, "quantization_config of a llama: found .'quant"),
-        ("llama", {"hidden_size": "16"}, "hidden_size of a llama: found '16', expected a whole number from 1"),
-        ("llama", {"num_hidden_layers": 1}, "found tensors that a llama of its config.json does not have: model"),
-        ("llama", {"num_hidden_layers": 3}, r"found no tensor model\.layers\.2\..*; expected a whole llama"),
+        ("llama", {"partial_rotary_factor": 0.5}, "partial_rotary_factor of model_type llama: found 0.5, expected 1"),
+        ("llama", {"rope_interleaved": True}, "rope_interleaved of model_type llama: found True, expected False"),
+        ("llama", {"hidden_act": "relu2"}, "hidden_act of model_type llama: found 'relu2', expected one of silu, "),
+        ("llama", {"logits_scaling": 8.0}, "logits_scaling of model_type llama: found 8.0, expected 1.0"),
+        ("llama", {"quantization_config": {"quant_method": "gptq"}}, " of model_type llama: found .'quant"),
+        ("llama", {"hidden_size": "16"}, "hidden_size of model_type llama: found '16', expected a whole number from 1"),
+        ("llama", {"num_hidden_layers": 1}, "found tensors that a model of type llama with this config.json does not"),
+        ("llama", {"num_hidden_layers": 3}, r"found no tensor model\.layers\.2\..*; expected a whole model of type"),
         ("llama", {"intermediate_size": 20}, r"of shape \[24, 16\], expected \[20, 16\] by config.json"),
-        ("llama_bias", {"attention_bias": False}, "found tensors that a llama .* does not have: .*q_proj.bias"),
-        ("qwen3", {"model_type": "llama"}, "found tensors that a llama .* does not have: .*q_norm.weight"),
-        ("llama", {"tie_word_embeddings": True}, "tie_word_embeddings of a llama: found True, expected false"),
+        ("llama_bias", {"attention_bias": False}, "tensors that a model .* does not have: .*q_proj.bias"),
+        ("qwen3", {"model_type": "llama"}, "tensors that a model .* does not have: .*q_norm.weight"),
+        ("llama", {"tie_word_embeddings": True}, "tie_word_embeddings of model_type llama: found True, expected false"),
         ("llama_tied", {"tie_word_embeddings": False}, "found no tensor lm_head.weight"),
-        ("bert", {"position_embedding_type": "relative_key"}, "position_embedding_type of a bert: found 'relative"),
-        ("bert", {"is_decoder": True}, "is_decoder of a bert: found True, expected False"),
-        ("bart", {"scale_embedding": True}, "scale_embedding of a bart: found True, expected False"),
-        ("t5", {"relative_attention_num_buckets": 64}, "relative_attention_num_buckets of a t5: found 64, expected 32"),
-        ("flan", {"tie_word_embeddings": True}, "tie_word_embeddings of a t5: found True, expected false"),
+        ("bert", {"position_embedding_type": "relative_key"}, " of model_type bert: found 'relative"),
+        ("bert", {"is_decoder": True}, "is_decoder of model_type bert: found True, expected False"),
+        ("bart", {"scale_embedding": True}, "scale_embedding of model_type bart: found True, expected False"),
+        ("t5", {"relative_attention_num_buckets": 64}, " of model_type t5: found 64, expected 32"),
+        ("flan", {"tie_word_embeddings": True}, "tie_word_embeddings of model_type t5: found True, expected false"),
         ("llama", {"model_type": "phi3"}, "found the model_type phi3; expected a language model of the type gpt2"),
         ("llama", {"model_type": "bert"}, "found the model_type bert, a text encoder; expected a language model of"),
         ("bert", {"model_type": "deberta-v2"}, "found the model_type deberta-v2; expected a text encoder of the type"),
         ("t5", {"model_type": "marian"}, "found the model_type marian; expected an encoder-decoder of the type bart"),
-        ("gemma", {"rms_norm_eps": 1e-5}, "rms_norm_eps of a gemma: found 1e-05, expected 1e-06"),
-        ("gemma", {"rope_parameters": {**ROPE, "rope_type": "linear"}}, "rope_parameters of a gemma: found"),
-        ("gemma", {"architectures": None}, "architectures of a gemma: found nothing, expected"),
+        ("gemma", {"rms_norm_eps": 1e-5}, "rms_norm_eps of model_type gemma: found 1e-05, expected 1e-06"),
+        ("gemma", {"rope_parameters": {**ROPE, "rope_type": "linear"}}, "rope_parameters of model_type gemma: found"),
+        ("gemma", {"architectures": None}, "architectures of model_type gemma: found nothing, expected"),
         ("llama", {"model_type": None}, "config.json: found no model_type, expected one such as 'llama'"),
     ],
 )  # fmt: skip

@@ -464,16 +464,16 @@ def test_a_published_sentencepiece(tmp_path: Path, file: str, kind: str) -> None
         ({"tokenizer.json": b'{"model": {"type": "New"}}'}, "found a tokenizer that the package tokenizers"),
         ({"vocab.txt": b"version https://git-lfs.github.com/spec/v1\n"}, "found a Git LFS pointer"),
         ({"sentencepiece.bpe.model": b"x", "config.json": b'{"model_type": "xlm-roberta"}'}, "write tokenizer"),
-        ({"spiece.model": b"x", "config.json": b'{"model_type": "albert"}'}, "the tokenizer of a albert without"),
-        ({"spiece.model": b"x"}, "found the tokenizer of a model that nothing names without tokenizer.json, expected"),
+        ({"spiece.model": b"x", "config.json": b'{"model_type": "albert"}'}, "its kind albert; expected"),
+        ({"spiece.model": b"x"}, "its kind not named; expected one of"),
         ({"spiece.model": b"x", "config.json": b'{"model_type": "t5"}'}, "its tokenizer cannot be read: "),
         (
             {"vocab.txt": b"[PAD]\n", "tokenizer_config.json": b'{"tokenizer_class": "BertJapaneseTokenizer"}'},
-            "found the tokenizer of a bertjapanese without tokenizer.json, expected one of bert",
+            "without tokenizer.json, its kind bertjapanese; expected one of bert",
         ),
         (
             {"vocab.json": b"{}", "merges.txt": b"a b\n", "config.json": b'{"model_type": "clip"}'},
-            "found the tokenizer of a clip without tokenizer.json, expected one of gpt2",
+            "without tokenizer.json, its kind clip; expected one of gpt2",
         ),
     ],
 )  # fmt: skip
@@ -488,3 +488,12 @@ def test_published_folders_that_are_not_read(tmp_path: Path, files: dict[str, by
 def test_a_decoder_start_beyond_the_vocabulary(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="decoder_start_token_id: found 900, expected the id of a token, below 261"):
         preset_tokenizer(folder_of(tmp_path, pipeline(), config={"decoder_start_token_id": 900}))
+
+
+def test_a_file_or_a_cache_in_place_of_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "model.gguf").write_bytes(b"GGUF")
+    with pytest.raises(ConfigError, match=r"model\.gguf: found a GGUF file, which is not read, expected a fol"):
+        preset_tokenizer(tmp_path / "model.gguf")
+    (tmp_path / "cache/snapshots/0a1b").mkdir(parents=True)
+    with pytest.raises(ConfigError, match="cache of huggingface_hub, expected the folder inside: .*/snapshots/0a1b"):
+        preset_tokenizer(tmp_path / "cache")

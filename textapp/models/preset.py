@@ -111,6 +111,8 @@ def load_backbone(path: str, load_weights: bool = True) -> keras.Model:
         ConfigError: there is no such preset.
     """
     keras_hub = require("keras_hub", "train")
+    if path.startswith("hf://"):
+        _check_hub(path)
     try:
         return keras_hub.models.Backbone.from_preset(path, load_weights=load_weights)
     except Exception as error:  # a damaged folder raises many kinds of errors
@@ -120,6 +122,22 @@ def load_backbone(path: str, load_weights: bool = True) -> keras.Model:
             "folder in KerasHub layout (config.json, model.weights.h5) or Hugging Face layout (config.json, "
             "model.safetensors)"
         ) from error
+
+
+def _check_hub(path: str) -> None:
+    """Refuses a model on the hub in Hugging Face's layout: KerasHub's reader ignores fields that change its answers."""
+    from keras_hub.src.utils.preset_utils import get_preset_loader
+
+    try:
+        kind = type(get_preset_loader(path)).__name__
+    except Exception:  # told by the loading that follows
+        return
+    if kind == "TransformersPresetLoader":
+        name = path.removeprefix("hf://")
+        raise ConfigError(
+            f"model.path: found {path!r}, a model in Hugging Face layout; expected it in a folder: "
+            f"hf download {name} --local-dir FOLDER, then model.path: FOLDER"
+        )
 
 
 def load_encoder(path: str) -> keras.Model:

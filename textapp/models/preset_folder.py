@@ -150,7 +150,7 @@ class Folder:
         """The error for a field of the config."""
         found = repr(self.config[key])[:200] if key in self.config else "nothing"
         return ConfigError(
-            f"model.path: {self.path / CONFIG}: {key} of a {self.kind}: found {found}, expected {expected}; "
+            f"model.path: {self.path / CONFIG}: {key} of model_type {self.kind}: found {found}, expected {expected}; "
             "take another model"
         )
 
@@ -236,8 +236,8 @@ class Folder:
         ]
         if rest:
             raise ConfigError(
-                f"model.path: {self.path}: found tensors that a {self.kind} of its {CONFIG} does not have: "
-                f"{_names(rest)}; expected files of one model: download the folder again, or take another model"
+                f"model.path: {self.path}: found tensors that a model of type {self.kind} with this {CONFIG} does not "
+                f"have: {_names(rest)}; expected files of one model: download the folder again, or take another model"
             )
 
     @functools.cached_property
@@ -279,7 +279,7 @@ class Folder:
     def _missing(self, name: str) -> None:
         raise ConfigError(
             f"model.path: {self.path}: found no tensor {name} among {len(self._places)}, such as "
-            f"{_names(list(self._places))}; expected a whole {self.kind}: download the folder again"
+            f"{_names(list(self._places))}; expected a whole model of type {self.kind}: download the folder again"
         )
 
 

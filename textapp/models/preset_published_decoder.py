@@ -137,8 +137,8 @@ def rope_rates(folder: Folder) -> np.ndarray:
     share = rope.get("partial_rotary_factor", folder.config.get("partial_rotary_factor"))
     if share not in (None, 1, 1.0):
         raise ConfigError(
-            f"model.path: {folder.path}: partial_rotary_factor of a {folder.kind}: found {share}, expected 1: take "
-            "another model"
+            f"model.path: {folder.path}: partial_rotary_factor of model_type {folder.kind}: found {share}, expected 1; "
+            "take another model"
         )
     dim = head_dim_of(folder)
     default = 2_000_000.0 if folder.kind == "smollm3" else 10_000.0

@@ -13,7 +13,7 @@ from typing import Any
 
 from textapp.errors import ConfigError, require
 from textapp.text.huggingface import HuggingFaceTokenizer
-from textapp.text.preset_files import DOWNLOAD, check_file, read_json
+from textapp.text.preset_files import DOWNLOAD, check_file, check_folder, read_json
 from textapp.text.sentencepiece import SentencePieceTokenizer
 from textapp.text.template import Template
 from textapp.text.tokenizer import Tokenizer
@@ -89,7 +89,8 @@ def preset_tokenizer(path: str | Path) -> Tokenizer:
     """
     folder = Path(path)
     try:
-        if folder.is_dir():
+        if folder.exists():
+            check_folder(folder)
             return _from_folder(folder)
         if _REMOTE.fullmatch(str(path)) or _NAME.fullmatch(str(path)):
             return _from_name(str(path))
@@ -164,7 +165,7 @@ def _check_kind(folder: Path, config: Mapping[str, Any], known: Sequence[str], r
     if kind in known or not (kind or required):
         return kind
     raise ConfigError(
-        f"model.path: {folder}: found the tokenizer of a {kind or 'model that nothing names'} without tokenizer.json, "
+        f"model.path: {folder}: found a tokenizer without tokenizer.json, its kind {kind or 'not named'}; "
         f"expected one of {', '.join(known)}: {_CONVERT}"
     )
 

@@ -12,6 +12,27 @@ _POINTER = b"version https://git-lfs.github.com/spec/"
 DOWNLOAD = "download the file again"
 
 
+def check_folder(path: Path) -> None:
+    """Checks that a path is a folder that may hold a model.
+
+    Raises:
+        ConfigError: it is a file, or the cache of a downloader, which keeps the folder inside.
+    """
+    if not path.is_dir():
+        kind = "a GGUF file, which is not read" if path.suffix == ".gguf" else "a file"
+        raise ConfigError(
+            f"model.path: {path}: found {kind}, expected a folder in Hugging Face layout (config.json, "
+            "model.safetensors, tokenizer.json): download the model in this form"
+        )
+    if (path / "snapshots").is_dir() and not (path / "config.json").is_file():
+        inside = sorted(folder.name for folder in (path / "snapshots").iterdir())
+        name = inside[0] if len(inside) == 1 else "REVISION"
+        raise ConfigError(
+            f"model.path: {path}: found a cache of huggingface_hub, expected the folder inside: "
+            f"{path / 'snapshots' / name}"
+        )
+
+
 def check_file(file: Path) -> None:
     """Checks that a file of a published folder holds what its name says.
 
