@@ -222,6 +222,8 @@ ROPE = {"rope_theta": 1e4, "factor": 2.0}
         ("gemma", {"rms_norm_eps": 1e-5}, "rms_norm_eps of model_type gemma: found 1e-05, expected 1e-06"),
         ("gemma", {"rope_parameters": {**ROPE, "rope_type": "linear"}}, "rope_parameters of model_type gemma: found"),
         ("gemma", {"architectures": None}, "architectures of model_type gemma: found nothing, expected"),
+        ("bert", {"auto_map": {"AutoModel": "modeling.Bert"}}, "expected a model that needs no Python code of its own"),
+        ("gemma", {"quantization_config": {"bits": 4}}, "quantization_config of .*: found .*expected nothing"),
         ("llama", {"model_type": None}, "config.json: found no model_type, expected one such as 'llama'"),
     ],
 )  # fmt: skip

@@ -144,7 +144,7 @@ class Folder:
             value = self.config.get(key)
             values = values if isinstance(values, tuple) else (values,)
             if value is not None and value not in values:
-                raise self.fault(key, " or ".join(map(repr, values)) + ", others are not served")
+                raise self.fault(key, (" or ".join(map(repr, values)) or "nothing") + ", others are not served")
 
     def fault(self, key: str, expected: str) -> ConfigError:
         """The error for a field of the config."""
@@ -168,6 +168,9 @@ class Folder:
         """
         if self.config.get("quantization_config") is not None:
             raise self.fault("quantization_config", "nothing: weights in float32, float16 or bfloat16")
+        code = self.config.get("auto_map")
+        if isinstance(code, dict) and any(str(name).startswith("AutoModel") for name in code):
+            raise self.fault("auto_map", "a model that needs no Python code of its own")
         names = self._places
         for prefix in (*prefixes, ""):
             if prefix + probe in names:

@@ -76,7 +76,7 @@ def _llama(folder: Folder, max_length: int, dropout: float, biases: str = "none"
     folder.require(
         rope_interleaved=False, attention_multiplier=1.0, logits_scaling=1.0, embedding_multiplier=1.0,
         residual_multiplier=1.0, attn_logit_softcapping=(), final_logit_softcapping=(), num_local_experts=(0, 1),
-        qk_layernorm=False, layer_norm_bias=False,
+        qk_layernorm=False, layer_norm_bias=False, use_mrope=False,
     )  # fmt: skip
     heads = folder.size("num_attention_heads")
     if _attention_bias(folder) or folder.flag("mlp_bias", False):
@@ -161,7 +161,7 @@ def _llama3_rates(rates: np.ndarray, rope: Mapping[str, Any]) -> np.ndarray:
 
 
 def _fill_llama(folder: Folder, model: Generator, rows: int, qkv_bias: bool = False) -> None:
-    folder.begin("embed_tokens.weight", "model.", "language_model.model.")
+    folder.begin("embed_tokens.weight", "model.")
     fill_embeddings(folder, "embed_tokens.weight", model, rows)
     attention_bias, mlp_bias = _attention_bias(folder), folder.flag("mlp_bias", False)
     fill_norm(folder, "norm", model.decoder.norm)
