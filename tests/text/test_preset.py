@@ -497,3 +497,15 @@ def test_a_file_or_a_cache_in_place_of_a_folder(tmp_path: Path) -> None:
     (tmp_path / "cache/snapshots/0a1b").mkdir(parents=True)
     with pytest.raises(ConfigError, match="cache of huggingface_hub, expected the folder inside: .*/snapshots/0a1b"):
         preset_tokenizer(tmp_path / "cache")
+
+
+def test_what_the_config_says_wins_over_the_pipeline(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, pipeline())
+    assert [preset_tokenizer(folder).pieces()[number] for number in preset_tokenizer(folder).ids("ab")] == ["ab"]
+    tokenizer = preset_tokenizer(folder_of(tmp_path, pipeline(), tokenizer_config={"add_prefix_space": True}))
+    assert [tokenizer.pieces()[number] for number in tokenizer.ids("ab")] == ["Ġ", "ab"]
+    lower = {"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True, "strip_accents": None}
+    content = {**pipeline(), "normalizer": {**lower, "lowercase": True}}
+    for changes, pieces in (({}, ["ab"]), ({"do_lower_case": False}, ["A", "b"])):
+        tokenizer = preset_tokenizer(folder_of(tmp_path, content, tokenizer_config=changes))
+        assert [tokenizer.pieces()[number] for number in tokenizer.ids("Ab")] == pieces

@@ -5,6 +5,7 @@ Reads folders in Hugging Face layout and in KerasHub layout; a preset name is lo
 
 from __future__ import annotations
 
+import json
 import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,6 +30,9 @@ _ASSETS = Path("assets/tokenizer")
 _CONFIG = "tokenizer_config.json"
 _TOKENIZER = "tokenizer.json"
 _SPECIAL = ("bos_token", "eos_token", "pad_token", "unk_token")
+_BERT_SETTINGS = {
+    "do_lower_case": "lowercase", "strip_accents": "strip_accents", "tokenize_chinese_chars": "handle_chinese_chars"
+}  # fmt: skip
 # What people can do about a tokenizer that is not read: the package transformers writes the one form that always is.
 _CONVERT = (
     "write tokenizer.json with the package transformers: "
@@ -304,7 +308,9 @@ def _from_pipeline(folder: Path) -> Tokenizer:
 
     file = folder / _TOKENIZER
     try:
-        pipeline = tokenizers.Tokenizer.from_str(file.read_text(encoding="utf-8-sig"))
+        content = read_json(file)
+        _let_config_win(content, read_json(folder / _CONFIG))
+        pipeline = tokenizers.Tokenizer.from_str(json.dumps(content))
     except Exception as error:  # a bare one
         raise ConfigError(
             f"model.path: {file}: found a tokenizer that the package tokenizers {tokenizers.__version__} cannot read "
@@ -315,6 +321,18 @@ def _from_pipeline(folder: Path) -> Tokenizer:
     if getattr(pipeline.model, "dropout", None):
         pipeline.model.dropout = None  # which would draw other ids at each call
     return _wrapped(pipeline, _template_of(pipeline, file), _specials(folder))
+
+
+def _let_config_win(content: dict[str, Any], config: Mapping[str, Any]) -> None:
+    """Sets in a tokenizer.json what tokenizer_config.json says otherwise, as the package transformers does."""
+    parts = {
+        "normalizer": ("BertNormalizer", _BERT_SETTINGS),
+        "pre_tokenizer": ("ByteLevel", {"add_prefix_space": "add_prefix_space"}),
+    }
+    for name, (kind, keys) in parts.items():
+        part = content.get(name)
+        if isinstance(part, dict) and part.get("type") == kind:
+            part |= {ours: config[key] for key, ours in keys.items() if isinstance(config.get(key), bool)}
 
 
 def _template_of(pipeline: Any, file: Path) -> Template:
