@@ -284,3 +284,9 @@ def test_folders_that_are_no_model(tmp_path):
     (tmp_path / "adapter_config.json").write_text("{}", encoding="utf-8")
     with pytest.raises(ConfigError, match=r"found an adapter \(adapter_config.json\), expected a whole model: merge"):
         outputs("llama", tmp_path)
+
+
+def test_a_language_model_that_is_not_served_is_told_before_it_is_built(tmp_path):
+    folder = published.write("llama", tmp_path, {"rope_scaling": {"rope_type": "yarn", "factor": 4.0}})
+    with pytest.raises(ConfigError, match="rope_scaling of model_type llama: found"):
+        preset_decoder.facts(str(folder))

@@ -109,7 +109,9 @@ def facts(path: str) -> Facts:
     """The inputs that a preset takes. Builds a KerasHub preset without its weights, once in a process."""
     folder = served(path, "language model")
     if folder is not None:
-        return Facts(LANGUAGE_MODELS[folder.kind].context(folder), packs=True)
+        kind = LANGUAGE_MODELS[folder.kind]
+        kind.shape(folder, max_length=1, dropout=0.0)  # a field that is not served is told before texts are read
+        return Facts(kind.context(folder), packs=True)
     backbone = load_backbone(path, load_weights=False)
     return Facts(context_of(backbone), type(backbone).__name__ in FAMILIES)
 
