@@ -17,11 +17,67 @@ from pathlib import Path
 from typing import Any
 
 from textapp.errors import ArtifactError, UsageError
+from textapp.untrusted import (
+    FLAG,
+    LENGTHS,
+    MAX_LENGTH,
+    NOTHING,
+    NUMBER,
+    OBJECT,
+    SHA256,
+    TEXT,
+    Document,
+    Kind,
+    check_regular,
+    checked,
+    either,
+    list_of,
+    mapping_of,
+    one_of,
+    read_json,
+    shown,
+    whole,
+)
 
 MANIFEST = "manifest.json"
 TOKENIZER, TARGET_TOKENIZER = "tokenizer", "target_tokenizer"  # folders; the second where the sides share no vocabulary
 FORMAT = 1
 PARTIAL = ".partial"
+MODEL_FILES = ("model.tflite", "model.keras")
+MODEL_FOLDERS = ("saved_model", TOKENIZER, TARGET_TOKENIZER)  # all of their files are loaded
+_COLUMN = either(whole(), TEXT, list_of(either(TEXT, whole())))
+_SIDES = mapping_of(mapping_of(list_of(either(whole(-1), NOTHING))))
+# The keys of a manifest that do not depend on the task; those after `files` may be missing.
+_KEYS: dict[str, Kind] = {
+    "kind": one_of("run", "bundle"),
+    "task": TEXT,
+    "files": mapping_of(SHA256),
+    "architecture": TEXT,
+    "parameters": either(whole(0, 2**63), NOTHING),
+    "languages": list_of(TEXT, at_least=1),
+    "labels": list_of(TEXT),
+    "multiple": FLAG,
+    "inputs": list_of(TEXT),
+    "features": list_of(TEXT),
+    "columns": mapping_of(either(_COLUMN, NOTHING)),
+    "header": one_of("auto", True, False),
+    "pattern": either(TEXT, NOTHING),
+    "lengths": LENGTHS,
+    "lengths_from": TEXT,
+    "generate_lengths": list_of(list_of(whole(1, MAX_LENGTH), exactly=2)),
+    "batch_size": whole(1),
+    "tokenizer": OBJECT,
+    "target": TEXT,
+    "quantize": TEXT,
+    "signatures": mapping_of(_SIDES),
+    "parent": either(OBJECT, NOTHING),
+    "verification": OBJECT,
+    "tried": list_of(OBJECT),
+    "quality": OBJECT,
+    "data_dir": TEXT,
+    "seed": NUMBER,
+    "versions": mapping_of(TEXT),
+}
 
 
 @dataclass(frozen=True)
@@ -97,6 +153,9 @@ def write_failure_reason(error: Exception) -> str | None:
 def open_artifact(path: str | Path) -> Artifact:
     """Opens a run folder or a bundle and checks that every file exists and is unchanged.
 
+    A stranger may have written it: no name may lead out of the folder, only regular files are read, and a file that
+    would be loaded has to be listed.
+
     Raises:
         ArtifactError: the folder or its manifest is missing or damaged, or a file differs from the manifest.
     """
@@ -106,32 +165,77 @@ def open_artifact(path: str | Path) -> Artifact:
         raise ArtifactError(f"{folder}: no such folder; expected a run folder or a bundle{hint}")
     manifest = _read_manifest(folder)
     for name, expected in manifest["files"].items():
-        file = folder / name
-        if not file.is_file():
-            raise ArtifactError(f"{file}: missing, although {MANIFEST} lists it: copy the whole folder again")
-        if sha256(file) != expected:
+        file = _inside(folder, name)
+        try:
+            check_regular(file)
+            found = sha256(file)
+        except FileNotFoundError as error:
+            raise ArtifactError(
+                f"{file}: missing, although {MANIFEST} lists it: copy the whole folder again"
+            ) from error
+        except OSError as error:
+            raise ArtifactError(f"{file}: cannot be read ({error.strerror}): copy the whole folder again") from error
+        if found != expected:
             raise ArtifactError(
                 f"{file}: changed since it was written (its sha256 differs from {MANIFEST}): copy it again"
             )
+    _check_listed(folder, manifest)
     return Artifact(folder, manifest)
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
+def _inside(folder: Path, name: str) -> Path:
+    """The path of a file that the manifest lists, if it lies in the folder, also after symbolic links."""
+    where = f"{folder / MANIFEST}: key 'files': found {shown(name)}"
+    parts = name.split("/")
+    if "\0" in name or "\\" in name or Path(name).is_absolute() or not {"", ".", ".."}.isdisjoint(parts):
+        raise ArtifactError(f"{where}, expected names of files inside the folder, such as {TOKENIZER}/settings.json")
+    file = folder / name
+    try:
+        within = file.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError) as error:  # links that lead to each other
+        raise ArtifactError(f"{where}, which cannot be resolved: copy the whole folder again") from error
+    if not within:
+        raise ArtifactError(f"{where}, a link that leads out of the folder: copy the file itself into the folder")
+    return file
+
+
+def _check_listed(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Checks that the manifest lists, and so has the checksum of, every file that would be loaded.
+
+    Raises:
+        ArtifactError: it does not list one.
+    """
+    found = [folder / name for name in MODEL_FILES]
+    found += [file for name in MODEL_FOLDERS for file in sorted((folder / name).rglob("*")) if not file.is_dir()]
+    for file in found:
+        name = file.relative_to(folder).as_posix()
+        if file.exists() and name not in manifest["files"] and not file.name.startswith("."):
+            raise ArtifactError(
+                f"{file}: found a file that {MANIFEST} does not list: remove it, or copy the whole folder again"
+            )
+
+
+def _read_manifest(folder: Path) -> Document:
     file = folder / MANIFEST
     try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
+        content = read_json(file)
     except FileNotFoundError as error:
         raise ArtifactError(
             f"{folder}: has no {MANIFEST}; expected a finished run or a bundle{_hint(folder)}"
         ) from error
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"{file}: cannot be read as JSON ({error}): copy the folder again") from error
-    if not isinstance(manifest, dict) or not {"format", "kind", "files", "task"} <= manifest.keys():
+    except OSError as error:
+        raise ArtifactError(f"{file}: cannot be read ({error.strerror}): copy the folder again") from error
+    if not isinstance(content, dict) or not {"format", "kind", "files", "task"} <= content.keys():
         raise ArtifactError(f"{file}: not a textapp manifest; expected the keys format, kind, task and files")
-    if manifest["format"] != FORMAT:
+    if content["format"] != FORMAT:
         raise ArtifactError(
-            f"{file}: found format {manifest['format']}, expected {FORMAT}: another version of textapp wrote it"
+            f"{file}: found format {shown(content['format'])}, expected {FORMAT}: another version of textapp wrote it"
         )
+    for name, kind in _KEYS.items():
+        if name in content:
+            checked(content[name], kind, f"{file}: key '{name}'")
+    manifest = Document(content)
+    manifest.source = file
     return manifest
 
 

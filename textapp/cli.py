@@ -149,6 +149,9 @@ Threshold = Annotated[
         help="minimum probability; below it the answer is 'unknown' (multi-label: labels at or above it)",
     ),  # fmt: skip
 ]
+Trusted = Annotated[
+    bool, typer.Option("--trusted", help="open a SavedModel, a program that can read and write any file of yours")
+]
 Runtime = Annotated[
     str, typer.Option(metavar="NAME", help="interpreter of .tflite files: auto, litert or tflite-runtime")
 ]
@@ -181,6 +184,7 @@ def evaluate(
     threshold: Threshold = None,
     threads: Threads = 1,
     runtime: Runtime = "auto",
+    trusted: Trusted = False,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -229,13 +233,16 @@ def evaluate(
     if sheet is not None:
         from textapp.commands.side_by_side import write_sheet
 
-        write_sheet(path, sheet, against or [], data or [], columns, encoding, data_dir, threads, runtime, as_json)
+        write_sheet(
+            path, sheet, against or [], data or [], columns, encoding, data_dir, threads, runtime, as_json, trusted
+        )
         return
     if against:
         raise UsageError("--against needs --side-by-side FILE: give both, or use textapp benchmark to compare figures")
     from textapp.commands.evaluate import evaluate as command
 
-    command(path, data or [], columns, encoding, data_dir, threads, runtime, output, as_json, {"threshold": threshold})
+    options = {"threshold": threshold}
+    command(path, data or [], columns, encoding, data_dir, threads, runtime, output, as_json, options, trusted)
 
 
 @app.command()
@@ -301,6 +308,10 @@ def predict(
     workers: Annotated[int, typer.Option(min=1, help="number of runners that answer in parallel")] = 1,
     threads: Threads = 1,
     runtime: Runtime = "auto",
+    trusted: Trusted = False,
+    isolated: Annotated[
+        bool, typer.Option("--isolated", help="run a .tflite file in a process of its own, which may crash alone")
+    ] = False,
     as_json: Json = False,
     overflow: Annotated[
         Overflow | None, _generative("if an input is too long: truncate it (default) or report an error")
@@ -313,6 +324,7 @@ def predict(
 
     decoding = {name: value for name, value in decoding.items() if value not in (None, [])}
     options = {"threshold": threshold, "overflow": overflow.value if overflow else None}
+    options |= {"trusted": trusted, "isolated": isolated}
     command(
         path, texts or [], pair or [], input_file, output, columns, encoding, workers, threads, runtime, as_json,
         stream, options, decoding,
@@ -328,12 +340,13 @@ def benchmark(
     data_dir: DataDir = None,
     threads: Threads = 1,
     runtime: Runtime = "auto",
+    trusted: Trusted = False,
     as_json: Json = False,
 ) -> None:
     """Compare size, latency, memory and quality of runs and bundles."""
     from textapp.commands.benchmark import benchmark as command
 
-    command(paths, data or [], columns, encoding, data_dir, threads, runtime, as_json)
+    command(paths, data or [], columns, encoding, data_dir, threads, runtime, as_json, trusted)
 
 
 @app.command()

@@ -148,7 +148,7 @@ def test_a_saved_model_translates_strings_and_ids_of_any_length(saved, translato
     expected = [answer.output for answer in textapp.load(translator.path).batch(texts)]
     runner = SavedModelRunner(saved)
     assert [text.decode() for text in runner.texts(texts)["text"]] == expected
-    assert [answer.output for answer in textapp.load(saved).batch(texts)] == expected
+    assert [answer.output for answer in textapp.load(saved, trusted=True).batch(texts)] == expected
     short = runner.run("generate", {"token_ids": np.array([[7, 8, 3]], np.int32)})
     longer = runner.run("generate_8_12", {"token_ids": np.array([[7, 8, 3, 0, 0, 0, 0, 0]], np.int32)})
     np.testing.assert_array_equal(short["token_ids"][:, :12], longer["token_ids"])
@@ -159,7 +159,7 @@ def test_a_saved_model_decodes_step_by_step(saved, translator, pairs):
     texts = [pair["source"] for pair in pairs[:3]]
     options = {"beam_size": 3}
     expected = [textapp.load(translator.path)(text, **options).output for text in texts]
-    assert [textapp.load(saved)(text, **options).output for text in texts] == expected
+    assert [textapp.load(saved, trusted=True)(text, **options).output for text in texts] == expected
 
 
 def test_a_language_model_as_a_saved_model_goes_on_with_strings(language_model, documents, tmp_path: Path):

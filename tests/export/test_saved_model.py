@@ -53,13 +53,13 @@ def test_plain_tensorflow_loads_the_tokens_signature(plain):
 
 
 def test_the_predictor_answers_from_a_saved_model(plain, records):
-    answers = textapp.load(plain).batch([record["text"] for record in records[:30]], workers=2)
+    answers = textapp.load(plain, trusted=True).batch([record["text"] for record in records[:30]], workers=2)
     assert [answer.label for answer in answers] == [record["label"] for record in records[:30]]
 
 
 def test_text_answers_as_the_python_tokenizer_does(with_text, records):
     assert open_artifact(with_text).manifest["signatures"]["text"]["inputs"] == {"text": [None]}
     texts = ["The FILM  was lovely", "ｆｕｌｌ　width", "🙂 emoji", "", "   ", " ".join(["long story"] * 40)]
-    expected = textapp.load(with_text).batch(texts)
+    expected = textapp.load(with_text, trusted=True).batch(texts)
     found = SavedModelRunner(with_text).texts(texts)["probabilities"]
     np.testing.assert_allclose(found, [list(answer.probabilities.values()) for answer in expected], atol=1e-5)

@@ -14,7 +14,7 @@ from textapp.catalog import task_from_manifest
 from textapp.errors import ArtifactError, UsageError
 from textapp.loading import load_artifact
 from textapp.predictors.predictor import Predictor
-from textapp.runners import edge, interpreter
+from textapp.runners import interpreter
 from textapp.tasks.classification import ClassificationTask
 from textapp.text.template import Template
 
@@ -118,11 +118,9 @@ def test_a_batch_is_a_list() -> None:
 def test_auto_is_the_runtime_that_the_bundle_was_verified_in(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runtime: str, usable: bool, expected: str
 ) -> None:
-    (tmp_path / "model.tflite").touch()
     artifact = Artifact(tmp_path, {"kind": "bundle", "target": "tflite-runtime"})
     monkeypatch.setattr(interpreter, "usable", lambda name: usable and name == "tflite-runtime")
-    monkeypatch.setattr(edge, "EdgeRunner", lambda model, threads, runtime: (model, threads, runtime))
-    assert loading._runner(artifact, None, 3, runtime) == (tmp_path / "model.tflite", 3, expected)
+    assert loading._runtime(artifact, runtime) == expected
 
 
 @pytest.mark.parametrize("count", [0, "2", 1.5, True])
@@ -134,5 +132,5 @@ def test_threads_and_workers_are_counted_from_one(tmp_path, count: object) -> No
 
 @pytest.mark.parametrize(("task", "key"), [("translation", "languages"), ("generation", "lengths")])
 def test_a_manifest_without_a_key_is_told(task, key) -> None:
-    with pytest.raises(ArtifactError, match=f"manifest of a model of {task} has no key '{key}': copy the folder again"):
+    with pytest.raises(ArtifactError, match=f"the manifest: has no key '{key}', expected .*: copy the whole folder"):
         task_from_manifest({"task": task}, (None, None))

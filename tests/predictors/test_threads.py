@@ -69,7 +69,7 @@ def test_a_run_and_a_saved_model(tiny_run: Path, tmp_path: Path) -> None:
     options = ExportOptions("saved_model")
     bundle = export_run(run, task, recipe.objective(), options, records, tmp_path / "bundle")
     for path in (tiny_run, bundle):
-        predictor = textapp.load(path)
+        predictor = textapp.load(path, trusted=path is bundle)
         texts = [f"{text} {number}" for number in range(16) for text in REVIEWS]
         alone = [predictor(text) for text in texts]
         assert together([partial(predictor, text) for text in texts]) == alone

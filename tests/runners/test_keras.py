@@ -40,7 +40,7 @@ def run_folder(request, model, tmp_path_factory):
 
 def test_a_run_folder_answers(model, run_folder):
     folder, multiple = run_folder
-    runner = loading._runner(open_artifact(folder), make_task(multiple), 1, "auto")
+    runner = loading._runner(open_artifact(folder), "model.keras", make_task(multiple), 1, "auto", isolated=False)
     answer = runner.run("classify_4", {"token_ids": IDS})["probabilities"]
     np.testing.assert_allclose(answer, probabilities(model({"token_ids": IDS}), multiple), rtol=1e-6)
     assert answer.dtype == np.float32

@@ -222,7 +222,7 @@ def test_a_damaged_folder_is_named(make: Callable[..., Tokenizer], tmp_path: Pat
         model.write_bytes(model.read_bytes()[:100])
     else:
         (tmp_path / SETTINGS).write_text(json.dumps({"kind": "bpe"}), encoding="utf-8")
-    with pytest.raises(ArtifactError, match="not a tokenizer.*copy the whole folder"):
+    with pytest.raises(ArtifactError, match=f"{tmp_path}.*copy the whole folder"):
         load_tokenizer(tmp_path)
 
 
@@ -238,5 +238,5 @@ def test_one_tokenizer_or_one_a_side(tmp_path: Path) -> None:
 def test_a_target_tokenizer_cut_short_is_no_missing_one(tmp_path: Path) -> None:
     train_tokenizer("characters", 60, TEXTS).save(tmp_path / "tokenizer")
     (tmp_path / "target_tokenizer").mkdir()
-    with pytest.raises(ArtifactError, match="target_tokenizer: not a tokenizer"):
+    with pytest.raises(ArtifactError, match="target_tokenizer/settings.json: no such file"):
         load_tokenizers(tmp_path)

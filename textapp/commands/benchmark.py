@@ -25,6 +25,7 @@ from textapp.artifact import TARGET_TOKENIZER, TOKENIZER, Artifact, open_artifac
 from textapp.catalog import TASKS
 from textapp.commands import tables
 from textapp.commands.examples import Record, evaluation_records
+from textapp.commands.measure import TRUSTED
 from textapp.metrics.size import size_bytes
 from textapp.processes import child_environment
 from textapp.runners.pool import check_count
@@ -50,6 +51,7 @@ def benchmark(
     threads: int = 1,
     runtime: str = "auto",
     as_json: bool = False,
+    trusted: bool = False,
 ) -> list[dict[str, Any]]:
     """Measures runs and bundles and prints one table.
 
@@ -62,6 +64,7 @@ def benchmark(
         threads: CPU threads per answer.
         runtime: the interpreter for .tflite files; `auto`: the one that a bundle was exported for.
         as_json: print JSON.
+        trusted: whether a SavedModel may be opened, see `textapp.load`.
 
     Returns:
         A dict for each path, in order: `path, variant, data, threads, size_bytes` (model, tokenizer), `start_ms` (from
@@ -79,7 +82,7 @@ def benchmark(
     with tables.progress("measuring", total=3 * len(artifacts)) as advance, ExitStack() as stack:
         children, rows = [], []
         for artifact, (examples, origin) in zip(artifacts, records, strict=True):
-            child, start_ms = start(artifact, threads, runtime, examples[0], stack)
+            child, start_ms = start(artifact, threads, runtime, examples[0], stack, trusted)
             children.append(child)
             rows.append({
                 "path": str(artifact.path), "variant": tables.variant(artifact.manifest), "data": origin,
@@ -118,7 +121,9 @@ def model_size(folder: Path) -> int:
     return sum(size_bytes(folder / name) for name in MODEL_FILES if (folder / name).exists())
 
 
-def start(artifact: Artifact, threads: int, runtime: str, record: Record, stack: ExitStack) -> tuple[Child, float]:
+def start(
+    artifact: Artifact, threads: int, runtime: str, record: Record, stack: ExitStack, trusted: bool = False
+) -> tuple[Child, float]:
     """Starts the process of a model, and measures the time to its first answer.
 
     Args:
@@ -127,6 +132,7 @@ def start(artifact: Artifact, threads: int, runtime: str, record: Record, stack:
         runtime: the interpreter for a .tflite file.
         record: the first record to answer.
         stack: closes the process at its end.
+        trusted: whether a SavedModel may be opened.
 
     Returns:
         The process, and the median milliseconds from start to first answer.
@@ -134,7 +140,7 @@ def start(artifact: Artifact, threads: int, runtime: str, record: Record, stack:
     times: list[float] = []
     while True:
         began = time.perf_counter()
-        child = Child(artifact, threads, runtime)
+        child = Child(artifact, threads, runtime, trusted)
         last = False
         try:
             child.ask({"do": "answer", "record": record})
@@ -168,17 +174,19 @@ class Child:
         artifact: the run or bundle.
         threads: CPU threads per answer, for every library.
         runtime: the interpreter for a .tflite file.
+        trusted: whether a SavedModel may be opened.
 
     Attributes:
         generated: new tokens of each timed answer; empty if the model generates no text.
     """
 
-    def __init__(self, artifact: Artifact, threads: int, runtime: str) -> None:
+    def __init__(self, artifact: Artifact, threads: int, runtime: str, trusted: bool = False) -> None:
         self.path = artifact.path
         self.generated: list[int] = []
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  # closed by close()
         environment = child_environment(PYTHONUTF8="1", **dict.fromkeys(THREAD_SETTINGS, str(threads)))
         command = [sys.executable, "-m", "textapp.commands.measure", str(artifact.path), str(threads), runtime]
+        command += [TRUSTED] * trusted
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(
             command, stdin=pipe, stdout=pipe, stderr=self._stderr, env=environment, encoding="utf-8"

@@ -33,6 +33,7 @@ def evaluate(
     output: Path | None = None,
     as_json: bool = False,
     options: Mapping[str, Any] | None = None,
+    trusted: bool = False,
 ) -> dict[str, Any]:
     """Measures a run or a bundle, prints the figures, and saves them with a plot and a list of answers.
 
@@ -47,13 +48,14 @@ def evaluate(
         output: folder for the files; None: `<run>/evaluation`; for a bundle nothing is saved.
         as_json: print JSON.
         options: of the task, such as `threshold`.
+        trusted: whether a SavedModel may be opened, see `textapp.load`.
 
     Returns:
         The figures: quality, 0 to 100, and `latency_ms` of single records from string to answer.
     """
     artifact = open_artifact(path)
     records, origin = evaluation_records(artifact, data, columns, data_dir, encoding)
-    predictor = load_artifact(artifact, threads, runtime, **(options or {}))
+    predictor = load_artifact(artifact, threads, runtime, trusted=trusted, **(options or {}))
     figures, listing = measure(predictor, records)
     figures = {"data": origin, **figures}
     folder = output or (path / "evaluation" if artifact.kind == "run" else None)

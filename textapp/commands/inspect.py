@@ -110,11 +110,13 @@ def graph_facts(artifact: Artifact) -> dict[str, Any]:
 
     Read from a .tflite file if an interpreter is installed, else from the manifest.
     """
+    from textapp.runners.flatfile import check_flatfile
     from textapp.runners.interpreter import available, open_interpreter
 
     model = artifact.path / "model.tflite"
     if not model.is_file() or not available():
         return {"signatures": _declared(artifact.manifest)} if artifact.manifest.get("signatures") else {}
+    check_flatfile(model)
     interpreter = open_interpreter(model)
     signatures = {}
     for name in sorted(interpreter.get_signature_list(), key=lambda name: (len(name), name)):  # _16 before _128

@@ -1,6 +1,6 @@
 """The child process of `textapp benchmark`: one model, which answers requests.
 
-    python -m textapp.commands.measure PATH THREADS RUNTIME
+    python -m textapp.commands.measure PATH THREADS RUNTIME [trusted]
 
 Requests on stdin and replies on stdout are JSON objects, one per line:
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from textapp.predictors.predictor import Predictor
 
 Record = Mapping[str, Any]
+TRUSTED = "trusted"
 MAX_QUERIES = 200  # prompts, if the data have none
 
 
@@ -87,13 +88,14 @@ def _quality(predictor: Predictor, records: Sequence[Record]) -> dict[str, Any]:
     return {name: value for name, value in plain(scores).items() if isinstance(value, (int, float))}
 
 
-def main(path: str, threads: str, runtime: str) -> None:
+def main(path: str, threads: str, runtime: str, trusted: str = "") -> None:
     """Handles requests until stdin ends.
 
     Args:
         path: a run folder or a bundle.
         threads: CPU threads per answer.
         runtime: the interpreter for a .tflite file.
+        trusted: `trusted` if a SavedModel may be opened.
     """
     # Only replies go to the real stdout; output of libraries goes to stderr.
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -101,7 +103,7 @@ def main(path: str, threads: str, runtime: str) -> None:
     predictor = None
     for line in sys.stdin:
         try:
-            predictor = predictor or load(path, threads=int(threads), runtime=runtime)
+            predictor = predictor or load(path, threads=int(threads), runtime=runtime, trusted=trusted == TRUSTED)
             answer = reply(predictor, json.loads(line))
         except TextappError as error:
             answer = {"error": str(error), "kind": type(error).__name__}

@@ -64,7 +64,7 @@ def predict(
         runtime: the interpreter for a .tflite file.
         as_json: print JSON lines.
         stream: print the text while it is generated.
-        options: of the task by name, such as `threshold`; None: the default.
+        options: of `textapp.load` by name, such as `trusted`, or `threshold` of the task; None: the default.
         decoding: options of `DecodingOptions` by name.
 
     Returns:

@@ -38,6 +38,7 @@ def write_sheet(
     threads: int = 1,
     runtime: str = "auto",
     as_json: bool = False,
+    trusted: bool = False,
 ) -> dict[str, Any]:
     """Writes source, reference and the outputs of several variants, shuffled and anonymous, to a .csv.
 
@@ -52,6 +53,7 @@ def write_sheet(
         threads: CPU threads per answer.
         runtime: the interpreter for a .tflite file.
         as_json: print JSON.
+        trusted: whether a SavedModel may be opened, see `textapp.load`.
 
     Returns:
         `sheet`, `key`, `variants`, number of `rows` to judge, and of `identical` examples.
@@ -63,7 +65,7 @@ def write_sheet(
     paths = [path, *against]
     _check_call(sheet, paths)
     records, origin = evaluation_records(open_artifact(path), data, columns, data_dir, encoding)
-    predictors = [load(variant, threads=threads, runtime=runtime) for variant in paths]
+    predictors = [load(variant, threads=threads, runtime=runtime, trusted=trusted) for variant in paths]
     task = _common_task(predictors)
     records = task.queries(spread(records, SHEET_ROWS), SHEET_ROWS)
     texts = [record[task.input_field] for record in records]

@@ -19,7 +19,8 @@ class Predictor:
     """Answers records of a task.
 
     It is thread-safe: several threads may call it and stream at the same time, and get the same answers as a single
-    one. At most `workers` of them run at once, the others wait.
+    one. At most `workers` of them run at once, the others wait. Other processes load their own: it cannot be pickled;
+    after `os.fork` a .tflite file is opened again, and a model on TensorFlow is an error.
 
     Args:
         task: record -> requests, outputs -> answer.
@@ -52,6 +53,12 @@ class Predictor:
         self.manifest = manifest
         self.path = path
         self._pool = RunnerPool(runner, workers)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise UsageError(
+            f"{self.path}: a predictor cannot be pickled or copied, as its interpreter belongs to this process: call "
+            f"textapp.load({str(self.path)!r}) in each process, such as in the initializer of a pool; threads share one"
+        )
 
     @property
     def tokenizer(self) -> Any:

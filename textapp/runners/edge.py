@@ -17,6 +17,7 @@ import numpy as np
 
 from textapp.errors import ArtifactError
 from textapp.noise import suppress_stderr
+from textapp.runners.flatfile import SignatureShapes, check_flatfile
 from textapp.runners.interpreter import choose, open_interpreter
 
 Call = Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
@@ -29,9 +30,11 @@ class EdgeRunner:
         model_path: the file.
         threads: number of CPU threads; small models are fastest with 1.
         runtime: `litert`, `tflite-runtime` or `auto`.
+        shapes: what `check_flatfile` returned for this file, if it was checked before.
 
     Attributes:
         signatures: `{"classify_16": {"inputs": ["token_ids"], "outputs": ["probabilities"]}}`.
+        shapes: of the inputs and outputs of each signature.
 
     Example:
         runner = EdgeRunner("model.tflite")
@@ -42,8 +45,15 @@ class EdgeRunner:
     max_batch = 1
     shareable = False
 
-    def __init__(self, model_path: str | Path, threads: int = 1, runtime: str = "auto") -> None:
+    def __init__(
+        self,
+        model_path: str | Path,
+        threads: int = 1,
+        runtime: str = "auto",
+        shapes: Mapping[str, SignatureShapes] | None = None,
+    ) -> None:
         self.model_path = Path(model_path)
+        self.shapes = check_flatfile(model_path) if shapes is None else shapes
         self.threads = threads
         self.runtime = choose(runtime)
         self._interpreter = open_interpreter(model_path, threads, self.runtime)
@@ -63,14 +73,17 @@ class EdgeRunner:
             `{"probabilities": [1, classes] float32}`, as copies that later calls do not change.
 
         Raises:
-            ArtifactError: the file has no such signature, or the runtime does not support one of its operators.
+            ArtifactError: the file has no such signature, or the runtime cannot compute it.
             ValueError: a feature has a different shape or type than the signature.
         """
         with self._lock:
             call = self._calls.get(signature)
             if call is None:
                 call = self._calls[signature] = self._open(signature)
-            return call(features)
+            try:
+                return call(features)
+            except RuntimeError as error:  # such as an id that the embedding lacks
+                raise self._fault(signature, error) from error
 
     def buffers(self, signature: str) -> EdgeBuffers | None:
         """The memory of a signature, to call it for each token without copying inputs and outputs.
@@ -92,7 +105,7 @@ class EdgeRunner:
 
     def clone(self) -> EdgeRunner:
         """A second runner of the same file, for another thread."""
-        return EdgeRunner(self.model_path, self.threads, self.runtime)
+        return EdgeRunner(self.model_path, self.threads, self.runtime, self.shapes)
 
     def _open(self, signature: str) -> Call:
         self._check(signature)
@@ -112,9 +125,12 @@ class EdgeRunner:
             with suppress_stderr():
                 yield
         except (RuntimeError, ValueError) as error:
-            raise ArtifactError(
-                f"{self.model_path}: {self.runtime} cannot run {signature}: {' '.join(str(error).split())}"
-            ) from error
+            raise self._fault(signature, error) from error
+
+    def _fault(self, signature: str, error: Exception) -> ArtifactError:
+        return ArtifactError(
+            f"{self.model_path}: {self.runtime} cannot run {signature}: {' '.join(str(error).split())}"
+        )
 
 
 class EdgeBuffers:

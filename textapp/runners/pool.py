@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numbers
+import os
 import threading
+import weakref
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
@@ -27,9 +29,15 @@ class RunnerPool:
         self._shareable = getattr(runner, "shareable", False)
         self._made, self._limit, self._waiting = 1, check_count("workers", limit), 0
         self._returned = threading.Condition()
+        self._forked = False
+        _pools.add(self)
 
     def borrow(self) -> Runner:
-        """A runner that no other thread uses until it is given back, or one that several may use."""
+        """A runner that no other thread uses until it is given back, or one that several may use.
+
+        Raises:
+            UsageError: the process was forked, and the runner cannot be opened again.
+        """
         if self._shareable:
             return self._first
         try:
@@ -75,7 +83,17 @@ class RunnerPool:
         with ThreadPoolExecutor(workers) as threads:
             list(threads.map(do_jobs, range(workers)))
 
+    def after_fork(self) -> None:
+        """Forgets the runners, in the child process: their threads and locks stayed in the parent."""
+        self._forked, self._shareable, self._idle, self._made, self._waiting = True, False, [], 0, 0
+        self._returned = threading.Condition()
+
     def _wait_or_make(self) -> Runner:
+        if self._forked and getattr(self._first, "shareable", False):
+            raise UsageError(
+                "a model on TensorFlow cannot be used after os.fork: call textapp.load in each process, after the "
+                "fork, or start processes with multiprocessing's 'spawn'"
+            )
         with self._returned:
             self._waiting += 1  # before looking again, so that no return is missed
             try:
@@ -95,6 +113,18 @@ class RunnerPool:
                 self._made -= 1
                 self._returned.notify()
             raise
+
+
+_pools: weakref.WeakSet[RunnerPool] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for pool in list(_pools):
+        pool.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def check_count(name: str, count: int) -> int:

@@ -10,18 +10,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from textapp.errors import OptionError, UsageError
+from textapp.errors import ArtifactError, OptionError, UsageError
 from textapp.predictors.predictor import Predictor
 from textapp.predictors.requests import Request
-from textapp.tasks.task import Listing, Record, Task, one_line, smallest
+from textapp.tasks.task import Listing, Record, Task, expect_shape, one_line, smallest
+from textapp.text.cutting import beginning, whole_below
+from textapp.untrusted import FLAG, LENGTHS, TEXT, Kind, key, list_of, one_of
 
 if TYPE_CHECKING:
+    from textapp.runners.flatfile import SignatureShapes
     from textapp.runners.runner import Outputs, Runner
     from textapp.text.tokenizer import Tokenizer
 
 UNKNOWN = "unknown"
 MIN_PROBABILITY = 0.5  # multi-label: labels at or above this probability are answered
 MAX_MISTAKES = 20
+LABELS = Kind(
+    "a list of one or more texts, all different",
+    lambda value: list_of(TEXT, at_least=1).fits(value) and len(set(value)) == len(value),
+)
 
 
 @dataclass(frozen=True)
@@ -88,6 +95,7 @@ class ClassificationTask(Task):
         self.threshold = _probability(threshold)
         self._label_ids = {label: index for index, label in enumerate(self.labels)}
         self.signatures = [(f"classify_{length}", length) for length in self.lengths]
+        self._short = whole_below(self.lengths[-1])
 
     @classmethod
     def from_manifest(
@@ -99,13 +107,21 @@ class ClassificationTask(Task):
         """See `Task`."""
         return cls(
             tokenizers[0],
-            labels=manifest["labels"],
-            lengths=manifest["lengths"],
-            multiple=manifest["multiple"],
-            pair="text_pair" in manifest["inputs"],
-            segments="segment_ids" in manifest["features"],
+            labels=key(manifest, "labels", LABELS),
+            lengths=key(manifest, "lengths", LENGTHS),
+            multiple=key(manifest, "multiple", FLAG),
+            pair="text_pair" in key(manifest, "inputs", list_of(one_of("text", "text_pair"), at_least=1)),
+            segments="segment_ids"
+            in key(manifest, "features", list_of(one_of("token_ids", "segment_ids"), at_least=1)),
             **options,
         )
+
+    def check_model(self, shapes: Mapping[str, SignatureShapes]) -> None:
+        """See `Task`."""
+        for name, length in self.signatures:
+            for feature in self.feature_names:
+                expect_shape(shapes[name].inputs, feature, (1, length), name, "lengths and features")
+            expect_shape(shapes[name].outputs, "probabilities", (1, len(self.labels)), name, "labels")
 
     @property
     def feature_names(self) -> list[str]:
@@ -159,8 +175,14 @@ class ClassificationTask(Task):
 
     def features(self, record: Record) -> dict[str, list[int]]:
         """The features of a record: truncated to the longest bucket, not padded, never empty."""
-        ids = self.tokenizer.ids(record["text"])
-        return self.joined(ids, self.tokenizer.ids(record.get("text_pair") or "") if self.pair else None)
+        ids = self._ids(record["text"])
+        return self.joined(ids, self._ids(record.get("text_pair") or "") if self.pair else None)
+
+    def _ids(self, text: str) -> list[int]:
+        """The ids of a text; of a very long one those that can be read, and some more."""
+        if len(text) <= self._short:
+            return self.tokenizer.ids(text)
+        return beginning(self.tokenizer, text, self.lengths[-1]).ids
 
     def joined(self, ids: list[int], pair: list[int] | None = None) -> dict[str, list[int]]:
         """The features from the ids of a text, and of the second text of a pair."""
@@ -181,6 +203,11 @@ class ClassificationTask(Task):
     def answer(self, record: Record, outputs: Sequence[Outputs]) -> ClassificationAnswer:
         """The answer to a record, from the `probabilities` `[labels]` of its request."""
         probabilities = outputs[0]["probabilities"].tolist()
+        if len(probabilities) != len(self.labels):
+            raise ArtifactError(
+                f"the model has {len(probabilities)} outputs, expected one for each of {len(self.labels)} labels: "
+                "copy the whole folder again"
+            )
         probability = max(probabilities)
         label: str | list[str] = self.labels[probabilities.index(probability)]
         if self.multiple:

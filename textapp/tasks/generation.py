@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from textapp.tasks.generative import GenerativeTask, TextAnswer
+from textapp.tasks.generative import PAIRS, GenerativeTask, TextAnswer
 from textapp.tasks.task import Listing, Record
+from textapp.text.cutting import ending
+from textapp.untrusted import FLAG, LENGTHS, TEXT, key, list_of
 
 if TYPE_CHECKING:
     from textapp.decoding.scoring import Window
@@ -53,10 +55,10 @@ class GenerationTask(GenerativeTask):
     ) -> GenerationTask:
         return cls(
             tokenizers[0],
-            lengths=manifest["lengths"],
-            generate_lengths=manifest["generate_lengths"],
-            language=manifest["languages"][0],
-            running_text=manifest["running_text"],
+            lengths=key(manifest, "lengths", LENGTHS),
+            generate_lengths=key(manifest, "generate_lengths", PAIRS),
+            language=key(manifest, "languages", list_of(TEXT, at_least=1))[0],
+            running_text=key(manifest, "running_text", FLAG),
             **options,
         )
 
@@ -66,10 +68,10 @@ class GenerationTask(GenerativeTask):
         Raises:
             DataError: the prompt is too long, and `overflow` is `error`.
         """
-        ids = self.tokenizer.ids(record["prompt"])
-        self._check_known(record["prompt"], ids)
-        ids = self.joined(ids)
-        self._check_length(record["prompt"], len(ids), "end")
+        part = ending(self.tokenizer, record["prompt"], self.max_tokens)
+        self._check_known(part)
+        ids = self.joined(part.ids)
+        self._check_length(record["prompt"], len(ids), "end", part.whole)
         return self.features_of(ids[-self.max_tokens :])
 
     def joined(self, ids: Sequence[int]) -> list[int]:

@@ -10,19 +10,29 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from textapp.decoding.signatures import generate_name, prefill_name
-from textapp.errors import DataError, UsageError
+from textapp.decoding.signatures import CACHE, DECODE, generate_name, prefill_name
+from textapp.errors import ArtifactError, DataError, UsageError
 from textapp.predictors.requests import TOKENS, Request
-from textapp.tasks.task import Record, Task, smallest
+from textapp.tasks.task import Record, Task, expect_shape, smallest
+from textapp.untrusted import MAX_LENGTH, Kind, list_of, whole
 
 if TYPE_CHECKING:
     from textapp.decoding.scoring import Window
     from textapp.predictors.generative import GenerativePredictor
     from textapp.predictors.requests import Features
+    from textapp.runners.flatfile import SignatureShapes
     from textapp.runners.runner import Outputs, Runner
+    from textapp.text.cutting import Part
     from textapp.text.tokenizer import Tokenizer
 
 OVERFLOW = ("truncate", "error")
+PAIRS = Kind(
+    "a list of one or more pairs of whole numbers, [read, new], read ascending",
+    lambda value: (
+        list_of(list_of(whole(1, MAX_LENGTH), exactly=2), at_least=1).fits(value)
+        and all(one[0] < other[0] for one, other in zip(value, value[1:], strict=False))
+    ),
+)
 _SHOWN_CHARACTERS = 40
 _MAX_WARNED = 20  # warnings of one kind that are logged; for a large file more would hide everything else
 
@@ -130,6 +140,40 @@ class GenerativeTask(Task):
         from textapp.predictors.generative import GenerativePredictor  # a classifier starts sooner without it
 
         return GenerativePredictor(self, runner, manifest, path, workers)
+
+    def check_model(self, shapes: Mapping[str, SignatureShapes]) -> None:
+        """See `Task`: the lengths, the vocabulary, and the cache that steps pass on."""
+        for read, new in self.generate_lengths:
+            outputs = shapes[generate_name(read, new)].outputs
+            for output, shape in {TOKENS: (1, new), "num_tokens": (1,), "score": (1,)}.items():
+                expect_shape(outputs, output, shape, generate_name(read, new), "generate_lengths")
+        if DECODE not in shapes:  # it decodes greedily only
+            return
+        step, size = shapes[DECODE], self.target_tokenizer.vocabulary_size
+        found = step.outputs.get("logits", ())
+        if self.target_tokenizer.kind == "preset" and found[1:] and found[1] > size:
+            size = found[1]  # a preset's vocabulary may be filled up
+        caches = {name: shape for name, shape in step.inputs.items() if name.startswith(CACHE)}
+        for name in ("token_id", "position"):
+            expect_shape(step.inputs, name, (1,), DECODE, "generate_lengths")
+        expect_shape(step.outputs, "logits", (1, size), DECODE, "tokenizer")
+        for prefill, length in self._prefills:
+            if prefill not in shapes:
+                raise ArtifactError(f"model.tflite: has the signature {DECODE!r}, but not {prefill!r}: export it anew")
+            expect_shape(shapes[prefill].inputs, TOKENS, (1, length), prefill, "generate_lengths")
+            expect_shape(shapes[prefill].outputs, "logits", (1, size), prefill, "tokenizer")
+            for name, shape in caches.items():
+                expect_shape(shapes[prefill].outputs, name, shape, prefill, f"the signature {DECODE!r}")
+        places = self.first_position(1) + self.room(1)
+        for name, shape in caches.items():
+            if "_memory_" in name:
+                continue
+            expect_shape(step.outputs, name, shape, DECODE, "its own inputs")
+            if name.endswith(("_key", "_value")) and (len(shape) != 4 or shape[2] < places):
+                raise ArtifactError(
+                    f"model.tflite: signature {DECODE!r}: found {name} of the shape {list(shape)}, expected {places} "
+                    "places as lengths and generate_lengths of manifest.json have it: copy the whole folder again"
+                )
 
     def record(self, text: Any = None, *more: Any, **fields: Any) -> Record:
         """Makes a record from a text or a record.
@@ -245,8 +289,9 @@ class GenerativeTask(Task):
         ]
         return RankedAnswer(text, ranked[0]["output"], ranked[0]["score"], ranked)
 
-    def _check_known(self, text: str, ids: Sequence[int]) -> None:
+    def _check_known(self, part: Part) -> None:
         """Warns once about a text if more than half of its characters are unknown to the tokenizer."""
+        text, ids = part.text, part.ids
         if self.tokenizer.unknown_id not in ids:
             return
         known = self.tokenizer.decode([token_id for token_id in ids if token_id != self.tokenizer.unknown_id])
@@ -256,11 +301,19 @@ class GenerativeTask(Task):
             )
             self._warn("in another script", text, message)
 
-    def _check_length(self, text: str, num_tokens: int, kept: str) -> None:
-        """Reports a text that is too long: as an error, or as a warning that only its `kept` part is read."""
+    def _check_length(self, text: str, num_tokens: int, kept: str, whole: bool = True) -> None:
+        """Reports a text that is too long: as an error, or as a warning that only its `kept` part is read.
+
+        Args:
+            text: the text.
+            num_tokens: of the text, or of its part that was tokenised.
+            kept: which part is read.
+            whole: whether all of the text was tokenised.
+        """
         if num_tokens <= self.max_tokens:
             return
-        problem = f"{_shown(text)} has {num_tokens} tokens, but the model reads at most {self.max_tokens}"
+        count = f"{'' if whole else 'over '}{num_tokens}"
+        problem = f"{_shown(text)} has {count} tokens, but the model reads at most {self.max_tokens}"
         if self.overflow == "error":
             raise DataError(f"{problem}: shorten or split it, or set overflow to truncate")
         self._warn("too long", text, f"{problem}: truncated to its {kept}")

@@ -6,9 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from textapp.errors import ArtifactError
+
 if TYPE_CHECKING:
     from textapp.predictors.predictor import Predictor
     from textapp.predictors.requests import Request
+    from textapp.runners.flatfile import SignatureShapes
     from textapp.runners.runner import Outputs, Runner
     from textapp.text.tokenizer import Tokenizer
 
@@ -71,7 +74,7 @@ class Task(Protocol):
             options: some of `options`.
 
         Raises:
-            KeyError: the manifest lacks a key.
+            ArtifactError: the manifest lacks a key, or has a value of another type.
         """
 
     def predictor(self, runner: Runner, manifest: Mapping[str, Any], path: Path, workers: int = 1) -> Predictor:
@@ -82,6 +85,16 @@ class Task(Protocol):
             manifest: of the run or the bundle.
             path: its folder.
             workers: maximum number of runners.
+        """
+
+    def check_model(self, shapes: Mapping[str, SignatureShapes]) -> None:
+        """Compares the signatures of a .tflite file with the manifest, which may come from a stranger.
+
+        Args:
+            shapes: of its signatures, among which are all of `signatures`.
+
+        Raises:
+            ArtifactError: they do not go together.
         """
 
     def record(self, *values: Any, **fields: Any) -> Record:
@@ -117,6 +130,29 @@ class Task(Protocol):
 
     def listing(self, records: Sequence[Record], answers: Sequence[Any]) -> Listing:
         """The answers to show in a report."""
+
+
+def expect_shape(
+    shapes: Mapping[str, tuple[int, ...]], name: str, expected: tuple[int, ...], signature: str, keys: str
+) -> None:
+    """Checks the shape of an input or an output of a model.
+
+    Args:
+        shapes: of one side of a signature.
+        name: of the tensor.
+        expected: its shape.
+        signature: for the message.
+        keys: of the manifest, from which the expected shape comes.
+
+    Raises:
+        ArtifactError: it has another shape, or there is none.
+    """
+    if shapes.get(name) != expected:
+        found = list(shapes[name]) if name in shapes else "none"
+        raise ArtifactError(
+            f"model.tflite: signature {signature!r}: found {name} of the shape {found}, expected {list(expected)} as "
+            f"{keys} of manifest.json and the tokenizer have it: copy the whole folder again"
+        )
 
 
 def smallest(signatures: Sequence[tuple[str, int]], num_tokens: int) -> tuple[str, int]:

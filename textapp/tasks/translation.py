@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from textapp.tasks.generative import GenerativeTask, RankedAnswer, TextAnswer
+from textapp.tasks.generative import PAIRS, GenerativeTask, RankedAnswer, TextAnswer
 from textapp.tasks.task import Listing, Record
+from textapp.text.cutting import beginning
+from textapp.untrusted import LENGTHS, TEXT, key, list_of
 
 if TYPE_CHECKING:
     from textapp.decoding.scoring import Window
@@ -56,11 +58,11 @@ class TranslationTask(GenerativeTask):
     def from_manifest(
         cls, manifest: Mapping[str, Any], tokenizers: tuple[Tokenizer, Tokenizer], **options: Any
     ) -> TranslationTask:
-        source_language, target_language = manifest["languages"]
+        source_language, target_language = key(manifest, "languages", list_of(TEXT, exactly=2))
         return cls(
             *tokenizers,
-            lengths=manifest["lengths"],
-            generate_lengths=manifest["generate_lengths"],
+            lengths=key(manifest, "lengths", LENGTHS),
+            generate_lengths=key(manifest, "generate_lengths", PAIRS),
             source_language=source_language,
             target_language=target_language,
             **options,
@@ -72,10 +74,10 @@ class TranslationTask(GenerativeTask):
         Raises:
             DataError: the source is too long, and `overflow` is `error`.
         """
-        ids = self.tokenizer.ids(record["source"])
-        self._check_known(record["source"], ids)
-        self._check_length(record["source"], len(framed(self.tokenizer, ids)), "start")
-        return self.joined(ids)
+        part = beginning(self.tokenizer, record["source"], self.max_tokens)
+        self._check_known(part)
+        self._check_length(record["source"], len(framed(self.tokenizer, part.ids)), "start", part.whole)
+        return self.joined(part.ids)
 
     def joined(self, ids: Sequence[int]) -> dict[str, list[int]]:
         """The features from the ids of the source, truncated if it is too long."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import base64
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from textapp.errors import ArtifactError
 from textapp.text.base import BaseTokenizer, Encoding, original_offsets, without_surrogates
 from textapp.text.cleaning import clean, clean_text
 from textapp.text.template import END_ID, START_ID, Template
 
 TOKENIZERS_FILE = "tokenizer.json"
+MAX_GROWTH = 256  # characters that the steps of a pipeline may make of one; the longest of NFKC are 18
 
 
 class HuggingFaceTokenizer(BaseTokenizer):
@@ -68,3 +72,66 @@ class HuggingFaceTokenizer(BaseTokenizer):
     def save(self, folder: Path) -> None:
         self._save_settings(folder)
         (folder / TOKENIZERS_FILE).write_text(self._pipeline.to_str(), encoding="utf-8")
+
+
+def check_growth(pipeline: Any, file: Path) -> None:
+    """Checks that no sequence of replacements makes texts grow without bounds: 30 doublings would fill the memory.
+
+    Args:
+        pipeline: the content of a tokenizer.json.
+        file: its name, for the message.
+
+    Raises:
+        ArtifactError: a text could grow more than `MAX_GROWTH` times.
+    """
+    if not isinstance(pipeline, Mapping):
+        raise ArtifactError(f"{file}: found no JSON object, expected a tokenizer: copy the whole folder again")
+    for part in ("normalizer", "pre_tokenizer", "decoder"):
+        growth = 1.0
+        for step in _steps(pipeline.get(part)):
+            growth *= _growth(step)
+            if growth > MAX_GROWTH:
+                raise ArtifactError(
+                    f"{file}: key '{part}': its replacements make a text {growth:g} times longer, expected at most "
+                    f"{MAX_GROWTH} times: use another tokenizer"
+                )
+
+
+def _steps(step: Any) -> Iterator[Mapping[str, Any]]:
+    """The steps of a pipeline, in their order, out of all sequences."""
+    waiting = [step]
+    while waiting:
+        step = waiting.pop()
+        if isinstance(step, list):
+            waiting += reversed(step)
+        elif isinstance(step, Mapping):
+            inner = [step[name] for name in ("normalizers", "pretokenizers", "decoders") if name in step]
+            waiting += inner
+            if not inner:
+                yield step
+
+
+def _growth(step: Mapping[str, Any]) -> float:
+    """How many characters a step can make of one."""
+    content, pattern, kind = step.get("content"), step.get("pattern"), step.get("type")
+    if kind == "Replace" and isinstance(content, str):
+        text = pattern.get("String") if isinstance(pattern, Mapping) else None
+        # an empty pattern, or a regular expression that matches nothing, matches between all characters
+        return max(1.0, len(content) / len(text)) if isinstance(text, str) and text else len(content) + 1.0
+    if kind == "Prepend" and isinstance(step.get("prepend"), str):
+        return len(step["prepend"]) + 1.0
+    if kind == "ByteLevel":  # a character for each byte of UTF-8
+        return 4.0
+    if kind == "Precompiled" and isinstance(step.get("precompiled_charsmap"), str):
+        return _longest_replacement(step["precompiled_charsmap"])
+    return 1.0
+
+
+def _longest_replacement(charsmap: str) -> float:
+    """The longest replacement in a table of SentencePiece: the size of its trie, the trie, then texts that end in 0."""
+    try:
+        table = base64.b64decode(charsmap)
+    except ValueError:  # the library reports it
+        return 1.0
+    texts = table[4 + int.from_bytes(table[:4], "little") :].split(b"\0")
+    return float(max(1, *(len(text.decode("utf-8", "replace")) for text in texts)))

@@ -6,17 +6,34 @@ made, so a device needs only the package that its bundle uses.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from textapp.artifact import TARGET_TOKENIZER, TOKENIZER
-from textapp.errors import ArtifactError
+from textapp.errors import ArtifactError, TextappError
 from textapp.text.base import SETTINGS, Encoding
-from textapp.text.huggingface import TOKENIZERS_FILE, HuggingFaceTokenizer
+from textapp.text.cleaning import STEPS
+from textapp.text.huggingface import TOKENIZERS_FILE, HuggingFaceTokenizer, check_growth
 from textapp.text.sentencepiece import SENTENCEPIECE_FILE, SentencePieceTokenizer
-from textapp.text.template import END_ID, START_ID, Template
+from textapp.text.template import END_ID, START_ID, UNKNOWN_ID, Template
+from textapp.untrusted import (
+    OBJECT,
+    Document,
+    checked,
+    key,
+    list_of,
+    one_of,
+    read_bytes,
+    read_json,
+    read_text,
+    shown,
+    whole,
+)
+
+KINDS = ("sentencepiece", "bpe", "characters", "wordpiece", "preset")
+MAX_SPECIAL = 64  # tokens at one place of a template
+_TEMPLATE_KEYS = ("start", "middle", "end", "second_segment")
 
 
 class Tokenizer(Protocol):
@@ -67,29 +84,83 @@ class Tokenizer(Protocol):
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:
-    """Loads a tokenizer from the folder that `save` wrote.
+    """Loads a tokenizer from the folder that `save` wrote, which may come from a stranger.
 
     Raises:
-        ArtifactError: a file is missing or cannot be read.
+        ArtifactError: a file is missing or cannot be read, or its ids do not fit the vocabulary.
     """
     folder = Path(folder)
+    settings = _read_settings(folder / SETTINGS)
+    special = key(settings, "template", OBJECT)
+    template = Template(**{name: _template_part(folder / SETTINGS, special, name) for name in _TEMPLATE_KEYS})
+    shared = {"kind": key(settings, "kind", one_of(*KINDS)), "pad_id": key(settings, "pad_id", whole())}
+    shared["cleaning"] = key(settings, "cleaning", list_of(one_of(*STEPS)))
+    # Older tokenizers were saved without these, when all had the same.
+    defaults = {"start_id": START_ID, "end_id": END_ID, "unknown_id": UNKNOWN_ID}
+    ids = {
+        name: checked(settings.get(name, default), whole(), f"{folder / SETTINGS}: key '{name}'")
+        for name, default in defaults.items()
+    }
+    shared |= {"template": template, "start_id": ids["start_id"], "end_id": ids["end_id"]}
+    file = folder / SENTENCEPIECE_FILE
+    if not file.is_file():
+        file = folder / TOKENIZERS_FILE
+    tokenizer: Tokenizer
     try:
-        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-        template = Template(**{name: _tuple(value) for name, value in settings["template"].items()})
-        shared = {name: settings[name] for name in ("kind", "cleaning", "pad_id")}
-        # Older tokenizers were saved without these, when all had the same.
-        shared |= {"start_id": settings.get("start_id", START_ID), "end_id": settings.get("end_id", END_ID)}
-        shared["template"] = template
-        if (folder / SENTENCEPIECE_FILE).is_file():
-            model = (folder / SENTENCEPIECE_FILE).read_bytes()
-            return SentencePieceTokenizer(model, **shared)
-        pipeline = (folder / TOKENIZERS_FILE).read_text(encoding="utf-8")
-        return HuggingFaceTokenizer(pipeline, unknown_id=settings["unknown_id"], **shared)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        if file.name == SENTENCEPIECE_FILE:
+            tokenizer = SentencePieceTokenizer(read_bytes(file), **shared)
+        else:
+            check_growth(read_json(file), file)
+            tokenizer = HuggingFaceTokenizer(read_text(file), unknown_id=ids["unknown_id"], **shared)
+        tokenizer.decode(tokenizer.ids("a"))
+    except FileNotFoundError as error:
         raise ArtifactError(
-            f"{folder}: not a tokenizer ({type(error).__name__}: {error}); expected {SETTINGS} and "
-            f"{SENTENCEPIECE_FILE} or {TOKENIZERS_FILE}: copy the whole folder again"
+            f"{folder}: not a tokenizer; expected {SENTENCEPIECE_FILE} or {TOKENIZERS_FILE}: "
+            "copy the whole folder again"
         ) from error
+    except (TextappError, ImportError, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # `tokenizers` raises bare exceptions, and Rust's panics are not even those
+        raise ArtifactError(
+            f"{file}: cannot be read as a tokenizer ({type(error).__name__}: {shown(str(error))}): "
+            "copy the whole folder again"
+        ) from error
+    _check_ids(tokenizer, folder / SETTINGS)
+    return tokenizer
+
+
+def _read_settings(file: Path) -> Document:
+    try:
+        content = read_json(file)
+    except FileNotFoundError as error:
+        raise ArtifactError(
+            f"{file}: no such file, expected that of a tokenizer: copy the whole folder again"
+        ) from error
+    settings = Document(checked(content, OBJECT, str(file)))
+    settings.source = file
+    return settings
+
+
+def _template_part(file: Path, template: Mapping[str, Any], name: str) -> Any:
+    if name == "second_segment":
+        return checked(template.get(name, 1), one_of(0, 1), f"{file}: key 'template.{name}'")
+    ids = checked(template.get(name, []), list_of(whole()), f"{file}: key 'template.{name}'")
+    if len(ids) > MAX_SPECIAL:
+        raise ArtifactError(f"{file}: key 'template.{name}': found {len(ids)} ids, expected at most {MAX_SPECIAL}")
+    return tuple(ids)
+
+
+def _check_ids(tokenizer: Tokenizer, file: Path) -> None:
+    """Checks that the special ids are ids of the vocabulary."""
+    size, template = tokenizer.vocabulary_size, tokenizer.template
+    named = {name: getattr(tokenizer, name) for name in ("pad_id", "unknown_id", "start_id", "end_id")}
+    named |= {f"template.{name}": token for name in ("start", "middle", "end") for token in getattr(template, name)}
+    for name, token in named.items():
+        if not 0 <= token < size:
+            raise ArtifactError(
+                f"{file}: key '{name}': found the id {token}, expected one of the {size} ids of the vocabulary: "
+                "copy the whole folder again"
+            )
 
 
 def load_tokenizers(folder: Path) -> tuple[Tokenizer, Tokenizer]:
@@ -101,7 +172,3 @@ def load_tokenizers(folder: Path) -> tuple[Tokenizer, Tokenizer]:
     source = load_tokenizer(Path(folder) / TOKENIZER)
     target = Path(folder) / TARGET_TOKENIZER
     return source, load_tokenizer(target) if target.is_dir() else source
-
-
-def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value

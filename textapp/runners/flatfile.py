@@ -1,0 +1,338 @@
+"""Checks a .tflite file before an interpreter opens it: all its offsets, indices, sizes and types lie in range.
+
+The interpreter trusts a file, so that one wrong number can end the process. Only what leads somewhere is read: tables,
+indices and shapes, never the weights. The field numbers are those of TensorFlow Lite's schema.fbs.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from math import prod
+from pathlib import Path
+from typing import NamedTuple
+
+from textapp.errors import ArtifactError
+
+MAX_TENSOR_BYTES = 1 << 31
+MAX_RANK = 8
+_MAX_NAMES = 1 << 16
+# Bits of an element by TensorType; 0: strings, resources and variants, whose size is not that of the shape.
+_BITS = {
+    0: 32, 1: 16, 2: 32, 3: 8, 4: 64, 5: 0, 6: 8, 7: 16, 8: 64, 9: 8, 10: 64, 11: 128, 12: 64, 13: 0, 14: 0, 15: 32,
+    16: 16, 17: 4, 18: 16, 19: 2,
+}  # fmt: skip
+# Operators whose inputs may be missing (-1), from the third on; of an LSTM from the second on.
+_BUILTINS_WITH_OPTIONAL_INPUTS = {3: 2, 4: 2, 9: 2, 67: 2, 132: 2, 16: 1, 27: 1, 35: 1, 44: 1, 46: 1, 52: 1}
+_IF, _WHILE, _CALL_ONCE = 118, 119, 129
+_CUSTOM = 32
+# Operators with two or one numbers of subgraphs in their options.
+_GRAPHS_IN_OPTIONS = {_IF: 2, _WHILE: 2, _CALL_ONCE: 1}
+_STABLEHLO = range(163, 208)  # may hold subgraphs too; no converter of textapp writes them
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+class SignatureShapes(NamedTuple):
+    """The shapes of a signature of a .tflite file.
+
+    Attributes:
+        inputs, outputs: name -> shape.
+    """
+
+    inputs: Shapes
+    outputs: Shapes
+
+
+class _Fault(Exception):
+    """What is wrong with a file."""
+
+
+def check_flatfile(path: str | Path) -> dict[str, SignatureShapes]:
+    """Checks a .tflite file, and returns the shapes of its signatures by name.
+
+    Raises:
+        ArtifactError: it is missing or damaged.
+
+    Example: `check_flatfile("model.tflite")["classify_16"].inputs == {"token_ids": (1, 16)}`.
+    """
+    try:
+        with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return _Checker(content).check()
+    except OSError as error:
+        found = "no such file" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
+        raise ArtifactError(f"{path}: {found}; expected a .tflite file") from error
+    except (_Fault, struct.error, ValueError, IndexError, OverflowError) as error:
+        reason = str(error) if isinstance(error, _Fault) else f"it is cut off or no .tflite file ({error})"
+        raise ArtifactError(f"{path}: the file is damaged: {reason}: copy it again, or export it anew") from error
+
+
+class _Table(NamedTuple):
+    """A table of the file: where it starts, and where its fields are: 0 for those that it lacks."""
+
+    start: int
+    fields: Sequence[int]
+
+    def at(self, number: int) -> int:
+        """The position of a field; 0: it has its default."""
+        offset = self.fields[number] if number < len(self.fields) else 0
+        return self.start + offset if offset else 0
+
+
+class _Tensor(NamedTuple):
+    shape: tuple[int, ...]
+    constant: bool
+    variable: bool
+
+
+class _Graph(NamedTuple):
+    tensors: list[_Tensor]
+    inputs: list[int]
+    outputs: list[int]
+    called: set[int]
+
+
+class _Checker:
+    """Walks through one file.
+
+    Args:
+        content: the whole file.
+    """
+
+    def __init__(self, content: mmap.mmap) -> None:
+        self.content, self.size = content, len(content)
+        self._u16, self._u32 = struct.Struct("<H").unpack_from, struct.Struct("<I").unpack_from
+        self._layouts: dict[int, tuple[int, tuple[int, ...]]] = {}
+        self._i32, self._u64 = struct.Struct("<i").unpack_from, struct.Struct("<Q").unpack_from
+
+    def check(self) -> dict[str, SignatureShapes]:
+        if self.size < 8 or self.content[4:8] != b"TFL3":
+            raise _Fault("it does not begin as a .tflite file does")
+        model = self._table(self._u32(self.content, 0)[0])
+        self._whole(model, 0, range(3, 4), "version")
+        codes = [self._code(table) for table in self._tables(model, 1)]
+        sizes = [self._buffer_size(table) for table in self._tables(model, 4)]
+        for table in self._tables(model, 6):
+            self._name(table, 0)
+            self._index(self._number(table, 1), len(sizes), "a buffer of metadata")
+        starts = list(self._tables(model, 2))
+        if not starts:
+            raise _Fault("it has no graph")
+        graphs = [self._graph(table, codes, sizes, len(starts)) for table in starts]
+        _check_calls(graphs)
+        return dict(self._signature(table, graphs) for table in self._tables(model, 7))
+
+    def _code(self, table: _Table) -> int:
+        old, new = table.at(0), self._number(table, 3, self._i32)
+        self._name(table, 1)
+        code = max(self.content[old] if old else 0, new)
+        if code in _STABLEHLO:
+            raise _Fault(f"it has the operator {code}, which textapp does not export")
+        return code
+
+    def _buffer_size(self, table: _Table) -> int:
+        """The bytes of a buffer, inside of the flatbuffer or behind it."""
+        start, size = self._number(table, 1, self._u64), self._number(table, 2, self._u64)
+        if start > 1:
+            if start + size > self.size:
+                raise _Fault(f"a buffer ends at byte {start + size}, behind the end of the file at {self.size}")
+            return size
+        return self._vector(table, 0, 1)[1]
+
+    # --- graphs ------------------------------------------------------------------------------------------------------
+
+    def _graph(self, table: _Table, codes: list[int], sizes: list[int], num_graphs: int) -> _Graph:
+        tables = list(self._tables(table, 0))
+        tensors = [self._tensor(each, sizes) for each in tables]
+        inputs, outputs = self._integers(table, 1), self._integers(table, 2)
+        for index in (*inputs, *outputs):
+            self._index(index, len(tensors), "an input or an output of a graph")
+        ready = [tensor.constant or tensor.variable for tensor in tensors]
+        for index in inputs:
+            if tensors[index].constant:
+                raise _Fault(f"the constant tensor {index} is the input of a graph")
+            ready[index] = True
+        called: set[int] = set()
+        for operator in self._tables(table, 3):
+            called |= self._operator(operator, codes, tensors, ready, num_graphs)
+        for index in outputs:
+            if not ready[index]:
+                raise _Fault(f"tensor {index} is the output of a graph, but no operator computes it")
+        self._name(table, 4)
+        for each in tables:
+            self._name(each, 3)
+        return _Graph(tensors, inputs, outputs, called)
+
+    def _tensor(self, table: _Table, sizes: list[int]) -> _Tensor:
+        shape = tuple(self._integers(table, 0))
+        position = table.at(1)
+        kind = self.content[position] if position else 0
+        if len(shape) > MAX_RANK or min(shape, default=0) < 0:
+            raise _Fault(f"a tensor has the shape {list(shape[: MAX_RANK + 1])}, expected {MAX_RANK} sizes from 0")
+        if kind not in _BITS:
+            raise _Fault(f"a tensor has the unknown type {kind}")
+        need = -(-prod(shape) * _BITS[kind] // 8)
+        if need > MAX_TENSOR_BYTES:
+            raise _Fault(f"a tensor of the shape {list(shape)} takes {need >> 20} MB, expected at most 2048 MB")
+        open_shape = self._integers(table, 7)
+        if open_shape and (len(open_shape) != len(shape) or min(open_shape) < -1):
+            raise _Fault(f"a tensor of the shape {list(shape)} has the signature {open_shape}")
+        buffer = self._index(self._number(table, 2), len(sizes), "the buffer of a tensor")
+        have = sizes[buffer]
+        sparse, variable = table.at(6), table.at(5)
+        if sparse:
+            raise _Fault("a tensor is sparse, which textapp does not export")
+        if have and _BITS[kind] and have != need:
+            raise _Fault(f"a tensor of the shape {list(shape)} has {have} bytes, expected {need}")
+        if have and not _BITS[kind]:
+            raise _Fault("a constant holds strings or resources, which textapp does not export")
+        if table.at(9):
+            raise _Fault("a tensor is a variant, which textapp does not export")
+        self._quantization(table, shape)
+        return _Tensor(shape, have > 0 or (need == 0 and bool(_BITS[kind])), bool(variable and self.content[variable]))
+
+    def _quantization(self, table: _Table, shape: tuple[int, ...]) -> None:
+        position = table.at(4)
+        if not position:
+            return
+        quantization = self._table(position + self._u32(self.content, position)[0])
+        scales, zeros = self._vector(quantization, 2, 4)[1], self._vector(quantization, 3, 8)[1]
+        details, axis = quantization.at(4), self._number(quantization, 6, self._i32)
+        if details and self.content[details]:
+            raise _Fault("a tensor has a custom quantization, which textapp does not export")
+        if scales not in (0, 1) and (not 0 <= axis < len(shape) or shape[axis] != scales):
+            raise _Fault(f"a tensor of the shape {list(shape)} has {scales} scales along axis {axis}")
+        if zeros not in (0, 1, scales):
+            raise _Fault(f"a tensor has {scales} scales and {zeros} zero points")
+
+    def _operator(
+        self, table: _Table, codes: list[int], tensors: list[_Tensor], ready: list[bool], num_graphs: int
+    ) -> set[int]:
+        """Checks one operator, marks its outputs as computed, and returns the graphs that it calls."""
+        code = codes[self._index(self._number(table, 0), len(codes), "the code of an operator")]
+        inputs, outputs, between = (self._integers(table, number) for number in (1, 2, 8))
+        optional = _BUILTINS_WITH_OPTIONAL_INPUTS.get(code, len(inputs))
+        for place, index in enumerate(inputs):
+            if index == -1 and place >= optional:
+                continue
+            if not ready[self._index(index, len(tensors), "an input of an operator")]:
+                raise _Fault(f"an operator reads tensor {index} before it is computed")
+        for index in outputs:
+            tensor = tensors[self._index(index, len(tensors), "an output of an operator")]
+            if tensor.constant and 0 not in tensor.shape:
+                raise _Fault(f"an operator writes tensor {index}, which is constant")
+            ready[index] = True
+        for index in between:
+            if index != -1:
+                self._index(index, len(tensors), "a tensor of an operator")
+        self._vector(table, 5, 1)
+        if table.at(9) or table.at(12):
+            raise _Fault("an operator has options outside of the flatbuffer, which textapp does not export")
+        return self._options(table, code, num_graphs)
+
+    def _options(self, table: _Table, code: int, num_graphs: int) -> set[int]:
+        kind, position = table.at(3), table.at(4)
+        if not position:
+            if code in _GRAPHS_IN_OPTIONS:
+                raise _Fault("an operator that calls graphs does not name them")
+            return set()
+        options = self._table(position + self._u32(self.content, position)[0])
+        if code not in _GRAPHS_IN_OPTIONS:
+            return set()
+        if not kind:
+            raise _Fault("an operator has options without a type")
+        numbers = [self._number(options, number, self._i32) for number in range(_GRAPHS_IN_OPTIONS[code])]
+        return {self._index(number, num_graphs, "a graph that an operator calls") for number in numbers}
+
+    def _signature(self, table: _Table, graphs: list[_Graph]) -> tuple[str, SignatureShapes]:
+        name = self._name(table, 2)
+        graph = graphs[self._index(self._number(table, 4), len(graphs), f"the graph of the signature {name!r}")]
+        inputs, outputs = self._sides(table, 0, graph, graph.inputs), self._sides(table, 1, graph, graph.outputs)
+        if len(inputs) != len(graph.inputs):
+            raise _Fault(f"the signature {name!r} names {len(inputs)} inputs of {len(graph.inputs)}")
+        return name, SignatureShapes(inputs, outputs)
+
+    def _sides(self, table: _Table, number: int, graph: _Graph, members: list[int]) -> Shapes:
+        shapes = {}
+        for each in self._tables(table, number):
+            name, index = self._name(each, 0), self._number(each, 1)
+            if index not in members:
+                raise _Fault(f"the signature's tensor {name!r} is number {index}, which its graph does not list")
+            shapes[name] = graph.tensors[index].shape
+        return shapes
+
+    # --- flatbuffers -------------------------------------------------------------------------------------------------
+
+    def _table(self, start: int) -> _Table:
+        vtable = start - self._i32(self.content, start)[0]
+        extent, fields = self._layouts.get(vtable) or self._layout(vtable)
+        if start + extent > self.size:
+            raise _Fault(f"a table at byte {start} does not fit into the file")
+        return _Table(start, fields)
+
+    def _layout(self, vtable: int) -> tuple[int, tuple[int, ...]]:
+        """The size of tables of one layout, and the places of their fields; many tables share a layout."""
+        if vtable < 0:
+            raise _Fault("a table has no layout")
+        length, extent = self._u16(self.content, vtable)[0], self._u16(self.content, vtable + 2)[0]
+        if length < 4 or length % 2 or extent < 4 or vtable + length > self.size:
+            raise _Fault(f"the layout of a table at byte {vtable} does not fit into the file")
+        fields = struct.unpack_from(f"<{length // 2 - 2}H", self.content, vtable + 4)
+        if fields and max(fields) >= extent:
+            raise _Fault(f"a table at byte {vtable} has a field behind its end")
+        self._layouts[vtable] = (extent, fields)
+        return extent, fields
+
+    def _vector(self, table: _Table, number: int, width: int) -> tuple[int, int]:
+        """The start and the number of elements of a vector, each of `width` bytes."""
+        position = table.at(number)
+        if not position:
+            return 0, 0
+        start = position + self._u32(self.content, position)[0]
+        count = self._u32(self.content, start)[0]
+        if start + 4 + count * width > self.size:
+            raise _Fault(f"a list of {count} elements at byte {start} does not fit into the file")
+        return start + 4, count
+
+    def _tables(self, table: _Table, number: int) -> Iterator[_Table]:
+        start, count = self._vector(table, number, 4)
+        for position, offset in zip(
+            range(start, start + 4 * count, 4), struct.unpack_from(f"<{count}I", self.content, start), strict=True
+        ):
+            yield self._table(position + offset)
+
+    def _integers(self, table: _Table, number: int) -> list[int]:
+        start, count = self._vector(table, number, 4)
+        return list(struct.unpack_from(f"<{count}i", self.content, start)) if count else []
+
+    def _name(self, table: _Table, number: int) -> str:
+        start, count = self._vector(table, number, 1)
+        if count > _MAX_NAMES or (start and (start + count >= self.size or self.content[start + count] != 0)):
+            raise _Fault("a name is too long or has no end")
+        return self.content[start : start + count].decode("utf-8", "replace")
+
+    def _number(self, table: _Table, number: int, read: Callable[..., tuple[int]] | None = None) -> int:
+        position = table.at(number)
+        return (read or self._u32)(self.content, position)[0] if position else 0
+
+    def _whole(self, table: _Table, number: int, allowed: range, what: str) -> None:
+        value = self._number(table, number)
+        if value not in allowed:
+            raise _Fault(f"its {what} is {value}, expected {allowed[0]}")
+
+    def _index(self, index: int, count: int, what: str) -> int:
+        if not 0 <= index < count:
+            raise _Fault(f"{what} has the number {index}, expected one of {count}")
+        return index
+
+
+def _check_calls(graphs: list[_Graph]) -> None:
+    """Checks that no graph calls itself, also by way of others: that would never end."""
+    waiting = {number: set(graph.called) for number, graph in enumerate(graphs)}
+    while waiting:
+        done = [number for number, called in waiting.items() if not called & waiting.keys()]
+        if not done:
+            raise _Fault("a graph calls itself")
+        for number in done:
+            del waiting[number]
