@@ -62,6 +62,9 @@ _KEYS: dict[str, Kind] = {
     "columns": mapping_of(either(_COLUMN, NOTHING)),
     "header": one_of("auto", True, False),
     "pattern": either(TEXT, NOTHING),
+    "encoding": TEXT,
+    "label_columns": list_of(either(TEXT, whole())),
+    "label_separator": either(TEXT, NOTHING),
     "lengths": LENGTHS,
     "lengths_from": TEXT,
     "generate_lengths": list_of(list_of(whole(1, MAX_LENGTH), exactly=2)),
@@ -95,6 +98,13 @@ class Artifact:
     @property
     def kind(self) -> str:
         return self.manifest["kind"]
+
+    @property
+    def data_dir(self) -> str | None:
+        """The base folder of the data in training, which the run knows; a bundle does not tell where it was made."""
+        if self.kind == "run" or self.parent is None:
+            return self.manifest.get("data_dir")
+        return _read_manifest(self.parent).get("data_dir")
 
     @property
     def parent(self) -> Path | None:
@@ -211,7 +221,8 @@ def _check_listed(folder: Path, manifest: Mapping[str, Any]) -> None:
         name = file.relative_to(folder).as_posix()
         if file.exists() and name not in manifest["files"] and not file.name.startswith("."):
             raise ArtifactError(
-                f"{file}: found a file that {MANIFEST} does not list: remove it, or copy the whole folder again"
+                f"{file}: found a file that the key 'files' of {MANIFEST} does not list: remove it, or copy the whole "
+                "folder again"
             )
 
 

@@ -13,6 +13,7 @@ from textapp.errors import ArtifactError, OptionError
 from textapp.tasks.classification import ClassificationTask
 from textapp.tasks.generation import GenerationTask
 from textapp.tasks.translation import TranslationTask
+from textapp.untrusted import shown
 
 if TYPE_CHECKING:
     from textapp.config import Config, TaskKeys
@@ -141,5 +142,5 @@ class _Keys(Mapping[str, "TaskKeys"]):
 
 def _parts(name: str) -> Parts:
     if name not in TASKS:
-        raise ArtifactError(f"task: found '{name}', expected one of {', '.join(TASKS)}: update textapp")
+        raise ArtifactError(f"task: found {shown(name)}, expected one of {', '.join(TASKS)}: update textapp")
     return TASKS[name]

@@ -270,13 +270,20 @@ def export(
             help="generative .tflite: add signatures for batches of this size; faster, but takes more memory",
         ),
     ] = 1,
+    golden: Annotated[
+        str | None,
+        typer.Option(
+            metavar="none|FILE",
+            help="texts of golden.json, one per line of FILE [default: three of the examples, word by word]",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Export a run as a bundle. It is verified in the target's own interpreter and written only if it passes."""
     from textapp.commands.export import export as command
-    from textapp.export.options import ExportOptions
+    from textapp.export.options import ExportOptions, golden_texts
 
-    options = ExportOptions(target.value, quantize.value, max_drop, text, batch_size)
+    options = ExportOptions(target.value, quantize.value, max_drop, text, batch_size, golden_texts(golden))
     command(run, options, data_dir, output, as_json)
 
 

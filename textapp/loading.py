@@ -90,6 +90,7 @@ def load_artifact(
         )
     if isolated and model != TFLITE:
         raise UsageError(f"{artifact.path}: isolated is for bundles with a {TFLITE}: leave it out")
+    _check_tokenizer_files(artifact)
     tokenizers = load_tokenizers(artifact.path)
     _check_tokenizer(artifact, tokenizers[0])
     task = task_from_manifest(artifact.manifest, tokenizers, **options)
@@ -101,7 +102,7 @@ def _model_file(artifact: Artifact) -> str:
     """The file with the model.
 
     Raises:
-        ArtifactError: the manifest lists none, or no tokenizer.
+        ArtifactError: the manifest lists none, or several.
     """
     listed = artifact.manifest["files"].keys()
     known = (KERAS,) if artifact.kind == "run" else (TFLITE, SAVED_MODEL)
@@ -111,6 +112,12 @@ def _model_file(artifact: Artifact) -> str:
             f"{artifact.path / MANIFEST}: key 'files': found {' and '.join(found) or 'no model'}, expected "
             f"{' or '.join(known)}: copy the whole folder again"
         )
+    return found[0]
+
+
+def _check_tokenizer_files(artifact: Artifact) -> None:
+    """Checks that the manifest lists the files of a tokenizer."""
+    listed = artifact.manifest["files"]
     for folder in (TOKENIZER, TARGET_TOKENIZER):
         if folder == TOKENIZER or (artifact.path / folder).is_dir():
             names = [name for name in listed if name.startswith(f"{folder}/")]
@@ -119,7 +126,6 @@ def _model_file(artifact: Artifact) -> str:
                     f"{artifact.path / MANIFEST}: key 'files': found {len(names)} files in {folder}/, expected its "
                     "settings and its vocabulary: copy the whole folder again"
                 )
-    return found[0]
 
 
 def _check_tokenizer(artifact: Artifact, tokenizer: Tokenizer) -> None:

@@ -25,6 +25,7 @@ from textapp.cli import main
 from textapp.config import Config, Corpus, TaskKeys
 from textapp.errors import ConfigError, ExportError, OptionError, UsageError
 from textapp.models import build_encoder
+from textapp.objectives.checks import examples as check_examples
 from textapp.objectives.checks.check import Verdict
 from textapp.objectives.checks.examples import make_examples
 from textapp.objectives.signature import Signature, TextSignature
@@ -130,8 +131,10 @@ class ParityCheck:
             outputs, {"runtime": runtime, "max_error": error, **self.task.score(self.examples.records, answers)}
         )
 
-    def golden(self, verdict: Verdict, max_count: int) -> list[dict[str, Any]]:
-        return [{"words": record["words"]} for record in self.examples.records[:max_count]]
+    def golden(
+        self, examples: check_examples.Examples, outputs: Mapping[str, Any], max_count: int
+    ) -> list[dict[str, Any]]:
+        return [{"words": record["words"]} for record in examples.records[:max_count]]
 
     def text_calls(self) -> list[list[int]]:
         return []

@@ -12,6 +12,7 @@ import textapp
 from textapp.artifact import Artifact, open_artifact, write_manifest
 from textapp.errors import ArtifactError, ExportError, UsageError
 from textapp.export import bundle as module
+from textapp.export.options import golden_texts
 from textapp.runners.edge import EdgeRunner
 
 
@@ -167,3 +168,35 @@ def test_without_examples_there_is_no_export(run, litert, records):
         export_run(run, "litert", "none", 0.5, [])
     with pytest.raises(UsageError, match="is a bundle, expected a run folder"):
         export_run(open_artifact(litert), "litert", "none", 0.5, records)
+
+
+def test_a_bundle_tells_nothing_of_the_machine_and_no_text_unasked(run, records, tmp_path):
+    changed = Artifact(run.path, {**run.manifest, "data_dir": str(tmp_path)})
+    bundle = export_run(changed, "litert", "none", 0.5, records, out=tmp_path / "none", golden=())
+    assert not (bundle / "golden.json").exists()
+    assert "data_dir" not in open_artifact(bundle).manifest
+    assert str(tmp_path.parent).encode() not in b"".join(
+        file.read_bytes() for file in bundle.rglob("*") if file.is_file()
+    )
+
+
+@pytest.mark.parametrize("target", ["litert", "saved_model"])
+def test_golden_examples_of_the_user_s_own(run, records, tmp_path, target):
+    (tmp_path / "texts.txt").write_text("\ufeffa lovely town\r\n\na very dull film\n", encoding="utf-8")
+    texts = golden_texts(str(tmp_path / "texts.txt"))
+    bundle = export_run(run, target, "none", 0.5, records, out=tmp_path / "bundle", golden=texts)
+    golden = json.loads((bundle / "golden.json").read_text(encoding="utf-8"))
+    assert [(each["text"], each["label"]) for each in golden] == [("a lovely town", "good"), ("a very dull film", "bad")]
+    predictor = textapp.load(bundle, trusted=True)
+    for example in golden:
+        answer = predictor(example["text"])
+        np.testing.assert_allclose(list(answer.probabilities.values()), example["probabilities"], atol=1e-5)
+    assert not [file for file in bundle.iterdir() if file.suffix == ".npz"]
+
+
+def test_a_file_of_golden_texts_that_cannot_be_read(tmp_path):
+    assert golden_texts(None) is None and golden_texts("none") == ()
+    (tmp_path / "empty.txt").write_text("\n \n")
+    for name, message in (("absent.txt", "No such file"), ("empty.txt", "found no text")):
+        with pytest.raises(UsageError, match=f"--golden .*{name}: .*{message}"):
+            golden_texts(str(tmp_path / name))

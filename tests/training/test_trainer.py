@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -268,3 +269,11 @@ def test_batches_of_many_shapes_are_traced_once_and_resume_to_equal_weights(tmp_
     with pytest.raises(Interrupted):
         run("cut", progress=stop)
     assert equal(run("cut"), whole)
+
+
+def test_logs_do_not_name_the_machine(tmp_path: Path) -> None:
+    trained(tmp_path)
+    names = [file.name for file in tmp_path.rglob("*tfevents*")]
+    if not names:
+        pytest.skip("TensorBoard is not installed")
+    assert all(re.fullmatch(r"events\.out\.tfevents\.\d+\.\d+\.\d+\.v2", name) for name in names)

@@ -70,7 +70,7 @@ def own_splits(artifact: Artifact, data_dir: Path | None = None) -> Splits:
             f"{artifact.path}: is not inside its run, so it has no examples: give some with --data FILE"
         )
     config = load_config(run / "config.yaml")
-    return load_splits(recipe_of(config.task), config, data_directory(data_dir, artifact.manifest.get("data_dir")))
+    return load_splits(recipe_of(config.task), config, data_directory(data_dir, artifact.data_dir))
 
 
 def layout_of(manifest: Mapping[str, Any], columns: str | None = None, encoding: str | None = None) -> Layout:

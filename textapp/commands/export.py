@@ -60,6 +60,11 @@ def export(
             records = records + added
         task = task_from_manifest(artifact.manifest, load_tokenizers(run))
         bundle = export_run(artifact, task, recipe.objective(), options, records, output)
+    if options.golden is None:
+        tables.note(
+            "golden.json holds three texts of your data, word by word: --golden none leaves it out, "
+            "--golden FILE takes texts of your own"
+        )
     manifest = open_artifact(bundle).manifest
     shown = ("target", "quantize", "quality", "verification", "tried")
     result = {"path": str(bundle), **{key: manifest.get(key) for key in shown}}

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 
 from textapp.artifact import (
     TARGET_TOKENIZER,
@@ -31,13 +32,16 @@ from textapp.export.saved_model import write_served
 from textapp.export.target import run_in_target
 from textapp.models.saving import MODEL, load_float32
 from textapp.objectives.checks.check import Check, Verdict
+from textapp.objectives.checks.classification import run_all
 from textapp.objectives.checks.examples import make_examples, verification_and_calibration
 from textapp.objectives.objective import Objective
-from textapp.runners.inputs import save_inputs
+from textapp.runners.inputs import Inputs, save_inputs
+from textapp.runners.saved_model import SavedModelRunner
 from textapp.tasks.task import Record, Task
 
 _logger = logging.getLogger("textapp")
 NUM_GOLDEN = 3
+NOT_INHERITED = ("format", "files", "data_dir")  # a bundle does not tell where it was made
 COPIES = (
     "quantize %s: the export is correct but slow, because of KerasHub's own layers: each token copies at least %.3f MB "
     "of keys, values and weights, and %.3f MB that should be int8 stay float; presets like GPT-2 or Llama avoid this"
@@ -119,9 +123,37 @@ class _Export:
         for name in (TOKENIZER, TARGET_TOKENIZER):
             if (run.path / name).is_dir():
                 shutil.copytree(run.path / name, self.folder / name)
-        golden = json.dumps(check.golden(made.verdict, NUM_GOLDEN), ensure_ascii=False, indent=1)
-        (self.folder / "golden.json").write_text(golden + "\n", encoding="utf-8")
+        golden = self._golden(made.verdict, check)
+        if golden:
+            text = json.dumps(golden, ensure_ascii=False, indent=1)
+            (self.folder / "golden.json").write_text(text + "\n", encoding="utf-8")
         write_manifest(self.folder, self._manifest(made, check))
+
+    def _golden(self, verdict: Verdict, check: Check) -> list[dict[str, Any]]:
+        """The test cases for ports: three of the verified examples, or the answers to texts that the user chose."""
+        texts = self.options.golden
+        if texts is None:
+            return check.golden(check.examples, verdict.outputs, NUM_GOLDEN)
+        if not texts:
+            return []
+        several = len(self.task.fields) > 1
+        records = [self.task.record(*(text.split("\t") if several else [text])) for text in texts]
+        examples = make_examples(self.task, records, min_rows=1)
+        return check.golden(examples, self._outputs(examples.inputs), len(records))
+
+    def _outputs(self, inputs: Inputs) -> dict[str, dict[str, np.ndarray]]:
+        """The outputs of the file in the bundle."""
+        if self.options.serves:
+            runner = SavedModelRunner(self.folder)
+            return {name: run_all(runner, name, named) for name, named in inputs.items()}
+        file = self.work / "golden.tflite"  # a copy, because other files are written beside it
+        shutil.copyfile(self.folder / "model.tflite", file)
+        _, arrays = run_in_target(file, self.options.target, self.options.quantize, inputs)
+        outputs: dict[str, dict[str, np.ndarray]] = {}
+        for key, values in arrays.items():
+            name, output = key.split("/", 1)
+            outputs.setdefault(name, {})[output] = values
+        return outputs
 
     def _served(self, model: keras.Model, check: Check) -> Made:
         _logger.info("%s: converting and verifying on %d examples", self.options.target, len(check.examples.records))
@@ -176,7 +208,7 @@ class _Export:
         return make
 
     def _manifest(self, made: Made, check: Check) -> dict[str, Any]:
-        inherited = {key: value for key, value in self.run.manifest.items() if key not in ("format", "files")}
+        inherited = {key: value for key, value in self.run.manifest.items() if key not in NOT_INHERITED}
         if self.options.batch_size > 1:
             inherited["batch_size"] = self.options.batch_size
         report = made.verdict.report

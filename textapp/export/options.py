@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textapp.artifact import Artifact
@@ -30,6 +31,7 @@ class ExportOptions:
         max_drop: maximum loss against the run: points of accuracy or of BLEU, percent of perplexity.
         text_signature: whether a SavedModel also has a signature that takes strings.
         batch_size: rows of batch signatures, which a generative .tflite file has besides those for one text.
+        golden: texts for golden.json; None: three of the examples that the export is verified on; empty: no such file.
 
     Raises:
         UsageError: a value is unknown, or not available for the target.
@@ -40,6 +42,7 @@ class ExportOptions:
     max_drop: float = 0.5
     text_signature: bool = False
     batch_size: int = 1
+    golden: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         target, quantize = self.target, self.quantize
@@ -92,3 +95,22 @@ class ExportOptions:
             raise ExportError(
                 f"{run.path}: found no examples, expected some to verify the export on: give the run a validation split"
             )
+
+
+def golden_texts(option: str | None) -> tuple[str, ...] | None:
+    """The texts that `--golden` names: `none`, or a file with a text per line; None if it was not given.
+
+    Raises:
+        UsageError: the file is missing, is not UTF-8, or holds no text.
+    """
+    if option is None or option == "none":
+        return None if option is None else ()
+    try:
+        lines = Path(option).read_text(encoding="utf-8-sig").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else f"it is not UTF-8 ({error})"
+        raise UsageError(f"--golden {option}: found no readable file ({reason}), expected none or a file") from error
+    texts = tuple(line.rstrip("\r") for line in lines if line.strip())
+    if not texts:
+        raise UsageError(f"--golden {option}: found no text, expected a text per line; without texts: --golden none")
+    return texts

@@ -17,6 +17,7 @@ from textapp.records.markup_pairs import settled_languages
 from textapp.records.quoted import Cells
 from textapp.records.sources import Source, parallel_sides
 from textapp.records.tables import peek, table_rows
+from textapp.untrusted import FLAG, NOTHING, OBJECT, TEXT, either, key, one_of
 
 if TYPE_CHECKING:
     from textapp.config import Config, TaskKeys
@@ -92,7 +93,9 @@ class Layout:
     @classmethod
     def of_manifest(cls, manifest: Mapping[str, Any], keys: TaskKeys) -> Layout:
         """The layout from the keys that `to_manifest` wrote, with the labels of the model."""
-        values = (manifest[name] for name in ("columns", "header", "pattern", "multiple"))
+        kinds = {"columns": OBJECT, "header": one_of("auto", True, False), "pattern": either(TEXT, NOTHING)}
+        kinds["multiple"] = FLAG
+        values = (key(manifest, name, kind) for name, kind in kinds.items())
         labels, columns = (tuple(manifest.get(name, ())) for name in ("labels", "label_columns"))
         encoding, separator = manifest.get("encoding", UTF_8), manifest.get("label_separator")
         return cls(*values, labels, _named(keys), keys.optional, encoding, columns, separator)

@@ -47,7 +47,7 @@ class KerasRunner:
             Its outputs by name, `[batch, ...]`.
 
         Raises:
-            ArtifactError: there is no such signature.
+            ArtifactError: there is no such signature, or the model and the inputs do not go together.
         """
         if signature not in self._calls:
             raise ArtifactError(f"the model has no signature {signature!r}; it has {', '.join(self.signatures)}")
@@ -56,7 +56,10 @@ class KerasRunner:
             open_dims = 2 if signature in self._open_lengths else 1
             specs = {name: _spec(values, open_dims) for name, values in inputs.items()}
             self._functions[signature] = tf.function(self._calls[signature], input_signature=[specs])
-        return {name: values.numpy() for name, values in self._functions[signature](inputs).items()}
+        try:
+            return {name: values.numpy() for name, values in self._functions[signature](inputs).items()}
+        except tf.errors.InvalidArgumentError as error:  # such as an id that the embedding lacks
+            raise ArtifactError(f"the model cannot run {signature}: {error.message.splitlines()[0]}") from error
 
 
 def _spec(values: tf.Tensor, open_dims: int) -> tf.TensorSpec:

@@ -32,6 +32,7 @@ from textapp.untrusted import (
 )
 
 KINDS = ("sentencepiece", "bpe", "characters", "wordpiece", "preset")
+PROBE = "a \U000f1234"  # a letter and a character that no vocabulary has: some faults show only then
 MAX_SPECIAL = 64  # tokens at one place of a template
 _TEMPLATE_KEYS = ("start", "middle", "end", "second_segment")
 
@@ -112,7 +113,7 @@ def load_tokenizer(folder: Path) -> Tokenizer:
         else:
             check_growth(read_json(file), file)
             tokenizer = HuggingFaceTokenizer(read_text(file), unknown_id=ids["unknown_id"], **shared)
-        tokenizer.decode(tokenizer.ids("a"))
+        tokenizer.decode(tokenizer.ids(PROBE))
     except FileNotFoundError as error:
         raise ArtifactError(
             f"{folder}: not a tokenizer; expected {SENTENCEPIECE_FILE} or {TOKENIZERS_FILE}: "

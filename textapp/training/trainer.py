@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import signal
 import threading
 import time
@@ -337,7 +338,16 @@ def _tensorboard(folder: Path, strategy: tf.distribute.Strategy) -> list[keras.c
         return []
     if not is_chief(strategy):
         return []
-    return [keras.callbacks.TensorBoard(str(folder), write_graph=False, update_freq="epoch", profile_batch=0)]
+    board = keras.callbacks.TensorBoard(str(folder), write_graph=False, update_freq="epoch", profile_batch=0)
+    return [board, keras.callbacks.LambdaCallback(on_train_end=lambda logs: _remove_host_names(folder))]
+
+
+def _remove_host_names(folder: Path) -> None:
+    """Renames `events.out.tfevents.<time>.<host>.<process>...`: a run does not tell where it was made."""
+    for file in folder.rglob("events.out.tfevents.*"):
+        named = re.fullmatch(r"(events\.out\.tfevents\.\d+)\..+\.(\d+\.\d+\.v2)", file.name)
+        if named:
+            file.rename(file.with_name(f"{named[1]}.{named[2]}"))
 
 
 @contextmanager

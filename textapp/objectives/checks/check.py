@@ -61,8 +61,16 @@ class Check(Protocol):
             ExportError: the outputs are not finite, differ too much, or lose too much quality.
         """
 
-    def golden(self, verdict: Verdict, max_count: int) -> list[dict[str, Any]]:
-        """A few records with their ids and answers, as test cases for ports to other languages."""
+    def golden(
+        self, examples: Examples, outputs: Mapping[str, Mapping[str, np.ndarray]], max_count: int
+    ) -> list[dict[str, Any]]:
+        """A few records with their ids and answers, as test cases for ports to other languages.
+
+        Args:
+            examples: to choose from.
+            outputs: of the export for them, signature -> output name -> `[examples, ...]`.
+            max_count: maximum number of records.
+        """
 
     def text_calls(self) -> list[list[int]]:
         """Indices of the records for each call of a SavedModel's `text` signature."""

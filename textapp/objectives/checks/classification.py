@@ -10,7 +10,7 @@ import numpy as np
 from textapp.arrays import spread
 from textapp.errors import ExportError
 from textapp.objectives.checks.check import MIN_AGREEMENT, Arrays, Check, Verdict, check_finite
-from textapp.objectives.checks.examples import concatenated, make_examples
+from textapp.objectives.checks.examples import Examples, concatenated, make_examples
 from textapp.runners.runner import Outputs, Runner
 from textapp.tasks.classification import ClassificationAnswer, ClassificationTask
 from textapp.tasks.task import Record
@@ -78,16 +78,18 @@ class ClassificationCheck(Check):
         }
         return Verdict(outputs, report)
 
-    def golden(self, verdict: Verdict, max_count: int) -> list[dict[str, Any]]:
+    def golden(
+        self, examples: Examples, outputs: Mapping[str, Mapping[str, np.ndarray]], max_count: int
+    ) -> list[dict[str, Any]]:
         """See `Check`."""
         golden = []
-        for index in spread(range(len(self.examples.records)), max_count):
-            signature, row = self.examples.locate(index)
-            record, probabilities = self.examples.records[index], verdict.outputs[signature][PROBABILITIES][row]
+        for index in spread(range(len(examples.records)), max_count):
+            signature, row = examples.locate(index)
+            record, probabilities = examples.records[index], outputs[signature][PROBABILITIES][row]
             golden.append({
                 **{key: record[key] for key in ("text", "text_pair") if record.get(key) is not None},
                 "signature": signature,
-                "inputs": {name: rows[row].tolist() for name, rows in self.inputs[signature].items()},
+                "inputs": {name: rows[row].tolist() for name, rows in examples.inputs[signature].items()},
                 "probabilities": probabilities.tolist(),
                 "label": self.task.answer(record, [{PROBABILITIES: probabilities}]).label,
             })  # fmt: skip

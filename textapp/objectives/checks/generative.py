@@ -18,7 +18,7 @@ from textapp.decoding.signatures import batch_name, lengths_of, prefill_name, ro
 from textapp.errors import ExportError
 from textapp.objectives.checks.check import MIN_AGREEMENT, Arrays, Check, Verdict, check_finite
 from textapp.objectives.checks.classification import run_all
-from textapp.objectives.checks.examples import make_examples
+from textapp.objectives.checks.examples import Examples, make_examples
 from textapp.runners.inputs import Inputs
 from textapp.runners.runner import Outputs, Runner
 from textapp.tasks.generative import GenerativeTask, TextAnswer
@@ -86,20 +86,22 @@ class GenerativeCheck(Check):
         report |= after | {f"{name}_of_run": value for name, value in before.items()}
         return Verdict(outputs, {"runtime": runtime, **report})
 
-    def golden(self, verdict: Verdict, max_count: int) -> list[dict[str, Any]]:
+    def golden(
+        self, examples: Examples, outputs: Mapping[str, Mapping[str, np.ndarray]], max_count: int
+    ) -> list[dict[str, Any]]:
         """See `Check`."""
         golden = []
-        for index in spread(range(len(self.examples.records)), max_count):
-            signature, row = self.examples.locate(index)
-            outputs = {name: values[row] for name, values in verdict.outputs[signature].items()}
-            answer = self.task.answer(self.examples.records[index], [outputs])
+        for index in spread(range(len(examples.records)), max_count):
+            signature, row = examples.locate(index)
+            own = {name: values[row] for name, values in outputs[signature].items()}
+            answer = self.task.answer(examples.records[index], [own])
             golden.append({
                 "input": answer.input,
                 "signature": signature,
-                "inputs": {name: rows[row].tolist() for name, rows in self.inputs[signature].items()},
-                "token_ids": outputs["token_ids"].tolist(),
-                "num_tokens": int(outputs["num_tokens"]),
-                "score": float(outputs["score"]),
+                "inputs": {name: rows[row].tolist() for name, rows in examples.inputs[signature].items()},
+                "token_ids": own["token_ids"].tolist(),
+                "num_tokens": int(own["num_tokens"]),
+                "score": float(own["score"]),
                 "output": answer.output,
             })  # fmt: skip
         return golden
