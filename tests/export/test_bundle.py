@@ -186,7 +186,8 @@ def test_golden_examples_of_the_user_s_own(run, records, tmp_path, target):
     texts = golden_texts(str(tmp_path / "texts.txt"))
     bundle = export_run(run, target, "none", 0.5, records, out=tmp_path / "bundle", golden=texts)
     golden = json.loads((bundle / "golden.json").read_text(encoding="utf-8"))
-    assert [(each["text"], each["label"]) for each in golden] == [("a lovely town", "good"), ("a very dull film", "bad")]
+    assert [each["text"] for each in golden] == ["a lovely town", "a very dull film"]
+    assert [each["label"] for each in golden] == ["good", "bad"]
     predictor = textapp.load(bundle, trusted=True)
     for example in golden:
         answer = predictor(example["text"])
