@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from textapp.errors import OptionError
+from textapp.errors import OptionError, UsageError
 from textapp.runners.runner import Runner
 
 Job = TypeVar("Job")
