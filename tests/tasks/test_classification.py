@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -82,3 +84,12 @@ def test_score_counts_right_answers() -> None:
 def test_an_unknown_task_says_so() -> None:
     with pytest.raises(ArtifactError, match="'poetry'"):
         task_from_manifest({"task": "poetry"}, Letters())
+
+
+@pytest.mark.parametrize("probabilities", [[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7], [0.9]])
+def test_a_model_with_other_outputs_than_labels(letters: Any, probabilities: list[float]) -> None:
+    manifest = {"task": "classification", "labels": ["a", "b", "c"], "lengths": [4], "multiple": False,
+                "inputs": ["text"], "features": ["token_ids"]}  # fmt: skip
+    task = task_from_manifest(manifest, letters)
+    with pytest.raises(ArtifactError, match=f"the model has {len(probabilities)} outputs, expected one for each of 3"):
+        task.answer({"text": "a"}, [{"probabilities": np.array(probabilities, np.float32)}])

@@ -175,7 +175,8 @@ class ClassificationTask(Task):
 
     def features(self, record: Record) -> dict[str, list[int]]:
         """The features of a record: truncated to the longest bucket, not padded, never empty."""
-        ids = self._ids(record["text"])
+        text = record["text"]
+        ids = self.tokenizer.ids(text) if len(text) <= self._short else self._ids(text)  # without a call for most
         return self.joined(ids, self._ids(record.get("text_pair") or "") if self.pair else None)
 
     def _ids(self, text: str) -> list[int]:
@@ -201,22 +202,27 @@ class ClassificationTask(Task):
         return row
 
     def answer(self, record: Record, outputs: Sequence[Outputs]) -> ClassificationAnswer:
-        """The answer to a record, from the `probabilities` `[labels]` of its request."""
+        """The answer to a record, from the `probabilities` `[labels]` of its request.
+
+        Raises:
+            ArtifactError: there are more or fewer probabilities than labels.
+        """
         probabilities = outputs[0]["probabilities"].tolist()
-        if len(probabilities) != len(self.labels):
+        try:
+            probability = max(probabilities)
+            label: str | list[str] = self.labels[probabilities.index(probability)]
+            if self.multiple:
+                minimum = MIN_PROBABILITY if self.threshold is None else self.threshold
+                label = [name for name, value in zip(self.labels, probabilities, strict=True) if value >= minimum]
+            elif self.threshold is not None and probability < self.threshold:
+                label = UNKNOWN
+            text = [record["text"], record.get("text_pair") or ""] if self.pair else record["text"]
+            return ClassificationAnswer(text, label, probability, dict(zip(self.labels, probabilities, strict=True)))
+        except (IndexError, ValueError) as error:  # a check before would take time at every answer
             raise ArtifactError(
                 f"the model has {len(probabilities)} outputs, expected one for each of {len(self.labels)} labels: "
                 "copy the whole folder again"
-            )
-        probability = max(probabilities)
-        label: str | list[str] = self.labels[probabilities.index(probability)]
-        if self.multiple:
-            minimum = MIN_PROBABILITY if self.threshold is None else self.threshold
-            label = [name for name, value in zip(self.labels, probabilities, strict=True) if value >= minimum]
-        elif self.threshold is not None and probability < self.threshold:
-            label = UNKNOWN
-        text = [record["text"], record.get("text_pair") or ""] if self.pair else record["text"]
-        return ClassificationAnswer(text, label, probability, dict(zip(self.labels, probabilities, strict=True)))
+            ) from error
 
     def queries(self, records: Sequence[Record], max_count: int) -> list[Record]:
         """The records themselves."""
