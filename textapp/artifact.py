@@ -1,4 +1,4 @@
-"""The folder of a run or of a bundle: its manifest, the checksums of its files, and how it is replaced atomically.
+"""The folder of a run or of a bundle: its manifest, the checksums of its files, and what textapp made in it.
 
 Uses only the standard library, because a device reads bundles with this module.
 """
@@ -8,8 +8,9 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import logging
 import os
-import shutil
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,16 @@ from pathlib import Path
 from typing import Any
 
 from textapp.errors import ArtifactError, UsageError
+from textapp.folders import (
+    WorkFolder,
+    check_place,
+    interrupted,
+    recover,
+    resolved,
+    same_file,
+    work_folder,
+    write_text,
+)
 from textapp.untrusted import (
     FLAG,
     LENGTHS,
@@ -39,10 +50,11 @@ from textapp.untrusted import (
     whole,
 )
 
+_logger = logging.getLogger("textapp")
+
 MANIFEST = "manifest.json"
 TOKENIZER, TARGET_TOKENIZER = "tokenizer", "target_tokenizer"  # folders; the second where the sides share no vocabulary
 FORMAT = 1
-PARTIAL = ".partial"
 MODEL_FILES = ("model.tflite", "model.keras")
 MODEL_FOLDERS = ("saved_model", TOKENIZER, TARGET_TOKENIZER)  # all of their files are loaded
 _COLUMN = either(whole(), TEXT, list_of(either(TEXT, whole())))
@@ -138,17 +150,6 @@ def write_manifest(folder: Path, manifest: Mapping[str, Any], files: Iterable[st
     write_text(folder / MANIFEST, json.dumps(content, ensure_ascii=False, indent=2) + "\n")
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes a file atomically: on a full disk the old one stays."""
-    partial = path.with_name(path.name + PARTIAL)
-    try:
-        # In JSON the escape of half a surrogate pair, as in a file name that is not UTF-8, is valid.
-        partial.write_text(text, encoding="utf-8", errors="backslashreplace")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 def write_failure_reason(error: Exception) -> str | None:
     """The reason why a file could not be written; None if `error` is about something else.
 
@@ -170,6 +171,7 @@ def open_artifact(path: str | Path) -> Artifact:
         ArtifactError: the folder or its manifest is missing or damaged, or a file differs from the manifest.
     """
     folder = Path(path)
+    recover(resolved(folder), made_files)
     if not folder.is_dir():
         hint = _hint(folder)
         raise ArtifactError(f"{folder}: no such folder; expected a run folder or a bundle{hint}")
@@ -251,71 +253,192 @@ def _read_manifest(folder: Path) -> Document:
 
 
 def _hint(folder: Path) -> str:
-    """A hint for a folder without a manifest: the training to resume, or subfolders with a manifest."""
-    partial = folder if folder.name.endswith(PARTIAL) else partial_folder(folder)
-    if partial.is_dir():
-        return f"; {partial} is an interrupted training: run the same train command again to resume it"
+    """A hint for a folder without a manifest: the work on it that was interrupted, or subfolders with a manifest."""
+    if hint := interrupted(resolved(folder)):
+        return hint
     inside = sorted(str(file.parent) for file in folder.glob(f"*/{MANIFEST}"))
     return f": use {' or '.join(inside)}" if inside else ""
 
 
-def check_target(final: Path, kind: str, *marks: str) -> bool:
+# --- replacing -----------------------------------------------------------------------------------------------------
+
+RUN_FILES = (MANIFEST, "config.yaml", "metrics.json", "model.keras")
+EVALUATION = ("metrics.json", "mistakes.tsv", "outputs.tsv", "confusion.png")
+CHECKPOINT = re.compile(r"(last|best|epoch_\d+)\.npz(\.partial)?|request\.json")
+LOG = re.compile(r"events\.out\.tfevents\..*")
+RUN_FOLDERS = {"checkpoints", "logs", "logs/train", "logs/validation", "exports", "evaluation"}
+
+
+def made_files(folder: Path) -> set[str]:
+    """The names of what textapp made in a run or bundle: what its manifest lists, checkpoints, logs, figures, exports.
+
+    Everything else in it is the user's. Bundles in `exports/` are textapp's where it puts them without being told
+    another place, in a folder named like their target; copies under other names are the user's.
+
+    Args:
+        folder: a run or bundle, also one whose manifest is damaged.
+
+    Returns:
+        Names relative to the folder, with slashes; with the folders that may be empty.
+    """
+    listed = _listed(folder)
+    if _kind(folder) == "bundle":
+        return listed | {f"saved_model/{name}" for name in ("assets", "assets.extra", "variables")}
+    made = listed or {name for name in RUN_FILES if (folder / name).is_file()}
+    made |= RUN_FOLDERS | {f"evaluation/{name}" for name in EVALUATION}
+    for name, pattern in (("checkpoints", CHECKPOINT), ("logs", LOG)):
+        files = (path for path in (folder / name).rglob("*") if pattern.fullmatch(path.name))
+        made |= {path.relative_to(folder).as_posix() for path in files}
+    for bundle in own_exports(folder):
+        made |= {f"{bundle.relative_to(folder).as_posix()}/{name}" for name in made_files(bundle)}
+    return made
+
+
+def exports_of(run: Path) -> list[Path]:
+    """The bundles in `exports/` of a run that hold its model; see `stale_exports`."""
+    stale = stale_exports(run)
+    return [bundle for bundle in _bundles(run) if bundle not in stale]
+
+
+def stale_exports(run: Path) -> list[Path]:
+    """The bundles in `exports/` of a run that hold another model than it, such as copies of the one before."""
+    model = _listed_sums(run).get("model.keras")
+    parents = {bundle: _content(bundle).get("parent") for bundle in _bundles(run)}
+    return [bundle for bundle, each in parents.items() if isinstance(each, dict) and each.get("sha256") != model]
+
+
+def own_exports(run: Path) -> list[Path]:
+    """The bundles of a run in the folders where `export` puts them without `--output`."""
+    manifests = {bundle: _content(bundle) for bundle in _bundles(run) if not bundle.is_symlink()}
+    return [
+        bundle
+        for bundle, manifest in manifests.items()
+        if manifest.get("kind") == "bundle" and manifest.get("target") == bundle.name
+    ]
+
+
+def _bundles(run: Path) -> list[Path]:
+    return sorted(file.parent for file in run.glob(f"exports/*/{MANIFEST}"))
+
+
+def _content(folder: Path) -> dict[str, Any]:
+    """The manifest of a folder, unchecked; empty if there is none."""
+    try:
+        content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _kind(folder: Path) -> Any:
+    return _content(folder).get("kind")
+
+
+def _listed(folder: Path) -> set[str]:
+    """The manifest and the files that it lists; empty without a manifest."""
+    return {MANIFEST, *_listed_sums(folder)} if _content(folder) else set()
+
+
+def _listed_sums(folder: Path) -> dict[str, Any]:
+    files = _content(folder).get("files")
+    return files if isinstance(files, dict) else {}
+
+
+def check_target(final: Path, kind: str, *marks: str, own_place: bool = False) -> bool:
     """Whether `final` already holds a run or bundle, which a new one of the same kind will replace.
 
     Args:
         final: the folder of the new run or bundle.
         kind: `run` or `bundle`.
         marks: files by which one with a damaged manifest is recognised.
+        own_place: the folder is where textapp puts such a one by default, so files without a manifest may be in it.
 
     Raises:
-        UsageError: the folder holds something else, which must not be replaced.
+        UsageError: the folder holds something else, which must not be replaced, or its place cannot be written.
     """
-    if not final.exists() or (final.is_dir() and not any(final.iterdir())):
+    place = resolved(final)
+    recover(place, made_files)
+    if not place.exists() or (place.is_dir() and not any(place.iterdir())):
+        check_place(place)
         return False
-    try:
-        found = json.loads((final / MANIFEST).read_text(encoding="utf-8"))["kind"]
-    except (OSError, ValueError, KeyError, TypeError):
-        found = kind if any((final / mark).is_file() for mark in marks) else None
+    found = _kind(place)
+    if found is None and any((place / mark).is_file() for mark in marks):
+        found = kind
+    if own_place and found is None and place.is_dir():
+        found = kind
     if found != kind:
         raise UsageError(
             f"{final}: exists and is not a {kind}: use a folder that is new, empty, or a {kind} to replace"
         )
+    check_place(place)
     return True
 
 
-def partial_folder(final: Path) -> Path:
-    """The folder to work in until `final` is complete."""
-    return final.with_name(final.name + PARTIAL)
+def check_no_input(place: Path, inputs: Iterable[Path]) -> None:
+    """Checks that none of the files to read is one of those that textapp replaces.
+
+    Args:
+        place: the run or bundle that will be replaced, resolved.
+        inputs: files.
+
+    Raises:
+        UsageError: one of them would be deleted.
+    """
+    made = [place / name for name in made_files(place)] if place.is_dir() else []
+    for file in inputs:
+        if work_folder(place) in file.resolve().parents:
+            raise UsageError(f"{file}: is in a work folder of textapp, which will be deleted: move it elsewhere")
+        if any(same_file(file, each) for each in made if each.is_file()):
+            raise UsageError(f"{file}: is a file of {place}, which will be replaced: copy it elsewhere")
+
+
+def check_not_of_an_artifact(output: Path, *artifacts: Path) -> None:
+    """Checks that a file to write is not a part of a run or a bundle.
+
+    Args:
+        output: the file.
+        artifacts: folders to look in, besides those around the file.
+
+    Raises:
+        UsageError: it is, so writing it would damage the model; the message names the folder.
+    """
+    final = output.resolve()
+    for folder in [*artifacts, *final.parents]:
+        made = made_files(folder) if (folder / MANIFEST).is_file() else set()
+        if any(same_file(final, folder / name) for name in made):
+            raise UsageError(f"{output}: is a file of {folder}, which would be damaged: use another name")
+
+
+def inputs_overwritten(output: Path, inputs: Iterable[Path]) -> Path | None:
+    """The first of some files that are read that a file to write would overwrite, by any path; None for none."""
+    return next((file for file in inputs if same_file(output, file)), None)
 
 
 @contextmanager
-def replaced_folder(final: Path) -> Iterator[Path]:
+def replaced_folder(final: Path, purpose: str = "export") -> Iterator[Path]:
     """Yields an empty folder, which replaces `final` when the block ends without an error.
+
+    Files of the user in the old folder stay.
+
+    Args:
+        final: the folder.
+        purpose: for messages to other processes.
+
+    Raises:
+        ArtifactError: another process replaces the same folder.
 
     Example:
         with replaced_folder(run / "exports" / "litert") as folder:
             (folder / "model.tflite").write_bytes(content)
     """
-    partial = partial_folder(final)
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        yield partial
-        swap(partial, final)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with WorkFolder(resolved(final), purpose) as work:
+        work.settle(made_files)
+        work.clear()
+        yield work.new
+        tell_renamed(work.swap(made_files))
 
 
-def swap(partial: Path, final: Path) -> None:
-    """Renames `partial` to `final`; an old `final` is deleted only after the new one is in place."""
-    old = final.with_name(final.name + ".old")
-    shutil.rmtree(old, ignore_errors=True)
-    try:
-        if final.exists():
-            os.replace(final, old)
-        os.replace(partial, final)
-    except BaseException:  # includes Ctrl-C between the two
-        if old.exists() and not final.exists():
-            os.replace(old, final)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+def tell_renamed(files: Iterable[Path]) -> None:
+    """Warns of files of the user that had to get another name."""
+    for file in files:
+        _logger.warning("%s: a file of yours, kept under this name, because textapp's own has the old one", file)

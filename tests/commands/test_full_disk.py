@@ -69,7 +69,7 @@ def test_training_leaves_the_finished_run(trained: Path, tmp_path: Path, room: i
         trained, tmp_path, room, "train", disk / "run.yaml", "--data-dir", disk, "--run", disk / "run", "--overwrite"
     )
     assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
-    assert "run.partial: could not be written: No space left on device; an older finished run" in done.stderr
+    assert "run.textapp-work: could not be written: No space left on device; an older finished run" in done.stderr
     assert open_artifact(tmp_path / "after" / "run").manifest == open_artifact(trained / "run").manifest
 
 
@@ -81,3 +81,13 @@ def test_an_export_leaves_the_bundle(trained: Path, tmp_path: Path) -> None:
     bundle = Path("run/exports/litert")
     assert open_artifact(tmp_path / "after" / bundle).manifest == open_artifact(trained / bundle).manifest
     assert sorted(path.name for path in (tmp_path / "after" / bundle.parent).iterdir()) == ["litert"]
+
+
+def test_a_prediction_leaves_the_answers_before(trained: Path, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    (trained / "answers.jsonl").write_text("before")
+    arguments = ("--input", disk / "data.tsv", "--output", disk / "answers.jsonl")
+    done = on_small_disk(trained, tmp_path, 4096, "predict", disk / "run" / "exports" / "litert", *arguments)
+    assert done.returncode == 1 and done.stderr.startswith("error: No space left on device"), done.stderr
+    assert (tmp_path / "after" / "answers.jsonl").read_text() == "before"
+    assert not [path.name for path in (tmp_path / "after").iterdir() if "answers.jsonl" in path.name[1:]][1:]

@@ -60,7 +60,7 @@ def test_the_run_folder_is_complete(trained: Path) -> None:
     assert run.manifest["parameters"] == tokens * 8 + 8 * 2 + 2  # the embedding, then the logits and their bias
     for name in ("model.keras", "config.yaml", "metrics.json", "tokenizer/settings.json"):
         assert name in run.manifest["files"]
-    assert (run.path / "checkpoints").is_dir() and not (trained / "run.partial").exists()
+    assert (run.path / "checkpoints").is_dir() and not (trained / "run.textapp-work").exists()
     assert load_config(run.path / "config.yaml").training.learning_rate is not None
     metrics = json.loads((run.path / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["validation"]["examples"] == 16 and len(metrics["training"]["history"]) == 2
@@ -161,10 +161,16 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_weights(
     training = {"epochs": 30, "batch_size": 8, "device": "cpu", "patience": 0}
     config = write_config(tmp_path, training=training)
     assert stopped_at(config, "epoch 3/", stop) == code
-    assert not (tmp_path / "run").exists() and (tmp_path / "run.partial").is_dir()
+    assert not (tmp_path / "run").exists() and (tmp_path / "run.textapp-work").is_dir()
 
     other = run_textapp("train", config, "--data-dir", tmp_path, "--set", "training.learning_rate=0.5")
     assert other.code == 1 and "training.learning_rate" in other.stderr
+
+    text = (tmp_path / "data.tsv").read_bytes()
+    (tmp_path / "data.tsv").write_bytes(text.replace(b"number 7 ", b"number 8 "))
+    changed = run_textapp("train", config, "--data-dir", tmp_path)
+    assert changed.code == 1 and "data.tsv: changed since the training was started" in changed.stderr
+    (tmp_path / "data.tsv").write_bytes(text)
 
     resumed = run_textapp("train", config, "--data-dir", tmp_path)
     assert resumed.code == 0 and "resuming" in resumed.stderr and "epoch 1/30" not in resumed.stderr

@@ -84,14 +84,51 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch) -> 
     assert [path.name for path in tmp_path.iterdir()] == [LAST]
 
 
-def test_another_model_and_a_damaged_file_are_named(tmp_path: Path) -> None:
-    made(tmp_path)[2].save({})
-    with pytest.raises(ArtifactError, match="another model"):
-        made(tmp_path, units=4)[2].restore()
-    (tmp_path / LAST).write_bytes(b"PK\x03\x04 cut off")
-    with pytest.raises(ArtifactError, match="not readable.*delete it"):
-        made(tmp_path)[2].restore()
-    assert not (tmp_path / BEST).exists()
+def test_another_model_is_named(tmp_path: Path) -> None:
+    checkpoints = made(tmp_path)[2]
+    checkpoints.save({})
+    checkpoints.save_best()
+    checkpoints.save_epoch(1, 1)
+    other = made(tmp_path, units=4)[2]
+    for name, read in (
+        (LAST, other.restore), (BEST, other.restore_best), ("epoch_1.npz", lambda: other.average_epochs(1, 1))
+    ):  # fmt: skip
+        found = rf"{name}: found shape \[2, 3\] of float32 for .*kernel, expected \[2, 4\], so .* of another model"
+        with pytest.raises(ArtifactError, match=found):
+            read()
+    with pytest.raises(ArtifactError, match="found 9 variables, expected 10"):
+        made(tmp_path, hook_variables=[keras.Variable([0.0])])[2].restore()
+
+
+@pytest.mark.parametrize("length", [0, 1, 10, 500, -1], ids=str)
+def test_a_damaged_file_is_named_with_its_mend(tmp_path: Path, length: int) -> None:
+    checkpoints = made(tmp_path)[2]
+    checkpoints.save({})
+    checkpoints.save_best()
+    checkpoints.save_epoch(1, 1)
+    for name in (LAST, BEST, "epoch_1.npz"):
+        (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:length])
+    with pytest.raises(ArtifactError, match=f"{LAST}: damaged.*--overwrite to train anew"):
+        checkpoints.restore()
+    with pytest.raises(ArtifactError, match=f"{BEST}: damaged.*the best weights of this training are lost"):
+        checkpoints.restore_best()
+    with pytest.raises(ArtifactError, match="epoch_1.npz: damaged.*delete it, then the weights of the other epochs"):
+        checkpoints.average_epochs(1, 1)
+
+
+def test_the_last_weights_are_never_taken_for_the_best(tmp_path: Path) -> None:
+    checkpoints = made(tmp_path)[2]
+    checkpoints.save({})
+    for read in (checkpoints.check_best, checkpoints.restore_best):
+        with pytest.raises(ArtifactError, match=f"{BEST}: missing, so the best weights of this training are lost"):
+            read()
+
+
+def test_a_training_whose_folder_was_deleted_cannot_go_on(tmp_path: Path) -> None:
+    checkpoints = made(tmp_path / "run" / "checkpoints")[2]
+    with pytest.raises(FileNotFoundError):
+        checkpoints.save({})
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_weights_of_the_last_epochs_are_averaged(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ import numpy as np
 
 from textapp import errors
 from textapp.arrays import spread
-from textapp.artifact import TARGET_TOKENIZER, TOKENIZER, Artifact, open_artifact
+from textapp.artifact import TARGET_TOKENIZER, TOKENIZER, Artifact, exports_of, open_artifact
 from textapp.catalog import TASKS
 from textapp.commands import tables
 from textapp.commands.examples import Record, evaluation_records
@@ -111,8 +111,7 @@ def open_all(paths: Sequence[Path]) -> list[Artifact]:
     """Opens the runs and bundles to measure, each folder once."""
     artifacts = [open_artifact(path) for path in dict.fromkeys(map(Path, paths))]
     if len(artifacts) == 1 and artifacts[0].kind == "run":
-        bundles = sorted(manifest.parent for manifest in (artifacts[0].path / "exports").glob("*/manifest.json"))
-        artifacts += map(open_artifact, bundles)
+        artifacts += map(open_artifact, exports_of(artifacts[0].path))
     return artifacts
 
 

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from textapp.arrays import plain
-from textapp.artifact import open_artifact, write_text
+from textapp.artifact import EVALUATION, inputs_overwritten, open_artifact
 from textapp.commands import tables
 from textapp.commands.examples import evaluation_records
-from textapp.errors import ArtifactError, DataError, visible
+from textapp.errors import ArtifactError, DataError, UsageError, visible
+from textapp.folders import atomic_file, check_output, write_text
 from textapp.loading import load_artifact
 from textapp.metrics.speed import latency, ranks, timed
 from textapp.predictors.predictor import Predictor
+from textapp.records.files import expand
 from textapp.tasks.task import Listing, Record, one_line
 
 MAX_QUERIES = 200  # prompts that a task makes from records without prompts
@@ -52,13 +54,18 @@ def evaluate(
 
     Returns:
         The figures: quality, 0 to 100, and `latency_ms` of single records from string to answer.
+
+    Raises:
+        UsageError: a file that is read, or that is not of an evaluation, would be overwritten.
     """
     artifact = open_artifact(path)
+    folder = output or (path / "evaluation" if artifact.kind == "run" else None)
+    if folder is not None:
+        _check_folder(folder, data, asked=output is not None)
     records, origin = evaluation_records(artifact, data, columns, data_dir, encoding)
     predictor = load_artifact(artifact, threads, runtime, trusted=trusted, **(options or {}))
     figures, listing = measure(predictor, records)
     figures = {"data": origin, **figures}
-    folder = output or (path / "evaluation" if artifact.kind == "run" else None)
     if folder is not None:
         _save(folder, figures, listing)
         if "confusion" in figures:
@@ -129,11 +136,37 @@ def speed(predictor: Predictor, queries: Sequence[Record]) -> dict[str, Any]:
     return figures
 
 
+def _check_folder(folder: Path, data: Sequence[Path], asked: bool) -> None:
+    """Checks, before the work, that no file is overwritten but those of an earlier evaluation.
+
+    Raises:
+        UsageError: one would be, or the folder cannot be written.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"--output {folder}: is a file, expected the name of a folder")
+    inputs = [file for each in data for file in expand(each, Path())]
+    for name in EVALUATION:
+        file = folder / name
+        check_output(file)
+        if (read := inputs_overwritten(file, inputs)) is not None:
+            raise UsageError(f"--data {read}: would be overwritten in {folder}: use another --output, or copy it")
+        if asked and file.exists() and not _is_evaluation(folder):
+            raise UsageError(f"--output {folder}: {name} in it is not of textapp evaluate: use another folder")
+
+
+def _is_evaluation(folder: Path) -> bool:
+    """Whether the figures in a folder are of this command."""
+    try:
+        figures = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(figures, dict) and {"data", "latency_ms"} <= figures.keys()
+
+
 def _save(folder: Path, figures: Mapping[str, Any], listing: Listing) -> None:
     """Writes metrics.json, and the list of answers as mistakes.tsv or outputs.tsv."""
-    folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "metrics.json", json.dumps(plain(figures), ensure_ascii=False, indent=2) + "\n")
-    with (folder / f"{listing.name}.tsv").open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+    with atomic_file(folder / f"{listing.name}.tsv", newline="") as file:
         writer = csv.DictWriter(file, listing.columns, delimiter="\t")
         writer.writeheader()
         writer.writerows(listing.rows)

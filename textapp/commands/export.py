@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from textapp.artifact import open_artifact
+from textapp.artifact import check_target, open_artifact
 from textapp.catalog import TASKS, load_config, recipe_of, task_from_manifest
 from textapp.commands import tables
 from textapp.config import data_directory
@@ -38,12 +38,15 @@ def export(
         The bundle.
 
     Raises:
-        ArtifactError: this is no run.
+        ArtifactError: this is no run, or another process makes the same bundle.
+        UsageError: `output` holds something else, or cannot be written.
         ExportError: the export does not pass; nothing is written, and an older bundle is unchanged.
     """
     artifact = open_artifact(run)
     if artifact.kind != "run":
         raise ArtifactError(f"{run}: found a bundle, expected a run folder: export the run that it came from")
+    if output is not None:
+        check_target(output, "bundle")  # before minutes of work
     with tables.stdout_for_json(as_json):
         import_tensorflow()
         from textapp.export.bundle import export_run

@@ -9,7 +9,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from textapp.artifact import MANIFEST, Artifact, open_artifact
+from textapp.artifact import Artifact, exports_of, open_artifact
 from textapp.catalog import TASKS
 from textapp.commands import tables
 from textapp.decoding.signatures import CACHE
@@ -91,15 +91,15 @@ def _single(figures: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def exports(run: Path) -> list[dict[str, Any]]:
-    """The bundles in a run folder."""
+    """The bundles of a run in its folder."""
     bundles = []
-    for file in sorted((run / "exports").glob(f"*/{MANIFEST}")):
-        manifest = open_artifact(file.parent).manifest
+    for bundle in exports_of(run):
+        manifest = open_artifact(bundle).manifest
         bundles.append({
-            "path": str(file.parent),
+            "path": str(bundle),
             "target": manifest.get("target"),
             "quantize": manifest.get("quantize"),
-            "size_bytes": sizes(file.parent)["all"],
+            "size_bytes": sizes(bundle)["all"],
             "quality": _single(manifest.get("quality") or {}),
         })  # fmt: skip
     return bundles

@@ -6,22 +6,23 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
-from textapp.artifact import PARTIAL
+from textapp.artifact import check_not_of_an_artifact, inputs_overwritten
 from textapp.catalog import recipe_of
 from textapp.commands import tables
 from textapp.commands.examples import layout_of
 from textapp.decoding.options import decoding_options
 from textapp.encodings import AUTO, text_encoding
 from textapp.errors import DataError, UsageError
+from textapp.folders import atomic_file, check_output
 from textapp.loading import load
 from textapp.predictors.predictor import Predictor
-from textapp.records.files import broken_byte
+from textapp.records.files import broken_byte, expand
 from textapp.records.readers import scan_stream
 from textapp.records.rows import RowError, readable
 from textapp.tasks.task import Answer, Record, Task
@@ -71,7 +72,7 @@ def predict(
         The number of inputs without an answer.
 
     Raises:
-        UsageError: options conflict, or do not apply to this model.
+        UsageError: options conflict, or do not apply to this model, or `output` is a file that is read.
         DataError: no input had an answer.
     """
     decoding = dict(decoding or {})
@@ -84,6 +85,8 @@ def predict(
         raise UsageError(f"--pair: found {len(pair)} second texts for {len(texts)} texts, expected one for each")
     if stream and (as_json or output or workers > 1):
         raise UsageError("--stream prints a text while it is generated: leave out --json, --output and --workers")
+    if output:
+        _check_output(output, path, expand(input_file, Path()) if input_file else ())
     predictor = load(path, threads=threads, runtime=runtime, **(options or {}))
     if (decoding or stream) and not predictor.streams:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in [*decoding, *["stream"] * stream])
@@ -217,27 +220,29 @@ def _line(answer: Answer | Fault, as_json: bool, file: TextIO) -> str:
     return printable(f"error: {answer['error']}" if fault else answer.line(), file)
 
 
-def _opened(output: Path | None) -> Any:
+def _opened(output: Path | None) -> AbstractContextManager[TextIO]:
     """Standard output, or a file that appears under its name only when it is complete."""
     if output is None:
         return nullcontext(sys.stdout)
-    # A device or a pipe, such as /dev/null, is opened; a rename would replace it.
-    return output.open("w", encoding="utf-8") if output.exists() and not output.is_file() else _AtomicFile(output)
+    return atomic_file(output)
 
 
-class _AtomicFile:
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.partial = path.with_name(path.name + PARTIAL)
+def _check_output(output: Path, artifact: Path, inputs: Iterable[Path]) -> None:
+    """Checks, before a model is opened, that the answers do not overwrite what is read.
 
-    def __enter__(self) -> TextIO:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.file = self.partial.open("w", encoding="utf-8")
-        return self.file
+    Raises:
+        UsageError: they would overwrite the input or a file of the model, or the file cannot be written.
+    """
+    check_output(output)
+    if (read := inputs_overwritten(output, inputs)) is not None:
+        raise UsageError(f"--output {output}: is the same file as --input {read}: use another name")
+    if _is_stdin(output):
+        raise UsageError(f"--output {output}: is the file that standard input is read from: use another name")
+    check_not_of_an_artifact(output, artifact)
 
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        self.file.close()
-        if kind is None:
-            self.partial.replace(self.path)
-        else:
-            self.partial.unlink(missing_ok=True)
+
+def _is_stdin(output: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(sys.stdin.fileno()), output.stat()) and output.is_file()
+    except (OSError, ValueError, AttributeError):  # no such file, or standard input is closed or no file
+        return False

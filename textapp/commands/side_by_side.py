@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from textapp.arrays import spread
-from textapp.artifact import open_artifact, write_text
+from textapp.artifact import open_artifact
 from textapp.commands import tables
 from textapp.commands.examples import evaluation_records
 from textapp.errors import DataError, UsageError
+from textapp.folders import atomic_file, check_output, write_text
 from textapp.loading import load
 from textapp.metrics import preference
 from textapp.predictors.predictor import Predictor
@@ -135,7 +136,8 @@ def _check_call(sheet: Path, paths: Sequence[Path]) -> None:
     if sheet.suffix != ".csv":
         raise UsageError(f"--side-by-side {sheet}: expected a name that ends in .csv")
     for file in (sheet, _key_file(sheet)):
-        if file.exists():
+        check_output(file)
+        if file.exists() or file.is_symlink():
             raise UsageError(f"{file}: exists, and may be judged: use another name, or delete it")
 
 
@@ -151,9 +153,8 @@ def _common_task(predictors: Sequence[Predictor]) -> GenerativeTask:
 def _write_csv(
     sheet: Path, task: GenerativeTask, records: Sequence[Record], rows: Sequence[tuple], num_variants: int
 ) -> None:
-    sheet.parent.mkdir(parents=True, exist_ok=True)
     # A byte order mark, so that spreadsheet programs read the file as UTF-8.
-    with sheet.open("w", encoding="utf-8-sig", newline="") as file:
+    with atomic_file(sheet, newline="", encoding="utf-8-sig") as file:
         writer = csv.writer(file)
         writer.writerow(["id", task.input_field, "reference", *string.ascii_uppercase[:num_variants], "best"])
         for number, (example, outputs, _) in enumerate(rows, start=1):

@@ -5,24 +5,35 @@ from __future__ import annotations
 import json
 import logging
 import os
-import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from textapp.artifact import check_target, partial_folder, swap, write_failure_reason, write_text
+from textapp.artifact import (
+    MANIFEST,
+    check_no_input,
+    check_target,
+    made_files,
+    own_exports,
+    sha256,
+    stale_exports,
+    tell_renamed,
+    write_failure_reason,
+)
 from textapp.catalog import load_config, parse_config, recipe_of
 from textapp.config import Config, data_directory, differing_key
-from textapp.errors import ArtifactError
+from textapp.errors import ArtifactError, DataError, TextappError
+from textapp.folders import WorkFolder, resolved, write_text
 from textapp.noise import import_tensorflow
 from textapp.recipes.resolving import locate
-from textapp.recipes.splits import load_splits, settled_layout
+from textapp.recipes.splits import data_files, load_splits, settled_layout
 from textapp.recipes.training_run import finish, fit
 
 log = logging.getLogger("textapp")
-REQUEST = "request.json"  # in checkpoints/: the requested config, compared when a training is resumed
+REQUEST = "checkpoints/request.json"  # the requested config and checksums of the data, for resuming
+LAST = "checkpoints/last.npz"
 
 
 def train(
@@ -39,13 +50,16 @@ def train(
         overrides: `key=value` pairs that replace config keys.
         run: the run folder, instead of that of the config.
         data_dir: base folder of relative data paths.
-        overwrite: replace a finished or interrupted run.
+        overwrite: replace a finished or interrupted run; files in it that textapp did not make stay.
 
     Returns:
         The finished run folder.
 
     Raises:
-        ArtifactError: the run is finished, or was started with another config.
+        ArtifactError: the run is finished, was started with another config or other data, or is trained by another
+            process.
+        UsageError: the folder is no run, or its place cannot be written.
+        DataError: the data cannot be read.
     """
     config = load_config(config_path, [*overrides, *([f"run={json.dumps(run)}"] if run else [])])
     return train_config(config, data_directory(data_dir), overwrite)
@@ -57,78 +71,157 @@ def train_config(config: Config, data_dir: Path, overwrite: bool = False) -> Pat
     Args:
         config: of any task.
         data_dir: base folder of relative data paths.
-        overwrite: replace a finished or interrupted run.
+        overwrite: replace a finished or interrupted run; files in it that textapp did not make stay.
 
     Raises:
         ArtifactError: as for `train`.
+        UsageError: as for `train`.
+        DataError: as for `train`.
     """
     final = Path(os.path.expanduser(config.run))
-    if check_target(final, "run", f"checkpoints/{REQUEST}") and not overwrite:
+    place = resolved(final)
+    replaces = check_target(final, "run", REQUEST)
+    if replaces and not overwrite:
         raise ArtifactError(
             f"{final}: this run is finished already: use --overwrite to replace it, or --run DIR for another one"
         )
-    # Before the import of TensorFlow, which takes seconds, so that errors in the data are reported at once.
-    recipe = recipe_of(config.task)
-    splits = load_splits(recipe, config, data_dir)
-    located = locate(config, data_dir)
-    import_tensorflow()
-    from textapp.training.strategy import is_chief, make_strategy
+    work = WorkFolder(place, "training", keeps=LAST)
+    with ExitStack() as stack:
+        alone = "TF_CONFIG" not in os.environ  # else another worker may be the one that writes
+        if alone:
+            _enter(stack, work, overwrite)
+        # Before the import of TensorFlow, which takes seconds, so that errors in the data are reported at once.
+        recipe = recipe_of(config.task)
+        sums = _checksums(config, data_dir)
+        check_no_input(place, map(Path, sums))
+        layout = settled_layout(recipe, config, data_dir)
+        splits = load_splits(recipe, config, data_dir, layout)
+        located = locate(config, data_dir)
+        import_tensorflow()
+        from textapp.training.strategy import is_chief, make_strategy
 
-    partial = partial_folder(final)
-    strategy = make_strategy(config.training.device)
-    started = time.perf_counter()
-    with tempfile.TemporaryDirectory() as scratch:
+        strategy = make_strategy(config.training.device)
+        started = time.perf_counter()
         chief = is_chief(strategy)
+        if chief and not alone:
+            _enter(stack, work, overwrite)
+        # Every worker makes the same tokenizer and ids from the same data; only those of the chief are saved.
+        folder = work.new if chief else Path(stack.enter_context(tempfile.TemporaryDirectory()))
         if chief:
-            _open_partial(config, final, partial, overwrite)
-        with _disk_errors_reported(partial):
-            # Every worker makes the same tokenizer and ids from the same data; only those of the chief are saved.
-            prepared = recipe.prepare(located, splits, partial if chief else Path(scratch))
+            _open_work(config, sums, work, overwrite)
+        with _disk_errors_reported(work):
+            prepared = recipe.prepare(located, splits, folder)
             objective = recipe.objective()
-            model, history = fit(prepared, objective, partial, strategy)
+            model, history = fit(prepared, objective, work.new, strategy)
             if chief:
-                layout, seconds = settled_layout(recipe, config, data_dir), time.perf_counter() - started
-                finish(prepared, objective, model, history, partial, layout, data_dir, seconds)
-    if chief:
-        swap(partial, final)
-        log.info("run: %s", final)
+                seconds = time.perf_counter() - started
+                finish(prepared, objective, model, history, work.new, layout, data_dir, seconds)
+        if chief:
+            _put_in_place(work, final, replaces)
     return final
 
 
+def _enter(stack: ExitStack, work: WorkFolder, overwrite: bool) -> None:
+    """Takes the work folder for this process, and ends what one that was killed began."""
+    stack.enter_context(work)
+    tell_renamed(work.settle(made_files))
+    if not overwrite and _is_run(work.final):
+        raise ArtifactError(f"{work.final}: another process has just finished this run: use --overwrite to replace it")
+
+
+def _is_run(final: Path) -> bool:
+    return (final / MANIFEST).is_file()
+
+
+def _put_in_place(work: WorkFolder, final: Path, replaces: bool) -> None:
+    """Puts the finished run in its place, where files of the user stay, and the exports of the old model go."""
+    if not replaces and _is_run(work.final):
+        raise ArtifactError(
+            f"{final}: a run was put there during the training: the new one is {work.new}: move one of them elsewhere"
+        )
+    gone = own_exports(work.final)
+    tell_renamed(work.swap(made_files))
+    for name in sorted(bundle.name for bundle in gone):
+        log.warning("%s: removed, as it held the model that was replaced: export again", final / "exports" / name)
+    for bundle in stale_exports(work.final):
+        log.warning("%s: holds another model than this run; it is not shown with it", final / "exports" / bundle.name)
+    log.info("run: %s", final)
+
+
 @contextmanager
-def _disk_errors_reported(partial: Path) -> Iterator[None]:
-    """Turns errors of a full disk into ArtifactErrors that tell what is unchanged."""
+def _disk_errors_reported(work: WorkFolder) -> Iterator[None]:
+    """Turns errors of a full disk, or of a folder that was deleted, into ArtifactErrors that tell what is unchanged."""
     try:
         yield
+    except TextappError:
+        raise
     except Exception as error:
         reason = write_failure_reason(error)
         if reason is None:
             raise
+        if not work.new.is_dir():
+            raise ArtifactError(
+                f"{work.path}: was deleted during the training, which has ended; an older finished run is unchanged: "
+                "run the same command again, and leave this folder alone"
+            ) from error
         raise ArtifactError(
-            f"{partial}: could not be written: {reason}; an older finished run is unchanged: "
+            f"{work.path}: could not be written: {reason}; an older finished run is unchanged: "
             "free some space and run the same command again"
         ) from error
 
 
-def _open_partial(config: Config, final: Path, partial: Path, overwrite: bool) -> None:
-    """Creates the folder of the training, or reopens that of an interrupted one with the same config."""
-    request = partial / "checkpoints" / REQUEST
-    started = (partial / "checkpoints" / "last.npz").is_file()
-    if started and not overwrite and request.is_file():
-        try:
-            asked = parse_config(json.loads(request.read_text(encoding="utf-8")), source=str(request))
-        except ValueError as error:
+def _checksums(config: Config, data_dir: Path) -> dict[str, str]:
+    """The SHA-256 of each file of the data, by its path."""
+    try:
+        return {str(file): sha256(file) for file in data_files(config, data_dir) if file.is_file()}
+    except OSError as error:
+        raise DataError(f"{error.filename}: cannot be read ({error.strerror})") from error
+
+
+def _open_work(config: Config, sums: Mapping[str, str], work: WorkFolder, overwrite: bool) -> None:
+    """Clears the folder of the training, or goes on in that of an interrupted one with the same config and data."""
+    request = work.new / REQUEST
+    if (work.new / LAST).is_file() and not overwrite:
+        config_before, sums_before = _read_request(request)
+        if key := differing_key(config_before, config):
             raise ArtifactError(
-                f"{request}: cannot be read as JSON ({error}): use --overwrite to start again"
-            ) from error
-        key = differing_key(asked, config)
-        if key:
-            raise ArtifactError(
-                f"{partial}: was started with another config, '{key}' differs: use the same config to resume it, "
+                f"{work.path}: was started with another config, '{key}' differs: use the same config to resume it, "
                 "or --overwrite to start again"
             )
-        log.info("resuming %s", partial)
+        if found := _changed(sums_before, sums):
+            raise ArtifactError(
+                f"{found}, so the training in {work.path} cannot be resumed: use the data it was started with, or "
+                "--overwrite to start again"
+            )
+        log.info("resuming %s", work.path)
         return
-    shutil.rmtree(partial, ignore_errors=True)
-    request.parent.mkdir(parents=True)
-    write_text(request, json.dumps(config.model_dump(mode="json"), ensure_ascii=False))
+    work.clear()
+    request.parent.mkdir()
+    content = {"config": config.model_dump(mode="json"), "data": sums}
+    write_text(request, json.dumps(content, ensure_ascii=False))
+
+
+def _read_request(request: Path) -> tuple[Config, dict[str, str]]:
+    """The config and the checksums that an interrupted training was started with."""
+    try:
+        content = json.loads(request.read_text(encoding="utf-8"))
+        return parse_config(content["config"], source=str(request)), dict(content["data"])
+    except (OSError, ValueError, KeyError, TypeError, TextappError) as error:
+        raise ArtifactError(
+            f"{request}: missing or damaged ({error}), so it is not known how this training was started: use "
+            "--overwrite to start again"
+        ) from error
+
+
+def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> str | None:
+    """The first file of the data that is not as it was, in words; None for none. The folder of the data may differ."""
+    if list(before.values()) == list(now.values()):
+        return None
+    for file, sum in now.items():
+        if before.get(file, sum) != sum:
+            return f"{file}: changed since the training was started (its sha256 differs)"
+    for file, sum in now.items():
+        if sum not in before.values():
+            return f"{file}: not among the data that the training was started with"
+    gone = [file for file, sum in before.items() if sum not in now.values()] or list(before)
+    return f"{gone[0]}: no longer among the data, or in another order, since the training was started"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +29,7 @@ from textapp.export.folding import fold_norms
 from textapp.export.options import ExportOptions
 from textapp.export.saved_model import write_served
 from textapp.export.target import run_in_target
+from textapp.folders import WORK, remove_dead, resolved, scratch_folder
 from textapp.models.saving import MODEL, load_float32
 from textapp.objectives.checks.check import Check, Verdict
 from textapp.objectives.checks.classification import run_all
@@ -87,18 +87,36 @@ def export_run(
 
     Raises:
         ExportError: it failed; an older bundle in the folder is unchanged.
+        ArtifactError: another process makes the same bundle.
         UsageError: the options do not apply to this run, or the interpreter of the target is not installed.
     """
     options.check(run, objective, records)
-    final = Path(out) if out is not None else run.path / "exports" / options.target
-    check_target(final, "bundle")
+    final = bundle_folder(run, options, out)
+    for left in resolved(final).parent.glob(f"*{WORK}"):
+        remove_dead(left, "export")
     try:
-        with replaced_folder(final) as folder, tempfile.TemporaryDirectory(prefix="textapp-export-") as work:
-            _Export(run, task, objective, options, Path(work), folder).write(records)
+        with replaced_folder(final) as folder, scratch_folder("export") as work:
+            _Export(run, task, objective, options, work, folder).write(records)
     except OSError as error:
         raise ExportError(
             f"{final}: could not be written: {write_failure_reason(error)}; an export that existed before is unchanged"
         ) from error
+    return final
+
+
+def bundle_folder(run: Artifact, options: ExportOptions, out: str | Path | None) -> Path:
+    """The folder of the bundle, after a check that it can be made there.
+
+    Args:
+        run: an opened run folder.
+        options: of the export.
+        out: the folder; None: `<run>/exports/<target>/`.
+
+    Raises:
+        UsageError: the folder holds something else, or cannot be written.
+    """
+    final = Path(out) if out is not None else run.path / "exports" / options.target
+    check_target(final, "bundle", own_place=out is None)
     return final
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from textapp.config import Config
 from textapp.errors import DataError
 from textapp.recipes.recipe import Recipe, Records
+from textapp.records.files import expand
 from textapp.records.label_layout import settle_labels
 from textapp.records.layout import Layout, settle_columns
-from textapp.records.sources import describe
+from textapp.records.sources import describe, parallel_sides
 from textapp.records.splits import Parts, Splits
 
 FIRST = 3  # records of a split that `textapp check` shows
@@ -28,7 +30,19 @@ def settled_layout(recipe: Recipe, config: Config, data_dir: Path) -> Layout:
     return settle_labels(config.data.train, layout, data_dir)
 
 
-def load_splits(recipe: Recipe, config: Config, data_dir: Path) -> Splits:
+def data_files(config: Config, data_dir: Path) -> list[Path]:
+    """The files of all splits of a config.
+
+    Raises:
+        DataError: a file is missing.
+    """
+    wanted: tuple[Any, ...] = (config.data.train, config.data.validation, config.data.test)
+    sources = [source for source in wanted if source is not None and not isinstance(source, float)]
+    sides = [side for source in sources for side in parallel_sides(source) or (source,)]
+    return list(dict.fromkeys(file for side in sides for file in expand(side, data_dir)))
+
+
+def load_splits(recipe: Recipe, config: Config, data_dir: Path, layout: Layout | None = None) -> Splits:
     """Loads the training, validation and test records of a config.
 
     A share for test is taken from train first, then the share for validation from the rest. Training examples without
@@ -38,13 +52,14 @@ def load_splits(recipe: Recipe, config: Config, data_dir: Path) -> Splits:
         recipe: of the task.
         config: as `load_config` returned it.
         data_dir: base folder of relative paths.
+        layout: of the files, if `settled_layout` was called already.
 
     Raises:
         DataError: a file is invalid, a share leaves no example, train cannot be trained on, or another split has a
             label that train does not have.
     """
     data = config.data
-    layout = settled_layout(recipe, config, data_dir)
+    layout = layout or settled_layout(recipe, config, data_dir)
     train = recipe.load(data.train, layout, data_dir)
     first = {"train": train[:FIRST]}
     train = recipe.trainable(train, data.train, layout)

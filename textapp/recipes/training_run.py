@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from textapp.arrays import plain
-from textapp.artifact import TARGET_TOKENIZER, TOKENIZER, write_manifest, write_text
+from textapp.artifact import TARGET_TOKENIZER, TOKENIZER, write_manifest
 from textapp.config import save_config
+from textapp.errors import ArtifactError
+from textapp.folders import write_text
 from textapp.prepared import Prepared
 from textapp.records.layout import Layout
 from textapp.records.token_ids import CACHE
+from textapp.text.tokenizer import load_tokenizers
 
 if TYPE_CHECKING:
     import keras
@@ -108,9 +111,13 @@ def finish(
         layout: of the data files.
         data_dir: base folder of relative data paths.
         seconds: duration of the training.
+
+    Raises:
+        ArtifactError: the folder was changed during the training, so that a file of the run is missing.
     """
     from textapp.models.saving import MODEL
 
+    _check_tokenizers(prepared, folder)  # before minutes of measuring
     splits = prepared.splits
     figures: dict[str, Any] = {}
     for name, records in (("validation", splits.validation), ("test", splits.test)):
@@ -125,6 +132,7 @@ def finish(
     write_text(folder / METRICS, json.dumps(metrics, ensure_ascii=False, indent=2) + "\n")
     save_config(prepared.config, folder / CONFIG)
     shutil.rmtree(folder / CACHE, ignore_errors=True)
+    _check_tokenizers(prepared, folder)
     tokenizer_files = [
         f"{tokenizer}/{file.name}"
         for tokenizer in (TOKENIZER, TARGET_TOKENIZER)
@@ -133,6 +141,22 @@ def finish(
     ]
     manifest = _manifest(prepared, objective, model, layout, data_dir)
     write_manifest(folder, manifest, [MODEL, METRICS, CONFIG, *tokenizer_files])
+
+
+def _check_tokenizers(prepared: Prepared, folder: Path) -> None:
+    """Checks that the tokenizers of the training are in its folder, as `prepare` wrote them."""
+    ours = prepared.task.tokenizer, getattr(prepared.task, "target_tokenizer", prepared.task.tokenizer)
+    try:
+        saved = load_tokenizers(folder)
+    except (ArtifactError, OSError) as error:
+        raise ArtifactError(f"{folder}: was changed during the training, which is not finished: {error}") from error
+    for found, expected, name in zip(saved, ours, (TOKENIZER, TARGET_TOKENIZER), strict=True):
+        if (found.kind, found.vocabulary_size) != (expected.kind, expected.vocabulary_size):
+            raise ArtifactError(
+                f"{folder / name}: was changed during the training, which is not finished: found {found.kind} of "
+                f"{found.vocabulary_size} tokens, expected {expected.kind} of {expected.vocabulary_size}: run the "
+                "command with --overwrite to train anew"
+            )
 
 
 def summary(name: str, figures: Mapping[str, Any], measures: Mapping[str, str]) -> str:

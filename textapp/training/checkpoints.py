@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -64,13 +63,28 @@ class Checkpoints:
         """Saves the current weights as the best."""
         self._write(BEST, self._weights, {})
 
-    def restore_best(self) -> None:
-        """Restores the best weights; does nothing if there are none, or on workers other than the chief.
+    def check_best(self) -> None:
+        """Checks that the best weights can be restored, for a training that has some.
 
         Raises:
-            ArtifactError: the file is damaged, or of another model.
+            ArtifactError: the file is missing, damaged, or of another model.
+        """
+        if self._writes and not (self.folder / BEST).is_file():
+            raise ArtifactError(
+                f"{self.folder / BEST}: missing, so the best weights of this training are lost: run the command with "
+                "--overwrite to train anew, or copy the file back"
+            )
+        if self._writes:
+            self._arrays(BEST, self._weights)
+
+    def restore_best(self) -> None:
+        """Restores the best weights; does nothing on workers other than the chief.
+
+        Raises:
+            ArtifactError: as `check_best`.
         """
         if self._writes:  # only the chief saves the model, and the folder is renamed right after that
+            self.check_best()
             self._read(BEST, self._weights)
 
     def save_epoch(self, epoch: int, keep: int) -> None:
@@ -90,12 +104,12 @@ class Checkpoints:
             the number of epochs that were averaged; 0 if none was saved, or on workers other than the chief.
 
         Raises:
-            ArtifactError: a file is damaged.
+            ArtifactError: a file is damaged, or of another model.
         """
         if not self._writes:  # only the chief saves the model, and the folder is renamed right after that
             return 0
-        files = [self.folder / EPOCH.format(epoch) for epoch in range(last, max(0, last - number), -1)]
-        saved = [self._arrays(file)[0] for file in files if file.is_file()]
+        names = [EPOCH.format(epoch) for epoch in range(last, max(0, last - number), -1)]
+        saved = [self._arrays(name, self._weights)[0] for name in names if (self.folder / name).is_file()]
         for i, variable in enumerate(self._weights):
             if saved and keras.backend.is_float_dtype(variable.dtype):
                 mean = np.mean([arrays[str(i)] for arrays in saved], axis=0, dtype=np.float64)
@@ -105,7 +119,7 @@ class Checkpoints:
     def _write(self, name: str, variables: Sequence[keras.Variable], position: Mapping[str, Any]) -> None:
         if not self._writes:
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(exist_ok=True)  # not its parents: a training whose folder was deleted has to end
         arrays = {str(i): keras.ops.convert_to_numpy(variable) for i, variable in enumerate(variables)}
         partial = self.folder / f"{name}.partial"
         try:
@@ -118,27 +132,49 @@ class Checkpoints:
             partial.unlink(missing_ok=True)  # if the disk is full, a part of it was written
 
     def _read(self, name: str, variables: Sequence[keras.Variable]) -> dict[str, Any] | None:
-        path = self.folder / name
-        if not path.is_file():
+        if not (self.folder / name).is_file():
             return None
-        arrays, position = self._arrays(path)
-        shapes = [arrays[key].shape for key in sorted(arrays, key=int)]
-        expected = [tuple(variable.shape) for variable in variables]
-        if shapes != expected:
-            raise ArtifactError(
-                f"{path}: holds {len(shapes)} variables of another model or optimizer, expected {len(expected)}; "
-                "train with the config it was made with, or delete it to start anew"
-            )
+        arrays, position = self._arrays(name, variables)
         for i, variable in enumerate(variables):
             variable.assign(arrays[str(i)])
         return position
 
-    @staticmethod
-    def _arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """The variables of a file by their index, and the position."""
+    def _arrays(self, name: str, variables: Sequence[keras.Variable]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """The values of variables by their index, from a file that was checked, and the position."""
+        path = self.folder / name
         try:
             with np.load(path, allow_pickle=False) as saved:
                 arrays = {key: saved[key] for key in saved.files}
-            return arrays, json.loads(str(arrays.pop("position")))
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise ArtifactError(f"{path}: not readable ({error}); delete it to start this training anew") from error
+            position = json.loads(str(arrays.pop("position")))
+        except Exception as error:  # NumPy and zipfile raise a dozen kinds: EOFError, BadZipFile, zlib.error ...
+            raise ArtifactError(
+                f"{path}: damaged, not readable as a checkpoint ({error or type(error).__name__}): {_mend(name)}"
+            ) from error
+        if wrong := _difference(arrays, variables):
+            raise ArtifactError(
+                f"{path}: {wrong}, so it is a checkpoint of another model or optimizer: train with the config it was "
+                f"made with, or run the command with --overwrite to train anew"
+            )
+        return arrays, position
+
+
+def _mend(name: str) -> str:
+    if name == LAST:
+        return "run the command with --overwrite to train anew, or copy the file back"
+    if name == BEST:
+        return (
+            "the best weights of this training are lost; run the command with --overwrite to train anew, or copy the "
+            "file back"
+        )
+    return "delete it, then the weights of the other epochs are averaged, or copy it back"
+
+
+def _difference(arrays: Mapping[str, np.ndarray], variables: Sequence[keras.Variable]) -> str | None:
+    """How the arrays of a file differ from the variables they should be of; None if they do not."""
+    if set(arrays) != {str(i) for i in range(len(variables))}:
+        return f"found {len(arrays)} variables, expected {len(variables)}"
+    for i, variable in enumerate(variables):
+        found, expected = arrays[str(i)], tuple(variable.shape)
+        if found.shape != expected or found.dtype.kind in "OSUM":
+            return f"found shape {list(found.shape)} of {found.dtype} for {variable.path}, expected {list(expected)}"
+    return None

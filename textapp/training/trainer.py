@@ -18,8 +18,8 @@ import tensorflow as tf
 
 from textapp.batches.pipeline import BatchSource
 from textapp.config import Training
-from textapp.errors import ConfigError, TextappError, UsageError
-from textapp.training.checkpoints import Checkpoints
+from textapp.errors import ArtifactError, ConfigError, TextappError, UsageError
+from textapp.training.checkpoints import LAST, Checkpoints
 from textapp.training.loop import Batch, TrainingLoop
 from textapp.training.optimizers import make_optimizer
 from textapp.training.progress import Progress, figures, make_progress
@@ -133,6 +133,7 @@ def train_model(
         Interrupted: Ctrl-C or SIGTERM; a checkpoint was saved.
         UsageError: workers do not see the same checkpoint.
         TextappError: the loss is NaN or infinite.
+        ArtifactError: a checkpoint to resume from is damaged, missing, or of another model.
         ConfigError: the batch size of the source is not a multiple of the number of replicas.
     """
     _check(source, strategy)
@@ -222,8 +223,16 @@ class _Run:
     def _resume(self) -> None:
         saved = self.checkpoints.restore()
         if saved is not None:
-            self.position = _Position(**saved["position"])
-            self.history.epochs = saved["history"]
+            try:
+                self.position, self.history.epochs = _Position(**saved["position"]), saved["history"]
+                best = self.history.best
+            except (KeyError, TypeError, AttributeError) as error:
+                raise ArtifactError(
+                    f"{self.checkpoints.folder / LAST}: its position is of another form ({error}), so another version "
+                    "of textapp wrote it: run the command with --overwrite to train anew"
+                ) from error
+            if best is not None:
+                self.checkpoints.check_best()  # now, and not after the rest of the training
         steps = of_all_replicas(self.loop.strategy, self.position.total_steps)
         if len(set(steps)) > 1:
             raise UsageError(

@@ -1,0 +1,188 @@
+"""Work folders, locks, and files that get their name when they are whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from textapp import folders
+from textapp.errors import ArtifactError, UsageError
+from textapp.folders import MARKER, WorkFolder, atomic_file, check_output, check_place, scratch_folder, write_text
+
+ROOT = Path(__file__).parents[1]
+
+
+def nothing(_: Path) -> set[str]:
+    return set()
+
+
+def killed(code: str, *arguments: object) -> int:
+    """Runs Python that prints a line when it has begun and then sleeps; kills it, and returns its process id."""
+    whole = "import sys, time\nfrom pathlib import Path\nfrom textapp.folders import *\n" + code
+    process = subprocess.Popen(
+        [sys.executable, "-c", whole, *map(str, arguments)], cwd=ROOT, stdout=subprocess.PIPE, encoding="utf-8"
+    )
+    assert process.stdout.readline() == "begun\n"
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    return process.pid
+
+
+WORKS = """
+with WorkFolder(Path(sys.argv[1]), sys.argv[2]) as work:
+    work.clear()
+    print("begun", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_the_second_process_is_told_of_the_first(tmp_path: Path) -> None:
+    final = tmp_path / "run"
+    code = "import sys, time\nfrom pathlib import Path\nfrom textapp.folders import *\n" + WORKS
+    other = subprocess.Popen(
+        [sys.executable, "-c", code, str(final), "training"], cwd=ROOT, stdout=subprocess.PIPE, encoding="utf-8"
+    )
+    assert other.stdout.readline() == "begun\n"
+    with pytest.raises(ArtifactError, match=rf"run: process {other.pid} on .* works on it \(training, since 2"):
+        WorkFolder(final, "training").__enter__()
+    other.kill()
+    other.communicate()
+    with WorkFolder(final, "training") as work:  # the lock went with its process
+        assert json.loads((work.path / MARKER).read_text())["pid"] == os.getpid()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_locks_a_process_that_is_gone_is_recognised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dead = killed(WORKS, tmp_path / "run", "training")
+    assert json.loads((tmp_path / "run.textapp-work" / MARKER).read_text())["pid"] == dead
+    monkeypatch.setattr(folders, "fcntl", None)
+    with WorkFolder(tmp_path / "run", "training") as work:
+        marker = json.loads((work.path / MARKER).read_text())
+        (work.path / MARKER).write_text(json.dumps({**marker, "pid": os.getppid()}))
+        with pytest.raises(ArtifactError, match=f"process {os.getppid()}"):
+            WorkFolder(tmp_path / "run", "training").__enter__()
+
+
+@pytest.mark.parametrize("content", [None, "{}", "mine"])
+def test_a_folder_of_the_user_with_our_name_is_refused(tmp_path: Path, content: str | None) -> None:
+    folder = tmp_path / "run.textapp-work"
+    folder.mkdir()
+    (folder / "thesis.txt").write_text("years of work")
+    if content is not None:
+        (folder / MARKER).write_text(content)
+    with pytest.raises(UsageError, match="run.textapp-work: .* found one of yours: rename it"):
+        WorkFolder(tmp_path / "run", "training").__enter__()
+    assert (folder / "thesis.txt").read_text() == "years of work"
+
+
+def test_what_the_user_put_into_a_work_folder_stays(tmp_path: Path) -> None:
+    with WorkFolder(tmp_path / "run", "export") as work:
+        work.clear()
+        (work.path / "thesis.txt").write_text("years of work")
+        work.swap(nothing)
+    assert (work.path / "thesis.txt").read_text() == "years of work" and (tmp_path / "run").is_dir()
+    with WorkFolder(tmp_path / "run", "export"):  # it is still ours
+        pass
+
+
+def test_a_work_folder_that_was_deleted_does_not_become_a_run(tmp_path: Path) -> None:
+    import shutil
+
+    with pytest.raises(ArtifactError, match="was deleted or replaced during the training"):
+        with WorkFolder(tmp_path / "run", "training") as work:
+            shutil.rmtree(work.path)
+            work.new.mkdir(parents=True)
+            work.swap(nothing)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_swap_that_fails_leaves_the_old_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    final = tmp_path / "run"
+    final.mkdir()
+    (final / "old").touch()
+    real = os.replace
+
+    def fails(one: Path, two: Path) -> None:
+        if one.name == "new":
+            raise KeyboardInterrupt
+        real(one, two)
+
+    monkeypatch.setattr(os, "replace", fails)
+    with pytest.raises(KeyboardInterrupt), WorkFolder(final, "export") as work:
+        work.clear()
+        work.swap(nothing)
+    assert [path.name for path in tmp_path.rglob("*")] == ["run", "old"]
+
+
+def test_a_folder_made_by_hand_after_a_kill_is_not_touched(tmp_path: Path) -> None:
+    final = tmp_path / "run"
+    with WorkFolder(final, "export") as work:
+        for folder in (work.new, work.old, final):
+            folder.mkdir()
+        with pytest.raises(ArtifactError, match=f"{final}: was made after .* the new folder is {work.new}"):
+            work.settle(nothing)
+    assert work.old.is_dir() and final.is_dir()
+
+
+def test_places_that_cannot_be_written_are_found_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match="is a mount point"):
+        check_place(Path("/proc"))
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(UsageError, match=f"run: {tmp_path} cannot be written"):
+        check_place(tmp_path / "run")
+    with pytest.raises(UsageError, match="no folder that can be written"):
+        check_output(tmp_path / "answers")
+
+
+def test_temporary_folders_of_killed_processes_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "textapp-export-mine").mkdir()
+    (tmp_path / "textapp-export-mine" / "thesis.txt").touch()
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    killed("with scratch_folder('export') as work:\n (work / 'x').touch(); print('begun', flush=True); time.sleep(60)")
+    assert len(list(tmp_path.iterdir())) == 2
+    with scratch_folder("export") as first, scratch_folder("export") as second:  # one that is in use stays
+        assert first.is_dir() and second.is_dir() and str(os.getpid()) in str(first)
+    assert [path.name for path in tmp_path.iterdir()] == ["textapp-export-mine"]
+    assert (tmp_path / "textapp-export-mine" / "thesis.txt").exists()
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
+    file = tmp_path / "metrics.json"
+    (tmp_path / "metrics.json.partial").write_text("mine")
+    write_text(file, "old")
+    file.chmod(0o640)
+    with pytest.raises(OSError, match="No space"), atomic_file(file) as opened:
+        opened.write("half")
+        raise OSError(28, "No space left on device")
+    assert file.read_text() == "old" and sorted(tmp_path.iterdir()) == [file, tmp_path / "metrics.json.partial"]
+    write_text(file, "new")
+    assert file.read_text() == "new" and file.stat().st_mode & 0o777 == 0o640
+    assert (tmp_path / "metrics.json.partial").read_text() == "mine"
+
+
+def test_what_a_killed_process_left_of_a_file_goes(tmp_path: Path) -> None:
+    file = tmp_path / "answers[1].jsonl"
+    killed("with atomic_file(Path(sys.argv[1])) as file:\n print('begun', flush=True); time.sleep(60)", file)
+    assert len(list(tmp_path.iterdir())) == 1 and not file.exists()
+    with atomic_file(file) as one, atomic_file(file) as two:  # one that is in use stays
+        one.write("one")
+        two.write("two")
+    assert list(tmp_path.iterdir()) == [file] and file.read_text() == "one"
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "folder" / "file")
+    write_text(tmp_path / "link", "text")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "folder" / "file").read_text() == "text"
+    write_text(Path("/dev/null"), "text")
+    assert not Path("/dev/null").is_file()
+    with pytest.raises(UsageError, match="is a folder"):
+        check_output(tmp_path)
