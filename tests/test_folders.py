@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -93,13 +94,13 @@ def test_what_the_user_put_into_a_work_folder_stays(tmp_path: Path) -> None:
 
 
 def test_a_work_folder_that_was_deleted_does_not_become_a_run(tmp_path: Path) -> None:
-    import shutil
-
-    with pytest.raises(ArtifactError, match="was deleted or replaced during the training"):
-        with WorkFolder(tmp_path / "run", "training") as work:
-            shutil.rmtree(work.path)
-            work.new.mkdir(parents=True)
-            work.swap(nothing)
+    with (
+        pytest.raises(ArtifactError, match="was deleted or replaced during the training"),
+        WorkFolder(tmp_path / "run", "training") as work,
+    ):
+        shutil.rmtree(work.path)
+        work.new.mkdir(parents=True)
+        work.swap(nothing)
     assert list(tmp_path.iterdir()) == []
 
 

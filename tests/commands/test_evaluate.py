@@ -18,7 +18,7 @@ from toys import Letters
 
 from textapp.commands import evaluate as command
 from textapp.commands.evaluate import measure
-from textapp.errors import ArtifactError, DataError
+from textapp.errors import ArtifactError, DataError, UsageError
 from textapp.predictors.generative import GenerativePredictor
 from textapp.tasks.generation import GenerationTask
 from textapp.tasks.translation import TranslationTask
@@ -118,6 +118,29 @@ def test_the_command_keeps_every_output(
     lines = (tmp_path / "evaluation" / "outputs.tsv").read_text(encoding="utf-8").splitlines()
     assert lines[0].split("\t") == ["source", "target", "output", "bleu", "chrf"]
     assert len(lines) == 4
+    command.evaluate(tmp_path)  # its own files are replaced
+
+
+def test_files_that_are_not_of_an_evaluation_are_not_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "open_artifact", lambda path: SimpleNamespace(path=path, kind="run"))
+    monkeypatch.setattr(command, "evaluation_records", lambda *_: (RECORDS, "test (a.tsv)"))
+    monkeypatch.setattr(command, "load_artifact", lambda *_, **__: translator(**KNOWN))
+    (tmp_path / "outputs.tsv").write_text("hours of work")
+    with pytest.raises(UsageError, match="outputs.tsv in it is not of textapp evaluate: use another folder"):
+        command.evaluate(tmp_path / "run", output=tmp_path)
+    (tmp_path / "metrics.json").write_text('{"training": {}}')  # of a run
+    with pytest.raises(UsageError, match="metrics.json in it is not of textapp evaluate"):
+        command.evaluate(tmp_path / "run", output=tmp_path)
+    with pytest.raises(UsageError, match="is a file, expected the name of a folder"):
+        command.evaluate(tmp_path / "run", output=tmp_path / "outputs.tsv")
+    command.evaluate(tmp_path / "run")
+    mistakes = tmp_path / "run" / "evaluation" / "outputs.tsv"
+    mistakes.write_text("judged")
+    with pytest.raises(UsageError, match="outputs.tsv: would be overwritten in .*evaluation: use another --output"):
+        command.evaluate(tmp_path / "run", data=[mistakes])
+    assert mistakes.read_text() == "judged" and (tmp_path / "outputs.tsv").read_text() == "hours of work"
 
 
 # --- by the command line -------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from toys import InPlace, Letters, random_chain
 
+from textapp.artifact import write_manifest
 from textapp.commands import predict as module
 from textapp.commands.measure import reply
 from textapp.commands.predict import predict
@@ -208,8 +209,55 @@ def test_a_pipe_is_written_to_and_not_replaced(predictor, tmp_path) -> None:
 
 def test_an_output_that_cannot_be_written_is_told(predictor, tmp_path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match="file"):
+    with pytest.raises(UsageError, match=r"out.jsonl: .*file is no folder that can be written"):
         predict(Path("bundle"), ["cat"], output=tmp_path / "file" / "out.jsonl")
+    with pytest.raises(UsageError, match="is a folder, expected the name of a file"):
+        predict(Path("bundle"), ["cat"], output=tmp_path)
+
+
+@pytest.mark.parametrize("how", ["same", "other path", "soft link", "link as input", "hard link"])
+def test_the_input_is_never_overwritten(predictor, tmp_path, how: str) -> None:
+    given = output = tmp_path / "texts.tsv"
+    given.write_text("source\tlabel\ncat\thours of work\n", encoding="utf-8")
+    match how:
+        case "other path":
+            output = tmp_path / ".." / tmp_path.name / "texts.tsv"
+        case "soft link":
+            (output := tmp_path / "link").symlink_to(given)
+        case "link as input":
+            (given := tmp_path / "link").symlink_to(output)
+        case "hard link":
+            (output := tmp_path / "link").hardlink_to(given)
+    with pytest.raises(UsageError, match="is the same file as --input .*: use another name"):
+        predict(Path("bundle"), input_file=given, output=output)
+    assert given.read_text(encoding="utf-8") == "source\tlabel\ncat\thours of work\n"
+
+
+def test_the_file_of_standard_input_is_not_overwritten(predictor, tmp_path, monkeypatch) -> None:
+    (tmp_path / "texts").write_text("cat\n")
+    with (tmp_path / "texts").open() as file:
+        monkeypatch.setattr(module.sys, "stdin", file)
+        with pytest.raises(UsageError, match="is the file that standard input is read from"):
+            predict(Path("bundle"), output=tmp_path / "texts")
+    assert (tmp_path / "texts").read_text() == "cat\n"
+
+
+def test_a_file_of_a_model_is_not_overwritten(predictor, tmp_path) -> None:
+    for name in ("run/manifest.json", "run/tokenizer/settings.json", "run/checkpoints/last.npz", "run/answers.jsonl"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    files = ["tokenizer/settings.json"]
+    write_manifest(tmp_path / "run", {"kind": "run", "task": "translation"}, files)
+    for name in ("manifest.json", *files, "checkpoints/last.npz"):
+        with pytest.raises(UsageError, match=f"{name}: is a file of {tmp_path / 'run'}, which would be damaged"):
+            predict(Path("bundle"), ["cat"], output=tmp_path / "run" / name)
+    (tmp_path / "hard").hardlink_to(tmp_path / "run" / "manifest.json")
+    with pytest.raises(UsageError, match="which would be damaged"):
+        predict(tmp_path / "run", ["cat"], output=tmp_path / "hard")
+    (tmp_path / "run" / "answers.jsonl.partial").write_text("mine")
+    predict(Path("bundle"), ["cat"], output=tmp_path / "run" / "answers.jsonl")  # an older file of answers is replaced
+    assert lines((tmp_path / "run" / "answers.jsonl").read_text())[0]["input"] == "cat"
+    assert (tmp_path / "run" / "answers.jsonl.partial").read_text() == "mine"
 
 
 # --- with a bundle -------------------------------------------------------------------------------------------------

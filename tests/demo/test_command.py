@@ -5,7 +5,7 @@ import pytest
 from textapp.catalog import parse_config, recipe_of
 from textapp.demo import command
 from textapp.demo.samples import make_pairs, make_passages, make_samples, write_samples
-from textapp.errors import TextappError
+from textapp.errors import TextappError, UsageError
 from textapp.recipes.splits import load_splits
 
 
@@ -40,3 +40,12 @@ def test_nothing_that_is_asked_stands_in_the_samples() -> None:
 def test_a_bundle_that_cannot_answer_is_named(tmp_path) -> None:
     with pytest.raises(TextappError, match="cannot answer without TensorFlow"):
         command.answer_without_tensorflow(tmp_path / "none", ("a",))
+
+
+@pytest.mark.parametrize("name", ["demo", "demo-data"])
+def test_what_is_not_of_a_demo_is_not_replaced(tmp_path, name) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "train.tsv").write_text("hours of work")
+    with pytest.raises(UsageError, match=f"{name}: exists and is not of a demo: use --run DIR"):
+        command.demo(tmp_path / "demo")
+    assert (tmp_path / name / "train.tsv").read_text() == "hours of work"

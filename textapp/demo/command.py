@@ -15,7 +15,7 @@ from textapp.commands.benchmark import benchmark
 from textapp.commands.export import export
 from textapp.commands.train import train_config
 from textapp.demo.samples import write_samples
-from textapp.errors import TextappError
+from textapp.errors import TextappError, UsageError
 from textapp.export.options import ExportOptions
 
 
@@ -79,6 +79,7 @@ PARTS = (CLASSIFICATION, TRANSLATION, GENERATION)
 
 # Modules that are blocked when the bundle answers.
 HIDDEN = ("tensorflow", "keras", "tf_keras", "keras_hub", "tensorflow_text", "tensorflow_model_optimization")
+MARK = "textapp-demo.txt"  # in the folder of the samples
 ANSWER = """
 import sys
 for name in {hidden!r}:
@@ -95,12 +96,32 @@ def demo(folder: Path) -> None:
 
     Args:
         folder: the run folder of the classifier; the samples and the other runs are written beside it.
+
+    Raises:
+        UsageError: one of these folders exists, and is not of a demo before.
     """
     samples = folder.with_name(folder.name + "-data")
+    check_places([folder.with_name(folder.name + part.suffix) for part in PARTS], samples)
     tables.note(f"1. samples: reviews, sentence pairs and short passages, English and Chinese, in {samples}")
     write_samples(samples)
+    (samples / MARK).write_text("textapp demo writes this folder, and replaces the runs beside it.\n", encoding="utf-8")
     for number, part in enumerate(PARTS, start=2):
         show(part, number, folder.with_name(folder.name + part.suffix), samples)
+
+
+def check_places(runs: Sequence[Path], samples: Path) -> None:
+    """Checks that the demo replaces nothing but what one before it made.
+
+    Args:
+        runs: the folders of the runs.
+        samples: that of the samples, where the mark of a demo is.
+
+    Raises:
+        UsageError: one of the folders holds something else.
+    """
+    for folder in () if (samples / MARK).is_file() else [*runs, samples]:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise UsageError(f"{folder}: exists and is not of a demo: use --run DIR with another name, or move it away")
 
 
 def show(part: Part, number: int, folder: Path, samples: Path) -> None:
