@@ -163,7 +163,7 @@ def train(
     overrides: Overrides = None,
     run: Annotated[str | None, typer.Option(metavar="DIR", help="run folder [default: run in the config]")] = None,
     data_dir: DataDir = None,
-    overwrite: Annotated[bool, typer.Option(help="replace an existing run")] = False,
+    overwrite: Annotated[bool, typer.Option(help="replace an existing run; files of yours in it stay")] = False,
 ) -> None:
     """Train the model that CONFIG describes. The same command resumes an interrupted training."""
     from textapp.commands.train import train as command

@@ -336,8 +336,7 @@ def recover(final: Path, made: Made) -> None:
 
 def interrupted(folder: Path) -> str:
     """What there is to be said of work on a folder that was interrupted, or goes on: a hint for errors, or nothing."""
-    names = {"new": folder.parent, "old": folder.parent}
-    work = folder if folder.name.endswith(WORK) else names.get(folder.name, work_folder(folder))
+    work = next((each for each in (folder, folder.parent) if each.name.endswith(WORK)), work_folder(folder))
     found = owner(work)
     if not found:
         return ""

@@ -164,6 +164,46 @@ def test_the_data_are_not_read_again_at_the_end(tmp_path: Path, monkeypatch: pyt
     assert open_artifact(run).manifest["columns"]["text"][-1] == 0
 
 
+def stopped(config: Config, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trains, and stops before the run is finished."""
+
+    def stops(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(module, "finish", stops)
+        train_config(config, data_dir)
+
+
+def test_data_that_changed_end_a_resumed_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, messages: pytest.LogCaptureFixture
+) -> None:
+    for name in ("a", "b"):
+        write_data(tmp_path / "data" / f"{name}.tsv")
+    with (tmp_path / "data" / "b.tsv").open("a") as file:
+        file.write("one more\tgood\n")
+    config = config_of(tmp_path / "run", train="*.tsv")
+    stopped(config, tmp_path / "data", monkeypatch)
+
+    content = (tmp_path / "data" / "b.tsv").read_bytes()
+    (tmp_path / "data" / "b.tsv").write_bytes(content.replace(b"number 7 ", b"number 8 "))
+    with pytest.raises(ArtifactError, match=r"b.tsv: changed since the training was started .*--overwrite"):
+        train_config(config, tmp_path / "data")
+    (tmp_path / "data" / "b.tsv").write_bytes(content)
+    (tmp_path / "data" / "c.tsv").write_bytes(content + content)
+    with pytest.raises(ArtifactError, match="c.tsv: not among the data that the training was started with"):
+        train_config(config, tmp_path / "data")
+    (tmp_path / "data" / "c.tsv").unlink()
+    (tmp_path / "data" / "b.tsv").rename(tmp_path / "b.tsv")
+    with pytest.raises(ArtifactError, match="b.tsv: no longer among the data"):
+        train_config(config, tmp_path / "data")
+    (tmp_path / "b.tsv").rename(tmp_path / "data" / "b.tsv")
+
+    (tmp_path / "data").rename(tmp_path / "moved")  # the same data elsewhere
+    train_config(config, tmp_path / "moved")
+    assert "resuming" in messages.text and open_artifact(tmp_path / "run").kind == "run"
+
+
 @pytest.mark.parametrize(
     ("damage", "expected"),
     [
@@ -177,12 +217,7 @@ def test_the_data_are_not_read_again_at_the_end(tmp_path: Path, monkeypatch: pyt
 def test_damaged_checkpoints_are_found_when_a_training_is_resumed(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str, expected: str
 ) -> None:
-    def stops(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(module, "finish", stops)
-        train_config(config_of(tmp_path / "run"), finished)
+    stopped(config_of(tmp_path / "run"), finished, monkeypatch)
     file = tmp_path / "run.textapp-work" / "new" / "checkpoints" / damage.removeprefix("-")
     file.unlink() if damage[0] == "-" else file.write_bytes(b"")
     with pytest.raises(ArtifactError, match=expected):

@@ -13,6 +13,7 @@ from textapp.artifact import Artifact, open_artifact, write_manifest
 from textapp.errors import ArtifactError, ExportError, UsageError
 from textapp.export import bundle as module
 from textapp.export.options import golden_texts
+from textapp.folders import WorkFolder
 from textapp.runners.edge import EdgeRunner
 
 
@@ -147,6 +148,27 @@ def test_only_a_bundle_is_ever_replaced(run, records, tmp_path):
     with pytest.raises(UsageError, match="exists and is not a bundle"):
         export_run(run, "litert", "none", 0.5, records, out=run.path)
     assert (tmp_path / "thesis.txt").exists()
+
+
+def test_files_of_the_user_in_a_bundle_stay(run, records, litert, tmp_path):
+    place = tmp_path / "litert"
+    shutil.copytree(litert, place)
+    (place / "measured.txt").write_text("on three phones")
+    (place / "tokenizer" / "notes.txt").write_text("mine")
+    manifest = open_artifact(export_run(run, "litert", "none", 0.5, records, out=place)).manifest
+    assert manifest["quantize"] == "none" and "measured.txt" not in manifest["files"]
+    assert (place / "measured.txt").read_text() == "on three phones"
+    assert (place / "tokenizer" / "notes.txt").read_text() == "mine"
+    assert list(tmp_path.iterdir()) == [place]
+
+
+def test_two_exports_to_one_folder_are_refused(run, records, tmp_path):
+    with (
+        WorkFolder(tmp_path / "litert", "export"),
+        pytest.raises(ArtifactError, match=r"litert: process \d+ on .* works on it \(export"),
+    ):
+        export_run(run, "litert", "none", 0.5, records, out=tmp_path / "litert")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

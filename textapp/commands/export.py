@@ -45,8 +45,8 @@ def export(
     artifact = open_artifact(run)
     if artifact.kind != "run":
         raise ArtifactError(f"{run}: found a bundle, expected a run folder: export the run that it came from")
-    if output is not None:
-        check_target(output, "bundle")  # before minutes of work
+    # Before minutes of work.
+    check_target(output or run / "exports" / options.target, "bundle", own_place=output is None)
     with tables.stdout_for_json(as_json):
         import_tensorflow()
         from textapp.export.bundle import export_run

@@ -107,9 +107,9 @@ def train_config(config: Config, data_dir: Path, overwrite: bool = False) -> Pat
             _enter(stack, work, overwrite)
         # Every worker makes the same tokenizer and ids from the same data; only those of the chief are saved.
         folder = work.new if chief else Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        if chief:
-            _open_work(config, sums, work, overwrite)
         with _disk_errors_reported(work):
+            if chief:
+                _open_work(config, sums, work, overwrite)
             prepared = recipe.prepare(located, splits, folder)
             objective = recipe.objective()
             model, history = fit(prepared, objective, work.new, strategy)
