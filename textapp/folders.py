@@ -432,8 +432,9 @@ def remove_dead(folder: Path, purpose: str) -> None:
 def atomic_file(path: Path, newline: str | None = None, encoding: str = "utf-8") -> Iterator[TextIO]:
     """Opens a text file for writing that gets its name when it is complete; after an error the old one stays.
 
-    Half of a surrogate pair, as in a file name that is not UTF-8, is written as its escape. Works beside the file, in `<name>.textapp-<random>`; what a killed process left there is removed by the next one. A
-    symbolic link stays one; a device or a pipe is written directly.
+    Works beside the file, in `.<name>.textapp-<process>-<random>`; what a killed process left there is removed by the
+    next one. A symbolic link stays one; a device or a pipe is written directly. Half of a surrogate pair, as in a file
+    name that is not UTF-8, is written as its escape.
 
     Args:
         path: the file; its folder is made.
