@@ -56,7 +56,9 @@ MANIFEST = "manifest.json"
 TOKENIZER, TARGET_TOKENIZER = "tokenizer", "target_tokenizer"  # folders; the second where the sides share no vocabulary
 FORMAT = 1
 MODEL_FILES = ("model.tflite", "model.keras")
-MODEL_FOLDERS = ("saved_model", TOKENIZER, TARGET_TOKENIZER)  # all of their files are loaded
+SAVED_MODEL = "saved_model"  # all files of this folder may be loaded
+SETTINGS, SENTENCEPIECE_FILE, TOKENIZERS_FILE = "settings.json", "sentencepiece.model", "tokenizer.json"
+TOKENIZER_FILES = (SETTINGS, SENTENCEPIECE_FILE, TOKENIZERS_FILE)  # what is loaded of a tokenizer's folder
 _COLUMN = either(whole(), TEXT, list_of(either(TEXT, whole())))
 _SIDES = mapping_of(mapping_of(list_of(either(whole(-1), NOTHING))))
 # The keys of a manifest that do not depend on the task; those after `files` may be missing.
@@ -218,7 +220,8 @@ def _check_listed(folder: Path, manifest: Mapping[str, Any]) -> None:
         ArtifactError: it does not list one.
     """
     found = [folder / name for name in MODEL_FILES]
-    found += [file for name in MODEL_FOLDERS for file in sorted((folder / name).rglob("*")) if not file.is_dir()]
+    found += [folder / name / file for name in (TOKENIZER, TARGET_TOKENIZER) for file in TOKENIZER_FILES]
+    found += [file for file in sorted((folder / SAVED_MODEL).rglob("*")) if not file.is_dir()]
     for file in found:
         name = file.relative_to(folder).as_posix()
         if file.exists() and name not in manifest["files"] and not file.name.startswith("."):

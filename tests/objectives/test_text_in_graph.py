@@ -7,9 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from textapp.artifact import SENTENCEPIECE_FILE
 from textapp.errors import UsageError
 from textapp.objectives.text_in_graph import check_text_signature, sentencepiece
-from textapp.text.sentencepiece import SENTENCEPIECE_FILE
 from textapp.text.training import train_tokenizer
 
 TEXTS = {"one": "the sea and the wind", "other": "a dog in an old house"}

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from textapp.artifact import SETTINGS
 from textapp.errors import ArtifactError
-from textapp.text.base import SETTINGS
 from textapp.text.preset import preset_tokenizer
 from textapp.text.template import Template
 from textapp.text.tokenizer import Tokenizer, load_tokenizer, load_tokenizers

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from textapp.artifact import TOKENIZER
+from textapp.artifact import SENTENCEPIECE_FILE, TOKENIZER
 from textapp.batches.pipeline import Batch, BucketBatches, Examples
 from textapp.layers import NgramEmbedding
 from textapp.objectives.checks.classification import ClassificationCheck
@@ -25,7 +25,6 @@ from textapp.runners.keras import KerasRunner
 from textapp.runners.saved_model import TOKENS_SIGNATURE
 from textapp.tasks.classification import ClassificationTask
 from textapp.tasks.task import Record
-from textapp.text.tokenizer import SENTENCEPIECE_FILE
 from textapp.text.vectors import load_vectors
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from textapp.artifact import TARGET_TOKENIZER, TOKENIZER
+from textapp.artifact import SENTENCEPIECE_FILE, TARGET_TOKENIZER, TOKENIZER
 from textapp.decoding.signatures import (
     CACHE,
     DECODE,
@@ -34,7 +34,6 @@ from textapp.prepared import Prepared
 from textapp.runners.keras import KerasRunner
 from textapp.tasks.generative import GenerativeTask
 from textapp.tasks.task import Record
-from textapp.text.tokenizer import SENTENCEPIECE_FILE
 
 INT8_REFUSED = (
     "quantize int8 needs the ranges of all activations, and the converter finds none inside the decoding loop: take "

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from textapp.artifact import TARGET_TOKENIZER, TOKENIZER
+from textapp.artifact import SETTINGS, TARGET_TOKENIZER, TOKENIZER
 from textapp.config import Config
 from textapp.languages import logographic
-from textapp.text.tokenizer import SETTINGS, Tokenizer, load_tokenizers
+from textapp.text.tokenizer import Tokenizer, load_tokenizers
 from textapp.text.training import train_tokenizer
 
 log = logging.getLogger("textapp")

@@ -9,10 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
+from textapp.artifact import SETTINGS
 from textapp.text.cleaning import Cleaned, check_steps
 from textapp.text.template import Template
-
-SETTINGS = "settings.json"
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 

@@ -7,12 +7,12 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from textapp.artifact import TOKENIZERS_FILE
 from textapp.errors import ArtifactError
 from textapp.text.base import BaseTokenizer, Encoding, original_offsets, without_surrogates
 from textapp.text.cleaning import clean, clean_text
 from textapp.text.template import END_ID, START_ID, Template
 
-TOKENIZERS_FILE = "tokenizer.json"
 MAX_GROWTH = 256  # characters that the steps of a pipeline may make of one; the longest of NFKC are 18
 
 

@@ -6,11 +6,10 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+from textapp.artifact import SENTENCEPIECE_FILE
 from textapp.text.base import BaseTokenizer, Encoding, original_offsets, without_surrogates
 from textapp.text.cleaning import check_steps, clean, clean_text
 from textapp.text.template import END_ID, START_ID, Template
-
-SENTENCEPIECE_FILE = "sentencepiece.model"
 
 # Steps that SentencePiece's own normaliser does once it does NFKC; full-width forms are a part of NFKC.
 _IN_NORMALISER = ("full_width", "nfkc", "lowercase", "whitespace")

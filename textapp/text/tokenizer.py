@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from textapp.artifact import TARGET_TOKENIZER, TOKENIZER
+from textapp.artifact import SENTENCEPIECE_FILE, SETTINGS, TARGET_TOKENIZER, TOKENIZER, TOKENIZERS_FILE
 from textapp.errors import ArtifactError, TextappError
-from textapp.text.base import SETTINGS, Encoding
+from textapp.text.base import Encoding
 from textapp.text.cleaning import STEPS
-from textapp.text.huggingface import TOKENIZERS_FILE, HuggingFaceTokenizer, check_growth
-from textapp.text.sentencepiece import SENTENCEPIECE_FILE, SentencePieceTokenizer
+from textapp.text.huggingface import HuggingFaceTokenizer, check_growth
+from textapp.text.sentencepiece import SentencePieceTokenizer
 from textapp.text.template import END_ID, START_ID, UNKNOWN_ID, Template
 from textapp.untrusted import (
     OBJECT,
