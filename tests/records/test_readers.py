@@ -15,7 +15,7 @@ from textapp.config import Data
 from textapp.errors import DataError
 from textapp.records.files import expand
 from textapp.records.layout import Layout
-from textapp.records.readers import read_rows, scan_rows
+from textapp.records.readers import read_rows, scan_rows, scan_stream
 from textapp.records.rows import RowError
 from textapp.records.tables import csv_rows, tsv_rows
 
@@ -123,7 +123,8 @@ def test_pattern(tmp_path) -> None:
                 "a.tsv:2",
                 "byte 6",
                 "0xe9",
-                "cp1252: set data.encoding: cp1252, or --encoding",
+                "the line looks like cp1252, perhaps cp1250",
+                ": set data.encoding: cp1252, or --encoding",
             ],
         ),
         ("a.tsv", "label\ttext\n".encode("utf-16"), ["is utf-16, not UTF-8: set data.encoding: utf-16"]),
@@ -183,3 +184,20 @@ def test_a_picture_is_no_text(tmp_path) -> None:
     (tmp_path / "a.txt").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\r")
     with pytest.raises(DataError, match=r"a\.txt: is an image, though its name ends in \.txt"):
         list(scan_rows(tmp_path / "a.txt", Layout({"text": 0})))
+
+
+def test_a_stream_with_returns_alone_has_several_lines() -> None:
+    assert [row.values["text"] for row in scan_stream(["good\rbad\rgood\r"], "stdin", "text")] == [
+        "good",
+        "bad",
+        "good",
+    ]
+    assert [row.values["text"] for row in scan_stream(["good\rbad\n", "x"], "stdin", "text")] == ["good\rbad", "x"]
+
+
+def test_a_stream_in_another_encoding_than_named(tmp_path) -> None:
+    (row,) = scan_stream(["好的".encode().decode("gbk")], "stdin", "text", "gb18030")
+    assert isinstance(row, RowError) and "stdin:1: the line is UTF-8, not gb18030: leave --encoding out" in str(row)
+    (tmp_path / "a").write_bytes("good\n".encode("utf-16-le")[:-1])
+    with (tmp_path / "a").open(encoding="utf-16") as stream, pytest.raises(DataError, match="stdin: cannot be read as"):
+        list(scan_stream(stream, "stdin", "text", "utf-16"))

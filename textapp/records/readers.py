@@ -99,10 +99,38 @@ def scan_stream(stream: Iterable[str], name: str, field: str, encoding: str = UT
         field: the field that a line becomes.
         encoding: that it was decoded from, for error messages.
     """
-    for line, content in enumerate(stream, start=1):
-        content = (content.removeprefix("\ufeff") if line == 1 else content).rstrip("\r\n")
-        fault = broken_byte(content, encoding)
-        yield Row(line, {field: content}) if fault is None else RowError(Path(name), line, fault, readable(content))
+    try:
+        for line, content in enumerate(_stream_lines(stream), start=1):
+            fault = broken_byte(content, encoding) or _is_utf8(content, encoding)
+            yield Row(line, {field: content}) if fault is None else RowError(Path(name), line, fault, readable(content))
+    except UnicodeError as error:
+        raise DataError(
+            f"{name}: cannot be read as {encoding} ({error}): name the encoding that it has with --encoding, such as"
+            f" utf-16-le for UTF-16 without a mark"
+        ) from error
+
+
+def _stream_lines(stream: Iterable[str]) -> Iterator[str]:
+    r"""Lines without their ends; a stream that has no line end but `\r` is divided there."""
+    for number, line in enumerate(stream):
+        content = line.rstrip("\r\n")
+        if number == 0:
+            content = content.removeprefix("\ufeff")
+            if "\r" in content and not line.endswith("\n"):
+                yield from content.split("\r")
+                continue
+        yield content
+
+
+def _is_utf8(line: str, encoding: str) -> str | None:
+    """The fault of a line that is UTF-8, although another encoding is named; None if there is none."""
+    if encoding == UTF_8 or line.isascii():
+        return None
+    try:
+        line.encode(encoding).decode(UTF_8)
+    except UnicodeError:
+        return None
+    return f"the line is UTF-8, not {encoding}: leave --encoding out"
 
 
 def _instead(columns: Columns) -> str:
