@@ -98,6 +98,9 @@ def scan_stream(stream: Iterable[str], name: str, field: str, encoding: str = UT
         name: name of the stream in error messages.
         field: the field that a line becomes.
         encoding: that it was decoded from, for error messages.
+
+    Raises:
+        DataError: the stream is not in this encoding.
     """
     try:
         for line, content in enumerate(_stream_lines(stream), start=1):
