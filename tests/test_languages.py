@@ -2,7 +2,15 @@ from __future__ import annotations
 
 import pytest
 
-from textapp.languages import is_language, logographic, nearest_language, normalized, script_of, without_spaces
+from textapp.languages import (
+    is_language,
+    language_of,
+    logographic,
+    nearest_language,
+    normalized,
+    script_of,
+    without_spaces,
+)
 
 
 @pytest.mark.parametrize(
@@ -88,3 +96,11 @@ def test_every_nearest_one_exists() -> None:
 
     assert all(is_language(code) for code in [*languages._NAMES.values(), *languages._TWO_LETTERS.values()])
     assert not any(is_language(word) for word in languages._MEANT)
+
+
+@pytest.mark.parametrize(
+    ("name", "language"),
+    [("en-US", "en"), ("English", "en"), (" ENG ", "en"), ("Chinese", "zh"), ("any", ""), ("*all*", ""), ("x", "")],
+)
+def test_the_language_that_a_file_names(name: str, language: str) -> None:
+    assert language_of(name) == language

@@ -107,6 +107,19 @@ def is_language(language: str) -> bool:
     return langcodes.tag_is_valid(code)
 
 
+def language_of(name: str) -> str:
+    """The language that a file names by a code or in English, as `normalized` has it; empty if there is none.
+
+    `any` and `all`, which are codes of small languages too, are none: test sets have them for no language.
+
+    Example: `en-US`, `English` and `eng` are `en`; `any`, `*all*` and `none` are empty.
+    """
+    word = name.strip().lower()
+    if word in ("any", "all", "und", "mul", "zxx"):
+        return ""
+    return normalized(word) if is_language(word) else _NAMES.get(word, "")
+
+
 def nearest_language(language: str) -> str | None:
     """The code of the language that is probably meant: `cn` gives `zh`, `Englsh` gives `en`; None if none is near."""
     whole = language.strip().lower()[:100]

@@ -259,7 +259,7 @@ def test_the_two_languages_of_a_memory(tmp_path: Path, caplog: pytest.LogCapture
     write(tmp_path, a__tmx=MEMORY.replace("<body>", f"<body>{units}"), b__tmx=MEMORY)
     layout, train = config_layout(tmp_path, validation="b.tmx")
     assert (train[0]["source"], train[0]["target"]) == ("one & two", "一 & 二")
-    assert "a.tmx: EN is taken as the source" in caplog.text or "a.tmx: en-US is taken as the source" in caplog.text
+    assert "a.tmx: en-US, EN, en are taken as the source" in caplog.text
     keys = recipe_of("translation").keys
     assert asked(tmp_path, "b.tmx", Layout.of_manifest(layout.to_manifest(), keys))[0] == (6, "one & two")
     for given in (
@@ -314,3 +314,87 @@ def test_markup_of_another_name_is_no_text(tmp_path: Path, content: str, name: s
     assert f"{name}: found " in message and "looks like SGML or XML" in message and "rename it to .sgm" in message
     with pytest.raises(DataError, match="looks like SGML or XML"):
         asked(tmp_path, name)
+
+
+# --- languages -----------------------------------------------------------------------------------------------------
+
+
+def languages_of(source: str, target: str) -> Layout:
+    """As a config with these languages gives it."""
+    usual = {"source": ("source", "src"), "target": ("target", "tgt")}
+    return Layout({"source": ["source", "src", source], "target": ["target", "tgt", target]}, usual=usual)
+
+
+REVERSED = [(target, source) for source, target in PAIRS]
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "expected"),
+    [
+        ("zh", "en", PAIRS), ("en", "zh", REVERSED), ("en-GB", "zh_CN", REVERSED), ("eng", "", REVERSED),
+        ("", "zho", REVERSED), ("", "", PAIRS),
+    ],
+)  # fmt: skip
+def test_the_languages_of_a_test_set_tell_its_sides(
+    tmp_path: Path, source: str, target: str, expected: list[tuple[str, str]]
+) -> None:
+    write(tmp_path, a__xml=WMT21)
+    pairs = load_pairs("a.xml", languages_of(source, target), tmp_path)
+    assert [(pair["source"], pair["target"]) for pair in pairs] == expected
+    texts = [record["source"] for _, record in scan_pairs("a.xml", languages_of(source, target), tmp_path)]
+    assert texts == [source for source, _ in expected]
+
+
+def test_other_languages_than_the_config_has(tmp_path: Path) -> None:
+    write(tmp_path, a__xml=WMT21)
+    with pytest.raises(DataError, match=r"a.xml: found <ref> in en, expected the target in de: correct data.target_l"):
+        load_pairs("a.xml", languages_of("zh", "de"), tmp_path)
+    with pytest.raises(DataError, match="found <src> in zh, expected the source in fr"):
+        list(scan_pairs("a.xml", languages_of("fr", "en"), tmp_path))
+
+
+def test_the_languages_of_two_sides(tmp_path: Path) -> None:
+    sources = SOURCES.replace('srclang="any"', 'srclang="Chinese"')
+    references = REFERENCES.replace('trglang="en"', 'trglang="English"')
+    write(tmp_path, a__sgm=sources, b__sgm=references)
+    there, back = {"source": "a.sgm", "target": "b.sgm"}, {"source": "b.sgm", "target": "a.sgm"}
+    assert len(load_pairs(there, languages_of("zh", "en"), tmp_path)) == 3
+    assert load_pairs(back, languages_of("en", "zh"), tmp_path)[0] == {"source": "four", "target": "四"}
+    with pytest.raises(DataError, match=r"b.sgm: found <ref> in en, expected the source in zh"):
+        load_pairs(back, languages_of("zh", "en"), tmp_path)
+    with pytest.raises(DataError, match=r"b.sgm: found <ref> in en, expected the source in zh"):
+        list(scan_pairs("b.sgm", languages_of("zh", "en"), tmp_path))
+
+
+def test_regions_of_a_language_are_one_language(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "textapp")
+    units = "".join(
+        f'<tu><tuv xml:lang="zh-CN"><seg>{each}</seg></tuv><tuv xml:lang="{tag}"><seg>{each} it</seg></tuv></tu>'
+        for each, tag in zip("一二三四五六七八九十", ["en-US", "en-GB"] * 5, strict=True)
+    )
+    write(tmp_path, a__tmx=f'<tmx version="1.4"><header srclang="zh-CN"/><body>{units}</body></tmx>')
+    layout, train = config_layout(tmp_path)
+    assert len(load_pairs("a.tmx", layout, tmp_path)) == 10
+    assert (layout.columns["source"][-1], layout.columns["target"][-1]) == ("zh-CN", "en")
+    assert "en-US, en-GB are taken as the target" in caplog.text and "dropped" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.xml", '<?xml version="1.0"?><xliff version="1.2"><file/></xliff>',
+         "a.xml:1: found <xliff>, which is XLIFF, expected a test set with <seg>, or TMX: export it as TMX"),
+        ("a.tmx", MEMORY.replace("three", "th&#x1F;ree"),
+         "a.tmx:11: not XML (reference to invalid character number): delete the number of a character (&#...;) there"),
+        ("a.tmx", MEMORY.replace("three", "th\x1free"),
+         "a.tmx:11: not XML (not well-formed (invalid token)): delete the control character U+001F"),
+        ("a.tmx", MEMORY.replace("three", "th & ree"),
+         "a.tmx:11: not XML (not well-formed (invalid token)): write & as &amp; and < as &lt; in texts, and close every"
+         " element"),
+    ],
+)  # fmt: skip
+def test_xml_of_another_kind(tmp_path: Path, name: str, content: str, words: str) -> None:
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    with pytest.raises(DataError) as caught:
+        load_pairs(name, LAYOUT, tmp_path)
+    assert words in str(caught.value)

@@ -168,3 +168,37 @@ def test_multi30k(data_dir: Path) -> None:
     files = {side: f"multi30k_en_de/train.{side}.gz" for side in ("en", "de")}
     found = splits(data_dir, train={"source": files["en"], "target": files["de"]}, validation=0.01)
     assert len(found.train) + len(found.validation) == 29000
+
+
+# --- sides that are no texts ---------------------------------------------------------------------------------------
+
+NO_SIDE = "expected a text per line, because the files of two sides are paired by line: write the source texts into a"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.jsonl", '{"zh": "一"}\n{"zh": "二"}\n', f"a.jsonl: found the extension .jsonl, {NO_SIDE}"),
+        ("a.json.gz", "[]", f"a.json.gz: found the extension .json, {NO_SIDE}"),
+        ("a.csv", "text\n一\n", f"a.csv: found the extension .csv, {NO_SIDE}"),
+        ("a.tsv", "1\t一\n2\t二\n", f"a.tsv: found the extension .tsv, {NO_SIDE}"),
+        ("a.zh", "1\t一\n2\t二\n", f"a.zh: found a tab in each line, such as '1\\x09一' in line 1, {NO_SIDE}"),
+        ("a.zh", '\n{"zh": "一"}\n{"zh": "二"}\n', "found JSON in each line, such as '{\"zh\": \"一\"}' in line 2"),
+        ("a.zh", '<s id="0">一</s>\n<s id="1">二</s>\n', "delete the tags, such as with sed -E 's/<[^>]*>//g'"),
+        ("a.zh", "<p>一</p>\n<p>二</p>\n", "a.zh:1: found '<p>一</p>', expected a text per line: delete the tags"),
+    ],
+)  # fmt: skip
+def test_a_side_in_another_form_is_refused(tmp_path: Path, name: str, content: str, words: str) -> None:
+    data = content.encode()
+    (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    write(tmp_path, a__en="one\ntwo\n")
+    with pytest.raises(DataError) as caught:
+        load_pairs({"source": name, "target": "a.en"}, LAYOUT, tmp_path)
+    assert words in str(caught.value)
+
+
+def test_tags_between_texts_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write(tmp_path, a__zh="<CHAPTER ID=1>\n一 < 二\n<3 你\n<P>\n三 <b>\n", a__en="<CHAPTER ID=1>\n1\n2\n<P>\n3\n")
+    assert len(load_pairs(PARALLEL, LAYOUT, tmp_path)) == 5
+    words = "a.zh: 2 lines are a tag alone, such as line 1, '<CHAPTER ID=1>', and are read as texts"
+    assert words in caplog.text and "a.en: 2 lines are a tag alone" in caplog.text

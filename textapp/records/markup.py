@@ -14,6 +14,7 @@ from xml.parsers import expat
 
 from textapp.encodings import likely_encoding
 from textapp.errors import DataError
+from textapp.languages import language_of
 from textapp.records.files import UTF_8, Source, kind_of, read_source
 
 KINDS = (".sgm", ".sgml", ".xml", ".tmx")
@@ -22,18 +23,31 @@ _LENIENT = (".sgm", ".sgml")
 _ROLES = {
     "srcset": "source", "src": "source", "refset": "target", "ref": "target", "tstset": "system", "hyp": "system"
 }  # fmt: skip
+# Role -> the attributes that may name the language of its texts.
+_LANGUAGES = {
+    "source": ("lang", "xml:lang", "language", "srclang"),
+    **dict.fromkeys(("target", "system"), ("lang", "xml:lang", "language", "trglang")),
+}
 _CODES = ("bpt", "ept", "it", "ph", "ut")  # TMX: elements for the formatting of a text, which is not text itself
 
 _DECLARED = re.compile(rb"<\?xml[^>]*encoding\s*=\s*[\"']([A-Za-z0-9._-]+)")
 _TMX = re.compile(r"<tmx[\s>]", re.IGNORECASE)
 _BEGINS = re.compile(r"\s*<(\?xml|!doctype|srcset|refset|tstset|mteval|tmx|dataset)\b", re.IGNORECASE)
-_SEGMENT = re.compile(r"\s*<(seg|tu|tuv)\b", re.IGNORECASE)
+_SEGMENT = re.compile(r"\s*<((seg|tu|tuv)\b|s\s+id\s*=[^<>]*>.*</s>)", re.IGNORECASE)
 _ENTITY = re.compile(r"&(#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]*);")
 _TOKEN = re.compile(
     r"<!--|<!\[CDATA\[|<[!?][^<>]*>|<(?P<end>/?)(?P<tag>[A-Za-z][\w:.-]*)(?P<attributes>(?:\s[^<>]*)?)>"
 )
 _ENDS = {"<!--": "-->", "<![CDATA[": "]]>"}
 _MAY_GO_ON = re.compile(r"[<&\]-]")
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")  # characters that XML does not have
+_FOREIGN = {
+    "xliff": "XLIFF",
+    "ts": "a file of Qt",
+    "martif": "TBX",
+    "tbx": "TBX",
+    "html": "a web page",
+}  # root elements
 _MAX_TAG = 2000  # characters
 _ATTRIBUTE = re.compile(r"([\w:.-]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'/>]+))")
 
@@ -46,6 +60,7 @@ class Segment(NamedTuple):
         document, number: which one it is: attributes of its elements, or their places.
         role: `source`, `target`, `system`; empty if the file does not say it.
         author: the translator, if the file names one.
+        language: as `language_of` has it; empty if the file does not say it.
         text: the text in one line.
     """
 
@@ -54,6 +69,7 @@ class Segment(NamedTuple):
     number: str
     role: str
     author: str
+    language: str
     text: str
 
 
@@ -82,9 +98,11 @@ def refuse_markup(source: Source) -> None:
     """
     lines = [line for line in source.head.splitlines() if line.strip()]
     if _BEGINS.match(source.head) or 2 * sum(_SEGMENT.match(line) is not None for line in lines) > len(lines):
+        sentences = any("</s>" in line for line in lines)  # of a corpus that is paired by line
+        mend = "delete the tags, such as with sed -E 's/<[^>]*>//g'" if sentences else "rename it to .sgm, .xml or .tmx"
         raise DataError(
             f"{source.path}: found {lines[0].strip()[:60]!r}, which looks like SGML or XML, expected a text per line:"
-            f" rename it to .sgm, .xml or .tmx"
+            f" {mend}"
         )
 
 
@@ -207,9 +225,18 @@ def _xml(path: Path, builder: _Builder) -> Callable[[str, bool], None]:
 
     parser.EntityDeclHandler = refuse
     parser.SkippedEntityHandler = skipped
-    parser.StartElementHandler = lambda tag, attributes: builder.start(
-        tag.lower(), {name.lower(): value for name, value in attributes.items()}, parser.CurrentLineNumber
-    )
+
+    def start(tag: str, attributes: dict[str, str]) -> None:
+        line = parser.CurrentLineNumber
+        name = tag.rpartition(":")[2].lower()
+        if name in _FOREIGN:
+            raise DataError(
+                f"{path}:{line}: found <{tag[:40]}>, which is {_FOREIGN[name]}, expected a test set with <seg>, or TMX:"
+                f" export it as TMX from the translation program, or as a table with the columns source and target"
+            )
+        builder.start(tag.lower(), {name.lower(): value for name, value in attributes.items()}, line)
+
+    parser.StartElementHandler = start
     parser.EndElementHandler = lambda tag: builder.end(tag.lower(), parser.CurrentLineNumber)
     parser.CharacterDataHandler = builder.text
 
@@ -218,12 +245,17 @@ def _xml(path: Path, builder: _Builder) -> Callable[[str, bool], None]:
             parser.Parse(piece, final)
         except expat.ExpatError as error:
             fault = expat.ErrorString(error.code)
-            raise DataError(f"{path}:{error.lineno}: not XML ({fault}): {_mend(path, fault)}") from error
+            raise DataError(f"{path}:{error.lineno}: not XML ({fault}): {_mend(path, fault, piece)}") from error
 
     return feed
 
 
-def _mend(path: Path, fault: str) -> str:
+def _mend(path: Path, fault: str, piece: str) -> str:
+    control = _CONTROL.search(piece)
+    if fault == expat.errors.XML_ERROR_BAD_CHAR_REF:
+        return "delete the number of a character (&#...;) there: XML has no such character"
+    if fault == expat.errors.XML_ERROR_INVALID_TOKEN and control is not None:
+        return f"delete the control character U+{ord(control[0]):04X}"
     if fault in (expat.errors.XML_ERROR_NO_ELEMENTS, expat.errors.XML_ERROR_UNCLOSED_TOKEN):
         return "the file is cut off: save or copy it again"
     lenient = "" if kind_of(path) == ".tmx" else ", or rename the file to .sgm, in which stray ones are text"
@@ -303,7 +335,7 @@ class _TestSet:
         self.open: list[str] = []
         self.inside: list[str] | None = None
         self._documents = 0
-        self._document, self._role, self._author = "", "", ""
+        self._document, self._role, self._author, self._language = "", "", "", ""
         self._line, self._number, self._count = 0, "", 0
 
     def start(self, tag: str, attributes: dict[str, str], line: int) -> None:
@@ -322,6 +354,8 @@ class _TestSet:
         elif tag in _ROLES:
             self._role, self._count = _ROLES[tag], 0
             self._author = attributes.get("translator", attributes.get("system", ""))
+            languages = (language_of(attributes.get(name, "")) for name in _LANGUAGES[self._role])
+            self._language = next(filter(None, languages), "")
 
     def text(self, text: str) -> None:
         if self.inside is not None:
@@ -332,13 +366,21 @@ class _TestSet:
             self.open.pop()
         if tag == "seg" and self.inside is not None:
             self.found.append(
-                Segment(self._line, self._document, self._number, self._role, self._author, _one_line(self.inside))
+                Segment(
+                    self._line,
+                    self._document,
+                    self._number,
+                    self._role,
+                    self._author,
+                    self._language,
+                    _one_line(self.inside),
+                )  # fmt: skip
             )
             self.inside = None
         elif tag == "doc":
             self._document = ""
         elif tag in _ROLES:
-            self._role = ""
+            self._role = self._language = ""
         if tag in ("doc", *_ROLES) and self.inside is not None:
             raise self._unclosed(f"</{tag}>", line)
 

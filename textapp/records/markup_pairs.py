@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Set
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textapp.errors import DataError
-from textapp.languages import normalized
+from textapp.languages import language_of, normalized
 from textapp.records.columns import names_of
 from textapp.records.markup import Segment, Unit, is_memory, segments, source_language, units
 from textapp.records.rows import Row, RowError
@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from textapp.records.layout import Layout
 
 _SIDES = ("source", "target")
+_NO_LANGUAGES = ("src", "tgt")  # usual names of columns, and codes of two small languages
 
 _logger = logging.getLogger("textapp")
 
 
-def segments_of_side(path: Path, side: str, encoding: str) -> list[Segment]:
+def segments_of_side(path: Path, side: str, layout: Layout) -> list[Segment]:
     """The segments of one of two parallel files.
 
     A file with sources and references gives those of the side; of several references for a segment the first is taken.
@@ -29,35 +30,36 @@ def segments_of_side(path: Path, side: str, encoding: str) -> list[Segment]:
     Args:
         path: a test set.
         side: `source` or `target`.
-        encoding: of the file, if it does not name it.
+        layout: with the encoding of a file that does not name it, and the language of the side.
 
     Raises:
-        DataError: the file cannot be read, is a translation memory, or lacks the side.
+        DataError: the file cannot be read, is a translation memory, lacks the side, or has other languages.
     """
-    if is_memory(path, encoding):
+    if is_memory(path, layout.encoding):
         raise DataError(f"{path}: has both sides of a translation, expected one: give it alone, train: {path.name}")
-    found = list(segments(path, encoding))
+    found = list(segments(path, layout.encoding))
     roles = {segment.role for segment in found}
-    if len(roles) > 1:
+    found = _in_language(path, found, side, _languages_of(layout, side))
+    if len({segment.role for segment in found}) > 1:
         found = [segment for segment in found if segment.role == side]
     if not found:
         raise DataError(f"{path}: has no {_element(side)}, only {', '.join(map(_element, sorted(roles)))}")
     return _first_of_each(path, found)
 
 
-def pairs_of_sides(source_path: Path, target_path: Path, encoding: str) -> Iterator[dict[str, str]]:
+def pairs_of_sides(source_path: Path, target_path: Path, layout: Layout) -> Iterator[dict[str, str]]:
     """Yields the pairs of two test sets, `{"source", "target"}`, by documents and numbers of their segments.
 
     Args:
         source_path: the sources.
         target_path: their translations.
-        encoding: of files that do not name it.
+        layout: with the encoding of files that do not name it, and the languages.
 
     Raises:
         DataError: a segment of one file is missing in the other, or a file cannot be read.
     """
-    sources = segments_of_side(source_path, "source", encoding)
-    targets = segments_of_side(target_path, "target", encoding)
+    sources = segments_of_side(source_path, "source", layout)
+    targets = segments_of_side(target_path, "target", layout)
     _check_same(source_path, sources, target_path, targets)
     _check_same(target_path, targets, source_path, sources)
     by_key = {_key(segment): segment.text for segment in targets}
@@ -79,7 +81,7 @@ def markup_rows(path: Path, layout: Layout, required: Collection[str]) -> Iterat
     """
     if is_memory(path, layout.encoding):
         return _memory_rows(path, layout, required)
-    return _test_set_rows(path, layout.encoding, required)
+    return _test_set_rows(path, layout, required)
 
 
 # --- test sets -----------------------------------------------------------------------------------------------------
@@ -120,18 +122,72 @@ def _check_same(path: Path, found: list[Segment], other_path: Path, others: list
         )
 
 
-def _test_set_rows(path: Path, encoding: str, required: Collection[str]) -> Iterator[Row | RowError]:
-    roles = {segment.role for segment in segments(path, encoding)}
+def _languages_of(layout: Layout, side: str) -> set[str]:
+    """The languages by which a config or a caller names a side; empty if it is named by other words alone."""
+    names = [name for name in names_of(layout.columns.get(side, [])) if name not in _NO_LANGUAGES]
+    return set(filter(None, map(language_of, names)))
+
+
+def _in_language(path: Path, found: list[Segment], side: str, languages: Set[str]) -> list[Segment]:
+    """The segments in the language of a side, if the config and the file name it; else all.
+
+    Raises:
+        DataError: the file names other languages alone.
+    """
+    if not languages or not all(segment.language for segment in found):
+        return found
+    chosen = [segment for segment in found if segment.language in languages and segment.role != "system"]
+    if not chosen:
+        named = dict.fromkeys(f"{_element(segment.role)} in {segment.language}" for segment in found)
+        raise DataError(
+            f"{path}: found {', '.join(named)}, expected the {side} in {' or '.join(sorted(languages))}: correct"
+            f" data.{side}_language, or give another file (of --data and --input: --columns {side}=LANGUAGE)"
+        )
+    return chosen
+
+
+def _by_language(path: Path, found: list[Segment], layout: Layout) -> list[Segment]:
+    """The segments of a test set, those in the language of the sources as sources, those of the targets as targets.
+
+    The elements decide, unless the config and the file name the languages and these are the other way round.
+
+    Raises:
+        DataError: the file names other languages than the config.
+    """
+    wanted = {side: _languages_of(layout, side) for side in _SIDES}
+    texts = [segment for segment in found if segment.role in _SIDES]
+    own = {side: {segment.language for segment in texts if segment.role == side} for side in _SIDES}
+    swapped = dict(zip(_SIDES, reversed(_SIDES), strict=True))
+    if not any(wanted.values()) or not all(own.values()) or "" in own["source"] | own["target"]:
+        return found
+
+    def fits(roles: Mapping[str, str]) -> bool:
+        return all(not wanted[side] or wanted[side] & own[roles[side]] for side in _SIDES)
+
+    if not fits({side: side for side in _SIDES}):
+        if not fits(swapped):
+            for side in _SIDES:
+                _in_language(path, [segment for segment in texts if segment.role == side], side, wanted[side])
+        _logger.info("%s: %s is taken as the source, as the languages are set", path, _element("target"))
+        texts = [segment._replace(role=swapped[segment.role]) for segment in texts]
+    return [segment for segment in texts if not wanted[segment.role] or segment.language in wanted[segment.role]]
+
+
+def _test_set_rows(path: Path, layout: Layout, required: Collection[str]) -> Iterator[Row | RowError]:
+    roles = {segment.role for segment in segments(path, layout.encoding)}
     if not roles >= set(required) and "target" in required:
         raise DataError(
             f"{path}: has one side of a translation, expected both: {{source: SOURCES.sgm, target: REFERENCES.sgm}}, or"
             f" a file with <src> and <ref>"
         )
-    found = segments(path, encoding)
+    found = list(segments(path, layout.encoding))
     if "source" not in roles:
+        found = _in_language(path, found, "source", _languages_of(layout, "source"))
         yield from (Row(segment.line, {"source": segment.text}) for segment in found)
         return
-    both = list(found)
+    if "target" not in roles:
+        found = _in_language(path, found, "source", _languages_of(layout, "source"))
+    both = _by_language(path, found, layout)
     references = _first_of_each(path, [segment for segment in both if segment.role == "target"])
     targets = {_key(segment): {"target": segment.text} for segment in references}
     sources = _first_of_each(path, [segment for segment in both if segment.role == "source"])
@@ -165,17 +221,21 @@ def settled_languages(path: Path, layout: Layout) -> dict[str, list[str | int]]:
     columns = {side: list(layout.columns[side]) for side in _SIDES}
     open_sides = [side for side in _SIDES if len(columns[side]) == len(layout.usual[side])]
     given = {tag for side in _SIDES for tag in _tags_of(tags, names_of(layout.columns[side]))}
-    rest = {normalized(tag): tag for tag in reversed(tags) if tag not in given}
+    rest: dict[str, list[str]] = {}
+    for tag in tags:
+        if tag not in given:
+            rest.setdefault(normalized(tag), []).append(tag)
     if open_sides and len(rest) != len(open_sides):
         raise DataError(
             f"{path}: found the languages {_shown(tags)}, expected two: set data.source_language and"
             f" data.target_language"
         )
     first = normalized(source_language(path, layout.encoding))
-    order = sorted(rest, key=lambda language: (language != first, tags.index(rest[language])))
+    order = sorted(rest, key=lambda language: (language != first, tags.index(rest[language][0])))
     for side, language in zip(open_sides, order, strict=bool(open_sides)):
-        columns[side].append(rest[language])
-        _logger.info("%s: %s is taken as the %s", path, rest[language], side)
+        same = rest[language]  # `en-US` and `en-GB` are one language
+        columns[side].append(same[0] if len(same) == 1 else language)
+        _logger.info("%s: %s %s taken as the %s", path, _shown(same), "is" if len(same) == 1 else "are", side)
     return {**layout.columns, **columns}
 
 

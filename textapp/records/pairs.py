@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from textapp.errors import DataError
+from textapp.errors import DataError, visible
 from textapp.records.files import expand, kind_of, read_source
 from textapp.records.layout import Layout
 from textapp.records.markup import KINDS as MARKUP
@@ -17,6 +19,11 @@ from textapp.records.rows import Row, RowError, all_lines, raised
 from textapp.records.sources import Source, describe, parallel_sides
 
 FIELDS = ("source", "target")
+
+_ROWS = (".csv", ".tsv", ".json", ".jsonl")
+_PEEKED = 1000  # lines, by which the form of a side is judged
+_WRAPPED = re.compile(r"<([A-Za-z][\w:.-]*)(?:\s[^<>]*)?>.*</\1\s*>")
+_TAG = re.compile(r"</?[A-Za-z][\w:.-]*(?:\s+[A-Za-z][\w:.-]*\s*=[^<>]*)?\s*/?>")
 
 _logger = logging.getLogger("textapp")
 
@@ -37,7 +44,7 @@ def load_pairs(source: Source, layout: Layout, data_dir: Path) -> list[dict]:
     """
     sides = parallel_sides(source)
     if sides is not None:
-        return list(_parallel(*sides, layout.encoding, data_dir))
+        return list(_parallel(*sides, layout, data_dir))
     return [
         {field: row.values[field].strip() for field in FIELDS}
         for path in expand(source, data_dir)
@@ -96,7 +103,7 @@ def without_empty(records: list[dict], source: Source) -> list[dict]:
     return filled
 
 
-def _parallel(source: str | list[str], target: str | list[str], encoding: str, data_dir: Path) -> Iterator[dict]:
+def _parallel(source: str | list[str], target: str | list[str], layout: Layout, data_dir: Path) -> Iterator[dict]:
     sources, targets = expand(source, data_dir), expand(target, data_dir)
     if len(sources) != len(targets):
         raise DataError(
@@ -105,20 +112,65 @@ def _parallel(source: str | list[str], target: str | list[str], encoding: str, d
         )
     for source_path, target_path in zip(sources, targets, strict=True):
         if kind_of(source_path) in MARKUP and kind_of(target_path) in MARKUP:
-            yield from pairs_of_sides(source_path, target_path, encoding)
+            yield from pairs_of_sides(source_path, target_path, layout)
             continue
-        lines = _lines(source_path, "source", encoding), _lines(target_path, "target", encoding)
+        lines = _lines(source_path, "source", layout), _lines(target_path, "target", layout)
         if len(lines[0]) != len(lines[1]):
             raise DataError(_unequal(source_path, target_path, *lines))
         for source_line, target_line in zip(*lines, strict=True):
             yield {"source": source_line, "target": target_line}
 
 
-def _lines(path: Path, side: str, encoding: str) -> list[str]:
+def _lines(path: Path, side: str, layout: Layout) -> list[str]:
     """Every line, stripped, including empty ones, because lines of two files are paired by number; or every segment."""
     if kind_of(path) in MARKUP:
-        return [segment.text for segment in segments_of_side(path, side, encoding)]
-    return [row.values[side].strip() for row in raised(_plain_lines(path, side, encoding))]
+        return [segment.text for segment in segments_of_side(path, side, layout)]
+    if kind_of(path) in _ROWS:
+        raise DataError(_no_side(path, side, f"the extension {kind_of(path)}"))
+    lines = [row.values[side].strip() for row in raised(_plain_lines(path, side, layout.encoding))]
+    _check_plain(path, side, lines)
+    return lines
+
+
+def _check_plain(path: Path, side: str, lines: list[str]) -> None:
+    """Checks that the lines of one side are texts alone, and warns of lines that are tags."""
+    filled = [(number, line) for number, line in enumerate(lines, start=1) if line]
+    if not filled:
+        return
+    number, first = filled[0]
+    head = [line for _, line in filled[:_PEEKED]]
+    form = "JSON" if all(map(_is_json, head)) else "a tab" if all("\t" in line for line in head) else None
+    if form is not None:
+        raise DataError(_no_side(path, side, f"{form} in each line, such as '{visible(first[:40])}' in line {number}"))
+    if 2 * sum(_WRAPPED.fullmatch(line) is not None for line in head) > len(head):
+        raise DataError(
+            f"{path}:{number}: found '{visible(first[:40])}', expected a text per line: delete the tags around the"
+            f" texts, such as with sed -E 's/<[^>]*>//g'"
+        )
+    tags = [(number, line) for number, line in filled if _TAG.fullmatch(line)]
+    if tags:
+        _logger.warning(
+            "%s: %d lines are a tag alone, such as line %d, '%s', and are read as texts: delete them in both files if"
+            " they are none",
+            path, len(tags), tags[0][0], visible(tags[0][1][:40]),
+        )  # fmt: skip
+
+
+def _is_json(line: str) -> bool:
+    if line[0] not in "{[":
+        return False
+    try:
+        return isinstance(json.loads(line), dict | list)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _no_side(path: Path, side: str, found: str) -> str:
+    return (
+        f"{path}: found {found}, expected a text per line, because the files of two sides are paired by line: write the"
+        f" {side} texts into a .txt file, or give one table with both sides: train: PAIRS.tsv, columns: {{source: NAME,"
+        f" target: NAME}}"
+    )
 
 
 def _unequal(source_path: Path, target_path: Path, sources: list[str], targets: list[str]) -> str:
