@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from textapp.errors import DataError, did_you_mean
 from textapp.records.json_text import _elements, _Window
+from textapp.records.label_layout import settle_labels
 from textapp.records.labelled import load_labelled
 from textapp.records.layout import Layout
 from textapp.records.readers import scan_rows
@@ -107,6 +108,22 @@ def test_an_array_is_read_in_pieces() -> None:
     assert sum(1 for _ in chunks) > 5000, "all was read for three rows"
 
 
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        (f'{{"data": {{"rows": [{A},\n{B}], "n": 2}}}}', "data.rows"),
+        (f'{{"v": "]", "nlu": {{"common_examples": [{A},\n{B}], "synonyms": []}}}}', "nlu.common_examples"),
+        (f'{{"a": {{"b": {{"c": {{"d": [{A},\n{B}]}}}}}}}}', "a.b.c.d"),
+        (f'{{"errors": [{{"code": 1}}], "response": {{"items": [{A},\n{B}]}}}}', "response.items"),
+        (f'{{"features": [{{"name": "text"}}], "results": [{A},\n{B}]}}', "results"),
+    ],
+)
+def test_rows_within_objects(tmp_path: Path, caplog: pytest.LogCaptureFixture, content: str, name: str) -> None:
+    caplog.set_level("INFO", "textapp")
+    assert scan(tmp_path, "a.json", content) == [(1, "a", "x"), (2, "b", "y")]
+    assert f"a.json: the rows are the objects of '{name}'" in caplog.text
+
+
 # --- no JSON ---------------------------------------------------------------------------------------------------------
 
 
@@ -136,6 +153,17 @@ def test_an_array_is_read_in_pieces() -> None:
         (f'{{"0": {A}, "1": {B}}}', ['orient="records"']),
         ('{"text": ["a", "b"], "label": [0, 1]}', ["all values of 'text', 'label'", 'orient="records"']),
         ('{"columns": ["text"], "index": [0], "data": [["a"]]}', ['orient="records"']),
+        (
+            '{"pos": ["a", "b"], "neg": ["c", "d"]}',
+            [
+                "a.json: found one object with lists of texts ('pos', 'neg'), expected an object for each example",
+                'such as {"text": "...", "label": "..."}: write one per line',
+            ],
+        ),
+        ('{"pos": ["a"], "neg": ["c", "d"]}', ["one object with lists of texts ('pos', 'neg')"]),
+        ('{"train": [["a", "x"], ["b", "y"]], "test": [["c", "x"]]}', ["lists of arrays ('train', 'test')"]),
+        (f'{{"a": {{"b": [{A}]}}, "c": {{"d": [{B}]}}}}', ["several arrays of objects ('a.b', 'c.d'), expected one"]),
+        (f'{{"d": {{"rows": [{A}], "rows": [{B}]}}}}', ["a.json:1: the key 'rows' occurs twice, expected once"]),
     ],
 )
 def test_what_loses_rows_is_an_error(tmp_path: Path, content: str, words: list[str]) -> None:
@@ -149,7 +177,22 @@ def test_what_loses_rows_is_an_error(tmp_path: Path, content: str, words: list[s
         (f"{A} {B}", 'a.jsonl:2: found \'{"text": "b", "label": "y"}\' behind the object, expected one object per'),
         (f"{A},", "a.jsonl:2: found ',' behind the object, expected one object per line: remove the comma"),
         (f"[{A}, {B}]", "a.jsonl:2: found an array of 2 objects, expected an object"),
-        ("[]", "a.jsonl:2: found list, expected an object"),
+        ("[]", "a.jsonl:2: found an array of 0 values, expected an object"),
+        ('["b", "y"]', 'found an array of 2 values, expected an object: write {"text": "...", "label": "..."}'),
+        ('"b"', 'a.jsonl:2: found a string, expected an object: write {"text": "...", "label": "..."}'),
+        ("null", "a.jsonl:2: found null, expected an object: write"),
+        (
+            '{"text": "b\\u0000", "label": 1}',
+            "a.jsonl:2: found \\u0000 in 'text', a zero byte, which no text has: delete",
+        ),
+        ('{"text": "b", "label": ["y\\u0000"]}', "a.jsonl:2: found \\u0000 in 'label', a zero byte"),
+        ('{"text": "b\\ud83d!", "label": 1}', "a.jsonl:2: found \\ud83d in 'text', half of a character: write both"),
+        ('{"text": "b", "label": "\\ude00"}', "a.jsonl:2: found \\ude00 in 'label', half of a character"),
+        (
+            '{"text": "b", "label": {"a": 1, "b.c": false}}',
+            "set labels: multiple and columns: {label: [label.a, label.b.c]}, if each is a 0/1",
+        ),
+        ('{"text": "b", "label": {"name": "c"}}', "set columns: {label: label.name}"),
         ("{'text': 1}", "a.jsonl:2: not JSON (Expecting property name enclosed in double quotes at \"'text': 1}\")"),
         ('{"text": "b", "label": ' + HEAVY + "}", "a.jsonl:2: found a number with more digits than can be read"),
         ('{"text": "b", "text": "c", "label": 1}', "a.jsonl:2: the key 'text' occurs twice in an object"),
@@ -157,7 +200,11 @@ def test_what_loses_rows_is_an_error(tmp_path: Path, content: str, words: list[s
         ('{"text": "b", "label": 1, "label": true}', "a.jsonl:2: the key 'label' occurs twice"),
         ('{"Text": "b", "TEXT": "c", "label": 1}', "a.jsonl:2: found the keys 'Text' and 'TEXT' with different values"),
         ('{"text": {"body": "b"}, "label": 1}', "text is an object with the keys 'body'; expected a string, a number"),
-        ('{"text": [{"body": "b"}], "label": 1}', "text is an object with the keys 'body'"),
+        (
+            '{"text": [{"role": "user", "body": "b"}], "label": 1}',
+            "text is a list of objects with the keys 'role', 'body'; expected a string, a number or a list of them, and"
+            " paths do not enter lists: write an object for each text, with the text at a key of its own",
+        ),
         ('{"body": "b", "label": 1}', "no column for text: found 'body', 'label'; expected one of text, sentence"),
     ],
 )
@@ -281,6 +328,28 @@ def test_pairs_of_hugging_face(tmp_path: Path, name: str) -> None:
     assert "no column for source: found 'id', 'translation.zh', 'translation.en'" in error(
         tmp_path, name, content, **options
     )
+
+
+def test_a_path_into_a_list(tmp_path: Path) -> None:
+    content = '{"messages": [{"role": "user"}], "label": 1}\n' * 2
+    message = error(tmp_path, "a.jsonl", content, columns={"text": ["messages.role"], "label": ["label"]})
+    assert message.startswith("a.jsonl: no column for text: found 'messages', 'label'; expected 'messages.role'")
+    assert message.endswith(
+        "; 'messages' is a list, and paths do not enter lists: write an object for each text, with the text at a key of"
+        " its own"
+    )
+
+
+def test_flags_of_an_object_are_columns(tmp_path: Path) -> None:
+    """What the error about an object of 0/1 advises."""
+    rows = ['{"text": "a", "label": {"x": 1, "y": 0}}', '{"text": "b", "label": {"x": true, "y": 1}}']
+    (tmp_path / "a.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    layout = Layout({"text": ["text"], "label": ["label.x", "label.y"]}, multiple=True)
+    layout = settle_labels("a.jsonl", layout, tmp_path)
+    assert [each["label"] for each in load_labelled("a.jsonl", layout, tmp_path)] == [
+        ["label.x"],
+        ["label.x", "label.y"],
+    ]
 
 
 # --- suggestions -----------------------------------------------------------------------------------------------------

@@ -144,9 +144,9 @@ def test_a_column_beyond_the_last(tmp_path) -> None:
 
 def test_a_row_at_fault_does_not_end_the_scan(tmp_path) -> None:
     path = tmp_path / "a.jsonl"
-    path.write_text('{"text": "a"}\n{oops\n{"text": "b\\ud800"}\n', encoding="utf-8")
+    path.write_text('{"text": "a"}\n{oops\n{"text": "b\\u2028"}\n', encoding="utf-8")
     first, second, third = scan_rows(path, LAYOUT, required=["text"])
-    assert (first.values["text"], third.values["text"]) == ("a", "b\ufffd")
+    assert (first.values["text"], third.values["text"]) == ("a", "b\u2028")
     assert isinstance(second, RowError) and (second.line, second.input) == (2, "{oops")
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property, lru_cache
 from itertools import chain, islice
@@ -14,7 +16,8 @@ from textapp.errors import DataError
 from textapp.records.columns import missing_column, names_of
 from textapp.records.dialects import normalised
 from textapp.records.files import Source
-from textapp.records.json_text import Repeated, Value, equal, objects
+from textapp.records.json_text import Repeated, Value, Wanted, equal, objects
+from textapp.records.label_cells import flag
 from textapp.records.layout import Columns
 from textapp.records.rows import Row, RowError
 
@@ -22,6 +25,8 @@ _FIRST_ROWS = 1000  # in which every required field must be found once
 _SHOWN_NAMES = 1000
 _SHOWN_DEPTH = 3
 _SIDES = ("source", "target")
+_BROKEN = re.compile("[\0\ud800-\udfff]")  # characters that JSON can escape, and that no text has
+_NO_LISTS = "paths do not enter lists: write an object for each text, with the text at a key of its own"
 
 
 class _RowFault(Exception):
@@ -61,7 +66,10 @@ def json_rows(
         plain = [each is not None and not isinstance(each[1], list | dict) for each in found]
         return all(plain) if required else any(plain)
 
-    items = objects(path, source, kind, is_row)
+    def has_field(content: dict[str, Any]) -> bool:
+        return any(_has(_Keys(content), field, columns) for field in columns)
+
+    items = objects(path, source, kind, Wanted(is_row, has_field, _example(columns, required)))
     for item in _with_fields(path, items, columns, required):
         if isinstance(item, RowError):
             yield item
@@ -88,7 +96,8 @@ def _with_fields(
             keys = _Keys(item.content)
             missing = [field for field in missing if not _has(keys, field, columns)]
     if missing and first is not None:
-        raise _missing(path, missing[0], tuple(names_of(columns[missing[0]])), _shown_names(first))
+        names = tuple(names_of(columns[missing[0]]))
+        raise DataError(f"{_missing(path, missing[0], names, _shown_names(first))}{_into_list(_Keys(first), names)}")
     yield from chain(held, items)
 
 
@@ -96,7 +105,7 @@ def _values(path: Path, content: Any, columns: Columns, required: Collection[str
     if isinstance(content, list) and content and isinstance(content[0], dict):
         raise _RowFault(f"found an array of {len(content)} objects, expected an object: write one per line")
     if not isinstance(content, dict):
-        raise _RowFault(f"found {type(content).__name__}, expected an object")
+        raise _RowFault(f"found {_kind(content)}, expected an object: write {_example(columns, required)}")
     if isinstance(content, Repeated):
         raise _RowFault(_twice(content.names[0]))
     keys, values = _Keys(content), dict[str, Any]()
@@ -107,9 +116,34 @@ def _values(path: Path, content: Any, columns: Columns, required: Collection[str
         elif found is not None:
             values[field] = _string(field, *found)
         elif field in required:
-            message = str(_missing(path, field, tuple(names_of(column)), _shown_names(content)))
-            raise _RowFault(message.removeprefix(f"{path}: "))
+            names = tuple(names_of(column))
+            message = str(_missing(path, field, names, _shown_names(content))).removeprefix(f"{path}: ")
+            raise _RowFault(f"{message}{_into_list(keys, names)}")
     return values
+
+
+def _example(columns: Columns, required: Collection[str]) -> str:
+    """A row as a message shows it: `{"text": "...", "label": "..."}`."""
+    names = [(names_of(columns[field]) or [field])[0][:40] for field in columns if field in (required or columns)]
+    return json.dumps(dict.fromkeys(names, "..."), ensure_ascii=False)
+
+
+def _kind(content: Any) -> str:
+    """What JSON calls a value that is no object."""
+    if isinstance(content, list):
+        return f"an array of {len(content)} values"
+    kinds = {str: "a string", bool: "true or false", type(None): "null"}
+    return kinds.get(type(content), "a number")
+
+
+def _into_list(keys: _Keys, names: Sequence[str]) -> str:
+    """What to do where a path leads into a list; empty if none does."""
+    for name in names:
+        for place in (place for place, character in enumerate(name) if character == "."):
+            found = _at(keys, name[:place])
+            if found is not None and isinstance(found[0], list):
+                return f"; {name[:place][:40]!r} is a list, and {_NO_LISTS}"
+    return ""
 
 
 def _twice(name: str) -> str:
@@ -248,14 +282,25 @@ def _string(field: str, name: str, value: Any) -> str:
         elif isinstance(part, list):
             open_lists.append(iter(part))
         else:
+            if isinstance(part, dict):
+                raise _RowFault(
+                    f"{field} is a list of objects with the keys {_listed(part)}; expected a string, a number or a list"
+                    f" of them, and {_NO_LISTS}"
+                )
             strings.append(_scalar(field, name, part))
     return "\n".join(strings)
 
 
 def _scalar(field: str, name: str, value: Any) -> str:
     if isinstance(value, str):
-        # No tokenizer accepts a lone surrogate, which JSON can escape.
-        return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        broken = _BROKEN.search(value) if not value.isascii() or "\0" in value else None
+        if broken is not None and broken[0] == "\0":
+            raise _RowFault(f"found \\u0000 in {name[:40]!r}, a zero byte, which no text has: delete it")
+        if broken is not None:
+            raise _RowFault(
+                f"found \\u{ord(broken[0]):04x} in {name[:40]!r}, half of a character: write both halves, or delete it"
+            )
+        return value
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -266,8 +311,17 @@ def _scalar(field: str, name: str, value: Any) -> str:
         return str(int(value)) if value.is_integer() else str(value)
     if isinstance(value, int):
         return str(value)
-    first = next(iter(value), "NAME")[:40]
-    raise _RowFault(
-        f"{field} is an object with the keys {', '.join(repr(key[:40]) for key in list(value)[:6]) or '(none)'};"
-        f" expected a string, a number or a list of them: set columns: {{{field}: {name}.{first}}}"
-    )
+    found = f"{field} is an object with the keys {_listed(value)}; expected a string, a number or a list of them"
+    paths = [f"{name}.{key[:40]}" for key in list(value)[:6]] or [f"{name}.NAME"]
+    if field == "label" and value and all(flag(_flag_text(each)) is not None for each in value.values()):
+        columns = f"[{', '.join(paths)}{', ...' if len(value) > len(paths) else ''}]"
+        raise _RowFault(f"{found}: set labels: multiple and columns: {{label: {columns}}}, if each is a 0/1")
+    raise _RowFault(f"{found}: set columns: {{{field}: {paths[0]}}}")
+
+
+def _flag_text(value: Any) -> str:
+    return "" if value is None else str(value) if isinstance(value, str | int | float) else "(none)"
+
+
+def _listed(content: dict[str, Any]) -> str:
+    return ", ".join(repr(key[:40]) for key in list(content)[:6]) or "(none)"

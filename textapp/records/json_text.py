@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ _PIECE = 2**16  # characters that are read at once
 _MAX_VALUE = 2**27  # characters of one value
 _LITERAL = 16  # characters that a number or a literal may need beyond the end of a piece
 _USUAL_WRAPPERS = ("data", "rows", "examples")
+_MAX_WRAPPERS = 5  # objects around an array of rows
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _BETWEEN = re.compile(r"[ \t\r\n,:]*")
@@ -75,17 +76,31 @@ def equal(one: Any, other: Any) -> bool:
 _decode = json.JSONDecoder(object_pairs_hook=_object, parse_constant=lambda _: None).raw_decode
 
 
-def objects(path: Path, source: Source, kind: str, is_row: Callable[[dict], bool]) -> Iterator[Value | RowError]:
+class Wanted(NamedTuple):
+    """What the rows of a file should be.
+
+    Attributes:
+        is_row: whether an object has the fields of a row; then an array in it is no array of rows.
+        has_field: whether it has any of them, also with another value than a row has.
+        example: a row, for messages.
+    """
+
+    is_row: Callable[[dict], bool]
+    has_field: Callable[[dict], bool]
+    example: str
+
+
+def objects(path: Path, source: Source, kind: str, wanted: Wanted) -> Iterator[Value | RowError]:
     """Yields the values of a file that should be objects, in order; an error for each that cannot be read.
 
     Both extensions may hold an object per line, an array of objects, objects one after another over several lines, or
-    one object with an array of them, such as `{"data": [...]}`.
+    one object with an array of them, such as `{"data": [...]}` or `{"data": {"rows": [...]}}`.
 
     Args:
         path: the path for error messages.
         source: the content of the file.
         kind: `.json` or `.jsonl`.
-        is_row: whether an object has the fields of a row; then an array in it is no array of rows.
+        wanted: what its rows should be.
 
     Raises:
         DataError: the file is not JSON at a place behind which no row can be told from another.
@@ -97,7 +112,7 @@ def objects(path: Path, source: Source, kind: str, is_row: Callable[[dict], bool
     if first == "[":
         return _objects_of_array(window)
     if first == "{":
-        return _objects_in_sequence(window, is_row)
+        return _objects_in_sequence(window, wanted)
     raise window.error(f"found {window.excerpt(20)!r}, expected an array of objects, or one object per line")
 
 
@@ -320,11 +335,11 @@ def _cut_off(window: _Window, start: int, count: int) -> DataError:
     )
 
 
-def _objects_in_sequence(window: _Window, is_row: Callable[[dict], bool]) -> Iterator[Value | RowError]:
+def _objects_in_sequence(window: _Window, wanted: Wanted) -> Iterator[Value | RowError]:
     """Objects one after another, or a single object that may hold an array of them."""
     first, text = window.value()
     if not window.next():
-        yield from _rows_of_object(window.path, first, text, is_row)
+        yield from _rows_of_object(window.path, first, text, wanted)
         return
     yield first
     while found := window.next():
@@ -339,62 +354,105 @@ def _objects_in_sequence(window: _Window, is_row: Callable[[dict], bool]) -> Ite
 # --- one object ------------------------------------------------------------------------------------------------------
 
 
-def _rows_of_object(
-    path: Path, value: Value | RowError, text: str, is_row: Callable[[dict], bool]
-) -> Iterator[Value | RowError]:
+def _rows_of_object(path: Path, value: Value | RowError, text: str, wanted: Wanted) -> Iterator[Value | RowError]:
     """The rows of a file that is a single object: the object itself, or the objects of an array in it."""
     content = {} if isinstance(value, RowError) else value.content
-    arrays = [name for name, part in content.items() if isinstance(part, list) and part and isinstance(part[0], dict)]
-    if not content or is_row(content):
+    if not content or wanted.is_row(content):
         yield value
         return
-    if isinstance(content, Repeated):
+    repeated = _repeated(content)
+    if repeated is not None:
         raise DataError(
-            f"{path}:{value.line}: the key {content.names[0][:60]!r} occurs twice, expected once: put all objects into"
-            f" one array"
+            f"{path}:{value.line}: the key {repeated[:60]!r} occurs twice, expected once: put all objects into one"
+            f" array"
         )
-    usual = [name for name in arrays if name in _USUAL_WRAPPERS]
-    chosen = arrays if len(arrays) == 1 else usual
-    if len(chosen) == 1:
-        others = f" (not those of {_listed([name for name in arrays if name != chosen[0]])})" if arrays[1:] else ""
-        _logger.info("%s: the rows are the objects of %r%s", path, chosen[0], others)
-        position = _place_of(text, chosen[0])
+    arrays = _arrays_of_objects(content)
+    chosen = _chosen_array(arrays, content, wanted)
+    if chosen is not None:
+        rest = [".".join(keys) for keys in arrays if keys != chosen]
+        others = f" (not those of {_listed(rest)})" if rest else ""
+        _logger.info("%s: the rows are the objects of %r%s", path, ".".join(chosen), others)
+        position = _place_of(text, chosen)
         yield from _elements(_Window(path, [text[position:]], value.line + text.count("\n", 0, position)))
     elif arrays:
         raise DataError(
-            f"{path}: found an object with several arrays of objects ({_listed(arrays)}), expected one: save each as a"
-            f" file of its own"
+            f"{path}: found an object with several arrays of objects ({_listed(list(map('.'.join, arrays)))}), expected"
+            f" one: save each as a file of its own"
         )
-    elif _is_table_of_columns(content):
+    elif _is_table_of_columns(content, wanted):
         raise DataError(
             f"{path}: found one object with all values of {_listed(list(content))}, expected an object"
             f' per row: df.to_json({path.name!r}, orient="records"), or for a data set of lists:'
             f" pandas.DataFrame(content) first"
         )
+    elif not wanted.has_field(content) and all(isinstance(part, list) and part for part in content.values()):
+        kind = {str: "texts", list: "arrays"}.get(type(next(iter(content.values()))[0]), "values")
+        raise DataError(
+            f"{path}: found one object with lists of {kind} ({_listed(list(content))}), expected an object for each"
+            f" example, such as {wanted.example}: write one per line"
+        )
     else:
         yield value
+
+
+def _repeated(content: dict[str, Any], depth: int = _MAX_WRAPPERS) -> str | None:
+    """A key that occurs twice, in an object or in those that are around its arrays."""
+    if isinstance(content, Repeated):
+        return content.names[0]
+    inner = (part for part in content.values() if isinstance(part, dict) and depth > 1)
+    return next(filter(None, (_repeated(part, depth - 1) for part in inner)), None)
+
+
+def _arrays_of_objects(content: dict[str, Any], depth: int = _MAX_WRAPPERS) -> list[tuple[str, ...]]:
+    """The keys that lead to each array of objects, in objects within objects."""
+    found: list[tuple[str, ...]] = []
+    for key, part in content.items():
+        if isinstance(part, list) and part and isinstance(part[0], dict):
+            found.append((key,))
+        elif isinstance(part, dict) and depth > 1:
+            found += [(key, *keys) for keys in _arrays_of_objects(part, depth - 1)]
+    return found
+
+
+def _chosen_array(arrays: list[tuple[str, ...]], content: dict[str, Any], wanted: Wanted) -> tuple[str, ...] | None:
+    """The keys of the array that holds the rows: the only one, or the only one of rows, or with a usual name."""
+    rows = [keys for keys in arrays if wanted.is_row(_first_of(content, keys))]
+    usual = [keys for keys in arrays if keys[-1] in _USUAL_WRAPPERS]
+    return next((found[0] for found in (arrays, rows, usual) if len(found) == 1), None)
+
+
+def _first_of(content: dict[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    array: Any = content
+    for key in keys:
+        array = array[key]
+    first: dict[str, Any] = array[0]
+    return first
 
 
 def _listed(names: list[str]) -> str:
     return ", ".join(repr(name[:40]) for name in names[:6]) + (", ..." if len(names) > 6 else "")
 
 
-def _place_of(text: str, name: str) -> int:
-    """Where the value of a key starts in the text of an object."""
-    position = 1
-    while True:
-        key, position = _decode(text, _BETWEEN.match(text, position).end())
-        position = _BETWEEN.match(text, position).end()
-        if key == name:
-            return position
-        position = _end_of_value(text, position)
+def _place_of(text: str, keys: Sequence[str]) -> int:
+    """Where the value starts to which keys lead in the text of an object."""
+    position = 0
+    for name in keys:
+        position, key = position + 1, None
+        while True:
+            key, position = _decode(text, _BETWEEN.match(text, position).end())
+            position = _BETWEEN.match(text, position).end()
+            if key == name:
+                break
+            position = _end_of_value(text, position)
+    return position
 
 
-def _is_table_of_columns(content: dict[str, Any]) -> bool:
+def _is_table_of_columns(content: dict[str, Any], wanted: Wanted) -> bool:
     """Whether it holds columns, or rows by name, as pandas writes them by default: `{"text": {"0": ..}, ...}`."""
     parts = list(content.values())
     if all(isinstance(part, dict) for part in parts):
         return len(parts) > 1 or all(key.isdecimal() for key in parts[0])
     lists = [part for part in parts if isinstance(part, list)]
     split = {"columns", "data"} <= set(content)  # orient="split"
-    return split or (len(lists) == len(parts) and len({len(part) for part in lists}) == 1 and any(lists))
+    equal_lists = len(lists) == len(parts) and len({len(part) for part in lists}) == 1 and any(lists)
+    return split or (equal_lists and wanted.has_field(content))
