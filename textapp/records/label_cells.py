@@ -6,14 +6,18 @@ import ast
 import json
 import re
 import warnings
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 
 from textapp.errors import visible
 
 DIVIDERS = ("\n", "|", ";", ",")  # in the order in which they are looked for
+_WIDE = ("，", "、", "；", "｜")  # they hardly stand in a name
+_IN_NAMES = ("/", "&", "+", " ")  # they often do
 MAX_CELL = 100_000  # characters of a list
 _YES = frozenset({"1", "1.0", "true", "yes", "t", "y"})
 _NO = frozenset({"", "0", "0.0", "false", "no", "f", "n"})
+_ZERO_ONE = frozenset({"0", "1", "0.0", "1.0", "true", "false", "True", "False"})
 _MISSING = frozenset({"None", "null", "NULL", "nan", "NaN"})  # without quotes, in a list
 _CLOSING = {"[": "]", "{": "}", "(": ")"}
 # One item of a list, in quotes or without, and what divides it from the next: a comma, or spaces as NumPy prints them.
@@ -104,13 +108,45 @@ def other_dividers(cells: Iterable[str], divider: str) -> dict[str, list[str]]:
     Example: for the cells `Toys, Games;Books` and `;` it is `{",": ["Toys, Games"]}`.
     """
     parts = {part.strip() for cell in cells if listed(cell) is None for part in divided(cell, divider)}
-    found = {other: sorted(part for part in parts if other in part) for other in DIVIDERS if other != divider}
-    return {other: examples for other, examples in found.items() if examples}
+    found = {other: sorted(part for part in parts if other in part) for other in DIVIDERS + _WIDE}
+    return {other: examples for other, examples in found.items() if examples and other != divider}
+
+
+def possible_dividers(cells: Iterable[str]) -> dict[str, list[str]]:
+    """The characters that are not looked for and may divide labels, and the cells that have them.
+
+    A character that names often have is one only if most parts of these cells occur in other cells too.
+
+    Args:
+        cells: of the column, without `DIVIDERS`.
+
+    Example: for the cells `a/b`, `b/c` and `a` it is `{"/": ["a/b", "b/c"]}`, and empty for `Toys/Games` and `Books`.
+    """
+    distinct = sorted({cell.strip() for cell in cells if listed(cell) is None})
+    found = {divider: [cell for cell in distinct if divider in cell] for divider in _WIDE + _IN_NAMES}
+    return {
+        divider: having
+        for divider, having in found.items()
+        if having and (divider in _WIDE or _parts_recur(distinct, divider))
+    }
+
+
+def _parts_recur(cells: Sequence[str], divider: str) -> bool:
+    counts = Counter(part for cell in cells for part in {part.strip() for part in cell.split(divider)})
+    parts = {part.strip() for cell in cells if divider in cell for part in cell.split(divider)}
+    return 2 * sum(counts[part] > 1 for part in parts) > len(parts)
 
 
 def is_vector(items: Sequence[str]) -> bool:
     """Whether the items of a list are a 0/1 for each label, `[0, 1, 0]`, instead of names: names do not repeat."""
-    return len(set(items)) < len(items) and set(items) <= {"0", "1", "0.0", "1.0", "true", "false", "True", "False"}
+    return len(set(items)) < len(items) and set(items) <= _ZERO_ONE
+
+
+def all_vectors(lists: Collection[Sequence[str]]) -> bool:
+    """Whether all lists of a column are a 0/1 for each label: of one length above 1, as `[0, 1]` and `[1, 0]` are."""
+    return len({len(items) for items in lists}) == 1 and all(
+        len(items) > 1 and set(items) <= _ZERO_ONE for items in lists
+    )
 
 
 def named(divider: str) -> str:

@@ -11,9 +11,18 @@ from pathlib import Path
 from textapp.errors import DataError, visible
 from textapp.records.columns import names_of
 from textapp.records.files import expand
-from textapp.records.label_cells import divider_of, flag, named, other_dividers
+from textapp.records.label_cells import (
+    all_vectors,
+    divided,
+    divider_of,
+    flag,
+    is_vector,
+    listed,
+    named,
+    other_dividers,
+    possible_dividers,
+)
 from textapp.records.label_columns import column_field, distinct_names, with_label_columns
-from textapp.records.labelled import label_cells
 from textapp.records.layout import Layout
 from textapp.records.readers import scan_rows
 from textapp.records.rows import Row
@@ -36,7 +45,8 @@ def settle_labels(source: Source, layout: Layout, data_dir: Path) -> Layout:
         `label_separator`, if a text may have several labels and a divider occurs; else unchanged.
 
     Raises:
-        DataError: a column of a label is missing, or one label is expected and there are several columns with 0/1.
+        DataError: a column of a label is missing, one label is expected and there are several columns with 0/1, or the
+            cells hold a 0/1 for each label without their names.
 
     Example: of `columns: {label: [toxic, insult]}` and the header `text,toxic,insult` both are columns of labels.
     """
@@ -49,10 +59,27 @@ def settle_labels(source: Source, layout: Layout, data_dir: Path) -> Layout:
     if not layout.multiple or layout.label_separator is not None:
         return layout
     cells: set[str] = set()
+    lists: set[tuple[str, ...]] = set()
     for path in paths:
-        cells |= label_cells(scan_rows(path, layout, list(layout.columns)))
+        for row in scan_rows(path, layout, list(layout.columns)):
+            value = row.values.get("label", "") if isinstance(row, Row) else ""
+            if isinstance(value, str):
+                cells.add(value.strip())
+            else:
+                lists.add(tuple(part.strip() for part in value))
+    if not lists and (name := _label_of_flags(layout, cells)) is not None:
+        _logger.info("%s: the column '%s' is read as a label, 0 or 1", paths[0], visible(name))
+        return replace(layout, label_columns=(name,))
     divider = divider_of(cells)
+    lists |= {tuple(_items(cell, divider)) for cell in cells if cell}
+    if all_vectors(lists) and not any(map(is_vector, lists)):  # one that repeats is an error of its row
+        raise DataError(
+            f"{paths[0]}: found labels such as [{', '.join(min(lists))}] in every row, a 0/1 for each label; expected"
+            f" their names: give the names, or a column with 0/1 for each: columns: {{label: [NAME, NAME]}}"
+        )
     if divider is None:
+        if all(len(items) < 2 for items in lists):
+            _warn_of_possible_dividers(cells)
         return layout
     _logger.info("labels are divided by %s", named(divider))
     for other, parts in other_dividers(cells, divider).items():
@@ -61,6 +88,28 @@ def settle_labels(source: Source, layout: Layout, data_dir: Path) -> Layout:
             named(other), len(parts), "s" * (len(parts) > 1), visible(parts[0][:60]),
         )  # fmt: skip
     return replace(layout, label_separator=divider)
+
+
+def _items(cell: str, divider: str | None) -> list[str]:
+    items = listed(cell)
+    return [part.strip() for part in divided(cell, divider or "")] if items is None else items
+
+
+def _label_of_flags(layout: Layout, cells: Collection[str]) -> str | None:
+    """The name of the column of the labels, if a config names one and it has nothing but 0/1; else None."""
+    names = distinct_names(names_of(layout.columns["label"]))
+    named = len(names) == 1 and not layout.has_usual_names("label") and layout.pattern is None
+    flags = any(cells) and all(flag(cell) is not None for cell in cells)
+    return names[0] if named and layout.header is not False and flags else None
+
+
+def _warn_of_possible_dividers(cells: Collection[str]) -> None:
+    for divider, having in possible_dividers(cells).items():
+        _logger.warning(
+            "no text has several labels, but %s occurs in %d label%s, such as '%s': data.label_separator: '%s' sets it"
+            " as the divider",
+            named(divider), len(having), "s" * (len(having) > 1), visible(having[0][:60]), divider,
+        )  # fmt: skip
 
 
 def _label_columns(path: Path, layout: Layout) -> list[str]:
