@@ -22,6 +22,9 @@ from textapp.errors import did_you_mean, difference, look, looks_like, visible
         ("pos", "pos\ufe0f", "U+FE0F"),
         ("pos", "po\u3164s", "U+3164"),
         ("don't", "don\u2019t", "U+0027 against U+2019"),
+        ("\ufb01n", "fin", "U+FB01 against U+0066 U+0069"),
+        ("stra\u00dfe", "strasse", "U+00DF against U+0073"),
+        ("Stra\u00dfe", "STRASSE", "U+00DF against U+0073"),
         ("sci\u2010fi", "sci-fi", "U+2010 against U+002D"),
     ],
 )

@@ -111,8 +111,10 @@ def difference(first: str, second: str) -> str:
     Example: of `Boots` and `Boots` with a zero-width space it is `U+200B`; of the two ways to write `é` it is
     `U+00E9 against U+0065 U+0301`.
     """
-    if first.casefold() == second.casefold():
+    if first.lower() == second.lower():
         return "case"
+    if first.casefold() == second.casefold():  # `straße` and `STRASSE`
+        first, second = first.lower(), second.lower()
     parts: tuple[list[str], list[str]] = ([], [])
     for kind, *ranges in difflib.SequenceMatcher(None, first, second, autojunk=False).get_opcodes():
         if kind != "equal":
