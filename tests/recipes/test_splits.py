@@ -161,3 +161,20 @@ def test_the_advice_about_a_share_holds(tmp_path, counts, words) -> None:
             splits(tmp_path, train, validation=0.99)
     else:
         assert len(splits(tmp_path, train, validation=0.15).validation) == 1
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        (["一\tone"], "0.1 of 1 training examples leaves no example for validation; no share does: there is one"
+         " example, which stays in train; expected more examples, or a file"),
+        (["一\tone", "一\tone!", "二\tone!"], "no share does: the examples have texts in common, which stay together in"
+         " train; expected more examples, or a file"),
+    ],
+)  # fmt: skip
+def test_the_advice_about_pairs_names_no_labels(tmp_path, lines, words) -> None:
+    (tmp_path / "train.tsv").write_text("source\ttarget\n" + "\n".join(lines), encoding="utf-8")
+    raw = {"task": "translation", "run": "r", "data": {"train": "train.tsv"}, "model": {"architecture": "lstm"}}
+    with pytest.raises(DataError) as caught:
+        load_splits(recipe_of("translation"), parse_config(raw), tmp_path)
+    assert words in str(caught.value)

@@ -93,7 +93,11 @@ def _enough(recipe: Recipe, config: Config, train: Records, share: float) -> str
     enough = next((other for other in larger if all(recipe.set_aside(train, other, config))), None)
     if enough is not None:
         return f"expected a larger share, such as {enough:g}, more examples, or a file"
-    return (
-        "no share does: each of them is the only one of its label, or goes with the others, and stays in train;"
-        " expected more examples, or a file"
-    )
+    labels = len(recipe.labels(train))
+    if len(train) == 1:
+        why = "there is one example, which stays in train"
+    elif labels:
+        why = "each of them is the only one of its label, or goes with the others, and stays in train"
+    else:
+        why = "the examples have texts in common, which stay together in train"
+    return f"no share does: {why}; expected more examples, or a file"
