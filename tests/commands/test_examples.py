@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from textapp.artifact import Artifact
-from textapp.commands.examples import evaluation_records, layout_of
+from textapp.commands.examples import check_has_columns, evaluation_records, layout_of
 from textapp.errors import DataError, UsageError
 from textapp.records.labelled import load_labelled
 from textapp.records.layout import Layout
@@ -65,3 +65,35 @@ def test_the_encoding_of_a_call(tmp_path: Path) -> None:
         load_labelled("a.csv", layout_of(run), tmp_path)
     with pytest.raises(UsageError, match="--encoding: found 'gbkk', expected auto or an encoding"):
         layout_of(run, None, "gbkk")
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ("text=0,text=1", "--columns text=0,text=1: found text twice, expected it once: leave one of them out"),
+        ("text=0,label=0", "--columns text=0,label=0: text and label are the same column; expected a column for each"),
+        ("text=a,label=A", "text and label are the same column"),
+    ],
+)
+def test_columns_of_a_call_at_fault(columns: str, message: str) -> None:
+    manifest = {"task": "classification", **Layout({"text": ["text"], "label": ["label"]}).to_manifest()}
+    with pytest.raises(UsageError) as caught:
+        layout_of(manifest, columns)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["\u00b2", "\u0663", "1" * 5000])
+def test_a_column_is_a_name_unless_it_is_a_number(name: str) -> None:
+    manifest = {"task": "classification", **Layout({"text": ["text"], "label": ["label"]}).to_manifest()}
+    assert layout_of(manifest, f"text={name}").columns["text"] == [name]
+    assert layout_of(manifest, "text=12").columns["text"] == 12
+
+
+def test_a_text_per_line_has_no_columns(run: Artifact, tmp_path: Path) -> None:
+    artifact = Artifact(run.path, {**run.manifest, "task": "classification"})
+    with pytest.raises(
+        UsageError, match=r"--columns text=0: .*a.txt has a text per line, and no columns: leave it out"
+    ):
+        evaluation_records(artifact, [tmp_path / "a.txt"], "text=0")
+    check_has_columns(["a.txt"], "source=0", parallel_files=True)
+    check_has_columns(["a.tsv"], "text=0", parallel_files=False)

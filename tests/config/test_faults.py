@@ -125,6 +125,32 @@ def test_no_message_needs_a_programmer(keys: tuple[str, ...]) -> None:
          " finite number"),
         ({"more": "training: {learning_rate: 0}"}, 5, "training.learning_rate: found 0: expected a number"
          " above 0"),
+        ({"more": "training: {epochs: 010}"}, 5, "training.epochs: found '010': expected a number without zeros before"
+         " it: write 10"),
+        ({"more": "seed: -007"}, 5, "seed: found '-007': expected a number without zeros before it: write -7"),
+        ({"data": "data: {train: ~}"}, 3, "data.train: found nothing: expected a path, a glob, or a list of them;"
+         " for parallel files {source: train.zh, target: train.en}"),
+        ({"data": "data: {train: }"}, 3, "data.train: found nothing: expected a path, a glob, or a list of them;"
+         " for parallel files {source: train.zh, target: train.en}"),
+        ({"data": 'data: {train: ""}'}, 3, "data.train: found '': expected a path, such as data/train.csv"),
+        ({"data": "data: {train: a, validation: 20%}"}, 3, "data.validation: found '20%': expected a share between 0"
+         " and 1, or files: write 0.2"),
+        ({"data": "data: {train: a, test: '7,5 %'}"}, 3, "data.test: found '7,5 %': expected a share between 0 and 1,"
+         " or files: write 0.075"),
+        ({"data": "data: {train: a, test: '0,2'}"}, 3, "data.test: found '0,2': expected a share between 0 and 1, or"
+         " files: write 0.2"),
+        ({"data": "data: {train: b, test： a}"}, 3, "unknown key 'data.test： a': found ： (U+FF1A), expected : and a"
+         " space behind it"),
+        ({"data": "data: {train: a, language: C}"}, 3, "data.language: found 'C': expected the code of a language such"
+         " as en, zh or pt-BR (ISO 639, BCP 47); without this key it is guessed from the script"),
+        ({"data": "data: {train: a, columns: {text: []}}"}, 3, "data.columns.text: found []: expected a name, a list of"
+         " names, or a number from 0"),
+        ({"data": "data: {train: a, columns: {text: ['']}}"}, 3, "data.columns.text: found ['']: expected a name, a"
+         " list of names, or a number from 0"),
+        ({"data": "data: {train: a, columns: {text: Text, label: [text]}}"}, 3, "data.columns.label: found ['text'],"
+         " but text and label are the same column; expected a column for each"),
+        ({"data": "data: {train: a, columns: {text: 0, label: 0}}"}, 3, "data.columns.label: found 0, but text and"
+         " label are the same column; expected a column for each"),
         ({"more": "lengths:\n- 16\n- 5.5"}, 7, "lengths.1: found 5.5: expected a whole number"),
         (
             {"more": "training:\n  class_weights:\n    good: 1\n    bad: 0"},
@@ -159,7 +185,7 @@ def test_a_fault_of_a_file_has_its_line_and_its_mend(tmp_path: Path, changes: di
 
 
 def test_numbers_are_those_that_were_written(tmp_path: Path) -> None:
-    more = "training: {learning_rate: 1e-3, epochs: 010, batch_size: 1_024, class_weights: {007: 1, 2024-13-45: 2}}"
+    more = "training: {learning_rate: 1e-3, epochs: 10, batch_size: 1_024, class_weights: {007: 1, 2024-13-45: 2}}"
     config = load_config(written(tmp_path, "seed: 0x1F", more, data="data: {train: a, validation: 1e-1}"))
     assert (config.training.learning_rate, config.training.epochs, config.training.batch_size) == (1e-3, 10, 1024)
     assert (config.seed, config.data.validation) == (31, 0.1)

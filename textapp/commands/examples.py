@@ -9,11 +9,12 @@ from typing import Any
 
 from textapp.artifact import Artifact
 from textapp.catalog import load_config, recipe_of
-from textapp.config import data_directory
+from textapp.config import data_directory, same_column
 from textapp.encodings import text_encoding
 from textapp.errors import ArtifactError, UsageError
 from textapp.recipes.recipe import Recipe
 from textapp.recipes.splits import load_splits
+from textapp.records.files import kind_of
 from textapp.records.layout import Layout
 from textapp.records.sources import describe
 from textapp.records.splits import Splits
@@ -82,7 +83,7 @@ def layout_of(manifest: Mapping[str, Any], columns: str | None = None, encoding:
         encoding: of the files, or `auto`; None: that of the run.
 
     Raises:
-        UsageError: `columns` is invalid, or there is no such encoding.
+        UsageError: `columns` is invalid, names a field or a column twice, or there is no such encoding.
     """
     keys = recipe_of(manifest["task"]).keys
     layout = Layout.of_manifest(manifest, keys)
@@ -90,23 +91,50 @@ def layout_of(manifest: Mapping[str, Any], columns: str | None = None, encoding:
         layout = replace(layout, encoding=text_encoding(encoding, "--encoding"))
     if not columns:
         return layout
-    fields: dict[str, int | list[str]] = dict(layout.columns)
+    fields: dict[str, Any] = dict(layout.columns)
+    given: dict[str, int | list[str]] = {}
     for part in columns.split(","):
         field, equals, column = (word.strip() for word in part.partition("="))
         if not equals or not column or field not in keys.columns:
             raise UsageError(
                 f"--columns {columns}: found '{part}', expected FIELD=COLUMN with the fields {', '.join(keys.columns)}"
             )
-        fields[field] = int(column) if column.isdigit() else [column]
+        if field in given:
+            raise UsageError(f"--columns {columns}: found {field} twice, expected it once: leave one of them out")
+        given[field] = int(column) if column.isascii() and column.isdigit() and len(column) < 10 else [column]
+    same = same_column(given)
+    if same is not None:
+        raise UsageError(f"--columns {columns}: {' and '.join(same)} are the same column; expected a column for each")
+    fields.update(given)
     label_columns = layout.label_columns if fields.get("label") == layout.columns.get("label") else ()
     return replace(layout, columns=fields, header="auto", pattern=None, label_columns=label_columns)
 
 
+def check_has_columns(files: Sequence[str | Path], columns: str | None, parallel_files: bool) -> None:
+    """Checks that files which `--columns` is given for can have columns.
+
+    Args:
+        files: of examples or inputs.
+        columns: of `--columns`.
+        parallel_files: whether the task reads sentence pairs, also from .txt files with tabs.
+
+    Raises:
+        UsageError: a file has a text per line.
+    """
+    lines = [file for file in files if kind_of(Path(file)) == ".txt"]
+    if columns and lines and not parallel_files:
+        raise UsageError(
+            f"--columns {columns}: {lines[0]} has a text per line, and no columns: leave it out, or if it is a table,"
+            f" rename it to .tsv or .csv"
+        )
+
+
 def _source(files: Sequence[Path], task: str, recipe: Recipe, columns: str | None) -> str | dict[str, str]:
     """The files of `--data`: one, or two parallel ones."""
+    parallel = recipe.keys.parallel_files
+    check_has_columns(files, columns, parallel)
     if len(files) == 1:
         return str(files[0])
-    parallel = recipe.keys.parallel_files
     if not parallel or len(files) > 2:
         takes = f"one file, or two, of {' and '.join(recipe.keys.columns)}" if parallel else "one file"
         raise UsageError(f"--data: found {len(files)} files, but {task} takes {takes}: give fewer, or join them")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal, Union
+from typing import Annotated, Any, Literal, Union
 
 from pydantic import Field, field_validator, model_validator
 
-from textapp.config.parts import Files, Int, Model, Paths, PathText, Share, one_of
+from textapp.config.parts import Files, FileText, Int, Model, Paths, Share, one_of
 from textapp.encodings import text_encoding
 from textapp.errors import UsageError
 from textapp.languages import is_language, nearest_language, normalized
@@ -22,15 +22,17 @@ class ParallelFiles(Model):
 
 
 Source = Annotated[
-    Union[PathText, Paths, ParallelFiles],
+    Union[FileText, Paths, ParallelFiles],
     one_of("a path, a glob, or a list of them; for parallel files {source: train.zh, target: train.en}"),
 ]
 ShareOrSource = Annotated[
-    Union[Share, PathText, Paths, ParallelFiles],
+    Union[Share, FileText, Paths, ParallelFiles],
     one_of("a share between 0 and 1, a path, a glob, or a list of them; for parallel files {source: .., target: ..}"),
 ]
+_Name = Annotated[str, Field(min_length=1)]
 Column = Annotated[
-    Union[Annotated[Int, Field(ge=0)], str, list[str]], one_of("a name, a list of names, or a number from 0")
+    Union[Annotated[Int, Field(ge=0)], _Name, Annotated[list[_Name], Field(min_length=1)]],
+    one_of("a name, a list of names, or a number from 0"),
 ]
 Header = Annotated[Union[Literal["auto"], bool], one_of("auto, true or false")]
 
@@ -71,6 +73,18 @@ class Data(Model):
         except UsageError as error:
             raise ValueError(f"expected {str(error).rpartition(', expected ')[2]}") from error
 
+    @field_validator("validation", "test", mode="before")
+    @classmethod
+    def _share_is_a_number(cls, value: Any) -> Any:
+        word = value.strip() if isinstance(value, str) else ""
+        percent = re.fullmatch(r"([0-9]{1,3}(?:[.,][0-9]{1,9})?)\s*[%％]", word)
+        comma = re.fullmatch(r"0?[,，]([0-9]{1,9})", word)
+        share = float(percent[1].replace(",", ".")) / 100 if percent else float(f"0.{comma[1]}") if comma else None
+        if share is not None:
+            example = f"{share:.10g}" if 0 < share < 1 else "0.1"
+            raise ValueError(f"expected a share between 0 and 1, or files: write {example}")
+        return value
+
     @field_validator("pattern")
     @classmethod
     def _pattern_compiles(cls, pattern: str | None) -> str | None:
@@ -89,7 +103,7 @@ class Data(Model):
     def _language_exists(cls, code: str | None) -> str | None:
         if code is None or is_language(code):
             return code
-        near = nearest_language(code)
+        near = nearest_language(code) if len(code.strip()) > 1 else None
         mean = f"; did you mean '{near}'?" if near else ""
         raise ValueError(
             f"expected the code of a language such as en, zh or pt-BR (ISO 639, BCP 47){mean}; without this key it is"

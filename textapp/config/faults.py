@@ -19,6 +19,8 @@ from textapp.config.yaml_text import Place
 from textapp.errors import did_you_mean
 
 MOST_FAULTS = 20
+_FULL_WIDTH = "："
+_NOTHING = ("~", "null", "Null", "NULL")  # only a column may be called so
 # Type of a pydantic error -> what was expected, with the limits of the field.
 _EXPECTED = {
     **dict.fromkeys(("string_type", "string_unicode"), "text"),
@@ -105,6 +107,8 @@ def _explain(
 ) -> str:
     """The message for one error, without its place."""
     name, kind = ".".join(shown(key, quotes=False) for key in keys), fault["type"]
+    if kind == "extra_forbidden" and _FULL_WIDTH in keys[-1]:
+        return f"unknown key '{name}': found {_FULL_WIDTH} (U+FF1A), expected : and a space behind it"
     if kind == "extra_forbidden":
         there = _known_keys(fault["loc"][:-1])
         return f"unknown key '{name}'{did_you_mean(keys[-1], there)} (known here: {', '.join(there)})"
@@ -177,6 +181,8 @@ def _quotes(
 ) -> str | None:
     """What to write if the value would be right as a text; None if it would not."""
     place = places.get(".".join(keys))
+    if place is not None and place.word in _NOTHING and keys[-2:-1] != ["columns"]:
+        return None
     if place is None or not (place.word or isinstance(_locate(keys, raw)[1], list)):
         return None
     changed: Any = copy.deepcopy(dict(raw))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import reprlib
 from typing import Annotated, Any, Union
 
@@ -92,6 +93,15 @@ def _no_boolean(value: Any) -> Any:
     return value
 
 
+def _as_written(value: Any) -> Any:
+    """A text that pydantic would read as another number than YAML does is none: `010`."""
+    word = value.strip() if isinstance(value, str) else ""
+    if re.match(r"[-+]?0[0-9_]", word):
+        digits = word.lstrip("-+0_") or "0"
+        raise ValueError(f"expected a number without zeros before it: write {word[: word[0] in '-+']}{digits}")
+    return _no_boolean(value)
+
+
 def _one_line(text: str) -> str:
     if any(character < " " or "\x7f" <= character <= "\x9f" for character in text):
         raise ValueError(
@@ -101,12 +111,19 @@ def _one_line(text: str) -> str:
     return text
 
 
-Int = Annotated[int, BeforeValidator(_no_boolean)]
-Float = Annotated[float, BeforeValidator(_no_boolean)]
+def _not_empty(text: str) -> str:
+    if not text.strip():
+        raise ValueError("expected a path, such as data/train.csv")
+    return text
+
+
+Int = Annotated[int, BeforeValidator(_as_written)]
+Float = Annotated[float, BeforeValidator(_as_written)]
 Share = Annotated[Float, Field(gt=0, lt=1)]
 Rate = Annotated[Float, Field(ge=0, lt=1)]
 Count = Annotated[Int, Field(ge=1, le=MAX_COUNT)]
 Counts = Annotated[list[Count], Field(min_length=1)]
 PathText = Annotated[str, AfterValidator(_one_line)]
-Paths = Annotated[list[PathText], Field(min_length=1)]
-Files = Annotated[Union[PathText, Paths], one_of("a path, a glob, or a list of them")]
+FileText = Annotated[PathText, AfterValidator(_not_empty)]
+Paths = Annotated[list[FileText], Field(min_length=1)]
+Files = Annotated[Union[FileText, Paths], one_of("a path, a glob, or a list of them")]

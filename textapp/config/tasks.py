@@ -91,7 +91,34 @@ def _columns(config: Config, known: Known) -> list[str]:
         )
     if len(unknown) > MOST_EXPLAINED:
         lines.append(f"data.columns: and {len(unknown) - MOST_EXPLAINED:,} more that the task does not have")
+    same = same_column({field: column for field, column in config.data.columns.items() if field in columns})
+    if same is not None:
+        first, second = same
+        lines.append(
+            f"data.columns.{second}: found {shown(config.data.columns[second])}, but {first} and {second} are the same"
+            f" column; expected a column for each"
+        )
     return lines
+
+
+def same_column(columns: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Two fields that have the same column; None if there are none.
+
+    Args:
+        columns: field -> the number of its column, its name, or a list with one name; others are not compared.
+
+    Example: of `{"text": 0, "label": 0}` these are `text` and `label`.
+    """
+    seen: dict[Any, str] = {}
+    for field, column in columns.items():
+        alone = column[0] if isinstance(column, list) and len(column) == 1 else column
+        if isinstance(alone, list):
+            continue
+        key = " ".join(alone.split()).casefold() if isinstance(alone, str) else alone
+        if key in seen:
+            return seen[key], field
+        seen[key] = field
+    return None
 
 
 def _other_keys(config: Config, known: Known) -> list[str]:

@@ -27,6 +27,12 @@ _PLAIN = {  # type -> the words that are of it
         r"|\.[0-9]{1,300}(?:[eE][-+]?[0-9]{1,5})?|\.(?:inf|Inf|INF))|\.(?:nan|NaN|NAN)"
     ),
 }
+_SPACES = "\u00a0\u1680\u2000-\u200b\u202f\u205f\u3000\ufeff"  # that are none in YAML
+# A line with another space in its indentation, or with another colon or space behind its key.
+_ODD = re.compile(
+    rf"^[ \t]*(?:- +)*(?:(?P<indent>[{_SPACES}])|[A-Za-z_][\w.]{{0,60}}[ ]*(?::(?P<space>[{_SPACES}])|(?P<colon>：)))",
+    re.M,
+)
 # Part of PyYAML's message -> what to do.
 _MENDS = {
     "while scanning an alias": "write a value that begins with * in quotes, such as '*.csv'",
@@ -127,11 +133,15 @@ def read_yaml(text: str, where: Callable[[int], str]) -> Document:
         where: how messages name a line, given its number from 1.
 
     Raises:
-        ConfigError: it is not YAML, has a key twice, an alias, an unknown tag, or is nested deeply.
+        ConfigError: it is not YAML, has a key twice, an alias, an unknown tag, or is nested deeply, or a line has a
+            wide colon, or another space than YAML knows in its indentation or behind its key.
 
     Example: `read_yaml("data: {header: no}", "line {}".format)` has the value `{"data": {"header": False}}` and the
     places `{"data": Place("line 1"), "data.header": Place("line 1", "no")}`.
     """
+    odd = _ODD.search(text.removeprefix("\ufeff"))
+    if odd is not None:
+        raise ConfigError(f"{where(text.count(chr(10), 0, odd.end()) + 1)}: {_oddity(odd)}")
     places: dict[str, Place] = {}
     loader = None
     try:
@@ -150,6 +160,13 @@ def read_yaml(text: str, where: Callable[[int], str]) -> Document:
         line = loader.line + 1 if loader else 1
         raise ConfigError(f"{where(line)}: not YAML: found an escape that is no character: check it") from error
     return Document(value, places)
+
+
+def _oddity(found: re.Match[str]) -> str:
+    if found["colon"]:
+        return "found ： (U+FF1A), expected : and a space behind it"
+    place = "in the indentation" if found["indent"] else "behind the colon"
+    return f"found U+{ord(found['indent'] or found['space']):04X} {place}, expected spaces: write them again"
 
 
 def write_yaml(value: Any) -> str:
