@@ -93,6 +93,14 @@ def test_guessed_columns_leave_files_that_name_theirs_alone(tmp_path) -> None:
     assert [record for _, record in RECIPE.scan("e.csv", layout, tmp_path)] == [{"text": "good"}, {"text": "bad"}]
 
 
+def test_a_column_is_not_of_two_fields(tmp_path) -> None:
+    rows = "".join(f"text {number}\t{number % 2}\n" for number in range(40))
+    with pytest.raises(DataError, match=r"no column for label: found 'label', 'x'; expected one of labels, class"):
+        splits(tmp_path, f"label\tx\n{rows}", columns={"text": "label"})
+    found = splits(tmp_path, f"label\tclass\n{rows}", columns={"text": "label"})
+    assert {record["label"] for record in found.train} == {"0", "1"}
+
+
 def test_several_labels(tmp_path) -> None:
     (tmp_path / "a.csv").write_text('label,text\n"a, b|c",x\n,y\n', encoding="utf-8")
     layout = Layout(LAYOUT.columns, multiple=True)

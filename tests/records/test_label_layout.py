@@ -60,6 +60,7 @@ def test_other_columns_hold_names_of_labels(tmp_path: Path) -> None:
     ("cells", "words"),
     [
         (["a b", "b c", "a"], ["' ' occurs in 2 labels, such as 'a b': data.label_separator: ' ' sets it as the div"]),
+        (["a - b", "b - c", "a"], ["'-' occurs in 2 labels, such as 'a - b'"]),
         (["a/b", "b/c", "a"], ["'/' occurs in 2 labels, such as 'a/b'"]),
         (["财经，体育", "财经", "体育、财经"], ["'，' occurs in 1 label, such as '财经，体育'", "'、' occurs in 1"]),
         (["a b", "['a', 'b']"], []), (["Toys & Games", "Books", "C++"], []), (["New York", "New Jersey"], []),

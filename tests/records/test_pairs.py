@@ -200,5 +200,5 @@ def test_a_side_in_another_form_is_refused(tmp_path: Path, name: str, content: s
 def test_tags_between_texts_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     write(tmp_path, a__zh="<CHAPTER ID=1>\n一 < 二\n<3 你\n<P>\n三 <b>\n", a__en="<CHAPTER ID=1>\n1\n2\n<P>\n3\n")
     assert len(load_pairs(PARALLEL, LAYOUT, tmp_path)) == 5
-    words = "a.zh: 2 lines are a tag alone, such as line 1, '<CHAPTER ID=1>', and are read as texts"
-    assert words in caplog.text and "a.en: 2 lines are a tag alone" in caplog.text
+    words = "a.zh: of 5 lines 2 hold a tag alone, such as line 1, '<CHAPTER ID=1>', which is read as a text"
+    assert words in caplog.text and "a.en: of 5 lines 2 hold a tag alone" in caplog.text

@@ -119,7 +119,8 @@ class Data(Model):
     def fields(self, usual: Mapping[str, Sequence[str]]) -> dict[str, int | list[str]]:
         """The columns of each field, as `{field: number or list of names}`.
 
-        A column of a translation may also have the language as its name.
+        A column of a translation may also have the language as its name. A default name that another field is given is
+        no name of this one: with `columns: {text: label}` the label is not looked for in `label`.
 
         Args:
             usual: field -> default names of its column, see `TaskKeys.columns`.
@@ -131,6 +132,8 @@ class Data(Model):
         for field, language in (("source", self.source_language), ("target", self.target_language)):
             if field in names and language is not None:
                 names[field] += dict.fromkeys((language, normalized(language)))
+        given = {name for column in self.columns.values() for name in ([column] if isinstance(column, str) else [])}
+        names = {field: [name for name in known if name not in given] or known for field, known in names.items()}
         chosen = {field: self.columns.get(field, names.get(field)) for field in usual}
         return {
             field: column if isinstance(column, int) else [column] if isinstance(column, str) else list(column)

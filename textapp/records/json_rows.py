@@ -124,8 +124,10 @@ def _values(path: Path, content: Any, columns: Columns, required: Collection[str
 
 def _example(columns: Columns, required: Collection[str]) -> str:
     """A row as a message shows it: `{"text": "...", "label": "..."}`."""
-    names = [(names_of(columns[field]) or [field])[0][:40] for field in columns if field in (required or columns)]
-    return json.dumps(dict.fromkeys(names, "..."), ensure_ascii=False)
+    names: dict[str, str] = {}
+    for field in required or columns:  # of the columns with a 0/1 for each label, the first
+        names.setdefault(field.partition(":")[0], (names_of(columns[field]) or [field])[0][:40])
+    return json.dumps(dict.fromkeys(names.values(), "..."), ensure_ascii=False)
 
 
 def _kind(content: Any) -> str:

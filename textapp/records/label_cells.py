@@ -8,12 +8,13 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
+from itertools import islice
 
 from textapp.errors import visible
 
 DIVIDERS = ("\n", "|", ";", ",")  # in the order in which they are looked for
 _WIDE = ("，", "、", "；", "｜")  # they hardly stand in a name
-_IN_NAMES = ("/", "&", "+", " ")  # they often do
+_IN_NAMES = ("/", "&", "+", "#", ":", "·", "・", "\\", "_", "-", " ")  # they often do
 MAX_CELL = 100_000  # characters of a list
 _YES = frozenset({"1", "1.0", "true", "yes", "t", "y"})
 _NO = frozenset({"", "0", "0.0", "false", "no", "f", "n"})
@@ -124,11 +125,9 @@ def possible_dividers(cells: Iterable[str]) -> dict[str, list[str]]:
     """
     distinct = sorted({cell.strip() for cell in cells if listed(cell) is None})
     found = {divider: [cell for cell in distinct if divider in cell] for divider in _WIDE + _IN_NAMES}
-    return {
-        divider: having
-        for divider, having in found.items()
-        if having and (divider in _WIDE or _parts_recur(distinct, divider))
-    }
+    wide = {divider: found[divider] for divider in _WIDE if found[divider]}
+    others = (divider for divider in _IN_NAMES if found[divider] and _parts_recur(distinct, divider))
+    return wide or {divider: found[divider] for divider in islice(others, 1)}
 
 
 def _parts_recur(cells: Sequence[str], divider: str) -> bool:

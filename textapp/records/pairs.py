@@ -150,9 +150,9 @@ def _check_plain(path: Path, side: str, lines: list[str]) -> None:
     tags = [(number, line) for number, line in filled if _TAG.fullmatch(line)]
     if tags:
         _logger.warning(
-            "%s: %d lines are a tag alone, such as line %d, '%s', and are read as texts: delete them in both files if"
-            " they are none",
-            path, len(tags), tags[0][0], visible(tags[0][1][:40]),
+            "%s: of %d lines %d hold a tag alone, such as line %d, '%s', which is read as a text: delete them in both"
+            " files if they are none",
+            path, len(lines), len(tags), tags[0][0], visible(tags[0][1][:40]),
         )  # fmt: skip
 
 
