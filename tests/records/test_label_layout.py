@@ -51,6 +51,12 @@ def test_one_column_of_flags_is_a_label(tmp_path: Path, cells: list[str], caplog
     assert "a.tsv: the column 'toxic' is read as a label, 0 or 1" in caplog.text
 
 
+def test_flags_without_a_name_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    layout = settled(tmp_path, "a.tsv", table(["1", "0", "1"]))
+    assert [record["label"] for record in load_labelled("a.tsv", layout, tmp_path)] == [["1"], ["0"], ["1"]]
+    assert "a.tsv: the labels are '0', '1': if they say whether a text has a label, call the column by" in caplog.text
+
+
 def test_other_columns_hold_names_of_labels(tmp_path: Path) -> None:
     layout = settled(tmp_path, "a.tsv", table(["1", "2", "0"], "topic"), label=["topic"])
     assert [record["label"] for record in load_labelled("a.tsv", layout, tmp_path)] == [["1"], ["2"], ["0"]]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from textapp.records.profile import balance, duplicates, label_counts, length_profile, odd_texts, overlap, profile
 
 
@@ -84,3 +86,10 @@ def test_each_fault_has_its_warning() -> None:
     assert "25 % of the tokens of test are unknown" in lines
     assert "1 empty texts in test" in lines
     assert "20 very long texts in train, the longest of 100 tokens" in lines
+
+
+@pytest.mark.parametrize("others", [[], ["a"]])
+def test_one_label_that_some_texts_have_can_be_learned(others: list[str]) -> None:
+    train = [record(f"text {index}", ["a"] if index % 2 else others) for index in range(40)]
+    warnings = profile({"train": train}, {"train": [2] * 40}, {"train": [0] * 40}, [8])["warnings"]
+    assert warnings == (["train has fewer than two labels: there is nothing to learn"] if others else [])

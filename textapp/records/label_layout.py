@@ -78,6 +78,12 @@ def settle_labels(source: Source, layout: Layout, data_dir: Path) -> Layout:
             f" their names: give the names, or a column with 0/1 for each: columns: {{label: [NAME, NAME]}}"
         )
     if divider is None:
+        if len(cells) == 2 and any(map(flag, cells)) and all(flag(cell) is not None for cell in cells):
+            _logger.warning(
+                "%s: the labels are %s: if they say whether a text has a label, call the column by its name and set"
+                " columns: {label: NAME}",
+                paths[0], _listed(sorted(cells)),
+            )  # fmt: skip
         if all(len(items) < 2 for items in lists):
             _warn_of_possible_dividers(cells)
         return layout

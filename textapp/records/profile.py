@@ -211,16 +211,17 @@ def warnings(result: Mapping[str, Any]) -> list[str]:
 
 def _label_warnings(result: Mapping[str, Any]) -> list[str]:
     lines = []
-    spread = result["balance"]
-    if spread["classes"] < 2:
+    spread, counts = result["balance"], result["labels"]
+    on_all = sum(split["train"] for split in counts.values()) >= result["rows"]["train"]
+    # Of texts with any number of labels some may have the only label, and some none.
+    if not spread["classes"] or (spread["classes"] == 1 and on_all):
         lines.append("train has fewer than two labels: there is nothing to learn")
-    elif spread["ratio"] >= LARGE_IMBALANCE:
+    elif spread["classes"] > 1 and spread["ratio"] >= LARGE_IMBALANCE:
         lines.append(
             f"'{visible(spread['largest'])}' is {spread['ratio']:g} times as frequent as "
             f"'{visible(spread['smallest'])}': "
             "look at macro F1 as well as accuracy, and try training.class_weights: balanced"
         )
-    counts = result["labels"]
     lines += lookalike_warnings({label: sum(split.values()) for label, split in counts.items()})
     few = [label for label, split in counts.items() if 0 < split["train"] < FEW_EXAMPLES]
     if few:
