@@ -154,3 +154,11 @@ def test_any_text_is_a_value_or_an_error_with_a_line(text: str) -> None:
         read_yaml(text, "line {}".format)
     except ConfigError as error:
         assert str(error).startswith("line ") and len(str(error)) < 500
+
+
+@pytest.mark.parametrize(
+    "text", ["word " * 30 + "key：value", "a\nkey：value", "a\n\xa0b", "x " * 60 + "\u3000y", "key：value", "a:\xa0b"]
+)
+def test_a_text_with_wide_characters_comes_back(text: str) -> None:
+    value = {"a": {"b": [text], "c": text}, text: {text: 1}}
+    assert read(write_yaml(value)) == value

@@ -6,6 +6,7 @@ written. Booleans are those of YAML 1.1, in which `no` is one; `Place.word` keep
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -106,8 +107,8 @@ class _Dumper(yaml.SafeDumper):  # type: ignore[misc]
         return True
 
     def represent_str(self, data: str) -> Any:
-        # Within other quotes PyYAML reads these line ends as blanks.
-        style = '"' if re.search("[\x85\u2028\u2029]", data) else None
+        # Within other quotes PyYAML reads these line ends as blanks, and without any quotes `_ODD` refuses the others.
+        style = '"' if re.search(f"[\n\x85\u2028\u2029：{_SPACES}]", data) else None
         return self.represent_scalar(f"{_TAG}str", data, style=style)
 
 
@@ -171,7 +172,7 @@ def _oddity(found: re.Match[str]) -> str:
 
 def write_yaml(value: Any) -> str:
     """YAML that `read_yaml` reads back equal."""
-    return yaml.dump(value, Dumper=_Dumper, allow_unicode=True, sort_keys=False)
+    return yaml.dump(value, Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=math.inf)
 
 
 def _value(node: Any, name: str, places: dict[str, Place], where: Callable[[int], str]) -> Any:
