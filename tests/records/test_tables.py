@@ -50,6 +50,15 @@ def test_blank_lines_are_no_rows_and_told_where_they_may_be_meant_as_one() -> No
     assert notes("text,label\ngood,pos\n\nbad,neg\n") == []
 
 
+@pytest.mark.parametrize("reader", [csv_rows, tsv_rows])
+def test_blank_lines_of_one_column_are_told_in_both_formats(reader) -> None:
+    told: list[str] = []
+    assert [row.cells for row in reader(lines("\ngreat\n\n\nbad\n\n"), NAMES, told.append)] == [["great"], ["bad"]]
+    assert told == ['blank lines are no rows: left out 3, the first is line 1; an empty text is written as ""']
+    told.clear()
+    assert len(list(reader(lines("text\ngreat\nbad\n"), NAMES, told.append))) == 3 and told == []
+
+
 @pytest.mark.parametrize(
     "rows",
     [
@@ -176,8 +185,97 @@ def test_a_space_before_a_quote() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "cells"),
+    [
+        ('text, label\ngood, "pos"\nbad, "neg"\n', [["text", "label"], ["good", "pos"], ["bad", "neg"]]),
+        ('label, text\npos, "good, so"\nneg, "bad"\n', [["label", "text"], ["pos", "good, so"], ["neg", "bad"]]),
+    ],
+)
+def test_a_header_may_be_without_the_quotes_of_its_column(text: str, cells: list[list[str]]) -> None:
+    assert read(text) == cells
+    assert notes(text) == [
+        'quotes after a delimiter and a space (, ") are those of a cell: they are left out, with the space'
+    ]
+
+
+def test_quotes_after_a_space_in_some_rows_alone_stay() -> None:
+    assert read('text, label\ngood, "pos"\nbad, neg\n')[1:] == [["good", ' "pos"'], ["bad", " neg"]]
+
+
+@pytest.mark.parametrize(
+    ("text", "cells", "columns"),
+    [
+        ('"text"\t"label"\n"a"\t"pos"\n"b"\t"neg"\n', [["text", "label"], ["a", "pos"], ["b", "neg"]], "0, 1"),
+        ('"text"\t"label"\n"a"\t1\n"b"\t2\n', [["text", "label"], ["a", "1"], ["b", "2"]], "0"),
+        ('text\tlabel\na\t"pos"\nb\t"neg"\n', [["text", "label"], ["a", "pos"], ["b", "neg"]], "1"),
+        ('"a \\"b\\" c"\t1\n"a ""b"" c"\t2\n"""d"""\t3\n', [['a "b" c', "1"], ['a "b" c', "2"], ['"d"', "3"]], "0"),
+        (
+            '"e"\t1\n"a\tb"\t2\n"c\nd"\t3\n"f"\t4\n"g"\t5\n',
+            [["e", "1"], ["a\tb", "2"], ["c\nd", "3"], ["f", "4"], ["g", "5"]],
+            "0",
+        ),
+    ],
+)
+def test_a_tsv_with_quotes_around_every_cell_of_a_column(text: str, cells: list[list[str]], columns: str) -> None:
+    told: list[str] = []
+    assert [row.cells for row in tsv_rows(lines(text), NAMES, told.append)] == cells
+    assert told == [f"every cell of column {columns} is quoted: the quotes are left out"]
+
+
+@pytest.mark.parametrize("row", ['"b" c', 'b "c"', '"b', "b"])
+def test_quotes_of_a_tsv_stay_if_one_cell_of_the_column_has_none(row: str) -> None:
+    content = f'text\tlabel\n"a"\tpos\n{row}\tneg\n"x" y\tneg\n'
+    told: list[str] = []
+    assert [row.cells[0] for row in tsv_rows(lines(content), NAMES, told.append)] == ["text", '"a"', row, '"x" y']
+    assert told == []
+
+
+GOOD = "".join(f"good {i},pos\nbad {i},neg\n" for i in range(10))
+
+
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        ("text,label\n", '"hello there,pos\nso bad,neg\nagain so",neg\n'),
+        ("text,label\n", '"hello there,pos\nagain so",neg\n'),
+        ("text;label\n", '"hello there;pos\nso bad;neg\nagain so";neg\n'),
+        ("label,text\n", 'pos,"hello there\nneg,so bad\npos,close"\n'),
+    ],
+)
+def test_rows_that_a_stray_quote_swallows_are_read_on(header: str, row: str) -> None:
+    good = GOOD
+    if ";" in header:
+        good = good.replace(",", ";")
+    elif header.startswith("label"):
+        good = "".join(",".join(reversed(line.split(","))) + "\n" for line in good.splitlines())
+    found = list(csv_rows(lines(header + good + row), NAMES))
+    (fault,) = [found_row for found_row in found if found_row.fault]
+    last = 21 + row.count("\n")
+    assert fault.line == fault.last_line == 22 and fault.cells == [row.split("\n")[0]]
+    assert f"goes on to line {last}, and its lines look like rows: remove the quote that opens in this" in fault.fault
+    assert [one.line for one in found] == list(range(1, last + 1))
+
+
+def test_a_cell_that_swallowed_the_whole_file_is_told() -> None:
+    content = f'text,label\n"hello there,pos\n{GOOD}again so",neg\n'
+    (told,) = notes(content)
+    assert told.startswith("line 2: the cell that begins here goes on to line 23, and its lines look like rows:")
+    assert len(read(content)) == 2
+
+
+@pytest.mark.parametrize(
+    "text", ["Hello, you\nwe liked, it\nreally, so", "a\nb,c", "Dear John,\nthanks", "it was,pos\n\nthe end, so, ok"]
+)
+def test_texts_over_several_lines_are_no_rows(text: str) -> None:
+    assert read(f'text,label\n{GOOD}"{text}",neg\n')[-1] == [text, "neg"]
+    assert notes(f'text,label\n{GOOD}"{text}",neg\n') == []
+
+
+@pytest.mark.parametrize(
     ("row", "words"),
     [
+        ('"good, x" ,pos', "spaces follow a closing quote: remove them"),
+        ('pos,"good, x" ', "spaces follow a closing quote: remove them"),
         ('"a"b,pos', "text follows a closing quote: double every quote inside a quoted cell"),
         ('"a,pos', "a quote in this row is closed 2 lines below, where text follows it"),
         ("x\ry,pos", "a carriage return is inside a cell without quotes"),

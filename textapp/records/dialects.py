@@ -35,10 +35,17 @@ ANY = Expected()
 
 
 class Guess(NamedTuple):
-    """A dialect, and what a user has to know of the choice; None if there was none."""
+    """What a file is taken for.
+
+    Attributes:
+        dialect: of the file.
+        note: what a user has to know of the choice; None if there was none.
+        cells: of the first rows without a fault.
+    """
 
     dialect: Dialect
-    note: str | None = None
+    note: str | None
+    cells: Sequence[list[str]]
 
 
 def normalised(name: str) -> str:
@@ -71,14 +78,15 @@ def guess_dialect(
     readings = [_best_quoting(lines, one, whole) for one in ([delimiter] if delimiter else _candidates(lines))]
     readings = [reading for reading in readings if reading.width > 1]
     if delimiter and readings:
-        return Guess(readings[0].dialect, _quoting_note(readings[0].dialect))
+        return Guess(readings[0].dialect, _quoting_note(readings[0].dialect), readings[0].cells)
     sure = [reading for reading in readings if _is_certain(reading, expected)]
     even = [reading for reading in readings if _is_even(reading)]
     if best := max(sure or even, key=_Reading.order, default=None):
         note = None if sure else f"rows are split at {best.dialect.delimiter!r}; if they are texts, quote them"
-        return Guess(best.dialect, _quoting_note(best.dialect) or note)
-    one = _best_quoting(lines, ONE_COLUMN, whole).dialect
-    return Guess(one, _quoting_note(one) or (_why_one_column(readings[0]) if readings else None))
+        return Guess(best.dialect, _quoting_note(best.dialect) or note, best.cells)
+    one = _best_quoting(lines, ONE_COLUMN, whole)
+    note = _quoting_note(one.dialect) or (_why_one_column(readings[0]) if readings else None)
+    return Guess(one.dialect, note, one.cells)
 
 
 class _Reading:
@@ -126,7 +134,8 @@ def _best_quoting(lines: Sequence[str], delimiter: str, whole: bool) -> _Reading
         best = min(best, escaped, key=_Reading.ill)
     if any(f'{delimiter} "' in line for line in lines):
         spaced = _Reading(lines, best.dialect._replace(spaces=True), whole)
-        quoted = [all(len(row) > at and row[at][:2] == ' "' for row in best.cells) for at in range(1, best.width)]
+        data = best.cells[1:] or best.cells  # a header may be without quotes
+        quoted = [all(len(row) > at and row[at][:2] == ' "' for row in data) for at in range(1, best.width)]
         best = min(best, spaced, key=_Reading.ill) if not any(quoted) or any(spaced.ill()[:2]) else spaced
     opening = re.compile(rf"(^|{re.escape(delimiter)})'", re.MULTILINE)
     if any(map(opening.search, lines)):
@@ -206,4 +215,6 @@ def _why_one_column(reading: _Reading) -> str:
 def _quoting_note(dialect: Dialect) -> str | None:
     if dialect.quote == "'":
         return "cells are quoted by '"
+    if dialect.spaces:
+        return 'quotes after a delimiter and a space (, ") are those of a cell: they are left out, with the space'
     return 'quotes inside a cell are escaped by a backslash (\\")' if dialect.escapes else None

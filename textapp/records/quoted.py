@@ -6,7 +6,7 @@ import csv
 import itertools
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 ONE_COLUMN = "\ufdd0"  # the delimiter of a file of one column; a code point that no text contains
@@ -34,6 +34,9 @@ class Cells(NamedTuple):
         return sum(map(len, self.cells))
 
 
+Check = Callable[[Cells], "str | None"]
+
+
 class Dialect(NamedTuple):
     """How the cells of a `.csv` are separated and quoted.
 
@@ -52,7 +55,9 @@ class Dialect(NamedTuple):
     spaces: bool = False
 
 
-def parse_csv(lines: Iterable[str], dialect: Dialect, before: int = 0, cut: bool = False) -> Iterator[Cells]:
+def parse_csv(
+    lines: Iterable[str], dialect: Dialect, before: int = 0, cut: bool = False, check: Check | None = None
+) -> Iterator[Cells]:
     """The rows of a `.csv`; blank lines are skipped.
 
     A row whose quoting is wrong is a row with a fault and one cell, its first line; the next row starts on the line
@@ -63,17 +68,19 @@ def parse_csv(lines: Iterable[str], dialect: Dialect, before: int = 0, cut: bool
         dialect: of the file.
         before: the number of lines before these.
         cut: the lines may end within a row, which is then left out.
+        check: says what is wrong with a row over several lines, if anything.
 
     Example: `a,"b ""c"" d"` has the cells `a` and `b "c" d`.
     """
     if not dialect.escapes:
-        return _parse(iter(lines), dialect, before, cut)
+        return _parse(iter(lines), dialect, before, cut, check)
     pattern, replace = _RUN[dialect.quote], _Unescape(dialect)
-    rows = _parse((pattern.sub(replace, line) if "\\" in line else line for line in lines), dialect, before, cut)
+    unescaped = (pattern.sub(replace, line) if "\\" in line else line for line in lines)
+    rows = _parse(unescaped, dialect, before, cut, check)
     return (row._replace(cells=[cell.replace(_ESCAPED_QUOTE, dialect.quote) for cell in row.cells]) for row in rows)
 
 
-def _parse(lines: Iterator[str], dialect: Dialect, before: int, cut: bool) -> Iterator[Cells]:
+def _parse(lines: Iterator[str], dialect: Dialect, before: int, cut: bool, check: Check | None) -> Iterator[Cells]:
     csv.field_size_limit(MAX_CELL)
     again: deque[str] = deque()  # lines of a row at fault, but for its first
     while True:
@@ -89,12 +96,19 @@ def _parse(lines: Iterator[str], dialect: Dialect, before: int, cut: bool) -> It
         try:
             for cells in reader:
                 line, before = before + 1, base + reader.line_num
-                next(behind)
+                first = next(behind)
                 if line != before:
-                    next(itertools.islice(behind, before - line, before - line), None)
+                    rest = list(itertools.islice(behind, before - line))
+                    fault = check(Cells(line, before, cells)) if check else None
+                    if fault is not None:
+                        yield Cells(line, line, [first.rstrip("\r\n")], fault)
+                        again.extendleft(reversed(rest))
+                        before = line
+                        break
                 if cells:
                     yield Cells(line, before, cells)
-            return
+            else:
+                return
         except csv.Error as error:
             first, *rest = itertools.islice(behind, base + reader.line_num - before)
             if cut and "unexpected end" in str(error):
@@ -120,6 +134,8 @@ def _fault(error: str, lines: list[str], dialect: Dialect) -> str:
             f"a {quote} in this row is closed {len(lines) - 1} lines below, where text follows it:"
             f" double every quote inside a quoted cell"
         )
+    elif "expected after" in error and re.search(rf"{dialect.quote}[ \t]+({re.escape(dialect.delimiter)}|$)", lines[0]):
+        fault = f"spaces follow a closing {quote}: remove them"
     elif "expected after" in error:
         fault = f"text follows a closing {quote}: double every quote inside a quoted cell"
     elif "field limit" in error:
