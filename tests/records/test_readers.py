@@ -15,7 +15,7 @@ from textapp.config import Data
 from textapp.errors import DataError
 from textapp.records.files import expand
 from textapp.records.layout import Layout
-from textapp.records.readers import read_rows, scan_rows, scan_stream
+from textapp.records.readers import read_rows, scan_rows
 from textapp.records.rows import RowError
 from textapp.records.tables import csv_rows, tsv_rows
 
@@ -108,7 +108,7 @@ def test_pattern(tmp_path) -> None:
         ("a.csv", "", ["empty"]),
         ("a.csv", "label,text\n", ["no rows"]),
         ("a.csv", "labell,text,x\n1,a,b\n", ["labell", "did you mean 'labell'"]),
-        ("a.tsv", "label\ttext\n1\ta\n1\n", ["a.tsv:3", "1 cells", "expected 2"]),
+        ("a.tsv", "label\ttext\n1\ta\n1\n", ["a.tsv:3", "1 cell,", "expected 2 separated by tabs: add the others"]),
         ("a.csv", 'label,text\n1,"a\n0,b\n', ["a.csv:2", "never closed"]),
         ("a.csv", "label,text\n1,a\n1,b\n0,c, d\n", ["a.csv:4", "3 cells"]),
         ("a.csv", "1,a\n1,b\n0,c\n0,d\n0,e, f\n", ["a.csv:5", "3 cells", "most rows have 2"]),
@@ -123,8 +123,7 @@ def test_pattern(tmp_path) -> None:
                 "a.tsv:2",
                 "byte 6",
                 "0xe9",
-                "the line looks like cp1252, perhaps cp1250",
-                ": set data.encoding: cp1252, or --encoding",
+                "cp1252: set data.encoding: cp1252, or --encoding",
             ],
         ),
         ("a.tsv", "label\ttext\n".encode("utf-16"), ["is utf-16, not UTF-8: set data.encoding: utf-16"]),
@@ -186,18 +185,102 @@ def test_a_picture_is_no_text(tmp_path) -> None:
         list(scan_rows(tmp_path / "a.txt", Layout({"text": 0})))
 
 
-def test_a_stream_with_returns_alone_has_several_lines() -> None:
-    assert [row.values["text"] for row in scan_stream(["good\rbad\rgood\r"], "stdin", "text")] == [
-        "good",
-        "bad",
-        "good",
-    ]
-    assert [row.values["text"] for row in scan_stream(["good\rbad\n", "x"], "stdin", "text")] == ["good\rbad", "x"]
+# --- rows of a table -------------------------------------------------------------------------------------------------
+
+HEADERLESS = "good\tpos\nfine\tpos\nbad\tneg\nugly\tneg\nwell\tpos\nill\tneg\n"
 
 
-def test_a_stream_in_another_encoding_than_named(tmp_path) -> None:
-    (row,) = scan_stream(["好的".encode().decode("gbk")], "stdin", "text", "gb18030")
-    assert isinstance(row, RowError) and "stdin:1: the line is UTF-8, not gb18030: leave --encoding out" in str(row)
-    (tmp_path / "a").write_bytes("good\n".encode("utf-16-le")[:-1])
-    with (tmp_path / "a").open(encoding="utf-16") as stream, pytest.raises(DataError, match="stdin: cannot be read as"):
-        list(scan_stream(stream, "stdin", "text", "utf-16"))
+@pytest.mark.parametrize("columns", [DEFAULT, {"text": 0, "label": 1}])
+@pytest.mark.parametrize("row", ["a\tb\tpos", "a\tneg\tpos"])
+def test_a_tab_in_a_text_is_an_error_and_gives_no_label(tmp_path, columns, row) -> None:
+    with pytest.raises(DataError, match=r"a\.tsv:7: found 3 cells, but most rows have 2: put a text"):
+        rows(tmp_path, "a.tsv", HEADERLESS + row + "\n", columns)
+    assert len(rows(tmp_path, "a.tsv", HEADERLESS + "a\tneg\t\n", columns)) == 7  # an empty cell is none
+
+
+def test_sentence_pairs_may_have_a_third_cell(tmp_path) -> None:
+    (tmp_path / "a.tsv").write_text("a\tb\nc\td\ne\tf\tby me\n", encoding="utf-8")
+    found = list(read_rows(tmp_path / "a.tsv", Layout({"source": 0, "target": 1}), ("source", "target")))
+    assert found[2].values == {"source": "e", "target": "f"}
+
+
+def test_row_names_of_r(tmp_path) -> None:
+    with pytest.raises(DataError, match=r"a\.tsv:2: found 3 cells, but the header has 2: give the first column a name"):
+        rows(tmp_path, "a.tsv", '"text"\t"label"\n"1"\t"good"\t"pos"\n"2"\t"bad"\t"neg"\n')
+
+
+@pytest.mark.parametrize("required", [BOTH, ("text",)])
+def test_a_header_that_occurs_again_is_left_out(tmp_path, caplog, required) -> None:
+    (tmp_path / "a.csv").write_text("text,label\na,pos\ntext,label\nb,neg\ntext,pos\ntext,label\n", encoding="utf-8")
+    found = list(read_rows(tmp_path / "a.csv", LAYOUT, required))
+    assert [(row.line, row.values["text"]) for row in found] == [(2, "a"), (4, "b"), (5, "text")]
+    assert "a.csv: the header occurs again, and is left out there: line 3, 6 (2 in all)" in caplog.text
+    (tmp_path / "b.csv").write_text("text\na\ntext\n", encoding="utf-8")
+    assert [row.values["text"] for row in read_rows(tmp_path / "b.csv", LAYOUT, ("text",))] == ["a", "text"]
+
+
+# --- files that are something else -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("required", [BOTH, ("text",)])
+@pytest.mark.parametrize(
+    ("name", "content", "found"),
+    [
+        ("a.csv", "text|label\na|pos\nb|neg\n", "its cells are separated by '|': put the line sep=| above the first"),
+        ("a.tsv", "text|label\na|pos\n", "its cells are separated by '|': put the line sep=| above the first"),
+        ("a.csv", "text::label\na::pos\n", "its cells are separated by '::': put a tab between them instead"),
+        ("a.tsv", 'text,label\n"a, b",pos\n', "its cells are separated by ',', as those of a .csv: rename it to .csv"),
+        ("a.tsv", "text;label\na;pos\n", "its cells are separated by ';', as those of a .csv: rename it to .csv"),
+        ("a.tsv", "text   label\na    pos\n", "its cells are separated by spaces: put a tab between them"),
+        ("a.csv", "# made by x\ntext,label\na,pos\n", "line 2 looks like the header: delete what is above it (line 1)"),
+        (
+            "a.csv",
+            "My reviews\n\ntext,label\na,pos\n",
+            "line 3 looks like the header: delete what is above it (lines 1",
+        ),
+        ("a.csv", "Reviews, 2024\ntext,label\na,pos\n", "line 2 looks like the header: delete what is above it"),
+        ("a.tsv", "My reviews\ntext\tlabel\na\tpos\n", "line 2 looks like the header"),
+        ("a.csv", '{"text": "a, b", "label": 1}\n' * 2, "looks like JSON, an object a line: rename it to .jsonl"),
+        ("a.tsv", '[{"text": "a", "label": 1}]', "looks like JSON: rename it to .json"),
+        ("a.csv", '{\n  "text": "a"\n}\n', "looks like JSON: rename it to .json"),
+        ("a.csv", '<?xml version="1.0"?>\n<tmx>\n', "looks like XML: rename it to .xml, or a translation memory to"),
+        ("a.csv", "| text | label |\n|---|---|\n| a | pos |\n", "looks like a table of Markdown: save it as .csv"),
+        ("a.csv", "__label__pos good, yes\n__label__neg bad, no\n", "line 1 is in fastText's form ('__label__X text')"),
+        ("a.tsv", "__label__pos good\n__label__neg bad\n", "line 1 is in fastText's form"),
+        ("a.jsonl", "text,label\na,pos\n", "its cells are separated by ',', as those of a .csv: rename it to .csv"),
+        ("a.json", "text\tlabel\na\tpos\n", "its cells are separated by a tab, as those of a .tsv: rename it to .tsv"),
+    ],
+)
+def test_a_file_that_is_something_else(tmp_path, name, content, found, required) -> None:
+    with pytest.raises(DataError) as caught:
+        rows(tmp_path, name, content, required=required)
+    assert str(caught.value).startswith(f"{tmp_path / name}: {found}")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "found"),
+    [
+        ("a.csv", "a|pos\nb|neg\n", "its cells are separated by '|': put the line sep=| above the first"),
+        ("a.tsv", "a,pos\nb,neg\n", "its cells are separated by ',', as those of a .csv: rename it to .csv"),
+        ("a.txt", "a\tpos\nb\tneg\n", "has no __label__, and its cells are separated by a tab, as those of a .tsv"),
+        ("a.txt", "text,label\na,pos\n", "has no __label__, and its cells are separated by ',', as those of a .csv"),
+    ],
+)
+def test_a_file_without_labels_that_seems_to_be_something_else(tmp_path, name, content, found) -> None:
+    with pytest.raises(DataError) as caught:
+        rows(tmp_path, name, content)
+    assert str(caught.value).startswith(f"{tmp_path / name}: {found}")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "texts"),
+    [
+        ("a.csv", "sep=|\ntext|label\na|pos\n", ["a"]),
+        ("a.csv", "text,label\nreview|label,pos\n", ["review|label"]),
+        ("a.tsv", "label\ttext\n__label__pos\tgood food\n__label__neg\tbad\n", ["good food", "bad"]),
+        ("a.csv", "__label__a,good food\n__label__a,x\n__label__b,y\n__label__b,z\n", ["good food", "x", "y", "z"]),
+        ("a.csv", 'text,label\n"{""a"": 1}",pos\n', ['{"a": 1}']),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_what_it_says(tmp_path, name, content, texts) -> None:
+    assert [text for _, _, text in rows(tmp_path, name, content)] == texts

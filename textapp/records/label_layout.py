@@ -61,7 +61,7 @@ def settle_labels(source: Source, layout: Layout, data_dir: Path) -> Layout:
     cells: set[str] = set()
     lists: set[tuple[str, ...]] = set()
     for path in paths:
-        for row in scan_rows(path, layout, list(layout.columns)):
+        for row in scan_rows(path, layout, list(layout.columns), str):
             value = row.values.get("label", "") if isinstance(row, Row) else ""
             if isinstance(value, str):
                 cells.add(value.strip())
@@ -124,7 +124,8 @@ def _label_columns(path: Path, layout: Layout) -> list[str]:
     if len(names) < 2 or layout.pattern is not None or layout.header is False:
         return []
     usual = tuple(names_of(layout.columns["label"])) == tuple(layout.usual.get("label", ()))
-    rows = list(islice(scan_rows(path, with_label_columns(layout, names)), PEEKED))
+    # What there is to know of the file is told when its examples are read.
+    rows = list(islice(scan_rows(path, with_label_columns(layout, names), tell=str), PEEKED))
     values = [row.values for row in rows if isinstance(row, Row)]
     found = [name for name in names if any(column_field(name) in row for row in values)]
     if len(found) < 2:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from textapp.errors import DataError
 from textapp.records.columns import expected_of, find_columns
 from textapp.records.dialects import normalised
 from textapp.records.files import UTF_8, expand, kind_of, read_source
@@ -145,7 +146,10 @@ def settle_columns(source: Source, layout: Layout, data_dir: Path) -> Layout:
     if not head or head[0].fault is not None:
         return layout  # the reading of the file ends with this error
     rows = [row.cells for row in head if row.fault is None]
-    placement = find_columns(path, rows, layout, required)
+    try:
+        placement = find_columns(path, rows, layout, required)
+    except DataError:
+        return layout  # as above; there it is also known what the file looks like
     header = rows[0] if placement.has_header else []
     known = {normalised(name) for names in layout.columns.values() for name in names}
     if known.intersection(map(normalised, header)):

@@ -10,23 +10,26 @@ import itertools
 import logging
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 from textapp.errors import DataError
-from textapp.records.columns import Placement, expected_of, find_columns, needs_names
-from textapp.records.fasttext import fasttext_rows
+from textapp.records.columns import Placement, expected_of, find_columns, names_of, needs_names
+from textapp.records.dialects import normalised
+from textapp.records.fasttext import PREFIX, fasttext_rows
 from textapp.records.files import UTF_8, Source, broken_byte, kind_of, read_source
 from textapp.records.json_rows import json_rows
 from textapp.records.layout import Columns, Layout
 from textapp.records.markup import refuse_markup
+from textapp.records.misnamed import looks_like, misnamed
 from textapp.records.quoted import Cells
 from textapp.records.rows import Row, RowError, all_lines, nonempty_lines, raised, readable
-from textapp.records.tables import peek, table_rows
+from textapp.records.tables import Tell, peek, table_rows
 
 _logger = logging.getLogger("textapp")
 
+_SHOWN_LINES = 3
 KINDS = (".csv", ".tsv", ".jsonl", ".json", ".txt")
 
 
@@ -46,11 +49,14 @@ def read_rows(path: Path, layout: Layout, required: Collection[str] = ()) -> Ite
     yield from raised(scan_rows(path, layout, required))
 
 
-def scan_rows(path: Path, layout: Layout, required: Collection[str] = ()) -> Iterator[Row | RowError]:
+def scan_rows(
+    path: Path, layout: Layout, required: Collection[str] = (), tell: Tell | None = None
+) -> Iterator[Row | RowError]:
     """Like `read_rows`, but yields the error of a row instead of raising it, and continues.
 
     Args:
         path, layout, required: as for `read_rows`.
+        tell: is called with each sentence about how a table is read, in place of a warning in the log.
 
     Raises:
         DataError: the file is empty, has an unknown extension, or lacks a required column.
@@ -61,16 +67,19 @@ def scan_rows(path: Path, layout: Layout, required: Collection[str] = ()) -> Ite
         found = f"the extension {kind!r}" if kind else "a name without an extension"
         raise DataError(f"{path}: found {found}, expected one of {', '.join(KINDS)} (each also .gz){_instead(columns)}")
     source = read_source(path, layout.encoding)
+    names = {field: frozenset(map(normalised, names_of(column))) for field, column in columns.items()}
+    if pattern is None and (found := misnamed(source.head, kind, names)) is not None:
+        raise DataError(f"{path}: {found}")
     if pattern is not None:
         rows = _pattern_rows(path, source, pattern, required)
     elif kind == ".txt" and "source" in columns:
         rows = _sentence_rows(path, source, layout, required)
     elif kind == ".txt":
-        rows = fasttext_rows(path, source, required)
+        rows = _fasttext_rows(path, source, required, names)
     elif kind in (".json", ".jsonl"):
         rows = json_rows(path, source, kind, columns, required)
     else:
-        rows = _table_rows(path, source, kind, layout, required)
+        rows = _table_rows(path, source, kind, layout, required, tell)
     empty = True
     for row in rows:
         empty = False
@@ -98,42 +107,11 @@ def scan_stream(stream: Iterable[str], name: str, field: str, encoding: str = UT
         name: name of the stream in error messages.
         field: the field that a line becomes.
         encoding: that it was decoded from, for error messages.
-
-    Raises:
-        DataError: the stream is not in this encoding.
     """
-    try:
-        for line, content in enumerate(_stream_lines(stream), start=1):
-            fault = broken_byte(content, encoding) or _is_utf8(content, encoding)
-            yield Row(line, {field: content}) if fault is None else RowError(Path(name), line, fault, readable(content))
-    except UnicodeError as error:
-        raise DataError(
-            f"{name}: cannot be read as {encoding} ({error}): name the encoding that it has with --encoding, such as"
-            f" utf-16-le for UTF-16 without a mark"
-        ) from error
-
-
-def _stream_lines(stream: Iterable[str]) -> Iterator[str]:
-    r"""Lines without their ends; a stream that has no line end but `\r` is divided there."""
-    for number, line in enumerate(stream):
-        content = line.rstrip("\r\n")
-        if number == 0:
-            content = content.removeprefix("\ufeff")
-            if "\r" in content and not line.endswith("\n"):
-                yield from content.split("\r")
-                continue
-        yield content
-
-
-def _is_utf8(line: str, encoding: str) -> str | None:
-    """The fault of a line that is UTF-8, although another encoding is named; None if there is none."""
-    if encoding == UTF_8 or line.isascii():
-        return None
-    try:
-        line.encode(encoding).decode(UTF_8)
-    except UnicodeError:
-        return None
-    return f"the line is UTF-8, not {encoding}: leave --encoding out"
+    for line, content in enumerate(stream, start=1):
+        content = (content.removeprefix("\ufeff") if line == 1 else content).rstrip("\r\n")
+        fault = broken_byte(content, encoding)
+        yield Row(line, {field: content}) if fault is None else RowError(Path(name), line, fault, readable(content))
 
 
 def _instead(columns: Columns) -> str:
@@ -150,45 +128,89 @@ def _instead(columns: Columns) -> str:
 
 
 def _table_rows(
-    path: Path, source: Source, kind: str, layout: Layout, required: Collection[str]
+    path: Path, source: Source, kind: str, layout: Layout, required: Collection[str], tell: Tell | None = None
 ) -> Iterator[Row | RowError]:
-    tell = partial(_logger.warning, "%s: %s", path)
+    tell = tell or partial(_logger.warning, "%s: %s", path)
     head, rows = peek(table_rows(source.lines(), kind, expected_of(layout, required), tell), Cells.size)
     if not head:
         return
     if head[0].fault is not None and needs_names(layout, required):
         raise RowError(path, head[0].line, head[0].fault, readable(head[0].cells[0]))
     cells_of_head = [row.cells for row in head if row.fault is None]
-    placement = find_columns(path, cells_of_head, layout, required, tell) if cells_of_head else Placement({}, False)
-    width = _width(cells_of_head, kind, placement)
+    placement = _found_columns(path, source, kind, cells_of_head, layout, required, tell)
+    width = _width(cells_of_head, placement)
+    usual = _most(cells_of_head[1:])
     needed = 1 + max((index for field, index in placement.indices.items() if field in required), default=0)
-    # Without a header, some rows of a .tsv may have extra cells; in a .csv these come from a text with commas.
-    max_cells = width if placement.has_header or kind == ".csv" else None
+    # Without a header, some sentence pairs of a .tsv may have extra cells; elsewhere these come from a text.
+    max_cells = width if placement.has_header or kind == ".csv" or "source" not in placement.indices else None
     # A row of nothing but empty cells, as spreadsheets add them, is no example; but to predict, each row is one.
     skips_empty = set(placement.indices) <= set(required) and width > 1
     fields = list(placement.indices.items())
+    header = head[0].cells if placement.has_header and len(head[0].cells) > 1 else None
+    repeated: list[int] = []
     for row in itertools.islice(rows, 1, None) if placement.has_header else rows:
         cells = row.cells
+        if cells == header:
+            repeated.append(row.line)
+            continue
         fault = (_broken(source, row) if source.broken else None) or row.fault
         if fault is None and skips_empty and not any(cells):
             continue
         if fault is None and len(cells) < needed:
             separated = " separated by tabs" if kind == ".tsv" else ""
-            fault = f"found {len(cells)} cells, expected {width if placement.has_header else needed}{separated}"
+            found = f"found {len(cells)} cell{'s' * (len(cells) != 1)}"
+            fault = (
+                f"{found}, expected {width if placement.has_header else needed}{separated}: add the others, delete the"
+                f' line, or put a cell with a line break in quotes (")'
+            )
         elif fault is None and max_cells is not None and len(cells) > max_cells and any(cells[max_cells:]):
             others = "the header has" if placement.has_header else "most rows have"
-            fault = f'found {len(cells)} cells, but {others} {max_cells}: put a text with the delimiter in quotes (")'
+            fault = f"found {len(cells)} cells, but {others} {max_cells}: {_extra(cells, usual, max_cells)}"
         if fault is not None:
             yield RowError(path, row.line, fault, readable("\t".join(cells)))
         else:
             yield Row(row.line, {field: cells[index] if index < len(cells) else "" for field, index in fields})
+    if repeated:
+        lines = ", ".join(map(str, repeated[:_SHOWN_LINES])) + (", ..." if len(repeated) > _SHOWN_LINES else "")
+        tell(f"the header occurs again, and is left out there: line {lines} ({len(repeated)} in all)")
 
 
-def _width(head: Sequence[list[str]], kind: str, placement: Placement) -> int:
-    """The number of cells of the header, or of most rows."""
-    if placement.has_header or kind == ".tsv":
-        return len(head[0]) if head else 0
+def _found_columns(
+    path: Path,
+    source: Source,
+    kind: str,
+    rows: Sequence[list[str]],
+    layout: Layout,
+    required: Collection[str],
+    tell: Tell,
+) -> Placement:
+    """The columns of a table; if they are not found, the error says what the file looks like, if that is known."""
+    if not rows:
+        return Placement({}, False)
+    try:
+        return find_columns(path, rows, layout, required, tell)
+    except DataError as error:
+        names = {field: frozenset(map(normalised, names_of(column))) for field, column in layout.columns.items()}
+        if (found := looks_like(source.head, kind, names)) is None:
+            raise
+        raise DataError(f"{path}: {found}") from error
+
+
+def _most(head: Sequence[list[str]]) -> int:
+    """The number of cells of most rows."""
     return Counter(map(len, head)).most_common(1)[0][0] if head else 0
+
+
+def _width(head: Sequence[list[str]], placement: Placement) -> int:
+    """The number of cells of the header, or of most rows."""
+    return len(head[0]) if placement.has_header else _most(head)
+
+
+def _extra(cells: Sequence[str], usual: int, max_cells: int) -> str:
+    """How to mend a row with more cells than the header or most rows have."""
+    if len(cells) == usual == max_cells + 1 and cells[0].strip('"').isdecimal():
+        return "give the first column a name, too (R writes row names so: row.names = FALSE)"
+    return 'put a text with the delimiter in quotes (")'
 
 
 def _broken(source: Source, row: Cells) -> str | None:
@@ -196,6 +218,17 @@ def _broken(source: Source, row: Cells) -> str | None:
 
 
 # --- lines ---------------------------------------------------------------------------------------------------------
+
+
+def _fasttext_rows(
+    path: Path, source: Source, required: Collection[str], names: Mapping[str, Collection[str]]
+) -> Iterator[Row | RowError]:
+    """Rows of fastText's lines; a file without labels that is a table is an error of its own."""
+    if "label" in required and PREFIX not in source.head:
+        found = looks_like(source.head, ".txt", names)
+        if found is not None:
+            raise DataError(f"{path}: has no {PREFIX}, and {found}")
+    yield from fasttext_rows(path, source, required)
 
 
 def _pattern_rows(path: Path, source: Source, pattern: str, required: Collection[str]) -> Iterator[Row | RowError]:
