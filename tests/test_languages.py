@@ -6,6 +6,7 @@ from textapp.languages import (
     is_language,
     language_of,
     logographic,
+    named_language,
     nearest_language,
     normalized,
     script_of,
@@ -104,3 +105,15 @@ def test_every_nearest_one_exists() -> None:
 )
 def test_the_language_that_a_file_names(name: str, language: str) -> None:
     assert language_of(name) == language
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("Chinese", "zh"), (" german ", "de"), ("中文", "zh"), ("Englisch", "en"), ("ZH", "zh"), ("eng", "en"),
+        ("zh-CN", "zh"), ("en_US", "en"), ("zh-Hans-CN", "zh"), ("Hi", None), ("the", None), ("Chinese tea", None),
+        ("target", None), ("", None), ("12", None), ("en-", None),
+    ],
+)  # fmt: skip
+def test_the_name_of_a_column_that_is_a_language(name: str, code: str | None) -> None:
+    assert named_language(name) == code

@@ -71,6 +71,10 @@ _MEANT = {
     "русский": "ru", "українська": "uk", "български": "bg", "ελληνικά": "el", "עברית": "he", "العربية": "ar",
     "فارسی": "fa", "हिन्दी": "hi", "हिंदी": "hi", "ไทย": "th", "tiếng việt": "vi", "한국어": "ko", "日本語": "ja",
     "中文": "zh", "汉语": "zh", "英文": "en", "英语": "en", "mandarin": "zh", "farsi": "fa", "castilian": "es",
+    "englisch": "en", "anglais": "en", "inglés": "en", "inglese": "en", "영어": "en", "英語": "en",
+    "chinesisch": "zh", "chinois": "zh", "chino": "zh", "中国語": "zh", "allemand": "de", "alemán": "de", "德语": "de",
+    "französisch": "fr", "法语": "fr", "spanisch": "es", "espagnol": "es", "西班牙语": "es", "日语": "ja", "韩语": "ko",
+    "俄语": "ru",
     "khmer": "km", "punjabi": "pa", "pashto": "ps", "kyrgyz": "ky", "flemish": "nl", "myanmar": "my",
     "cantonese": "yue", "filipino": "fil", "frisian": "fy", "uyghur": "ug",
 }  # fmt: skip
@@ -118,6 +122,21 @@ def language_of(name: str) -> str:
     if word in ("any", "all", "und", "mul", "zxx"):
         return ""
     return normalized(word) if is_language(word) else _NAMES.get(word, "")
+
+
+def named_language(name: str) -> str | None:
+    """The code of a language that is given as the name of a column: by its name, or a code as codes are written.
+
+    Example: `Chinese`, `中文`, `zh`, `ZH` and `zh-CN` give `zh`; `Hi`, `the` and `Chinese tea` give None.
+    """
+    whole = name.strip()
+    named = _NAMES.get(whole.lower())
+    if named is not None and (len(whole) > 3 or not whole.isascii()):
+        return named
+    code, *subtags = re.split("[-_]", whole) if _TAG.fullmatch(whole) else [""]
+    written = code.islower() or (code.isupper() and len(code) == 2)
+    known = written and code.lower() in _CODES and all(len(subtag) in (2, 4) for subtag in subtags)
+    return normalized(whole) if known else None
 
 
 def nearest_language(language: str) -> str | None:

@@ -191,6 +191,90 @@ def test_two_columns_of_one_name(tmp_path: Path, told) -> None:
     assert texts(tmp_path, "text,label,text\ngood,pos,fine\n", {"text": 2, "label": 1}, header=True) == ["fine"]
 
 
+# --- headerless files to predict -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", "great,but pricey\nbad,and slow\n"),
+        ("a.csv", "id,comment\n1,great\n2,bad\n"),
+        ("a.tsv", "1\tgreat\n2\tbad\n"),
+    ],
+)
+def test_of_two_columns_without_names_and_labels_none_is_taken(tmp_path: Path, name: str, content: str) -> None:
+    with pytest.raises(
+        DataError, match=r"cannot decide which column is the text: .* --columns text=0, or a first line"
+    ):
+        texts(tmp_path, content, name=name, labels=("pos", "neg"))
+
+
+def test_labels_of_the_model_show_which_column_is_the_text(tmp_path: Path) -> None:
+    for content in ("great\tpos\ngreat\tneg\ngreat\tpos\n", "pos\tgreat\nneg\tgreat\n"):
+        assert set(texts(tmp_path, content, name="a.tsv", labels=("pos", "neg"))) == {"great"}
+    several = {"labels": ("a", "b"), "multiple": True, "label_separator": "|"}
+    assert texts(tmp_path, "x\ta|b\nx\ta\n", name="a.tsv", **several) == ["x", "x"]
+
+
+def test_a_headerless_csv_with_spaces_is_not_said_to_be_one_column(tmp_path: Path, told) -> None:
+    rows = "".join(f"good {i}, pos\nbad {i}, neg\n" for i in range(8))
+    settled(tmp_path, rows)
+    assert "column 0 is taken as the text" in told.text and "one column" not in told.text
+
+
+# --- languages -------------------------------------------------------------------------------------------------------
+
+PAIRS = "guten tag\thello there\ndas wetter\tthe weather\ndanke sehr\tthank you\n"
+
+
+def pairs(folder: Path, first: str, name: str = "train.tsv", **data: str) -> list[tuple[str, str]]:
+    layout = settled(folder, f"{first}\n{PAIRS}", "translation", name, **data)
+    rows = read_rows(folder / name, layout, ("source", "target"))
+    return [(row.values["source"], row.values["target"]) for row in rows]
+
+
+@pytest.mark.parametrize(
+    "first", ["Chinese\tEnglish", "zh\ten", "German\tEnglish", "DE\tEN", "中文\t英文", "zh-CN\ten-US"]
+)
+def test_names_of_languages_are_a_header(tmp_path: Path, told, first: str) -> None:
+    assert pairs(tmp_path, first)[0] == ("guten tag", "hello there")
+    assert f"the header {first.replace(chr(9), ' | ')}; column 0 is taken as the source" in told.text
+
+
+@pytest.mark.parametrize("name", ["train.tsv", "train.txt"])
+@pytest.mark.parametrize("first", ["German\tEnglish", "de\ten", "Deutsch\tEnglisch", "de-AT\teng"])
+@pytest.mark.parametrize("both", [True, False])
+def test_names_of_languages_decide_the_direction(tmp_path: Path, first: str, name: str, both: bool) -> None:
+    languages = {"source_language": "en", "target_language": "de"} if both else {"source_language": "en"}
+    assert pairs(tmp_path, first, name, **languages) == [
+        ("hello there", "guten tag"), ("the weather", "das wetter"), ("thank you", "danke sehr")
+    ]  # fmt: skip
+
+
+def test_names_of_languages_among_other_columns(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id,German,English\n1,guten tag,hello\n", encoding="utf-8")
+    layout = settled(
+        tmp_path, "id,German,English\n1,ja,yes\n", "translation", source_language="en", target_language="de"
+    )
+    (row,) = read_rows(tmp_path / "a.csv", layout, ("source", "target"))
+    assert row.values == {"source": "hello", "target": "guten tag"}
+
+
+def test_names_of_other_languages_than_those_of_the_run(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"names the languages fr and en \(French \| English\), expected en and de"):
+        pairs(tmp_path, "French\tEnglish", source_language="en", target_language="de")
+
+
+@pytest.mark.parametrize("first", ["Hi\tYo", "the\tdie", "German food\tEnglish food", "so\tnice"])
+def test_words_are_no_names_of_languages(tmp_path: Path, first: str) -> None:
+    assert pairs(tmp_path, first)[0] == tuple(first.split("\t"))
+
+
+def test_codes_that_are_words_are_a_pair_of_other_languages(tmp_path: Path) -> None:
+    languages = {"source_language": "en", "target_language": "de"}
+    assert pairs(tmp_path, "it\tes", **languages)[0] == ("it", "es")
+
+
 # --- rows ------------------------------------------------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from textapp.errors import DataError, did_you_mean, looks_like, visible
+from textapp.languages import named_language
 from textapp.records.dialects import Expected, normalised
 from textapp.records.tables import Tell
 
@@ -72,6 +73,9 @@ def _placement(
     columns, header = layout.columns, layout.header
     first = rows[0]
     named = {field: names for field, names in columns.items() if not isinstance(names, int)}
+    if header is not False and (languages := _language_columns(path, first, layout)) is not None:
+        tell(f"the first row ({' | '.join(cell.strip() for cell in first)}) is taken as the header")
+        return Placement(languages, True)
     guessable = layout.usual_columns and len(first) <= 2
     # A single column is always the text.
     numbers = None if guessable and len(first) == 1 else _numbers(columns, required)
@@ -157,6 +161,35 @@ def _why_example(
     if layout.settled and (alone or not (set(required) <= found.keys() or _complete(layout, found))):
         names = ",".join(f"{field}={first[place].strip()}" for field, place in found.items())
         return f"the training files have no such header (if it is one: --columns {names})"
+    return None
+
+
+def _language_columns(path: Path, first: Sequence[str], layout: Layout) -> dict[str, int] | None:
+    """The columns of sentence pairs if the first row names their languages, and has no other name of both columns.
+
+    Raises:
+        DataError: it names two others than the run has.
+    """
+    names = {field: names_of(layout.columns.get(field, 0)) for field in ("source", "target")}
+    if not all(names.values()) or all(_position(first, list(known)) is not None for known in names.values()):
+        return None
+    codes = [named_language(cell) for cell in first]
+    wanted = {field: code for field, known in names.items() if (code := named_language(known[-1])) is not None}
+    pair = len(codes) == 2 == len(set(codes)) and None not in codes
+    if not wanted:
+        return {"source": 0, "target": 1} if pair else None
+    places = {field: codes.index(code) for field, code in wanted.items() if codes.count(code) == 1}
+    if len(set(places.values())) == 2:
+        return places
+    if len(wanted) == 1 and places and pair:
+        (place,) = places.values()
+        return {field: place if field in places else 1 - place for field in names}
+    if pair and all(len(cell.strip()) > 3 for cell in first):
+        raise DataError(
+            f"{path}: the first row names the languages {codes[0]} and {codes[1]} ({' | '.join(first)}), expected"
+            f" {' and '.join(wanted.values())}: correct data.source_language and data.target_language, or set"
+            f" header: false if it is a pair"
+        )
     return None
 
 
@@ -300,7 +333,16 @@ def _guessed_columns(
             raise missing_column(path, "label", ["label"], rows[0])
         return Placement({"text": 0}, False)
     distinct = [len({row[column] for row in rows if len(row) > column}) for column in (0, 1)]
-    if max(distinct) >= 2 * min(distinct):
+    labelled = [sum(_has_label(_cell(row, column), layout) for row in rows) for column in (0, 1)]
+    if 2 * max(labelled) >= len(rows) and labelled[0] != labelled[1]:
+        label = labelled.index(max(labelled))
+    elif layout.labels and "label" not in required:
+        raise DataError(
+            f"{path}: cannot decide which column is the text: there is no header, and neither of the two columns has"
+            f" labels of the model: give it, as with --columns text=0, or a first line with the names of the columns;"
+            f' if each row is one text, put it in quotes (")'
+        )
+    elif max(distinct) >= 2 * min(distinct):
         label = distinct.index(min(distinct))
     elif "label" in required:
         raise DataError(
@@ -311,10 +353,16 @@ def _guessed_columns(
     else:
         characters = [sum(len(row[column]) for row in rows if len(row) > column) for column in (0, 1)]
         label = characters.index(min(characters))
-    has_header = _first_is_no_label(rows, label, layout.labels, "label" in required)
+    labelled_first = _has_label(_cell(rows[0], label), layout)
+    has_header = not labelled_first and _first_is_no_label(rows, label, layout.labels, "label" in required)
     if has_header:
         tell(f"the first row ({' | '.join(rows[0])}) is taken as the header")
     return Placement({"text": 1 - label, "label": label}, has_header)
+
+
+def _has_label(cell: str, layout: Layout) -> bool:
+    parts = cell.split(layout.label_separator) if layout.multiple and layout.label_separator else [cell]
+    return any(part.strip() in layout.labels for part in parts)
 
 
 def _guessed_in_order(
