@@ -250,3 +250,46 @@ def test_texts_are_scanned_while_they_are_read(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(labelled, "scan_rows", endless)
     scanned = RECIPE.scan("a.csv", Layout({"text": "text", "label": "label"}, multiple=True), tmp_path)
     assert [next(scanned), next(scanned)] == [(1, {"text": "text 1"}), (2, {"text": "text 2"})]
+
+
+# --- labels that may be none -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["NA", "nan", "None", "null", "N/A", "#N/A", "<NA>"])
+def test_a_label_as_tools_write_a_missing_one_is_told(tmp_path, caplog, form) -> None:
+    rows = "".join(f"good {i},pos\nbad {i},neg\n" for i in range(3))
+    found = labels(tmp_path, {"train_csv": f"text,label\n{rows}x,{form}\ny,{form}\n"}, labels="single")
+    assert found["x"] == found["y"] == form
+    assert f"train.csv: the label of 2 rows is '{form}', the first is line 8: it is read as a class" in caplog.text
+
+
+def test_other_labels_are_not_told(tmp_path, caplog) -> None:
+    labels(tmp_path, {"train_csv": "text,label\na,Nana\nb,nothing\nc,no\nd,unknown\n"}, labels="single")
+    assert "missing" not in caplog.text
+
+
+# --- labels with a text glued to them --------------------------------------------------------------------------------
+
+
+def glued(count: int, of: int, label: str = "财经世界{}好") -> str:
+    rows = [f"__label__财经 好 {i}\n__label__体育 坏 {i}\n" for i in range(of // 2)]
+    return "".join([*rows, *(f"__label__{label.format(i)} VR\n" for i in range(count))])
+
+
+def test_texts_glued_to_a_known_label_are_an_error_with_their_line(tmp_path) -> None:
+    found = r"train\.txt:25: found the label '财经世界0好', .* begins with the label '财经', as on 11 more lines: if a"
+    with pytest.raises(DataError, match=found):
+        labels(tmp_path, {"train_txt": glued(12, 24)}, labels="single")
+
+
+def test_few_labels_that_begin_with_another_are_told(tmp_path, caplog) -> None:
+    found = labels(tmp_path, {"train_txt": glued(1, 24)}, labels="single")
+    assert found["VR"] == "财经世界0好"
+    assert "train.txt:25: found the label '财经世界0好', which no other line has" in caplog.text
+    assert "(1 such line): if a text is glued to the label, put a space between: '__label__财经 '" in caplog.text
+
+
+def test_labels_that_occur_again_or_begin_otherwise_are_not_told(tmp_path, caplog) -> None:
+    content = glued(0, 8) + "__label__财经新闻 a\n__label__财经新闻 b\n__label__文化 c\n"
+    assert len(labels(tmp_path, {"train_txt": content}, labels="single")) == 11
+    assert "glued" not in caplog.text

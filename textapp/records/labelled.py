@@ -22,7 +22,10 @@ _logger = logging.getLogger("textapp")
 TEXTS = ("text", "text_pair")
 MANY_LINES = 10  # fewer may well have a label each
 MOSTLY = 0.8  # share of lines with a label of their own that labels do not have
+MANY_GLUED = 3  # labels that begin with another; fewer may well be labels
+GLUED = 0.02  # share of lines with such a label that labels do not have
 _SHOWN_LABELS = 20
+_MISSING = frozenset(("na", "n/a", "#n/a", "nan", "none", "null", "nil", "<na>", "\\n", "missing"))
 
 
 def label_names(records: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -114,6 +117,8 @@ def load_labelled(source: str | Path | list[str], layout: Layout, data_dir: Path
         found = [{**_texts(row), "label": _label(path, row, layout_here, divider or "", known)} for row in rows]
         if lines:
             _check_lines(path, rows, found, layout)
+        elif not layout.label_columns:
+            _tell_missing(path, rows, found)
         records += found
     return records
 
@@ -210,6 +215,51 @@ def _only(path: Path, row: Row, labels: Sequence[str]) -> str:
     return labels[0]
 
 
+def _tell_missing(path: Path, rows: Sequence[Row], records: Sequence[dict]) -> None:
+    """Warns of labels such as `nan`, as tools write a cell without a value: it may be one, or a class."""
+    found: dict[str, list[int]] = {}
+    for row, record in zip(rows, records, strict=True):
+        for label in _as_list(record["label"]):
+            if label.casefold() in _MISSING:
+                found.setdefault(label, []).append(row.line)
+    for label, lines in found.items():
+        _logger.warning(
+            "%s: the label of %d row%s is '%s', the first is line %d: it is read as a class, but tools write a missing"
+            " label so: if it is one, fill it in, or delete the row", path, len(lines), "s" * (len(lines) > 1),
+            visible(label), lines[0],
+        )  # fmt: skip
+
+
+def _check_glued(
+    path: Path, rows: Sequence[Row], records: Sequence[dict], counts: Mapping[str, int], multiple: bool
+) -> None:
+    """Looks for single labels that begin with the label of several lines, as if a text was glued to it.
+
+    Raises:
+        RowError: these are many of the lines.
+    """
+    usual = tuple(label for label, count in counts.items() if count > 1)
+    single = {label for label, count in counts.items() if count == 1 and label.startswith(usual)}
+    glued = [
+        (row.line, label)
+        for row, record in zip(rows, records, strict=True)
+        for label in _as_list(record["label"])
+        if label in single
+    ]
+    if not glued:
+        return
+    line, label = glued[0]
+    begins = max((known for known in usual if label.startswith(known)), key=len)
+    found = (
+        f"found the label '{visible(label[:40])}', which no other line has, and which begins with the label"
+        f" '{visible(begins)}'"
+    )
+    mend = f"if a text is glued to the label, put a space between: '__label__{visible(begins)} '"
+    if len(glued) >= MANY_GLUED and len(glued) > GLUED * len(rows) and not multiple:
+        raise RowError(path, line, f"{found}, as on {len(glued) - 1} more lines: {mend}")
+    _logger.warning("%s:%d: %s (%d such line%s): %s", path, line, found, len(glued), "s" * (len(glued) > 1), mend)
+
+
 def _check_lines(path: Path, rows: Sequence[Row], records: Sequence[dict], layout: Layout) -> None:
     """Looks for lines in fastText's form without a label, and for labels that are glued to their text."""
     if layout.multiple and (without := [row.line for row in rows if not row.values["label"]]):
@@ -222,6 +272,7 @@ def _check_lines(path: Path, rows: Sequence[Row], records: Sequence[dict], layou
     counts = Counter(label for record in records for label in _as_list(record["label"]))
     read = {label for record in records if record["text"] for label in _as_list(record["label"])}
     once = sum(count == 1 for count in counts.values())
+    _check_glued(path, rows, records, counts, layout.multiple)
     mostly_once = once > MOSTLY * len(rows) and len(rows) >= MANY_LINES and not layout.multiple
     for row, record in zip(rows, records, strict=True):
         labels = _as_list(record["label"])
