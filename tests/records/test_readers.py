@@ -211,7 +211,9 @@ def test_row_names_of_r(tmp_path) -> None:
 
 @pytest.mark.parametrize("required", [BOTH, ("text",)])
 def test_a_header_that_occurs_again_is_left_out(tmp_path, caplog, required) -> None:
-    (tmp_path / "a.csv").write_text("text,label\na,pos\ntext,label\nb,neg\ntext,pos\ntext,label\n", encoding="utf-8")
+    (tmp_path / "a.csv").write_text(
+        "text,label\na,pos\ntext,label\nb,neg\ntext,pos\n\ufefftext,label\n", encoding="utf-8"
+    )
     found = list(read_rows(tmp_path / "a.csv", LAYOUT, required))
     assert [(row.line, row.values["text"]) for row in found] == [(2, "a"), (4, "b"), (5, "text")]
     assert "a.csv: the header occurs again, and is left out there: line 3, 6 (2 in all)" in caplog.text

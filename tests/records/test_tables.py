@@ -187,6 +187,7 @@ def test_a_space_before_a_quote() -> None:
 @pytest.mark.parametrize(
     ("text", "cells"),
     [
+        ('text,label\ngood,  "pos"\nbad, "neg"\n', [["text", "label"], ["good", "pos"], ["bad", "neg"]]),
         ('text, label\ngood, "pos"\nbad, "neg"\n', [["text", "label"], ["good", "pos"], ["bad", "neg"]]),
         ('label, text\npos, "good, so"\nneg, "bad"\n', [["label", "text"], ["pos", "good, so"], ["neg", "bad"]]),
     ],

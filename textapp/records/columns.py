@@ -209,8 +209,17 @@ def _complete(layout: Layout, found: Collection[str]) -> bool:
 def _recur(rows: Sequence[Sequence[str]], places: Sequence[int]) -> bool:
     """Whether these cells of the first row occur in their columns again, in a row that is not the same header again."""
     first = rows[0]
-    others = [row for row in rows[1:] if row != first]
+    others = [row for row in rows[1:] if not repeats(row, first)]
     return all(any(_cell(row, place) == first[place] for row in others) for place in places)
+
+
+def repeats(row: Sequence[str], header: Sequence[str]) -> bool:
+    """Whether a row is the header again, cell by cell; the mark before it, of a file put behind another, is no text."""
+    return (
+        len(row) == len(header)
+        and row[-1] == header[-1]
+        and all(cell.removeprefix("\ufeff") == name for cell, name in zip(row, header, strict=True))
+    )
 
 
 def _is_usual(layout: Layout, field: str, name: str) -> bool:

@@ -14,6 +14,7 @@ DELIMITERS = (",", ";", "\t")
 _MARK = "\ufdd2"  # put behind an opening quote, to see which cells are quoted
 _LONG_ROW = 1000  # lines; a quote that is open for longer is taken as one that is never closed
 _SEP_LINE = re.compile(r"""\ufeff?"?sep=(\\t|[^\w"'\r\n\\])"?[,;\t]*\s*""", re.IGNORECASE)
+_AFTER_SPACES = re.compile(' +"')
 _EVEN = 0.98  # the share of equally wide rows that shows a delimiter where nothing else does
 
 
@@ -132,10 +133,11 @@ def _best_quoting(lines: Sequence[str], delimiter: str, whole: bool) -> _Reading
     if any('\\"' in line for line in lines):
         escaped = _Reading(lines, Dialect(delimiter, '"', True, _backslashes_are_escaped(lines, '"')), whole)
         best = min(best, escaped, key=_Reading.ill)
-    if any(f'{delimiter} "' in line for line in lines):
+    spaced_quote = re.compile(rf'{re.escape(delimiter)} +"')
+    if any(map(spaced_quote.search, lines)):
         spaced = _Reading(lines, best.dialect._replace(spaces=True), whole)
         data = best.cells[1:] or best.cells  # a header may be without quotes
-        quoted = [all(len(row) > at and row[at][:2] == ' "' for row in data) for at in range(1, best.width)]
+        quoted = [all(len(row) > at and _AFTER_SPACES.match(row[at]) for row in data) for at in range(1, best.width)]
         best = min(best, spaced, key=_Reading.ill) if not any(quoted) or any(spaced.ill()[:2]) else spaced
     opening = re.compile(rf"(^|{re.escape(delimiter)})'", re.MULTILINE)
     if any(map(opening.search, lines)):

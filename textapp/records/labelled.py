@@ -238,23 +238,28 @@ def _check_glued(
     Raises:
         RowError: these are many of the lines.
     """
-    usual = tuple(label for label, count in counts.items() if count > 1)
-    single = {label for label, count in counts.items() if count == 1 and label.startswith(usual)}
+    usual = {label for label, count in counts.items() if count > 1}
+    lengths = sorted({len(label) for label in usual})
+    begins = {
+        label: label[:length]
+        for label, count in counts.items()
+        for length in lengths  # the longest is the last, and stays
+        if count == 1 and label[:length] in usual
+    }
     glued = [
         (row.line, label)
         for row, record in zip(rows, records, strict=True)
         for label in _as_list(record["label"])
-        if label in single
+        if label in begins
     ]
     if not glued:
         return
     line, label = glued[0]
-    begins = max((known for known in usual if label.startswith(known)), key=len)
     found = (
         f"found the label '{visible(label[:40])}', which no other line has, and which begins with the label"
-        f" '{visible(begins)}'"
+        f" '{visible(begins[label])}'"
     )
-    mend = f"if a text is glued to the label, put a space between: '__label__{visible(begins)} '"
+    mend = f"if a text is glued to the label, put a space between: '__label__{visible(begins[label])} '"
     if len(glued) >= MANY_GLUED and len(glued) > GLUED * len(rows) and not multiple:
         raise RowError(path, line, f"{found}, as on {len(glued) - 1} more lines: {mend}")
     _logger.warning("%s:%d: %s (%d such line%s): %s", path, line, found, len(glued), "s" * (len(glued) > 1), mend)

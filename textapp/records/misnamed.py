@@ -69,7 +69,7 @@ def _other_form(head: str, lines: list[tuple[int, str]], kind: str, names: Names
     if _XML.match(head):
         return "looks like XML: rename it to .xml, or a translation memory to .tmx"
     fasttext = [number for number, line in lines if _FASTTEXT.match(line)]
-    if "text" in names and fasttext and 2 * len(fasttext) >= len(lines):
+    if any(field.startswith("label") for field in names) and fasttext and 2 * len(fasttext) >= len(lines):
         return f"line {fasttext[0]} is in fastText's form ('__label__X text'), as most are: rename the file to .txt"
     return None
 

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from textapp.errors import DataError
-from textapp.records.columns import Placement, expected_of, find_columns, names_of, needs_names
+from textapp.records.columns import Placement, expected_of, find_columns, names_of, needs_names, repeats
 from textapp.records.dialects import normalised
 from textapp.records.fasttext import PREFIX, fasttext_rows
 from textapp.records.files import UTF_8, Source, broken_byte, kind_of, read_source
@@ -150,7 +150,7 @@ def _table_rows(
     repeated: list[int] = []
     for row in itertools.islice(rows, 1, None) if placement.has_header else rows:
         cells = row.cells
-        if cells == header:
+        if header and cells[-1] == header[-1] and repeats(cells, header):
             repeated.append(row.line)
             continue
         fault = (_broken(source, row) if source.broken else None) or row.fault
