@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -207,6 +208,18 @@ def test_of_two_columns_without_names_and_labels_none_is_taken(tmp_path: Path, n
         DataError, match=r"cannot decide which column is the text: .* --columns text=0, or a first line"
     ):
         texts(tmp_path, content, name=name, labels=("pos", "neg"))
+
+
+def test_a_run_without_headers_takes_no_part_of_a_text(tmp_path: Path) -> None:
+    layout = settled(tmp_path, HEADERLESS)
+    (tmp_path / "a.csv").write_text("great,but pricey\nbad,and slow\n", encoding="utf-8")
+    with pytest.raises(DataError, match="cannot decide which column is the text"):
+        list(scan_rows(tmp_path / "a.csv", layout, ("text",)))
+    given = replace(layout, columns={**layout.columns, "text": 0})
+    assert [row.values["text"] for row in scan_rows(tmp_path / "a.csv", given, ("text",))] == ["great", "bad"]
+    for content in ("great,\nbad,\n", "great,pos\nbad,other\n"):
+        (tmp_path / "a.csv").write_text(content, encoding="utf-8")
+        assert [row.values["text"] for row in scan_rows(tmp_path / "a.csv", layout, ("text",))] == ["great", "bad"]
 
 
 def test_labels_of_the_model_show_which_column_is_the_text(tmp_path: Path) -> None:

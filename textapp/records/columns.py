@@ -89,6 +89,9 @@ def _placement(
         header = header or numbers is None  # of a header without the given names `_indices` says what is missing
     if not header and numbers is not None:
         columns = numbers
+        settled = layout.usual_columns and layout.settled and "label" in numbers and "label" not in required
+        if settled and len(first) == 2 and _without_labels(rows, numbers["label"], layout):
+            raise _undecided(path)
     elif not header and guessable:
         return _guessed_columns(path, rows, layout, required, str)._replace(has_header=False)
     elif not header:
@@ -346,11 +349,7 @@ def _guessed_columns(
     if 2 * max(labelled) >= len(rows) and labelled[0] != labelled[1]:
         label = labelled.index(max(labelled))
     elif layout.labels and "label" not in required:
-        raise DataError(
-            f"{path}: cannot decide which column is the text: there is no header, and neither of the two columns has"
-            f" labels of the model: give it, as with --columns text=0, or a first line with the names of the columns;"
-            f' if each row is one text, put it in quotes (")'
-        )
+        raise _undecided(path)
     elif max(distinct) >= 2 * min(distinct):
         label = distinct.index(min(distinct))
     elif "label" in required:
@@ -367,6 +366,20 @@ def _guessed_columns(
     if has_header:
         tell(f"the first row ({' | '.join(rows[0])}) is taken as the header")
     return Placement({"text": 1 - label, "label": label}, has_header)
+
+
+def _undecided(path: Path) -> DataError:
+    return DataError(
+        f"{path}: cannot decide which column is the text: there is no header, and neither of the two columns has"
+        f" labels of the model: give it, as with --columns text=0, or a first line with the names of the columns;"
+        f' if each row is one text, put it in quotes (")'
+    )
+
+
+def _without_labels(rows: Sequence[Sequence[str]], column: int, layout: Layout) -> bool:
+    """Whether cells of a column that should have labels have other things, and none has a label of the model."""
+    cells = [cell for row in rows if (cell := _cell(row, column).strip())]
+    return bool(cells and layout.labels) and not any(_has_label(cell, layout) for cell in cells)
 
 
 def _has_label(cell: str, layout: Layout) -> bool:
