@@ -346,7 +346,7 @@ def _guessed_columns(
         return Placement({"text": 0}, False)
     distinct = [len({row[column] for row in rows if len(row) > column}) for column in (0, 1)]
     labelled = [sum(_has_label(_cell(row, column), layout) for row in rows) for column in (0, 1)]
-    if 2 * max(labelled) >= len(rows) and labelled[0] != labelled[1]:
+    if 2 * max(labelled) > len(rows) and labelled[0] != labelled[1]:
         label = labelled.index(max(labelled))
     elif layout.labels and "label" not in required:
         raise _undecided(path)
