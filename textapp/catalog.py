@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from textapp.errors import ArtifactError, OptionError
 from textapp.tasks.classification import ClassificationTask
 from textapp.tasks.generation import GenerationTask
+from textapp.tasks.question_answering import QuestionAnsweringTask
 from textapp.tasks.translation import TranslationTask
 from textapp.untrusted import shown
 
@@ -40,6 +41,12 @@ def _classification() -> Recipe:
     return ClassificationRecipe()
 
 
+def _question_answering() -> Recipe:
+    from textapp.recipes.question_answering import QuestionAnsweringRecipe
+
+    return QuestionAnsweringRecipe()
+
+
 def _translation() -> Recipe:
     from textapp.recipes.translation import TranslationRecipe
 
@@ -54,6 +61,7 @@ def _generation() -> Recipe:
 
 TASKS: dict[str, Parts] = {
     "classification": Parts(ClassificationTask, _classification),
+    "question_answering": Parts(QuestionAnsweringTask, _question_answering),
     "translation": Parts(TranslationTask, _translation),
     "generation": Parts(GenerationTask, _generation),
 }

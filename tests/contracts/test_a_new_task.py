@@ -176,6 +176,9 @@ class ParityObjective:
         predictor = prepared.task.predictor(self.runner(model, prepared.task), {}, Path())
         return prepared.task.score(records, predictor.batch(records))
 
+    def settled(self, prepared: Prepared, model: keras.Model) -> Prepared:
+        return prepared
+
     def manifest(self, prepared: Prepared) -> dict[str, Any]:
         return {"inputs": ["words"], "features": ["token_ids"]}
 

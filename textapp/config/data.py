@@ -59,6 +59,9 @@ class Data(Model):
     language: str | None = Field(default=None, description="en, zh, ...; None: guessed from the script of the texts")
     source_language: str | None = Field(default=None, description="translation: language of the source; None: guessed")
     target_language: str | None = Field(default=None, description="translation: language of the target; None: guessed")
+    misplaced_answers: Literal["skip", "error"] = Field(
+        default="skip", description="question answering: an answer that is not in its context"
+    )
     labels: Literal["single", "multiple"] = Field(default="single", description="one label per text, or any number")
     label_separator: str | None = Field(
         default=None,

@@ -16,7 +16,7 @@ from pydantic import Field, field_validator, model_validator
 
 from textapp.config.parts import Count, Counts, Int, Model, PathText, Rate
 
-Role = Literal["encoder", "decoder", "encoder-decoder"]
+Role = Literal["encoder", "reader", "decoder", "encoder-decoder"]
 LONG = 32  # median tokens per text; from this length on an mlp is initialised by naive Bayes
 # Names of the dropout of the sublayers' outputs in a published config.json: BERT, GPT-2, BART and KerasHub, T5.
 DROPOUTS = ("hidden_dropout_prob", "resid_pdrop", "dropout", "dropout_rate")
@@ -151,7 +151,7 @@ class LstmModel(Architecture):
     A classifier uses the state at the last token; a translator has an encoder, and a decoder that attends to it.
     """
 
-    roles = ("encoder", "decoder", "encoder-decoder")
+    roles = ("encoder", "reader", "decoder", "encoder-decoder")
 
     architecture: Literal["lstm"]
     dropout: Rate | None = None
@@ -169,6 +169,8 @@ class LstmModel(Architecture):
             return {
                 "dropout": 0.3, "embedding_dim": 128, "units": [128, 64], "bidirectional": True, "dense_units": 0
             }  # fmt: skip
+        if role == "reader":
+            return {"dropout": 0.3, "embedding_dim": 128, "units": [128, 128], "bidirectional": True}
         if role == "encoder-decoder":
             return {
                 "dropout": 0.3,
@@ -187,7 +189,7 @@ class LstmModel(Architecture):
 class TransformerModel(Architecture):
     """A pre-norm Transformer (Vaswani et al., 2017; Xiong et al., 2020)."""
 
-    roles = ("encoder", "decoder", "encoder-decoder")
+    roles = ("encoder", "reader", "decoder", "encoder-decoder")
     attention = True
 
     architecture: Literal["transformer"]
@@ -208,6 +210,8 @@ class TransformerModel(Architecture):
     def defaults(self, role: Role, corpus: Corpus) -> dict[str, Any]:
         if role == "encoder":
             return {"dropout": 0.2, "hidden_dim": 128, "num_layers": 2, "num_heads": 4, "positions": "learned"}
+        if role == "reader":
+            return {"dropout": 0.1, "hidden_dim": 256, "num_layers": 4, "num_heads": 4, "positions": "rope"}
         if role == "encoder-decoder":  # narrow, with much dropout: wider models overfit small corpora
             layers, hidden_dim = self.num_layers or 4, self.hidden_dim or 256
             return {
@@ -221,12 +225,12 @@ class TransformerModel(Architecture):
         }  # fmt: skip
 
     def learning_rate(self, role: Role) -> float:
-        return 5e-4 if role == "encoder" else 1e-3
+        return 5e-4 if role in ("encoder", "reader") else 1e-3
 
     def misfits(self, task: str, role: Role) -> list[str]:
         hidden, heads, shared = self.hidden_dim, self.num_heads, self.num_key_value_heads
         lines = []
-        if role != "encoder" and self.embedding_dim:
+        if role not in ("encoder", "reader") and self.embedding_dim:
             lines.append(
                 f"model.embedding_dim: found {self.embedding_dim}, but for task {task} a transformer takes"
                 f" model.hidden_dim for its embeddings: leave it out"
@@ -246,7 +250,7 @@ class TransformerModel(Architecture):
 class PresetModel(Architecture):
     """A KerasHub text backbone with its weights: a preset name, or a folder in KerasHub or Hugging Face layout."""
 
-    roles = ("encoder", "decoder", "encoder-decoder")
+    roles = ("encoder", "reader", "decoder", "encoder-decoder")
     attention = True
     pretrained = True
 
@@ -263,7 +267,7 @@ class PresetModel(Architecture):
         return {"dropout": 0.0 if self.lora_rank else published_dropout(self.path, role)}
 
     def learning_rate(self, role: Role) -> float:
-        if role == "encoder":
+        if role in ("encoder", "reader"):
             return 1e-4
         return 5e-4 if self.lora_rank else 5e-5  # LoRA starts at zero and takes a larger learning rate
 

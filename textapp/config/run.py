@@ -80,7 +80,7 @@ class Training(Model):
 class Config(Model):
     """The config of a run."""
 
-    task: str = Field(description="classification, translation or generation")
+    task: str = Field(description="classification, question_answering, translation or generation")
     run: PathText = Field(description="run folder, such as saved_models/reviews")
     seed: Annotated[Int, Field(ge=0, lt=2**31)] = 7
     data: Data
@@ -92,6 +92,15 @@ class Config(Model):
     )
     generate_lengths: GenerateLengths | None = Field(
         default=None, description="[input, new] tokens of each signature generate_<input>_<new>; None: by data"
+    )
+    stride: Count | None = Field(
+        default=None, description="question answering: tokens from one window of a context to the next; None: 128"
+    )
+    max_answer_tokens: Count | None = Field(
+        default=None, description="question answering: maximum number of tokens of an answer; None: by data"
+    )
+    max_windows: Count | None = Field(
+        default=None, description="question answering: windows of one context that are read; None: 64"
     )
     model: ModelConfig
     training: Training = Training()

@@ -44,6 +44,11 @@ class TaskKeys:
         return [name for name, part in architectures().items() if self.role in part.roles]
 
 
+# What an architecture with the role can do.
+ABLE = {
+    "encoder": "read a text", "reader": "answer questions", "decoder": "generate text",
+    "encoder-decoder": "generate text",
+}  # fmt: skip
 Known = Mapping[str, TaskKeys]  # task -> its keys
 
 
@@ -72,9 +77,10 @@ def unserved(task: str, architecture: str, known: Known) -> list[str]:
     """
     if task not in known or architecture not in architectures() or architecture in known[task].architectures:
         return []
+    keys = known[task]
     return [
-        f"model.architecture: found {architecture!r}, which cannot generate text, for task {task}; expected one of "
-        f"{', '.join(known[task].architectures)}"
+        f"model.architecture: found {architecture!r}, which cannot {ABLE[keys.role]}, for task {task}; expected one of "
+        f"{', '.join(keys.architectures)}"
     ]
 
 
@@ -168,7 +174,7 @@ def _monitor(config: Config, keys: TaskKeys) -> list[str]:
 
 
 def _tokenizer(config: Config, keys: TaskKeys) -> list[str]:
-    if keys.role == "encoder" or config.tokenizer is None:
+    if keys.role in ("encoder", "reader") or config.tokenizer is None:
         return []
     if config.model.pretrained and config.tokenizer.shared is False:
         return ["tokenizer.shared: found false, but a preset has one vocabulary for both sides: leave it out"]

@@ -14,12 +14,14 @@ from textapp.layers.masking import AttentionMask, PaddingMask
 from textapp.layers.ngrams import CountOnce, NgramEmbedding
 from textapp.layers.normalization import LayerNorm, RmsNorm
 from textapp.layers.pooling import POOLINGS, FirstPooling, LastPooling, MaxPooling, MeanPooling, ScaledSumPooling
+from textapp.layers.reading import AlignedQuestion, QuestionFlags, SpanLogits
 from textapp.layers.relative import RelativePositions
 from textapp.layers.transformer import BlockSettings, DecoderBlock, TransformerBlock
 from textapp.layers.transformer_stacks import TransformerDecoder, TransformerEncoder
 from textapp.layers.windows import WindowFeatures
 
 __all__ = [
+    "AlignedQuestion",
     "AttentionMask",
     "BlockSettings",
     "CountOnce",
@@ -38,10 +40,12 @@ __all__ = [
     "POOLINGS",
     "PaddingMask",
     "Positions",
+    "QuestionFlags",
     "RelativePositions",
     "RmsNorm",
     "ScaledSumPooling",
     "SelfAttention",
+    "SpanLogits",
     "SubwordEmbedding",
     "TokenEmbedding",
     "TransformerBlock",

@@ -2,9 +2,9 @@
 
 An architecture's file gives `encoder(config, vocabulary_size, pad_id, max_length)` (a preset also takes `segments`, a
 model with subword vectors `pieces`), names in `POOLING` how its sequence becomes one vector, and in `head(config)` the
-layers that follow it. What is done with that vector belongs to objectives/. One that also generates gives
-`generator(config, settings, inference)`, which `assembled` builds for those trained from scratch, and `packs(config)`.
-Which roles an architecture serves, its class in the config says.
+layers that follow it; `reader` is an encoder of a question and its context. What is done with these belongs to
+objectives/. One that also generates gives `generator(config, settings, inference)`, which `assembled` builds for those
+trained from scratch, and `packs(config)`. Which roles an architecture serves, its class in the config says.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from textapp.errors import ConfigError
 from textapp.models.generator import Generator, GeneratorSettings
 from textapp.models.kerashub_model import KerasHubLanguageModel
 
-__all__ = ["Generator", "GeneratorSettings", "build_encoder", "build_generator", "packs", "serving"]
+__all__ = ["Generator", "GeneratorSettings", "build_encoder", "build_generator", "build_reader", "packs", "serving"]
 
 
 def serving(architecture: str, role: Role) -> ModuleType:
@@ -78,6 +78,22 @@ def build_encoder(
         raise ConfigError(f"model.architecture: {config.architecture} takes no segment ids; only presets can")
     more = {"segments": segments} if config.pretrained else {"pieces": pieces} if config.subword_vectors else {}
     return module.encoder(config, vocabulary_size, pad_id, max_length, **more)
+
+
+def build_reader(config: ModelConfig, vocabulary_size: int, pad_id: int, max_length: int) -> keras.Model:
+    """Builds the encoder of a question and its context.
+
+    Args:
+        config, vocabulary_size, pad_id, max_length: as for `build_encoder`.
+
+    Returns:
+        A model: `token_ids` and `segment_ids` `[batch, length]` int32, the latter 0 in the question and 1 in the
+        context, to a sequence `[batch, length, hidden_dim]`.
+
+    Raises:
+        ConfigError: the architecture cannot.
+    """
+    return serving(config.architecture, "reader").reader(config, vocabulary_size, pad_id, max_length)
 
 
 def build_generator(

@@ -5,7 +5,15 @@ from __future__ import annotations
 import keras
 
 from textapp.config import LstmModel
-from textapp.layers import Lstm, LstmDecoder, LstmEncoder, PaddingMask, TokenEmbedding
+from textapp.layers import (
+    AlignedQuestion,
+    Lstm,
+    LstmDecoder,
+    LstmEncoder,
+    PaddingMask,
+    QuestionFlags,
+    TokenEmbedding,
+)
 from textapp.models.generator import Generator, GeneratorSettings, assembled
 
 POOLING = "last"
@@ -27,6 +35,34 @@ def encoder(config: LstmModel, vocabulary_size: int, pad_id: int, max_length: in
         sequence = keras.layers.Dropout(config.dropout, name=f"dropout_{number}")(sequence)
         sequence = Lstm(units, config.bidirectional, name=f"lstm_{number}")(sequence, mask)
     return keras.Model({"token_ids": token_ids}, sequence, name="encoder")
+
+
+def reader(config: LstmModel, vocabulary_size: int, pad_id: int, max_length: int) -> keras.Model:
+    """Builds an encoder of question and context in the way of DrQA (Chen et al., 2017).
+
+    Each token has its embedding, the question aligned to it, and the flags of `QuestionFlags`.
+
+    Args:
+        config: resolved.
+        vocabulary_size: of the tokenizer.
+        pad_id: the padding id.
+        max_length: not used: an LSTM takes any length.
+    """
+    inputs = {name: keras.Input((None,), dtype="int32", name=name) for name in ("token_ids", "segment_ids")}
+    mask = PaddingMask(pad_id, name="padding_mask")(inputs["token_ids"])
+    embeddings = TokenEmbedding(vocabulary_size, config.embedding_dim, name="token_embedding")(inputs["token_ids"])
+    embeddings = keras.layers.Dropout(config.dropout, name="embedding_dropout")(embeddings)
+    sequence = keras.layers.Concatenate(name="with_question")(
+        [
+            embeddings,
+            AlignedQuestion(name="aligned_question")(embeddings, inputs["segment_ids"], mask),
+            QuestionFlags(name="flags")(inputs["token_ids"], inputs["segment_ids"], mask),
+        ]
+    )
+    for number, units in enumerate(config.units):
+        sequence = Lstm(units, config.bidirectional, name=f"lstm_{number}")(sequence, mask)
+        sequence = keras.layers.Dropout(config.dropout, name=f"dropout_{number}")(sequence)
+    return keras.Model(inputs, sequence, name="reader")
 
 
 def head(config: LstmModel) -> list[keras.layers.Layer]:

@@ -51,6 +51,22 @@ def encoder(
     return _kerashub(backbone, pad_id, segments)
 
 
+def reader(config: PresetModel, vocabulary_size: int, pad_id: int, max_length: int) -> keras.Model:
+    """The encoder of question and context, which takes `segment_ids` even if the preset itself has no use for them.
+
+    Args:
+        config, vocabulary_size, pad_id, max_length: as for `encoder`.
+
+    Raises:
+        ConfigError: as for `encoder`.
+    """
+    segments = facts(config.path).segments
+    inner = encoder(config, vocabulary_size, pad_id, max_length, segments)
+    inputs = _inputs(segments=True)
+    sequence = inner(inputs if segments else {"token_ids": inputs["token_ids"]})
+    return keras.Model(inputs, sequence, name="reader")
+
+
 def head(config: PresetModel) -> list[keras.layers.Layer]:
     """No layers between the mean and the logits."""
     return []

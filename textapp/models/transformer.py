@@ -12,6 +12,7 @@ from textapp.layers import (
     LayerNorm,
     PaddingMask,
     Positions,
+    QuestionFlags,
     TokenEmbedding,
     TransformerBlock,
     TransformerDecoder,
@@ -32,25 +33,45 @@ def encoder(config: TransformerModel, vocabulary_size: int, pad_id: int, max_len
         max_length: the longest text in tokens.
     """
     token_ids = keras.Input((None,), dtype="int32", name="token_ids")
-    mask = AttentionMask(name="attention_mask")(PaddingMask(pad_id, name="padding_mask")(token_ids))
-    sequence = _embedded(config, vocabulary_size, max_length, token_ids)
-    settings, rope = _settings(config, max_length), config.positions == "rope"
-    for number in range(config.num_layers):
-        sequence = TransformerBlock(settings, rope, name=f"block_{number}")(sequence, mask)
-    sequence = LayerNorm(epsilon=1e-6, name="norm")(sequence)
+    mask = PaddingMask(pad_id, name="padding_mask")(token_ids)
+    sequence = _blocks(config, max_length, _embedded(config, vocabulary_size, token_ids), mask)
     return keras.Model({"token_ids": token_ids}, sequence, name="encoder")
 
 
-def _embedded(config: TransformerModel, vocabulary_size: int, max_length: int, token_ids):
-    dim = config.embedding_dim or config.hidden_dim
-    normal = keras.initializers.RandomNormal(stddev=0.02)
-    table = TokenEmbedding(vocabulary_size, dim, initializer=normal, name="token_embedding")
-    sequence = table(token_ids)
-    if dim != config.hidden_dim:
-        sequence = keras.layers.Dense(config.hidden_dim, name="embedding_projection")(sequence)
+def reader(config: TransformerModel, vocabulary_size: int, pad_id: int, max_length: int) -> keras.Model:
+    """Builds the encoder of question and context, whose tokens also have the flags of `QuestionFlags`.
+
+    Args:
+        config, vocabulary_size, pad_id, max_length: as for `encoder`.
+    """
+    inputs = {name: keras.Input((None,), dtype="int32", name=name) for name in ("token_ids", "segment_ids")}
+    mask = PaddingMask(pad_id, name="padding_mask")(inputs["token_ids"])
+    flags = QuestionFlags(name="flags")(inputs["token_ids"], inputs["segment_ids"], mask)
+    sequence = _embedded(config, vocabulary_size, inputs["token_ids"])
+    sequence = keras.layers.Add(name="add_flags")(
+        [sequence, keras.layers.Dense(config.hidden_dim, use_bias=False, name="flag_vectors")(flags)]
+    )
+    return keras.Model(inputs, _blocks(config, max_length, sequence, mask), name="reader")
+
+
+def _blocks(config: TransformerModel, max_length: int, sequence, mask):
     if config.positions != "rope":
         sequence = Positions(config.positions, max_length, name="positions")(sequence)
-    return keras.layers.Dropout(config.dropout, name="dropout")(sequence)
+    sequence = keras.layers.Dropout(config.dropout, name="dropout")(sequence)
+    mask = AttentionMask(name="attention_mask")(mask)
+    settings, rope = _settings(config, max_length), config.positions == "rope"
+    for number in range(config.num_layers):
+        sequence = TransformerBlock(settings, rope, name=f"block_{number}")(sequence, mask)
+    return LayerNorm(epsilon=1e-6, name="norm")(sequence)
+
+
+def _embedded(config: TransformerModel, vocabulary_size: int, token_ids):
+    dim = config.embedding_dim or config.hidden_dim
+    normal = keras.initializers.RandomNormal(stddev=0.02)
+    sequence = TokenEmbedding(vocabulary_size, dim, initializer=normal, name="token_embedding")(token_ids)
+    if dim != config.hidden_dim:
+        sequence = keras.layers.Dense(config.hidden_dim, name="embedding_projection")(sequence)
+    return sequence
 
 
 def head(config: TransformerModel) -> list[keras.layers.Layer]:

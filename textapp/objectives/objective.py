@@ -52,6 +52,10 @@ class Objective(Protocol):
     def figures(self, prepared: Prepared, model: keras.Model, records: Sequence[Record]) -> dict[str, Any]:
         """The quality of a finished model on records of a split."""
 
+    def settled(self, prepared: Prepared, model: keras.Model) -> Prepared:
+        """Settles what depends on the trained model, such as a threshold that is tuned on validation."""
+        return prepared
+
     def manifest(self, prepared: Prepared) -> dict[str, Any]:
         """The keys of this task for the manifest of the run."""
 

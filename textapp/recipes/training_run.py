@@ -118,6 +118,7 @@ def finish(
     from textapp.models.saving import MODEL
 
     _check_tokenizers(prepared, folder)  # before minutes of measuring
+    prepared = objective.settled(prepared, model)
     splits = prepared.splits
     figures: dict[str, Any] = {}
     for name, records in (("validation", splits.validation), ("test", splits.test)):

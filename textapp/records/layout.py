@@ -45,6 +45,7 @@ class Layout:
         encoding: of the files, or `auto`.
         label_columns: the columns with a 0/1 for each label, if these are the labels of a text.
         label_separator: divides the labels of a cell; empty: nothing does; None: not known yet, or not needed.
+        strict: whether an answer that is not in its context is an error.
     """
 
     columns: Columns
@@ -57,6 +58,7 @@ class Layout:
     encoding: str = UTF_8
     label_columns: Sequence[str] = ()
     label_separator: str | None = None
+    strict: bool = False
 
     def __post_init__(self) -> None:
         listed = {field: [column] if isinstance(column, str) else column for field, column in self.columns.items()}
@@ -88,7 +90,7 @@ class Layout:
         multiple = data.labels == "multiple"
         return cls(
             fields, data.header, data.pattern, multiple, (), _named(keys), keys.optional, data.encoding,
-            label_separator=data.label_separator,
+            label_separator=data.label_separator, strict=data.misplaced_answers == "error",
         )  # fmt: skip
 
     @classmethod

@@ -1,0 +1,141 @@
+"""Questions are read from SQuAD's JSON and from tables, with the place of each answer."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from textapp.errors import DataError
+from textapp.records.layout import Layout
+from textapp.records.questions import load_questions, placed, scan_questions, with_answers
+
+REAL = pytest.mark.skipif("TEXTAPP_DATA" not in os.environ, reason="TEXTAPP_DATA is not set: no real data here")
+COLUMNS = {"question": ["question"], "context": ["context"], "answer": ["answer"], "start": ["start"], "id": ["id"]}
+LAYOUT = Layout(COLUMNS, usual={field: tuple(names) for field, names in COLUMNS.items()},
+                optional=frozenset({"id", "start"}))  # fmt: skip
+CONTEXT = "春天的景色。😀 The é cat saw a cat."
+
+
+def squad(questions: list[dict[str, Any]], context: str = CONTEXT) -> str:
+    return json.dumps(
+        {"version": "v2.0", "data": [{"title": "t", "paragraphs": [{"context": context, "qas": questions}]}]}
+    )
+
+
+def write(folder: Path, content: str, name: str = "a.json") -> str:
+    (folder / name).write_text(content, encoding="utf-8")
+    return name
+
+
+@pytest.mark.parametrize(
+    ("text", "start", "place"),
+    [("景色", 3, 3), ("景色", 9, 3), ("cat", 14, 14), ("cat", 0, None), ("cat", None, 14), ("dog", 3, None),
+     ("The", -3, 8), ("😀", 6, 6)],
+)  # fmt: skip
+def test_placed(text: str, start: int | None, place: int | None) -> None:
+    assert placed(CONTEXT, text, start) == place
+
+
+def test_squad(tmp_path: Path) -> None:
+    questions = [
+        {"id": "q1", "question": "什么?",
+         "answers": [{"text": "景色", "answer_start": 3}, {"text": "景色", "answer_start": 0}]},
+        {"id": 2, "question": "Who?", "answers": [], "is_impossible": True},
+        {"question": "Where?", "answers": [{"text": "Rome", "answer_start": 1}],
+         "plausible_answers": [{"text": "cat", "answer_start": 14}]},
+    ]  # fmt: skip
+    name = write(tmp_path, squad(questions))
+    first, second, third = load_questions(name, LAYOUT, tmp_path)
+    assert first == {
+        "id": "q1", "question": "什么?", "context": CONTEXT,
+        "answers": [{"text": "景色", "start": 3}, {"text": "景色", "start": 3}],
+        "where": f"{tmp_path / name}: question q1",
+    }  # fmt: skip
+    assert (second["id"], second["answers"]) == ("2", [])
+    assert third["id"] is None and third["answers"] == [{"text": "Rome", "start": None}]
+    assert third["where"].endswith("a.json: data[0].paragraphs[0].qas[2]")
+
+
+def test_tables(tmp_path: Path) -> None:
+    rows = "question,context,answer,start\nWho?,The cat sat.,The cat,0\nWhere?,Rome or Rome,Rome,\nWhy?,No reason.,,\n"
+    records = load_questions(write(tmp_path, rows, "a.csv"), LAYOUT, tmp_path)
+    assert [record["answers"] for record in records] == [
+        [{"text": "The cat", "start": 0}], [{"text": "Rome", "start": 0}], []
+    ]  # fmt: skip
+    lines = [{"id": "x", "question": "q", "context": "a b a", "answer": ["a", "b"], "start": [4, 2]}]
+    name = write(tmp_path, "\n".join(map(json.dumps, lines)), "a.jsonl")
+    assert load_questions(name, LAYOUT, tmp_path)[0]["answers"] == [
+        {"text": "a", "start": 4},
+        {"text": "b", "start": 2},
+    ]
+
+
+def test_what_cannot_be_trained_on_is_counted_and_named(tmp_path: Path, caplog) -> None:
+    rows = "question,context,answer\n ,a b,a\nq,  ,a\nq,a b,Rome\nq,a b,b\n"
+    records = load_questions(write(tmp_path, rows, "a.csv"), LAYOUT, tmp_path)
+    assert [record["answers"][0]["text"] for record in with_answers(records, "a.csv", strict=False)] == ["b"]
+    assert "a.csv: dropped 3 of 4 training questions, such as " in caplog.text
+    assert "a.csv:2: the question is empty; " in caplog.text and "a.csv:3: the context is empty" in caplog.text
+    assert "a.csv:4: the answer 'Rome' is not in the context" in caplog.text
+    with pytest.raises(DataError, match=r"a\.csv:4: the answer 'Rome' is not .* set data.misplaced_answers: skip"):
+        with_answers(records[2:], "a.csv", strict=True)
+    with pytest.raises(DataError, match="no question can be trained on"):
+        with_answers(records[:1], "a.csv", strict=False)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (squad([{"question": "q", "answers": []}])[:-20], r"a\.json:1: not JSON .*cut off"),
+        ('{"data": [{"paragraphs": 3}]}', r"data\[0\].paragraphs is 3, expected a list"),
+        ('{"data": [{"paragraphs": [{"qas": []}]}]}', r"data\[0\].paragraphs\[0\].context is missing, expected a text"),
+        (squad([{"id": 1, "answers": []}]), r"qas\[0\].question is missing"),
+        (squad([{"question": "q"}]), r"qas\[0\].answers is missing, expected a list"),
+        (squad([{"question": "q", "answers": [{"text": "The", "answer_start": "8"}]}]), "answer_start is '8'"),
+        (squad([{"question": "q", "answers": ["The"]}]), r"answers\[0\].text is in a str, expected a text"),
+    ],
+)  # fmt: skip
+def test_a_damaged_file_names_the_place(tmp_path: Path, content: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        load_questions(write(tmp_path, content), LAYOUT, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"), [("q,a b,a,x", "start is 'x'"), ('q,a b,"a\nb",0', "2 answers and 1 starts")]
+)
+def test_a_bad_row_names_its_line(tmp_path: Path, row: str, message: str) -> None:
+    name = write(tmp_path, f"question,context,answer,start\n{row}\nq,a b,a,0\n", "a.csv")
+    with pytest.raises(DataError, match=rf"a\.csv:2: .*{message}"):
+        load_questions(name, LAYOUT, tmp_path)
+    assert [type(record).__name__ for _, record in scan_questions(name, LAYOUT, tmp_path)] == ["RowError", "dict"]
+
+
+def test_equal_ids_are_told(tmp_path: Path, caplog) -> None:
+    load_questions(write(tmp_path, squad([{"id": "x", "question": "q", "answers": []}] * 2)), LAYOUT, tmp_path)
+    assert "1 ids occur more than once, such as 'x'" in caplog.text
+
+
+def test_answers_may_be_missing_when_predicting(tmp_path: Path) -> None:
+    name = write(tmp_path, squad([{"id": "x", "question": "q"}]))
+    assert [record for _, record in scan_questions(name, LAYOUT, tmp_path)] == [
+        {"id": "x", "question": "q", "context": CONTEXT, "where": f"{tmp_path / name}: question x"}
+    ]
+
+
+@REAL
+def test_cmrc_is_mended(tmp_path: Path) -> None:
+    folder = Path(os.environ["TEXTAPP_DATA"]) / "cmrc2018"
+    records = load_questions("cmrc2018_train.json.gz", LAYOUT, folder)
+    assert len(records) == 10142
+    dropped = len(records) - len(with_answers(records, "train", strict=False))
+    raw = json.loads(gzip.decompress((folder / "cmrc2018_train.json.gz").read_bytes()))
+    wrong = sum(
+        not part["context"].startswith(question["answers"][0]["text"], question["answers"][0]["answer_start"])
+        for article in raw["data"] for part in article["paragraphs"] for question in part["qas"]
+    )  # fmt: skip
+    assert 0 <= dropped < wrong <= 30

@@ -1,0 +1,164 @@
+"""Quality of answers to questions: exact match and F1, as the scripts of SQuAD and of CMRC 2018 compute them."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections import Counter
+from collections.abc import Sequence
+from difflib import SequenceMatcher
+from typing import Any
+
+import numpy as np
+
+from textapp.languages import logographic
+
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+_ASCII_PUNCTUATION = str.maketrans("", "", string.punctuation)
+# What CMRC's script leaves out of an answer.
+_CHINESE_PUNCTUATION = "-:_*^/\\~`+=，。：？！“”；’《》…·、「」（）－～『』"
+_WITHOUT_PUNCTUATION = str.maketrans("", "", _CHINESE_PUNCTUATION)
+_CHARACTERS = re.compile(r"[\u3400-\u9fff\u3040-\u30ff]|\d+(?:[.,]\d+)*|(?:(?![\u3040-\u9fff])[^\W_])+|[^\s]")
+
+
+def normalized_answer(text: str) -> str:
+    """An answer in lower case without punctuation, articles and further blanks (Rajpurkar et al., 2016).
+
+    Example: `normalized_answer("The  Eiffel-Tower!")` is `eiffeltower`.
+    """
+    return " ".join(_ARTICLES.sub(" ", text.lower().translate(_ASCII_PUNCTUATION)).split())
+
+
+def exact_match(prediction: str, references: Sequence[str], language: str = "en") -> float:
+    """Whether an answer equals one of its references: 1 or 0.
+
+    Args:
+        prediction: the answer.
+        references: at least one.
+        language: of Chinese and Japanese, only punctuation is ignored.
+    """
+    if logographic(language):
+        return float(_unpunctuated(prediction) in map(_unpunctuated, references))
+    return float(normalized_answer(prediction) in map(normalized_answer, references))
+
+
+def f1(prediction: str, references: Sequence[str], language: str = "en") -> float:
+    """The overlap of an answer with the reference that it is most like, 0 to 1.
+
+    Of words it is the F1 of the bags of words (Rajpurkar et al., 2016). In Chinese and Japanese it is that of the
+    longest run of characters that both have (Cui et al., 2019); a Latin word or a number counts as one character.
+
+    Args:
+        prediction: the answer.
+        references: at least one.
+        language: of the answer.
+
+    Example: `f1("in the Alps", ["the Alps"])` is 0.667, `f1("在北京市", ["北京"], "zh")` also.
+    """
+    if logographic(language):
+        predicted = _characters(prediction)
+        return max(_run_f1(predicted, _characters(reference)) for reference in references)
+    words = normalized_answer(prediction).split()
+    return max(_bag_f1(words, normalized_answer(reference).split()) for reference in references)
+
+
+def question_answering_scores(
+    predictions: Sequence[str], references: Sequence[Sequence[str]], language: str = "en"
+) -> dict[str, Any]:
+    """Scores answers.
+
+    Args:
+        predictions: the answers; empty if a question was said to have none.
+        references: the right answers of each question; none if it has no answer.
+        language: of the answers.
+
+    Returns:
+        `examples`, `exact_match` and `f1` in percent; if some questions have no answer, also `has_answer_examples`,
+        `has_answer_exact_match`, `has_answer_f1` and `no_answer_examples`, `no_answer_exact_match` (Rajpurkar et al.,
+        2018; where a question has no answer, F1 is exact match).
+
+    Raises:
+        ValueError: there are no answers.
+    """
+    if not predictions:
+        raise ValueError("expected at least one answer to score, found none")
+    exact, overlap = answer_scores(predictions, references, language)
+    scores: dict[str, Any] = {"examples": len(predictions), "exact_match": _percent(exact), "f1": _percent(overlap)}
+    has_answer = np.array([len(each) > 0 for each in references])
+    if not has_answer.all():
+        scores["no_answer_examples"] = int((~has_answer).sum())
+        scores["no_answer_exact_match"] = _percent(exact[~has_answer])
+        if has_answer.any():
+            scores["has_answer_examples"] = int(has_answer.sum())
+            scores["has_answer_exact_match"] = _percent(exact[has_answer])
+            scores["has_answer_f1"] = _percent(overlap[has_answer])
+    return scores
+
+
+def answer_scores(
+    predictions: Sequence[str], references: Sequence[Sequence[str]], language: str = "en"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Exact match and F1 of each answer, 0 to 1, `[examples]` float64 each.
+
+    Args:
+        predictions, references, language: as for `question_answering_scores`.
+    """
+    pairs = [(text, list(right) or [""]) for text, right in zip(predictions, references, strict=True)]
+    exact = np.array([exact_match(text, right, language) for text, right in pairs])
+    return exact, np.array([f1(text, right, language) for text, right in pairs])
+
+
+def best_threshold(
+    margins: Sequence[float], scores: Sequence[float], has_answer: Sequence[bool]
+) -> tuple[float, float]:
+    """The margin of "no answer" from which on a question is best left unanswered, as SQuAD 2.0's script finds it.
+
+    Args:
+        margins: of each question, the score of "no answer" less that of its best answer.
+        scores: F1 of the best answer, 0 to 1.
+        has_answer: whether the question has an answer.
+
+    Returns:
+        The threshold: questions with a larger margin are not answered; and the mean F1 with it, 0 to 1.
+
+    Example: `best_threshold([-2.0, 3.0], [1.0, 0.0], [True, False])` is `(-2.0, 1.0)`.
+    """
+    order = np.argsort(np.asarray(margins, float), kind="stable")
+    sorted_margins = np.asarray(margins, float)[order]
+    known = np.asarray(has_answer, bool)[order]
+    # Answering one question more gains its F1, or loses the point that leaving it unanswered would give.
+    gains = np.where(known, np.asarray(scores, float)[order], -1.0)
+    totals = np.concatenate([[0.0], np.cumsum(gains)]) + (~known).sum()
+    ends = np.concatenate([[True], sorted_margins[1:] != sorted_margins[:-1], [True]])  # equal margins stay together
+    best = int(np.flatnonzero(ends)[np.argmax(totals[ends])])
+    threshold = sorted_margins[best - 1] if best else sorted_margins[0] - 1.0
+    return float(threshold), float(totals[best] / len(order))
+
+
+def _bag_f1(predicted: list[str], reference: list[str]) -> float:
+    if not predicted or not reference:
+        return float(predicted == reference)
+    return _f1(sum((Counter(predicted) & Counter(reference)).values()), len(predicted), len(reference))
+
+
+def _run_f1(predicted: list[str], reference: list[str]) -> float:
+    if not predicted or not reference:
+        return float(predicted == reference)
+    match = SequenceMatcher(None, predicted, reference, autojunk=False).find_longest_match()
+    return _f1(match.size, len(predicted), len(reference))
+
+
+def _f1(common: int, predicted: int, reference: int) -> float:
+    return 2 * common / (predicted + reference)
+
+
+def _unpunctuated(text: str) -> str:
+    return text.lower().strip().translate(_WITHOUT_PUNCTUATION)
+
+
+def _characters(text: str) -> list[str]:
+    return _CHARACTERS.findall(_unpunctuated(text))
+
+
+def _percent(values: np.ndarray) -> float:
+    return 100 * float(values.mean())

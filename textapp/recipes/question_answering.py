@@ -1,0 +1,269 @@
+"""The recipe of question answering: questions about contexts, each with the place of its answer."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from textapp.config import Config, Corpus, TaskKeys
+from textapp.prepared import Prepared
+from textapp.recipes import question_answering_profile
+from textapp.recipes.classification import log_sizes
+from textapp.recipes.lengths import choose_lengths, covering
+from textapp.recipes.profile import Section
+from textapp.recipes.question_answering_defaults import MAX_LENGTH, MAX_WINDOWS, STRIDE, tokenizer_defaults
+from textapp.recipes.question_answering_defaults import training_defaults as defaults_of_training
+from textapp.recipes.recipe import Recipe, Records
+from textapp.recipes.resolving import completed, filled
+from textapp.recipes.tokenizers import load_or_make, make_tokenizer
+from textapp.records import questions
+from textapp.records.layout import Layout
+from textapp.records.rows import RowError
+from textapp.records.sources import Source
+from textapp.records.splits import Parts, Splits, split_connected
+from textapp.records.token_ids import Labelled
+from textapp.tasks.question_answering import MIN_CONTEXT, QuestionAnsweringTask, Reading, special_tokens
+from textapp.text.base import Encoding
+from textapp.text.language import guess_language
+from textapp.text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from textapp.objectives.question_answering import QuestionAnsweringObjective
+
+log = logging.getLogger("textapp")
+FIELDS = ("question", "context")
+
+
+class QuestionAnsweringRecipe(Recipe):
+    """See `Recipe`."""
+
+    task = QuestionAnsweringTask
+    keys = TaskKeys(
+        role="reader",
+        columns={
+            "question": ("question", "query"),
+            "context": ("context", "passage", "paragraph"),
+            "answer": ("answer", "answers", "answer_text", "answers.text"),
+            "start": ("start", "answer_start", "answers.answer_start"),
+            "id": ("id", "qid"),
+        },
+        keys=frozenset({
+            "data.language", "data.misplaced_answers", "model.bidirectional", "stride", "max_answer_tokens",
+            "max_windows",
+        }),
+        monitors=("f1", "exact_match"),
+        optional=frozenset({"start", "id"}),
+    )  # fmt: skip
+
+    def objective(self) -> QuestionAnsweringObjective:
+        """See `Recipe`."""
+        from textapp.objectives.question_answering import QuestionAnsweringObjective
+
+        return QuestionAnsweringObjective()
+
+    # --- data --------------------------------------------------------------------------------------------------------
+
+    def load(self, source: Source, layout: Layout, data_dir: Path) -> Records:
+        """See `load_questions`."""
+        return questions.load_questions(source, layout, data_dir)
+
+    def scan(self, source: Source, layout: Layout, data_dir: Path) -> Iterator[tuple[int, dict | RowError]]:
+        """See `Recipe`."""
+        return questions.scan_questions(source, layout, data_dir)
+
+    def trainable(self, records: Records, source: Source, layout: Layout) -> Records:
+        """Drops questions whose answer is not in their context, unless `data.misplaced_answers` is `error`."""
+        return questions.with_answers(records, source, layout.strict)
+
+    def labels(self, train: Records) -> Sequence[str]:
+        """See `Recipe`."""
+        return ()
+
+    def set_aside(self, records: Records, share: float, config: Config) -> Parts:
+        """Splits a share off, so that no context is in both splits."""
+        return split_connected(records, share, config.seed, ("context",))
+
+    def divides_texts(self, config: Config) -> bool:
+        """See `Recipe`."""
+        return False
+
+    # --- training ----------------------------------------------------------------------------------------------------
+
+    def resolve(
+        self, config: Config, num_examples: int, language: str, counts: Sequence[int] | None = None,
+        answer_counts: Sequence[int] = (), max_tokens: int = MAX_LENGTH,
+    ) -> Config:  # fmt: skip
+        """Fills in every field that a config leaves open.
+
+        Args:
+            config: as `load_config` returned it.
+            num_examples: number of training questions.
+            language: of the texts.
+            counts: tokens of each question with its context; None: lengths, model and training stay open.
+            answer_counts: tokens of each answer.
+            max_tokens: maximum length of the longest bucket.
+
+        Raises:
+            ConfigError: the config conflicts with a value that was filled in.
+        """
+        update: dict[str, Any] = {"tokenizer": tokenizer_defaults(config, num_examples, language)}
+        if config.cleaning is None:
+            update["cleaning"] = [] if config.model.pretrained else ["nfkc", "lowercase"]
+        if counts is not None:
+            update["lengths"] = config.lengths or choose_lengths(counts, min(max_tokens, MAX_LENGTH))
+            update["stride"] = config.stride or min(STRIDE, max(MIN_CONTEXT, update["lengths"][-1] // 3))
+            update["max_answer_tokens"] = config.max_answer_tokens or (covering(answer_counts) if answer_counts else 32)
+            update["max_windows"] = config.max_windows or MAX_WINDOWS
+            update["model"] = filled(config.model, config.model.defaults(self.keys.role, Corpus(counts)))
+            update["training"] = filled(config.training, defaults_of_training(config, num_examples))
+        return completed(config, update, self.keys)
+
+    def prepare(self, config: Config, splits: Splits, folder: Path) -> Prepared:
+        """See `Recipe`; `data` has the windows of the training questions, each with its targets."""
+        lengths_given, train = config.lengths is not None, splits.train
+        language = self.language(config, train)
+        config = self.resolve(config, len(train), language)
+        log_sizes(splits, [language])
+        tokenizer, _ = load_or_make(folder, lambda: (self.tokenizer(config, splits, language),) * 2)
+        encoded = Encoded(tokenizer)
+        config = self.measured(config, train, encoded, language)
+        log.info(
+            "buckets: %s tokens, windows every %s; answers of up to %s; vocabulary: %s",
+            config.lengths, config.stride, config.max_answer_tokens, tokenizer.vocabulary_size,
+        )  # fmt: skip
+        answerable = all(record["answers"] for record in train)
+        task = QuestionAnsweringTask(
+            tokenizer, config.lengths, config.stride, config.max_answer_tokens, config.max_windows, language,
+            no_answer_threshold=None if answerable else 0.5,
+        )  # fmt: skip
+        data = {"train": training_windows(task, train, encoded)}
+        return Prepared(config, splits, task, [language], lengths_given, data)
+
+    def measured(self, config: Config, train: Records, encoded: Encoded, language: str) -> Config:
+        """The config with the lengths that the tokens of the training questions need.
+
+        Args:
+            config: without lengths, or with those of the user.
+            train: the training questions.
+            encoded: texts to tokens.
+            language: of the texts.
+        """
+        around = special_tokens(encoded.tokenizer)
+        counts = [around + len(encoded.ids(r["question"])) + len(encoded.context(r["context"]).ids) for r in train]
+        spans = [span for record in train if (span := answer_span(record, encoded.context(record["context"])))]
+        answer_counts = [last - first + 1 for first, last in spans]
+        return self.resolve(config, len(train), language, counts, answer_counts, _max_tokens(config))
+
+    def language(self, config: Config, train: Records) -> str:
+        """The language of the contexts, configured or guessed."""
+        return config.data.language or guess_language([record["context"] for record in train])
+
+    def tokenizer(self, config: Config, splits: Splits, language: str) -> Tokenizer:
+        """Makes the tokenizer for the questions and the contexts, each context once."""
+        contexts = dict.fromkeys(record["context"] for record in splits.train)
+        texts = [{"text": text} for text in [*contexts, *(record["question"] for record in splits.train)]]
+        return make_tokenizer(config, texts, ("text",), language, "read")
+
+    def profile(self, config: Config, splits: Splits) -> dict[str, Any]:
+        """See `Recipe`."""
+        return question_answering_profile.profile(self, config, splits)
+
+    def sections(self, profile: dict[str, Any]) -> list[Section]:
+        """See `Recipe`."""
+        return question_answering_profile.sections(profile)
+
+
+class Encoded:
+    """Tokens of questions and contexts; a context that several questions share is tokenized once."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.tokenizer = tokenizer
+        self._questions: dict[str, list[int]] = {}
+        self._contexts: dict[str, Encoding] = {}
+
+    def ids(self, question: str) -> list[int]:
+        """The ids of a question."""
+        if question not in self._questions:
+            self._questions[question] = self.tokenizer.ids(question)
+        return self._questions[question]
+
+    def context(self, text: str) -> Encoding:
+        """The ids and offsets of a context."""
+        if text not in self._contexts:
+            self._contexts[text] = self.tokenizer.encode(text)
+        return self._contexts[text]
+
+
+def answer_span(record: Mapping[str, Any], context: Encoding) -> tuple[int, int] | None:
+    """The first and the last token of the first answer that stands in the context; None if there is none.
+
+    Args:
+        record: with `answers`.
+        context: its tokens.
+    """
+    for answer in record["answers"]:
+        if answer["start"] is None:
+            continue
+        start, end = answer["start"], answer["start"] + len(answer["text"])
+        inside = [index for index, (first, last) in enumerate(context.offsets) if max(first, start) < min(last, end)]
+        if inside:
+            return inside[0], inside[-1]
+    return None
+
+
+def training_windows(task: QuestionAnsweringTask, records: Records, encoded: Encoded) -> Labelled:
+    """The windows of all questions; the targets are int32 `[windows, 4]`: the positions of the first and the last token
+    of the answer (of no answer, if it is not inside), and where the tokens of the context begin and end.
+
+    Args:
+        task: with its lengths.
+        records: the training questions.
+        encoded: texts to tokens.
+    """
+    features: dict[str, list[np.ndarray]] = {name: [] for name in task.feature_names}
+    targets, long_questions = [], 0
+    for record in records:
+        question, context = encoded.ids(record["question"]), encoded.context(record["context"])
+        if len(question) > task.max_question_tokens:
+            long_questions += 1
+            question = question[: task.max_question_tokens]
+        reading = task.read(question, context)
+        for row in window_targets(task, reading, answer_span(record, context)):
+            targets.append(row)
+        for request in reading.requests:
+            for name, rows in features.items():
+                rows.append(np.asarray(request.features[name], np.int32))
+    if long_questions:
+        log.warning("%d training questions are longer than the window and were cut: raise lengths", long_questions)
+    return Labelled(features, np.array(targets, np.int32))
+
+
+def window_targets(
+    task: QuestionAnsweringTask, reading: Reading, span: tuple[int, int] | None
+) -> Iterator[tuple[int, int, int, int]]:
+    """The targets of each window, see `training_windows`.
+
+    Args:
+        task: knows the position of no answer.
+        reading: the windows.
+        span: the first and the last token of the answer; None: there is none.
+    """
+    for start, end in reading.windows:
+        first, last = (span[0] - start, span[1] - start) if span else (-1, -1)
+        inside = first >= 0 and last < end - start
+        null = task.null(reading.first)
+        one, other = (reading.first + first, reading.first + last) if inside else (null, null)
+        yield one, other, reading.first, reading.first + end - start
+
+
+def _max_tokens(config: Config) -> int:
+    """Maximum length of the longest bucket; a preset may have a limit."""
+    if not config.model.pretrained:
+        return MAX_LENGTH
+    from textapp.models.preset import facts
+
+    return min(MAX_LENGTH, facts(config.model.path).max_length or MAX_LENGTH)

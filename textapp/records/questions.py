@@ -1,0 +1,244 @@
+"""Questions with their contexts and answers: the JSON of SQuAD, or tables with one question a row.
+
+A record is `{"id", "question", "context", "answers": [{"text", "start"}], "where"}`: `start` counts characters, and is
+None if the answer is not in the context; `where` names the file and the line or the question, for messages.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from textapp.errors import DataError
+from textapp.records.files import expand, kind_of, read_source
+from textapp.records.layout import Layout
+from textapp.records.readers import scan_rows
+from textapp.records.rows import Row, RowError
+from textapp.records.sources import Source, describe
+
+_logger = logging.getLogger("textapp")
+
+
+def load_questions(source: Source, layout: Layout, data_dir: Path) -> list[dict[str, Any]]:
+    """Loads questions with their answers.
+
+    Args:
+        source: the files.
+        layout: the columns of tables.
+        data_dir: the folder that relative paths start at.
+
+    Raises:
+        DataError: a file is not in SQuAD's layout, a column is missing, or a row cannot be read.
+    """
+    records = []
+    for _, record in _scan(source, layout, data_dir, ("question", "context", "answer")):
+        if isinstance(record, RowError):
+            raise record
+        records.append(record)
+    _warn_of_equal_ids(records, source)
+    return records
+
+
+def scan_questions(source: Source, layout: Layout, data_dir: Path) -> Iterator[tuple[int, dict | RowError]]:
+    """Yields line number and record of each question; its answers may be missing.
+
+    Args:
+        source: the files.
+        layout: the columns of tables.
+        data_dir: the folder that relative paths start at.
+    """
+    yield from _scan(source, layout, data_dir, ("question", "context"))
+
+
+def _scan(
+    source: Source, layout: Layout, data_dir: Path, required: Sequence[str]
+) -> Iterator[tuple[int, dict | RowError]]:
+    for path in expand(source, data_dir):
+        document = _squad_document(path, layout.encoding) if kind_of(path) == ".json" else None
+        if document is not None:
+            yield from enumerate(_of_squad(path, document, answered="answer" in required), start=1)
+            continue
+        for row in scan_rows(path, layout, required):
+            if isinstance(row, RowError):
+                yield row.line, row
+            else:
+                try:
+                    yield row.line, _of_row(path, row)
+                except RowError as error:
+                    yield row.line, error
+
+
+def with_answers(records: list[dict], source: Source, strict: bool) -> list[dict]:
+    """The records that can be trained on: with a question and a context, and an answer that stands in it, or none.
+
+    An answer whose place is wrong is looked for in the context: it is taken if it occurs once. Others are dropped, with
+    a warning that counts and names them.
+
+    Args:
+        records: as `load_questions` returned them.
+        source: the files, for messages.
+        strict: raise an error instead of dropping a record.
+
+    Raises:
+        DataError: a record has to be dropped although `strict`, or none is left.
+    """
+    kept, dropped = [], []
+    for record in records:
+        reason = _unusable(record)
+        if reason is None:
+            kept.append(record)
+        else:
+            dropped.append(f"{record['where']}: {reason}")
+    if dropped and strict:
+        raise DataError(f"{dropped[0]}: mend or delete it, or set data.misplaced_answers: skip")
+    if dropped:
+        _logger.warning(
+            "%s: dropped %d of %d training questions, such as %s", describe(source), len(dropped), len(records),
+            "; ".join(dropped[:3]),
+        )  # fmt: skip
+    if not kept:
+        raise DataError(f"{describe(source)}: no question can be trained on, such as {dropped[0]}")
+    return kept
+
+
+def _unusable(record: Mapping[str, Any]) -> str | None:
+    for field in ("question", "context"):
+        if not record[field].strip():
+            return f"the {field} is empty"
+    if record["answers"] and all(answer["start"] is None for answer in record["answers"]):
+        return f"the answer {record['answers'][0]['text'][:60]!r} is not in the context, or several times elsewhere"
+    return None
+
+
+def _warn_of_equal_ids(records: Sequence[Mapping[str, Any]], source: Source) -> None:
+    ids = Counter(record["id"] for record in records if record["id"] is not None)
+    repeated = [name for name, count in ids.items() if count > 1]
+    if repeated:
+        _logger.warning(
+            "%s: %d ids occur more than once, such as %r: their answers cannot be told apart by id",
+            describe(source), len(repeated), repeated[0],
+        )  # fmt: skip
+
+
+def placed(context: str, text: str, start: int | None) -> int | None:
+    """Where an answer stands in its context.
+
+    Args:
+        context: the context.
+        text: the answer.
+        start: where it is said to begin, in characters; None: not known.
+
+    Returns:
+        `start` if it is right, else the place of the answer if it occurs once, or None. If no place is said, the first.
+
+    Example: `placed("a cat and a dog", "dog", 3)` is 12; `placed("a cat and a dog", "a", 5)` is None.
+    """
+    if start is not None and start >= 0 and context.startswith(text, start):
+        return start
+    first = context.find(text)
+    if first < 0 or start is not None and context.find(text, first + 1) >= 0:
+        return None
+    return first
+
+
+# --- tables --------------------------------------------------------------------------------------------------------
+
+
+def _of_row(path: Path, row: Row) -> dict[str, Any]:
+    """The record of a row; several answers, and their starts, are on lines of their own."""
+    values = row.values
+    record = {"id": values.get("id") or None, "question": values["question"], "context": values["context"]}
+    if "answer" in values:
+        texts = [text for text in values["answer"].split("\n") if text.strip()]
+        starts = [start for start in values.get("start", "").split("\n") if start.strip()]
+        if starts and len(starts) != len(texts):
+            raise RowError(path, row.line, f"found {len(texts)} answers and {len(starts)} starts, expected as many")
+        numbers = [_number(path, row.line, start) for start in starts] or [None] * len(texts)
+        record["answers"] = _answers(record["context"], zip(texts, numbers, strict=True))
+    return {**record, "where": f"{path}:{row.line}"}
+
+
+def _number(path: Path, line: int, value: str) -> int:
+    try:
+        return int(value)
+    except ValueError as error:
+        raise RowError(path, line, f"start is {value[:40]!r}, expected a number of characters from 0") from error
+
+
+def _answers(context: str, answers: Any) -> list[dict[str, Any]]:
+    return [{"text": text, "start": placed(context, text, start)} for text, start in answers]
+
+
+# --- SQuAD ---------------------------------------------------------------------------------------------------------
+
+
+def _squad_document(path: Path, encoding: str) -> dict[str, Any] | None:
+    """The content of a file in SQuAD's layout; None if it is an array of rows.
+
+    Raises:
+        DataError: it is no JSON.
+    """
+    source = read_source(path, encoding)
+    if not source.head.lstrip().startswith("{") or '"paragraphs"' not in source.head:
+        return None
+    text = "".join(source.pieces())
+    try:
+        document = json.loads(text)
+    except json.JSONDecodeError as error:
+        cut = ": the file seems to be cut off, copy it again" if error.pos >= len(text.rstrip()) - 1 else ""
+        raise DataError(f"{path}:{error.lineno}: not JSON ({error.msg}){cut}") from error
+    except RecursionError as error:
+        raise DataError(f"{path}: nested too deeply for the JSON of SQuAD") from error
+    return document
+
+
+def _of_squad(path: Path, document: Any, answered: bool) -> Iterator[dict[str, Any]]:
+    """Yields a record for each question of SQuAD 1.1 (Rajpurkar et al., 2016) or 2.0, CMRC 2018 or XQuAD."""
+    for a, article in enumerate(_list(path, document, "data", "")):
+        for p, paragraph in enumerate(_list(path, article, "paragraphs", f"data[{a}].")):
+            at = f"data[{a}].paragraphs[{p}]."
+            context = _string(path, paragraph, "context", at)
+            for q, question in enumerate(_list(path, paragraph, "qas", at)):
+                yield _of_question(path, question, context, f"{at}qas[{q}].", answered)
+
+
+def _of_question(path: Path, question: Any, context: str, at: str, answered: bool) -> dict[str, Any]:
+    text = _string(path, question, "question", at)
+    name = question.get("id")
+    record = {"id": None if name is None else str(name), "question": text, "context": context}
+    if answered or "answers" in question:
+        pairs = []
+        given = [] if question.get("is_impossible") is True else _list(path, question, "answers", at)
+        for index, answer in enumerate(given):
+            inside = f"{at}answers[{index}]."
+            start = answer.get("answer_start") if isinstance(answer, dict) else None
+            if start is not None and type(start) is not int:
+                raise DataError(f"{path}: {inside}answer_start is {start!r:.40}, expected a number of characters")
+            pairs.append((_string(path, answer, "text", inside), start))
+        record["answers"] = _answers(context, [pair for pair in pairs if pair[0].strip()])
+    return {**record, "where": f"{path}: question {name}" if name is not None else f"{path}: {at.removesuffix('.')}"}
+
+
+def _list(path: Path, part: Any, key: str, at: str) -> list[Any]:
+    found = part.get(key) if isinstance(part, dict) else None
+    if not isinstance(found, list):
+        raise DataError(f"{path}: {at}{key} is {_kind(part, key)}, expected a list, as in the JSON of SQuAD")
+    return found
+
+
+def _string(path: Path, part: Any, key: str, at: str) -> str:
+    found = part.get(key) if isinstance(part, dict) else None
+    if not isinstance(found, str):
+        raise DataError(f"{path}: {at}{key} is {_kind(part, key)}, expected a text, as in the JSON of SQuAD")
+    # A lone surrogate, which JSON can escape, is replaced; the length stays the same.
+    return found if found.isascii() else found.encode("utf-8", "replace").decode("utf-8")
+
+
+def _kind(part: Any, key: str) -> str:
+    if not isinstance(part, dict):
+        return f"in a {type(part).__name__}"
+    return f"{part[key]!r:.40}" if key in part else "missing"

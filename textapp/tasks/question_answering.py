@@ -1,0 +1,367 @@
+"""Question answering: a question and a context -> the part of the context that answers it, or none."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from textapp.errors import DataError, OptionError, UsageError
+from textapp.predictors.predictor import Predictor
+from textapp.predictors.requests import Request
+from textapp.tasks.spans import best_spans, windows
+from textapp.tasks.task import Listing, Record, Task, expect_shape, one_line, smallest
+from textapp.untrusted import LENGTHS, MAX_LENGTH, NOTHING, SHARE, TEXT, either, key, list_of, whole
+
+if TYPE_CHECKING:
+    from textapp.runners.flatfile import SignatureShapes
+    from textapp.runners.runner import Outputs, Runner
+    from textapp.text.base import Encoding
+    from textapp.text.tokenizer import Tokenizer
+
+START, END = "start_logits", "end_logits"
+MIN_CONTEXT = 8  # tokens of a context that a question has to leave room for
+MAX_WORST = 20
+_SPARE = 4  # further spans of each window, as some have no text or repeat those of another window
+
+_logger = logging.getLogger("textapp")
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """A possible answer; the attributes are those of `QuestionAnswer`."""
+
+    answer: str
+    start: int
+    end: int
+    score: float
+
+
+@dataclass(frozen=True)
+class QuestionAnswer:
+    """The answer to one question.
+
+    Attributes:
+        id: of the question, if the data have one.
+        question: the question.
+        answer: a slice of the context, `context[start:end]`; empty if the context does not answer the question.
+        start, end: the slice, in characters; None without an answer.
+        score: how much more likely the best span is than no answer, 0 to 1.
+        alternatives: the best spans, the best first, if more than one was asked for.
+    """
+
+    id: str | None
+    question: str
+    answer: str
+    start: int | None
+    end: int | None
+    score: float
+    alternatives: tuple[Alternative, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.answer or 'no answer'} ({self.score:.2f})"
+
+    def line(self) -> str:
+        """`answer score question`, separated by tabs; then a line for each further alternative."""
+        lines = [f"{one_line(self.answer, 100) or '-'}\t{self.score:.3f}\t{one_line(self.question, 100)}"]
+        lines += [f"{one_line(other.answer, 100)}\t{other.score:.3f}" for other in self.alternatives[1:]]
+        return "\n".join(lines)
+
+
+class Reading(NamedTuple):
+    """The requests for a question, and where their tokens are in the context.
+
+    Attributes:
+        requests: one a window; none if the context has no tokens.
+        windows: `[start, end)` of each, in tokens of the context.
+        first: index of a window's first context token in its request.
+        offsets: of each token of the context, `[start, end)` in characters.
+    """
+
+    requests: list[Request]
+    windows: list[tuple[int, int]]
+    first: int
+    offsets: list[tuple[int, int]]
+
+
+class Question(dict):
+    """A record that keeps its `Reading`, which the requests and the answer both need."""
+
+    reading: Reading | None = None
+
+
+class QuestionAnsweringTask(Task):
+    """Reads a context through windows, and finds the best span over all of them.
+
+    Args:
+        tokenizer: converts text to ids.
+        lengths: the buckets, in tokens of question and context together, ascending.
+        stride: tokens of the context from one window to the next.
+        max_answer_tokens: maximum number of tokens of an answer.
+        max_windows: maximum number of windows of one context; what lies behind them is not read, which is logged.
+        language: of the texts, for exact match and F1.
+        no_answer_threshold: minimum score, 0 to 1, below which a question has no answer; None: every question has one.
+        num_answers: number of alternatives to return.
+    """
+
+    name = "question_answering"
+    options = ("no_answer_threshold", "num_answers")
+    measures = {"exact_match": "EM", "f1": "F1"}
+    fields: tuple[str, ...] = ("question", "context")
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        lengths: Sequence[int],
+        stride: int,
+        max_answer_tokens: int,
+        max_windows: int,
+        language: str,
+        no_answer_threshold: float | None = None,
+        num_answers: int = 1,
+    ) -> None:
+        if no_answer_threshold is not None and not 0 <= no_answer_threshold <= 1:
+            raise OptionError(
+                f"no_answer_threshold: found {no_answer_threshold}, expected a number from 0 to 1",
+                "no_answer_threshold",
+            )
+        if not isinstance(num_answers, int) or not 1 <= num_answers <= 100:
+            raise OptionError(f"num_answers: found {num_answers!r}, expected a number from 1 to 100", "num_answers")
+        self.tokenizer = tokenizer
+        self.lengths = list(lengths)
+        self.stride, self.max_answer_tokens, self.max_windows = stride, max_answer_tokens, max_windows
+        self.language = language
+        self.no_answer_threshold, self.num_answers = no_answer_threshold, num_answers
+        self.signatures = [(f"answer_{length}", length) for length in self.lengths]
+
+    @classmethod
+    def from_manifest(
+        cls, manifest: Mapping[str, Any], tokenizers: tuple[Tokenizer, Tokenizer], **options: Any
+    ) -> QuestionAnsweringTask:
+        """See `Task`; the threshold is that of the manifest unless `options` has one."""
+        return cls(
+            tokenizers[0],
+            lengths=key(manifest, "lengths", LENGTHS),
+            stride=key(manifest, "stride", whole(1)),
+            max_answer_tokens=key(manifest, "max_answer_tokens", whole(1, MAX_LENGTH)),
+            max_windows=key(manifest, "max_windows", whole(1)),
+            language=key(manifest, "languages", list_of(TEXT, at_least=1))[0],
+            **{"no_answer_threshold": key(manifest, "no_answer_threshold", either(SHARE, NOTHING)), **options},
+        )
+
+    def check_model(self, shapes: Mapping[str, SignatureShapes]) -> None:
+        """See `Task`."""
+        for name, length in self.signatures:
+            for feature in self.feature_names:
+                expect_shape(shapes[name].inputs, feature, (1, length), name, "lengths and features")
+            for part in (START, END):
+                expect_shape(shapes[name].outputs, part, (1, length), name, "lengths")
+
+    @property
+    def feature_names(self) -> list[str]:
+        """The inputs of the model; segments are 0 in the question and 1 in the context."""
+        return ["token_ids", "segment_ids"]
+
+    def changed(self, **changes: Any) -> QuestionAnsweringTask:
+        """The same task with other lengths, or another threshold."""
+        same = {
+            name: getattr(self, name)
+            for name in (
+                "tokenizer", "lengths", "stride", "max_answer_tokens", "max_windows", "language",
+                "no_answer_threshold", "num_answers",
+            )
+        }  # fmt: skip
+        return QuestionAnsweringTask(**{**same, **changes})
+
+    def predictor(self, runner: Runner, manifest: Mapping[str, Any], path: Path, workers: int = 1) -> Predictor:
+        """See `Task`."""
+        return Predictor(self, runner, manifest, path, workers)
+
+    def record(self, question: Any = None, context: Any = None) -> Question:
+        """Makes a record from a question and its context, also as a pair, or from a record.
+
+        Raises:
+            UsageError: it is none of these.
+        """
+        if isinstance(question, Question) and context is None:
+            return question
+        if isinstance(question, Mapping) and context is None:
+            record = Question(question)
+        elif isinstance(question, (list, tuple)) and len(question) == 2 and context is None:
+            record = Question(question=question[0], context=question[1])
+        else:
+            record = Question(question=question, context=context)
+        for field in self.fields:
+            if not isinstance(record.get(field), str):
+                raise UsageError(
+                    f"found the {field} {record.get(field)!r:.80}, expected a question and its context:"
+                    f" predictor('Who wrote it?', 'Ada wrote it.')"
+                )
+        return record
+
+    def check(self, record: Record) -> None:
+        """Checks that there is a question, that it leaves room for a context, and that there is a context.
+
+        Raises:
+            DataError: one of these is not so.
+        """
+        for field in self.fields:
+            if not record[field].strip():
+                raise DataError(f"the {field} is empty: expected a question and the text to find its answer in")
+        self.room(self.tokenizer.ids(record["question"]))
+
+    def room(self, question: Sequence[int]) -> int:
+        """Tokens of the context in one window, beside a question.
+
+        Raises:
+            DataError: they are too few.
+        """
+        if len(question) > self.max_question_tokens:
+            raise DataError(
+                f"the question has {len(question)} tokens, expected at most {self.max_question_tokens}: shorten it"
+            )
+        return self.lengths[-1] - len(question) - special_tokens(self.tokenizer)
+
+    @property
+    def max_question_tokens(self) -> int:
+        """Tokens of a question that leave room for some of its context."""
+        return self.lengths[-1] - special_tokens(self.tokenizer) - MIN_CONTEXT
+
+    def null(self, first: int) -> int:
+        """The position whose logits stand for no answer: the start token, else the one before the context."""
+        return 0 if self.tokenizer.template.start else first - 1
+
+    def requests(self, record: Record) -> list[Request]:
+        """A request for each window: `answer_<length>`."""
+        return self.reading(record).requests
+
+    def reading(self, record: Record) -> Reading:
+        """The requests of a question and the places of their tokens."""
+        if not isinstance(record, Question):
+            return self.read(self.tokenizer.ids(record["question"]), self.tokenizer.encode(record["context"]))
+        if record.reading is None:
+            record.reading = self.read(self.tokenizer.ids(record["question"]), self.tokenizer.encode(record["context"]))
+        return record.reading
+
+    def read(self, question: list[int], context: Encoding) -> Reading:
+        """Puts a question before each window of a context.
+
+        Args:
+            question: its token ids.
+            context: its token ids and their offsets.
+
+        Raises:
+            DataError: the question leaves no room.
+        """
+        room, template = self.room(question), self.tokenizer.template
+        before = [*template.start, *question, *template.middle]
+        spans = windows(len(context.ids), room, self.stride) if context.ids else []
+        if len(spans) > self.max_windows:
+            _logger.warning(
+                "a context of %s tokens has %d windows; the first %d are read, up to token %s: raise max_windows",
+                f"{len(context.ids):,}", len(spans), self.max_windows, f"{spans[self.max_windows - 1][1]:,}",
+            )  # fmt: skip
+            spans = spans[: self.max_windows]
+        requests = []
+        for start, end in spans:
+            ids = [*before, *context.ids[start:end], *template.end]
+            features = {"token_ids": ids, "segment_ids": [0] * len(before) + [1] * (len(ids) - len(before))}
+            requests.append(Request(*smallest(self.signatures, len(ids)), features))
+        return Reading(requests, spans, len(before), context.offsets)
+
+    def answer(self, record: Record, outputs: Sequence[Outputs]) -> QuestionAnswer:
+        """The best span over all windows, from their `start_logits` and `end_logits` `[length]`."""
+        found = self.alternatives(record, outputs)
+        best = found[0] if found else None
+        answered = best is not None and (self.no_answer_threshold is None or best.score >= self.no_answer_threshold)
+        return QuestionAnswer(
+            record.get("id"),
+            record["question"],
+            best.answer if best and answered else "",
+            best.start if best and answered else None,
+            best.end if best and answered else None,
+            best.score if best else 0.0,
+            tuple(found) if self.num_answers > 1 else (),
+        )
+
+    def alternatives(self, record: Record, outputs: Sequence[Outputs]) -> list[Alternative]:
+        """The best spans, at most `num_answers`, the best first."""
+        reading = self.reading(record)
+        null, spans, first = math.inf, [], reading.first
+        count = self.num_answers + _SPARE
+        for (start, end), output in zip(reading.windows, outputs, strict=True):
+            starts, ends, nothing = output[START], output[END], self.null(first)
+            null = min(null, float(starts[nothing]) + float(ends[nothing]))
+            part = slice(first, first + end - start)
+            spans += [
+                (span.score, start + span.first, start + span.last)
+                for span in best_spans(starts[part], ends[part], self.max_answer_tokens, count)
+            ]
+        spans.sort(key=lambda span: -span[0])
+        found: dict[tuple[int, int], Alternative] = {}
+        for score, one, other in spans:
+            text_span = _stripped(record["context"], reading.offsets[one][0], reading.offsets[other][1])
+            if text_span[0] < text_span[1] and text_span not in found:
+                found[text_span] = Alternative(
+                    record["context"][slice(*text_span)], *text_span, _probability(score - null)
+                )
+            if len(found) == self.num_answers:
+                break
+        return list(found.values())
+
+    def queries(self, records: Sequence[Record], max_count: int) -> list[Record]:
+        """The records themselves."""
+        return list(records)
+
+    def score(self, records: Sequence[Record], answers: Sequence[QuestionAnswer]) -> dict[str, Any]:
+        """Exact match and F1, 0 to 100."""
+        from textapp.metrics.question_answering import question_answering_scores
+
+        return question_answering_scores(
+            [answer.answer for answer in answers], [references(record) for record in records], self.language
+        )
+
+    def listing(self, records: Sequence[Record], answers: Sequence[QuestionAnswer]) -> Listing:
+        """The worst answers: those with the lowest F1, the surest first."""
+        from textapp.metrics.question_answering import answer_scores
+
+        _, overlap = answer_scores(
+            [answer.answer for answer in answers], [references(record) for record in records], self.language
+        )
+        order = sorted(range(len(answers)), key=lambda index: (overlap[index], -answers[index].score))[:MAX_WORST]
+        rows = [
+            {
+                "question": records[index]["question"],
+                "expected": " | ".join(dict.fromkeys(references(records[index]))) or "-",
+                "answer": answers[index].answer or "-",
+                "score": round(answers[index].score, 3),
+                "f1": round(100 * float(overlap[index]), 1),
+            }
+            for index in order
+            if overlap[index] < 1
+        ]
+        return Listing("answers", "the worst answers", ("question", "expected", "answer", "score", "f1"), rows)
+
+
+def special_tokens(tokenizer: Tokenizer) -> int:
+    """The number of special tokens around and between a question and its context."""
+    template = tokenizer.template
+    return len(template.start) + len(template.middle) + len(template.end)
+
+
+def references(record: Record) -> list[str]:
+    """The right answers of a record; none if its question has no answer."""
+    return [answer["text"] for answer in record["answers"]]
+
+
+def _stripped(text: str, start: int, end: int) -> tuple[int, int]:
+    """The range without whitespace at its ends."""
+    part = text[start:end]
+    return start + len(part) - len(part.lstrip()), end - len(part) + len(part.rstrip())
+
+
+def _probability(margin: float) -> float:
+    return 1 / (1 + math.exp(-max(-700.0, margin)))
