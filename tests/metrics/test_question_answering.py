@@ -7,6 +7,7 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from textapp.metrics.question_answering import (
@@ -14,8 +15,10 @@ from textapp.metrics.question_answering import (
     best_threshold,
     exact_match,
     f1,
+    grouped_scores,
     normalized_answer,
     question_answering_scores,
+    question_word,
 )
 
 REAL = pytest.mark.skipif("TEXTAPP_DATA" not in os.environ, reason="TEXTAPP_DATA is not set: no real data here")
@@ -66,6 +69,45 @@ def test_best_threshold() -> None:
     assert best_threshold(margins, scores, known) == (-1.0, pytest.approx(3.5 / 5))
     assert best_threshold([1.0, 2.0], [0.9, 0.8], [False, False]) == (0.0, 1.0)
     assert best_threshold([1.0, 2.0], [0.9, 0.8], [True, True]) == (2.0, pytest.approx(0.85))
+
+
+def test_figures_by_group() -> None:
+    questions = ["Who came?", "who's there?", "When?", "?", "Whom did he see?"]
+    contexts = ["a" * 250, "a" * 251, "a" * 250, "a" * 16_001, "a" * 500]
+    found = question_answering_scores(
+        ["Rome", "", "in May", "x", "a cat"], [["Rome"], ["x"], ["May"], ["x"], ["cat"]], "en", questions, contexts
+    )["groups"]
+    assert list(found) == ["length of context", "first word of question"]
+    third = pytest.approx(200 / 3)
+    assert found["length of context"] == {
+        "up to 250 characters": {"examples": 2, "exact_match": 50, "f1": pytest.approx((100 + 200 / 3) / 2)},
+        "up to 500 characters": {"examples": 2, "exact_match": 50, "f1": 50},
+        "over 16,000 characters": {"examples": 1, "exact_match": 100, "f1": 100},
+    }
+    words = found["first word of question"]
+    assert list(words) == ["who", "when", "whom", "other"]
+    assert words["who"] == {"examples": 2, "exact_match": 50, "f1": 50}
+    assert words["when"] == {"examples": 1, "exact_match": 0, "f1": third}
+    assert words["other"] == {"examples": 1, "exact_match": 100, "f1": 100}
+
+
+def test_rare_first_words_are_together() -> None:
+    questions = [f"{word} is it" for word in "abcdefghijklmnop"] + ["a b", "other"]
+    words = grouped_scores(questions, [""] * 18, np.ones(18), np.ones(18))["first word of question"]
+    assert list(words) == [*"abcdefghijkl", "other"]
+    assert words["a"]["examples"] == 2 and words["other"]["examples"] == 5
+
+
+@pytest.mark.parametrize(
+    ("question", "language", "word"),
+    [
+        ("When's it?", "en", "when"), ("  ¿Quién fue?", "es", "quién"), ("?!", "en", ""),
+        ("他在什么地方？", "zh", "什么"), ("他为什么来？", "zh", "为什么"), ("北京？", "zh", ""),
+        ("それはいつですか", "ja", "いつ"),
+    ],
+)  # fmt: skip
+def test_question_word(question: str, language: str, word: str) -> None:
+    assert question_word(question, language) == word
 
 
 @REAL

@@ -184,6 +184,10 @@ def _show(console: Any, figures: Mapping[str, Any], listing: Listing) -> None:
             [visible(label), *(scores[column] for column in columns)] for label, scores in figures["per_class"].items()
         ]
         console.print(tables.table("by class", ["label", *columns], rows))
+    for title, groups in figures.get("groups", {}).items():
+        names = list(next(iter(groups.values())))
+        rows = [[group, *(scores[name] for name in names)] for group, scores in groups.items()]
+        console.print(tables.table(f"by {title}", [title, *names], rows))
     if listing.rows:
         cells = [[_cell(row.get(column, "")) for column in listing.columns] for row in listing.rows[:SHOWN]]
         console.print(tables.table(listing.title, listing.columns, cells, left=3))

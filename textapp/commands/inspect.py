@@ -20,6 +20,7 @@ FACTS = (
     "generate_lengths", "tokenizer", "target", "quantize", "seed", "parent", "versions", "verification",
 )  # fmt: skip
 METRICS = "metrics.json"
+TABLES = ("per_class", "groups")  # figures that are tables
 OPS_SHOWN = 12
 
 
@@ -80,12 +81,12 @@ def quality(artifact: Artifact) -> dict[str, Any] | None:
 
 
 def _single(figures: Mapping[str, Any]) -> dict[str, Any]:
-    """The figures without tables such as per_class and confusion; groups of one level are kept."""
+    """The figures without tables such as `TABLES` and confusion; groups of one level are kept."""
     single: dict[str, Any] = {}
     for name, value in figures.items():
-        if isinstance(value, Mapping) and name != "per_class":
+        if isinstance(value, Mapping) and name not in TABLES:
             value = {key: item for key, item in value.items() if isinstance(item, (int, float, str))}
-        if isinstance(value, (int, float, str)) or (isinstance(value, dict) and value and name != "per_class"):
+        if isinstance(value, (int, float, str)) or (isinstance(value, dict) and value and name not in TABLES):
             single[name] = value
     return single
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import string
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher
 from typing import Any
 
@@ -19,6 +20,14 @@ _ASCII_PUNCTUATION = str.maketrans("", "", string.punctuation)
 _CHINESE_PUNCTUATION = "-:_*^/\\~`+=，。：？！“”；’《》…·、「」（）－～『』"
 _WITHOUT_PUNCTUATION = str.maketrans("", "", _CHINESE_PUNCTUATION)
 _CHARACTERS = re.compile(r"[\u3400-\u9fff\u3040-\u30ff]|\d+(?:[.,]\d+)*|(?:(?![\u3040-\u9fff])[^\W_])+|[^\s]")
+
+_LENGTHS = (250, 500, 1000, 2000, 4000, 16_000)  # characters
+_WORDS_SHOWN = 12
+_WORD = re.compile(r"[^\W_]+")
+_INTERROGATIVE = re.compile(
+    "为什么|為什麼|什么|什麼|多少|怎么|怎麼|怎样|怎樣|如何|何时|何時|何地|哪|谁|誰|几|幾|是否|吗|嗎"  # Chinese
+    "|なぜ|どう|いつ|どこ|だれ|どの|どれ|いくつ|いくら|何"  # Japanese
+)
 
 
 def normalized_answer(text: str) -> str:
@@ -63,7 +72,11 @@ def f1(prediction: str, references: Sequence[str], language: str = "en") -> floa
 
 
 def question_answering_scores(
-    predictions: Sequence[str], references: Sequence[Sequence[str]], language: str = "en"
+    predictions: Sequence[str],
+    references: Sequence[Sequence[str]],
+    language: str = "en",
+    questions: Sequence[str] | None = None,
+    contexts: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """Scores answers.
 
@@ -71,11 +84,12 @@ def question_answering_scores(
         predictions: the answers; empty if a question was said to have none.
         references: the right answers of each question; none if it has no answer.
         language: of the answers.
+        questions, contexts: of each answer; None: there are no figures by group.
 
     Returns:
-        `examples`, `exact_match` and `f1` in percent; if some questions have no answer, also `has_answer_examples`,
-        `has_answer_exact_match`, `has_answer_f1` and `no_answer_examples`, `no_answer_exact_match` (Rajpurkar et al.,
-        2018; where a question has no answer, F1 is exact match).
+        `examples`, `exact_match` and `f1` in percent; `groups`, see `grouped_scores`; if some questions have no answer,
+        also `has_answer_examples`, `has_answer_exact_match`, `has_answer_f1` and `no_answer_examples`,
+        `no_answer_exact_match` (Rajpurkar et al., 2018; where a question has no answer, F1 is exact match).
 
     Raises:
         ValueError: there are no answers.
@@ -92,6 +106,8 @@ def question_answering_scores(
             scores["has_answer_examples"] = int(has_answer.sum())
             scores["has_answer_exact_match"] = _percent(exact[has_answer])
             scores["has_answer_f1"] = _percent(overlap[has_answer])
+    if questions is not None and contexts is not None:
+        scores["groups"] = grouped_scores(questions, contexts, exact, overlap, language)
     return scores
 
 
@@ -106,6 +122,65 @@ def answer_scores(
     pairs = [(text, list(right) or [""]) for text, right in zip(predictions, references, strict=True)]
     exact = np.array([exact_match(text, right, language) for text, right in pairs])
     return exact, np.array([f1(text, right, language) for text, right in pairs])
+
+
+def grouped_scores(
+    questions: Sequence[str],
+    contexts: Sequence[str],
+    exact: np.ndarray,
+    overlap: np.ndarray,
+    language: str = "en",
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Exact match and F1 in percent, by length of the context and by the word that the question begins with.
+
+    Args:
+        questions, contexts: of each example.
+        exact, overlap: as `answer_scores` returned them.
+        language: of the questions.
+
+    Returns:
+        `{"length of context": {"up to 500 characters": {"examples", "exact_match", "f1"}}, "first word of question":
+        ...}`; of words the most frequent 12, and `other`. In Chinese and Japanese, where the word may stand anywhere,
+        it is the first interrogative of the question.
+    """
+    ranges = [*(f"up to {edge:,} characters" for edge in _LENGTHS), f"over {_LENGTHS[-1]:,} characters"]
+    lengths = [ranges[bisect_left(_LENGTHS, len(context))] for context in contexts]
+    words = [question_word(question, language) for question in questions]
+    frequent = {word for word, _ in Counter(word for word in words if word).most_common(_WORDS_SHOWN)}
+    named = [word if word in frequent else "other" for word in words]
+    by_count = sorted(Counter(named).items(), key=lambda item: (item[0] == "other", -item[1]))
+    return {
+        "length of context": _by_group(lengths, ranges, exact, overlap),
+        "first word of question": _by_group(named, [word for word, _ in by_count], exact, overlap),
+    }
+
+
+def question_word(question: str, language: str = "en") -> str:
+    """The word that a question is told apart by, in lower case; empty if there is none.
+
+    Args:
+        question: the question.
+        language: in Chinese and Japanese it is the first interrogative, elsewhere the first word.
+
+    Example: `question_word("When's it?")` is `when`, `question_word("他在什么地方？", "zh")` is `什么`.
+    """
+    found = (_INTERROGATIVE if logographic(language) else _WORD).search(question.lower())
+    return found[0] if found else ""
+
+
+def _by_group(
+    groups: Sequence[str], order: Iterable[str], exact: np.ndarray, overlap: np.ndarray
+) -> dict[str, dict[str, float]]:
+    figures = {}
+    for name in order:
+        chosen = np.array([group == name for group in groups], bool)
+        if chosen.any():
+            figures[name] = {
+                "examples": int(chosen.sum()),
+                "exact_match": _percent(exact[chosen]),
+                "f1": _percent(overlap[chosen]),
+            }
+    return figures
 
 
 def best_threshold(

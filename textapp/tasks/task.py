@@ -126,7 +126,7 @@ class Task(Protocol):
         """
 
     def score(self, records: Sequence[Record], answers: Sequence[Any]) -> dict[str, Any]:
-        """The quality of answers to records with references."""
+        """The quality of answers to records with references; `groups`, if there: title -> group -> figures."""
 
     def listing(self, records: Sequence[Record], answers: Sequence[Any]) -> Listing:
         """The answers to show in a report."""
