@@ -152,6 +152,12 @@ Threshold = Annotated[
 Trusted = Annotated[
     bool, typer.Option("--trusted", help="open a SavedModel, a program that can read and write any file of yours")
 ]
+NoAnswerThreshold = Annotated[
+    float | None,
+    typer.Option(
+        min=0, max=1, help="minimum score of an answer; below it there is none", rich_help_panel="Question answering"
+    ),
+]
 Runtime = Annotated[
     str, typer.Option(metavar="NAME", help="interpreter of .tflite files: auto, litert or tflite-runtime")
 ]
@@ -182,6 +188,7 @@ def evaluate(
     encoding: EncodingOption = None,
     data_dir: DataDir = None,
     threshold: Threshold = None,
+    no_answer_threshold: NoAnswerThreshold = None,
     threads: Threads = 1,
     runtime: Runtime = "auto",
     trusted: Trusted = False,
@@ -241,7 +248,7 @@ def evaluate(
         raise UsageError("--against needs --side-by-side FILE: give both, or use textapp benchmark to compare figures")
     from textapp.commands.evaluate import evaluate as command
 
-    options = {"threshold": threshold}
+    options = {"threshold": threshold, "no_answer_threshold": no_answer_threshold}
     command(path, data or [], columns, encoding, data_dir, threads, runtime, output, as_json, options, trusted)
 
 
@@ -297,6 +304,17 @@ def predict(
     pair: Annotated[
         list[str] | None, typer.Option("--pair", metavar="TEXT", help="second text of a pair, one per TEXT")
     ] = None,
+    question: Annotated[
+        list[str] | None, typer.Option(help="a question; repeatable", rich_help_panel="Question answering")
+    ] = None,
+    context: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="text file to find the answers in: one for all questions, or one for each",
+            rich_help_panel="Question answering",
+        ),
+    ] = None,
     input_file: Annotated[
         Path | None,
         typer.Option(
@@ -312,6 +330,10 @@ def predict(
     columns: ColumnsOption = None,
     encoding: EncodingOption = None,
     threshold: Threshold = None,
+    no_answer_threshold: NoAnswerThreshold = None,
+    num_answers: Annotated[
+        int | None, typer.Option(min=1, help="number of spans to list", rich_help_panel="Question answering")
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="number of runners that answer in parallel")] = 1,
     threads: Threads = 1,
     runtime: Runtime = "auto",
@@ -326,15 +348,18 @@ def predict(
     stream: Annotated[bool, _generative("print the text while it is generated", "--stream")] = False,
     **decoding: Any,
 ) -> None:
-    """Classify, translate or continue texts."""
+    """Classify, translate or continue texts, or answer questions about them."""
     from textapp.commands.predict import predict as command
 
     decoding = {name: value for name, value in decoding.items() if value not in (None, [])}
-    options = {"threshold": threshold, "overflow": overflow.value if overflow else None}
-    options |= {"trusted": trusted, "isolated": isolated}
+    options = {
+        "threshold": threshold, "overflow": overflow.value if overflow else None, "trusted": trusted,
+        "isolated": isolated, "no_answer_threshold": no_answer_threshold, "num_answers": num_answers,
+    }  # fmt: skip
+    named = {"question": question or [], "context": context or []}
     command(
-        path, texts or [], pair or [], input_file, output, columns, encoding, workers, threads, runtime, as_json,
-        stream, options, decoding,
+        path, texts or [], pair or [], named, input_file, output, columns, encoding, workers, threads, runtime,
+        as_json, stream, options, decoding,
     )  # fmt: skip
 
 

@@ -51,7 +51,8 @@ def load(
             of the checks, gives an ArtifactError; each call of the model takes some tenths of a millisecond longer.
         options: of the task: `threshold` of a classifier, the probability from 0 to 1 below which it answers `unknown`;
             `overflow` of a translator or a language model, what to do with a text that is too long: `truncate`
-            (the default) or `error`.
+            (the default) or `error`; of a model that answers questions `no_answer_threshold`, the score from 0 to 1
+            below which there is no answer, and `num_answers`, the number of spans to list.
 
     Raises:
         ArtifactError: the folder is missing, incomplete or changed, or its parts do not go together.

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -342,3 +343,66 @@ def test_golden_answers_are_those_of_the_bundle(tiny_bundle: Path) -> None:
     assert len(examples) == 3
     for example in examples:
         assert predictor.tokenizer.ids(example["text"])
+
+
+# --- values of fields by name ----------------------------------------------------------------------------------------
+
+
+class Echo:
+    """A task of two fields, whose answer is what it was asked."""
+
+    name, fields, tokenizer = "echo", ("question", "context"), Letters()
+
+    def record(self, question: str, context: str) -> dict:
+        return {"question": question, "context": context}
+
+    def check(self, record: dict) -> None:
+        pass
+
+
+class EchoPredictor:
+    task, manifest, streams, block = Echo(), MANIFEST, False, 8
+
+    def batch(self, records: list[dict], workers: int) -> list[Said]:
+        return [Said(**record) for record in records]
+
+
+@dataclass(frozen=True)
+class Said:
+    question: str
+    context: str
+
+
+@pytest.fixture
+def echo(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "load", lambda path, **_: EchoPredictor())
+
+
+def test_fields_are_given_by_name(echo, capsys, tmp_path) -> None:
+    one, other = tmp_path / "one.txt", tmp_path / "other.txt"
+    one.write_text("\ufeffAda\r\n wrote it.\n", encoding="utf-8")
+    other.write_text("城市\n", encoding="utf-8")
+    assert predict(Path("bundle"), named={"question": ["who", "when"], "context": [one]}, as_json=True) == 0
+    context = one.read_bytes().decode("utf-8-sig")
+    assert lines(capsys.readouterr().out) == [{"question": word, "context": context} for word in ("who", "when")]
+    predict(Path("bundle"), named={"question": ["who", "where"], "context": [one, other]}, as_json=True)
+    rows = lines(capsys.readouterr().out)
+    assert [(row["question"], row["context"]) for row in rows] == [("who", context), ("where", "城市\n")]
+    predict(Path("bundle"), named={"question": ["who"], "context": [one, other]}, as_json=True)
+    assert [row["question"] for row in lines(capsys.readouterr().out)] == ["who", "who"]
+
+
+def test_fields_by_name_that_do_not_fit(echo, predictor, monkeypatch, tmp_path) -> None:
+    file = tmp_path / "a.txt"
+    file.write_text("x", encoding="utf-8")
+    with pytest.raises(UsageError, match="--question: bundle is a model of translation, which takes source"):
+        predict(Path("bundle"), named={"question": ["who"], "context": []})
+    monkeypatch.setattr(module, "load", lambda path, **_: EchoPredictor())
+    with pytest.raises(UsageError, match="--context: bundle is a model of echo, which takes question and context"):
+        predict(Path("bundle"), named={"context": [file]})
+    with pytest.raises(UsageError, match="--context: found 2 of them, expected 1 or 3, one for each input"):
+        predict(Path("bundle"), named={"question": ["a", "b", "c"], "context": [file, file]})
+    with pytest.raises(UsageError, match="--question, --context: found also TEXT, --pair or --input"):
+        predict(Path("bundle"), ["text"], named={"question": ["a"], "context": [file]})
+    with pytest.raises(DataError, match="none.txt: no such file"):
+        predict(Path("bundle"), named={"question": ["a"], "context": [tmp_path / "none.txt"]})

@@ -22,7 +22,7 @@ from textapp.errors import DataError, UsageError
 from textapp.folders import atomic_file, check_output
 from textapp.loading import load
 from textapp.predictors.predictor import Predictor
-from textapp.records.files import broken_byte, expand
+from textapp.records.files import broken_byte, expand, read_source
 from textapp.records.readers import scan_stream
 from textapp.records.rows import RowError, readable
 from textapp.tasks.task import Answer, Record, Task
@@ -38,6 +38,7 @@ def predict(
     path: Path,
     texts: Sequence[str] = (),
     pair: Sequence[str] = (),
+    named: Mapping[str, Sequence[str | Path]] | None = None,
     input_file: Path | None = None,
     output: Path | None = None,
     columns: str | None = None,
@@ -56,6 +57,8 @@ def predict(
         path: a run folder or a bundle.
         texts: the texts; none, and no `input_file`: the lines of standard input.
         pair: the second text of each, for a model of pairs.
+        named: instead of `texts`, the values of fields by name, such as `question`; a path is a file to read. A single
+            value is that of every input.
         input_file: a file of examples, also without labels; an invalid row gives `{input, error}`.
         output: a file for the JSON lines, instead of standard output.
         columns: of `input_file`, such as `text=0`.
@@ -73,12 +76,16 @@ def predict(
 
     Raises:
         UsageError: options conflict, or do not apply to this model, or `output` is a file that is read.
-        DataError: no input had an answer.
+        DataError: no input had an answer, or a file of `named` cannot be read.
     """
+    values = {field: list(given) for field, given in (named or {}).items() if given}
     decoding = dict(decoding or {})
     decoding_options(decoding)  # reports a wrong option before a model is opened
     if texts and input_file:
         raise UsageError("TEXT and --input: found both, expected one of them: leave one out")
+    if values and (texts or pair or input_file):
+        raise UsageError(f"{_options(values)}: found also TEXT, --pair or --input, expected one of them: leave it out")
+    values = {field: [_read(value) for value in given] for field, given in values.items()}
     if columns and not input_file:
         raise UsageError(f"--columns {columns}: found no --input FILE, expected one: give both, or neither")
     if pair and len(pair) != len(texts):
@@ -89,11 +96,12 @@ def predict(
         _check_output(output, path, expand(input_file, Path()) if input_file else ())
     predictor = load(path, threads=threads, runtime=runtime, **(options or {}))
     if (decoding or stream) and not predictor.streams:
-        names = ", ".join(f"--{name.replace('_', '-')}" for name in [*decoding, *["stream"] * stream])
+        names = _options([*decoding, *["stream"] * stream])
         raise UsageError(
             f"{names}: only for models that generate text, found {path} for {predictor.task.name}: leave it out"
         )
-    rows = _rows(predictor, path, texts, pair, input_file, columns, encoding)
+    named_rows = _named_rows(predictor, path, values) if values else None
+    rows = named_rows or _rows(predictor, path, texts, pair, input_file, columns, encoding)
     if stream:
         show = _streamer(predictor, decoding)
         faults = [show(row) for row in rows]
@@ -137,7 +145,7 @@ def _rows(
     """The records to answer, from arguments, a file or standard input."""
     task = predictor.task
     if len(task.fields) > 1 and not input_file and not pair:
-        raise UsageError(f"{path} takes pairs of texts: give --pair TEXT with each text, or --input FILE")
+        raise UsageError(f"{path} takes {' and '.join(task.fields)}: give --pair TEXT with each text, or --input FILE")
     if pair and len(task.fields) == 1:
         raise UsageError(f"--pair: {path} is a model of {task.name}, which takes one text: leave it out")
     if input_file:
@@ -146,6 +154,30 @@ def _rows(
     if not texts:
         return _stdin_rows(task.fields[0], encoding)
     return _argument_rows(task, texts, pair)
+
+
+def _named_rows(predictor: Predictor, path: Path, values: Mapping[str, Sequence[str]]) -> Iterator[Row]:
+    """The records made of values of fields; a single value is repeated."""
+    task = predictor.task
+    if set(values) != set(task.fields):
+        raise UsageError(
+            f"{_options(values)}: {path} is a model of {task.name}, which takes {' and '.join(task.fields)}: give these"
+        )
+    count = max(map(len, values.values()))
+    for field, given in values.items():
+        if len(given) not in (1, count):
+            raise UsageError(f"--{field}: found {len(given)} of them, expected 1 or {count}, one for each input")
+    columns = [[*given] * (count if len(given) == 1 else 1) for given in values.values()]
+    return (task.record(**dict(zip(values, row, strict=True))) for row in zip(*columns, strict=True))
+
+
+def _options(names: Iterable[str]) -> str:
+    return ", ".join(f"--{name.replace('_', '-')}" for name in names)
+
+
+def _read(value: str | Path) -> str:
+    """A text, or that of a file."""
+    return "".join(read_source(value).pieces()) if isinstance(value, Path) else value
 
 
 def _argument_rows(task: Task, texts: Sequence[str], pair: Sequence[str]) -> Iterator[Row]:

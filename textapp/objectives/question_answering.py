@@ -27,7 +27,6 @@ from textapp.runners.saved_model import TOKENS_SIGNATURE
 from textapp.tasks.question_answering import END, START, Question, QuestionAnsweringTask, references
 from textapp.tasks.task import Record
 
-
 # Measured on a reader of two blocks: the masks' -1e9 leaves no int8 step for the scores beside it; with a mask of -30
 # 83 % of the spans stay equal (dynamic: 93 %) in twice the time. In the loop of an LSTM the converter crashes.
 INT8_REFUSED = (
