@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from textapp.config import Config, Corpus, TaskKeys
+from textapp.errors import DataError
 from textapp.prepared import Prepared
 from textapp.recipes import question_answering_profile
 from textapp.recipes.classification import log_sizes
@@ -140,7 +141,7 @@ class QuestionAnsweringRecipe(Recipe):
             tokenizer, config.lengths, config.stride, config.max_answer_tokens, config.max_windows, language,
             no_answer_threshold=None if answerable else 0.5,
         )  # fmt: skip
-        data = {"train": training_windows(task, train, encoded)}
+        data = {"train": training_windows(task, train, encoded, config.data.misplaced_answers == "error")}
         return Prepared(config, splits, task, [language], lengths_given, data)
 
     def measured(self, config: Config, train: Records, encoded: Encoded, language: str) -> Config:
@@ -215,31 +216,48 @@ def answer_span(record: Mapping[str, Any], context: Encoding) -> tuple[int, int]
     return None
 
 
-def training_windows(task: QuestionAnsweringTask, records: Records, encoded: Encoded) -> Labelled:
+def training_windows(task: QuestionAnsweringTask, records: Records, encoded: Encoded, strict: bool = False) -> Labelled:
     """The windows of all questions; the targets are int32 `[windows, 4]`: the positions of the first and the last token
     of the answer (of no answer, if it is not inside), and where the tokens of the context begin and end.
+
+    A question is dropped, with a warning, if none of the tokens are of its answer, as when cleaning removed it.
 
     Args:
         task: with its lengths.
         records: the training questions.
         encoded: texts to tokens.
+        strict: raise an error instead of dropping a question.
+
+    Raises:
+        DataError: a question has to be dropped although `strict`, or none is left.
     """
     features: dict[str, list[np.ndarray]] = {name: [] for name in task.feature_names}
-    targets, long_questions = [], 0
+    targets, long_questions, dropped = [], 0, []
     for record in records:
         question, context = encoded.ids(record["question"]), encoded.context(record["context"])
+        span = answer_span(record, context)
+        if span is None and record["answers"]:
+            dropped.append(f"{record['where']}: cleaning leaves no token of the answer {_first(record)!r}")
+            continue
         if len(question) > task.max_question_tokens:
             long_questions += 1
             question = question[: task.max_question_tokens]
         reading = task.read(question, context)
-        for row in window_targets(task, reading, answer_span(record, context)):
-            targets.append(row)
+        targets += window_targets(task, reading, span)
         for request in reading.requests:
             for name, rows in features.items():
                 rows.append(np.asarray(request.features[name], np.int32))
+    if dropped and (strict or not targets):
+        raise DataError(f"{dropped[0]}: leave a step out of cleaning, or delete the question")
+    if dropped:
+        log.warning("dropped %d training questions, such as %s", len(dropped), "; ".join(dropped[:3]))
     if long_questions:
         log.warning("%d training questions are longer than the window and were cut: raise lengths", long_questions)
     return Labelled(features, np.array(targets, np.int32))
+
+
+def _first(record: Mapping[str, Any]) -> str:
+    return record["answers"][0]["text"][:60]
 
 
 def window_targets(

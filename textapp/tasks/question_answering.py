@@ -211,19 +211,9 @@ class QuestionAnsweringTask(Task):
         for field in self.fields:
             if not record[field].strip():
                 raise DataError(f"the {field} is empty: expected a question and the text to find its answer in")
-        self.room(self.tokenizer.ids(record["question"]))
-
-    def room(self, question: Sequence[int]) -> int:
-        """Tokens of the context in one window, beside a question.
-
-        Raises:
-            DataError: they are too few.
-        """
-        if len(question) > self.max_question_tokens:
-            raise DataError(
-                f"the question has {len(question)} tokens, expected at most {self.max_question_tokens}: shorten it"
-            )
-        return self.lengths[-1] - len(question) - special_tokens(self.tokenizer)
+        count = len(self.tokenizer.ids(record["question"]))
+        if count > self.max_question_tokens:
+            raise DataError(f"the question has {count} tokens, expected at most {self.max_question_tokens}: shorten it")
 
     @property
     def max_question_tokens(self) -> int:
@@ -249,14 +239,20 @@ class QuestionAnsweringTask(Task):
     def read(self, question: list[int], context: Encoding) -> Reading:
         """Puts a question before each window of a context.
 
+        What lies beyond `max_question_tokens` or `max_windows` is not read, which is logged.
+
         Args:
             question: its token ids.
             context: its token ids and their offsets.
-
-        Raises:
-            DataError: the question leaves no room.
         """
-        room, template = self.room(question), self.tokenizer.template
+        if len(question) > self.max_question_tokens:
+            _logger.warning(
+                "a question of %d tokens is too long; its first %d are read: shorten it",
+                len(question), self.max_question_tokens,
+            )  # fmt: skip
+            question = question[: self.max_question_tokens]
+        template = self.tokenizer.template
+        room = self.lengths[-1] - len(question) - special_tokens(self.tokenizer)
         before = [*template.start, *question, *template.middle]
         spans = windows(len(context.ids), room, self.stride) if context.ids else []
         if len(spans) > self.max_windows:
@@ -317,12 +313,12 @@ class QuestionAnsweringTask(Task):
         return list(records)
 
     def score(self, records: Sequence[Record], answers: Sequence[QuestionAnswer]) -> dict[str, Any]:
-        """Exact match and F1, 0 to 100."""
+        """Exact match and F1, 0 to 100, also by length of the context and by first word of the question."""
         from textapp.metrics.question_answering import question_answering_scores
 
-        return question_answering_scores(
-            [answer.answer for answer in answers], [references(record) for record in records], self.language
-        )
+        texts, right = [answer.answer for answer in answers], [references(record) for record in records]
+        questions, contexts = ([record[field] for record in records] for field in self.fields)
+        return question_answering_scores(texts, right, self.language, questions, contexts)
 
     def listing(self, records: Sequence[Record], answers: Sequence[QuestionAnswer]) -> Listing:
         """The worst answers: those with the lowest F1, the surest first."""
