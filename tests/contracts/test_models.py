@@ -10,7 +10,7 @@ import tensorflow as tf
 from textapp.catalog import parse_config
 from textapp.config import architectures
 from textapp.errors import ConfigError
-from textapp.models import build_encoder, serving
+from textapp.models import build_encoder, build_reader, serving
 from textapp.objectives.classifier import build_model, probabilities
 
 VOCABULARY, PAD, LABELS = 40, 0, 3
@@ -47,9 +47,9 @@ MODELS = {
 ROLE_TABLE = [
     ("mlp", {"encoder"}),
     ("cnn", {"encoder"}),
-    ("lstm", {"encoder", "decoder", "encoder-decoder"}),
-    ("transformer", {"encoder", "decoder", "encoder-decoder"}),
-    ("preset", {"encoder", "decoder", "encoder-decoder"}),
+    ("lstm", {"encoder", "reader", "decoder", "encoder-decoder"}),
+    ("transformer", {"encoder", "reader", "decoder", "encoder-decoder"}),
+    ("preset", {"encoder", "reader", "decoder", "encoder-decoder"}),
 ]
 
 
@@ -102,7 +102,7 @@ def answers(model, token_ids):
 
 @pytest.mark.parametrize(("architecture", "served"), ROLE_TABLE)
 def test_role_table(architecture, served):
-    for role in ("encoder", "decoder", "encoder-decoder"):
+    for role in ("encoder", "reader", "decoder", "encoder-decoder"):
         if role in served:
             assert serving(architecture, role).__name__ == f"textapp.models.{architecture}"
         else:
@@ -218,3 +218,63 @@ def test_converts_to_builtins(models, lite_models, name):
         for row in batch_of(length):
             expected = probabilities(answers(models[name], row[None]), False)
             np.testing.assert_allclose(runner(token_ids=row[None])["probabilities"], expected, atol=1e-4)
+
+
+# --- readers ---------------------------------------------------------------------------------------------------------
+
+READERS = [name for name, model in MODELS.items() if "reader" in dict(ROLE_TABLE)[model["architecture"]]]
+SEGMENTS = np.array([[0, 0, 1, 0], [0, 1, 0, 0], [0, 0, 0, 1]], np.int32)  # of tokens 0 to 3 of `batch_of`
+
+
+def reader_of(name):
+    raw = {"task": "question_answering", "run": "r", "data": {"train": "t"}, "model": dict(MODELS[name])}
+    raw["model"].pop("dense_units", None)
+    keras.utils.set_random_seed(3)
+    model = build_reader(parse_config(raw).model, VOCABULARY, PAD, 32)
+    generator = np.random.default_rng(3)
+    model.set_weights([generator.normal(scale=0.5, size=weight.shape) for weight in model.weights])
+    return model
+
+
+@pytest.fixture(scope="module")
+def readers():
+    return {name: reader_of(name) for name in READERS}
+
+
+def sequence_of(reader, token_ids):
+    segments = np.zeros_like(token_ids)
+    segments[:, :4] = SEGMENTS[: len(token_ids)]
+    segments[2:, 3:7] = 1
+    features = {"token_ids": tf.constant(token_ids), "segment_ids": tf.constant(segments)}
+    return reader(features, training=False).numpy() * (token_ids != PAD)[:, :, None]
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_reader_gives_a_vector_for_each_token_whatever_the_padding(readers, name):
+    short, long = (sequence_of(readers[name], batch_of(length)) for length in (8, 32))
+    assert short.shape[:2] == (3, 8) and np.abs(short).max() > 1e-3
+    np.testing.assert_allclose(long[:, :8], short, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_reader_reads_rows_alone_as_in_a_batch(readers, name):
+    batch = batch_of(8)
+    together = sequence_of(readers[name], batch)
+    np.testing.assert_allclose(sequence_of(readers[name], batch[:1]), together[:1], atol=1e-4)
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_the_question_changes_what_is_read_of_the_context(readers, name):
+    batch = batch_of(8)
+    other = batch.copy()
+    other[2, 0] = 1
+    change = np.abs(sequence_of(readers[name], other) - sequence_of(readers[name], batch))
+    assert change[2, 3:7].max() > 1e-4
+    np.testing.assert_array_equal(change[:2], 0)
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_reader_that_is_saved_is_loaded(readers, name, tmp_path):
+    readers[name].save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
+    np.testing.assert_array_equal(sequence_of(loaded, batch_of(8)), sequence_of(readers[name], batch_of(8)))

@@ -1,0 +1,96 @@
+"""Layers that read a context with a question in mind."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+from textapp.layers import AlignedQuestion, QuestionFlags, SpanLogits
+
+# the question 5 6, a token between, the context 6 7 5, padding
+IDS = np.array([[5, 6, 3, 6, 7, 5, 0, 0]], np.int32)
+SEGMENTS = np.array([[0, 0, 0, 1, 1, 1, 0, 0]], np.int32)
+MASK = np.array([[1, 1, 1, 1, 1, 1, 0, 0]], np.float32)
+
+
+def test_flags() -> None:
+    flags = QuestionFlags()(IDS, SEGMENTS, MASK).numpy()[0]
+    assert flags[:, 0].tolist() == [0, 0, 0, 1, 1, 1, 0, 0]
+    assert flags[:, 1].tolist() == [1, 1, 0, 1, 0, 1, 0, 0]
+
+
+def test_the_example_of_the_flags() -> None:
+    flags = QuestionFlags()(np.array([[5, 6, 6, 7]]), np.array([[0, 0, 1, 1]]), np.ones((1, 4), np.float32))
+    assert flags.numpy().tolist() == [[[0, 0], [0, 1], [1, 1], [1, 0]]]
+
+
+def test_the_aligned_question_by_hand() -> None:
+    layer = AlignedQuestion()
+    embeddings = np.array([[[1, 0], [0, 2], [1, 1], [9, 9]]], np.float32)
+    segments, mask = np.array([[0, 0, 1, 1]]), np.array([[1, 1, 1, 0]], np.float32)
+    layer(embeddings, segments, mask)
+    layer.projection.set_weights([np.eye(2), np.zeros(2)])  # the embeddings are not negative: a ReLU changes nothing
+    weights = np.exp(np.array([1, 2]) / np.sqrt(2))  # products of [1, 1] with the two tokens of the question
+    weights /= weights.sum()
+    found = layer(embeddings, segments, mask).numpy()[0, 2]
+    np.testing.assert_allclose(found, weights @ embeddings[0, :2], rtol=1e-5)
+
+
+def test_span_logits_by_hand() -> None:
+    layer = SpanLogits()
+    sequence = np.array([[[1, 0], [0, 1], [2, 1], [7, 7]]], np.float32)
+    segments, mask = np.array([[0, 0, 1, 1]]), np.array([[1, 1, 1, 0]], np.float32)
+    layer(sequence, segments, mask)
+    layer.weight.set_weights([np.array([[1.0], [0.0]]), np.zeros(1)])
+    layer.alone.set_weights([np.array([[1.0, 0], [0, 0]]), np.array([0.5, 0])])
+    kernel = np.arange(8).reshape(2, 4) / 8
+    layer.compared.set_weights([kernel, np.zeros(4)])
+    weights = np.exp([1, 0]) / np.exp([1, 0]).sum()
+    question = weights @ sequence[0, :2]
+    compared = (question @ kernel).reshape(2, 2) / np.sqrt(2)
+    expected = sequence[0, 2] @ compared + [2.5, 0]
+    np.testing.assert_allclose(layer(sequence, segments, mask).numpy()[0, 2], expected, rtol=1e-5)
+
+
+def test_at_first_the_question_does_not_count() -> None:
+    keras.utils.set_random_seed(1)
+    layer, random = SpanLogits(), np.random.default_rng(1)
+    sequence = random.normal(size=(1, 8, 4)).astype(np.float32)
+    other = sequence.copy()
+    other[:, :3] = 0
+    one, two = (layer(each, SEGMENTS, MASK).numpy() for each in (sequence, other))
+    np.testing.assert_array_equal(one[:, 3:], two[:, 3:])
+
+
+def drawn(layer, *arguments):
+    layer(*arguments)
+    random = np.random.default_rng(2)
+    layer.set_weights([random.normal(size=weight.shape) for weight in layer.get_weights()])
+    return layer
+
+
+@pytest.mark.parametrize("kind", [AlignedQuestion, SpanLogits])
+def test_padding_and_the_context_are_no_part_of_the_question(kind: type) -> None:
+    random = np.random.default_rng(3)
+    values = random.normal(size=(1, 8, 4)).astype(np.float32)
+    layer = drawn(kind(), values, SEGMENTS, MASK)
+    before = layer(values, SEGMENTS, MASK).numpy()
+    assert before.shape == (1, 8, 4 if kind is AlignedQuestion else 2)
+    changed = values.copy()
+    changed[:, 4:] = random.normal(size=(1, 4, 4))  # context and padding
+    np.testing.assert_allclose(layer(changed, SEGMENTS, MASK).numpy()[:, :4], before[:, :4], atol=1e-5)
+    changed = values.copy()
+    changed[:, 0] += 1  # the question
+    assert np.abs(layer(changed, SEGMENTS, MASK).numpy() - before)[:, 3:6].max() > 1e-3
+    np.testing.assert_allclose(
+        layer(values[:, :6], SEGMENTS[:, :6], MASK[:, :6]).numpy(), before[:, :6], atol=1e-5
+    )  # without padding
+
+
+@pytest.mark.parametrize("kind", [AlignedQuestion, SpanLogits])
+def test_a_row_without_a_question_is_finite(kind: type) -> None:
+    values = np.ones((1, 4, 4), np.float32)
+    layer = drawn(kind(), values, np.ones((1, 4)), np.ones((1, 4)))
+    assert np.isfinite(layer(values, np.ones((1, 4)), np.ones((1, 4))).numpy()).all()
+    assert np.isfinite(layer(values, np.zeros((1, 4)), np.zeros((1, 4))).numpy()).all()
