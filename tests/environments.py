@@ -9,6 +9,20 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+# What a device has not got, and what it has besides the standard library.
+BLOCKED = [
+    "tensorflow",
+    "keras",
+    "tf_keras",
+    "keras_hub",
+    "keras_nlp",
+    "tensorflow_model_optimization",
+    "tensorflow_text",
+]
+SENTENCEPIECE = {"sentencepiece"}
+INTERPRETER = {"ai_edge_litert"}
+NUMPY = {"numpy", "cython_runtime"}
+
 NO_INDEX = "no-index"  # a file with the reason, where there is no package index
 
 

@@ -10,21 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from environments import BLOCKED, INTERPRETER, NUMPY, SENTENCEPIECE
 
 ROOT = Path(__file__).parents[2]
-BLOCKED = [
-    "tensorflow",
-    "keras",
-    "tf_keras",
-    "keras_hub",
-    "keras_nlp",
-    "tensorflow_model_optimization",
-    "tensorflow_text",
-]
-SENTENCEPIECE = {"sentencepiece"}
-INTERPRETER = {"ai_edge_litert"}
-
-NUMPY = {"numpy", "cython_runtime"}
 
 # What site-packages hooks load at start is not textapp's: it is left out.
 PROGRAM = """
