@@ -310,6 +310,7 @@ def predict(
     context: Annotated[
         list[Path] | None,
         typer.Option(
+            parser=_path,
             metavar="FILE",
             help="text file to find the answers in: one for all questions, or one for each",
             rich_help_panel="Question answering",

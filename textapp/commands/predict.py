@@ -85,7 +85,7 @@ def predict(
         raise UsageError("TEXT and --input: found both, expected one of them: leave one out")
     if values and (texts or pair or input_file):
         raise UsageError(f"{_options(values)}: found also TEXT, --pair or --input, expected one of them: leave it out")
-    values = {field: [_read(value) for value in given] for field, given in values.items()}
+    values = {field: [_read(value, encoding) for value in given] for field, given in values.items()}
     if columns and not input_file:
         raise UsageError(f"--columns {columns}: found no --input FILE, expected one: give both, or neither")
     if pair and len(pair) != len(texts):
@@ -175,9 +175,9 @@ def _options(names: Iterable[str]) -> str:
     return ", ".join(f"--{name.replace('_', '-')}" for name in names)
 
 
-def _read(value: str | Path) -> str:
+def _read(value: str | Path, encoding: str | None) -> str:
     """A text, or that of a file."""
-    return "".join(read_source(value).pieces()) if isinstance(value, Path) else value
+    return "".join(read_source(value, encoding or "utf-8").pieces()) if isinstance(value, Path) else value
 
 
 def _argument_rows(task: Task, texts: Sequence[str], pair: Sequence[str]) -> Iterator[Row]:
