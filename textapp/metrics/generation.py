@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import math
-import re
 import unicodedata
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
 from textapp.errors import require
 from textapp.languages import logographic
+from textapp.text.words import word_pattern
 
 ROUGE = ("rouge1", "rouge2", "rougeL")
-# Han, kana, Thai, Lao, Burmese and Khmer, which have no spaces between words.
-_UNSPACED = (
-    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff\u3040-\u30ff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
-)
-_MARKS = (*range(0x300, 0x20000), *range(0xE0100, 0xE01F0))  # where Unicode has combining marks
 _MAX_NATS = 700.0  # exp of it is about the largest number that a float holds
 
 
@@ -34,17 +28,7 @@ class Words:
 
     def tokenize(self, text: str) -> list[str]:
         text = unicodedata.normalize("NFC", text.lower())
-        return _words().findall(text) or list("".join(text.split()))
-
-
-@cache
-def _words() -> re.Pattern[str]:
-    """The pattern of a word. Combining marks, and the joiners of Persian and Hindi, are no `\\w`."""
-    marks = {code for code in _MARKS if unicodedata.category(chr(code))[0] == "M"} | {0x200C, 0x200D}
-    starts = sorted(code for code in marks if code - 1 not in marks)
-    ends = sorted(code for code in marks if code + 1 not in marks)
-    mark = "".join(f"{chr(start)}-{chr(end)}" for start, end in zip(starts, ends, strict=True))
-    return re.compile(f"(?![{mark}])[{_UNSPACED}][{mark}]*|(?:(?![{_UNSPACED}])[^\\W_][{mark}]*)+")
+        return word_pattern().findall(text) or list("".join(text.split()))
 
 
 def generation_scores(
