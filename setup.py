@@ -9,6 +9,7 @@ HERE = Path(__file__).parent
 VERSION = re.search(r'^__version__ = "(.+)"$', (HERE / "textapp" / "__init__.py").read_text(encoding="utf-8"), re.M)[1]
 
 EVALUATE = ["scikit-learn>=1.4", "matplotlib>=3.8", "sacrebleu>=2.4", "rouge-score>=0.1.2"]
+RETRIEVAL = ["bm25s>=0.3.16,<0.4"]
 TRAIN = [
     "tensorflow>=2.21,<2.22",
     "keras>=3.15,<4",
@@ -21,6 +22,7 @@ TRAIN = [
     "tensorboard>=2.20",
     "ai-edge-litert>=2.1",  # an export is checked in the interpreter that will run it
     *EVALUATE,
+    *RETRIEVAL,
 ]
 DEV = ["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100", "ruff>=0.9", "import-linter>=2.1", "mypy>=2"]
 
@@ -50,6 +52,7 @@ setup(
         # its wheels end at Python 3.11 and were built against numpy 1
         "tflite-runtime": ["tflite-runtime==2.14.0; python_version < '3.12'", "numpy<2"],
         "evaluate": EVALUATE,
+        "retrieval": RETRIEVAL,
         "train": TRAIN,
         "dev": DEV,
     },
