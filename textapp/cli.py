@@ -365,6 +365,52 @@ def predict(
 
 
 @app.command()
+def ask(
+    path: PathArgument,
+    context: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="the file to look in: .txt, .md, .html, .jsonl, .csv, also .gz")
+    ] = None,
+    documents: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="a folder of such files, whose best passages are read")
+    ] = None,
+    questions: Annotated[
+        list[str] | None,
+        typer.Option("--question", metavar="TEXT", help="a question; repeatable; default: ask, or the lines of stdin"),
+    ] = None,
+    passages: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="passages of --documents to read for a question [default: 10]")
+    ] = None,
+    num_answers: Annotated[int, typer.Option(min=1, max=100, help="number of answers to show")] = 1,
+    no_answer_threshold: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="minimum score, below which a question has no answer [default: the model's]"),
+    ] = None,
+    index: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="folder of the index of --documents [default: in the run, else in the cache]"),
+    ] = None,
+    encoding: Annotated[
+        str, typer.Option(metavar="NAME", help="of the files; auto: UTF-8, else the likely one of each file")
+    ] = "auto",
+    columns: Annotated[
+        str | None,
+        typer.Option(metavar="text=COLUMN", help="column of .jsonl, .csv and .tsv files that holds the texts"),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="number of runners that read passages in parallel")] = 1,
+    threads: Threads = 1,
+    runtime: Runtime = "auto",
+    as_json: Json = False,
+) -> None:
+    """Answer questions from a file or a folder of documents."""
+    from textapp.commands.ask import ask as command
+
+    command(
+        path, context, documents, questions or [], passages, num_answers, no_answer_threshold, index, encoding, columns,
+        workers, threads, runtime, as_json,
+    )  # fmt: skip
+
+
+@app.command()
 def benchmark(
     paths: Annotated[list[Path], typer.Argument(parser=_path, metavar="PATH..", help="run folders and bundles")],
     data: DataFiles = None,
