@@ -109,7 +109,8 @@ class Index:
         self._text = np.memmap(snapshot / _TEXT, np.uint8, "r")
         self._terms = np.memmap(snapshot / _TERMS, np.uint64, "r")
         self._vocabulary = np.load(snapshot / _VOCABULARY, mmap_mode="r", allow_pickle=False)
-        self._retriever: Any = None
+        bm25 = require("bm25s", "retrieval").BM25
+        self._retriever = bm25.load(snapshot, mmap=True, allow_pickle=False, load_vocab=False, show_progress=False)
 
     def __len__(self) -> int:
         """The number of passages."""
@@ -126,24 +127,15 @@ class Index:
         Args:
             question: any text.
             count: the most passages to return.
-
-        Raises:
-            UsageError: bm25s is not installed.
         """
         ids = np.unique(folding.term_ids(folding.terms(question)))
         places = np.searchsorted(self._vocabulary, ids)
         known = places[places < len(self._vocabulary)]
         known = known[np.isin(self._vocabulary[known], ids)]
-        scores = self._bm25().get_scores_from_ids(known) if len(known) else np.zeros(len(self), np.float32)
+        scores = self._retriever.get_scores_from_ids(known) if len(known) else np.zeros(len(self), np.float32)
         candidates = np.arange(len(self)) if len(self) <= count else np.flatnonzero(scores > 0)
         best = candidates[np.argsort(-scores[candidates], kind="stable")[:count]]
         return [self._passage(row, float(scores[row])) for row in best.tolist()]
-
-    def _bm25(self) -> Any:
-        if self._retriever is None:
-            library = require("bm25s", "retrieval")
-            self._retriever = library.BM25.load(self._snapshot, mmap=True, allow_pickle=False, load_vocab=False)
-        return self._retriever
 
     def _passage(self, row: int, score: float) -> Passage:
         values = self._passages[row].tolist()
