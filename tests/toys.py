@@ -189,3 +189,35 @@ class Letters:
 def random_chain(seed: int, size: int, kind: type[Chain] = Chain, **settings) -> Chain:
     """A chain whose logits are drawn; no token is impossible."""
     return kind(np.random.default_rng(seed).normal(0, 2, (size, size)), **settings)
+
+
+class Characters(Letters):
+    """A token a character: lower-case letters, digits, a blank, a stop; others are unknown."""
+
+    kind = "characters"
+    alphabet = "abcdefghijklmnopqrstuvwxyz 0123456789."
+    vocabulary_size = 4 + len(alphabet)
+
+
+class DigitReader:
+    """A reader that answers with a number of the context; the higher its first digit, the surer it is, from 4 on.
+
+    It implements the runner's protocol for `QuestionAnsweringTask` over `Characters`.
+    """
+
+    max_batch, shareable = 4, True
+
+    def clone(self) -> DigitReader:
+        return self
+
+    def run(self, signature: str, features: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        zero = Characters.alphabet.index("0") + 4
+        digits = features["token_ids"] - zero
+        found = (digits >= 0) & (digits < 10) & (features["segment_ids"] == 1)
+        before, after = np.roll(found, 1, axis=1), np.roll(found, -1, axis=1)
+        starts, ends = np.full((2, *digits.shape), -9, np.float32)
+        first, last = found & ~before, found & ~after
+        starts[first] = digits[first] - 3.5
+        ends[last] = 0
+        starts[:, 0] = ends[:, 0] = 0  # no answer
+        return {"start_logits": starts, "end_logits": ends}

@@ -209,8 +209,11 @@ def _typed() -> str:
         sys.stderr.flush()
         return sys.stdin.readline().strip()
     except EOFError:
-        print()
+        sys.stderr.write("\n")
         return ""
+    except KeyboardInterrupt:
+        sys.stderr.write("\n")
+        raise
 
 
 def _show(
