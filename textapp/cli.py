@@ -371,7 +371,8 @@ def ask(
         Path | None, typer.Option(metavar="FILE", help="the file to look in: .txt, .md, .html, .jsonl, .csv, also .gz")
     ] = None,
     documents: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="a folder of such files, whose best passages are read")
+        Path | None,
+        typer.Option(metavar="DIR", help="a folder of such files, or a long file: its best passages are read"),
     ] = None,
     questions: Annotated[
         list[str] | None,

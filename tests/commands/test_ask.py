@@ -214,6 +214,16 @@ class TestDocuments:
         assert f"warning: not read: {folder / '0.png'}: expected one of .txt" in err
         assert err.count("warning: not read") == 6 and "warning: not read: 2 more" in err
 
+    def test_names_that_are_not_utf8_are_shown_with_escapes(self, call, folder: Path) -> None:
+        (folder / os.fsdecode(b"caf\xe9.txt")).write_text("the menu has 8 pages.", encoding="utf-8")
+        (folder / os.fsdecode(b"\xff.png")).write_bytes(b"\x89PNG")
+        _, out, err = call("--documents", folder, "--json", "--question", "pages of the menu", "--passages", 1)
+        assert json.loads(out)["file"] == "caf\\xe9.txt" and "\\xff.png: expected" in err
+
+    def test_an_index_that_cannot_be_made(self, call, folder: Path) -> None:
+        code, _, err = call("--documents", folder, "--question", "x", "--index", folder / "tower.txt" / "index")
+        assert code == 2 and "the index cannot be made here (Not a directory): give a folder with --index" in err
+
     def test_an_empty_folder_is_an_error(self, call, tmp_path: Path) -> None:
         (tmp_path / "empty").mkdir()
         code, out, err = call("--documents", tmp_path / "empty", "--question", "x")

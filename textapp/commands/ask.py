@@ -20,7 +20,7 @@ from textapp.predictors.predictor import Predictor
 from textapp.records.readers import scan_stream
 from textapp.records.rows import RowError
 from textapp.retrieval.answering import FIELDS, FoundAnswer, Source, answer_from
-from textapp.retrieval.documents import COLUMNS, read_documents
+from textapp.retrieval.documents import COLUMNS, read_documents, shown
 from textapp.retrieval.index import Index, Passage, Settings, index_name, open_index
 from textapp.tasks.task import one_line
 
@@ -146,7 +146,7 @@ def _in_file(path: Path, settings: Settings) -> Passages:
         if isinstance(document, RowError):
             faults.append(str(document))
         elif document.text.strip():
-            found.append(Passage(path.name, document.line, 0, len(document.text), document.text))
+            found.append(Passage(shown(path.name), document.line, 0, len(document.text), document.text))
     _warn_of(faults)
     if not found:
         raise DataError(f"{path}: has no text to look in")

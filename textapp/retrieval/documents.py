@@ -108,6 +108,11 @@ def read_documents(
     yield Document(clean_text(text, ("html",)) if kind in PAGES else text, None)
 
 
+def shown(name: str) -> str:
+    """The name of a file with escapes for bytes that are not UTF-8, so that it can be printed."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
 def _opened(path: Path, encoding: str) -> Source:
     if encoding == AUTO:
         try:  # first, as it is not logged for every file

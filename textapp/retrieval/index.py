@@ -29,7 +29,7 @@ from textapp.errors import DataError, UsageError, require
 from textapp.records.rows import RowError
 from textapp.retrieval import passages as splitting
 from textapp.retrieval import terms as folding
-from textapp.retrieval.documents import COLUMNS, Listing, list_files, read_documents
+from textapp.retrieval.documents import COLUMNS, Listing, list_files, read_documents, shown
 
 FORMAT = 1
 INDEX, LOCK, SNAPSHOT = "index.json", "lock", "snapshot-"
@@ -119,7 +119,8 @@ class Index:
     @property
     def faults(self) -> dict[str, str]:
         """The files that were not read, or not as a whole, each with the reason."""
-        return {**{file.name: file.fault for file in self.files if file.fault}, **self.others}
+        faults = {**{file.name: file.fault for file in self.files if file.fault}, **self.others}
+        return {shown(name): fault for name, fault in faults.items()}
 
     def search(self, question: str, count: int) -> list[Passage]:
         """The passages with terms of a question, the best first; all passages if there are no more than `count`.
@@ -140,7 +141,7 @@ class Index:
     def _passage(self, row: int, score: float) -> Passage:
         values = self._passages[row].tolist()
         text = self._text[values[_FIRST_BYTE] : values[_LAST_BYTE]].tobytes().decode("utf-8")
-        name = self.files[values[_FILE]].name
+        name = shown(self.files[values[_FILE]].name)
         return Passage(name, values[_LINE] or None, values[_START], values[_END], text, score)
 
     def rows(self) -> list[tuple[int, int]]:
@@ -166,7 +167,7 @@ def open_index(
 
     Raises:
         DataError: no file of the folder can be read.
-        UsageError: bm25s is not installed, or `at` holds something else.
+        UsageError: bm25s is not installed, or `at` cannot be made or holds something else.
 
     Example: `open_index(Path("manuals"), Path("manuals.index")).search("Who wrote it?", 10)`
     """
@@ -174,7 +175,12 @@ def open_index(
     folder, at = folder.resolve(), at.resolve()
     listing = list_files(folder, skipped=at)
     _check_place(at)
-    at.mkdir(parents=True, exist_ok=True)
+    try:
+        at.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"{at}: the index cannot be made here ({error.strerror}): give a folder with --index"
+        ) from error
     with _locked(at):
         old = _opened(at, settings.key(folder), listing)
         return _Update(folder, at, settings, listing, old, progress).index()
