@@ -21,7 +21,8 @@ from textapp.records.readers import scan_stream
 from textapp.records.rows import RowError
 from textapp.retrieval.answering import FIELDS, FoundAnswer, Source, answer_from
 from textapp.retrieval.documents import COLUMNS, read_documents, shown
-from textapp.retrieval.index import Index, Passage, Settings, index_name, open_index
+from textapp.retrieval.index import Index, Passage
+from textapp.retrieval.update import Settings, index_name, open_index
 from textapp.tasks.task import one_line
 
 PROMPT = "question> "

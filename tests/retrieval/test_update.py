@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 from textapp.errors import DataError, UsageError
-from textapp.retrieval import index as module
-from textapp.retrieval.index import Index, Settings, index_name, open_index
+from textapp.retrieval import update as module
+from textapp.retrieval.index import Index
+from textapp.retrieval.update import Settings, index_name, open_index
 
 pytest.importorskip("bm25s")
 ROOT = Path(__file__).parents[2]
@@ -258,7 +259,7 @@ def test_two_processes_at_once(folder: Path, at: Path) -> None:
     for number in range(60):
         (folder / f"{number}.txt").write_text(f"number{number} " * 300, encoding="utf-8")
     program = (
-        "import sys; from pathlib import Path; from textapp.retrieval.index import open_index\n"
+        "import sys; from pathlib import Path; from textapp.retrieval.update import open_index\n"
         "index = open_index(Path(sys.argv[1]), Path(sys.argv[2]))\n"
         "print(len(index), index.search('number7', 1)[0].file)"
     )
