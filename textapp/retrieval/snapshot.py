@@ -62,18 +62,6 @@ class SnapshotWriter:
         self._text.close()
         self._terms.close()
 
-    def mark(self) -> tuple[int, int, int, int]:
-        """A place to go `back_to`."""
-        return self.count, len(self._blocks), self._bytes, self._numbers
-
-    def back_to(self, mark: tuple[int, int, int, int]) -> None:
-        """Takes back what was written since."""
-        self.count, blocks, self._bytes, self._numbers = mark
-        del self._blocks[blocks:]
-        for file, end in ((self._text, self._bytes), (self._terms, self._numbers * 8)):
-            file.seek(end)
-            file.truncate()
-
     def add(self, file: int, line: int, text: str) -> None:
         """Adds a document.
 

@@ -235,7 +235,7 @@ class _Update:
     def _read(self, writer: SnapshotWriter, number: int, name: str) -> FileRecord:
         """Reads a file into the new snapshot."""
         path = self._path(name)
-        mark, fault, rows, bad = writer.mark(), None, 0, 0
+        first, fault, rows, bad = writer.count, None, 0, 0
         try:
             size, changed_at = self._stat(name)
             record = FileRecord(name, size, self._settled(changed_at), sha256(path))
@@ -249,13 +249,12 @@ class _Update:
         except OSError as error:
             record = FileRecord(name, 0, 0, "")
             fault = f"cannot be read: {error.strerror or error}"
-        except DataError as error:  # of the whole file
-            writer.back_to(mark)
+        except DataError as error:  # of the file, not of a row
             fault = str(error).removeprefix(f"{path}: ").removeprefix(f"{path}:")
         else:
             if bad:
                 fault = f"{bad:,} of {rows:,} rows are not read, such as line {fault}"
-        record.passages = writer.count - mark[0]
+        record.passages = writer.count - first
         record.fault = fault if fault or record.passages else "has no words"
         return record
 
