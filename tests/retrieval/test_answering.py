@@ -42,6 +42,12 @@ def test_other_answers_follow_by_their_scores() -> None:
     assert found.sources[0].score > found.sources[1].score > found.sources[2].score
 
 
+def test_a_passage_that_fits_the_question_outweighs_a_little_doubt() -> None:
+    near, far = passage("near.txt", "it has 6 doors"), passage("far.txt", "it has 8 doors")
+    assert answer_from(reader(), "how many", [near._replace(score=4.0), far]).answer == "6"  # 2.5 + 4 > 4.5 + 1
+    assert answer_from(reader(), "how many", [near._replace(score=2.5), far]).answer == "8"  # 2.5 + 2.5 < 4.5 + 1
+
+
 def test_of_equal_scores_the_better_passage_counts() -> None:
     twins = [passage("x.txt", "it has 9 doors"), passage("y.txt", "and 9 steps")]
     assert answer_from(reader(), "how many", twins).sources[0].file == "x.txt"

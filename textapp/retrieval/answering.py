@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from textapp.predictors.predictor import Predictor
 
 FIELDS = ("question", "context")  # of a task that can answer from passages
+# Of the passage's BM25, beside the log-odds of its answer. A reader is trained on passages that have the answer, and is
+# too sure of others (Yang et al., 2019, mix the two as well).
+PASSAGE_WEIGHT = 1.0
 
 
 @dataclass(frozen=True)
@@ -65,8 +69,8 @@ def answer_from(
 ) -> FoundAnswer:
     """Answers a question from passages.
 
-    The score of the model decides, of equal scores the better passage. An answer that two overlapping passages have
-    counts once.
+    The log-odds of the model's score and BM25 of the passage are added; of equal sums the better passage counts. An
+    answer that two overlapping passages have counts once.
 
     Args:
         predictor: of a task with the fields `FIELDS`.
@@ -88,7 +92,7 @@ def answer_from(
     for passage, answer in zip(passages, answers, strict=True):
         if answer.answer:
             found += [_source(passage, one) for one in getattr(answer, "alternatives", ()) or (answer,)]
-    found.sort(key=lambda source: -(source.score or 0))  # stable, so that the better passage comes first
+    found.sort(key=_rank, reverse=True)  # stable, so that the better passage comes first
     distinct: dict[tuple[Any, ...], Source] = {}
     for source in found:
         distinct.setdefault(_place(source), source)
@@ -118,6 +122,11 @@ def _source(passage: Passage, answer: Any) -> Source:
 
 def _score(answer: Any) -> float | None:
     return getattr(answer, "score", None)
+
+
+def _rank(source: Source) -> float:
+    score = min(max(source.score or 0.0, 1e-9), 1 - 1e-9)
+    return math.log(score / (1 - score)) + PASSAGE_WEIGHT * (source.passage_score or 0.0)
 
 
 def _place(source: Source) -> tuple[Any, ...]:
