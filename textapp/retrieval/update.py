@@ -20,9 +20,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from textapp.artifact import sha256, write_text
+from textapp.artifact import sha256
 from textapp.encodings import AUTO
 from textapp.errors import DataError, UsageError, require
+from textapp.folders import write_text
 from textapp.records.rows import RowError
 from textapp.retrieval import passages as splitting
 from textapp.retrieval import terms as folding
@@ -239,7 +240,8 @@ class _Update:
         try:
             size, changed_at = self._stat(name)
             record = FileRecord(name, size, self._settled(changed_at), sha256(path))
-            for document in read_documents(path, self.settings.encoding, self.settings.columns):
+            # All of them first, so that a file that breaks off leaves nothing.
+            for document in list(read_documents(path, self.settings.encoding, self.settings.columns)):
                 rows += 1
                 if isinstance(document, RowError):
                     bad += 1
