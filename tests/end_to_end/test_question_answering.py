@@ -127,7 +127,7 @@ def test_every_runtime_gives_the_same_spans(run: Path, bundle: Path, tmp_path: P
     expected = asked(textapp.load(run))
     assert any(start is not None for start, _ in expected)
     assert asked(textapp.load(bundle)) == expected
-    assert asked(textapp.load(served)) == expected
+    assert asked(textapp.load(served, trusted=True)) == expected
     pooled = textapp.load(bundle, workers=2)
     pairs = [("Where is Anna?", f"{name.title()} lives in Rome. " * 6) for name in NAMES]
     assert pooled.batch(pairs, workers=2) == pooled.batch(pairs)
