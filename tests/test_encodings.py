@@ -59,8 +59,8 @@ def test_what_is_no_text_has_none(data: bytes) -> None:
 
 
 def test_names() -> None:
-    names = ["GBK", "gb2312", "Shift_JIS", "big5", "UTF8", "latin-1", "AUTO", "utf_16_le"]
-    expected = ["gb18030", "gb18030", "cp932", "cp950", "utf-8", "iso8859-1", "auto", "utf-16-le"]
+    names = ["GBK", "gb2312", "Shift_JIS", "big5", "UTF8", "latin-1", "AUTO", "utf_16_le", "utf-8-sig"]
+    expected = ["gb18030", "gb18030", "cp932", "cp950", "utf-8", "iso8859-1", "auto", "utf-16-le", "utf-8"]
     assert [text_encoding(name) for name in names] == expected
 
 

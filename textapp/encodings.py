@@ -29,7 +29,14 @@ _USUAL_SCRIPTS = re.compile(
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")  # rare where a character is a byte
 _NOT_OF_FILES = ("undefined", "idna", "punycode", "unicode_escape", "raw_unicode_escape")
 # As browsers do: the wider one reads all files of the narrower.
-_WIDER = {"gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932", "big5": "cp950", "euc_kr": "cp949"}
+_WIDER = {
+    "utf-8-sig": "utf-8",
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+    "shift_jis": "cp932",
+    "big5": "cp950",
+    "euc_kr": "cp949",
+}
 
 
 def likely_encoding(data: bytes) -> str | None:
