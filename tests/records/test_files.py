@@ -24,10 +24,30 @@ def file(folder: Path, content: bytes | str, name: str = "a.csv") -> Path:
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030", "big5", "utf-16", "utf-16-le", "utf-32"])
 def test_a_named_encoding_is_read(tmp_path: Path, encoding: str) -> None:
     text = "標籤,內容\r\n好評,酒店\n"
-    name = "utf-8" if encoding == "utf-8-sig" else encoding
     path = file(tmp_path, text.encode(encoding))
-    assert list(read_source(path, name).lines()) == ["標籤,內容\r\n", "好評,酒店\n"]
-    assert "".join(read_source(path, name).pieces()) == text
+    assert list(read_source(path, encoding).lines()) == ["標籤,內容\r\n", "好評,酒店\n"]
+    assert "".join(read_source(path, encoding).pieces()) == text
+
+
+@pytest.mark.parametrize("content", [CHINESE, "plain"])
+def test_utf_8_with_or_without_a_mark_may_be_called_utf_8_sig(tmp_path: Path, content: str) -> None:
+    for written in ("utf-8", "utf-8-sig"):
+        path = file(tmp_path, content.encode(written))
+        assert "".join(read_source(path, "utf-8-sig").lines()) == content
+
+
+@pytest.mark.parametrize(
+    ("encoding", "content"),
+    [
+        ("utf-16", b"\0"),
+        ("utf-16", b"\xff\xfe"),
+        ("utf-16-le", " \n".encode("utf-16-le")),
+        ("utf-32", b"\xff\xfe\0\0\n\0\0\0"),
+    ],
+)
+def test_a_file_of_blanks_is_empty_in_wide_encodings_too(tmp_path: Path, encoding: str, content: bytes) -> None:
+    with pytest.raises(DataError, match=r"a\.json: the file is empty; expected one example per line"):
+        read_source(file(tmp_path, content, "a.json"), encoding)
 
 
 def test_a_mark_is_dropped_also_if_the_order_of_bytes_is_named(tmp_path: Path) -> None:

@@ -132,6 +132,7 @@ def broken_byte(line: str, encoding: str = UTF_8, offset: int = 0) -> str | None
     return f"byte {number} of the line is 0x{byte:02x}, which is not {encoding.upper()}: {advice}"
 
 
+_EMPTY = "the file is empty; expected one example per line"
 _HOW = "save the file as UTF-8, or name its encoding with data.encoding or --encoding"
 
 
@@ -198,8 +199,11 @@ def read_source(path: Path, encoding: str = UTF_8) -> Source:
     if (what := foreign(path, head)) is not None:
         raise DataError(f"{path}: {what}")
     if not head.removeprefix(b"\xef\xbb\xbf").strip():
-        raise DataError(f"{path}: the file is empty; expected one example per line")
-    return Source(path, _settled(path, encoding, head), data)
+        raise DataError(f"{path}: {_EMPTY}")
+    source = Source(path, _settled(path, encoding, head), data)
+    if not source.head.strip():  # nothing but blanks, or half a character, in UTF-16 or UTF-32
+        raise DataError(f"{path}: {_EMPTY}")
+    return source
 
 
 def _settled(path: Path, encoding: str, head: bytes) -> str:
