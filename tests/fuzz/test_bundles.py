@@ -1,0 +1,194 @@
+"""Damaged manifests, tokenizers and models give an answer or an error of ours, in bounded time and memory."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import random
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from asking import Asker
+from damaged import BYTES, damaged, flipped
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from textapp.artifact import MANIFEST, sha256
+
+TASKS = ("classification", "translation", "generation")
+EXAMPLES = int(os.environ.get("TEXTAPP_FUZZ", "30"))  # of each test; more find more
+KINDS = ("sentencepiece", "bpe", "characters", "wordpiece")
+DEEP: Any = []
+for _ in range(300):
+    DEEP = [DEEP]
+VALUES = st.sampled_from(
+    [
+        None,
+        True,
+        False,
+        0,
+        1,
+        -1,
+        7,
+        2**31,
+        2**70,
+        10**9,
+        0.5,
+        -0.0,
+        1e308,
+        float("nan"),
+        float("inf"),
+        "",
+        "x",
+        "\0",
+        "\ud800",
+        "a\nb",
+        "x" * 100_000,
+        "../x",
+        "litert",
+        "é",
+        [],
+        {},
+        [[]],
+        [0],
+        [16, 32],
+        [10**9],
+        ["a", "a"],
+        {"": {}},
+        {"a": None},
+        DEEP,
+        list(range(5000)),
+    ]
+)
+
+
+@st.composite
+def damaged_json(draw: st.DrawFn, content: Any) -> str:
+    """JSON in which some values are replaced, lost, doubled or renamed."""
+    content = copy.deepcopy(content)
+    for _ in range(draw(st.integers(1, 3))):
+        holder, key, depth = content, None, draw(st.integers(1, 4))
+        for _ in range(depth):
+            inner = holder if key is None else holder[key]
+            if not isinstance(inner, dict | list) or not inner:
+                break
+            holder = inner
+            key = draw(st.sampled_from(list(holder) if isinstance(holder, dict) else range(len(holder))))
+        if key is None:
+            break
+        kind = draw(st.sampled_from(["value", "value", "lose", "other", "rename"]))
+        if kind == "value":
+            holder[key] = copy.deepcopy(draw(VALUES))
+        elif kind == "lose":
+            del holder[key]
+        elif kind == "other":  # the value of a neighbour
+            places = list(holder) if isinstance(holder, dict) else range(len(holder))
+            holder[key] = copy.deepcopy(holder[draw(st.sampled_from(list(places)))])
+        elif isinstance(holder, dict):
+            holder[draw(st.sampled_from(["x", "", "pad_id", "0"]))] = holder.pop(key)
+    return json.dumps(content)
+
+
+def rewrite_manifest(bundle: Path) -> None:
+    """Writes the checksums of the files, as who wants a bundle to be opened would."""
+    manifest = json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))
+    manifest["files"] = {name: sha256(bundle / name) for name in manifest["files"]}
+    (bundle / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+
+
+def damage(data: st.DataObject, good: bytes) -> bytes:
+    """Changed bytes of a JSON file, mostly still JSON."""
+    if data.draw(st.integers(0, 5)) == 0:
+        return data.draw(flipped(data.draw(damaged(good, BYTES))))
+    return data.draw(damaged_json(json.loads(good))).encode("utf-8", "surrogatepass")
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_manifests(task: str, bundle_of: Callable[[str], Path], copied: Callable[[Path], Path], ask: Asker) -> None:
+    bundle = copied(bundle_of(task))
+    good = (bundle / MANIFEST).read_bytes()
+    assert ask(bundle) == "answer"
+
+    @settings(max_examples=EXAMPLES)
+    @given(st.data())
+    def check(data: st.DataObject) -> None:
+        (bundle / MANIFEST).write_bytes(damage(data, good))
+        found = ask(bundle)
+        assert found == "answer" or str(bundle) in found or "task" in found, found
+
+    check()
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_settings_of_the_tokenizer(
+    task: str, bundle_of: Callable[[str], Path], copied: Callable[[Path], Path], ask: Asker
+) -> None:
+    bundle = copied(bundle_of(task))
+    file = bundle / "tokenizer" / "settings.json"
+    good = file.read_bytes()
+
+    @settings(max_examples=EXAMPLES)
+    @given(st.data())
+    def check(data: st.DataObject) -> None:
+        file.write_bytes(damage(data, good))
+        rewrite_manifest(bundle)
+        found = ask(bundle)
+        assert found == "answer" or str(bundle) in found, found
+
+    check()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_vocabularies(
+    kind: str, tokenizer_of: Callable[[str], Path], copied: Callable[[Path], Path], ask: Asker
+) -> None:
+    folder = copied(tokenizer_of(kind))
+    file = next(path for path in folder.iterdir() if path.name != "settings.json")
+    good = file.read_bytes()
+    assert ask(folder) == "answer"
+
+    @settings(max_examples=EXAMPLES)
+    @given(st.data())
+    def check(data: st.DataObject) -> None:
+        if file.suffix == ".json":
+            file.write_bytes(damage(data, good))
+        else:
+            file.write_bytes(data.draw(flipped(data.draw(damaged(good, BYTES)), 8)))
+        found = ask(folder)
+        assert found == "answer" or str(folder) in found, found
+
+    check()
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_model_files(task: str, bundle_of: Callable[[str], Path], copied: Callable[[Path], Path], ask: Asker) -> None:
+    bundle = copied(bundle_of(task))
+    file = bundle / "model.tflite"
+    good = file.read_bytes()
+    dice = random.Random(int(os.environ.get("TEXTAPP_FUZZ_SEED", "0")))
+    answered = 0
+    for _ in range(EXAMPLES):
+        changed = bytearray(good)
+        for _ in range(dice.choice([1, 1, 1, 4])):
+            changed[dice.randrange(len(good))] ^= 1 << dice.randrange(8)
+        file.write_bytes(changed)
+        rewrite_manifest(bundle)
+        found = ask(bundle, isolated=True)
+        answered += found == "answer"
+        assert found == "answer" or str(bundle) in found, found
+    assert answered
+
+
+def test_what_is_no_error_of_ours_is_found(bundle_of: Callable[[str], Path], ask: Asker) -> None:
+    bundle = bundle_of("classification")
+    with pytest.raises(AssertionError, match="TypeError"):
+        ask(bundle, path="given twice")
+    assert ask(bundle) == "answer"
+    os.kill(ask.pid, signal.SIGKILL)
+    with pytest.raises(AssertionError, match=r"the process died \(-9\)"):
+        ask(bundle)
+    assert ask(bundle) == "answer"
