@@ -293,3 +293,17 @@ def test_labels_that_occur_again_or_begin_otherwise_are_not_told(tmp_path, caplo
     content = glued(0, 8) + "__label__财经新闻 a\n__label__财经新闻 b\n__label__文化 c\n"
     assert len(labels(tmp_path, {"train_txt": content}, labels="single")) == 11
     assert "glued" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("known", "found", "expected"),
+    [
+        (["pos"], f"a.tsv:3: found the label '{'[' * 60}…', which", "expected one of pos ("),
+        (["[" * 3000], "a.tsv:2: found the label 'pos', which", f"expected one of {'[' * 60}… ("),
+    ],
+)
+def test_a_text_that_is_taken_for_a_label_is_cut_in_messages(tmp_path, known, found, expected) -> None:
+    (tmp_path / "a.tsv").write_text(f"text\tlabel\ngood\tpos\nfine\t{'[' * 3000}\n", encoding="utf-8")
+    with pytest.raises(DataError) as error:
+        RECIPE.load("a.tsv", Layout({"text": ["text"], "label": ["label"]}, labels=known), tmp_path)
+    assert found in str(error.value) and expected in str(error.value) and len(str(error.value)) < 400

@@ -26,6 +26,7 @@ MANY_GLUED = 3  # labels that begin with another; fewer may well be labels
 GLUED = 0.02  # share of lines with such a label that labels do not have
 _SHOWN_LABELS = 20
 _MISSING = frozenset(("na", "n/a", "#n/a", "nan", "none", "null", "nil", "<na>", "\\n", "missing"))
+_SHOWN_LENGTH = 60  # characters of a label in a message
 
 
 def label_names(records: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -66,7 +67,7 @@ def check_classes(train: list[dict], source: str | list[str], layout: Layout) ->
     labels = label_names(train)
     min_labels = 1 if layout.multiple else 2
     if len(labels) < min_labels:
-        found = f"only the label '{visible(labels[0])}'" if labels else "no label"
+        found = f"only the label '{_shown(labels[0])}'" if labels else "no label"
         raise DataError(
             f"{describe(source)}: found {found} in {len(train)} training examples; expected at least {min_labels}:"
             f" check data.columns.label, or add examples of another label"
@@ -293,12 +294,17 @@ def _check_lines(path: Path, rows: Sequence[Row], records: Sequence[dict], layou
         )  # fmt: skip
 
 
+def _shown(label: str) -> str:
+    """A label for a message; of a text that was taken for one only the beginning."""
+    return visible(label if len(label) <= _SHOWN_LENGTH else label[:_SHOWN_LENGTH] + "…")
+
+
 def _unknown_label(path: Path, row: Row, unknown: str, known: Collection[str]) -> RowError:
-    names = [visible(label) for label in list(known)[:_SHOWN_LABELS]]
+    names = [_shown(label) for label in list(known)[:_SHOWN_LABELS]]
     return RowError(
         path,
         row.line,
-        f"found the label '{visible(unknown)}', which does not occur in the training data; expected one of"
+        f"found the label '{_shown(unknown)}', which does not occur in the training data; expected one of"
         f" {', '.join(names)}{', ...' if len(known) > _SHOWN_LABELS else ''}"
         f"{looks_like(unknown, known) or did_you_mean(unknown, known)}"
         f" (correct the label, delete the row, or add examples of it to train)",
