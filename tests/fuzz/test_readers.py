@@ -111,9 +111,10 @@ def answers(rows: Iterator[tuple[int, Any]]) -> list[Any]:
 def read_in_every_way(task: str, folder: Path, source: Any, data: dict[str, Any], answered: Any) -> None:
     """Reads files as training, evaluation and prediction do."""
     recipe = recipe_of(task)
-    config = parse_config({
-        "task": task, "run": "run", "data": {"train": source, **data}, "model": {"architecture": MODELS[task]},
-    })  # fmt: skip
+    raw = {"task": task, "run": "run", "data": {"train": source, **data}, "model": {"architecture": MODELS[task]}}
+    config = ours(lambda: parse_config(raw))
+    if config is None:  # such as one column for two fields
+        return
     layout = Layout.of_config(config, recipe.keys)
     settled = ours(lambda: settled_layout(recipe, config, folder))
     splits = ours(lambda: load_splits(recipe, config, folder))
