@@ -101,11 +101,17 @@ def test_an_output_file_appears_when_it_is_whole(predictor, tmp_path) -> None:
         ({"pair": ["dog"]}, "takes one text"),
         ({"decoding": {"temperature": -1.0}}, "temperature: found -1.0"),
         ({"decoding": {"beam_size": 99}}, "larger than the vocabulary"),
+        ({"encoding": "gbk"}, "--encoding gbk: found TEXT arguments"),
+        ({"texts": (), "input_file": Path("-")}, "--input -: .* leave --input out to read standard input"),
+        (
+            {"texts": (), "input_file": Path(__file__).with_name("a.txt"), "columns": "prompt=0"},
+            "a.txt has a text per line",
+        ),
     ],
 )
 def test_wrong_calls_are_told(predictor, settings, message) -> None:
     with pytest.raises(UsageError, match=message):
-        predict(Path("bundle"), ["cat"], **settings)
+        predict(Path("bundle"), **{"texts": ["cat"], **settings})
 
 
 def test_a_classifier_takes_no_options_of_writing(tiny_bundle: Path, run_textapp) -> None:

@@ -15,7 +15,7 @@ from typing import Any, TextIO
 from textapp.artifact import check_not_of_an_artifact, inputs_overwritten
 from textapp.catalog import recipe_of
 from textapp.commands import tables
-from textapp.commands.examples import layout_of
+from textapp.commands.examples import check_has_columns, layout_of
 from textapp.decoding.options import decoding_options
 from textapp.encodings import AUTO, text_encoding
 from textapp.errors import DataError, UsageError
@@ -86,6 +86,13 @@ def predict(
     if values and (texts or pair or input_file):
         raise UsageError(f"{_options(values)}: found also TEXT, --pair or --input, expected one of them: leave it out")
     values = {field: [_read(value, encoding) for value in given] for field, given in values.items()}
+    if input_file and str(input_file) == "-":
+        raise UsageError("--input -: found '-', expected a file: leave --input out to read standard input")
+    if encoding and texts:
+        raise UsageError(
+            f"--encoding {encoding}: found TEXT arguments, which are read as the terminal gives them; expected --input"
+            f" FILE or lines of standard input: leave it out"
+        )
     if columns and not input_file:
         raise UsageError(f"--columns {columns}: found no --input FILE, expected one: give both, or neither")
     if pair and len(pair) != len(texts):
@@ -150,6 +157,8 @@ def _rows(
         raise UsageError(f"--pair: {path} is a model of {task.name}, which takes one text: leave it out")
     if input_file:
         recipe = recipe_of(task.name)
+        if columns:
+            check_has_columns([input_file], columns, recipe.keys.parallel_files)
         return (row for _, row in recipe.scan(input_file, layout_of(predictor.manifest, columns, encoding), Path()))
     if not texts:
         return _stdin_rows(task.fields[0], encoding)
