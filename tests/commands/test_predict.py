@@ -103,10 +103,6 @@ def test_an_output_file_appears_when_it_is_whole(predictor, tmp_path) -> None:
         ({"decoding": {"beam_size": 99}}, "larger than the vocabulary"),
         ({"encoding": "gbk"}, "--encoding gbk: found TEXT arguments"),
         ({"texts": (), "input_file": Path("-")}, "--input -: .* leave --input out to read standard input"),
-        (
-            {"texts": (), "input_file": Path(__file__).with_name("a.txt"), "columns": "prompt=0"},
-            "a.txt has a text per line",
-        ),
     ],
 )
 def test_wrong_calls_are_told(predictor, settings, message) -> None:
