@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from textapp.errors import ConfigError
+from textapp.untrusted import git_lfs_pointer
 
-_POINTER = b"version https://git-lfs.github.com/spec/"
 DOWNLOAD = "download the file again"
 
 
@@ -39,14 +39,9 @@ def check_file(file: Path) -> None:
     Raises:
         ConfigError: it is empty, or a pointer of Git LFS.
     """
-    with file.open("rb") as content:
-        start = content.read(len(_POINTER))
-    if start == _POINTER:
-        raise ConfigError(
-            f"model.path: {file}: found a Git LFS pointer instead of the file itself: run git lfs pull in its folder, "
-            "or download the file"
-        )
-    if not start:
+    if (pointer := git_lfs_pointer(file)) is not None:
+        raise ConfigError(f"model.path: {file}: {pointer}")
+    if not file.stat().st_size:
         raise ConfigError(f"model.path: {file}: found an empty file: {DOWNLOAD}")
 
 
