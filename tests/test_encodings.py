@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from textapp.encodings import likely_encoding, text_encoding
+from textapp.encodings import likely_encoding, likely_encodings, text_encoding
 from textapp.errors import UsageError
 
 CHINESE = "标签,文本\n好评,酒店很干净，服务也不错。\n差评,隔音太差\n"
@@ -47,8 +47,10 @@ def test_likely_encoding(text: str, encoding: str, likely: str) -> None:
 
 
 def test_a_sample_may_end_within_a_character() -> None:
-    assert likely_encoding(CHINESE.encode("gb18030")[:19]) == "gb18030"
-    assert likely_encoding(CHINESE.encode()[:8]) == "utf-8"
+    for encoding, likely in (("gb18030", "gb18030"), ("utf-8", "utf-8")):
+        data = (CHINESE * 2000).encode(encoding)
+        assert {likely_encoding(data[: 40_000 + end]) for end in range(6)} == {likely}
+    assert likely_encoding("olé".encode("cp1252")) == "cp1252"  # whole, so the last byte is no half of a character
 
 
 @pytest.mark.parametrize(
@@ -68,3 +70,29 @@ def test_names() -> None:
 def test_a_name_that_is_none_is_an_error(name: str) -> None:
     with pytest.raises(UsageError, match="--encoding: found .*, expected auto or an encoding such as utf-8, gb18030"):
         text_encoding(name, "--encoding")
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("วันนี้อากาศดีมาก เราไปสวนสาธารณะกัน", "cp874"),
+        ("الطقس جميل اليوم وسنذهب إلى الحديقة", "cp1256"),
+        ("מזג האוויר יפה היום", "cp1255"),
+        ("Ο καιρός είναι καλός σήμερα και πάμε στο πάρκο", "cp1253"),
+        ("Сегодня хорошая погода, и мы пойдём в парк.", "koi8-r"),
+        ("Сегодня хорошая погода, и мы пойдём в парк.", "cp866"),
+        ("Příliš žluťoučký kůň a hezké počasí.", "cp1250"),
+        ("Dziś jest piękna pogoda i pójdziemy do parku. Zażółć gęślą jaźń", "iso8859-2"),
+        ("Bugün hava çok güzel, parka gidiyoruz. Işık ağaç şeker", "cp1254"),
+        ("今日は天気がいいですね。", "iso2022_jp"),
+        ("今天天气很好", "hz"),
+    ],
+)
+def test_encodings_of_single_bytes_and_of_mail(text: str, encoding: str) -> None:
+    assert likely_encodings(text.encode(encoding))[0] == encoding
+
+
+def test_what_is_not_certain_has_several() -> None:
+    assert likely_encodings("olé".encode("cp1252"))[0] == "cp1252"
+    assert set(likely_encodings("olé".encode("cp1252"))) >= {"cp1252", "cp1250"}
+    assert likely_encodings(CHINESE.encode("gbk")) == ["gb18030"]

@@ -368,11 +368,16 @@ def predict(
 def ask(
     path: PathArgument,
     context: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="the file to look in: .txt, .md, .html, .jsonl, .csv, also .gz")
+        Path | None,
+        typer.Option(
+            parser=_path, metavar="FILE", help="the file to look in: .txt, .md, .html, .jsonl, .csv, also .gz"
+        ),
     ] = None,
     documents: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="a folder of such files, or a long file: its best passages are read"),
+        typer.Option(
+            parser=_path, metavar="DIR", help="a folder of such files, or a long file: its best passages are read"
+        ),
     ] = None,
     questions: Annotated[
         list[str] | None,
@@ -388,7 +393,11 @@ def ask(
     ] = None,
     index: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="folder of the index of --documents [default: in the run, else in the cache]"),
+        typer.Option(
+            parser=_path,
+            metavar="DIR",
+            help="folder of the index of --documents [default: in the run, else in the cache]",
+        ),
     ] = None,
     encoding: Annotated[
         str, typer.Option(metavar="NAME", help="of the files; auto: UTF-8, else the likely one of each file")
@@ -400,6 +409,7 @@ def ask(
     workers: Annotated[int, typer.Option(min=1, help="number of runners that read passages in parallel")] = 1,
     threads: Threads = 1,
     runtime: Runtime = "auto",
+    trusted: Trusted = False,
     as_json: Json = False,
 ) -> None:
     """Answer questions from a file or a folder of documents."""
@@ -407,7 +417,7 @@ def ask(
 
     command(
         path, context, documents, questions or [], passages, num_answers, no_answer_threshold, index, encoding, columns,
-        workers, threads, runtime, as_json,
+        workers, threads, runtime, trusted, as_json,
     )  # fmt: skip
 
 

@@ -27,6 +27,16 @@ _USUAL_SCRIPTS = re.compile(
     "\u3000-\u30ff\u4e00-\u9fff\uac00-\ud7a3\uff00-\uffef]"
 )
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")  # rare where a character is a byte
+# Encodings in ASCII: Japanese mail between escapes, Chinese between ~{ and ~}.
+_ESCAPED = (
+    (re.compile(rb"\x1b\$[@B]"), "iso2022_jp"),
+    (re.compile(rb"~\{(?:[\x21-\x77][\x21-\x7e])+~\}"), "hz"),
+)
+_NEAR = 0.1  # of scores that do not decide
+_WESTERN, _MARGIN = "cp1252", 0.03  # by far the most frequent of those that differ in a few letters
+# Letters of another alphabet than the Latin one, to be sure of it; two bytes of Thai are also a frequent Chinese one.
+_MIN_LETTERS = {"cp874": 16, "cp1251": 4, **dict.fromkeys(("koi8-r", "cp866", "cp1253", "cp1255", "cp1256"), 8)}
+_SCORED = 1 << 15  # bytes
 _NOT_OF_FILES = ("undefined", "idna", "punycode", "unicode_escape", "raw_unicode_escape")
 # As browsers do: the wider one reads all files of the narrower.
 _WIDER = {
@@ -40,30 +50,47 @@ _WIDER = {
 
 
 def likely_encoding(data: bytes) -> str | None:
-    """The encoding that a text is most probably in.
+    """The encoding that a text is most probably in; None if it is no text, or in an encoding that is not known here.
 
     Args:
-        data: the beginning of a file, at most `SAMPLE` bytes of it are looked at; it may end within a character.
-
-    Returns:
-        A name that Python knows, `utf-8` if the bytes are UTF-8; None if they are no text.
+        data: the beginning of a file, at most `SAMPLE` bytes; from 32,768 bytes on it may end within a character.
 
     Example: `likely_encoding("酒店很好".encode("gbk"))` is `gb18030`.
+    """
+    return next(iter(likely_encodings(data)), None)
+
+
+def likely_encodings(data: bytes) -> list[str]:
+    """The encodings that a text may be in, by names that Python knows, the likeliest first; one if it is sure.
+
+    Args:
+        data: as for `likely_encoding`.
+
+    Example: `likely_encodings("olé".encode("cp1252"))` has `cp1252` and others, which have this letter too.
     """
     data = data[:SAMPLE]
     for mark, name in _MARKS:
         if data.startswith(mark):
-            return name
+            return [name]
+    for pattern, name in _ESCAPED:
+        if pattern.search(data):
+            return [name]
     controls = len(_CONTROL.findall(data))
     if b"\0" in data or controls > len(data) / 10:
         return _wide(data)
-    if _decoded(data, "utf-8") is not None:
-        return "utf-8"
-    if controls and (wide := _wide(data)) is not None:
+    if decoded(data, "utf-8") is not None:
+        return ["utf-8"]
+    if controls and (wide := _wide(data)):
         return wide
-    scores = {name: _score(data, name, frequent) for name, frequent in _FREQUENT.items()}
-    scores = {name: score for name, score in scores.items() if score >= LIKELY}
-    return max(scores, key=scores.__getitem__, default=None)
+    scores = {name: _score(data[:_SCORED], name, frequent) for name, frequent in _FREQUENT.items()}
+    best = max(scores, key=scores.__getitem__)
+    if scores[best] < LIKELY:
+        return []
+    # Bytes of two that all decode to frequent characters leave no doubt; a letter of one byte is in many encodings.
+    if best in DOUBLE_BYTES:
+        return [best]
+    near = [name for name in scores if name not in DOUBLE_BYTES and scores[name] >= max(LIKELY, scores[best] - _NEAR)]
+    return sorted(near, key=lambda name: -scores[name] - _MARGIN * (name == _WESTERN))
 
 
 def text_encoding(name: str, key: str = "encoding") -> str:
@@ -89,32 +116,34 @@ def text_encoding(name: str, key: str = "encoding") -> str:
     return _WIDER.get(found, found)
 
 
-def _decoded(data: bytes, encoding: str) -> str | None:
-    """The text without a character that is cut off at the end; None if the bytes are not of this encoding."""
+def decoded(data: bytes, encoding: str) -> str | None:
+    """The text, of a sample without a character that is cut off; None if the bytes are not of this encoding."""
     try:
-        return codecs.getincrementaldecoder(encoding)().decode(data)
+        return codecs.getincrementaldecoder(encoding)().decode(data, len(data) < _SCORED)
     except UnicodeDecodeError:
         return None
 
 
-def _wide(data: bytes) -> str | None:
+def _wide(data: bytes) -> list[str]:
     """UTF-16 or UTF-32 without a mark: the one whose characters are most often of the usual scripts."""
     shares = {}
     for name in ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"):
-        text = _decoded(data, name)
+        text = decoded(data, name)
         if text:
             shares[name] = sum(1 for character in text if _USUAL_SCRIPTS.match(character)) / len(text)
     best = max(shares, key=shares.__getitem__, default=None)
-    return best if best and shares[best] >= USUAL_SCRIPTS else None
+    return [best] if best and shares[best] >= USUAL_SCRIPTS else []
 
 
 def _score(data: bytes, encoding: str, frequent: Callable[[str, str], bool]) -> float:
     """The share of the characters beyond ASCII that are frequent in texts of this encoding; 0 if it is another."""
-    text = _decoded(data, _WIDER.get(encoding, encoding))
+    text = decoded(data, _WIDER.get(encoding, encoding))
     if text is None:
         return 0.0
     pairs = [(before, character) for before, character in zip(" " + text, text, strict=False) if character > "\x7f"]
     if not pairs:
+        return 0.0
+    if len(pairs) < _MIN_LETTERS.get(encoding, 1):
         return 0.0
     if encoding == "euc-kr" and text.count(" ") * 20 < len(pairs):  # its syllables are level 1 of Chinese too
         return 0.0
@@ -137,21 +166,39 @@ def _leads(encoding: str, *ranges: tuple[int, int]) -> Callable[[str, str], bool
     return frequent
 
 
-def _cyrillic(before: str, character: str) -> bool:
-    """A letter after another, or at the beginning of a word; and no capital within a word."""
-    return "А" <= character <= "ё" and not (before.isascii() and before.isalpha()) and not _capital(before, character)
+def _letters(frequent_letters: str) -> Callable[[str, str], bool]:
+    """Whether a character is one of the most frequent small letters of a script that has no ASCII letters."""
+
+    def frequent(before: str, character: str) -> bool:
+        return character in frequent_letters and not (before.isascii() and before.isalpha())
+
+    return frequent
 
 
-def _western(before: str, character: str) -> bool:
-    """A letter with an accent, of which two rarely meet, or a mark of typography."""
-    if not character.isalpha():
-        return character in "’‘“”–—…«»€£°§©®•¿¡\xa0"
-    alone = before.isascii() or not before.isalpha()
-    return ("À" <= character <= "ÿ" or character in "ŒœŠšŽžŸ") and alone and not _capital(before, character)
+def _accents(letters: str, alone: bool = False) -> Callable[[str, str], bool]:
+    """Whether a character is a letter with an accent, or a mark of typography.
+
+    Args:
+        letters: the small ones.
+        alone: two of them rarely meet.
+    """
+    both = letters + letters.upper()
+
+    def frequent(before: str, character: str) -> bool:
+        if not character.isalpha():
+            return character in "’‘“”„–—…«»€£°§©®•¿¡\xa0"
+        if alone and before.isalpha() and not before.isascii() and before != "ö":  # größer
+            return False
+        return character in both and not (character.isupper() and before.islower())
+
+    return frequent
 
 
-def _capital(before: str, character: str) -> bool:
-    return character.isupper() and before.islower()
+def _thai(before: str, character: str) -> bool:
+    """A frequent letter; a vowel above or below stands behind a letter, one at the beginning never behind another."""
+    if character in "ัำิีึืุู็่้์":
+        return "ก" <= before <= "ฮ" or before in "ัิีึืุู"
+    return "ก" <= character <= "ฮ" or character in "ะาเแโใไ"
 
 
 def _korean(before: str, character: str) -> bool:
@@ -159,13 +206,28 @@ def _korean(before: str, character: str) -> bool:
     return "가" <= character <= "힣" or character in "、。·…―“”‘’《》「」"
 
 
+_ACCENTS = "éèàçêôîùâëïûüöäßñáíóúãõåøæìòœ"
+_RUSSIAN = "оеаинтсрвлкмдпуяыьгзбчй"
 # Of equal scores the first is taken.
 _FREQUENT: dict[str, Callable[[str, str], bool]] = {
+    "cp874": _thai,
     "euc-kr": _korean,
     "gb18030": _leads("gb2312", (0xA1, 0xA3), (0xB0, 0xD7)),  # punctuation, full-width forms; level 1
     "euc-jp": _leads("euc_jp", (0xA1, 0xA5), (0xB0, 0xCF)),  # punctuation, kana; level 1
     "big5": _leads("cp950", (0xA1, 0xA3), (0xA4, 0xC6)),
     "shift_jis": _leads("cp932", (0x81, 0x84), (0x88, 0x97)),
-    "cp1251": _cyrillic,
-    "cp1252": _western,
+    "cp1251": _letters(_RUSSIAN),
+    "koi8-r": _letters(_RUSSIAN),
+    "cp866": _letters(_RUSSIAN),
+    "cp1253": _letters("αοιετσνηυρπκμλωςγδχθφάέήίόύώ"),
+    "cp1255": _letters("אבגדהוזחטיכלמנסעפצקרשתםןךףץ"),
+    "cp1256": _letters("ابتثجحخدذرزسشصضطعغفقكلمنهويةىأإ"),
+    "cp1252": _accents(_ACCENTS, alone=True),
+    "cp1250": _accents("ąćęłńóśźżěščřžýáíéúůťďňőűöüôľĺŕäăâîșşţ"),
+    "iso8859-2": _accents("ąćęłńóśźżěščřžýáíéúůťďňőűöüôľĺŕäăâîșşţ"),
+    "cp1254": _accents("ğışçöüâîû"),
+    "cp1258": _accents("àáâãèéêìíòóôùúăđơưỳ"),
+    "mac_roman": _accents(_ACCENTS, alone=True),
+    "cp850": _accents(_ACCENTS, alone=True),
 }
+DOUBLE_BYTES = {"euc-kr", "gb18030", "euc-jp", "big5", "shift_jis"}

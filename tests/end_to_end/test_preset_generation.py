@@ -81,7 +81,7 @@ def test_a_saved_model_of_a_preset_writes_what_keras_writes(name: str, tmp_path:
 
     run = open_artifact(trained(tmp_path, name))
     bundle = export_run(run, "saved_model", "none", 0.5, make_documents(40))
-    writer, keras = textapp.load(bundle), textapp.load(run.path)
+    writer, keras = textapp.load(bundle, trusted=True), textapp.load(run.path)
     assert [answer.output for answer in writer.batch(TEXTS)] == [answer.output for answer in keras.batch(TEXTS)]
 
 

@@ -37,7 +37,7 @@ def write_config(folder: Path, **model: object) -> Path:
 
 
 def answers(path: Path) -> list[Any]:
-    translate = textapp.load(path)
+    translate = textapp.load(path, trusted=True)
     greedy = [translate(text) for text in TEXTS]
     beams = [translate(text, beam_size=2, num_hypotheses=2).output for text in TEXTS]
     streamed = ["".join(translate.stream(text)) for text in TEXTS]

@@ -138,3 +138,51 @@ def test_a_home_folder_is_expanded(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     path = file(tmp_path, "x")
     assert expand("~/a.csv", Path("elsewhere")) == [path]
+
+
+def test_a_broken_line_among_others_is_to_be_corrected_not_the_encoding(tmp_path: Path) -> None:
+    lines = "très bien\nà côté\n".encode() * 20
+    for broken, looks in (("dé jà vu".encode("cp1252"), "cp1252"), ("隔音太差".encode("gbk"), "gb18030")):
+        path = file(tmp_path, lines + broken + b"\n" + lines)
+        for encoding in ("utf-8", "auto"):
+            source = read_source(path, encoding)
+            assert len(list(source.lines())) == 81 and set(source.broken) == {41}
+            assert "not UTF-8, as other lines are: correct or delete this line" in source.broken[41]
+            assert looks in source.broken[41] and "--encoding" not in source.broken[41]
+        with pytest.raises(DataError, match=r"is UTF-8, not gb18030, but for line 41, which has to be corrected: set"):
+            read_source(path, "gbk")
+
+
+def test_auto_takes_what_is_certain_and_tells_what_is_not(tmp_path: Path, caplog) -> None:
+    path = file(tmp_path, "label,text\npos,déjà vu\n".encode("cp1252"))
+    assert "".join(read_source(path, "auto").lines()) == "label,text\npos,déjà vu\n"
+    assert "cp1252 is not certain, it may be cp1250" in caplog.text
+    with pytest.raises(DataError, match="is not UTF-8, and its encoding is not recognised: save the file as UTF-8, or"):
+        read_source(file(tmp_path, b" \xe2 b\xd4b\x80b \xf5\x8b  \xebababb  \x9f\n"), "auto")
+
+
+def test_another_encoding_than_it_looks_like_is_told(tmp_path: Path, caplog) -> None:
+    read_source(file(tmp_path, CHINESE.encode("gbk")), "big5")
+    assert "read as cp950, as it is named, though it looks like gb18030" in caplog.text
+
+
+@pytest.mark.parametrize(("encoding", "data", "text"), [
+    ("utf-16", CHINESE.encode("utf-16-le"), CHINESE), ("utf-8-sig", b"\xef\xbb\xbfx\n", "x\n"),
+    ("utf-8-sig", b"x\n", "x\n"), ("iso-2022-jp", "日本語\n".encode("iso2022_jp"), "日本語\n"),
+])  # fmt: skip
+def test_marks_and_escapes(tmp_path: Path, encoding: str, data: bytes, text: str) -> None:
+    assert "".join(read_source(file(tmp_path, data), encoding).lines()) == text
+
+
+@pytest.mark.parametrize(("encoding", "data", "likely"), [
+    ("utf-16", b"plain\n", "utf-8"), ("utf-16-be", CHINESE.encode("utf-16-le"), None),
+    ("utf-8", "ラベル\n".encode("iso2022_jp"), "iso2022_jp"), ("utf-8", "标签\n".encode("hz"), "hz"),
+])  # fmt: skip
+def test_what_it_looks_like(tmp_path: Path, encoding: str, data: bytes, likely: str | None) -> None:
+    with pytest.raises(DataError, match=f"is {likely or 'utf-16-le'}.*, not (?i:{encoding}): set"):
+        read_source(file(tmp_path, data), encoding)
+
+
+def test_excel_on_a_mac_has_line_ends_of_its_own_in_cells(tmp_path: Path) -> None:
+    path = file(tmp_path, 'text,label\r"two\nlines",a\rone,b\r')
+    assert list(read_source(path).lines()) == ["text,label\n", '"two\nlines",a\n', "one,b\n"]

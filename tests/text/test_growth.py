@@ -32,9 +32,7 @@ def sequence(*steps: dict[str, Any]) -> dict[str, Any]:
     ],
 )
 def test_what_grows_without_bounds_is_refused(normalizer: dict[str, Any]) -> None:
-    with pytest.raises(
-        ArtifactError, match=r"key 'normalizer': .* times longer, expected at most 256"
-    ):
+    with pytest.raises(ArtifactError, match=r"key 'normalizer': .* times longer, expected at most 256"):
         check_growth({"normalizer": normalizer}, FILE)
 
 

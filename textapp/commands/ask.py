@@ -49,6 +49,7 @@ def ask(
     workers: int = 1,
     threads: int = 1,
     runtime: str = "auto",
+    trusted: bool = False,
     as_json: bool = False,
 ) -> int:
     """Answers questions, of the call, or else of a terminal or the lines of standard input.
@@ -67,6 +68,7 @@ def ask(
         workers: number of runners that read passages in parallel.
         threads: CPU threads of each.
         runtime: the interpreter for a .tflite file.
+        trusted: open a SavedModel, which is a program.
         as_json: print a JSON line for each question.
 
     Returns:
@@ -79,7 +81,7 @@ def ask(
     settings = _checked(context, documents, questions, passages, index, encoding, columns)
     options: dict[str, Any] = {} if no_answer_threshold is None else {"no_answer_threshold": no_answer_threshold}
     options |= {"num_answers": num_answers} if num_answers > 1 else {}
-    predictor = load(path, threads=threads, runtime=runtime, workers=workers, **options)
+    predictor = load(path, threads=threads, runtime=runtime, workers=workers, trusted=trusted, **options)
     _check_fields(predictor, path)
     look_up = (
         _in_file(context, settings)

@@ -9,12 +9,12 @@ import logging
 import os
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
-from textapp.encodings import AUTO, SAMPLE, likely_encoding, text_encoding
+from textapp.encodings import AUTO, DOUBLE_BYTES, SAMPLE, likely_encodings, text_encoding
 from textapp.errors import DataError, UsageError
 from textapp.records.foreign import foreign
 
@@ -26,6 +26,7 @@ _UNPACKED_MB, _UNPACKED_TIMES = 256, 100  # texts are packed 3 to 20 times; zero
 _PIECE = 1 << 20  # characters
 _SHOWN = 200  # characters kept of a line that is too long
 _WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
+_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _BROKEN = re.compile("[\udc80-\udcff\0]")  # what is left of a byte that cannot be decoded; a zero byte
 
 _logger = logging.getLogger("textapp")
@@ -47,7 +48,8 @@ class Source:
         self.head = data.head.decode("utf-8-sig" if encoding == UTF_8 else encoding, "ignore")
         self.broken: dict[int, str] = {}
         self._data = io.BufferedReader(data, 1 << 16)
-        self._line_end = "\r" if "\r" in self.head and "\n" not in self.head else "\n"
+        self._line_end = "\r" if _ends_with_return(self.head) else "\n"
+        self._others = _Utf8Lines.of(data.head).valid > 0 and encoding == UTF_8
 
     def lines(self) -> Iterator[str]:
         r"""Yields every line with its end, `\n` or `\r\n`; if the file has `\r` alone, `\n` stands for it.
@@ -57,15 +59,19 @@ class Source:
         Raises:
             DataError: the rest of the file cannot be read, unpacked or decoded.
         """
-        limit, end, number = megabytes(MAX_LINE, _LINE_MB), self._line_end, 0
+        limit, end, number, others = megabytes(MAX_LINE, _LINE_MB), self._line_end, 0, self._others
         with self._reader() as reader:
             while line := reader.readline(limit):
                 number += 1
                 if len(line) == limit and not line.endswith(end):
                     line = line[:_SHOWN] + end * _skip_line(reader, end)
                     self.broken[number] = f"longer than {limit // _MB} MB: split it, or set {MAX_LINE} to more"
-                elif (fault := broken_byte(line, self.encoding)) is not None:
+                elif line.isascii() and "\0" not in line:
+                    pass
+                elif (fault := broken_byte(line, self.encoding, others=others)) is not None:
                     self.broken[number] = fault
+                else:
+                    others = True
                 yield line if end == "\n" else line.replace(end, "\n")
 
     def pieces(self) -> Iterator[str]:
@@ -99,6 +105,12 @@ class Source:
                 ) from error
 
 
+def _ends_with_return(head: str) -> bool:
+    r"""Whether lines end with `\r` alone; then a `\n` is inside a quoted cell, as Excel on a Mac writes it."""
+    alone = head.count("\r") - head.count("\r\n")
+    return alone > 2 * (head.count("\n") - head.count("\r\n")) and "\r\n" not in head
+
+
 def _skip_line(reader: io.TextIOWrapper, end: str) -> bool:
     """Reads to the end of a line; returns whether it has a line end."""
     while piece := reader.readline(_PIECE):
@@ -107,13 +119,14 @@ def _skip_line(reader: io.TextIOWrapper, end: str) -> bool:
     return False
 
 
-def broken_byte(line: str, encoding: str = UTF_8, offset: int = 0) -> str | None:
+def broken_byte(line: str, encoding: str = UTF_8, offset: int = 0, others: bool = False) -> str | None:
     """Describes the first byte of a line that cannot be decoded (here a lone surrogate) or is zero.
 
     Args:
         line: the text.
         encoding: what it was decoded from.
         offset: number of bytes of the line before this text.
+        others: whether other lines have characters beyond ASCII in this encoding.
 
     Returns:
         The description; None if there is no such byte.
@@ -124,12 +137,12 @@ def broken_byte(line: str, encoding: str = UTF_8, offset: int = 0) -> str | None
     number = offset + len(line[: match.start()].encode(encoding, "surrogateescape")) + 1
     if match.group() == "\0":
         return f"byte {number} of the line is zero, which no text has: delete it"
-    advice = _HOW
-    likely = likely_encoding(line.encode(encoding, "surrogateescape"))
-    if likely not in (None, encoding):
-        advice = f"the line looks like {likely}: {_how_to_read(likely)}"
-    byte = ord(match.group()) - 0xDC00
-    return f"byte {number} of the line is 0x{byte:02x}, which is not {encoding.upper()}: {advice}"
+    found = f"byte {number} of the line is 0x{ord(match.group()) - 0xDC00:02x}, which is not {encoding.upper()}"
+    likely = [name for name in likely_encodings(line.encode(encoding, "surrogateescape")) if name != encoding]
+    looks = f"the line looks like {_perhaps(likely)}" if likely else ""
+    if others:
+        return f"{found}, as other lines are: correct or delete this line{f' ({looks})' if looks else ''}"
+    return f"{found}: {looks + ': ' + _how_to_read(likely[0]) if looks else _HOW}"
 
 
 _EMPTY = "the file is empty; expected one example per line"
@@ -138,6 +151,11 @@ _HOW = "save the file as UTF-8, or name its encoding with data.encoding or --enc
 
 def _how_to_read(encoding: str) -> str:
     return f"set data.encoding: {encoding}, or --encoding {encoding}, or save the file as UTF-8"
+
+
+def _perhaps(likely: Sequence[str]) -> str:
+    """`cp1252, perhaps cp1250`."""
+    return f"{likely[0]}, perhaps {' or '.join(likely[1:3])}" if len(likely) > 1 else likely[0]
 
 
 # --- finding and opening -------------------------------------------------------------------------------------------
@@ -212,32 +230,89 @@ def _settled(path: Path, encoding: str, head: bytes) -> str:
     Raises:
         DataError: its beginning shows that it is in another one, or that it is no text.
     """
-    if encoding not in (AUTO, UTF_8):
-        if encoding.startswith(("utf-16", "utf-32")) and head.startswith(_WIDE_MARKS):
+    sample = _beyond_ascii(path, head) if encoding == AUTO else head
+    likely, lines = likely_encodings(sample), _Utf8Lines.of(sample)
+    if encoding == AUTO and likely != [UTF_8] and not lines.most:
+        return _likely(path, likely, sample)
+    if encoding in (AUTO, UTF_8):
+        if likely[:1] not in (["iso2022_jp"], ["hz"]) and (likely == [UTF_8] or not lines.few):
+            if encoding == AUTO:
+                _logger.info("%s: read as %s", path, UTF_8)
+            return UTF_8
+        _check_text(path, likely, sample)
+        raise DataError(f"{path}: is {_perhaps(likely)}, not UTF-8: {_how_to_read(likely[0])}")
+    if encoding.startswith(("utf-16", "utf-32")):
+        if head.startswith(_WIDE_MARKS):
             return encoding[:6]  # which drops the mark
-        if not head.isascii() and likely_encoding(head) == UTF_8:
-            raise DataError(f"{path}: is UTF-8, not {encoding}: {_how_to_read(UTF_8).partition(', or save')[0]}")
-        return encoding
-    if encoding == UTF_8 and not _mostly_broken(head):
-        return encoding
-    likely = likely_encoding(_beyond_ascii(path, head) if encoding == AUTO else head)
-    if likely is None:
+        family = encoding if encoding[6:] else encoding[:6]
+        if likely and not likely[0].startswith(family):
+            raise DataError(f"{path}: is {_perhaps(likely)}, not {encoding}: {_how_to_read(likely[0])}")
+        return likely[0] if likely and encoding in ("utf-16", "utf-32") else encoding
+    if lines.most:
+        broken = f", but for line {lines.first_broken}, which has to be corrected" if lines.first_broken else ""
+        how = f"set data.encoding: {UTF_8}, or --encoding {UTF_8}"
+        raise DataError(f"{path}: is UTF-8, not {encoding}{broken}: {how}")
+    if likely and likely[0] in DOUBLE_BYTES and text_encoding(likely[0]) != encoding:
+        _logger.warning("%s: read as %s, as it is named, though it looks like %s", path, encoding, likely[0])
+    return encoding
+
+
+def _likely(path: Path, likely: Sequence[str], sample: bytes) -> str:
+    """The encoding that `auto` takes, which is logged."""
+    _check_text(path, likely, sample)
+    _logger.info("%s: read as %s", path, likely[0])
+    if len(likely) > 1:
+        others = " or ".join(likely[1:3])
+        _logger.warning("%s: %s is not certain, it may be %s: name it with data.encoding", path, likely[0], others)
+    return text_encoding(likely[0])
+
+
+def _check_text(path: Path, likely: Sequence[str], sample: bytes) -> None:
+    if likely:
+        return
+    if _CONTROL.search(sample):
         raise DataError(f"{path}: is not text (an image, a program?); expected a text file: {_HOW}")
-    if encoding == UTF_8:
-        raise DataError(f"{path}: is {likely}, not UTF-8: {_how_to_read(likely)}")
-    _logger.info("%s: read as %s", path, likely)
-    return text_encoding(likely)
+    raise DataError(f"{path}: is not UTF-8, and its encoding is not recognised: {_HOW}")
 
 
-def _mostly_broken(head: bytes) -> bool:
-    """Whether a text is in another encoding than UTF-8 as a whole, instead of having single broken bytes."""
-    if likely_encoding(head) == UTF_8:
-        return False
-    lines = [line for line in head.split(b"\n") if line.strip()]
-    text = [line.decode("utf-8", "surrogateescape") for line in lines]
-    faults = [_BROKEN.search(line) is not None for line in text]
-    beyond = sum(1 for line, fault in zip(text, faults, strict=True) if not line.isascii() and not fault)
-    return sum(faults) > beyond and (faults[0] or 2 * sum(faults) > len(faults))
+class _Utf8Lines(NamedTuple):
+    """How many lines with characters beyond ASCII are UTF-8.
+
+    Attributes:
+        valid, broken: the lines that are, and that are not; the last one is left out, as it may be cut off.
+        filled: the lines that are not blank.
+        first_broken: number of the first that is not; 0 if all are.
+        starts_broken: whether it is the first line that is not blank.
+    """
+
+    valid: int
+    broken: int
+    filled: int
+    first_broken: int
+    starts_broken: bool
+
+    @classmethod
+    def of(cls, head: bytes) -> _Utf8Lines:
+        valid, broken, filled, first, starts = 0, 0, 0, 0, False
+        lines = head.split(b"\n")
+        for number, line in enumerate(lines[:-1] if len(lines) > 1 else lines, start=1):
+            filled += bool(line.strip())
+            text = line.decode("utf-8", "surrogateescape")
+            if _BROKEN.search(text):
+                broken, first, starts = broken + 1, first or number, starts or filled == 1
+            elif not text.isascii():
+                valid += 1
+        return cls(valid, broken, filled, first, starts)
+
+    @property
+    def most(self) -> bool:
+        """Whether more of these lines are UTF-8 than not."""
+        return self.valid > self.broken
+
+    @property
+    def few(self) -> bool:
+        """Whether the text as a whole is in another encoding, instead of having single broken bytes."""
+        return self.broken > self.valid and (self.starts_broken or 2 * self.broken > self.filled)
 
 
 def _beyond_ascii(path: Path, head: bytes) -> bytes:
