@@ -40,7 +40,9 @@ cli.main(sys.argv[1:])
 
 
 def use_reader(replace, kind: str = "bundle") -> None:
-    def load(path: Path, threads: int = 1, runtime: str = "auto", workers: int = 1, **options) -> Predictor:
+    def load(
+        path: Path, threads: int = 1, runtime: str = "auto", workers: int = 1, trusted: bool = False, **options
+    ) -> Predictor:
         tokenizer = Characters()
         tokenizer.template = Template((1,), (3,), (3,))
         task = QuestionAnsweringTask(tokenizer, [128], 32, 8, 64, "en", **options)
