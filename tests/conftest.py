@@ -12,6 +12,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -120,6 +121,8 @@ def environment(shared_folder: Path) -> Callable[[str], Path]:
 @pytest.fixture(scope="session")
 def tiny_run(shared_folder: Path) -> Path:
     """A small cnn trained on the bundled samples by the command line. Read only: all tests share it."""
+    if importlib.util.find_spec("tensorflow") is None:
+        pytest.skip("no TensorFlow here to train with")
 
     def make(folder: Path) -> None:
         from textapp.demo.samples import write_samples

@@ -42,7 +42,7 @@ def test_a_file_that_does_not_load_is_reported(tmp_path):
     save_inputs(tmp_path / "inputs.npz", INPUTS)
     (tmp_path / "model.tflite").write_bytes(b"x" * 100)
     job = {"model": str(tmp_path / "model.tflite"), "runtime": "litert", "inputs": str(tmp_path / "inputs.npz")}
-    assert "cannot load it" in child({**job, "outputs": str(tmp_path / "outputs.npz")})["error"]
+    assert "does not begin as a .tflite file does" in child({**job, "outputs": str(tmp_path / "outputs.npz")})["error"]
 
 
 def test_every_file_is_timed_on_every_input(model_path):

@@ -113,6 +113,6 @@ def test_an_unknown_signature_names_those_that_there_are(translator):
 def test_a_run_folder_is_opened_by_its_task(translator, models, tmp_path):
     models["translation"].save(tmp_path / MODEL)
     write_manifest(tmp_path, {"kind": "run", "task": "translation"})
-    runner = loading._runner(open_artifact(tmp_path), translator.task, 1, "auto")
+    runner = loading._runner(open_artifact(tmp_path), MODEL, translator.task, 1, "auto", False)
     opened = GenerativePredictor(translator.task, runner, {}, tmp_path)
     assert opened("cat") == translator("cat")
