@@ -26,7 +26,7 @@ _USUAL_SCRIPTS = re.compile(
     "[\t\n\r\x20-\x7e\xa0-\u024f\u0370-\u06ff\u0900-\u0eff\u2010-\u2044"
     "\u3000-\u30ff\u4e00-\u9fff\uac00-\ud7a3\uff00-\uffef]"
 )
-_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")  # rare where a character is a byte
+CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")  # rare where a character is a byte
 # Encodings in ASCII: Japanese mail between escapes, Chinese between ~{ and ~}.
 _ESCAPED = (
     (re.compile(rb"\x1b\$[@B]"), "iso2022_jp"),
@@ -75,7 +75,7 @@ def likely_encodings(data: bytes) -> list[str]:
     for pattern, name in _ESCAPED:
         if pattern.search(data):
             return [name]
-    controls = len(_CONTROL.findall(data))
+    controls = len(CONTROL.findall(data))
     if b"\0" in data or controls > len(data) / 10:
         return _wide(data)
     if decoded(data, "utf-8") is not None:

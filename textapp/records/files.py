@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from textapp.encodings import AUTO, DOUBLE_BYTES, SAMPLE, likely_encodings, text_encoding
+from textapp.encodings import AUTO, CONTROL, DOUBLE_BYTES, SAMPLE, likely_encodings, text_encoding
 from textapp.errors import DataError, UsageError
 from textapp.records.foreign import foreign
 
@@ -26,7 +26,6 @@ _UNPACKED_MB, _UNPACKED_TIMES = 256, 100  # texts are packed 3 to 20 times; zero
 _PIECE = 1 << 20  # characters
 _SHOWN = 200  # characters kept of a line that is too long
 _WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
-_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _BROKEN = re.compile("[\udc80-\udcff\0]")  # what is left of a byte that cannot be decoded; a zero byte
 
 _logger = logging.getLogger("textapp")
@@ -270,7 +269,7 @@ def _likely(path: Path, likely: Sequence[str], sample: bytes) -> str:
 def _check_text(path: Path, likely: Sequence[str], sample: bytes) -> None:
     if likely:
         return
-    if _CONTROL.search(sample):
+    if CONTROL.search(sample):
         raise DataError(f"{path}: is not text (an image, a program?); expected a text file: {_HOW}")
     raise DataError(f"{path}: is not UTF-8, and its encoding is not recognised: {_HOW}")
 
