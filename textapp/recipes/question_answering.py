@@ -16,8 +16,13 @@ from textapp.recipes import question_answering_profile
 from textapp.recipes.classification import log_sizes
 from textapp.recipes.lengths import choose_lengths, covering
 from textapp.recipes.profile import Section
-from textapp.recipes.question_answering_defaults import MAX_LENGTH, MAX_WINDOWS, STRIDE, tokenizer_defaults
-from textapp.recipes.question_answering_defaults import training_defaults as defaults_of_training
+from textapp.recipes.question_answering_defaults import (
+    MAX_LENGTH,
+    MAX_WINDOWS,
+    STRIDE,
+    tokenizer_defaults,
+    training_defaults,
+)
 from textapp.recipes.recipe import Recipe, Records
 from textapp.recipes.resolving import completed, filled
 from textapp.recipes.tokenizers import load_or_make, make_tokenizer
@@ -120,7 +125,7 @@ class QuestionAnsweringRecipe(Recipe):
             update["max_answer_tokens"] = config.max_answer_tokens or (covering(answer_counts) if answer_counts else 32)
             update["max_windows"] = config.max_windows or MAX_WINDOWS
             update["model"] = filled(config.model, config.model.defaults(self.keys.role, Corpus(counts)))
-            update["training"] = filled(config.training, defaults_of_training(config, num_examples))
+            update["training"] = filled(config.training, training_defaults(config, num_examples))
         return completed(config, update, self.keys)
 
     def prepare(self, config: Config, splits: Splits, folder: Path) -> Prepared:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from textapp.config import Config, TokenizerConfig
 from textapp.languages import logographic
+from textapp.recipes.encoder_defaults import encoder_tokenizer, encoder_training
 
 MAX_LENGTH = 384  # tokens of question and context in one window (Devlin et al., 2019)
 STRIDE = 128
@@ -22,14 +22,7 @@ def tokenizer_defaults(config: Config, num_examples: int, language: str) -> Toke
         num_examples: number of training questions.
         language: of the texts.
     """
-    tokenizer = config.tokenizer or TokenizerConfig()
-    if tokenizer.kind is None:
-        trained = "characters" if logographic(language) else "bpe"
-        tokenizer = tokenizer.model_copy(update={"kind": "preset" if config.model.pretrained else trained})
-    if tokenizer.kind == "preset" or tokenizer.vocabulary_size is not None:
-        return tokenizer
-    size = 4000 if num_examples < 2000 else 8000 if num_examples < 20000 else 16000
-    return tokenizer.model_copy(update={"vocabulary_size": size})
+    return encoder_tokenizer(config, num_examples, logographic(language))
 
 
 def training_defaults(config: Config, num_examples: int) -> dict[str, Any]:
@@ -39,22 +32,8 @@ def training_defaults(config: Config, num_examples: int) -> dict[str, Any]:
         config: with its architecture.
         num_examples: number of training questions.
     """
-    model = config.model
     batch_size = config.training.batch_size or (16 if num_examples < 20000 else 32)
-    steps = max(1, math.ceil(num_examples / batch_size))
-    max_epochs = 3 if model.pretrained else 15
-    epochs = config.training.epochs or max(2, min(max_epochs, round(MAX_STEPS / steps)))
-    return {
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "learning_rate": model.learning_rate("reader"),
-        "optimizer": "adamw" if model.attention else "adam",
-        "schedule": "linear",
-        "warmup_steps": min(1000, steps * epochs // 10) if model.attention else 0,
-        "weight_decay": 0.01 if model.attention else 0.0,
-        "patience": max(3, epochs // 4),
-        "clip_norm": 1.0,
-        "label_smoothing": 0.0,
-        "monitor": "f1",
-        "average_checkpoints": 0,
-    }
+    max_epochs = 3 if config.model.pretrained else 15
+    return encoder_training(
+        config, "reader", "f1", num_examples, batch_size, max_steps=MAX_STEPS, min_epochs=2, max_epochs=max_epochs
+    )
