@@ -230,14 +230,15 @@ def _settled(path: Path, encoding: str, head: bytes) -> str:
         DataError: its beginning shows that it is in another one, or that it is no text.
     """
     sample = _beyond_ascii(path, head) if encoding == AUTO else head
-    likely, lines = likely_encodings(sample), _Utf8Lines.of(sample)
-    if encoding == AUTO and likely != [UTF_8] and not lines.most:
+    likely = likely_encodings(sample)
+    if likely == [UTF_8] and encoding in (AUTO, UTF_8):  # most files; their lines need not be counted
+        return _taken(path, encoding)
+    lines = _Utf8Lines.of(sample)
+    if encoding == AUTO and not lines.most:
         return _likely(path, likely, sample)
     if encoding in (AUTO, UTF_8):
-        if likely[:1] not in (["iso2022_jp"], ["hz"]) and (likely == [UTF_8] or not lines.few):
-            if encoding == AUTO:
-                _logger.info("%s: read as %s", path, UTF_8)
-            return UTF_8
+        if likely[:1] not in (["iso2022_jp"], ["hz"]) and not lines.few:
+            return _taken(path, encoding)
         _check_text(path, likely, sample)
         raise DataError(f"{path}: is {_perhaps(likely)}, not UTF-8: {_how_to_read(likely[0])}")
     if encoding.startswith(("utf-16", "utf-32")):
@@ -254,6 +255,13 @@ def _settled(path: Path, encoding: str, head: bytes) -> str:
     if likely and likely[0] in DOUBLE_BYTES and text_encoding(likely[0]) != encoding:
         _logger.warning("%s: read as %s, as it is named, though it looks like %s", path, encoding, likely[0])
     return encoding
+
+
+def _taken(path: Path, encoding: str) -> str:
+    """UTF-8, which is logged if `auto` took it."""
+    if encoding == AUTO:
+        _logger.info("%s: read as %s", path, UTF_8)
+    return UTF_8
 
 
 def _likely(path: Path, likely: Sequence[str], sample: bytes) -> str:
