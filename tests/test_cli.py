@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -203,20 +204,26 @@ def test_numbers_that_cannot_work_are_refused(tiny_bundle, arguments, message, c
     assert left.value.code == 2 and message in capsys.readouterr().err
 
 
-def test_sigterm_while_a_training_is_imported_says_how_to_go_on() -> None:
-    """Also while the import of TensorFlow discards what is written to stderr."""
-    code = (
-        "import os, signal, sys\n"
+@pytest.mark.parametrize(
+    ("stop", "code", "line"),
+    [
+        (signal.SIGINT, 130, "interrupted\n"),
+        (signal.SIGTERM, 75, "stopped by SIGTERM: run the same command again to resume from the last checkpoint\n"),
+    ],
+)
+def test_a_stop_while_a_training_is_imported(stop: signal.Signals, code: int, line: str) -> None:
+    """Also while the import of TensorFlow discards what is written to stderr, and where an exception would be lost."""
+    program = (
+        "import contextlib, os, sys\n"
         "from textapp import __main__\n"
         "from textapp.noise import suppress_stderr\n"
         "import textapp.cli\n"
         "def command():\n"
-        "    with suppress_stderr():\n"
-        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    with suppress_stderr(), contextlib.suppress(BaseException):\n"
+        f"        os.kill(os.getpid(), {int(stop)})\n"
         "textapp.cli.main = command\n"
         "sys.argv = ['textapp', 'train', 'config.yaml']\n"
         "__main__.main()\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", timeout=60)
-    assert done.returncode == 75
-    assert done.stderr == "stopped by SIGTERM: run the same command again to resume from the last checkpoint\n"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, encoding="utf-8", timeout=60)
+    assert (done.returncode, done.stderr) == (code, line)

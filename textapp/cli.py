@@ -570,11 +570,12 @@ class _Line(logging.Formatter):
 
 
 def _log_to_stderr() -> None:
-    """Logs messages of textapp to stderr, one line each."""
+    """Logs messages of textapp to stderr, one line each; the handlers of others stay."""
     log = logging.getLogger("textapp")
-    if not log.handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(_Line())
-        log.addHandler(handler)
-        log.setLevel(logging.INFO)
-        log.propagate = False
+    for earlier in [handler for handler in log.handlers if isinstance(handler.formatter, _Line)]:
+        log.removeHandler(earlier)  # its stderr may be closed
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Line())
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False

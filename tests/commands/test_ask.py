@@ -67,7 +67,7 @@ def call(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.Capture
     use_reader(lambda name, value: monkeypatch.setattr(module, name, value))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     logger = logging.getLogger("textapp")
-    monkeypatch.setattr(logger, "handlers", [])  # the command adds one for the stderr of this test
+    monkeypatch.setattr(logger, "handlers", [logging.NullHandler()])  # one of another's, as pytest's own
     monkeypatch.setattr(logger, "propagate", logger.propagate)
 
     def ask(*arguments: object, stdin: str | None = None) -> tuple[int, str, str]:
