@@ -13,6 +13,7 @@ ENDINGS = {
     signal.SIGTERM: (b"stopped by SIGTERM: run the same command again to resume from the last checkpoint\n", 75),
 }
 
+
 def main() -> None:
     """Runs one command; a stop of a training while code is still being imported ends as it does later."""
     if next((word for word in sys.argv[1:] if not word.startswith("-")), None) == "train":
