@@ -94,3 +94,16 @@ def test_a_row_without_a_question_is_finite(kind: type) -> None:
     layer = drawn(kind(), values, np.ones((1, 4)), np.ones((1, 4)))
     assert np.isfinite(layer(values, np.ones((1, 4)), np.ones((1, 4))).numpy()).all()
     assert np.isfinite(layer(values, np.zeros((1, 4)), np.zeros((1, 4))).numpy()).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_layers_keep_their_precision_under_another_global_policy(dtype: str) -> None:
+    embeddings = np.zeros((1, 8, 4), np.float32)
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        layers = SpanLogits(dtype=dtype), AlignedQuestion(dtype=dtype)
+        found = [keras.backend.standardize_dtype(layer(embeddings, SEGMENTS, MASK).dtype) for layer in layers]
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert found == [dtype, dtype]

@@ -54,7 +54,9 @@ class AlignedQuestion(keras.layers.Layer):
     """
 
     def build(self, embeddings_shape, *others) -> None:
-        self.projection = keras.layers.Dense(embeddings_shape[-1], activation="relu", name="projection")
+        self.projection = keras.layers.Dense(
+            embeddings_shape[-1], activation="relu", dtype=self.dtype_policy, name="projection"
+        )
         self.projection.build(embeddings_shape)
 
     def call(self, embeddings, segment_ids, mask):
@@ -84,10 +86,12 @@ class SpanLogits(keras.layers.Layer):
 
     def build(self, sequence_shape, *others) -> None:
         dim = sequence_shape[-1]
-        self.weight = keras.layers.Dense(1, name="weight")
+        self.weight = keras.layers.Dense(1, dtype=self.dtype_policy, name="weight")
         # At first the question does not count, as in BERT's own head.
-        self.compared = keras.layers.Dense(2 * dim, kernel_initializer="zeros", name="compared")
-        self.alone = keras.layers.Dense(2, name="alone")
+        self.compared = keras.layers.Dense(
+            2 * dim, kernel_initializer="zeros", dtype=self.dtype_policy, name="compared"
+        )
+        self.alone = keras.layers.Dense(2, dtype=self.dtype_policy, name="alone")
         for layer, size in ((self.weight, dim), (self.compared, dim), (self.alone, dim)):
             layer.build((None, size))
 
