@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from textapp.layers import AlignedQuestion, QuestionFlags, SpanLogits
+from textapp.text.word_forms import WordForms
 
 # the question 5 6, a token between, the context 6 7 5, padding
 IDS = np.array([[5, 6, 3, 6, 7, 5, 0, 0]], np.int32)
@@ -14,15 +15,33 @@ SEGMENTS = np.array([[0, 0, 0, 1, 1, 1, 0, 0]], np.int32)
 MASK = np.array([[1, 1, 1, 1, 1, 1, 0, 0]], np.float32)
 
 
+def flags_of(ids: np.ndarray, segments: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    layer = QuestionFlags(9)
+    layer(ids, segments, mask)
+    idf = np.arange(9, dtype=np.float32) / 8
+    layer.set_forms(WordForms(np.array([0, 1, 2, 3, 4, 5, 6, 6, 5]), np.array([0, 1, 2, 3, 4, 5, 5, 5, 5]), idf))
+    return layer(ids, segments, mask).numpy()[0]
+
+
 def test_flags() -> None:
-    flags = QuestionFlags()(IDS, SEGMENTS, MASK).numpy()[0]
-    assert flags[:, 0].tolist() == [0, 0, 0, 1, 1, 1, 0, 0]
-    assert flags[:, 1].tolist() == [1, 1, 0, 1, 0, 1, 0, 0]
+    flags = flags_of(IDS, SEGMENTS, MASK)
+    assert flags[:, 0].tolist() == [0, 0, 0, 1, 1, 1, 0, 0]  # of the context
+    assert flags[:, 1].tolist() == [1, 1, 0, 1, 0, 1, 0, 0]  # the token
+    assert flags[:, 2].tolist() == [1, 1, 0, 1, 1, 1, 0, 0]  # its folded form: 7 is one with 6
+    assert flags[:, 3].tolist() == [1, 1, 0, 1, 1, 1, 0, 0]  # its stem
+    assert flags[:, 4].tolist() == [0, 0, 0, 0, 0, 0, 0, 0]  # 5 6 is not in the context
+    assert flags[:, 5].tolist() == [0.625, 0.75, 0.375, 0.75, 0.875, 0.625, 0, 0]  # idf
+    assert flags[:, 6].tolist() == [0.625, 0.75, 0, 0.75, 0.875, 0.625, 0, 0]
 
 
-def test_the_example_of_the_flags() -> None:
-    flags = QuestionFlags()(np.array([[5, 6, 6, 7]]), np.array([[0, 0, 1, 1]]), np.ones((1, 4), np.float32))
-    assert flags.numpy().tolist() == [[[0, 0], [0, 1], [1, 1], [1, 0]]]
+def test_pairs_and_stems() -> None:
+    ids, segments = np.array([[5, 6, 8, 6, 8, 5, 7]]), np.array([[0, 0, 0, 1, 1, 1, 1]])
+    flags = flags_of(ids, segments, np.ones((1, 7), np.float32))
+    # Folded, the question is 5 6 5 and the context 6 5 5 6: the pairs 6 5 and 5 6 are in both.
+    assert flags[:, 4].tolist() == [1, 1, 1, 1, 1, 1, 1]
+    # A stem alone is no pair.
+    flags = flags_of(np.array([[5, 3, 6, 3]]), np.array([[0, 0, 1, 1]]), np.ones((1, 4), np.float32))
+    assert flags[:, 1:5].tolist() == [[0, 0, 1, 0], [1, 1, 1, 0], [0, 0, 1, 0], [1, 1, 1, 0]]
 
 
 def test_the_aligned_question_by_hand() -> None:

@@ -22,6 +22,9 @@ from textapp.text.template import Template
 class Reader(Letters):
     template = Template(middle=(3,))
 
+    def pieces(self) -> list[str]:
+        return [chr(ord("a") + token_id) for token_id in range(self.vocabulary_size)]
+
 
 def cross_entropy(logits: list[float], target: int) -> float:
     return float(np.log(np.exp(logits).sum()) - logits[target])

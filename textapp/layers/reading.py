@@ -8,14 +8,18 @@ import keras
 import tensorflow as tf
 
 from textapp.layers.masking import NEVER
+from textapp.text.word_forms import WordForms
 
 
 @keras.saving.register_keras_serializable(package="textapp")
 class QuestionFlags(keras.layers.Layer):
-    """Two features of each token: whether it is of the context, and whether the other text has it too.
+    """Features of each token: whether it is of the context, whether the other text has it too, how rare it is.
 
     That a word of the context stands in the question is the strongest single sign of an answer nearby (Chen et al.,
     2017; Weissenborn et al., 2017).
+
+    Args:
+        vocabulary_size: of the tokenizer; `set_forms` sets the properties of its pieces.
 
     Call arguments:
         token_ids: `[batch, length]` int32.
@@ -23,21 +27,55 @@ class QuestionFlags(keras.layers.Layer):
         mask: `[batch, length]`, 1 for a token, 0 for padding.
 
     Returns:
-        `[batch, length, 2]`, 0.0 or 1.0.
+        `[batch, length, 7]`, 0.0 or 1.0: of the context; then in the other text: the token, its folded form, its stem,
+        it with one of its neighbours. Then 0.0 to 1.0: its inverse document frequency, and that if its folded form is
+        in the other text.
 
-    Example: of the question `5 6` and the context `6 7` the flags are `[[0, 0], [0, 1], [1, 1], [1, 0]]`.
+    Example: of the question `5 6 8` and the context `6 8 5` the flags of pairs are 0 for each `5`, else 1.
     """
 
+    def __init__(self, vocabulary_size: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.vocabulary_size = vocabulary_size
+
+    def build(self, *shapes) -> None:
+        def table(name: str, dtype: str) -> Any:
+            return self.add_weight((self.vocabulary_size,), "zeros", dtype, trainable=False, name=name)
+
+        self.folded, self.stems = table("folded", "int32"), table("stems", "int32")
+        self.idf = table("idf", "float32")
+
+    def set_forms(self, forms: WordForms) -> None:
+        """Sets the properties of the pieces."""
+        self.folded.assign(forms.folded)
+        self.stems.assign(forms.stems)
+        self.idf.assign(forms.idf)
+
     def call(self, token_ids, segment_ids, mask):
-        context = tf.cast(segment_ids, self.compute_dtype) * tf.cast(mask, self.compute_dtype)
-        question = tf.cast(mask, self.compute_dtype) - context
-        same = tf.cast(tf.equal(token_ids[:, :, None], token_ids[:, None, :]), self.compute_dtype)
-        in_question = tf.reduce_max(same * question[:, None, :], axis=2) * context
-        in_context = tf.reduce_max(same * context[:, None, :], axis=2) * question
-        return tf.stack([context, in_question + in_context], axis=2)
+        dtype = self.compute_dtype
+        context = tf.cast(segment_ids, dtype) * tf.cast(mask, dtype)
+        question = tf.cast(mask, dtype) - context
+        other = context[:, :, None] * question[:, None, :] + question[:, :, None] * context[:, None, :]
+
+        def same(ids: Any) -> Any:
+            return tf.cast(tf.equal(ids[:, :, None], ids[:, None, :]), dtype) * other
+
+        def found(equal: Any) -> Any:
+            return tf.reduce_max(equal, axis=2)
+
+        tokens, folded = same(token_ids), same(tf.gather(self.folded, token_ids))
+        after = folded[:, :-1, :-1] * folded[:, 1:, 1:]  # the token and the next one
+        pairs = tf.maximum(tf.pad(found(after), [[0, 0], [0, 1]]), tf.pad(found(after), [[0, 0], [1, 0]]))
+        idf = tf.cast(tf.gather(self.idf, token_ids), dtype) * tf.cast(mask, dtype)
+        in_other = found(folded)
+        stems = found(same(tf.gather(self.stems, token_ids)))
+        return tf.stack([context, found(tokens), in_other, stems, pairs, idf, idf * in_other], axis=2)
 
     def compute_output_shape(self, token_ids_shape, *others):
-        return (*token_ids_shape, 2)
+        return (*token_ids_shape, 7)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "vocabulary_size": self.vocabulary_size}
 
 
 @keras.saving.register_keras_serializable(package="textapp")

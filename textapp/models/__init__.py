@@ -17,8 +17,10 @@ import keras
 
 from textapp.config import ModelConfig, Role, architectures
 from textapp.errors import ConfigError
+from textapp.layers import QuestionFlags
 from textapp.models.generator import Generator, GeneratorSettings
 from textapp.models.kerashub_model import KerasHubLanguageModel
+from textapp.text.word_forms import WordForms
 
 __all__ = ["Generator", "GeneratorSettings", "build_encoder", "build_generator", "build_reader", "packs", "serving"]
 
@@ -80,11 +82,14 @@ def build_encoder(
     return module.encoder(config, vocabulary_size, pad_id, max_length, **more)
 
 
-def build_reader(config: ModelConfig, vocabulary_size: int, pad_id: int, max_length: int) -> keras.Model:
+def build_reader(
+    config: ModelConfig, vocabulary_size: int, pad_id: int, max_length: int, forms: WordForms | None = None
+) -> keras.Model:
     """Builds the encoder of a question and its context.
 
     Args:
         config, vocabulary_size, pad_id, max_length: as for `build_encoder`.
+        forms: of the vocabulary, for a reader that compares words; a preset does not.
 
     Returns:
         A model: `token_ids` and `segment_ids` `[batch, length]` int32, the latter 0 in the question and 1 in the
@@ -93,7 +98,11 @@ def build_reader(config: ModelConfig, vocabulary_size: int, pad_id: int, max_len
     Raises:
         ConfigError: the architecture cannot.
     """
-    return serving(config.architecture, "reader").reader(config, vocabulary_size, pad_id, max_length)
+    reader = serving(config.architecture, "reader").reader(config, vocabulary_size, pad_id, max_length)
+    for layer in reader.layers:
+        if isinstance(layer, QuestionFlags) and forms is not None:
+            layer.set_forms(forms)
+    return reader
 
 
 def build_generator(

@@ -56,7 +56,7 @@ def reader(config: LstmModel, vocabulary_size: int, pad_id: int, max_length: int
         [
             embeddings,
             AlignedQuestion(name="aligned_question")(embeddings, inputs["segment_ids"], mask),
-            QuestionFlags(name="flags")(inputs["token_ids"], inputs["segment_ids"], mask),
+            QuestionFlags(vocabulary_size, name="flags")(inputs["token_ids"], inputs["segment_ids"], mask),
         ]
     )
     for number, units in enumerate(config.units):

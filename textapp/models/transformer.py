@@ -46,7 +46,7 @@ def reader(config: TransformerModel, vocabulary_size: int, pad_id: int, max_leng
     """
     inputs = {name: keras.Input((None,), dtype="int32", name=name) for name in ("token_ids", "segment_ids")}
     mask = PaddingMask(pad_id, name="padding_mask")(inputs["token_ids"])
-    flags = QuestionFlags(name="flags")(inputs["token_ids"], inputs["segment_ids"], mask)
+    flags = QuestionFlags(vocabulary_size, name="flags")(inputs["token_ids"], inputs["segment_ids"], mask)
     sequence = _embedded(config, vocabulary_size, inputs["token_ids"])
     sequence = keras.layers.Add(name="add_flags")(
         [sequence, keras.layers.Dense(config.hidden_dim, use_bias=False, name="flag_vectors")(flags)]
