@@ -51,6 +51,7 @@ setup(
         "litert": ["ai-edge-litert>=2.1"],
         # its wheels end at Python 3.11 and were built against numpy 1
         "tflite-runtime": ["tflite-runtime==2.14.0; python_version < '3.12'", "numpy<2"],
+        "gguf": ["gguf>=0.17", "protobuf>=4"],  # presets in GGUF files; their SentencePiece models are rebuilt
         "evaluate": EVALUATE,
         "retrieval": RETRIEVAL,
         "train": TRAIN,

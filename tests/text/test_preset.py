@@ -491,9 +491,11 @@ def test_a_decoder_start_beyond_the_vocabulary(tmp_path: Path) -> None:
 
 
 def test_a_file_or_a_cache_in_place_of_a_folder(tmp_path: Path) -> None:
-    (tmp_path / "model.gguf").write_bytes(b"GGUF")
-    with pytest.raises(ConfigError, match=r"model\.gguf: found a GGUF file, which is not read, expected a fol"):
-        preset_tokenizer(tmp_path / "model.gguf")
+    (tmp_path / "model.bin").write_bytes(b"PK")
+    with pytest.raises(
+        ConfigError, match=r"model\.bin: found a file, expected a folder in Hugging Face layout .* or a G"
+    ):
+        preset_tokenizer(tmp_path / "model.bin")
     (tmp_path / "cache/snapshots/0a1b").mkdir(parents=True)
     with pytest.raises(ConfigError, match="cache of huggingface_hub, expected the folder inside: .*/snapshots/0a1b"):
         preset_tokenizer(tmp_path / "cache")

@@ -248,14 +248,14 @@ class TransformerModel(Architecture):
 
 
 class PresetModel(Architecture):
-    """A KerasHub text backbone with its weights: a preset name, or a folder in KerasHub or Hugging Face layout."""
+    """A pretrained model: the name of a KerasHub preset, a folder in KerasHub or Hugging Face layout, a GGUF file."""
 
     roles = ("encoder", "reader", "decoder", "encoder-decoder")
     attention = True
     pretrained = True
 
     architecture: Literal["preset"]
-    path: PathText = Field(description="a preset name or a local folder")
+    path: PathText = Field(description="a preset name, a local folder, or a .gguf file")
     dropout: Rate | None = None
     lora_rank: Count | None = Field(default=None, description="rank of LoRA; None: all weights are trained")
 

@@ -69,10 +69,12 @@ class Folder:
 
     Attributes:
         kind: its `model_type`.
+        where: the file that names the kind.
     """
 
     def __init__(self, path: Path, config: Mapping[str, Any]) -> None:
         self.path, self.config, self.kind = path, config, str(config["model_type"])
+        self.where = path / CONFIG
         self._taken: set[str] = set()
         self.prefix = ""
 
@@ -218,6 +220,10 @@ class Folder:
             values = opened.get_tensor(name)
         self._taken.add(name)
         return np.asarray(values, np.float32)
+
+    def rope_divisors(self, pairs: int) -> np.ndarray | None:
+        """What divides the rotation of each pair of a head, `[pairs]`; None: the config says how it is scaled."""
+        return None
 
     def finish(self, *heads: str, outside: bool = True) -> None:
         """Checks that every tensor of the model was taken.

@@ -14,6 +14,7 @@ import numpy as np
 
 from textapp.errors import ConfigError
 from textapp.models.preset_folder import Folder, published
+from textapp.models.preset_gguf import gguf_folder
 from textapp.models.preset_published_decoder import LANGUAGE_MODELS, head_dim_of, rope_rates
 from textapp.models.preset_published_encoder import ENCODERS
 from textapp.models.preset_published_translator import TRANSLATORS
@@ -43,16 +44,16 @@ _A = {"encoder-decoder": "an"}
 
 
 def served(path: str, role: str) -> Folder | None:
-    """Opens a published folder of a role that this module builds; None: KerasHub builds it.
+    """Opens a published folder or GGUF file of a role that this module builds; None: KerasHub builds it.
 
     Args:
-        path: a folder, or the name of a preset.
+        path: a folder, a GGUF file, or the name of a preset.
         role: a key of `KINDS`.
 
     Raises:
         ConfigError: a folder of another kind of model, or of one that is not served.
     """
-    folder = published(path)
+    folder = gguf_folder(path) or published(path)
     if folder is None or folder.kind in KINDS[role]:
         return folder
     if role == "language model" and folder.kind in ELSEWHERE:
@@ -64,6 +65,6 @@ def served(path: str, role: str) -> Folder | None:
     found = f"{folder.kind}, a {what}" if what else folder.kind
     kinds = ", ".join((*KINDS[role], *(ELSEWHERE if role == "language model" else ())))
     raise ConfigError(
-        f"model.path: {folder.path / 'config.json'}: found the model_type {found}; expected "
+        f"model.path: {folder.where}: found the model_type {found}; expected "
         f"{_A.get(role, 'a')} {role} of the type {kinds}: take such a model, or the name of a KerasHub preset"
     )

@@ -144,6 +144,8 @@ def rope_rates(folder: Folder) -> np.ndarray:
     default = 2_000_000.0 if folder.kind == "smollm3" else 10_000.0
     theta = float(rope["rope_theta"]) if rope.get("rope_theta") else folder.number("rope_theta", default)
     rates = theta ** (-np.arange(0, dim, 2) / dim)
+    divisors = folder.rope_divisors(len(rates))
+    rates = rates if divisors is None else rates / divisors
     try:
         if kind == "linear":
             return rates / float(rope["factor"])

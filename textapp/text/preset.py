@@ -1,6 +1,7 @@
 """Converts the tokenizer of a pretrained checkpoint to one that runs without the checkpoint's own framework.
 
-Reads folders in Hugging Face layout and in KerasHub layout; a preset name is loaded by KerasHub once, for training.
+Reads folders in Hugging Face layout and in KerasHub layout, and GGUF files; a preset name is loaded by KerasHub once,
+for training.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from textapp.errors import ConfigError, require
+from textapp.text import preset_gguf
 from textapp.text.huggingface import HuggingFaceTokenizer
 from textapp.text.preset_files import DOWNLOAD, check_file, check_folder, read_json
+from textapp.text.preset_gguf import SPLIT_PATTERN
 from textapp.text.sentencepiece import SentencePieceTokenizer
 from textapp.text.template import Template
 from textapp.text.tokenizer import Tokenizer
@@ -23,7 +26,8 @@ SUPPORTED = (
     "supported: a Hugging Face folder with tokenizer.json, vocab.txt (BERT), vocab.json and merges.txt (GPT-2, "
     "RoBERTa, BART, OPT, Qwen), tokenizer.model (Llama, Mistral, Gemma) or spiece.model (T5, mT5); a KerasHub folder "
     "with files of WordPiece (BERT, DistilBERT, ELECTRA), byte-level BPE (RoBERTa, GPT-2, BART, OPT, Llama 3, Qwen) or "
-    "SentencePiece (ALBERT, DeBERTa-v3, F-Net, T5, Llama, Mistral, Gemma); the name of such a KerasHub preset"
+    "SentencePiece (ALBERT, DeBERTa-v3, F-Net, T5, Llama, Mistral, Gemma); a GGUF file of a Llama or Qwen; the name of "
+    "such a KerasHub preset"
 )
 
 _ASSETS = Path("assets/tokenizer")
@@ -66,15 +70,11 @@ _FACE_SENTENCEPIECE = ("llama", "codellama", "mistral", "gemma", "t5", "mt5")
 _FACE_WORDPIECE = ("bert", "distilbert", "electra", "mobilebert")
 # How byte-level BPE splits a text before merging, by KerasHub class; others split as GPT-2 does. The classes differ in
 # how many digits stay together.
-_SPLIT_PATTERN = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}%s| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
-    r"|\s+(?!\S)|\s+"
-)
 _SPLIT_PATTERNS = {
-    "Llama3Tokenizer": _SPLIT_PATTERN % "{1,3}",
-    "SmolLM3Tokenizer": _SPLIT_PATTERN % "{1,3}",
-    "QwenTokenizer": _SPLIT_PATTERN % "",
-    "Qwen3Tokenizer": _SPLIT_PATTERN % "",
+    "Llama3Tokenizer": SPLIT_PATTERN % "{1,3}",
+    "SmolLM3Tokenizer": SPLIT_PATTERN % "{1,3}",
+    "QwenTokenizer": SPLIT_PATTERN % "",
+    "Qwen3Tokenizer": SPLIT_PATTERN % "",
 }
 
 
@@ -82,7 +82,8 @@ def preset_tokenizer(path: str | Path) -> Tokenizer:
     """Reads the tokenizer of a pretrained checkpoint.
 
     Args:
-        path: a folder in Hugging Face or KerasHub layout, or the name of a KerasHub preset (`bert_tiny_en_uncased`).
+        path: a folder in Hugging Face or KerasHub layout, a GGUF file, or the name of a KerasHub preset
+            (`bert_tiny_en_uncased`).
 
     Returns:
         A tokenizer of kind `preset`, without cleaning steps: the checkpoint's own rules clean the text. It gives the
@@ -90,9 +91,13 @@ def preset_tokenizer(path: str | Path) -> Tokenizer:
 
     Raises:
         ConfigError: the folder or preset does not exist, or its kind of tokenizer is not supported.
+        UsageError: the package that reads it is not installed.
     """
     folder = Path(path)
+    gguf = preset_gguf.read_gguf(folder) if preset_gguf.is_gguf(folder) else None
     try:
+        if gguf is not None:
+            return _from_gguf(gguf)
         if folder.exists():
             check_folder(folder)
             return _from_folder(folder)
@@ -304,12 +309,30 @@ def _sentencepiece(model: bytes, specials: Mapping[str, Sequence[str | int]]) ->
 
 def _from_pipeline(folder: Path) -> Tokenizer:
     """Reads Hugging Face's tokenizer.json, which holds the whole pipeline and where its special tokens go."""
+    content = read_json(folder / _TOKENIZER)
+    _let_config_win(content, read_json(folder / _CONFIG))
+    return _from_content(content, folder / _TOKENIZER, _specials(folder))
+
+
+def _from_gguf(file: preset_gguf.Gguf) -> Tokenizer:
+    """Reads the tokenizer of a GGUF file, which holds a vocabulary and names how a text is split."""
+    specials = preset_gguf.specials(file)
+    if preset_gguf.is_sentencepiece(file):
+        return _sentencepiece(preset_gguf.sentencepiece_model(file), specials)
+    return _from_content(preset_gguf.pipeline(file), file.path, specials)
+
+
+def _from_content(content: Mapping[str, Any], file: Path, specials: Mapping[str, Sequence[str | int]]) -> Tokenizer:
+    """Makes the tokenizer of a pipeline.
+
+    Args:
+        content: of a tokenizer.json.
+        file: where it is from.
+        specials: names and ids of its special tokens.
+    """
     import tokenizers
 
-    file = folder / _TOKENIZER
     try:
-        content = read_json(file)
-        _let_config_win(content, read_json(folder / _CONFIG))
         pipeline = tokenizers.Tokenizer.from_str(json.dumps(content))
     except Exception as error:  # a bare one
         raise ConfigError(
@@ -320,7 +343,7 @@ def _from_pipeline(folder: Path) -> Tokenizer:
     pipeline.no_truncation()
     if getattr(pipeline.model, "dropout", None):
         pipeline.model.dropout = None  # which would draw other ids at each call
-    return _wrapped(pipeline, _template_of(pipeline, file), _specials(folder))
+    return _wrapped(pipeline, _template_of(pipeline, file), specials)
 
 
 def _let_config_win(content: dict[str, Any], config: Mapping[str, Any]) -> None:

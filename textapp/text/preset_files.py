@@ -19,10 +19,9 @@ def check_folder(path: Path) -> None:
         ConfigError: it is a file, or the cache of a downloader, which keeps the folder inside.
     """
     if not path.is_dir():
-        kind = "a GGUF file, which is not read" if path.suffix == ".gguf" else "a file"
         raise ConfigError(
-            f"model.path: {path}: found {kind}, expected a folder in Hugging Face layout (config.json, "
-            "model.safetensors, tokenizer.json): download the model in this form"
+            f"model.path: {path}: found a file, expected a folder in Hugging Face layout (config.json, "
+            "model.safetensors, tokenizer.json) or a GGUF file: download the model in one of these forms"
         )
     if (path / "snapshots").is_dir() and not (path / "config.json").is_file():
         inside = sorted(folder.name for folder in (path / "snapshots").iterdir())
