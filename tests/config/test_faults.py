@@ -213,7 +213,7 @@ def test_words_in_quotes_are_texts(tmp_path: Path) -> None:
          " as the boolean false: write 'no' in quotes"),
         ("training={epochs: 1, epochs: 2}", "--set training={epochs: 1, epochs: 2}: found the key 'epochs' a second"),
         ("data.train=*.csv", "--set data.train=*.csv: not YAML: expected alphabetic or numeric character, but found"),
-        ("training.epochs=0", "--set training.epochs=0: training.epochs: found 0: expected a number from 1"),
+        ("training.epochs=-1", "--set training.epochs=-1: training.epochs: found -1: expected a number from 0"),
         ("training.epochs=1\n---\n2", "--set training.epochs=1\\n---\\n2: not YAML: found another document"),
         ("seed=\x00", "--set seed=\\x00: found the control character U+0000"),
         ("a..b=1", "--set a..b=1: expected KEY=VALUE, such as --set training.epochs=1"),

@@ -134,3 +134,41 @@ def test_a_column_may_have_the_name_of_the_language_in_either_form() -> None:
         "source": ["src", "zh-CN", "zh"],
         "target": ["tgt", "eng", "en"],
     }
+
+
+PRESET = {"architecture": "preset", "path": "p"}
+AS_IT_IS = {"task": "generation", "run": "r", "model": PRESET, "training": {"epochs": 0}}
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (
+            {**GENERATION, "training": {"epochs": 0}},
+            r"training\.epochs: found 0, which makes a run of a preset as it is, but a lstm starts from random weights",
+        ),
+        (
+            {**AS_IT_IS, "task": "classification"},
+            r"training\.epochs: found 0, but of a preset only the encoder is read, .* task classification starts from",
+        ),
+        ({**AS_IT_IS, "task": "question_answering"}, r"training\.epochs: found 0, .* task question_answering starts"),
+        ({**AS_IT_IS, "data": {"test": 0.1}}, r"data\.test: found a share of data\.train, which is missing; expected"),
+        ({**AS_IT_IS, "model": {**PRESET, "lora_rank": 4}}, r"model\.lora_rank: found a rank, but .* leave it out"),
+        ({**AS_IT_IS, "training": {}}, "the key 'data' is missing"),
+        ({**AS_IT_IS, "training": {"epochs": 1}, "data": {"test": "a"}}, r"the key 'data\.train' is missing"),
+        ({**AS_IT_IS, "training": {"epochs": -1}}, r"training\.epochs: found -1: expected a number from 0"),
+    ],
+)
+def test_only_a_preset_that_writes_needs_no_training(raw: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        parse_config(raw)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_preset_as_it_is_needs_no_training_data(tmp_path) -> None:
+    for data in ({}, {"test": "a.txt"}, {"train": "a.txt"}):
+        config = parse_config({**AS_IT_IS, "data": data})
+        save_config(config, tmp_path / "c.yaml")
+        assert load_config(tmp_path / "c.yaml") == config
+        assert config.data.first_files == next(iter(data.values()), None)
+    assert parse_config(AS_IT_IS).data.first_files is None

@@ -11,6 +11,7 @@ from textapp.catalog import load_config, recipe_of
 from textapp.commands import tables
 from textapp.commands.environment import environment
 from textapp.config import Config, data_directory
+from textapp.errors import UsageError
 from textapp.recipes.profile import Table
 from textapp.recipes.resolving import locate
 from textapp.recipes.splits import load_splits
@@ -55,9 +56,17 @@ def data_profile(config: Config, data_dir: Path) -> dict[str, Any]:
     Args:
         config: of any task.
         data_dir: base folder of relative data paths.
+
+    Raises:
+        UsageError: there is no training data.
+        DataError: the data are invalid.
     """
     recipe = recipe_of(config.task)
     splits = load_splits(recipe, config, data_dir)
+    if not splits.train:
+        raise UsageError(
+            "data.train: found no files, expected some to check: a preset as it is (training.epochs 0) needs none"
+        )
     profile = recipe.profile(locate(config, data_dir), splits)
     first = {name: [_excerpt(record) for record in records] for name, records in splits.first.items()}
     return {**profile, "first_rows": first}

@@ -52,6 +52,8 @@ def evaluation_records(
         return recipe.load(source, layout_of(artifact.manifest, columns, encoding), Path()), describe(source)
     splits = own_splits(artifact, data_dir)
     name = "test" if splits.test else "validation"
+    if name not in splits.origin:
+        raise UsageError(f"{artifact.path}: this run has no examples of its own: give some with --data FILE")
     return getattr(splits, name), f"{name} ({splits.origin[name]})"
 
 

@@ -55,12 +55,15 @@ def export(
         recipe = recipe_of(config.task)
         splits = load_splits(recipe, config, data_directory(data_dir, artifact.manifest.get("data_dir")))
         records = splits.validation
-        if len(records) < MIN_EXAMPLES and not recipe.divides_texts(config):
+        if len(records) < MIN_EXAMPLES and splits.train and not recipe.divides_texts(config):
             added = splits.train[: MIN_EXAMPLES - len(records)]
             tables.note(
                 f"examples: {len(records)} of validation, and {len(added)} of train in addition, as these are few"
             )
             records = records + added
+        if not records:
+            records = splits.test or recipe.own_texts()
+            tables.note(f"examples: {len(records)} {'of test' if splits.test else 'texts that textapp brings along'}")
         task = task_from_manifest(artifact.manifest, load_tokenizers(run))
         bundle = export_run(artifact, task, recipe.objective(), options, records, output)
     if options.golden is None:

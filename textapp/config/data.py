@@ -21,10 +21,8 @@ class ParallelFiles(Model):
     target: Files
 
 
-Source = Annotated[
-    Union[FileText, Paths, ParallelFiles],
-    one_of("a path, a glob, or a list of them; for parallel files {source: train.zh, target: train.en}"),
-]
+FILES = "a path, a glob, or a list of them; for parallel files {source: train.zh, target: train.en}"
+Source = Annotated[Union[FileText, Paths, ParallelFiles], one_of(FILES)]
 ShareOrSource = Annotated[
     Union[Share, FileText, Paths, ParallelFiles],
     one_of("a share between 0 and 1, a path, a glob, or a list of them; for parallel files {source: .., target: ..}"),
@@ -40,8 +38,11 @@ Header = Annotated[Union[Literal["auto"], bool], one_of("auto, true or false")]
 class Data(Model):
     """The files of examples and how to read them."""
 
-    train: Source = Field(
-        description="a path, a glob or a list: .csv .tsv .jsonl .json .txt (translation: .sgm .xml .tmx), each also .gz"
+    train: Source | None = Field(
+        default=None,
+        description=(
+            "a path, a glob or a list: .csv .tsv .jsonl .json .txt (translation: .sgm .xml .tmx), each also .gz"
+        ),
     )
     validation: ShareOrSource = Field(default=0.1, description="files, or a share of train")
     test: ShareOrSource | None = Field(default=None, description="files, or a share of train")
@@ -118,6 +119,12 @@ class Data(Model):
         if self.label_separator is not None and self.labels == "single":
             raise ValueError("label_separator divides several labels of a text: set labels: multiple, or leave it out")
         return self
+
+    @property
+    def first_files(self) -> Source | None:
+        """The training files, else those of the first other split that has files of its own."""
+        given = (self.train, self.validation, self.test)
+        return next((files for files in given if files is not None and not isinstance(files, float)), None)
 
     def fields(self, usual: Mapping[str, Sequence[str]]) -> dict[str, int | list[str]]:
         """The columns of each field, as `{field: number or list of names}`.

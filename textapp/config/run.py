@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Union
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from textapp.config.data import Data
+from textapp.config.data import FILES, Data
 from textapp.config.model import ModelConfig
 from textapp.config.parts import Count, Float, Int, Model, PathText, Rate, one_of
 from textapp.config.tasks import Known, misfits
@@ -49,7 +49,9 @@ class TokenizerConfig(Model):
 class Training(Model):
     """The `training` part of a config. `batch_size` is global, over all replicas and workers."""
 
-    epochs: Count | None = Field(default=None, description="maximum number of passes over the training data")
+    epochs: Annotated[Int, Field(ge=0)] | None = Field(
+        default=None, description="maximum number of passes over the training data; 0: a preset as it is"
+    )
     batch_size: Count | None = Field(default=None, description="examples per batch, over all replicas")
     batch_tokens: Count | None = Field(
         default=None, description="tokens per batch, padding included; instead of batch_size"
@@ -83,7 +85,7 @@ class Config(Model):
     task: str = Field(description="classification, question_answering, translation or generation")
     run: PathText = Field(description="run folder, such as saved_models/reviews")
     seed: Annotated[Int, Field(ge=0, lt=2**31)] = 7
-    data: Data
+    data: Data = Data()
     cleaning: list[CleaningStep] | None = None
     tokenizer: TokenizerConfig | None = None
     lengths: list[Annotated[Int, Field(ge=1, le=4096)]] | None = Field(
@@ -139,6 +141,7 @@ class Config(Model):
     def _parts_fit(self, info: ValidationInfo) -> Config:
         known: Known | None = info.context
         lines = misfits(self, known) if known else []
+        lines += self._without_training()
         if self.training.batch_size is not None and self.training.batch_tokens is not None:
             lines.append(
                 "training.batch_size and training.batch_tokens: found both, expected one of them: leave one out"
@@ -150,3 +153,23 @@ class Config(Model):
         if lines:
             raise ValueError("\n".join(lines))
         return self
+
+    def _without_training(self) -> list[str]:
+        """An error message for a run without training data, or without training, that cannot be."""
+        if self.training.epochs != 0:
+            if self.data.train is not None:
+                return []
+            if "train" in self.data.model_fields_set:
+                return [f"data.train: found nothing: expected {FILES}"]
+            missing = "data" if "data" not in self.model_fields_set else "data.train"
+            return [f"the key '{missing}' is missing"]
+        if not self.model.pretrained:
+            return [
+                f"training.epochs: found 0, which makes a run of a preset as it is, but a {self.model.architecture} "
+                "starts from random weights: expected 1 or more, or model.architecture preset"
+            ]
+        if self.data.train is None and isinstance(self.data.test, float):
+            return ["data.test: found a share of data.train, which is missing; expected files, or no such key"]
+        if self.model.training_form:
+            return ["model.lora_rank: found a rank, but with training.epochs 0 nothing is trained: leave it out"]
+        return []

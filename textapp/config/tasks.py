@@ -62,6 +62,7 @@ def misfits(config: Config, known: Known) -> list[str]:
         *config.model.misfits(config.task, keys.role),
         *_files(config, known),
         *_monitor(config, keys),
+        *_as_it_is(config, keys),
         *_tokenizer(config, keys),
         *_lengths(config, keys),
     ]
@@ -170,6 +171,16 @@ def _monitor(config: Config, keys: TaskKeys) -> list[str]:
     return [
         f"training.monitor: found {shown(monitor)}, expected one of {', '.join(keys.monitors)} for task {config.task}"
         f"{did_you_mean(monitor, keys.monitors)}"
+    ]
+
+
+def _as_it_is(config: Config, keys: TaskKeys) -> list[str]:
+    """A message if a preset is to be used without training, but the layers after it would be random."""
+    if config.training.epochs != 0 or not config.model.pretrained or keys.role not in ("encoder", "reader"):
+        return []
+    return [
+        f"training.epochs: found 0, but of a preset only the encoder is read, and the layer that gives the answers of"
+        f" task {config.task} starts from random weights: expected 1 or more"
     ]
 
 

@@ -16,12 +16,14 @@ from textapp.prepared import Prepared
 from textapp.recipes import generation_profile
 from textapp.recipes.classification import log_sizes
 from textapp.recipes.generation_defaults import (
+    LENGTHS_AS_IT_IS,
     NEW_TOKENS,
     context_for,
     running_text,
     tokenizer_defaults,
     training_defaults,
 )
+from textapp.recipes.generation_texts import TEXTS
 from textapp.recipes.lengths import MAX_IN_BUCKET, generation_lengths
 from textapp.recipes.profile import Section, records_by_split
 from textapp.recipes.recipe import Recipe, Records
@@ -93,6 +95,10 @@ class GenerationRecipe(Recipe):
             return documents.split_end(records, share)
         return split_connected(records, share, config.seed, ("text",))
 
+    def own_texts(self) -> Records:
+        """English and Chinese paragraphs."""
+        return [{"text": text} for text in TEXTS]
+
     def divides_texts(self, config: Config) -> bool:
         """A text stream is divided into windows."""
         return running_text(config)
@@ -111,7 +117,8 @@ class GenerationRecipe(Recipe):
             config: as `load_config` returned it.
             num_examples: number of documents; for a text stream its characters / 100.
             language: of the texts.
-            token_counts: tokens of each training document as the model reads it, with start and end id.
+            token_counts: tokens of each training document as the model reads it, with start and end id; empty for a
+                preset without training.
             target_counts: tokens of each text without its prompt; None if there are no prompts.
             max_tokens: maximum length of the context.
 
@@ -130,7 +137,10 @@ class GenerationRecipe(Recipe):
             ]  # fmt: skip
             room = NEW_TOKENS if running_text(config) else None
             update["lengths"] = lengths
-            update["generate_lengths"] = config.generate_lengths or generation_lengths(lengths[-1], prompts, room)
+            usual = [] if token_counts else [pair for pair in LENGTHS_AS_IT_IS if sum(pair) <= lengths[-1]]
+            update["generate_lengths"] = (
+                config.generate_lengths or usual or generation_lengths(lengths[-1], prompts, room)
+            )
             update["model"] = filled(config.model, config.model.defaults(self.keys.role, Corpus(token_counts)))
             update["training"] = filled(config.training, training_defaults(config, token_counts, lengths[-1]))
         return completed(config, update, self.keys)
@@ -140,7 +150,9 @@ class GenerationRecipe(Recipe):
         lengths_given = config.lengths is not None
         if config.model.pretrained and lengths_given:
             _check_context(config)
-        language = config.data.language or guess_language((record["text"] for record in splits.train), config.cleaning)
+        language = config.data.language or guess_language(
+            (record["text"] for record in splits.leading), config.cleaning
+        )
         running, examples = running_text(config), self.examples(config, splits)
         config = self.resolve(config, examples, language)
         _log_sizes(splits, language, running)

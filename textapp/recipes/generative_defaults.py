@@ -47,7 +47,9 @@ def epochs_for(config: Config, counts: Sequence[int], max_tokens: int, min_epoch
         max_tokens: target tokens of the whole training.
         min_epochs, max_epochs: the bounds.
     """
-    return config.training.epochs or max(min_epochs, min(max_epochs, round(max_tokens / max(1, sum(counts)))))
+    if config.training.epochs is not None:
+        return config.training.epochs
+    return max(min_epochs, min(max_epochs, round(max_tokens / max(1, sum(counts)))))
 
 
 def tuning_defaults(config: Config, role: Role, epochs: int, batch_tokens: int | None, steps: int) -> dict[str, Any]:

@@ -79,6 +79,10 @@ class Recipe(Protocol):
     def set_aside(self, records: Records, share: float, config: Config) -> Parts:
         """Splits a share off the training records, so that equal ones stay together."""
 
+    def own_texts(self) -> Records:
+        """Records to verify an export with if a run has no data; none if the task cannot do without data."""
+        return []
+
     def divides_texts(self, config: Config) -> bool:
         """Whether one record is divided into many examples."""
 

@@ -21,13 +21,17 @@ FIRST = 3  # records of a split that `textapp check` shows
 def settled_layout(recipe: Recipe, config: Config, data_dir: Path) -> Layout:
     """The layout of the files of a run, with the columns and the divider of labels found in its training files.
 
+    Without training files those of another split take their place; without any the layout is that of the config.
+
     Args:
         recipe: of the task.
         config: as `load_config` returned it.
         data_dir: base folder of relative paths.
     """
-    layout = settle_columns(config.data.train, Layout.of_config(config, recipe.keys), data_dir)
-    return settle_labels(config.data.train, layout, data_dir)
+    layout, files = Layout.of_config(config, recipe.keys), config.data.first_files
+    if files is None:
+        return layout
+    return settle_labels(files, settle_columns(files, layout, data_dir), data_dir)
 
 
 def data_files(config: Config, data_dir: Path) -> list[Path]:
@@ -60,14 +64,20 @@ def load_splits(recipe: Recipe, config: Config, data_dir: Path, layout: Layout |
     """
     data = config.data
     layout = layout or settled_layout(recipe, config, data_dir)
-    train = recipe.load(data.train, layout, data_dir)
-    first = {"train": train[:FIRST]}
-    train = recipe.trainable(train, data.train, layout)
-    layout = replace(layout, labels=recipe.labels(train))
+    train: Records = []
+    first: dict[str, Records] = {}
+    origin: dict[str, str] = {}
+    if data.train is not None:
+        train = recipe.load(data.train, layout, data_dir)
+        first["train"] = train[:FIRST]
+        train = recipe.trainable(train, data.train, layout)
+        layout = replace(layout, labels=recipe.labels(train))
+        origin["train"] = describe(data.train)
     splits: dict[str, Records] = {"test": [], "validation": []}
-    origin = {"train": describe(data.train)}
     for name, wanted in (("test", data.test), ("validation", data.validation)):
         if isinstance(wanted, float):
+            if data.train is None:
+                continue  # a share of nothing
             train, splits[name] = _set_aside(recipe, config, train, wanted, name)
             origin[name] = f"{100 * wanted:g} % of train"
         elif wanted is not None:

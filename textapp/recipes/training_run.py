@@ -42,7 +42,7 @@ def fit(
     strategy: tf.distribute.Strategy,
     make_hooks: Callable[[keras.Model], Hooks] | None = None,
 ) -> tuple[keras.Model, History]:
-    """Trains the model.
+    """Trains the model; for `training.epochs` 0 it is the preset as it is.
 
     Args:
         prepared: the data, the config and the task.
@@ -62,9 +62,13 @@ def fit(
     from textapp.layers import inference_weights
     from textapp.training.loop import Hooks
     from textapp.training.strategy import choose_precision
-    from textapp.training.trainer import train_model
+    from textapp.training.trainer import History, train_model
 
     config, training = prepared.config, prepared.config.training
+    if training.epochs == 0:
+        model = _build(lambda: objective.build_inference(prepared), "float32")
+        log.info("model: %s as it is, %s", config.model.architecture, _sizes(model))
+        return model, History(training.monitor or "loss")
     precision = choose_precision(training.precision, config.model, training.device)
     keras.utils.set_random_seed(config.seed)
     with strategy.scope():

@@ -11,6 +11,7 @@ import numpy as np
 
 from textapp.artifact import TARGET_TOKENIZER, TOKENIZER
 from textapp.config import Config, Corpus, TaskKeys
+from textapp.errors import DataError
 from textapp.prepared import Prepared
 from textapp.recipes import translation_profile
 from textapp.recipes.classification import log_sizes
@@ -128,7 +129,15 @@ class TranslationRecipe(Recipe):
 
     def prepare(self, config: Config, splits: Splits, folder: Path) -> Prepared:
         """See `Recipe`."""
-        lengths_given, data, train = config.lengths is not None, config.data, splits.train
+        lengths_given, data = config.lengths is not None, config.data
+        by_split = records_by_split(splits)
+        leading = next((name for name, records in by_split.items() if records), None)
+        if leading is None:
+            raise DataError(
+                "data: found no sentence pairs, expected some: a translator as it is (training.epochs 0) is measured, "
+                "and its lengths are chosen, by data.test"
+            )
+        train = by_split[leading]
         languages = [
             data.source_language or guess_language([record["source"] for record in train], config.cleaning),
             data.target_language or guess_language([record["target"] for record in train], config.cleaning),
@@ -143,12 +152,13 @@ class TranslationRecipe(Recipe):
                 _framed(source, ids([record["source"] for record in records])),
                 _framed(target, target_ids([record["target"] for record in records])),
             )
-            for name, records in records_by_split(splits).items()
-            if name != "test"  # its ids are not needed
+            for name, records in by_split.items()
+            if name != "test" or name == leading  # else its ids are not needed
         }
-        warn_of_unknown(sides["train"].sources, source, "the training sources")
-        warn_of_unknown(sides["train"].targets, target, "the training targets")
-        counts = [[len(row) for row in rows] for rows in (sides["train"].sources, sides["train"].targets)]
+        sources, targets = sides[leading].sources, sides[leading].targets
+        warn_of_unknown(sources, source, "the training sources")
+        warn_of_unknown(targets, target, "the training targets")
+        counts = [[len(row) for row in rows] for rows in (sources, targets)]
         config = self.resolve(config, len(train), languages, *counts, _max_tokens(config))
         log.info(
             "buckets: %s tokens, translations of up to %s; vocabulary: %s",

@@ -26,6 +26,11 @@ class Splits(NamedTuple):
     origin: dict[str, str]
     first: Mapping[str, list[Record]] = {}
 
+    @property
+    def leading(self) -> list[Record]:
+        """The training records, else those of the first other split that has some."""
+        return self.train or self.validation or self.test
+
 
 def split_share(records: Sequence[Record], share: float, seed: int) -> tuple[list[Record], list[Record]]:
     """Splits a share off the records, stratified by label.
