@@ -178,6 +178,29 @@ def train(
 
 
 @app.command()
+def compress(
+    run: Annotated[Path, typer.Argument(parser=_path, metavar="RUN", help="a run folder")],
+    recipe: Annotated[
+        Path, typer.Option(parser=_path, metavar="FILE", help="YAML recipe; examples are in configs/compression/")
+    ],
+    new_run: Annotated[
+        str | None, typer.Option("--run", metavar="DIR", help="new run folder [default: RUN-RECIPE]")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="override a key, such as steps.0.epochs=1; repeatable"),
+    ] = None,
+    data_dir: DataDir = None,
+    overwrite: Annotated[bool, typer.Option(help="replace an existing run; files of yours in it stay")] = False,
+    as_json: Json = False,
+) -> None:
+    """Compress a run by a recipe into a new run. The same command resumes an interrupted one."""
+    from textapp.commands.compress import compress as command
+
+    command(run, recipe, overrides or [], new_run, data_dir, overwrite, as_json)
+
+
+@app.command()
 def evaluate(
     path: Annotated[
         Path | None,

@@ -41,7 +41,17 @@ def test_the_map_draws_every_module() -> None:
 def test_the_half_without_tensorflow_is_all_that_lies_below_it() -> None:
     (border,) = (contract for contract in CONTRACTS if contract["type"] == "forbidden")
     named = {module.removeprefix("textapp.").split(".")[0] for module in border["source_modules"]}
-    on_tensorflow = {"batches", "layers", "models", "prepared", "objectives", "training", "export", "report"}
+    on_tensorflow = {
+        "batches",
+        "layers",
+        "models",
+        "prepared",
+        "objectives",
+        "training",
+        "export",
+        "report",
+        "compression",
+    }
     above = {"recipes", "catalog", "loading", "commands", "demo", "cli"}  # they import TensorFlow inside functions
     assert named == modules() - on_tensorflow - above
     runners = {path.stem for path in (ROOT / "textapp" / "runners").glob("*.py")} - {"__init__", "keras", "saved_model"}

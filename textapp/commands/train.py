@@ -89,10 +89,10 @@ def train_config(config: Config, data_dir: Path, overwrite: bool = False) -> Pat
     with ExitStack() as stack:
         alone = "TF_CONFIG" not in os.environ  # else another worker may be the one that writes
         if alone:
-            _enter(stack, work, overwrite)
+            enter(stack, work, overwrite)
         # Before the import of TensorFlow, which takes seconds, so that errors in the data are reported at once.
         recipe = recipe_of(config.task)
-        sums = _checksums(config, data_dir)
+        sums = checksums(config, data_dir)
         check_no_input(place, map(Path, sums))
         layout = settled_layout(recipe, config, data_dir)
         splits = load_splits(recipe, config, data_dir, layout)
@@ -104,10 +104,10 @@ def train_config(config: Config, data_dir: Path, overwrite: bool = False) -> Pat
         started = time.perf_counter()
         chief = is_chief(strategy)
         if chief and not alone:
-            _enter(stack, work, overwrite)
+            enter(stack, work, overwrite)
         # Every worker makes the same tokenizer and ids from the same data; only those of the chief are saved.
         folder = work.new if chief else Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        with _disk_errors_reported(work):
+        with disk_errors_reported(work):
             if chief:
                 _open_work(config, sums, work, overwrite)
             prepared = recipe.prepare(located, splits, folder)
@@ -117,12 +117,21 @@ def train_config(config: Config, data_dir: Path, overwrite: bool = False) -> Pat
                 seconds = time.perf_counter() - started
                 finish(prepared, objective, model, history, work.new, layout, data_dir, seconds)
         if chief:
-            _put_in_place(work, final, replaces)
+            put_in_place(work, final, replaces)
     return final
 
 
-def _enter(stack: ExitStack, work: WorkFolder, overwrite: bool) -> None:
-    """Takes the work folder for this process, and ends what one that was killed began."""
+def enter(stack: ExitStack, work: WorkFolder, overwrite: bool) -> None:
+    """Takes the work folder for this process, and ends what one that was killed began.
+
+    Args:
+        stack: leaves the folder at its end.
+        work: the folder.
+        overwrite: whether a run that another process finished meanwhile may be replaced.
+
+    Raises:
+        ArtifactError: another process works there, or has just finished the run.
+    """
     stack.enter_context(work)
     tell_renamed(work.settle(made_files))
     if not overwrite and _is_run(work.final):
@@ -133,8 +142,17 @@ def _is_run(final: Path) -> bool:
     return (final / MANIFEST).is_file()
 
 
-def _put_in_place(work: WorkFolder, final: Path, replaces: bool) -> None:
-    """Puts the finished run in its place, where files of the user stay, and the exports of the old model go."""
+def put_in_place(work: WorkFolder, final: Path, replaces: bool) -> None:
+    """Puts the finished run in its place, where files of the user stay, and the exports of the old model go.
+
+    Args:
+        work: the folder in which it was made.
+        final: its place, as messages show it.
+        replaces: whether a run is there that may be replaced.
+
+    Raises:
+        ArtifactError: a run was put there meanwhile.
+    """
     if not replaces and _is_run(work.final):
         raise ArtifactError(
             f"{final}: a run was put there during the training: the new one is {work.new}: move one of them elsewhere"
@@ -149,8 +167,12 @@ def _put_in_place(work: WorkFolder, final: Path, replaces: bool) -> None:
 
 
 @contextmanager
-def _disk_errors_reported(work: WorkFolder) -> Iterator[None]:
-    """Turns errors of a full disk, or of a folder that was deleted, into ArtifactErrors that tell what is unchanged."""
+def disk_errors_reported(work: WorkFolder) -> Iterator[None]:
+    """Turns errors of a full disk, or of a folder that was deleted, into ArtifactErrors that tell what is unchanged.
+
+    Raises:
+        ArtifactError: such an error.
+    """
     try:
         yield
     except TextappError:
@@ -170,8 +192,12 @@ def _disk_errors_reported(work: WorkFolder) -> Iterator[None]:
         ) from error
 
 
-def _checksums(config: Config, data_dir: Path) -> dict[str, str]:
-    """The SHA-256 of each file of the data, by its path."""
+def checksums(config: Config, data_dir: Path) -> dict[str, str]:
+    """The SHA-256 of each file of the data, by its path.
+
+    Raises:
+        DataError: a file cannot be read.
+    """
     try:
         return {str(file): sha256(file) for file in data_files(config, data_dir) if file.is_file()}
     except OSError as error:
@@ -188,7 +214,7 @@ def _open_work(config: Config, sums: Mapping[str, str], work: WorkFolder, overwr
                 f"{work.path}: was started with another config, '{key}' differs: use the same config to resume it, "
                 "or --overwrite to start again"
             )
-        if found := _changed(sums_before, sums):
+        if found := changed(sums_before, sums):
             raise ArtifactError(
                 f"{found}, so the training in {work.path} cannot be resumed: use the data it was started with, or "
                 "--overwrite to start again"
@@ -213,7 +239,7 @@ def _read_request(request: Path) -> tuple[Config, dict[str, str]]:
         ) from error
 
 
-def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> str | None:
+def changed(before: Mapping[str, str], now: Mapping[str, str]) -> str | None:
     """The first file of the data that is not as it was, in words; None for none. The folder of the data may differ."""
     if list(before.values()) == list(now.values()):
         return None

@@ -82,6 +82,35 @@ def fault_lines(
         yield f"{source}: and {more:,} more"
 
 
+def flat_fault_lines(
+    error: ValidationError, raw: Any, part: type[Model], above: Sequence[str], source: str, places: Mapping[str, Place]
+) -> Iterator[str]:
+    """The messages for a part whose fields hold no keys of their own, such as a step of a recipe.
+
+    Args:
+        error: of pydantic.
+        raw: what the YAML holds for this part.
+        part: by which it was checked.
+        above: the keys that lead to it.
+        source: name of the file, for keys without a place.
+        places: dotted key -> its place.
+    """
+    for fault in error.errors(include_url=False)[:MOST_FAULTS]:
+        below, found = _locate(fault["loc"], raw)
+        keys = [*above, *below]
+        name = ".".join(shown(key, quotes=False) for key in keys)
+        if fault["type"] == "extra_forbidden":
+            there = list(part.model_fields)
+            line = f"unknown key '{name}'{did_you_mean(keys[-1], there)} (known here: {', '.join(there)})"
+        elif fault["type"] == "missing":
+            line = f"the key '{name}' is missing"
+        elif not below:
+            line = f"{name}: {fault['msg'].removeprefix('Value error, ')}".removeprefix(": ")
+        else:
+            line = f"{name}: found {_written(keys, found, places)}: {_expected(fault, name, found)}"
+        yield f"{_where(keys, source, places)}: {line}"
+
+
 def _where(keys: Sequence[str], source: str, places: Mapping[str, Place]) -> str:
     """The place of a key, or of the nearest one above it."""
     for length in range(len(keys), 0, -1):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import os
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from textapp.config.faults import fault_lines
 from textapp.config.parts import shown
 from textapp.config.run import Config
 from textapp.config.tasks import Known
-from textapp.config.yaml_text import MAX_DEPTH, Place, read_yaml, write_yaml
+from textapp.config.yaml_text import MAX_DEPTH, Document, Place, read_yaml, write_yaml
 from textapp.encodings import likely_encoding
 from textapp.errors import ConfigError
 
@@ -33,15 +34,29 @@ def load_config(path: str | Path, known: Known, overrides: Sequence[str] = ()) -
     Raises:
         ConfigError: the file is missing or not YAML, or a key or a value is not allowed.
     """
-    path = Path(path)
+    raw, places = read_keys(Path(path), overrides, KEYS)
+    return parse_config(raw, known, str(path), places)
+
+
+def read_keys(path: Path, overrides: Sequence[str], expected: str) -> Document:
+    """Reads a YAML file of keys and applies `key=value` overrides; an item of a list has its number as a key.
+
+    Args:
+        path: the file.
+        overrides: `key=value` pairs, whose values are YAML.
+        expected: the keys of such a file, for messages: `keys such as steps`.
+
+    Raises:
+        ConfigError: the file is missing or not YAML, or holds no keys.
+    """
     raw, places = read_yaml(_text(path), lambda line: f"{path}, line {line}")
     if not isinstance(raw, dict):
         found = "an empty file" if raw is None else shown(raw)
         mend = ": write a space after each colon" if isinstance(raw, str) and ":" in raw else ""
-        raise ConfigError(f"{path}: found {found}, expected {KEYS}{mend}")
+        raise ConfigError(f"{path}: found {found}, expected {expected}{mend}")
     for override in overrides:
         _override(raw, override, places)
-    return parse_config(raw, known, str(path), places)
+    return Document(raw, places)
 
 
 def _text(path: Path) -> str:
@@ -84,19 +99,28 @@ def _override(raw: dict[str, Any], override: str, places: dict[str, Place]) -> N
         raise ConfigError(f"{where}: expected KEY=VALUE, such as --set training.epochs=1")
     value, below = read_yaml(text, lambda _: where)
     name = ".".join(parents)
-    *parents, last = parents
-    node = raw
-    for parent in parents:
-        if node.get(parent) is None:
-            node[parent] = {}
-        node = node[parent]
-        if not isinstance(node, dict):
+    node: Any = raw
+    for parent, below_it in pairwise(parents):
+        key = _key_of(node, parent, where)
+        if isinstance(node, dict) and node.get(key) is None:
+            node[key] = {}
+        node = node[key]
+        if not isinstance(node, dict) and not (isinstance(node, list) and below_it.isdecimal()):
             raise ConfigError(f"{where}: found a value at '{parent}', expected keys")
-    node[last] = value
+    node[_key_of(node, parents[-1], where)] = value
     for old in [old for old in places if f"{old}.".startswith(f"{name}.")]:
         del places[old]
     places[name] = Place(where, text.strip() if not isinstance(value, (str, list, dict)) else None)
     places.update({f"{name}.{key}": place for key, place in below.items()})
+
+
+def _key_of(node: Any, name: str, where: str) -> Any:
+    """The key of a dict, or the index of a list that has it."""
+    if not isinstance(node, list):
+        return name
+    if int(name) >= len(node):
+        raise ConfigError(f"{where}: found item {name}, expected one from 0 to {len(node) - 1}")
+    return int(name)
 
 
 def parse_config(
@@ -143,13 +167,19 @@ def save_config(config: Config, path: Path) -> None:
 
 def differing_key(one: Config, other: Config) -> str | None:
     """The first key, in dotted form, in which two configs differ; None if they are equal."""
-    return _differing(one.model_dump(mode="json"), other.model_dump(mode="json"))
+    return differing_entry(one.model_dump(mode="json"), other.model_dump(mode="json"))
 
 
-def _differing(one: Any, other: Any, name: str = "") -> str | None:
+def differing_entry(one: Any, other: Any, name: str = "") -> str | None:
+    """The first key, in dotted form below `name`, in which two values of JSON differ; None if they are equal.
+
+    Args:
+        one, other: dicts, lists, texts, numbers.
+        name: of the two.
+    """
     if isinstance(one, dict) and isinstance(other, dict):
         for key in dict.fromkeys([*one, *other]):
-            found = _differing(one.get(key), other.get(key), f"{name}.{key}" if name else key)
+            found = differing_entry(one.get(key), other.get(key), f"{name}.{key}" if name else key)
             if found:
                 return found
         return None

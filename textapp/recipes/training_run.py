@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,7 @@ def fit(
     folder: Path,
     strategy: tf.distribute.Strategy,
     make_hooks: Callable[[keras.Model], Hooks] | None = None,
+    weights: Sequence[np.ndarray] | None = None,
 ) -> tuple[keras.Model, History]:
     """Trains the model; for `training.epochs` 0 it is the preset as it is.
 
@@ -49,13 +51,16 @@ def fit(
         objective: of the same task.
         folder: for checkpoints and logs; an interrupted training in it is resumed.
         strategy: distribution strategy.
-        make_hooks: takes the training form of the model, and returns the hooks of the training loop.
+        make_hooks: takes the model that is trained, and returns the hooks of the training loop.
+        weights: of the inference form of a finished model, which is then trained in this form; None: a new model, in
+            its training form.
 
     Returns:
         The model in its inference form, in float32, with its best weights; and the history of the epochs.
 
     Raises:
         Interrupted: by Ctrl-C or SIGTERM, after a checkpoint.
+        ArtifactError: the weights are of another model than the config describes.
     """
     import keras
 
@@ -72,7 +77,7 @@ def fit(
     precision = choose_precision(training.precision, config.model, training.device)
     keras.utils.set_random_seed(config.seed)
     with strategy.scope():
-        model = _build(lambda: objective.build(prepared), precision)
+        model = _build(lambda: _begun(prepared, objective, weights), precision)
         hooks = make_hooks(model) if make_hooks else Hooks()
     log.info("model: %s, %s", config.model.architecture, _sizes(model))
     batches, validation = objective.batches(prepared), objective.validation(prepared, model)
@@ -85,15 +90,30 @@ def fit(
         folder=folder,
         validate=validation,
         samples=getattr(validation, "samples", None),
-        transform_weights=hooks.transform_weights,
-        after_update=hooks.after_update,
-        hook_variables=hooks.variables,
+        hooks=hooks,
     )
-    if precision == "float32" and not config.model.training_form:
+    if precision == "float32" and (weights is not None or not config.model.training_form):
         return model, history
     inference = _build(lambda: objective.build_inference(prepared), "float32")
     inference.set_weights(inference_weights(model))
     return inference, history
+
+
+def _begun(prepared: Prepared, objective: Objective, weights: Sequence[np.ndarray] | None) -> keras.Model:
+    """A new model in its training form, or one of the inference form with these weights."""
+    if weights is None:
+        return objective.build(prepared)
+    model = objective.build_inference(prepared)
+    found, expected = [each.shape for each in weights], [tuple(each.shape) for each in model.weights]
+    if found != expected:
+        pairs = zip_longest(found, expected, fillvalue="none")
+        one, other = next(pair for pair in pairs if pair[0] != pair[1])
+        raise ArtifactError(
+            f"model.keras: found a weight of the shape {one}, expected {other}, as its config gives in this version of "
+            "textapp: train it again"
+        )
+    model.set_weights(weights)
+    return model
 
 
 def finish(
@@ -105,6 +125,8 @@ def finish(
     layout: Layout,
     data_dir: Path,
     seconds: float,
+    parent: Mapping[str, Any] | None = None,
+    compression: Mapping[str, Any] | None = None,
 ) -> None:
     """Measures the model on validation and test, and writes the rest of the run folder.
 
@@ -115,6 +137,8 @@ def finish(
         layout: of the data files.
         data_dir: base folder of relative data paths.
         seconds: duration of the training.
+        parent: the run that the training began with, for the manifest.
+        compression: what a compression did, for metrics.json.
 
     Raises:
         ArtifactError: the folder was changed during the training, so that a file of the run is missing.
@@ -133,7 +157,7 @@ def finish(
     if history.average is not None:
         training["average"] = history.average
     model.save(folder / MODEL)
-    metrics = plain({**figures, "training": training})
+    metrics = plain({**figures, "training": training, **({"compression": compression} if compression else {})})
     write_text(folder / METRICS, json.dumps(metrics, ensure_ascii=False, indent=2) + "\n")
     save_config(prepared.config, folder / CONFIG)
     shutil.rmtree(folder / CACHE, ignore_errors=True)
@@ -144,7 +168,7 @@ def finish(
         if (folder / tokenizer).is_dir()
         for file in sorted((folder / tokenizer).iterdir())
     ]
-    manifest = _manifest(prepared, objective, model, layout, data_dir)
+    manifest = {**_manifest(prepared, objective, model, layout, data_dir), "parent": parent}
     write_manifest(folder, manifest, [MODEL, METRICS, CONFIG, *tokenizer_files])
 
 
@@ -191,7 +215,6 @@ def _manifest(
         "lengths_from": "config" if prepared.lengths_given else "data",
         **objective.manifest(prepared),
         "tokenizer": {name: getattr(tokenizer, name) for name in ("kind", "vocabulary_size", "pad_id", "unknown_id")},
-        "parent": None,
         "data_dir": str(data_dir.resolve()),
         "seed": config.seed,
         "versions": {name: metadata.version(name) for name in PACKAGES if _installed(name)},

@@ -21,11 +21,16 @@ class Hooks(NamedTuple):
         transform_weights: see `TrainingLoop`.
         after_update: see `TrainingLoop`; what the finished weights must have, such as zeros, it writes.
         variables: of these two, for checkpoints.
+        trained: the variables to train, such as those that transformed weights are computed from; None: the model's.
+        complete: whether the weights have what the finished ones must have, such as all zeros; an epoch that ends
+            before is neither the best nor averaged. None: always.
     """
 
     transform_weights: Callable[[], WeightPairs] | None = None
     after_update: Callable[[], Any] | None = None
     variables: Sequence[keras.Variable] = ()
+    trained: Sequence[keras.Variable] | None = None
+    complete: Callable[[], bool] | None = None
 
 
 class TrainingLoop:
@@ -44,6 +49,7 @@ class TrainingLoop:
         loss: `(batch, outputs) -> [rows]`, the float loss of each example.
         strategy: of the variables.
         transform_weights: returns pairs of a variable and the tensor that replaces it, of the same shape.
+        trained: the variables to train; None: the model's.
         after_update: takes no arguments; TensorFlow operations only.
         gradient_accumulation_steps: batches whose gradients, their mean, make one update.
         jit_compile: compile the forward and backward pass by XLA.
@@ -66,16 +72,18 @@ class TrainingLoop:
         *,
         transform_weights: Callable[[], WeightPairs] | None = None,
         after_update: Callable[[], Any] | None = None,
+        trained: Sequence[keras.Variable] | None = None,
         gradient_accumulation_steps: int = 1,
         jit_compile: bool = False,
     ) -> None:
         self.model, self.optimizer, self.strategy = model, optimizer, strategy
         self._loss, self._transform, self._after_update = loss, transform_weights, after_update
         self._scales = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+        self._trained = list(model.trainable_variables if trained is None else trained)
         with strategy.scope():
-            optimizer.build(model.trainable_variables)
+            optimizer.build(self._trained)
             several = gradient_accumulation_steps > 1
-            self._sums = _Sums(model.trainable_variables, gradient_accumulation_steps) if several else None
+            self._sums = _Sums(self._trained, gradient_accumulation_steps) if several else None
         self.variables = self._sums.variables if self._sums else []
         # Keras sums gradients over the replicas after clipping them. The step sums them before, so that the norm is
         # that of the global batch, and Keras must not sum again.
@@ -111,7 +119,7 @@ class TrainingLoop:
         return loss
 
     def _update(self, gradients: list) -> None:
-        self.optimizer.apply(gradients, self.model.trainable_variables)
+        self.optimizer.apply(gradients, self._trained)
         if self._after_update is not None:
             self._after_update()
 
@@ -135,7 +143,7 @@ class TrainingLoop:
             losses = tf.cast(self._loss(batch, outputs), tf.float32)
             loss = tf.reduce_sum(losses * batch["weights"]) / batch["total_weight"]
             scaled = self.optimizer.scale_loss(loss) if self._scales else loss
-        return loss, tape.gradient(scaled, [variable.value for variable in self.model.trainable_variables])
+        return loss, tape.gradient(scaled, [variable.value for variable in self._trained])
 
     def _forward(self, features: dict[str, tf.Tensor]) -> Any:
         if self._transform is None:

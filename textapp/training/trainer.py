@@ -20,7 +20,7 @@ from textapp.batches.pipeline import BatchSource
 from textapp.config import Training
 from textapp.errors import ArtifactError, ConfigError, TextappError, UsageError
 from textapp.training.checkpoints import LAST, Checkpoints
-from textapp.training.loop import Batch, TrainingLoop
+from textapp.training.loop import Batch, Hooks, TrainingLoop
 from textapp.training.optimizers import make_optimizer
 from textapp.training.progress import Progress, figures, make_progress
 from textapp.training.strategy import is_chief, of_all_replicas
@@ -49,8 +49,8 @@ class History:
 
     Attributes:
         monitor: the validation figure that selects the best epoch: accuracy, f1_macro, bleu, chrf, perplexity or loss.
-        epochs: a row for each epoch: epoch (from 1), loss, seconds, examples_per_second, and `validation_` + each
-            figure.
+        epochs: a row for each epoch: epoch (from 1), loss, seconds, examples_per_second, `validation_` + each figure,
+            and `incomplete` where a compression method was not done, see `Hooks.complete`.
         average: of averaged weights, if they were computed: epochs (their number), chosen (whether they became the
             model's), and `validation_` + each figure.
     """
@@ -66,7 +66,8 @@ class History:
         Among equal epochs it is that of the lowest loss, then the earliest. With rare or several labels the accuracy
         is often constant during the first epochs, while the loss already falls.
         """
-        rows = [row for row in self.epochs if math.isfinite(row.get(f"validation_{self.monitor}", math.nan))]
+        figure = f"validation_{self.monitor}"
+        rows = [row for row in self.epochs if math.isfinite(row.get(figure, math.nan)) and "incomplete" not in row]
         return min(rows, key=self.rank) if rows else None
 
     def rank(self, row: Mapping[str, float]) -> tuple[float, float]:
@@ -103,9 +104,7 @@ def train_model(
     progress: Progress | None = None,
     steps_limit: int | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
-    transform_weights: Callable[[], Any] | None = None,
-    after_update: Callable[[], Any] | None = None,
-    hook_variables: Sequence[keras.Variable] = (),
+    hooks: Hooks | None = None,
 ) -> History:
     """Trains `model` in place; it gets the weights of the best epoch, or without validation those of the last.
 
@@ -123,8 +122,7 @@ def train_model(
         progress: None: a bar on a terminal, else lines, on stderr.
         steps_limit: stop after so many steps in all, even within an epoch.
         callbacks: called for epochs, not for steps.
-        transform_weights, after_update: see `TrainingLoop`.
-        hook_variables: the variables of these two, for checkpoints.
+        hooks: of a compression method.
 
     Returns:
         the history, including the epochs before a resume.
@@ -137,21 +135,24 @@ def train_model(
         ConfigError: the batch size of the source is not a multiple of the number of replicas.
     """
     _check(source, strategy)
+    hooks = hooks or Hooks()
     steps = source.plan(0).steps
     float16 = any(layer.compute_dtype == "float16" for layer in model._flatten_layers())
     with strategy.scope():
         updates = max(1, steps * config.epochs // config.gradient_accumulation_steps)
-        optimizer = make_optimizer(config, updates, model.trainable_variables, loss_scaling=float16)
+        trained = model.trainable_variables if hooks.trained is None else hooks.trained
+        optimizer = make_optimizer(config, updates, trained, loss_scaling=float16)
     loop = TrainingLoop(
         model, optimizer, loss, strategy,
-        transform_weights=transform_weights, after_update=after_update,
+        transform_weights=hooks.transform_weights, after_update=hooks.after_update, trained=trained,
         gradient_accumulation_steps=config.gradient_accumulation_steps, jit_compile=config.xla,
     )  # fmt: skip
-    variables = [*loop.variables, *hook_variables]
+    variables = [*loop.variables, *hooks.variables]
     checkpoints = Checkpoints(folder / "checkpoints", model, optimizer, variables, writes=is_chief(strategy))
     run = _Run(loop, checkpoints, source, config)
     run.limit = steps * config.epochs if steps_limit is None else min(steps_limit, steps * config.epochs)
     run.validate, run.samples, run.progress = validate, samples, progress or make_progress()
+    run.complete = hooks.complete or (lambda: True)
     callbacks = [*callbacks, *_tensorboard(folder / "logs", strategy)]
     with _signals_held() as received, _optimizer_attached(model, optimizer):
         return run(received, keras.callbacks.CallbackList(callbacks, model=model))
@@ -177,6 +178,7 @@ class _Run:
     validate: Callable[[], Mapping[str, float]] | None
     samples: Callable[[], Sequence[str]] | None
     progress: Progress
+    complete: Callable[[], bool]
 
     def __init__(self, loop: TrainingLoop, checkpoints: Checkpoints, source: BatchSource, config: Training) -> None:
         self.loop, self.checkpoints, self.source, self.config = loop, checkpoints, source, config
@@ -293,11 +295,14 @@ class _Run:
             "seconds": position.seconds,
             "examples_per_second": plan.examples * position.step / plan.steps / max(position.seconds, 1e-9),
         }
+        complete = self.complete()
+        if not complete:
+            row["incomplete"] = 1
         measured = self.validate() if self.validate is not None else {}
         self.history.epochs.append(row | {f"validation_{name}": float(value) for name, value in measured.items()})
         if self.history.best is self.history.epochs[-1]:
             self.checkpoints.save_best()
-        if self.config.average_checkpoints:
+        if self.config.average_checkpoints and complete:
             self.checkpoints.save_epoch(position.epoch + 1, self.config.average_checkpoints)
         self.position = _Position(epoch=position.epoch + 1, total_steps=position.total_steps)
         self._save()

@@ -1,0 +1,207 @@
+"""Recipes of compression: a YAML file with a list of steps, each the settings of one method."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
+
+from textapp.config import Model, Training
+from textapp.config.faults import flat_fault_lines
+from textapp.config.parts import Count, Counts, Float, Int, Share, shown
+from textapp.config.reading import read_keys
+from textapp.config.yaml_text import Place
+from textapp.errors import ConfigError, did_you_mean
+
+
+def _no_percent(value: Any) -> Any:
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 1 < value < 100:
+        raise ValueError(f"expected a share between 0 and 1: write {value / 100:g}")
+    return value
+
+
+class Step(Model):
+    """What every method has: which kernels, and how long to train.
+
+    A kernel is a matrix of weights that multiplies: of a dense layer, a convolution, an LSTM (for its inputs and for
+    its state), or a projection of an attention.
+    """
+
+    layers: Annotated[list[str], Field(min_length=1)] | None = Field(
+        default=None, description="names of layers, or patterns such as *attention*; None: all"
+    )
+    embeddings: bool = Field(default=False, description="also the tables of token and n-gram embeddings")
+    epochs: Count | None = Field(default=None, description="of training; None: training.epochs of the recipe, else 3")
+    learning_rate: Annotated[Float, Field(gt=0)] | None = Field(
+        default=None, description="None: training.learning_rate of the recipe, else half that of the run"
+    )
+
+
+class Prune(Step):
+    """Magnitude pruning: weights near zero become zero (Zhu and Gupta, 2017). Either a share, or a pattern."""
+
+    method: Literal["prune"]
+    sparsity: Annotated[Share, BeforeValidator(_no_percent)] | None = Field(
+        default=None, description="share of each kernel that becomes zero"
+    )
+    m_by_n: Annotated[list[Annotated[Int, Field(ge=1, le=64)]], Field(min_length=2, max_length=2)] | None = Field(
+        default=None, description="[2, 4]: at least 2 zeros in each 4 consecutive inputs"
+    )
+    schedule: Literal["polynomial", "constant"] = Field(
+        default="polynomial", description="polynomial: the share grows during the ramp; constant: it begins as asked"
+    )
+    ramp: Annotated[Float, Field(gt=0, le=0.9)] = Field(
+        default=0.5, description="share of the updates in which zeros are chosen; after that they do not move"
+    )
+    block_size: Annotated[Counts, Field(min_length=2, max_length=2)] = Field(
+        default=[1, 1], description="[inputs, outputs] of the blocks that become zero as a whole"
+    )
+
+    @model_validator(mode="after")
+    def _one_goal(self) -> Prune:
+        if (self.sparsity is None) == (self.m_by_n is None):
+            found = "found neither" if self.sparsity is None else "found both"
+            raise ValueError(f"sparsity and m_by_n: {found}, expected one of them, such as sparsity: 0.8")
+        if self.m_by_n is not None:
+            zeros, block = self.m_by_n
+            if zeros >= block:
+                raise ValueError(f"m_by_n: found {self.m_by_n}, expected fewer zeros than inputs, such as [2, 4]")
+            if self.block_size != [1, 1]:
+                raise ValueError("block_size is for sparsity: leave it out where there is m_by_n")
+        return self
+
+
+class Cluster(Step):
+    """Weight clustering: each kernel has at most so many distinct values, which are trained (Han et al., 2016)."""
+
+    method: Literal["cluster"]
+    clusters: Annotated[Int, Field(ge=2, le=256)] = Field(default=16, description="distinct values of each kernel")
+    initialization: Literal["kmeans_plus_plus", "linear", "density_based", "random"] = Field(
+        default="kmeans_plus_plus", description="of these values"
+    )
+    keep_zeros: bool | None = Field(
+        default=None, description="whether weights that are zero stay zero; None: if a step before pruned"
+    )
+
+
+METHODS: dict[str, type[Step]] = {"prune": Prune, "cluster": Cluster}
+KEYS = "keys such as steps: [{method: prune, sparsity: 0.8}]"
+
+
+class Recipe(Model):
+    """Steps in their order, and the settings of their trainings that differ from those of the run."""
+
+    training: Training = Field(default=Training(), description="keys of training to use in place of the run's")
+    steps: list[Step]
+
+
+class LoadedRecipe:
+    """A recipe, and where its keys stand in their file.
+
+    Args:
+        recipe: the checked recipe.
+        source: the file.
+        places: dotted key -> its place.
+
+    Attributes:
+        recipe: the checked recipe.
+    """
+
+    def __init__(self, recipe: Recipe, source: str, places: Mapping[str, Place]) -> None:
+        self.recipe, self._source, self._places = recipe, source, places
+
+    def where(self, key: str) -> str:
+        """The file and line of a dotted key, for messages; the file alone for one that is not in it."""
+        place = self._places.get(key)
+        return place.where if place else self._source
+
+
+def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> LoadedRecipe:
+    """Reads a recipe and applies `--set key=value` overrides; steps are numbered from 0.
+
+    Args:
+        path: the YAML file.
+        overrides: such as `steps.0.sparsity=0.9`.
+
+    Raises:
+        ConfigError: the file is missing or not YAML, or a key or a value is not allowed.
+    """
+    raw, places = read_keys(Path(path), overrides, KEYS)
+    return LoadedRecipe(parse_recipe(raw, str(path), places), str(path), places)
+
+
+def parse_recipe(raw: Mapping[str, Any], source: str = "recipe", places: Mapping[str, Place] | None = None) -> Recipe:
+    """Checks a mapping as read from YAML.
+
+    Args:
+        raw: what the YAML holds.
+        source: name of the recipe in messages.
+        places: dotted key -> where it stands.
+
+    Raises:
+        ConfigError: lists the errors, each with its key, what was found and what was expected.
+
+    Example: `parse_recipe({"steps": [{"method": "cluster", "clusters": 8}]}).steps[0].clusters` is 8.
+    """
+    places, lines = places or {}, []
+    for key in raw:
+        if key not in Recipe.model_fields:
+            known = list(Recipe.model_fields)
+            mend = f"{did_you_mean(key, known)} (known here: {', '.join(known)})"
+            lines.append(f"{_where(key, source, places)}: unknown key '{shown(key, quotes=False)}'{mend}")
+    training = _part(Training, raw.get("training") or {}, ["training"], source, places, lines)
+    steps = []
+    if not isinstance(raw.get("steps"), list) or not raw["steps"]:
+        lines.append(f"{_where('steps', source, places)}: steps: found {shown(raw.get('steps'))}, expected {KEYS}")
+    else:
+        for number, step in enumerate(raw["steps"]):
+            steps.append(_step(step, f"steps.{number}", source, places, lines))
+    if lines:
+        raise ConfigError("\n".join(lines))
+    return Recipe.model_construct(training=training, steps=steps)
+
+
+def _step(raw: Any, name: str, source: str, places: Mapping[str, Place], lines: list[str]) -> Any:
+    """A checked step; what is wrong with it goes into `lines`."""
+    method = raw.get("method") if isinstance(raw, Mapping) else None
+    known = METHODS.get(method) if isinstance(method, str) else None
+    if known is None:
+        at = f"{name}.method" if isinstance(raw, Mapping) else name
+        near = did_you_mean(method, METHODS) if isinstance(method, str) else ""
+        found = shown(method if isinstance(raw, Mapping) else raw)
+        expected = f"one of {', '.join(METHODS)}{near}" if isinstance(raw, Mapping) else "keys such as method: prune"
+        lines.append(f"{_where(at, source, places)}: {at}: found {found}, expected {expected}")
+        return None
+    return _part(known, raw, name.split("."), source, places, lines)
+
+
+def _part(
+    part: type[Model], raw: Any, above: list[str], source: str, places: Mapping[str, Place], lines: list[str]
+) -> Any:
+    if not isinstance(raw, Mapping):
+        name = ".".join(above)
+        lines.append(f"{_where(name, source, places)}: {name}: found {shown(raw)}, expected keys")
+        return None
+    try:
+        return part.model_validate(raw)
+    except ValidationError as error:
+        lines.extend(flat_fault_lines(error, raw, part, above, source, places))
+        return None
+
+
+def _where(key: str, source: str, places: Mapping[str, Place]) -> str:
+    """The place of a dotted key, or of the nearest one above it."""
+    while key:
+        if key in places:
+            return places[key].where
+        key = key.rpartition(".")[0]
+    return source
+
+
+def as_data(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as plain data: what `parse_recipe` reads back equal, with every default of a step."""
+    training = recipe.training.model_dump(mode="json", exclude_unset=True)
+    steps = [step.model_dump(mode="json") for step in recipe.steps]
+    return {**({"training": training} if training else {}), "steps": steps}
