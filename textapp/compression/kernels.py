@@ -59,7 +59,7 @@ class Kernel:
 
 
 def kernels_of(model: keras.Model, embeddings: bool = False, layers: Sequence[str] | None = None) -> list[Kernel]:
-    """The kernels of a model, each variable once.
+    """The kernels of a model, each variable once, in the order of the model's weights.
 
     Args:
         model: any model of textapp.
@@ -74,7 +74,7 @@ def kernels_of(model: keras.Model, embeddings: bool = False, layers: Sequence[st
             wanted = layers is None or any(_named(kernel, each) for each in layers)
             if wanted and (embeddings or not kernel.embedding):
                 found.setdefault(id(kernel.variable), kernel)
-    return list(found.values())
+    return [found[id(weight)] for weight in model.weights if id(weight) in found]
 
 
 def unknown_layer(model: keras.Model, layers: Sequence[str], embeddings: bool) -> tuple[int, str] | None:

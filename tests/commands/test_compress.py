@@ -1,0 +1,288 @@
+"""`textapp compress`: the new run, its figures, stops and resumes, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import textapp
+from textapp.artifact import open_artifact, write_manifest
+from textapp.catalog import load_config, parse_config
+from textapp.commands.compress import compress
+from textapp.commands.export import export
+from textapp.commands.train import train_config
+from textapp.errors import ArtifactError, ConfigError, TextappError, UsageError
+from textapp.export.flatbuffer.graphs import parse, shape_of, type_name
+from textapp.export.options import ExportOptions
+
+ROOT = Path(__file__).parents[2]
+RECIPES = ROOT / "configs" / "compression"
+WORDS = {"good": ["fine", "great", "lovely", "superb"], "bad": ["poor", "awful", "dull", "broken"]}
+SHORT = ("--set", "steps.0.epochs=2")
+
+
+def train(folder: Path, task: str = "classification", **changes: object) -> Path:
+    """A small run in `folder/run`."""
+    config = {
+        "task": task, "run": str(folder / "run"),
+        "data": {"train": "train.tsv", "validation": 0.25, "test": "test.tsv"},
+        "model": {"architecture": "cnn", "embedding_dim": 8, "filters": 8, "kernel_sizes": [1, 3]},
+        "training": {"epochs": 4, "batch_size": 8, "device": "cpu", "learning_rate": 0.01, "precision": "float32"},
+        **changes,
+    }  # fmt: skip
+    return train_config(parse_config(config), folder)
+
+
+def write_reviews(folder: Path, rows: int = 96) -> None:
+    for name, first in (("train", 0), ("test", 7)):
+        lines = ["text\tlabel"]
+        for index in range(first, first + rows):
+            label = ("good", "bad")[index % 2]
+            lines.append(f"number {index} was a {WORDS[label][index // 2 % 4]} thing\t{label}")
+        (folder / f"{name}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained")
+    write_reviews(folder)
+    train(folder)
+    return folder
+
+
+def kernels(run: Path) -> dict[str, np.ndarray]:
+    """The kernels of a saved model as `[inputs, outputs]`, and its token table."""
+    from textapp.compression.kernels import kernels_of
+    from textapp.models.saving import load_model
+
+    found = kernels_of(load_model(run / "model.keras"), embeddings=True)
+    return {kernel.name: kernel.view(kernel.variable.value).numpy() for kernel in found}
+
+
+def test_a_chain_makes_a_new_run_and_tells_what_it_brought(trained: Path, run_textapp) -> None:
+    new, recipe = trained / "small", RECIPES / "prune80_cluster16.yaml"
+    before = {file: file.read_bytes() for file in (trained / "run").iterdir() if file.is_file()}
+    done = run_textapp(
+        "compress", trained / "run", "--recipe", recipe, "--run", new, *SHORT, "--set", "steps.1.epochs=1", "--json"
+    )
+    assert done.code == 0, done.stderr
+    assert {file: file.read_bytes() for file in before} == before
+    run, old = open_artifact(new), open_artifact(trained / "run")
+    assert run.manifest["parent"] == {"run": "run", "sha256": old.manifest["files"]["model.keras"]}
+    same = ("labels", "lengths", "lengths_from", "tokenizer", "parameters", "languages", "columns")
+    assert {key: run.manifest[key] for key in same} == {key: old.manifest[key] for key in same}
+    assert not (new / "steps").exists() and load_config(new / "config.yaml").run == str(new)
+    for name, view in kernels(new).items():
+        assert (view == 0).sum() >= view.size - round(view.size * 0.2), name
+        assert len(np.unique(view)) <= 16
+
+    result = json.loads(done.stdout)
+    metrics = json.loads((new / "metrics.json").read_text(encoding="utf-8"))
+    parent = json.loads((trained / "run" / "metrics.json").read_text(encoding="utf-8"))
+    assert result["path"] == str(new)
+    for split in ("validation", "test"):
+        assert result["before"][split]["accuracy"] == parent[split]["accuracy"]
+        assert result["after"][split]["accuracy"] == metrics[split]["accuracy"]
+    sizes = {when: result[when]["sizes"] for when in ("before", "after")}
+    assert sizes["before"]["nonzero"] >= 0.9 * sizes["before"]["parameters"]
+    assert sizes["after"]["nonzero"] < 0.4 * sizes["after"]["parameters"] == 0.4 * run.manifest["parameters"]
+    assert sizes["after"]["file_bytes"] == pytest.approx((new / "model.keras").stat().st_size, rel=0.02)
+    assert sizes["after"]["gzip_bytes"] < 0.5 * sizes["before"]["gzip_bytes"]
+    prune, cluster = metrics["compression"]["steps"]
+    assert [row["epoch"] for row in prune["history"]] == [1, 2] and prune["history"][0]["incomplete"]
+    assert {row["name"] for row in cluster["kernels"]} == kernels(new).keys()
+    assert metrics["compression"]["recipe"]["steps"][0]["sparsity"] == 0.8
+    assert textapp.load(new)("number 3 was a lovely thing").label == "good"
+
+
+def test_the_summary_and_the_name_of_the_new_run(trained: Path, capsys: pytest.CaptureFixture) -> None:
+    compress(trained / "run", RECIPES / "cluster16.yaml", ["steps.0.epochs=1"])
+    shown = capsys.readouterr().out
+    assert open_artifact(trained / "run-cluster16").kind == "run"
+    for part in ("not zero", "as gzip", "validation: accuracy", "test: accuracy", "runs no faster"):
+        assert part in shown
+    with pytest.raises(ArtifactError, match="finished already: use --overwrite"):
+        compress(trained / "run", RECIPES / "cluster16.yaml")
+
+
+def test_a_language_model_is_pruned_two_of_four(tmp_path: Path, capsys) -> None:
+    from writers import make_documents
+
+    text = "\n".join(record["text"] for record in make_documents(200))
+    (tmp_path / "input.txt").write_text(text, encoding="utf-8")
+    sizes = {"hidden_dim": 16, "num_layers": 1, "num_heads": 2, "intermediate_dim": 32}
+    run = train(
+        tmp_path, "generation", data={"train": "input.txt", "validation": 0.2, "test": 0.1},
+        tokenizer={"vocabulary_size": 60}, lengths=[32], generate_lengths=[[8, 8]],
+        model={"architecture": "transformer", "dropout": 0, **sizes}, training={"epochs": 2, "device": "cpu"},
+    )  # fmt: skip
+    compress(run, RECIPES / "prune24.yaml", SHORT[1:], as_json=True)
+    result = json.loads(capsys.readouterr().out)
+    assert result["after"]["test"]["perplexity"] < 1.2 * result["before"]["test"]["perplexity"]
+    found = kernels(tmp_path / "run-prune24")
+    table = next(name for name in found if name.endswith("embeddings"))
+    assert np.all(found.pop(table) != 0) and len(found) >= 6
+    for name, view in found.items():
+        assert np.all((view.reshape(-1, 4, view.shape[1]) == 0).sum(axis=1) == 2), name
+
+
+def test_the_zeros_are_in_the_exported_file(tmp_path: Path) -> None:
+    """In int8 and in float32; kernels of less than 1,024 weights are not quantized."""
+    write_reviews(tmp_path)
+    sizes = {"hidden_dim": 32, "num_layers": 1, "num_heads": 2, "intermediate_dim": 64}
+    run = train(tmp_path, model={"architecture": "transformer", **sizes}, lengths=[16])
+    new = compress(run, RECIPES / "prune80.yaml", SHORT[1:])
+    file = export(new, ExportOptions("litert", "dynamic", max_drop=100.0)) / "model.tflite"
+    model = parse(file.read_bytes())
+    types, found = {"INT8": np.int8, "FLOAT32": np.float32}, {}
+    for tensor in model.subgraphs[0].tensors:
+        data = model.buffers[tensor.buffer].data
+        if data is not None and len(shape_of(tensor)) == 2 and type_name(tensor) in types:
+            values = np.frombuffer(bytes(data), types[type_name(tensor)]).reshape(shape_of(tensor))
+            found[values.dtype.name, (values == 0).tobytes()] = values
+    exact = {pattern: kind for kind, pattern in found}
+    int8 = [values for (kind, _), values in found.items() if kind == "int8"]
+    for name, view in kernels(new).items():
+        if name.endswith("embeddings"):
+            continue
+        zeros = view.T == 0  # a file has outputs first
+        assert zeros.mean() >= 0.79, name
+        if view.size < 1024:
+            assert exact[zeros.tobytes()] == "float32", name
+        else:  # the smallest of the others may have become zero too
+            assert any(each.shape == zeros.shape and np.all(each[zeros] == 0) and each.any() for each in int8), name
+
+
+def stopped_at(command: list[object], line: str, stop: int) -> int:
+    """The exit code of a command that gets a signal as soon as its stderr shows a line that begins with `line`."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "textapp", *map(str, command)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, encoding="utf-8",
+    )  # fmt: skip
+    next(shown for shown in process.stderr if shown.startswith(line))
+    process.send_signal(stop)
+    process.communicate(timeout=120)
+    return process.returncode
+
+
+def test_what_was_stopped_and_killed_goes_on_to_the_same_weights(tmp_path: Path, run_textapp) -> None:
+    """Stopped in the first step, killed in the second."""
+    write_reviews(tmp_path, rows=200)
+    run = train(tmp_path)
+    command = [
+        "compress", run, "--recipe", RECIPES / "prune80_cluster16.yaml", "--set", "steps.0.epochs=8", "--set",
+        "steps.1.epochs=8",
+    ]  # fmt: skip
+    new, work = tmp_path / "run-prune80_cluster16", tmp_path / "run-prune80_cluster16.textapp-work"
+    assert stopped_at(command, "epoch 2/8", signal.SIGTERM) == 75
+    assert not new.exists() and work.is_dir()
+    with pytest.raises(ArtifactError, match="was started with another run or recipe, 'recipe.steps' differs"):
+        compress(run, command[3], ["steps.0.epochs=8"])
+    assert work.is_dir()
+    assert stopped_at([*command], "step 2 of 2: cluster", signal.SIGKILL) == -9
+    resumed = run_textapp(*command)
+    assert resumed.code == 0, resumed.stderr
+    assert "resuming" in resumed.stderr and "epoch 2/8" not in resumed.stderr.partition("step 2 of 2")[0]
+    assert not work.exists()
+    compress(run, command[3], [command[5], command[7]], new_run=str(tmp_path / "whole"))
+    one, two = kernels(new), kernels(tmp_path / "whole")
+    assert all(np.array_equal(one[name], two[name]) for name in one) and one.keys() == two.keys()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "expected"),
+    [
+        ("steps: [{method: prune, sparsity: 0.8, layers: [lstm_0]}]",
+         "line 1: steps.0.layers.0: found 'lstm_0', expected a layer with a kernel: windows, logits"),
+        ("steps: [{method: prune, sparsity: 0.8, layers: [window]}]", "did you mean 'windows'?"),
+        ("steps: [{method: quantise}]", "steps.0.method: found 'quantise', expected one of prune, cluster"),
+        ("steps: [{method: prune, sparsity: 1.5}]", "steps.0.sparsity: found 1.5: expected a share"),
+        ("training: {batch_size: 1000}\nsteps: [{method: prune, sparsity: 0.5, epochs: 1}]",
+         "found a training of 1 updates, expected at least 2: raise epochs"),
+        ("training: {monitor: bleu}\nsteps: [{method: cluster}]", "training.monitor: found 'bleu'"),
+    ],
+)  # fmt: skip
+def test_a_recipe_that_does_not_fit_is_refused(trained: Path, tmp_path: Path, recipe: str, expected: str) -> None:
+    file = tmp_path / "recipe.yaml"
+    file.write_text(recipe, encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        compress(trained / "run", file, new_run=str(tmp_path / "new"))
+    assert expected in str(caught.value) and caught.value.exit_code == 2
+    assert not (tmp_path / "new").exists() and not (tmp_path / "new.textapp-work").exists()
+
+
+def copied(run: Path, folder: Path) -> Path:
+    return Path(shutil.copytree(run, folder / "run"))
+
+
+def rewritten(run: Path, **changes: object) -> None:
+    """Changes the manifest of a run, whose checksums become those of its files."""
+    manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
+    names = list(manifest.pop("files"))
+    write_manifest(run, {**manifest, **changes}, names)
+
+
+def refused(run: Path, data_dir: Path | None = None, **settings: object) -> str:
+    with pytest.raises(TextappError) as caught:
+        compress(run, RECIPES / "prune80.yaml", data_dir=data_dir, **settings)
+    assert caught.value.exit_code == 1
+    return str(caught.value)
+
+
+def test_a_run_whose_data_is_gone(trained: Path, tmp_path: Path) -> None:
+    run = copied(trained / "run", tmp_path)
+    rewritten(run, data_dir=str(tmp_path / "gone"))
+    assert f"{tmp_path / 'train.tsv'}: no such file" in refused(run, tmp_path)
+    assert "train.tsv" in refused(run)  # relative to the working directory, as the folder is gone
+    new = compress(run, RECIPES / "prune80.yaml", SHORT[1:], data_dir=trained)
+    assert open_artifact(new).manifest["data_dir"] == str(trained)
+
+
+def test_a_run_with_other_labels_than_the_data(trained: Path, tmp_path: Path, caplog) -> None:
+    run = copied(trained / "run", tmp_path)
+    for name in ("train", "test"):
+        text = (trained / f"{name}.tsv").read_text(encoding="utf-8")
+        (tmp_path / f"{name}.tsv").write_text(text.replace("\tbad", "\tpoor"), encoding="utf-8")
+    error = refused(run, tmp_path)
+    assert "was trained on the labels bad, good, but the data has good, poor" in error
+    assert any("quality before and after is that on the data as it is now" in line for line in caplog.messages)
+
+
+def test_a_run_of_another_version(trained: Path, tmp_path: Path) -> None:
+    run = copied(trained / "run", tmp_path)
+    config = (run / "config.yaml").read_text(encoding="utf-8")
+    (run / "config.yaml").write_text(config.replace("filters:", "feature_maps:"), encoding="utf-8")
+    rewritten(run, versions={"textapp": "7.0.0"})
+    error = refused(run)
+    assert f"was trained by textapp 7.0.0, and its config is none of this version, {textapp.__version__}" in error
+    assert "config.yaml, line" in error and "model.feature_maps" in error
+    # A version whose model is built otherwise: the config is known, the weights do not fit.
+    (run / "config.yaml").write_text(config.replace("filters: 8", "filters: 9"), encoding="utf-8")
+    rewritten(run)
+    error = refused(run)
+    assert "model.keras: found a weight of the shape (1, 8, 8), expected (1, 8, 9)" in error
+    manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
+    (run / "manifest.json").write_text(json.dumps({**manifest, "format": 2}), encoding="utf-8")
+    assert "found format 2, expected 1: another version of textapp wrote it" in refused(run)
+
+
+def test_no_bundle_not_the_run_itself_and_no_cluster_of_machines(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = copied(trained / "run", tmp_path)
+    rewritten(bundle, kind="bundle")
+    assert "found a bundle, expected a run folder: compress the run" in refused(bundle)
+    for overwrite in (False, True):
+        with pytest.raises(UsageError, match="is the run to compress itself"):
+            compress(trained / "run", RECIPES / "prune80.yaml", new_run=str(trained / "run"), overwrite=overwrite)
+    monkeypatch.setenv("TF_CONFIG", "{}")
+    with pytest.raises(UsageError, match="TF_CONFIG: found several workers"):
+        compress(trained / "run", RECIPES / "prune80.yaml")
