@@ -99,3 +99,35 @@ def test_a_post_norm_transformer_stays_as_it_is():
     fold_norms(block)
     assert block.attention_norm.center_inputs and block.attention_norm.scale_outputs
     np.testing.assert_array_equal(np.asarray(block.outward.kernel), kernel)
+
+
+def kernels_of_blocks(model):
+    blocks = [layer for layer in model._flatten_layers() if isinstance(layer, TransformerBlock)]
+    return [weight for block in blocks for weight in block.weights if len(weight.shape) > 1]
+
+
+def test_the_zeros_of_a_pruned_model_stay_and_its_scales_are_folded():
+    model = make_encoder()
+    for weight in kernels_of_blocks(model):
+        values = np.asarray(weight)
+        weight.assign(np.where(np.abs(values) < np.median(np.abs(values)), 0, values))
+    zeros, before = (
+        [np.asarray(weight) == 0 for weight in kernels_of_blocks(model)],
+        np.asarray(model({"token_ids": IDS})),
+    )
+    fold_norms(model)
+    np.testing.assert_allclose(np.asarray(model({"token_ids": IDS})), before, atol=2e-5)
+    assert all(
+        np.array_equal(np.asarray(each) == 0, old) for each, old in zip(kernels_of_blocks(model), zeros, strict=True)
+    )
+    norms = [layer for layer in model._flatten_layers() if isinstance(layer, LayerNorm)]
+    assert [norm.name for norm in norms if norm.scale_outputs] == ["norm"]
+
+
+def test_the_values_of_a_clustered_model_stay():
+    model = make_encoder()
+    for weight in kernels_of_blocks(model):
+        weight.assign(np.sign(np.asarray(weight)))
+    before = model.get_weights()
+    fold_norms(model)
+    assert all(np.array_equal(one, two) for one, two in zip(before, model.get_weights(), strict=True))

@@ -4,6 +4,9 @@ Only normalisations read the residual sequence between the blocks, and they subt
 to it can subtract their mean once, in their weights; then the sequence has mean 0, and the normalisations need not
 subtract it (SliceGPT; Ashkboos et al., 2024). The scale and shift of a normalisation are folded into the products that
 follow. RMS normalisation subtracts no mean and has no shift, so only its scale is folded.
+
+Weights that a compression made stay as they are: a kernel minus its mean has no zeros, so the layers of a pruned model
+are not centred, and a scaled kernel has more distinct values, so nothing is folded in a clustered one.
 """
 
 from __future__ import annotations
@@ -14,6 +17,8 @@ import numpy as np
 
 from textapp.layers import DecoderBlock, LayerNorm, Positions, RmsNorm, TokenEmbedding, TransformerBlock
 
+MANY_ZEROS = 0.1  # share of a pruned kernel; a trained one has next to none
+FEW_VALUES = 256  # at most, of a clustered kernel
 
 def fold_norms(model: Any) -> None:
     """Folds the normalisations of a model in place; its outputs do not change.
@@ -27,7 +32,11 @@ def fold_norms(model: Any) -> None:
     blocks = [layer for layer in layers if isinstance(layer, TransformerBlock)]
     if not blocks or not all(block.settings.normalize_first for block in blocks):
         return
-    if isinstance(blocks[0].attention_norm, LayerNorm):
+    kernels = [np.asarray(weight) for block in blocks for weight in block.weights if len(weight.shape) > 1]
+    if any(len(np.unique(kernel)) <= min(FEW_VALUES, kernel.size // 4) for kernel in kernels):
+        return
+    pruned = any(np.mean(kernel == 0) > MANY_ZEROS for kernel in kernels)
+    if isinstance(blocks[0].attention_norm, LayerNorm) and not pruned:
         _center_sequence(layers, blocks, tie_embeddings=getattr(model, "tie_embeddings", False))
     for block in blocks:
         projections = block.attention.projections
