@@ -22,6 +22,7 @@ from textapp.commands.predict import predict
 from textapp.commands.train import train
 from textapp.errors import UsageError
 from textapp.export.options import ExportOptions
+from textapp.metrics.question_answering import normalized_answer
 
 ROOT = Path(__file__).parents[2]
 NAMES = ["anna", "ben", "cora", "dan", "eva", "finn"]
@@ -106,6 +107,24 @@ def test_evaluate_gives_figures_of_both_kinds_of_question(run: Path, bundle: Pat
     assert "by length of context" in shown and "by first word of question" in shown
     never = evaluate(bundle, [run.parent / "test.json"], options={"no_answer_threshold": 0.0})
     assert never["no_answer_exact_match"] == 0 and never["has_answer_f1"] >= figures["has_answer_f1"]
+
+
+def test_a_reader_of_english_is_evaluated_on_xquad(run: Path, tmp_path: Path) -> None:
+    contexts = {"zh": "安娜住在罗马的一座老房子里。", "en": "Anna lives in an old house in Rome."}
+    files, expected = {}, {}
+    for code, context in contexts.items():
+        # The whole context is the answer, so that every span shares a part of it.
+        question = {"id": "1", "question": "安娜?", "answers": [{"answer_start": 0, "text": context}]}
+        paragraphs = [{"context": context, "qas": [question]}]
+        files[code] = tmp_path / f"xquad.{code}.json"
+        files[code].write_text(json.dumps({"version": "1.1", "data": [{"title": "t", "paragraphs": paragraphs}]}))
+        given = textapp.load(run, no_answer_threshold=0.0)("安娜?", context).answer
+        assert given in context and given
+        size, whole = (len(given.rstrip("。")), 13) if code == "zh" else (len(normalized_answer(given).split()), 7)
+        expected[code] = 100 * 2 * size / (size + whole)
+        figures = evaluate(run, [files[code]], output=tmp_path / code, options={"no_answer_threshold": 0.0})
+        assert figures["examples"] == 1 and figures["f1"] == pytest.approx(expected[code]) and expected[code] > 0
+    assert json.loads((tmp_path / "zh" / "metrics.json").read_text())["f1"] == pytest.approx(expected["zh"])
 
 
 def asked(predictor) -> list[tuple]:

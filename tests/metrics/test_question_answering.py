@@ -91,6 +91,20 @@ def test_figures_by_group() -> None:
     assert words["other"] == {"examples": 1, "exact_match": 100, "f1": 100}
 
 
+def test_each_answer_may_have_a_language_of_its_own() -> None:
+    predictions, references = ["在北京市", "in the Alps", "at noon"], [["北京"], ["the Alps"], ["noon"]]
+    exact, overlap = answer_scores(predictions, references, ["zh", "en", "en"])
+    assert exact.tolist() == [0, 0, 0] and overlap.tolist() == pytest.approx([2 / 3] * 3)
+    assert answer_scores(predictions, references, "en")[1].tolist() == pytest.approx([0, 2 / 3, 2 / 3])
+    questions, contexts = ["他在哪里？", "Where was he?", "When?"], ["a", "a", "a"]
+    scores = question_answering_scores(predictions, references, ["zh", "en", "en"], questions, contexts)
+    assert list(scores["groups"]["first word of question"]) == ["哪", "where", "when"]
+    assert scores["groups"]["answers compared by"] == {
+        "words": {"examples": 2, "exact_match": 0, "f1": pytest.approx(200 / 3)},
+        "characters": {"examples": 1, "exact_match": 0, "f1": pytest.approx(200 / 3)},
+    }
+
+
 def test_rare_first_words_are_together() -> None:
     questions = [f"{word} is it" for word in "abcdefghijklmnop"] + ["a b", "other"]
     words = grouped_scores(questions, [""] * 18, np.ones(18), np.ones(18))["first word of question"]

@@ -14,7 +14,14 @@ from toys import Letters
 
 from textapp.errors import DataError, OptionError, UsageError
 from textapp.predictors.predictor import Predictor
-from textapp.tasks.question_answering import END, START, Question, QuestionAnsweringTask
+from textapp.tasks.question_answering import (
+    END,
+    START,
+    Question,
+    QuestionAnswer,
+    QuestionAnsweringTask,
+    answer_languages,
+)
 from textapp.text.template import Template
 from textapp.text.training import train_tokenizer
 
@@ -247,6 +254,36 @@ def test_the_worst_answers_are_listed() -> None:
     assert scores["groups"]["length of context"] == {
         "up to 250 characters": {"examples": 4, "exact_match": 25, "f1": pytest.approx(100 * (1 + 2 / 3) / 4)}
     }
+
+
+@pytest.mark.parametrize(
+    ("language", "context", "expected"),
+    [
+        ("en", "他住在巴黎。", "zh"), ("en", "He has lived for years in 北京.", "en"),
+        ("en", "彼はパリに住んでいる。", "zh"),
+        ("zh", "他住在巴黎。", "zh"), ("zh", "He lives in Paris.", "en"), ("zh", "他是 NBA 的 point guard。", "zh"),
+        ("ja", "彼はパリに住んでいる。", "ja"), ("ja", "Er wohnt in Paris.", "en"), ("de", "Он живёт там.", "de"),
+        ("de", "그는 파리에 산다.", "de"), ("zh", "1984", "zh"), ("en", "1984", "en"),
+    ],
+)  # fmt: skip
+def test_answers_are_scored_in_the_language_of_their_context(language: str, context: str, expected: str) -> None:
+    record = {"question": "?", "context": context, "answers": []}
+    assert answer_languages([record], language) == [expected]
+    assert answer_languages([{**record, "context": "", "question": context}], language) == [expected]
+
+
+def test_a_model_of_one_language_is_scored_on_another() -> None:
+    task = task_of()
+    rows = [("在哪里？", "他住在北京市。", "北京市", "北京"), ("where?", "in the old town", "the old", "old town")]
+    records = [
+        {"question": question, "context": context, "answers": [{"text": right, "start": 0}]}
+        for question, context, right, _ in rows
+    ]
+    answers = [QuestionAnswer(None, question, given, 0, 1, 0.5) for question, _, _, given in rows]
+    # Of the characters 北京 are in 北京市: 2 * 2 / 5; of the words `old` is in both, `the` is left out: 2 / 3.
+    scores = task.score(records, answers)
+    assert scores["f1"] == pytest.approx(100 * (4 / 5 + 2 / 3) / 2) and scores["exact_match"] == 0
+    assert [row["f1"] for row in task.listing(records, answers).rows] == [66.7, 80.0]
 
 
 # --- offsets into the original text ---------------------------------------------------------------------------------

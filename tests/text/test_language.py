@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from textapp.text.language import east_asian_share, guess_language
+from textapp.text.language import east_asian_share, guess_language, logographic_share
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,11 @@ def test_the_script_names_the_language(texts: list[str], language: str) -> None:
 def test_a_chinese_character_weighs_four_letters() -> None:
     assert east_asian_share(["好abcd"]) == 0.5
     assert east_asian_share(["123"]) == 0
+
+
+def test_the_share_of_chinese_and_japanese_counts_no_korean() -> None:
+    assert logographic_share(["好abcd"]) == 0.5 and logographic_share(["好かabcd"]) == pytest.approx(2 / 3)
+    assert logographic_share(["영화"]) == 0 and logographic_share(["123"]) is None
 
 
 def test_tags_are_no_english() -> None:

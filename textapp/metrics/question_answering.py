@@ -74,7 +74,7 @@ def f1(prediction: str, references: Sequence[str], language: str = "en") -> floa
 def question_answering_scores(
     predictions: Sequence[str],
     references: Sequence[Sequence[str]],
-    language: str = "en",
+    language: str | Sequence[str] = "en",
     questions: Sequence[str] | None = None,
     contexts: Sequence[str] | None = None,
 ) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def question_answering_scores(
     Args:
         predictions: the answers; empty if a question was said to have none.
         references: the right answers of each question; none if it has no answer.
-        language: of the answers.
+        language: of the answers, or of each of them.
         questions, contexts: of each answer; None: there are no figures by group.
 
     Returns:
@@ -112,16 +112,18 @@ def question_answering_scores(
 
 
 def answer_scores(
-    predictions: Sequence[str], references: Sequence[Sequence[str]], language: str = "en"
+    predictions: Sequence[str], references: Sequence[Sequence[str]], language: str | Sequence[str] = "en"
 ) -> tuple[np.ndarray, np.ndarray]:
     """Exact match and F1 of each answer, 0 to 1, `[examples]` float64 each.
 
     Args:
         predictions, references, language: as for `question_answering_scores`.
     """
-    pairs = [(text, list(right) or [""]) for text, right in zip(predictions, references, strict=True)]
-    exact = np.array([exact_match(text, right, language) for text, right in pairs])
-    return exact, np.array([f1(text, right, language) for text, right in pairs])
+    languages = _of_each(language, len(predictions))
+    triples = [
+        (text, list(right) or [""], each) for text, right, each in zip(predictions, references, languages, strict=True)
+    ]
+    return np.array([exact_match(*triple) for triple in triples]), np.array([f1(*triple) for triple in triples])
 
 
 def grouped_scores(
@@ -129,30 +131,36 @@ def grouped_scores(
     contexts: Sequence[str],
     exact: np.ndarray,
     overlap: np.ndarray,
-    language: str = "en",
+    language: str | Sequence[str] = "en",
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Exact match and F1 in percent, by length of the context and by the word that the question begins with.
 
     Args:
         questions, contexts: of each example.
         exact, overlap: as `answer_scores` returned them.
-        language: of the questions.
+        language: of the questions, or of each of them.
 
     Returns:
         `{"length of context": {"up to 500 characters": {"examples", "exact_match", "f1"}}, "first word of question":
         ...}`; of words the most frequent 12, and `other`. In Chinese and Japanese, where the word may stand anywhere,
-        it is the first interrogative of the question.
+        it is the first interrogative of the question. If the answers are in such a language and in others, also
+        `answers compared by`: `words`, `characters`.
     """
+    languages = _of_each(language, len(questions))
     ranges = [*(f"up to {edge:,} characters" for edge in _LENGTHS), f"over {_LENGTHS[-1]:,} characters"]
     lengths = [ranges[bisect_left(_LENGTHS, len(context))] for context in contexts]
-    words = [question_word(question, language) for question in questions]
+    words = [question_word(*each) for each in zip(questions, languages, strict=True)]
     frequent = {word for word, _ in Counter(word for word in words if word).most_common(_WORDS_SHOWN)}
     named = [word if word in frequent else "other" for word in words]
     by_count = sorted(Counter(named).items(), key=lambda item: (item[0] == "other", -item[1]))
-    return {
+    groups = {
         "length of context": _by_group(lengths, ranges, exact, overlap),
         "first word of question": _by_group(named, [word for word, _ in by_count], exact, overlap),
     }
+    units = ["characters" if logographic(each) else "words" for each in languages]
+    if len(set(units)) > 1:
+        groups["answers compared by"] = _by_group(units, ("words", "characters"), exact, overlap)
+    return groups
 
 
 def question_word(question: str, language: str = "en") -> str:
@@ -166,6 +174,10 @@ def question_word(question: str, language: str = "en") -> str:
     """
     found = (_INTERROGATIVE if logographic(language) else _WORD).search(question.lower())
     return found[0] if found else ""
+
+
+def _of_each(language: str | Sequence[str], count: int) -> Sequence[str]:
+    return [language] * count if isinstance(language, str) else language
 
 
 def _by_group(

@@ -24,7 +24,7 @@ from textapp.predictors.predictor import Predictor
 from textapp.prepared import Prepared
 from textapp.runners.keras import KerasRunner
 from textapp.runners.saved_model import TOKENS_SIGNATURE
-from textapp.tasks.question_answering import END, START, Question, QuestionAnsweringTask, references
+from textapp.tasks.question_answering import END, START, Question, QuestionAnsweringTask, answer_languages, references
 from textapp.tasks.task import Record
 from textapp.text.word_forms import word_forms
 
@@ -97,7 +97,8 @@ class QuestionAnsweringObjective(Objective):
             return prepared
         answers = self._answers(task.changed(no_answer_threshold=None), model, records)
         texts = [answer.answer for answer in answers]
-        _, overlap = answer_scores(texts, [references(record) for record in records], task.language)
+        languages = answer_languages(records, task.language)
+        _, overlap = answer_scores(texts, [references(record) for record in records], languages)
         threshold, _ = best_threshold([-answer.score for answer in answers], overlap, known)
         return dataclasses.replace(prepared, task=task.changed(no_answer_threshold=min(1.0, max(0.0, -threshold))))
 

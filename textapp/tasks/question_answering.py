@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from textapp.errors import DataError, OptionError, UsageError
+from textapp.languages import logographic
 from textapp.predictors.predictor import Predictor
 from textapp.predictors.requests import Request
 from textapp.tasks.spans import best_spans, windows
 from textapp.tasks.task import Listing, Record, Task, expect_shape, one_line, smallest
+from textapp.text.language import logographic_share
 from textapp.untrusted import LENGTHS, MAX_LENGTH, NOTHING, SHARE, TEXT, either, key, list_of, whole
 
 if TYPE_CHECKING:
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 START, END = "start_logits", "end_logits"
 MIN_CONTEXT = 8  # tokens of a context that a question has to leave room for
 MAX_WORST = 20
+# Share of a context from which on its answers are compared by character. Of SQuAD's contexts none has over 0.15, of
+# CMRC 2018's none under 0.44.
+_LOGOGRAPHIC = 0.3
 _SPARE = 4  # further spans of each window, as some have no text or repeat those of another window
 
 _logger = logging.getLogger("textapp")
@@ -318,15 +323,17 @@ class QuestionAnsweringTask(Task):
 
         texts, right = [answer.answer for answer in answers], [references(record) for record in records]
         questions, contexts = ([record[field] for record in records] for field in self.fields)
-        return question_answering_scores(texts, right, self.language, questions, contexts)
+        languages = answer_languages(records, self.language)
+        return question_answering_scores(texts, right, languages, questions, contexts)
 
     def listing(self, records: Sequence[Record], answers: Sequence[QuestionAnswer]) -> Listing:
         """The worst answers: those with the lowest F1, the surest first."""
         from textapp.metrics.question_answering import answer_scores
 
         _, overlap = answer_scores(
-            [answer.answer for answer in answers], [references(record) for record in records], self.language
-        )
+            [answer.answer for answer in answers], [references(record) for record in records],
+            answer_languages(records, self.language),
+        )  # fmt: skip
         order = sorted(range(len(answers)), key=lambda index: (overlap[index], -answers[index].score))[:MAX_WORST]
         rows = [
             {
@@ -351,6 +358,30 @@ def special_tokens(tokenizer: Tokenizer) -> int:
 def references(record: Record) -> list[str]:
     """The right answers of a record; none if its question has no answer."""
     return [answer["text"] for answer in record["answers"]]
+
+
+def answer_languages(records: Sequence[Record], language: str) -> list[str]:
+    """The language whose exact match and F1 count for each answer, by the script of its context.
+
+    So a model of one language can be measured on others. A context in Chinese characters or kana is `zh` unless the
+    model is of Chinese or Japanese; any other is `en` if the model is.
+
+    Args:
+        records: with `context`, or with a question alone.
+        language: of the model; it counts for texts without letters.
+
+    Example: for a model of `en`, `[{"context": "他住在巴黎。"}, {"context": "He lives in Paris."}]` are `zh` and `en`.
+    """
+    scripts: dict[str, str] = {}
+    found = []
+    for record in records:
+        text = record.get("context") or record["question"]
+        if text not in scripts:
+            share = logographic_share([text])
+            fits = share is None or logographic(language) == (share > _LOGOGRAPHIC)
+            scripts[text] = language if fits else "en" if logographic(language) else "zh"
+        found.append(scripts[text])
+    return found
 
 
 def _stripped(text: str, start: int, end: int) -> tuple[int, int]:

@@ -55,6 +55,16 @@ def east_asian_share(texts: Iterable[str]) -> float:
     return sum(weights[language] for language in _LETTERS_PER_CHARACTER) / max(1, sum(weights.values()))
 
 
+def logographic_share(texts: Iterable[str]) -> float | None:
+    """The share, 0 to 1, of Chinese characters and kana in the first 2,000 texts; None if they have no letters.
+
+    Example: of `["他住在Paris。"]` it is 12 / 17, see `script_weights`.
+    """
+    weights = script_weights(texts)
+    total = sum(weights.values())
+    return (weights["zh"] + weights["ja"]) / total if total else None
+
+
 def script_weights(texts: Iterable[str]) -> dict[str, int]:
     """The amount of text in each script, in Latin letters: `{"zh": 24, "en": 2, ...}` for the example above."""
     sample = "".join(text[:_MAX_CHARACTERS] for text in islice(texts, _MAX_TEXTS))
