@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +11,9 @@ from toys import Letters
 
 from textapp.catalog import parse_config, recipe_of
 from textapp.config import Corpus
-from textapp.errors import DataError
+from textapp.errors import ConfigError, DataError
 from textapp.recipes.question_answering import Encoded, answer_span, training_windows
+from textapp.recipes.splits import load_splits
 from textapp.records.splits import Splits
 from textapp.tasks.question_answering import QuestionAnsweringTask
 from textapp.text.template import Template
@@ -70,6 +72,7 @@ def test_the_span_is_of_the_first_answer_that_stands_in_the_context() -> None:
     ("context", "text"),
     [
         ("<b>the cat</b> &amp; the dog sat", "cat</b> &amp; the dog"),
+        ("the cat https://example.org/a sat down", "cat https://example.org/a sat"),  # a piece in the middle is gone
         ("the cat 👩‍👩‍👧 sat on the ｍａｔ", "ｍａｔ"),
         ("el cafe\u0301 está aquí", "cafe\u0301"),
         ("人工智能是什么", "智能"),
@@ -133,6 +136,39 @@ def test_defaults() -> None:
     assert recipe.resolve(config_of(lengths=[64]), 10, "en", [50]).stride == 21  # a third of a short window
     transformer = config_of(model={"architecture": "transformer"})
     assert transformer.model.defaults("reader", Corpus([9]))["positions"] == "rope"
+
+
+def test_a_stride_lies_under_the_window() -> None:
+    with pytest.raises(ConfigError, match="stride: found 64, expected less than the longest of lengths, 64"):
+        config_of(lengths=[32, 64], stride=64)
+    assert config_of(lengths=[32, 64], stride=63).stride == 63
+    # Where the lengths are chosen by the data, whose texts may be short, it is lowered.
+    config = recipe_of("question_answering").resolve(config_of(stride=500), 10, "en", [20])
+    assert config.stride == config.lengths[-1] - 1
+
+
+def test_lengths_without_room_for_a_question_are_refused(tmp_path: Path) -> None:
+    given = record("ada wrote it", ("ada", 0))
+    splits = Splits([given] * 8, [given], [given], {"train": "t", "validation": "v", "test": "x"})
+    config = config_of(lengths=[4, 9], tokenizer={"kind": "characters", "vocabulary_size": 100})
+    with pytest.raises(ConfigError, match="lengths: found 9 as the longest, expected at least 10, .*: raise the last"):
+        recipe_of("question_answering").prepare(config, splits, tmp_path)
+
+
+@pytest.mark.parametrize(("handling", "kept"), [("skip", 1), ("error", None)])
+def test_what_happens_to_a_misplaced_answer_is_set(tmp_path: Path, handling: str, kept: int | None) -> None:
+    (tmp_path / "t.csv").write_text("question,context,answer\nWho?,Ada sang.,Ada\nWho?,Ben sang.,Cora\n", "utf-8")
+    (tmp_path / "v.csv").write_text("question,context,answer\nWho?,Ben sang.,Cora\n", "utf-8")
+    data = {"train": "t.csv", "validation": "v.csv", "misplaced_answers": handling}
+    config, recipe = config_of(data=data), recipe_of("question_answering")
+    if kept is None:
+        with pytest.raises(
+            DataError, match=r"t\.csv:3: the answer 'Cora' is not in the context, .*: mend or delete it"
+        ):
+            load_splits(recipe, config, tmp_path)
+    else:
+        splits = load_splits(recipe, config, tmp_path)
+        assert len(splits.train) == kept and len(splits.validation) == 1  # still a reference there
 
 
 def test_the_profile() -> None:

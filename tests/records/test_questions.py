@@ -105,6 +105,41 @@ def test_a_damaged_file_names_the_place(tmp_path: Path, content: str, message: s
         load_questions(write(tmp_path, content), LAYOUT, tmp_path)
 
 
+@pytest.mark.parametrize("indent", [None, 1])
+def test_json_that_is_cut_off_anywhere_says_so(tmp_path: Path, indent: int | None) -> None:
+    question = {"id": "1", "question": "什么?", "answers": [{"text": "景色", "answer_start": 3}]}
+    whole = json.dumps(json.loads(squad([question])), indent=indent, ensure_ascii=False)
+    for end in range(1, len(whole)):
+        with pytest.raises(DataError, match=r"a\.json:\d+: .*cut off"):
+            load_questions(write(tmp_path, whole[:end]), LAYOUT, tmp_path)
+
+
+def test_offsets_that_are_wrong_are_mended_or_reported(tmp_path: Path, caplog) -> None:
+    answers = [("景色", 0), ("saw", 25), ("cat", 13), ("景色", 3), ("The", 10_000)]
+    questions = [
+        {"id": f"q{number}", "question": "?", "answers": [{"text": text, "answer_start": start}]}
+        for number, (text, start) in enumerate(answers)
+    ]
+    records = load_questions(write(tmp_path, squad(questions)), LAYOUT, tmp_path)
+    kept = with_answers(records, "a.json", strict=False)
+    assert [(record["id"], record["answers"][0]["start"]) for record in kept] == [
+        ("q0", 3), ("q1", 18), ("q3", 3), ("q4", 8)
+    ]  # fmt: skip
+    assert "dropped 1 of 5 training questions" in caplog.text
+    assert "question q2: the answer 'cat' is not in the context, or several times elsewhere" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [(bytes(range(256)) * 20, "is not text"), (b"", "the file is empty"), (b" \n\t", "the file is empty")],
+)
+@pytest.mark.parametrize("name", ["a.json", "a.csv", "a.jsonl"])
+def test_a_file_that_is_no_text_is_an_error(tmp_path: Path, name: str, content: bytes, fault: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=f"{name}: {fault}"):
+        load_questions(name, LAYOUT, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("row", "message"), [("q,a b,a,x", "start is 'x'"), ('q,a b,"a\nb",0', "2 answers and 1 starts")]
 )

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toys import Letters
 
-from textapp.errors import DataError, OptionError, UsageError
+from textapp.errors import ArtifactError, DataError, OptionError, UsageError
 from textapp.predictors.predictor import Predictor
 from textapp.tasks.question_answering import (
     END,
@@ -234,6 +234,30 @@ def test_manifest() -> None:
     other = QuestionAnsweringTask.from_manifest(manifest, (Reader(), Reader()), no_answer_threshold=0.5, num_answers=2)
     assert (other.no_answer_threshold, other.num_answers) == (0.5, 2)
     assert (other.changed(lengths=[8, 16]).signatures, other.num_answers) == ([("answer_8", 8), ("answer_16", 16)], 2)
+
+
+def test_a_bundle_without_room_for_a_question_is_refused() -> None:
+    manifest = {
+        "lengths": [4, 9], "stride": 4, "max_answer_tokens": 3, "max_windows": 2, "languages": ["en"],
+        "no_answer_threshold": None,
+    }  # fmt: skip
+    with pytest.raises(ArtifactError, match="manifest.json: lengths: found 9 as the longest, expected at least 10"):
+        QuestionAnsweringTask.from_manifest(manifest, (Reader(), Reader()))
+    assert QuestionAnsweringTask.from_manifest({**manifest, "lengths": [10]}, (Reader(),) * 2).max_question_tokens == 1
+
+
+def test_an_end_before_its_start_is_never_answered() -> None:
+    """The likeliest starts all stand behind the likeliest ends."""
+    task = task_of(num_answers=5)
+    record = task.record("who", "abcdef")
+    first = task.reading(record).first
+    logits = np.full((2, task.requests(record)[0].length), -9.0, np.float32)
+    logits[0, first : first + 6] = [0, 1, 2, 6, 7, 8]
+    logits[1, first : first + 6] = [8, 7, 6, 2, 1, 0]
+    answer = task.answer(record, [{START: logits[0], END: logits[1]}])
+    # Of all pairs in order the best are the single letters, with 8; `a` ... `f` reversed would have 16.
+    assert [other.answer for other in answer.alternatives] == list("abcde")
+    assert (answer.answer, answer.start, answer.end) == ("a", 0, 1)
 
 
 def test_the_worst_answers_are_listed() -> None:

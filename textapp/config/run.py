@@ -146,6 +146,11 @@ class Config(Model):
             lines.append(
                 "training.batch_size and training.batch_tokens: found both, expected one of them: leave one out"
             )
+        if self.stride is not None and self.lengths and self.stride >= self.lengths[-1]:
+            lines.append(
+                f"stride: found {self.stride}, expected less than the longest of lengths, {self.lengths[-1]}, so that"
+                f" windows overlap: take a third of it, or leave stride out"
+            )
         if (self.tokenizer and self.tokenizer.kind == "preset") != self.model.pretrained and self.tokenizer is not None:
             lines.append(
                 "tokenizer.kind 'preset' and model.architecture 'preset': found one of them, expected both or neither"

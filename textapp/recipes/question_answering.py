@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from textapp.config import Config, Corpus, TaskKeys
-from textapp.errors import DataError
+from textapp.errors import ConfigError, DataError
 from textapp.prepared import Prepared
 from textapp.recipes import question_answering_profile
 from textapp.recipes.classification import log_sizes
@@ -121,7 +121,8 @@ class QuestionAnsweringRecipe(Recipe):
             update["cleaning"] = [] if config.model.pretrained else ["nfkc", "lowercase"]
         if counts is not None:
             update["lengths"] = config.lengths or choose_lengths(counts, min(max_tokens, MAX_LENGTH))
-            update["stride"] = config.stride or min(STRIDE, max(MIN_CONTEXT, update["lengths"][-1] // 3))
+            longest = update["lengths"][-1]
+            update["stride"] = min(config.stride or min(STRIDE, max(MIN_CONTEXT, longest // 3)), longest - 1)
             update["max_answer_tokens"] = config.max_answer_tokens or (covering(answer_counts) if answer_counts else 32)
             update["max_windows"] = config.max_windows or MAX_WINDOWS
             update["model"] = filled(config.model, config.model.defaults(self.keys.role, Corpus(counts)))
@@ -146,6 +147,8 @@ class QuestionAnsweringRecipe(Recipe):
             tokenizer, config.lengths, config.stride, config.max_answer_tokens, config.max_windows, language,
             no_answer_threshold=None if answerable else 0.5,
         )  # fmt: skip
+        if task.max_question_tokens < 1:
+            raise ConfigError(f"lengths: {task.too_short}: raise the last of lengths")
         data = {"train": training_windows(task, train, encoded, config.data.misplaced_answers == "error")}
         return Prepared(config, splits, task, [language], lengths_given, data)
 

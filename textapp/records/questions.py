@@ -189,7 +189,8 @@ def _squad_document(path: Path, encoding: str) -> dict[str, Any] | None:
     try:
         document = json.loads(text)
     except json.JSONDecodeError as error:
-        cut = ": the file seems to be cut off, copy it again" if error.pos >= len(text.rstrip()) - 1 else ""
+        at_end = error.pos >= len(text.rstrip()) - 1 or error.msg.startswith("Unterminated string")
+        cut = ": the file seems to be cut off, copy it again" if at_end else ""
         raise DataError(f"{path}:{error.lineno}: not JSON ({error.msg}){cut}") from error
     except RecursionError as error:
         raise DataError(f"{path}: nested too deeply for the JSON of SQuAD") from error

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from textapp.errors import DataError, OptionError, UsageError
+from textapp.errors import ArtifactError, DataError, OptionError, UsageError
 from textapp.languages import logographic
 from textapp.predictors.predictor import Predictor
 from textapp.predictors.requests import Request
@@ -147,7 +147,7 @@ class QuestionAnsweringTask(Task):
         cls, manifest: Mapping[str, Any], tokenizers: tuple[Tokenizer, Tokenizer], **options: Any
     ) -> QuestionAnsweringTask:
         """See `Task`; the threshold is that of the manifest unless `options` has one."""
-        return cls(
+        task = cls(
             tokenizers[0],
             lengths=key(manifest, "lengths", LENGTHS),
             stride=key(manifest, "stride", whole(1)),
@@ -156,6 +156,9 @@ class QuestionAnsweringTask(Task):
             language=key(manifest, "languages", list_of(TEXT, at_least=1))[0],
             **{"no_answer_threshold": key(manifest, "no_answer_threshold", either(SHARE, NOTHING)), **options},
         )
+        if task.max_question_tokens < 1:
+            raise ArtifactError(f"manifest.json: lengths: {task.too_short}")
+        return task
 
     def check_model(self, shapes: Mapping[str, SignatureShapes]) -> None:
         """See `Task`."""
@@ -224,6 +227,12 @@ class QuestionAnsweringTask(Task):
     def max_question_tokens(self) -> int:
         """Tokens of a question that leave room for some of its context."""
         return self.lengths[-1] - special_tokens(self.tokenizer) - MIN_CONTEXT
+
+    @property
+    def too_short(self) -> str:
+        """What is wrong with lengths that leave no room for a question."""
+        least = self.lengths[-1] - self.max_question_tokens + 1
+        return f"found {self.lengths[-1]} as the longest, expected at least {least}, for a question and some context"
 
     def null(self, first: int) -> int:
         """The position whose logits stand for no answer: the start token, else the one before the context."""
