@@ -4,7 +4,7 @@ import pytest
 
 from textapp.catalog import parse_config, recipe_of
 from textapp.demo import command
-from textapp.demo.samples import make_pairs, make_passages, make_samples, write_samples
+from textapp.demo.samples import make_pairs, make_passages, make_questions, make_samples, write_samples
 from textapp.errors import TextappError, UsageError
 from textapp.recipes.splits import load_splits
 
@@ -24,7 +24,9 @@ def test_every_part_trains_on_the_samples(part, samples) -> None:
 
 
 def test_one_part_a_task_in_a_folder_of_its_own() -> None:
-    assert [part.config["task"] for part in command.PARTS] == ["classification", "translation", "generation"]
+    assert [part.config["task"] for part in command.PARTS] == [
+        "classification", "translation", "generation", "question_answering"
+    ]  # fmt: skip
     assert len({part.suffix for part in command.PARTS}) == len(command.PARTS)
 
 
@@ -32,6 +34,9 @@ def test_nothing_that_is_asked_stands_in_the_samples() -> None:
     texts = [sample.text for split in make_samples() for sample in split]
     texts += [side for split in make_pairs() for pair in split for side in pair]
     texts += [passage for split in make_passages() for passage in split]
+    for split in make_questions():
+        for paragraph in split["data"][0]["paragraphs"]:
+            texts += [paragraph["context"], *(question["question"] for question in paragraph["qas"])]
     for part in command.PARTS:
         for asked in part.texts:
             assert not any(asked.rstrip("。.") in text for text in texts), asked

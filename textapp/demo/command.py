@@ -1,4 +1,4 @@
-"""`textapp demo`: trains, exports and benchmarks three tasks on generated samples in two languages, in minutes."""
+"""`textapp demo`: trains, exports and benchmarks four tasks on generated samples in two languages, in minutes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from textapp.commands import tables
 from textapp.commands.benchmark import benchmark
 from textapp.commands.export import export
 from textapp.commands.train import train_config
-from textapp.demo.samples import write_samples
+from textapp.demo.samples import DOCUMENTS, write_samples
 from textapp.errors import TextappError, UsageError
 from textapp.export.options import ExportOptions
 
@@ -27,12 +27,14 @@ class Part(NamedTuple):
         suffix: of its run folder.
         quantize: number format of the second export, besides float32.
         texts: to answer; neither they nor similar ones are in the samples.
+        documents: whether `texts` are questions, to be answered from the documents of the samples.
     """
 
     config: dict[str, Any]
     suffix: str
     quantize: str
     texts: tuple[str, ...]
+    documents: bool = False
 
 
 CLASSIFICATION = Part(
@@ -75,7 +77,23 @@ GENERATION = Part(
     quantize="dynamic",
     texts=("春天的景色。",),
 )
-PARTS = (CLASSIFICATION, TRANSLATION, GENERATION)
+QUESTION_ANSWERING = Part(
+    {
+        "task": "question_answering",
+        "data": {"train": "train.json", "validation": 0.05, "test": "test.json"},
+        "tokenizer": {
+            "kind": "wordpiece",
+            "vocabulary_size": 2000,
+        },  # of both languages: characters, and parts of words
+        "model": {"architecture": "lstm", "embedding_dim": 64, "units": [64], "dropout": 0.2},
+        "training": {"epochs": 6, "batch_size": 32, "learning_rate": 6e-3},
+    },
+    suffix="-question-answering",
+    quantize="dynamic",
+    texts=("什么是人工智能？", "What is artificial intelligence?"),
+    documents=True,
+)
+PARTS = (CLASSIFICATION, TRANSLATION, GENERATION, QUESTION_ANSWERING)
 
 # Modules that are blocked when the bundle answers.
 HIDDEN = ("tensorflow", "keras", "tf_keras", "keras_hub", "tensorflow_text", "tensorflow_model_optimization")
@@ -88,6 +106,16 @@ import textapp
 predictor = textapp.load(sys.argv[1])
 for text in sys.argv[2:]:
     print(f"  {{text}}  ->  {{predictor(text)}}")
+"""
+ASK = """
+import sys
+for name in {hidden!r}:
+    sys.modules[name] = None
+from pathlib import Path
+from textapp.commands.ask import ask
+for question in sys.argv[3:]:
+    print(f"  {{question}}  ->  ", end="", flush=True)
+    ask(Path(sys.argv[1]), documents=Path(sys.argv[2]), questions=[question])
 """
 
 
@@ -102,7 +130,7 @@ def demo(folder: Path) -> None:
     """
     samples = folder.with_name(folder.name + "-data")
     check_places([folder.with_name(folder.name + part.suffix) for part in PARTS], samples)
-    tables.note(f"1. samples: reviews, sentence pairs and short passages, English and Chinese, in {samples}")
+    tables.note(f"1. samples: reviews, sentence pairs, passages and questions, English and Chinese, in {samples}")
     write_samples(samples)
     (samples / MARK).write_text("textapp demo writes this folder, and replaces the runs beside it.\n", encoding="utf-8")
     for number, part in enumerate(PARTS, start=2):
@@ -141,20 +169,26 @@ def show(part: Part, number: int, folder: Path, samples: Path) -> None:
     whole = export(run, ExportOptions(quantize="none"), output=run / "exports" / "litert-float32")
     best = export(run, ExportOptions(quantize=part.quantize))
     tables.note(f"{number}. {task}: the bundle answers, in a process that cannot import TensorFlow")
-    answer_without_tensorflow(best, part.texts)
+    answer_without_tensorflow(best, part.texts, samples / DOCUMENTS if part.documents else None)
     tables.note(f"{number}. {task}: speed and quality on the test split")
     benchmark([run, whole, best])
 
 
-def answer_without_tensorflow(bundle: Path, texts: Sequence[str]) -> None:
+def answer_without_tensorflow(bundle: Path, texts: Sequence[str], documents: Path | None = None) -> None:
     """Answers texts with a bundle in a child process where TensorFlow cannot be imported.
+
+    Args:
+        bundle: of a model.
+        texts: to answer.
+        documents: the folder that has the answers, as for `textapp ask`; None: the bundle needs none.
 
     Raises:
         TextappError: the process failed.
     """
-    code = ANSWER.format(hidden=HIDDEN)
+    code = (ANSWER if documents is None else ASK).format(hidden=HIDDEN)
+    places = [str(bundle)] if documents is None else [str(bundle), str(documents)]
     done = subprocess.run(
-        [sys.executable, "-c", code, str(bundle), *texts],
+        [sys.executable, "-c", code, *places, *texts],
         capture_output=True,
         encoding="utf-8",
         env={**os.environ, "PYTHONIOENCODING": "utf-8"},
