@@ -146,6 +146,32 @@ def test_a_file_without_text_is_an_error(call, tmp_path: Path) -> None:
     assert code == 1 and "b.html: has no text to look in" in err
 
 
+def test_a_folder_without_readable_files_is_an_error(call, tmp_path: Path) -> None:
+    documents = tmp_path / "documents"
+    documents.mkdir()
+    code, _, err = call("--documents", documents, "--question", "x")
+    assert code == 1 and "has no documents; expected files .txt, .md" in " ".join(err.split())
+    (documents / "a.txt").write_bytes(bytes(range(256)) * 10)
+    (documents / "b.jsonl").write_text('{"text": "cut', encoding="utf-8")
+    code, out, err = call("--documents", documents, "--question", "x")
+    assert (code, out) == (1, "") and "none of its 2 documents can be read, such as a.txt" in " ".join(err.split())
+    (documents / "c.txt").write_text("the tower has 704 steps.", encoding="utf-8")
+    code, out, _ = call("--documents", documents, "--question", "how many steps has the tower", "--json")
+    assert code == 0 and json.loads(out)["answer"] == "704"
+
+
+def test_a_context_of_a_megabyte(call, tmp_path: Path) -> None:
+    """It is read up to `max_windows`; as documents all of it is looked through."""
+    file = tmp_path / "long.txt"
+    file.write_text("there is nothing here. " * 45_000 + "the tower has 704 steps.", encoding="utf-8")
+    assert file.stat().st_size > 1_000_000
+    code, out, _ = call("--context", file, "--question", "how many steps has the tower", "--json")
+    assert code == 0 and json.loads(out)["answer"] != "704" and json.loads(out)["end"] < 64 * 128
+    code, out, _ = call("--documents", file, "--question", "how many steps has the tower", "--json")
+    found = json.loads(out)
+    assert (code, found["answer"], found["start"]) == (0, "704", 45_000 * 23 + 14)
+
+
 def test_lines_of_standard_input(call, folder: Path) -> None:
     stdin = "\ufeffhow many steps\r\n\nhow \udce9 many\n" + "x" * 300 + "\nhow many lives"
     code, out, err = call("--context", folder / "tower.txt", "--json", stdin=stdin)

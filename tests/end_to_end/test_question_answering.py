@@ -18,6 +18,7 @@ from environments import BLOCKED, INTERPRETER, NUMPY, SENTENCEPIECE
 import textapp
 from textapp.commands.evaluate import evaluate
 from textapp.commands.export import export
+from textapp.commands.inspect import inspect
 from textapp.commands.predict import predict
 from textapp.commands.train import train
 from textapp.errors import UsageError
@@ -88,6 +89,9 @@ def test_the_manifest_has_what_a_device_needs(run: Path) -> None:
     manifest = json.loads((run / "manifest.json").read_text())
     assert manifest["inputs"] == ["question", "context"] and manifest["stride"] == 12 and manifest["max_windows"] == 8
     assert 0 < manifest["no_answer_threshold"] <= 1 and 1 <= manifest["max_answer_tokens"] <= 16
+    shown = inspect(run)
+    for key in ("stride", "max_windows", "no_answer_threshold", "max_answer_tokens"):
+        assert shown[key] == manifest[key]
 
 
 def test_evaluate_gives_figures_of_both_kinds_of_question(run: Path, bundle: Path, capsys) -> None:

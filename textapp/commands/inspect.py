@@ -18,6 +18,7 @@ from textapp.decoding.signatures import CACHE
 FACTS = (
     "task", "architecture", "languages", "labels", "multiple", "inputs", "features", "lengths",
     "generate_lengths", "tokenizer", "target", "quantize", "seed", "parent", "versions", "verification",
+    "stride", "max_answer_tokens", "max_windows", "no_answer_threshold",
 )  # fmt: skip
 METRICS = "metrics.json"
 TABLES = ("per_class", "groups")  # figures that are tables

@@ -86,7 +86,7 @@ QUESTION_ANSWERING = Part(
             "vocabulary_size": 2000,
         },  # of both languages: characters, and parts of words
         "model": {"architecture": "lstm", "embedding_dim": 64, "units": [64], "dropout": 0.2},
-        "training": {"epochs": 6, "batch_size": 32, "learning_rate": 6e-3},
+        "training": {"epochs": 5, "batch_size": 32, "learning_rate": 6e-3},
     },
     suffix="-question-answering",
     quantize="dynamic",
