@@ -178,6 +178,21 @@ def train(
 
 
 @app.command()
+def launch(
+    config: ConfigPath,
+    workers: Annotated[int, typer.Option(min=2, help="number of worker processes")] = 2,
+    overrides: Overrides = None,
+    run: Annotated[str | None, typer.Option(metavar="DIR", help="run folder [default: run in the config]")] = None,
+    data_dir: DataDir = None,
+    overwrite: Annotated[bool, typer.Option(help="replace an existing run; files of yours in it stay")] = False,
+) -> None:
+    """Train with several worker processes on this machine's CPU, to try what several machines would do."""
+    from textapp.commands.launch import launch as command
+
+    command(workers, config, overrides or [], run, data_dir, overwrite)
+
+
+@app.command()
 def compress(
     run: Annotated[Path, typer.Argument(parser=_path, metavar="RUN", help="a run folder")],
     recipe: Annotated[
