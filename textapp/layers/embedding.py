@@ -42,7 +42,7 @@ class TokenEmbedding(keras.layers.Layer):
         super().__init__(**kwargs)
         self.input_dim, self.output_dim = input_dim, output_dim
         self.initializer = keras.initializers.get(initializer)
-        self.int8_rows: tuple[np.ndarray, np.ndarray] | None = None
+        self.int8_rows: tuple[tf.Variable, tf.Variable] | None = None
 
     def build(self, input_shape) -> None:
         self.embeddings = self.add_weight(
@@ -69,7 +69,8 @@ class TokenEmbedding(keras.layers.Layer):
         scales = np.maximum(1, np.round(np.abs(table).max(axis=1, keepdims=True) / 127 * FIXED_POINT))
         values = np.clip(np.round(table / scales * FIXED_POINT), -127, 127)
         self.embeddings.assign(values * (scales / FIXED_POINT))
-        self.int8_rows = values.astype(np.int8), scales.astype(np.int32)
+        # Variables, because a constant would stand in the graph of every signature, at each place that reads it.
+        self.int8_rows = tf.Variable(values.astype(np.int8)), tf.Variable(scales.astype(np.int32))
 
     def compute_output_shape(self, input_shape):
         return (*input_shape, self.output_dim)
