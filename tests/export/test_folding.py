@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from textapp.config import TransformerModel
+from textapp.export.flatbuffer.graphs import parse
 from textapp.export.folding import fold_norms
-from textapp.layers import BlockSettings, LayerNorm, TransformerBlock, TransformerDecoder
+from textapp.export.tflite import convert, write_saved_model
+from textapp.layers import BlockSettings, LayerNorm, RmsNorm, TransformerBlock, TransformerDecoder
 from textapp.models import GeneratorSettings, build_encoder, build_generator
+from textapp.models.generator import Generator
+from textapp.objectives import decoding
+from textapp.objectives.signature import Signature
+from textapp.runners.edge import EdgeRunner
 
 IDS = np.array([[5, 9, 3, 7, 0, 0], [2, 4, 6, 8, 9, 3]], np.int32)
 
@@ -131,3 +140,53 @@ def test_the_values_of_a_clustered_model_stay():
     before = model.get_weights()
     fold_norms(model)
     assert all(np.array_equal(one, two) for one, two in zip(before, model.get_weights(), strict=True))
+
+
+@pytest.fixture(scope="module")
+def tied_llama():
+    """A language model of the Llama kind with a tied table of 203 tokens by 16, its scales not 1."""
+    settings = BlockSettings(4, 24, biases="none", normalization="rms", activation="swiglu", max_length=12)
+    decoder = TransformerDecoder(16, 1, settings, positions="rope")
+    model = Generator(decoder, 203, 16, pad_id=0, start_id=2, end_id=3, scaled=False)
+    random = np.random.default_rng(1)
+    for weight in model.weights:
+        weight.assign(np.asarray(weight) + random.normal(0, 0.5, weight.shape))
+    return model
+
+
+@pytest.fixture(scope="module")
+def quantized_file(tied_llama, tmp_path_factory):
+    """The first step of the model, folded and quantized, as a SavedModel and as a .tflite file beside it."""
+    folder, inputs = tmp_path_factory.mktemp("tied"), {"token_ids": (1, 8), "num_tokens": (1,)}
+    fold_norms(tied_llama)
+    tied_llama.round_tables()
+    signatures = [Signature("prefill_8", inputs, partial(decoding.prefill, tied_llama, cache_length=12))]
+    write_saved_model(tied_llama, signatures, folder / "saved_model")
+    convert(folder / "saved_model", folder / "model.tflite", ["prefill_8"], "litert", "dynamic", folder / "unused")
+    return folder / "model.tflite"
+
+
+def test_a_tied_table_is_in_the_file_once_and_without_the_last_scale(tied_llama, quantized_file):
+    rows = np.asarray(tied_llama.token_embedding.int8_rows[0])
+    buffers = [buffer.data for buffer in parse(quantized_file.read_bytes()).buffers if buffer.data is not None]
+    tables = [data for data in buffers if len(data) == rows.size]
+    assert len(tables) == 1 and bytes(tables[0]) == rows.tobytes()
+
+
+def test_a_quantized_table_is_no_constant_of_the_graphs(tied_llama, quantized_file):
+    rows = np.asarray(tied_llama.token_embedding.int8_rows[0])
+    assert rows.tobytes() not in (quantized_file.parent / "saved_model" / "saved_model.pb").read_bytes()
+    features = {"token_ids": IDS[:1, [0, 1, 2, 3, 3, 3, 3, 3]], "num_tokens": np.array([4], np.int32)}
+    expected = decoding.prefill(tied_llama, {name: tf.constant(values) for name, values in features.items()}, 12)
+    found = EdgeRunner(quantized_file).run("prefill_8", features)
+    np.testing.assert_allclose(found["logits"], expected["logits"], atol=0.6)  # up to 14; activations are int8
+
+
+def test_a_scale_that_comes_first_changes_no_answer(tied_llama):
+    sequence = np.random.default_rng(2).normal(0, 3, (2, 3, 16)).astype(np.float32)
+    norm = RmsNorm(epsilon=1e-5)
+    norm.build((2, 3, 16))
+    norm.gamma.assign(np.linspace(-2, 3, 16))
+    before = np.asarray(norm(sequence))
+    norm.scale_first = True
+    np.testing.assert_allclose(np.asarray(norm(sequence)), before, rtol=1e-6)

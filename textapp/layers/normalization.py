@@ -51,6 +51,8 @@ class RmsNorm(keras.layers.Layer):
 
     Attributes:
         scale_outputs: False where `gamma` is folded into the next layer's weights.
+        scale_first: multiply by `gamma` before the division by the root mean square. A converter folds a last product
+            with a constant into the next layer's weights, of which another layer may need the original.
 
     Call arguments:
         sequence: `[..., dim]`.
@@ -62,6 +64,7 @@ class RmsNorm(keras.layers.Layer):
     """
 
     scale_outputs = True
+    scale_first = False
 
     def __init__(self, epsilon: float = 1e-6, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -72,9 +75,10 @@ class RmsNorm(keras.layers.Layer):
 
     def call(self, sequence):
         values = tf.cast(sequence, tf.float32)
-        values = values * tf.math.rsqrt(tf.reduce_mean(values * values, axis=-1, keepdims=True) + self.epsilon)
-        if self.scale_outputs:
-            values = values * tf.cast(self.gamma, tf.float32)
+        scale = tf.math.rsqrt(tf.reduce_mean(values * values, axis=-1, keepdims=True) + self.epsilon)
+        factors = [scale, tf.cast(self.gamma, tf.float32)] if self.scale_outputs else [scale]
+        for factor in reversed(factors) if self.scale_first else factors:
+            values = values * factor
         return tf.cast(values, self.compute_dtype)
 
     def compute_output_shape(self, input_shape):
