@@ -11,7 +11,7 @@ from textapp.decoding.forced import force_all
 from textapp.errors import ExportError
 from textapp.export.answers import with_own
 from textapp.models.saving import MODEL, load_float32
-from textapp.objectives.checks.generative import GenerativeCheck
+from textapp.objectives.checks.generative import GenerativeCheck, rows_verified, share_verified
 from textapp.text.tokenizer import load_tokenizers
 
 
@@ -112,3 +112,28 @@ def test_other_log_probabilities_are_refused_in_float32(check, exported):
         ExportError, match=r"log-probabilities differ from the model's by 0.0100, expected at most 0.001"
     ):
         check.judge(arrays, "keras", "none")
+
+
+def test_the_gap_between_loop_and_steps_is_judged_by_what_quantization_changes(check, exported):
+    arrays = exported()
+    arrays["generate_8_12.own/gap"][0, 0] = 0.65
+    with pytest.raises(ExportError, match=r"0.6500 below the best one of its step, expected at most 0.2$"):
+        check.judge(arrays, "keras", "dynamic")
+    arrays["generate_8_12.expected/log_probability"][1, 0] += 0.4  # a model whose int8 weights change this much
+    assert check.judge(arrays, "keras", "dynamic").report["steps_gap"] == pytest.approx(0.65)
+    arrays["generate_8_12.own/gap"][0, 0] = 0.9
+    with pytest.raises(ExportError, match=r"0.9000 below the best one of its step, expected at most 0.8"):
+        check.judge(arrays, "keras", "dynamic")
+
+
+@pytest.mark.parametrize(("weights", "rows"), [(0, 200), (20_000_000, 200), (135_000_000, 29), (500_000_000, 16)])
+def test_a_large_model_is_verified_on_fewer_texts(weights, rows):
+    assert rows_verified(share_verified(weights)) == rows
+
+
+def test_the_texts_of_a_large_model_are_chosen_from_all(runner_and_check):
+    runner, check = runner_and_check
+    few = GenerativeCheck(runner, check.task, check.examples.records[:20], "bleu", max_drop=0.5, share=0.05)
+    assert {name: len(inputs["token_ids"]) for name, inputs in few.inputs.items()} == dict.fromkeys(few.inputs, 16)
+    forced = {name: len(named["token_ids"]) for name, named in few.forced.items() if name.endswith(".expected")}
+    assert forced == {"generate_8_12.expected": 16, "generate_16_20.expected": 10}  # 200 tokens each

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from textapp.decoding.signatures import lengths_of, prefill_name
+from textapp.decoding.steps import open_session
 
 # Keys of a group beside its inputs: the given tokens `[rows, steps]`, their number `[rows]`, and the tokens that are
 # never generated `[tokens]`.
@@ -100,6 +101,9 @@ def _logits(
     runner: Runner, prefill: str, features: Mapping[str, np.ndarray], token_ids: np.ndarray
 ) -> Iterator[np.ndarray]:
     """Yields the logits `[rows, vocabulary]` of each step."""
+    if runner.max_batch == 1:
+        yield from _logits_of_one(runner, prefill, features, token_ids[0])
+        return
     cache = dict(runner.run(prefill, features))
     logits = cache.pop("logits")
     # An encoder-decoder has read one token, the start token; a decoder-only model continues after its prompt.
@@ -111,3 +115,15 @@ def _logits(
             token = {"token_id": token_ids[:, step], "position": position + np.int32(step)}
             cache |= runner.run("decode", token | cache)
             logits = cache.pop("logits")
+
+
+def _logits_of_one(
+    runner: Runner, prefill: str, features: Mapping[str, np.ndarray], token_ids: np.ndarray
+) -> Iterator[np.ndarray]:
+    """The same for one row, in the memory of an interpreter: a step copies no cache."""
+    position = int(features["num_tokens"][0]) if "num_tokens" in features else 1
+    session = open_session(runner, prefill, features, position)
+    for step, token_id in enumerate(token_ids):
+        yield session.logits
+        if step + 1 < len(token_ids):
+            session.advance([0], [int(token_id)])

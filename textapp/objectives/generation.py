@@ -88,8 +88,8 @@ class GenerationObjective(GenerativeObjective):
             "context": task.lengths[-1],
         }
 
-    def _check_records(self, task: GenerationTask, records: Sequence[Record]) -> list[Record]:
-        return prompts(task, records)
+    def _check_records(self, task: GenerationTask, records: Sequence[Record], min_count: int) -> list[Record]:
+        return prompts(task, records, min_count)
 
     def _text_call(
         self, task: GenerationTask, generate: Signature, source: Any, target: Any

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from textapp.arrays import spread
 from textapp.artifact import SENTENCEPIECE_FILE, TARGET_TOKENIZER, TOKENIZER
 from textapp.decoding.signatures import (
     CACHE,
@@ -23,7 +24,7 @@ from textapp.decoding.signatures import (
 )
 from textapp.models.generator import Generator
 from textapp.objectives import decoding
-from textapp.objectives.checks.generative import GenerativeCheck
+from textapp.objectives.checks.generative import GenerativeCheck, rows_verified, share_verified
 from textapp.objectives.language import make_loss
 from textapp.objectives.objective import Loss, Objective
 from textapp.objectives.serving import any_length, any_rows, compiled
@@ -153,10 +154,20 @@ class GenerativeObjective(Objective):
         self, model: Generator, task: GenerativeTask, records: Sequence[Record], max_drop: float, batch_size: int = 1
     ) -> GenerativeCheck:
         """See `Objective`."""
-        runner, records = self.runner(model, task), self._check_records(task, records)
-        return GenerativeCheck(runner, task, records, self.measure, max_drop, batch_size)
+        share = share_verified(model.count_params())
+        records = self._check_records(task, records, rows_verified(share))
+        if share < 1.0:
+            records = spread(records, rows_verified(share) * len(task.generate_lengths))
+        return GenerativeCheck(self.runner(model, task), task, records, self.measure, max_drop, batch_size, share)
 
-    def _check_records(self, task: GenerativeTask, records: Sequence[Record]) -> list[Record]:
+    def _check_records(self, task: GenerativeTask, records: Sequence[Record], min_count: int) -> list[Record]:
+        """The records to verify on, made of those of the data.
+
+        Args:
+            task: of the run.
+            records: of the data.
+            min_count: for each signature, if texts are divided.
+        """
         return list(records)
 
 
