@@ -169,6 +169,7 @@ class Letters:
 
     kind, pad_id, unknown_id, start_id, end_id = "letters", PAD, UNKNOWN, START, END
     never_ids = [PAD, UNKNOWN, START]
+    other_end_ids: list[int] = []
     template = Template()
     alphabet = "abcdefghijklmnopqrstuvwxyz "
     vocabulary_size = 4 + len(alphabet)

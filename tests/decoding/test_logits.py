@@ -49,3 +49,9 @@ def test_what_is_no_text_is_forbidden_at_every_step():
 def test_a_text_ends_at_the_end_id_or_where_it_is_stopped():
     rules = Rules(max_new_tokens=9, end_id=3, stopped=lambda token_ids: token_ids[-2:] == [7, 8])
     assert rules.ended([5, 3]) and rules.ended([7, 8]) and not rules.ended([8, 7])
+
+
+def test_each_of_several_ids_ends_a_text_but_not_too_early():
+    rules = Rules(max_new_tokens=9, end_id=3, other_end_ids=[1], min_new_tokens=2)
+    assert rules.ended([5, 3]) and rules.ended([5, 1]) and not rules.ended([1, 5])
+    assert rules.apply(np.zeros(4, np.float32), [5])[0].tolist() == [0, -np.inf, 0, -np.inf]

@@ -11,6 +11,7 @@ import pytest
 
 pytest.importorskip("keras_hub")
 import language_presets  # noqa: E402
+import published  # noqa: E402
 import translator_presets  # noqa: E402
 
 import textapp  # noqa: E402
@@ -53,19 +54,38 @@ def verified_on(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> l
     return caught.value.args[0]
 
 
-def test_a_language_model_without_data(llama: Path, tmp_path: Path) -> None:
+def published_folder(folder: Path, end_ids: list[int]) -> Path:
+    """A tiny Llama in Hugging Face's layout with a word for each token, whose texts end with any of these."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    published.write("llama", folder)
+    pipeline = Tokenizer(models.WordLevel({f"w{number}": number for number in range(60)}, unk_token="w0"))
+    pipeline.pre_tokenizer = pre_tokenizers.Whitespace()
+    pipeline.save(str(folder / "tokenizer.json"))
+    names = {"bos_token": "w1", "eos_token": "w2", "pad_token": "w0", "unk_token": "w0"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(names), encoding="utf-8")
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": end_ids}), encoding="utf-8")
+    return folder
+
+
+def test_a_language_model_without_data_is_the_preset_and_ends_at_each_end_id(tmp_path: Path) -> None:
     import keras
 
     from textapp.config import PresetModel
     from textapp.models import GeneratorSettings, build_generator
     from textapp.models.saving import MODEL, load_float32
 
-    run = train_config(config_of(llama, tmp_path / "run", **SMALL), tmp_path)
-    tokenizer = textapp.load(run).task.tokenizer
-    settings = GeneratorSettings(
-        tokenizer.vocabulary_size, tokenizer.pad_id, tokenizer.start_id, tokenizer.end_id, max_length=24
-    )
-    preset = build_generator(PresetModel(architecture="preset", path=str(llama), dropout=0.0), settings)
+    folder, prompt = published_folder(tmp_path / "llama", [2]), "w7 w9 w20"
+    endless = train_config(config_of(folder, tmp_path / "endless", **SMALL), tmp_path)
+    words = textapp.load(endless)(prompt).output.split()
+    assert len(words) == 8  # no text ends with w2
+    last = next(word for place, word in enumerate(words) if place and word not in words[:place])
+    expected = " ".join(words[: words.index(last)])
+    published_folder(folder, [2, int(last[1:])])
+
+    run = train_config(config_of(folder, tmp_path / "run", **SMALL), tmp_path)
+    settings = GeneratorSettings(60, pad_id=0, start_id=1, end_id=2, max_length=24)
+    preset = build_generator(PresetModel(architecture="preset", path=str(folder), dropout=0.0), settings)
     for mine, its in zip(load_float32(run / MODEL).weights, preset.weights, strict=True):
         np.testing.assert_array_equal(*map(keras.ops.convert_to_numpy, (mine, its)))
     manifest, metrics = open_artifact(run).manifest, json.loads((run / "metrics.json").read_text(encoding="utf-8"))
@@ -74,10 +94,15 @@ def test_a_language_model_without_data(llama: Path, tmp_path: Path) -> None:
     assert (config.data.train, config.training.epochs, config.model.dropout) == (None, 0, 0.0)
     with pytest.raises(UsageError, match="this run has no examples of its own: give some with --data FILE"):
         evaluate(run)
-    bundle = export(run, ExportOptions("litert", "none"))
+
+    bundle, served = (export(run, ExportOptions(target, "none")) for target in ("litert", "saved_model"))
     verification = open_artifact(bundle).manifest["verification"]
     assert verification["examples"] == 16 and verification["max_error"] < 1e-3
-    assert textapp.load(bundle)("red blue").output == textapp.load(run)("red blue").output
+    for path in (run, bundle, served):
+        predictor = textapp.load(path, trusted=True)
+        assert predictor(prompt).output.strip() == expected, path
+        assert predictor(prompt, no_repeat_ngram_size=9).output.strip() == expected  # step by step
+        assert "".join(predictor.stream(prompt)).strip() == expected
 
 
 def test_the_lengths_without_data(llama: Path, tmp_path: Path) -> None:

@@ -24,45 +24,47 @@ def step(token, position, cache, recent):
     return 9.0 * tf.one_hot(following, VOCABULARY), {"cache_0_key": rows}
 
 
-def expected_tokens(token, position, new, end_id):
+def expected_tokens(token, position, new, end_ids):
     seen, written = 0, []
-    while len(written) < new and end_id not in written:
+    while len(written) < new and not set(end_ids) & set(written):
         seen += token * (position + len(written) + 1)
         token = seen % VOCABULARY
         written.append(token)
     return written
 
 
-@pytest.mark.parametrize("end_id", [-1, END])
+@pytest.mark.parametrize("end_ids", [(-1,), (END,), (END, 11, 2)])
 @pytest.mark.parametrize("places", [[0], [4, 1]])
 @pytest.mark.parametrize("new", [1, 2, 48])
-def test_every_token_sees_all_before_it(new, places, end_id):
+def test_every_token_sees_all_before_it(new, places, end_ids):
     """Prompts of zeros stand before the first position, so that each text begins at its own."""
     cache = {"cache_0_key": tf.zeros((2, 1, max(places), 1))}
     first = tf.constant([7, 5])
     found = tf.function(
-        lambda: greedy_loop(step, first, tf.constant(places), cache, new, end_id, PAD), autograph=False
+        lambda: greedy_loop(step, first, tf.constant(places), cache, new, end_ids[0], PAD, other_end_ids=end_ids[1:]),
+        autograph=False,
     )()
     for row, token in enumerate((7, 5)):
-        expected = expected_tokens(token, places[row % len(places)], new, end_id)
+        expected = expected_tokens(token, places[row % len(places)], new, end_ids)
         assert found.token_ids[row].numpy().tolist() == expected + [PAD] * (new - len(expected))
         assert found.num_tokens[row] == len(expected)
         certain = -np.log(1 + (VOCABULARY - 1) * np.exp(-9.0))
         assert float(found.score[row]) == pytest.approx(certain * len(expected), rel=1e-4)
 
 
-@pytest.mark.parametrize("end_id", [-1, END])
+@pytest.mark.parametrize("end_ids", [(-1,), (END,), (END, 11, 2)])
 @pytest.mark.parametrize("wanted, texts", [(7, 7), (12, 12), (2, 7), (0, 7), (3, 3)])
 @pytest.mark.parametrize("new", [1, 6, 48])
-def test_a_queue_writes_each_wanted_text_to_its_end(new, wanted, texts, end_id):
+def test_a_queue_writes_each_wanted_text_to_its_end(new, wanted, texts, end_ids):
     """Without an end all texts are as long as they may be, and the last ones begin as late as they can."""
     first = tf.range(5, 5 + texts)
     cache = {"cache_0_key": tf.zeros((texts, 1, 0, 1))}
     found = tf.function(
-        lambda: greedy_queue(step, first, cache, tf.constant(wanted), new, end_id, PAD), autograph=False
+        lambda: greedy_queue(step, first, cache, tf.constant(wanted), new, end_ids[0], PAD, other_end_ids=end_ids[1:]),
+        autograph=False,
     )()
     for row, token in enumerate(first.numpy().tolist()):
-        expected = expected_tokens(token, 0, new, end_id) if row < wanted else []
+        expected = expected_tokens(token, 0, new, end_ids) if row < wanted else []
         assert found.token_ids[row].numpy().tolist() == expected + [PAD] * (new - len(expected))
         assert found.num_tokens[row] == len(expected)
 

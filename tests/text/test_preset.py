@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from translator_presets import sentence_pieces
 
-from textapp.errors import ConfigError
+from textapp.errors import ArtifactError, ConfigError
 from textapp.text.preset import preset_tokenizer
 from textapp.text.template import Template
 from textapp.text.tokenizer import load_tokenizer
@@ -399,6 +399,42 @@ def test_which_file_names_the_special_tokens(
     pieces = tokenizer.pieces()
     expected = [pieces.index(wanted) if isinstance(wanted, str) else wanted for wanted in (start, end, pad)]
     assert [tokenizer.start_id, tokenizer.end_id, tokenizer.pad_id] == expected
+
+
+@pytest.mark.parametrize(
+    ("files", "end", "others"),
+    [
+        ({}, 2, []),
+        ({"tokenizer_config": {"eos_token": "a"}, "generation_config": {"eos_token_id": [3, 2]}}, "a", [3, 2]),
+        ({"generation_config": {"eos_token_id": [3, 2, 3, 999]}, "config": {"eos_token_id": 0}}, 3, [2]),
+        ({"tokenizer_config": {"eos_token": "</s>"}, "config": {"eos_token_id": [2, 0]}}, 2, [0]),
+        ({"special_tokens_map": {"eos_token": "a"}, "tokenizer_config": {"eos_token": "b"}}, "b", []),
+    ],
+)
+def test_which_ids_end_a_text(tmp_path: Path, files: dict, end: int | str, others: list[int]) -> None:
+    tokenizer = preset_tokenizer(folder_of(tmp_path / "preset", pipeline(), **files))
+    assert tokenizer.end_id == (tokenizer.pieces().index(end) if isinstance(end, str) else end)
+    tokenizer.save(tmp_path / "saved")
+    settings = json.loads((tmp_path / "saved" / "settings.json").read_text(encoding="utf-8"))
+    assert tokenizer.other_end_ids == load_tokenizer(tmp_path / "saved").other_end_ids == others
+    assert ("other_end_ids" in settings) == bool(others)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ([900], r"key 'other_end_ids\[0\]': found the id 900, expected one of the \d+ ids"),
+        ("no", r"key 'other_end_ids': found 'no', expected a list"),
+        ([1] * 65, r"key 'other_end_ids': found 65 ids, expected at most 64"),
+    ],
+)
+def test_damaged_ids_that_end_a_text(tmp_path: Path, value: object, message: str) -> None:
+    preset_tokenizer(folder_of(tmp_path / "preset", pipeline())).save(tmp_path / "saved")
+    file = tmp_path / "saved" / "settings.json"
+    settings = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps({**settings, "other_end_ids": value}), encoding="utf-8")
+    with pytest.raises(ArtifactError, match=message):
+        load_tokenizer(tmp_path / "saved")
 
 
 def test_a_unigram_with_metaspace(tmp_path: Path) -> None:

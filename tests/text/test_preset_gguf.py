@@ -115,6 +115,13 @@ def test_the_ways_to_split_differ(tmp_path: Path) -> None:
     assert len(set(ids.values())) == len(PUBLISHED)
 
 
+def test_several_ids_end_a_text(tmp_path: Path) -> None:
+    tokens = converted(published_tokenizer("qwen2"), "qwen2")
+    tokens |= {"eot_token_id": tokens["bos_token_id"], "eom_token_id": tokens["eos_token_id"]}
+    tokenizer = preset_tokenizer(written(tmp_path / "model.gguf", tokens))
+    assert (tokenizer.end_id, tokenizer.other_end_ids) == (tokens["eos_token_id"], [tokens["bos_token_id"]])
+
+
 def test_a_start_token_before_each_text(tmp_path: Path) -> None:
     tokens = converted(published_tokenizer("llama-bpe"), "llama-bpe") | {"add_bos_token": True}
     tokenizer = preset_tokenizer(written(tmp_path / "model.gguf", tokens))

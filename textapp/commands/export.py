@@ -66,7 +66,7 @@ def export(
             tables.note(f"examples: {len(records)} {'of test' if splits.test else 'texts that textapp brings along'}")
         task = task_from_manifest(artifact.manifest, load_tokenizers(run))
         bundle = export_run(artifact, task, recipe.objective(), options, records, output)
-    if options.golden is None:
+    if options.golden is None and splits.leading:
         tables.note(
             "golden.json holds three texts of your data, word by word: --golden none leaves it out, "
             "--golden FILE takes texts of your own"

@@ -14,11 +14,12 @@ class Rules(NamedTuple):
     Attributes:
         max_new_tokens: maximum number of new tokens.
         end_id: the token that ends a text.
-        min_new_tokens: new tokens before `end_id` may come.
+        min_new_tokens: new tokens before a text may end.
         repetition_penalty: see `penalised`.
         no_repeat_ngram_size: n tokens in a row that may not come twice; 0: they may.
         stopped: a function that says whether the text of these new tokens contains a stop string.
         never_ids: tokens that are never generated.
+        other_end_ids: further tokens that end a text.
     """
 
     max_new_tokens: int
@@ -28,10 +29,13 @@ class Rules(NamedTuple):
     no_repeat_ngram_size: int = 0
     stopped: Callable[[Sequence[int]], bool] | None = None
     never_ids: Sequence[int] = ()
+    other_end_ids: Sequence[int] = ()
 
     def ended(self, token_ids: Sequence[int]) -> bool:
         """Whether these new tokens are a finished text."""
-        return token_ids[-1] == self.end_id or (self.stopped is not None and self.stopped(token_ids))
+        if token_ids[-1] == self.end_id or token_ids[-1] in self.other_end_ids:
+            return True
+        return self.stopped is not None and self.stopped(token_ids)
 
     def apply(self, logits: np.ndarray, token_ids: Sequence[int]) -> tuple[np.ndarray, float]:
         """Applies the repetition penalty and forbids tokens.
@@ -49,7 +53,7 @@ class Rules(NamedTuple):
         normaliser = log_sum_exp(logits)
         forbidden = [*self.never_ids, *repeating(token_ids, self.no_repeat_ngram_size)]
         if len(token_ids) < self.min_new_tokens:
-            forbidden = [*forbidden, self.end_id]
+            forbidden = [*forbidden, self.end_id, *self.other_end_ids]
         if forbidden:
             logits = logits.copy()
             logits[forbidden] = -np.inf

@@ -66,6 +66,7 @@ def greedy_loop(
     end_id: int,
     pad_id: int,
     never_ids: Sequence[int] = (),
+    other_end_ids: Sequence[int] = (),
 ) -> Greedy:
     """Takes the most probable token at each step, until every row has ended or has `max_new_tokens` tokens.
 
@@ -80,6 +81,7 @@ def greedy_loop(
         pad_id: fills a row after its end.
         never_ids: tokens that are never taken, though a weak model may give them the highest probability. They are
             not removed from the softmax, so scores keep their meaning.
+        other_end_ids: further tokens that end a row.
 
     Returns:
         the tokens of each row, with their number and score.
@@ -97,7 +99,7 @@ def greedy_loop(
         recent = Recent(state.count, rows, ages(state.count, max_new_tokens))
         logits, new = step(state.token, position + state.count, fixed | state.states, recent)
         row = tf.reshape(state.count, [1])
-        state = _append(state, logits, end_id, pad_id, never_ids)
+        state = _append(state, logits, (end_id, *other_end_ids), pad_id, never_ids)
         state = state._replace(states={name: new[name] for name in states})
         return state, written(rows, {name: new[name] for name in rows}, row)
 
@@ -106,7 +108,7 @@ def greedy_loop(
     return state.output
 
 
-def _append(state: _State, logits, end_id: int, pad_id: int, never_ids: Sequence[int]) -> _State:
+def _append(state: _State, logits, end_ids: Sequence[int], pad_id: int, never_ids: Sequence[int]) -> _State:
     """Appends the most probable token to each active row, and padding to the others."""
     token, log_probability = argmax_token(logits, never_ids)
     token = token * state.active + pad_id * (1 - state.active)
@@ -116,8 +118,16 @@ def _append(state: _State, logits, end_id: int, pad_id: int, never_ids: Sequence
         num_tokens + state.active,
         score + log_probability * tf.cast(state.active, tf.float32),
     )
-    active = state.active * tf.cast(tf.not_equal(token, end_id), tf.int32)
+    active = state.active * tf.cast(tf.logical_not(is_one_of(token, end_ids)), tf.int32)
     return state._replace(count=state.count + 1, token=token, active=active, output=output)
+
+
+def is_one_of(token: tf.Tensor, ids: Sequence[int]) -> tf.Tensor:
+    """Whether each token `[batch]` is one of a few ids, bool `[batch]`."""
+    found = tf.equal(token, ids[0])
+    for other in ids[1:]:
+        found = tf.logical_or(found, tf.equal(token, other))
+    return found
 
 
 def argmax_token(logits: tf.Tensor, never_ids: Sequence[int] = ()) -> tuple[tf.Tensor, tf.Tensor]:

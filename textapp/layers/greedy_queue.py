@@ -14,7 +14,7 @@ import keras
 import tensorflow as tf
 
 from textapp.layers.cache import MEMORY, Cache, Recent, ages, empty_rows, states_of, written
-from textapp.layers.greedy_loop import Greedy, Step, argmax_token
+from textapp.layers.greedy_loop import Greedy, Step, argmax_token, is_one_of
 
 # Texts that are generated at the same time. The int8 kernels of x86 compute five rows at once, and those of ten no
 # longer fit the processor's cache.
@@ -65,11 +65,13 @@ def greedy_queue(
     end_id: int,
     pad_id: int,
     never_ids: Sequence[int] = (),
+    other_end_ids: Sequence[int] = (),
 ) -> Greedy:
     """Generates one text for each source, with the results of `greedy_loop` and a few slots at a time.
 
     Args:
-        step, max_new_tokens, end_id, pad_id, never_ids: see `greedy_loop`; `step` gets positions `[slots]`, from 0.
+        step, max_new_tokens, end_id, pad_id, never_ids, other_end_ids: see `greedy_loop`; `step` gets positions
+            `[slots]`, from 0.
         token_id: `[texts]` int32, the first input of `step` for each text.
         cache: for each source, before the first step, `[texts, ...]`; its entries with one row a token have 0 rows.
         num_texts: only the first so many texts are generated, the others stay empty; a scalar, int32.
@@ -106,7 +108,7 @@ def greedy_queue(
             for values, value in zip(now.log, (token, index, log_probability), strict=True)
         ))  # fmt: skip
         full = now.count + 1 >= max_new_tokens
-        ended = tf.logical_or(tf.logical_or(tf.equal(token, end_id), full), tf.logical_not(busy))
+        ended = tf.logical_or(tf.logical_or(is_one_of(token, (end_id, *other_end_ids)), full), tf.logical_not(busy))
         one = tf.cast(ended, tf.int32)
         text = tf.where(ended, tf.reduce_max(now.text) + tf.cumsum(one), now.text)
         source = tf.minimum(text, texts - 1)

@@ -118,4 +118,6 @@ def build_generator(
     Raises:
         ConfigError: the architecture cannot generate.
     """
-    return serving(config.architecture, settings.role).generator(config, settings, inference)
+    model = serving(config.architecture, settings.role).generator(config, settings, inference)
+    model.other_end_ids = tuple(settings.other_end_ids)
+    return model

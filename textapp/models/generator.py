@@ -29,6 +29,7 @@ class GeneratorSettings:
         source_vocabulary_size: of the side that is read; None: both sides share one vocabulary and one table.
         max_source_length: the longest source in tokens; None: a language model.
         never_ids: tokens that a model trained from scratch does not generate.
+        other_end_ids: further tokens that end a text, of a preset.
     """
 
     vocabulary_size: int
@@ -39,6 +40,7 @@ class GeneratorSettings:
     source_vocabulary_size: int | None = None
     max_source_length: int | None = None
     never_ids: Sequence[int] = ()
+    other_end_ids: Sequence[int] = ()
 
     @property
     def role(self) -> Role:
@@ -98,7 +100,7 @@ class Generator(keras.Model):
         source_vocabulary_size: size of the source vocabulary; None: source and target share vocabulary and table.
         tie_embeddings: the token embeddings are also the weights of the output layer (Press and Wolf, 2017).
         scaled: token embeddings are multiplied by the square root of `embedding_dim` (Vaswani et al., 2017).
-        never_ids: tokens that are never generated; see `greedy_loop`.
+        never_ids, other_end_ids: tokens that are never generated, and that end a text; see `greedy_loop`.
 
     Attributes:
         loops_copy: whether `step` returns whole caches instead of rows, so that a decoding loop copies them.
@@ -126,6 +128,7 @@ class Generator(keras.Model):
         tie_embeddings: bool = True,
         scaled: bool = True,
         never_ids: Sequence[int] = (),
+        other_end_ids: Sequence[int] = (),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -134,7 +137,7 @@ class Generator(keras.Model):
         self.source_vocabulary_size = source_vocabulary_size
         self.pad_id, self.start_id, self.end_id = pad_id, start_id, end_id
         self.tie_embeddings, self.scaled = tie_embeddings, scaled
-        self.never_ids = tuple(never_ids)
+        self.never_ids, self.other_end_ids = tuple(never_ids), tuple(other_end_ids)
         normal = keras.initializers.RandomNormal(stddev=embedding_dim**-0.5 if scaled else 0.02)
         policy = self.dtype_policy
         self.token_embedding = TokenEmbedding(
@@ -242,7 +245,7 @@ class Generator(keras.Model):
     def get_config(self) -> dict[str, Any]:
         names = (
             "vocabulary_size", "source_vocabulary_size", "embedding_dim", "pad_id", "start_id", "end_id",
-            "tie_embeddings", "scaled", "never_ids",
+            "tie_embeddings", "scaled", "never_ids", "other_end_ids",
         )  # fmt: skip
         parts = {
             name: None if layer is None else keras.saving.serialize_keras_object(layer)

@@ -7,6 +7,7 @@ token.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -31,6 +32,7 @@ class KerasHubLanguageModel(keras.Model):
 
     Attributes:
         has_encoder: False, it is a language model.
+        other_end_ids: further tokens that end a text.
         never_ids: empty: a pretrained model has learned which tokens to generate.
         loops_copy: True: a decoding loop copies the whole cache; an export reports this instead of failing.
 
@@ -46,7 +48,15 @@ class KerasHubLanguageModel(keras.Model):
     loops_copy = True
 
     def __init__(
-        self, backbone: Any, task: str, vocabulary_size: int, pad_id: int, start_id: int, end_id: int, **kwargs: Any
+        self,
+        backbone: Any,
+        task: str,
+        vocabulary_size: int,
+        pad_id: int,
+        start_id: int,
+        end_id: int,
+        other_end_ids: Sequence[int] = (),
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.backbone = keras.saving.deserialize_keras_object(backbone) if isinstance(backbone, dict) else backbone
@@ -54,6 +64,7 @@ class KerasHubLanguageModel(keras.Model):
         self.causal_lm = task_class(backbone=self.backbone, preprocessor=None, compile=False)
         self.task, self.vocabulary_size = task, vocabulary_size
         self.pad_id, self.start_id, self.end_id = pad_id, start_id, end_id
+        self.other_end_ids = tuple(other_end_ids)
         self.built = True
 
     @property
@@ -106,7 +117,7 @@ class KerasHubLanguageModel(keras.Model):
         return tf.cast(logits[..., : self.vocabulary_size], tf.float32)
 
     def get_config(self) -> dict[str, Any]:
-        names = ("task", "vocabulary_size", "pad_id", "start_id", "end_id")
+        names = ("task", "vocabulary_size", "pad_id", "start_id", "end_id", "other_end_ids")
         backbone = keras.saving.serialize_keras_object(self.backbone)
         return {**super().get_config(), "backbone": backbone, **{name: getattr(self, name) for name in names}}
 

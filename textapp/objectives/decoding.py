@@ -98,7 +98,7 @@ def log_probabilities(model: Generator, features: Mapping[str, Any], targets: An
 
 
 def _ids(model: Generator) -> dict[str, Any]:
-    return {"end_id": model.end_id, "pad_id": model.pad_id, "never_ids": model.never_ids}
+    return {name: getattr(model, name) for name in ("end_id", "pad_id", "never_ids", "other_end_ids")}
 
 
 def _longer(value, name: str, length: int):

@@ -40,6 +40,7 @@ class GenerationObjective(GenerativeObjective):
             end_id=task.end_id,
             max_length=task.lengths[-1],
             never_ids=tokenizer.never_ids,
+            other_end_ids=tokenizer.other_end_ids,
         )
         return build_generator(prepared.config.model, settings, inference)
 
@@ -107,7 +108,7 @@ class GenerationObjective(GenerativeObjective):
             counts = tf.cast(ids.row_lengths(), tf.int32)
             features = {"token_ids": ids.to_tensor(default_value=task.tokenizer.pad_id), "num_tokens": counts}
             outputs = generate.call(features)
-            new = until_end(outputs, task.end_id)
+            new = until_end(outputs, task.end_ids)
             before, whole = source.detokenize(ids), source.detokenize(tf.concat([ids, new], axis=1))
             length = tf.minimum(tf.strings.length(before), tf.strings.length(whole))
             after = tf.strings.substr(whole, length, tf.strings.length(whole))

@@ -22,6 +22,7 @@ from textapp.decoding.signatures import (
     prefill_name,
     step_caches,
 )
+from textapp.layers.greedy_loop import is_one_of
 from textapp.models.generator import Generator
 from textapp.objectives import decoding
 from textapp.objectives.checks.generative import GenerativeCheck, rows_verified, share_verified
@@ -181,7 +182,7 @@ def _cache_shapes(prefill: Signature) -> dict[str, tuple[int, ...]]:
     return {name: tuple(value.shape) for name, value in outputs.items() if name.startswith(CACHE)}
 
 
-def until_end(outputs: dict[str, Any], end_id: int) -> tf.RaggedTensor:
-    """The generated ids without the end id, ragged `[batch, None]`."""
+def until_end(outputs: dict[str, Any], end_ids: Sequence[int]) -> tf.RaggedTensor:
+    """The generated ids without those that end a text, ragged `[batch, None]`."""
     ids = tf.RaggedTensor.from_tensor(outputs["token_ids"], lengths=tf.cast(outputs["num_tokens"], tf.int64))
-    return tf.ragged.boolean_mask(ids, tf.not_equal(ids, end_id))
+    return tf.ragged.boolean_mask(ids, tf.logical_not(is_one_of(ids, end_ids)))

@@ -46,6 +46,7 @@ class TranslationObjective(GenerativeObjective):
             source_vocabulary_size=None if shared else task.tokenizer.vocabulary_size,
             max_source_length=task.lengths[-1],
             never_ids=task.target_tokenizer.never_ids,
+            other_end_ids=task.target_tokenizer.other_end_ids,
         )
         return build_generator(prepared.config.model, settings, inference)
 
@@ -99,7 +100,7 @@ class TranslationObjective(GenerativeObjective):
             ids = tf.concat([ids, tf.fill([tf.shape(text)[0], 1], task.tokenizer.end_id)], axis=1)
             outputs = generate.call({"token_ids": ids.to_tensor(default_value=task.tokenizer.pad_id)})
             blank = tf.strings.regex_full_match(text, _BLANKS)
-            translations = target.detokenize(until_end(outputs, task.end_id))
+            translations = target.detokenize(until_end(outputs, task.end_ids))
             return {"text": tf.where(blank, "", translations), "score": outputs["score"]}
 
         return translate

@@ -199,6 +199,7 @@ class GenerativePredictor(Predictor):
             no_repeat_ngram_size=options.no_repeat_ngram_size,
             stopped=(lambda token_ids: stops.cut(text_of(token_ids))[1]) if options.stop else None,
             never_ids=self.task.target_tokenizer.never_ids,
+            other_end_ids=self.task.target_tokenizer.other_end_ids,
         )
 
     def _text_of(self, record: Record) -> Callable[[Sequence[int]], str]:

@@ -120,6 +120,7 @@ class GenerativeTask(Task):
         self.generate_lengths = [(read, new) for read, new in generate_lengths]
         self.overflow = overflow
         self.start_id, self.end_id = target_tokenizer.start_id, target_tokenizer.end_id
+        self.end_ids = (self.end_id, *target_tokenizer.other_end_ids)
         self._warned: dict[str, set[int]] = {}
         self.signatures = [(generate_name(read, new), read) for read, new in self.generate_lengths]
         self._prefills = [(prefill_name(read), read) for read, _ in self.generate_lengths]
@@ -259,9 +260,9 @@ class GenerativeTask(Task):
         return self.target_tokenizer.decode(self.until_end(token_ids))
 
     def until_end(self, token_ids: Sequence[int]) -> list[int]:
-        """The ids before the end id."""
+        """The ids before the first one that ends a text."""
         ids = list(token_ids)
-        return ids[: ids.index(self.end_id)] if self.end_id in ids else ids
+        return ids[: next((place for place, token_id in enumerate(ids) if token_id in self.end_ids), len(ids))]
 
     def generated_text(self, record: Record, token_ids: Sequence[int]) -> str:
         """The text that the model generated for this record."""

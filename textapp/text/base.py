@@ -56,6 +56,7 @@ class BaseTokenizer:
         self.unknown_id = unknown_id
         self.start_id, self.end_id = start_id, end_id
         self.never_ids = [] if kind == "preset" else sorted({pad_id, unknown_id, start_id} - {end_id})
+        self.other_end_ids: list[int] = []
         self.cleaning = check_steps(cleaning)
         self.python_steps = self.cleaning
         self.template = template
@@ -71,6 +72,7 @@ class BaseTokenizer:
             "unknown_id": self.unknown_id,
             "start_id": self.start_id,
             "end_id": self.end_id,
+            **({"other_end_ids": self.other_end_ids} if self.other_end_ids else {}),
             "cleaning": self.cleaning,
             "template": asdict(self.template),
         }

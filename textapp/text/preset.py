@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -203,7 +203,8 @@ def _with_decoder_start(tokenizer: Tokenizer, folder: Path) -> Tokenizer:
 def _specials(folder: Path) -> dict[str, list[str | int]]:
     """What a published folder says of its special tokens: names and ids of each, the first to be believed first.
 
-    The tokenizer's own files come before those of the model. Several end ids are possible; the first one is written.
+    The tokenizer's own files come before those of the model. Of several end ids the first one is written, and each ends
+    a text.
     """
     found: dict[str, list[Any]] = {key: [] for key in _SPECIAL}
     for name in (_CONFIG, "special_tokens_map.json"):
@@ -214,6 +215,8 @@ def _specials(folder: Path) -> dict[str, list[str | int]]:
         content = read_json(folder / name)
         for key in _SPECIAL:
             value = content.get(f"{key}_id")
+            if key == "eos_token" and any(type(known) is int for known in found[key]):
+                continue  # generation_config.json is the last word on what ends a text
             found[key] += value if isinstance(value, list) else [value]
     return found
 
@@ -304,7 +307,9 @@ def _sentencepiece(model: bytes, specials: Mapping[str, Sequence[str | int]]) ->
     ids = {processor.id_to_piece(number): number for number in range(len(processor))}
     pad_id, start_id, end_id = _special_ids(ids, specials)
     template = _template(ids)
-    return SentencePieceTokenizer(model, "preset", (), template, pad_id=pad_id, start_id=start_id, end_id=end_id)
+    tokenizer = SentencePieceTokenizer(model, "preset", (), template, pad_id=pad_id, start_id=start_id, end_id=end_id)
+    tokenizer.other_end_ids = _other_end_ids(specials, end_id, set(ids.values()))
+    return tokenizer
 
 
 def _from_pipeline(folder: Path) -> Tokenizer:
@@ -389,7 +394,21 @@ def _wrapped(pipeline: Any, template: Template, specials: Mapping[str, Sequence[
     pad_id, start_id, end_id = _special_ids(ids, specials)
     unknown_id = _first(ids, (*specials.get("unk_token", ()), *_UNKNOWN))
     unknown_id = pad_id if unknown_id is None else unknown_id
-    return HuggingFaceTokenizer(pipeline.to_str(), "preset", (), template, pad_id, unknown_id, start_id, end_id)
+    tokenizer = HuggingFaceTokenizer(pipeline.to_str(), "preset", (), template, pad_id, unknown_id, start_id, end_id)
+    tokenizer.other_end_ids = _other_end_ids(specials, end_id, set(ids.values()))
+    return tokenizer
+
+
+def _other_end_ids(specials: Mapping[str, Sequence[str | int]], end_id: int, known: Collection[int]) -> list[int]:
+    """The further ids that end a text: those that the model's own files give.
+
+    Args:
+        specials: names and ids of the special tokens.
+        end_id: the one that is written.
+        known: the ids of the vocabulary.
+    """
+    given = (token_id for token_id in specials.get("eos_token", ()) if type(token_id) is int)
+    return [token_id for token_id in dict.fromkeys(given) if token_id != end_id and token_id in known]
 
 
 def _special_ids(ids: Mapping[str, int], specials: Mapping[str, Sequence[str | int]]) -> tuple[int, int, int]:

@@ -47,6 +47,7 @@ class Tokenizer(Protocol):
         unknown_id: id of the unknown token.
         start_id: id of the token before a generated text; no text contains it.
         end_id: id of the token after it.
+        other_end_ids: ids of further tokens that a preset ends a text with.
         never_ids: ids that are never generated because they are not text; empty for a preset, which was trained on its
             own special tokens.
         template: the special tokens that the model expects around a text; see `Template`.
@@ -60,6 +61,7 @@ class Tokenizer(Protocol):
     unknown_id: int
     start_id: int
     end_id: int
+    other_end_ids: list[int]
     never_ids: list[int]
     template: Template
     cleaning: tuple[str, ...]
@@ -126,6 +128,7 @@ def load_tokenizer(folder: Path) -> Tokenizer:
             f"{file}: cannot be read as a tokenizer ({type(error).__name__}: {shown(str(error))}): "
             "copy the whole folder again"
         ) from error
+    tokenizer.other_end_ids = _few_ids(folder / SETTINGS, settings, "other_end_ids", "other_end_ids")
     _check_ids(tokenizer, folder / SETTINGS)
     return tokenizer
 
@@ -145,10 +148,25 @@ def _read_settings(file: Path) -> Document:
 def _template_part(file: Path, template: Mapping[str, Any], name: str) -> Any:
     if name == "second_segment":
         return checked(template.get(name, 1), one_of(0, 1), f"{file}: key 'template.{name}'")
-    ids = checked(template.get(name, []), list_of(whole()), f"{file}: key 'template.{name}'")
+    return tuple(_few_ids(file, template, name, f"template.{name}"))
+
+
+def _few_ids(file: Path, values: Mapping[str, Any], name: str, full_name: str) -> list[int]:
+    """A list of ids, empty if there is none.
+
+    Args:
+        file: for messages.
+        values: of the file, or a part of it.
+        name: of the list.
+        full_name: with the part that holds it, for messages.
+
+    Raises:
+        ArtifactError: it holds something else, or too many.
+    """
+    ids: list[int] = checked(values.get(name, []), list_of(whole()), f"{file}: key '{full_name}'")
     if len(ids) > MAX_SPECIAL:
-        raise ArtifactError(f"{file}: key 'template.{name}': found {len(ids)} ids, expected at most {MAX_SPECIAL}")
-    return tuple(ids)
+        raise ArtifactError(f"{file}: key '{full_name}': found {len(ids)} ids, expected at most {MAX_SPECIAL}")
+    return ids
 
 
 def _check_ids(tokenizer: Tokenizer, file: Path) -> None:
@@ -156,6 +174,7 @@ def _check_ids(tokenizer: Tokenizer, file: Path) -> None:
     size, template = tokenizer.vocabulary_size, tokenizer.template
     named = {name: getattr(tokenizer, name) for name in ("pad_id", "unknown_id", "start_id", "end_id")}
     named |= {f"template.{name}": token for name in ("start", "middle", "end") for token in getattr(template, name)}
+    named |= {f"other_end_ids[{place}]": token for place, token in enumerate(tokenizer.other_end_ids)}
     for name, token in named.items():
         if not 0 <= token < size:
             raise ArtifactError(
