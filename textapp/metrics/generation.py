@@ -66,8 +66,18 @@ def rouge(outputs: Sequence[str], targets: Sequence[str]) -> dict[str, float]:
 
     Example: `rouge(["今天很好"], ["今天好"])["rouge1"]` is 85.7143: 3 of 4 and 3 of 3 characters.
     """
+    return best_rouge(outputs, [[target] for target in targets])
+
+
+def best_rouge(outputs: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
+    """Like `rouge`, for several references of each output, of which the nearest counts.
+
+    Args:
+        outputs: the texts.
+        references: of each, at least one.
+    """
     scorer = require("rouge_score.rouge_scorer", "evaluate").RougeScorer(ROUGE, tokenizer=Words())
-    scored = [scorer.score(target, output) for target, output in zip(targets, outputs, strict=True)]
+    scored = [scorer.score_multi(list(each), output) for each, output in zip(references, outputs, strict=True)]
     return {name: round(100 * sum(row[name].fmeasure for row in scored) / len(scored), 4) for name in ROUGE}
 
 

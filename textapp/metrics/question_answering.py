@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from textapp.languages import logographic
+from textapp.metrics.generation import best_rouge
+from textapp.metrics.translation import corpus_bleu
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _ASCII_PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -109,6 +111,36 @@ def question_answering_scores(
     if questions is not None and contexts is not None:
         scores["groups"] = grouped_scores(questions, contexts, exact, overlap, language)
     return scores
+
+
+def written_answer_scores(
+    predictions: Sequence[str],
+    references: Sequence[Sequence[str]],
+    language: str,
+    questions: Sequence[str],
+    contexts: Sequence[str],
+) -> dict[str, Any]:
+    """Scores answers that a model wrote, whose words may differ from those of the references.
+
+    Args:
+        predictions, references, language, questions, contexts: as for `question_answering_scores`; every question has
+            an answer, and a context may be empty.
+
+    Returns:
+        The figures of `question_answering_scores`, `bleu`, and `rouge1`, `rouge2`, `rougeL` of the nearest reference.
+
+    Raises:
+        ValueError: there are no answers.
+        UsageError: a package for the figures is not installed.
+    """
+    scores = question_answering_scores(predictions, references, language, questions, contexts)
+    if not any(contexts):
+        del scores["groups"]["length of context"]
+    return {
+        **scores,
+        "bleu": corpus_bleu(predictions, references, language),
+        **best_rouge(predictions, references),
+    }
 
 
 def answer_scores(

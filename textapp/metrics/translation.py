@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
@@ -70,8 +70,7 @@ def by_source(sources: Sequence[str], targets: Sequence[str]) -> dict[str, list[
 
 def _several(outputs: list[str], references: Mapping[str, list[str]], bleu: Any, chrf: Any) -> dict[str, Any]:
     """Scores each source once, against all of its targets."""
-    # sacrebleu takes streams of references, with None for a sentence that has fewer than others.
-    streams = [list(stream) for stream in zip_longest(*references.values())]
+    streams = _streams(references.values())
     scores = {
         "bleu": _rounded(bleu.corpus_score(outputs, streams)),
         "chrf": _rounded(chrf.corpus_score(outputs, streams)),
@@ -82,6 +81,24 @@ def _several(outputs: list[str], references: Mapping[str, list[str]], bleu: Any,
         **scores,
         "bleu_signature": str(bleu.get_signature()),
     }
+
+
+def corpus_bleu(outputs: Sequence[str], references: Sequence[Sequence[str]], language: str = "en") -> float:
+    """BLEU of outputs, each with one reference or several.
+
+    Args:
+        outputs: the texts.
+        references: of each, at least one.
+        language: determines how BLEU tokenizes.
+
+    Example: `corpus_bleu(["the cat sat down"], [["a dog ran away", "the cat sat down"]])` is 100.0.
+    """
+    return _rounded(bleu_scorer(language).corpus_score(list(outputs), _streams(references)))
+
+
+def _streams(references: Iterable[Sequence[str]]) -> list[list[str | None]]:
+    """References as sacrebleu takes them: in streams, with None for a text that has fewer than others."""
+    return [list(stream) for stream in zip_longest(*references)]
 
 
 def bleu_scorer(target_language: str, sentence: bool = False) -> Any:

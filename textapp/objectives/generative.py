@@ -48,12 +48,14 @@ class GenerativeObjective(Objective):
 
     Attributes:
         measure: the figure that `max_drop` of an export limits.
+        scored: the figures of the score that an export reports, besides perplexity.
     """
 
     quantizations = ("none", "float16", "dynamic")
     refusals = {"int8": INT8_REFUSED}
     decodes = True
     measure: str
+    scored: tuple[str, ...] = ()
 
     def build(self, prepared: Prepared) -> keras.Model:
         """See `Objective`."""
@@ -159,7 +161,8 @@ class GenerativeObjective(Objective):
         records = self._check_records(task, records, rows_verified(share))
         if share < 1.0:
             records = spread(records, rows_verified(share) * len(task.generate_lengths))
-        return GenerativeCheck(self.runner(model, task), task, records, self.measure, max_drop, batch_size, share)
+        runner = self.runner(model, task)
+        return GenerativeCheck(runner, task, records, self.measure, max_drop, batch_size, share, self.scored)
 
     def _check_records(self, task: GenerativeTask, records: Sequence[Record], min_count: int) -> list[Record]:
         """The records to verify on, made of those of the data.

@@ -33,7 +33,7 @@ _BLANKS = r"[\s\v\x{1c}-\x{1f}\x{85}\p{Z}]*"
 class TranslationObjective(GenerativeObjective):
     """See `Objective`; `Prepared.data` has the `Sides` of train and validation."""
 
-    measure = "bleu"
+    measure, scored = "bleu", ("bleu", "chrf")
 
     def _build(self, prepared: Prepared, inference: bool) -> keras.Model:
         task, shared = prepared.task, prepared.task.target_tokenizer is prepared.task.tokenizer
@@ -86,7 +86,7 @@ class TranslationObjective(GenerativeObjective):
         """See `Objective`."""
         task = prepared.task
         return {
-            "inputs": ["source"],
+            "inputs": list(task.fields),
             "features": ["token_ids"],
             "generate_lengths": [list(pair) for pair in task.generate_lengths],
             "shared_tokenizer": task.target_tokenizer is task.tokenizer,

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,7 +25,7 @@ from textapp.predictors.requests import TOKENS, Features, Request, stacked
 
 if TYPE_CHECKING:
     from textapp.runners.runner import Outputs, Runner
-    from textapp.tasks.generative import GenerativeTask, RankedAnswer, TextAnswer
+    from textapp.tasks.generative import Generated, GenerativeTask
     from textapp.tasks.task import Record
 
 log = logging.getLogger("textapp")
@@ -96,20 +95,14 @@ class GenerativePredictor(Predictor):
         steps = walk(session, rules, Sampler(options) if options.sampled else argmax_token)
         yield from pieces((token_id for token_id, _ in steps), self._text_of(record), Stops(options.stop))
 
-    def answer(self, record: Record, outputs: Sequence[Outputs], options: DecodingOptions = GREEDY) -> TextAnswer:
+    def answer(self, record: Record, outputs: Sequence[Outputs], options: DecodingOptions = GREEDY) -> Generated:
         """See `Predictor`; outputs are `token_ids` `[new]`, `num_tokens` `[]` and `score` `[]`.
 
         With several hypotheses each has one more dimension in front.
         """
         answer = self.task.answer(record, outputs)
-        if not options.stop:
-            return answer
         stops = Stops(options.stop)
-        changes: dict[str, Any] = {"output": stops.cut(answer.output)[0]}
-        if options.num_hypotheses > 1:
-            ranked = cast("RankedAnswer", answer).outputs
-            changes["outputs"] = [{**each, "output": stops.cut(each["output"])[0]} for each in ranked]
-        return replace(answer, **changes)
+        return answer.changed(lambda text: stops.cut(text)[0]) if options.stop else answer
 
     def options(self, given: Mapping[str, Any]) -> DecodingOptions:
         """Checks the decoding options of a call; see `DecodingOptions`.

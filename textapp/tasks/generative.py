@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -41,6 +41,28 @@ MORE = "further warnings about texts that are {} are suppressed"
 log = logging.getLogger("textapp")
 
 
+class Generated(Protocol):
+    """The answer of a task that generates text: what decoding, checks and samples need of it."""
+
+    @property
+    def input(self) -> str:
+        """The text of the input field."""
+
+    @property
+    def output(self) -> str:
+        """The generated text."""
+
+    @property
+    def score(self) -> float | None:
+        """The score of the output."""
+
+    def line(self) -> str:
+        """See `Answer`."""
+
+    def changed(self, change: Callable[[str], str]) -> Generated:
+        """The answer with every output changed, such as cut at a stop string."""
+
+
 @dataclass(frozen=True)
 class TextAnswer:
     """The answer to one text.
@@ -62,6 +84,10 @@ class TextAnswer:
         """The output, unchanged."""
         return self.output
 
+    def changed(self, change: Callable[[str], str]) -> TextAnswer:
+        """See `Generated`."""
+        return replace(self, output=change(self.output))
+
 
 @dataclass(frozen=True)
 class RankedAnswer(TextAnswer):
@@ -76,6 +102,11 @@ class RankedAnswer(TextAnswer):
     def line(self) -> str:
         """`score output` of each hypothesis, separated by a tab."""
         return "\n".join(f"{each['score']:.3f}\t{each['output']}" for each in self.outputs)
+
+    def changed(self, change: Callable[[str], str]) -> RankedAnswer:
+        """See `Generated`."""
+        outputs = [{**each, "output": change(each["output"])} for each in self.outputs]
+        return replace(self, output=change(self.output), outputs=outputs)
 
 
 class GenerativeTask(Task):
@@ -268,7 +299,7 @@ class GenerativeTask(Task):
         """The text that the model generated for this record."""
         return self.decode(token_ids)
 
-    def answer(self, record: Record, outputs: Sequence[Outputs]) -> TextAnswer:
+    def answer(self, record: Record, outputs: Sequence[Outputs]) -> Generated:
         """The answer to one record.
 
         Args:

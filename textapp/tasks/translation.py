@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from textapp.tasks.generative import PAIRS, GenerativeTask, RankedAnswer, TextAnswer
+from textapp.tasks.generative import PAIRS, Generated, GenerativeTask, RankedAnswer, TextAnswer
 from textapp.tasks.task import Listing, Record
 from textapp.text.cutting import beginning
 from textapp.untrusted import LENGTHS, TEXT, key, list_of
@@ -108,7 +108,7 @@ class TranslationTask(GenerativeTask):
         ids = self.target_ids(record)
         targets = [*ids, self.end_id][: self.max_new_tokens]
         truncated = len(targets) <= len(ids)
-        characters = len(self.decode(targets)) if truncated else len(record["target"])
+        characters = len(self.decode(targets)) if truncated else len(record[self.target_field])
         source = self.features(record)["token_ids"]
         return [Window(owner, source, [self.start_id, *targets[:-1]], targets, 0)], characters
 
@@ -118,14 +118,15 @@ class TranslationTask(GenerativeTask):
 
     def target_ids(self, record: Record) -> list[int]:
         """The ids of the target as the model should generate them, without the end id."""
-        return framed(self.target_tokenizer, self.target_tokenizer.ids(record["target"]))[:-1]
+        return framed(self.target_tokenizer, self.target_tokenizer.ids(record[self.target_field]))[:-1]
 
-    def answer(self, record: Record, outputs: Sequence[Outputs]) -> TextAnswer:
+    def answer(self, record: Record, outputs: Sequence[Outputs]) -> Generated:
         """The answer to one record; a blank source has an empty translation."""
-        if record["source"].strip():
+        source = record[self.input_field]
+        if source.strip():
             return super().answer(record, outputs)
         several = np.ndim(outputs[0]["token_ids"]) > 1
-        return RankedAnswer(record["source"], "", None, []) if several else TextAnswer(record["source"], "", None)
+        return RankedAnswer(source, "", None, []) if several else TextAnswer(source, "", None)
 
     def score(self, records: Sequence[Record], answers: Sequence[TextAnswer]) -> dict[str, Any]:
         """The quality, 0 to 100, of answers to records with a target."""

@@ -21,7 +21,7 @@ from textapp.objectives.checks.classification import run_all
 from textapp.objectives.checks.examples import MIN_PER_SIGNATURE, Examples, make_examples
 from textapp.runners.inputs import Inputs
 from textapp.runners.runner import Outputs, Runner
-from textapp.tasks.generative import GenerativeTask, TextAnswer
+from textapp.tasks.generative import Generated, GenerativeTask
 from textapp.tasks.task import Record
 
 # Tolerance of float32 between machines; two logits that are closer are a tie, which either may win.
@@ -63,10 +63,11 @@ class GenerativeCheck(Check):
         runner: of the Keras model.
         task: of the run.
         records: real examples with references.
-        measure: the figure that `max_drop` limits: `bleu` or `perplexity`.
-        max_drop: points of BLEU, or percent of perplexity.
+        measure: the figure that `max_drop` limits: one of `scored`, or `perplexity`.
+        max_drop: points of it, or percent of perplexity.
         batch_size: of batch signatures; 1: there are none.
         share: of the tokens of a small model that are verified, see `share_verified`.
+        scored: the figures of the task's score to report, besides perplexity.
     """
 
     def __init__(
@@ -78,10 +79,10 @@ class GenerativeCheck(Check):
         max_drop: float,
         batch_size: int = 1,
         share: float = 1.0,
+        scored: Sequence[str] = (),
     ) -> None:
-        self.task, self.measure, self.max_drop = task, measure, max_drop
-        self.scored = [name for name in ("bleu", "chrf") if measure == "bleu"]
-        self.quality = ("examples", *self.scored, "perplexity")
+        self.task, self.measure, self.max_drop, self.scored = task, measure, max_drop, scored
+        self.quality = ("examples", *scored, "perplexity")
         self.figures = (*self.quality[1:], "agreement", "max_error")
         self.text_field = task.input_field
         self._share = share
@@ -120,9 +121,11 @@ class GenerativeCheck(Check):
         for index in spread(range(len(examples.records)), max_count):
             signature, row = examples.locate(index)
             own = {name: values[row] for name, values in outputs[signature].items()}
-            answer = self.task.answer(examples.records[index], [own])
+            record = examples.records[index]
+            answer = self.task.answer(record, [own])
             golden.append({
                 "input": answer.input,
+                **{field: record[field] for field in self.task.fields[1:] if field in record},
                 "signature": signature,
                 "inputs": {name: rows[row].tolist() for name, rows in examples.inputs[signature].items()},
                 "token_ids": own["token_ids"].tolist(),
@@ -259,7 +262,7 @@ class GenerativeCheck(Check):
         return round(100 * float(np.concatenate(rows).mean()), 2)
 
     def _scores(self, outputs: Mapping[str, Outputs], forced: Arrays) -> dict[str, float]:
-        """The perplexity of the references, and for translations BLEU and chrF."""
+        """The perplexity of the references, and the figures of `scored`."""
         total = tokens = 0.0
         for group, named in self.forced.items():
             if group.endswith(".reference"):
@@ -271,13 +274,13 @@ class GenerativeCheck(Check):
             scores |= {name: figures[name] for name in self.scored}
         return scores
 
-    def _answers(self, outputs: Mapping[str, Outputs]) -> list[TextAnswer]:
+    def _answers(self, outputs: Mapping[str, Outputs]) -> list[Generated]:
         gathered = self.examples.outputs_of(outputs)
         return [self.task.answer(*pair) for pair in zip(self.examples.records, gathered, strict=True)]
 
     def _check_drop(self, before: float, after: float) -> None:
-        if self.measure == "bleu":
-            drop, unit = before - after, "points of BLEU"
+        if self.measure in self.scored:
+            drop, unit = before - after, f"points of {self.task.measures[self.measure]}"
         else:
             drop, unit = 100 * (after / before - 1), "percent of perplexity"
         if drop > self.max_drop:
