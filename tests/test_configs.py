@@ -17,11 +17,15 @@ def test_there_are_configs() -> None:
     assert ROOT / "classification" / "sst2_cnn.yaml" in CONFIGS
 
 
+def writes(config: Config) -> bool:
+    return recipe_of(config.task, config.mode).keys.role in ("decoder", "encoder-decoder")
+
+
 def resolved(config: Config) -> Config:
-    recipe, counts = recipe_of(config.task), [5] * 50 + [30] * 50
-    if config.task in ("classification", "question_answering"):
+    recipe, counts = recipe_of(config.task, config.mode), [5] * 50 + [30] * 50
+    if not writes(config):
         return recipe.resolve(config, 5000, "en", counts)
-    languages = ("en", "en") if config.task == "translation" else "en"
+    languages = ("en", "en") if recipe.keys.role == "encoder-decoder" else "en"
     return recipe.resolve(config, 5000, languages, counts, counts)
 
 
@@ -33,7 +37,7 @@ class TestEveryConfig:
         assert config.lengths and config.cleaning is not None
         assert (training.batch_size is None) != (training.batch_tokens is None)
         assert None not in (training.epochs, training.learning_rate, training.schedule, training.monitor)
-        assert (config.generate_lengths is None) == (config.task in ("classification", "question_answering"))
+        assert (config.generate_lengths is None) != writes(config)
 
     def test_says_what_it_is_for(self, path: Path) -> None:
         assert path.read_text(encoding="utf-8").startswith("# ")

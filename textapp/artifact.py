@@ -65,6 +65,7 @@ _SIDES = mapping_of(mapping_of(list_of(either(whole(-1), NOTHING))))
 _KEYS: dict[str, Kind] = {
     "kind": one_of("run", "bundle"),
     "task": TEXT,
+    "mode": one_of("extractive", "generative"),
     "files": mapping_of(SHA256),
     "architecture": TEXT,
     "parameters": either(whole(0, 2**63), NOTHING),

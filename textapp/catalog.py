@@ -6,6 +6,7 @@ A device needs only the first part, which uses NumPy; the second gives the third
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,6 +14,7 @@ from textapp.errors import ArtifactError, OptionError
 from textapp.tasks.classification import ClassificationTask
 from textapp.tasks.generation import GenerationTask
 from textapp.tasks.question_answering import QuestionAnsweringTask
+from textapp.tasks.question_answering_generative import WrittenAnswersTask
 from textapp.tasks.translation import TranslationTask
 from textapp.untrusted import shown
 
@@ -29,10 +31,12 @@ class Parts(NamedTuple):
     Attributes:
         task: its class on the device.
         recipe: returns its part on the workstation, whose `objective()` is its part on TensorFlow.
+        modes: the parts of its other modes, by name: what `mode` in a config chooses.
     """
 
     task: type[Task]
     recipe: Callable[[], Recipe]
+    modes: Mapping[str, Parts] = {}
 
 
 def _classification() -> Recipe:
@@ -45,6 +49,12 @@ def _question_answering() -> Recipe:
     from textapp.recipes.question_answering import QuestionAnsweringRecipe
 
     return QuestionAnsweringRecipe()
+
+
+def _written_answers() -> Recipe:
+    from textapp.recipes.question_answering_generative import WrittenAnswersRecipe
+
+    return WrittenAnswersRecipe()
 
 
 def _translation() -> Recipe:
@@ -61,19 +71,39 @@ def _generation() -> Recipe:
 
 TASKS: dict[str, Parts] = {
     "classification": Parts(ClassificationTask, _classification),
-    "question_answering": Parts(QuestionAnsweringTask, _question_answering),
+    "question_answering": Parts(
+        QuestionAnsweringTask, _question_answering, {"generative": Parts(WrittenAnswersTask, _written_answers)}
+    ),
     "translation": Parts(TranslationTask, _translation),
     "generation": Parts(GenerationTask, _generation),
 }
 
 
-def recipe_of(name: str) -> Recipe:
-    """The recipe of a task by its name.
+def recipe_of(name: str, mode: str | None = None) -> Recipe:
+    """The recipe of a task by its name and its mode, if it has several.
 
     Raises:
         ArtifactError: this version does not know the task.
     """
-    return _parts(name).recipe()
+    return _parts(name, mode).recipe()
+
+
+def recipe_of_manifest(manifest: Mapping[str, Any]) -> Recipe:
+    """The recipe of the task of a run or a bundle.
+
+    Raises:
+        ArtifactError: this version does not know the task.
+    """
+    return recipe_of(manifest["task"], manifest.get("mode"))
+
+
+def task_class(manifest: Mapping[str, Any]) -> type[Task]:
+    """The class of the task of a run or a bundle.
+
+    Raises:
+        ArtifactError: this version does not know the task.
+    """
+    return _parts(manifest["task"], manifest.get("mode")).task
 
 
 def task_from_manifest(
@@ -91,7 +121,7 @@ def task_from_manifest(
         OptionError: the task has no such option.
     """
     name = manifest["task"]
-    task = _parts(name).task
+    task = task_class(manifest)
     given = {option: value for option, value in options.items() if value is not None}
     for option in given.keys() - set(task.options):
         takes = f"which takes {', '.join(task.options)}" if task.options else "which takes none"
@@ -139,7 +169,9 @@ class _Keys(Mapping[str, "TaskKeys"]):
     """Task -> its config keys; a recipe is imported when its keys are looked up."""
 
     def __getitem__(self, name: str) -> TaskKeys:
-        return TASKS[name].recipe().keys
+        modes = {mode: parts.recipe().keys for mode, parts in TASKS[name].modes.items()}
+        keys = TASKS[name].recipe().keys
+        return replace(keys, modes=modes) if modes else keys
 
     def __iter__(self) -> Iterator[str]:
         return iter(TASKS)
@@ -148,7 +180,7 @@ class _Keys(Mapping[str, "TaskKeys"]):
         return len(TASKS)
 
 
-def _parts(name: str) -> Parts:
+def _parts(name: str, mode: str | None) -> Parts:
     if name not in TASKS:
         raise ArtifactError(f"task: found {shown(name)}, expected one of {', '.join(TASKS)}: update textapp")
-    return TASKS[name]
+    return TASKS[name].modes.get(mode or "", TASKS[name])

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textapp.artifact import MANIFEST, TARGET_TOKENIZER, TOKENIZER, Artifact, open_artifact
-from textapp.catalog import recipe_of, task_from_manifest
+from textapp.catalog import recipe_of_manifest, task_from_manifest
 from textapp.errors import ArtifactError, UsageError
 from textapp.noise import import_tensorflow
 from textapp.runners.pool import check_count
@@ -149,7 +149,7 @@ def _runner(artifact: Artifact, model: str, task: Task, threads: int, runtime: s
     if model == KERAS:
         from textapp.models.saving import load_model
 
-        objective = recipe_of(artifact.manifest["task"]).objective()
+        objective = recipe_of_manifest(artifact.manifest).objective()
         return objective.runner(load_model(artifact.path / model), task)
     from textapp.runners.saved_model import SavedModelRunner
 

@@ -353,7 +353,7 @@ def test_golden_answers_are_those_of_the_bundle(tiny_bundle: Path) -> None:
 class Echo:
     """A task of two fields, whose answer is what it was asked."""
 
-    name, fields, tokenizer = "echo", ("question", "context"), Letters()
+    name, fields, optional, tokenizer = "echo", ("question", "context"), (), Letters()
 
     def record(self, question: str, context: str) -> dict:
         return {"question": question, "context": context}

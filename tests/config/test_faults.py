@@ -160,8 +160,8 @@ def test_no_message_needs_a_programmer(keys: tuple[str, ...]) -> None:
         ({"more": "data:\n  train: b"}, 5, "found the key 'data' a second time, first in line 3: leave one"
          " of them out"),
         ({"more": "trainig:\n  epochs: 3"}, 5, "unknown key 'trainig'; did you mean 'training'? (known"
-         " here: task, run, seed, data, cleaning, tokenizer, lengths, generate_lengths, stride, max_answer_tokens,"
-         " max_windows, model, training)"),
+         " here: task, mode, run, seed, data, cleaning, tokenizer, lengths, generate_lengths, stride,"
+         " max_answer_tokens, max_windows, model, training)"),
         ({"run": 'run: "C:\\new"'}, 2, "run: found 'C:\\new': expected a path without line breaks and"
          " other control characters; in double quotes YAML reads \\n and \\t as such: write the path in single quotes"),
         ({"run": "run: 2024"}, 2, "run: found 2024: expected text: write '2024' in quotes"),

@@ -12,6 +12,10 @@ PAIRS = {"source": "train.zh", "target": ["a.en", "b.en"]}
 TRANSLATION = {
     "task": "translation", "run": "runs/x", "data": {"train": PAIRS}, "model": {"architecture": "transformer"}
 }  # fmt: skip
+ANSWERS = {
+    "task": "question_answering", "mode": "generative", "run": "runs/x", "data": {"train": "a"},
+    "model": {"architecture": "lstm"},
+}  # fmt: skip
 GENERATION = {"task": "generation", "run": "runs/x", "data": {"train": "a.txt"}, "model": {"architecture": "lstm"}}
 CLASSIFICATION = {"task": "classification", "run": "runs/x", "data": {"train": "a"}, "model": {"architecture": "cnn"}}
 
@@ -39,7 +43,7 @@ def fault(raw: dict, **changes: object) -> str:
         (
             CLASSIFICATION,
             {"model": {"architecture": "preset", "path": "p", "lora_rank": 4}},
-            ["model.lora_rank", "for translation and generation"],
+            ["model.lora_rank", "for question_answering with mode: generative and translation and generation"],
         ),
         (GENERATION, {"model": {"architecture": "cnn"}}, ["'cnn'", "cannot generate text", "lstm, transformer"]),
         (TRANSLATION, {"model": {"architecture": "mlp"}}, ["'mlp'", "cannot generate text", "transformer, preset"]),
@@ -48,6 +52,13 @@ def fault(raw: dict, **changes: object) -> str:
         (CLASSIFICATION, {"generate_lengths": [[8, 8]]}, ["generate_lengths", "translation and generation"]),
         (CLASSIFICATION, {"model": {"architecture": "transformer", "decoder_layers": 2}}, ["model.decoder_layers"]),
         (CLASSIFICATION, {"data": {"train": "a", "columns": {"source": 0}}}, ["data.columns.source", "text_pair"]),
+        (CLASSIFICATION, {"mode": "generative"}, ["mode: found 'generative'", "(it is for question_answering)"]),
+        (ANSWERS, {"stride": 8}, ["question_answering with mode: generative has no", "with mode: extractive)"]),
+        (ANSWERS, {"mode": None, "generate_lengths": [[8, 8]]}, ["question_answering with mode: extractive has no"]),
+        (ANSWERS, {"data": {"train": "a", "columns": {"start": 0}}}, ["question_answering with mode: extractive)"]),
+        (ANSWERS, {"training": {"monitor": "chrf"}}, ["f1, exact_match, bleu, rougeL, perplexity, loss"]),
+        (ANSWERS, {"model": {"architecture": "mlp"}}, ["'mlp'", "cannot generate text", "lstm, transformer, preset"]),
+        (ANSWERS, {"mode": None, "model": {"architecture": "mlp"}}, ["'mlp'", "cannot answer questions"]),
     ],
 )
 def test_a_key_of_another_task_is_an_error_that_names_the_task(raw: dict, changes: dict, words: list[str]) -> None:

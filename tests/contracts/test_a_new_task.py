@@ -61,6 +61,7 @@ class ParityTask:
     options = ("shout",)
     measures = {"right": "right answers"}
     fields = ("words",)
+    optional = ()
 
     def __init__(self, tokenizer: Any, lengths: Sequence[int], shout: bool = False) -> None:
         self.tokenizer, self.lengths, self.shout = tokenizer, list(lengths), shout

@@ -132,7 +132,7 @@ def test_with_training_data_it_is_the_baseline_of_a_training(llama: Path, tmp_pa
 def test_a_translator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = translator_presets.save_preset("bart", tmp_path / "bart")
     parts = {"task": "translation", "lengths": [8], "generate_lengths": [[8, 8]]}
-    with pytest.raises(DataError, match=r"data: found no sentence pairs, .* by data\.test"):
+    with pytest.raises(DataError, match=r"data: found no examples, .* by data\.test"):
         train_config(config_of(folder, tmp_path / "run", **parts), tmp_path)
     (tmp_path / "test.tsv").write_text("source\ttarget\n" + "red blue\tblue red\n" * 4, encoding="utf-8")
     config = config_of(folder, tmp_path / "run", **parts, data={"test": "test.tsv"})

@@ -21,7 +21,7 @@ def runner_and_check(tmp_path_factory):
     run = make_writer(tmp_path_factory.mktemp("runs") / "translator", pairs)
     task = task_from_manifest(run.manifest, load_tokenizers(run.path))
     runner = recipe_of("translation").objective().runner(load_float32(run.path / MODEL), task)
-    return runner, GenerativeCheck(runner, task, pairs[:60], "bleu", max_drop=0.5)
+    return runner, GenerativeCheck(runner, task, pairs[:60], "bleu", max_drop=0.5, scored=("bleu", "chrf"))
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from textapp.artifact import Artifact
 from textapp.commands import tables
 from textapp.encodings import text_encoding
-from textapp.errors import DataError, UsageError
+from textapp.errors import DataError, OptionError, UsageError
 from textapp.loading import load
 from textapp.predictors.predictor import Predictor
 from textapp.records.readers import scan_stream
@@ -80,8 +80,8 @@ def ask(
     """
     settings = _checked(context, documents, questions, passages, index, encoding, columns)
     options: dict[str, Any] = {} if no_answer_threshold is None else {"no_answer_threshold": no_answer_threshold}
-    options |= {"num_answers": num_answers} if num_answers > 1 else {}
-    predictor = load(path, threads=threads, runtime=runtime, workers=workers, trusted=trusted, **options)
+    options |= {"threads": threads, "runtime": runtime, "workers": workers, "trusted": trusted}
+    predictor = _loaded(path, options, num_answers)
     _check_fields(predictor, path)
     look_up = (
         _in_file(context, settings)
@@ -94,6 +94,14 @@ def ask(
     if bad:
         tables.warn(f"{bad} question{'s' * (bad > 1)} had no answer because of an error: see above")
     return bad
+
+
+def _loaded(path: Path, options: Mapping[str, Any], num_answers: int) -> Predictor:
+    """The predictor; a model that writes has one answer for each passage, and takes no number of answers."""
+    if num_answers > 1:
+        with contextlib.suppress(OptionError):  # one of another option is raised again
+            return load(path, num_answers=num_answers, **options)
+    return load(path, **options)
 
 
 def _checked(

@@ -22,7 +22,7 @@ import numpy as np
 from textapp import errors
 from textapp.arrays import spread
 from textapp.artifact import TARGET_TOKENIZER, TOKENIZER, Artifact, exports_of, open_artifact
-from textapp.catalog import TASKS
+from textapp.catalog import task_class
 from textapp.commands import tables
 from textapp.commands.examples import Record, evaluation_records
 from textapp.commands.measure import TRUSTED
@@ -102,7 +102,7 @@ def benchmark(
             advance()
             row |= child.quality(examples)
             advance()
-    measures = {name: words for each in artifacts for name, words in TASKS[each.manifest["task"]].task.measures.items()}
+    measures = {name: words for each in artifacts for name, words in task_class(each.manifest).measures.items()}
     tables.emit(rows, as_json, lambda console: _show(console, rows, measures))
     return rows
 

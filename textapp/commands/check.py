@@ -61,7 +61,7 @@ def data_profile(config: Config, data_dir: Path) -> dict[str, Any]:
         UsageError: there is no training data.
         DataError: the data are invalid.
     """
-    recipe = recipe_of(config.task)
+    recipe = recipe_of(config.task, config.mode)
     splits = load_splits(recipe, config, data_dir)
     if not splits.train:
         raise UsageError(
@@ -79,7 +79,8 @@ def _excerpt(record: Mapping[str, Any]) -> dict[str, Any]:
 def _show(console: Any, result: Mapping[str, Any]) -> None:
     warnings = []
     if "data" in result:
-        for part in recipe_of(result["data"]["task"]).sections(result["data"]):
+        recipe = recipe_of(result["data"]["task"], result["data"].get("mode"))
+        for part in recipe.sections(result["data"]):
             console.print(tables.section(part))
         for name, records in result["data"]["first_rows"].items():
             console.print(tables.section(_first_rows(f"first rows of {name}", records)))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import textapp
 from textapp.artifact import TARGET_TOKENIZER, TOKENIZER, Artifact, check_no_input, check_target, open_artifact
-from textapp.catalog import TASKS, load_config, parse_config, recipe_of
+from textapp.catalog import load_config, parse_config, recipe_of
 from textapp.commands import tables
 from textapp.commands.train import REQUEST, changed, checksums, disk_errors_reported, enter, put_in_place
 from textapp.compression.recipe import LoadedRecipe, Prune, Step, as_data, load_recipe
@@ -92,7 +92,7 @@ def compress(
         )
     metrics = json.loads((made / METRICS).read_text(encoding="utf-8"))
     result = {"path": str(made), **metrics["compression"], "after": _after(metrics)}
-    tables.emit(result, as_json, lambda console: _show(console, result, TASKS[config.task].task.measures))
+    tables.emit(result, as_json, lambda console: _show(console, result, recipe_of(config.task, config.mode).task.measures))
     return made
 
 
@@ -110,7 +110,7 @@ def _compress(artifact: Artifact, recipe: LoadedRecipe, config: Config, data_dir
     with ExitStack() as stack:
         enter(stack, work, overwrite)
         # Before the import of TensorFlow, which takes seconds, so that errors in the data are reported at once.
-        task = recipe_of(config.task)
+        task = recipe_of(config.task, config.mode)
         sums = checksums(config, data_dir)
         check_no_input(place, map(Path, sums))
         _warn_of_other_data(artifact, sums)

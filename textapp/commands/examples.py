@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from textapp.artifact import Artifact
-from textapp.catalog import load_config, recipe_of
+from textapp.catalog import load_config, recipe_of, recipe_of_manifest
 from textapp.config import data_directory, same_column
 from textapp.encodings import text_encoding
 from textapp.errors import ArtifactError, UsageError
@@ -47,7 +47,7 @@ def evaluation_records(
         if value and not data:
             raise UsageError(f"{option} {value}: found no --data FILE, expected one: give both, or neither")
     if data:
-        recipe = recipe_of(artifact.manifest["task"])
+        recipe = recipe_of_manifest(artifact.manifest)
         source = _source(data, artifact.manifest["task"], recipe, columns)
         return recipe.load(source, layout_of(artifact.manifest, columns, encoding), Path()), describe(source)
     splits = own_splits(artifact, data_dir)
@@ -73,7 +73,7 @@ def own_splits(artifact: Artifact, data_dir: Path | None = None) -> Splits:
             f"{artifact.path}: is not inside its run, so it has no examples: give some with --data FILE"
         )
     config = load_config(run / "config.yaml")
-    return load_splits(recipe_of(config.task), config, data_directory(data_dir, artifact.data_dir))
+    return load_splits(recipe_of(config.task, config.mode), config, data_directory(data_dir, artifact.data_dir))
 
 
 def layout_of(manifest: Mapping[str, Any], columns: str | None = None, encoding: str | None = None) -> Layout:
@@ -87,7 +87,7 @@ def layout_of(manifest: Mapping[str, Any], columns: str | None = None, encoding:
     Raises:
         UsageError: `columns` is invalid, names a field or a column twice, or there is no such encoding.
     """
-    keys = recipe_of(manifest["task"]).keys
+    keys = recipe_of_manifest(manifest).keys
     layout = Layout.of_manifest(manifest, keys)
     if encoding:
         layout = replace(layout, encoding=text_encoding(encoding, "--encoding"))

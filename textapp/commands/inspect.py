@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from textapp.artifact import Artifact, exports_of, open_artifact
-from textapp.catalog import TASKS
+from textapp.catalog import task_class
 from textapp.commands import tables
 from textapp.decoding.signatures import CACHE
 
 # Keys of the manifest that are shown unchanged.
 FACTS = (
-    "task", "architecture", "languages", "labels", "multiple", "inputs", "features", "lengths",
+    "task", "mode", "architecture", "languages", "labels", "multiple", "inputs", "features", "lengths",
     "generate_lengths", "tokenizer", "target", "quantize", "seed", "parent", "versions", "verification",
     "stride", "max_answer_tokens", "max_windows", "no_answer_threshold",
 )  # fmt: skip
@@ -166,7 +166,7 @@ def _show(console: Any, found: Mapping[str, Any]) -> None:
     console.print(tables.facts(found["path"], {**shown, "size": parts.pop("all"), "files": parts}))
     if found.get("exports"):
         rows = [{"variant": tables.variant(row), **row, **row["quality"]} for row in found["exports"]]
-        console.print(tables.variants_table(rows, TASKS[found["task"]].task.measures, title="exports"))
+        console.print(tables.variants_table(rows, task_class(found).measures, title="exports"))
     if "signatures" in found:
         rows = [
             [name, *(", ".join(_described(side)) for side in sides.values())]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from textapp.artifact import check_not_of_an_artifact, inputs_overwritten
-from textapp.catalog import recipe_of
+from textapp.catalog import recipe_of_manifest
 from textapp.commands import tables
 from textapp.commands.examples import check_has_columns, layout_of
 from textapp.decoding.options import decoding_options
@@ -151,12 +151,12 @@ def _rows(
 ) -> Iterable[Row]:
     """The records to answer, from arguments, a file or standard input."""
     task = predictor.task
-    if len(task.fields) > 1 and not input_file and not pair:
+    if len(task.fields) > 1 + len(task.optional) and not input_file and not pair:
         raise UsageError(f"{path} takes {' and '.join(task.fields)}: give --pair TEXT with each text, or --input FILE")
     if pair and len(task.fields) == 1:
         raise UsageError(f"--pair: {path} is a model of {task.name}, which takes one text: leave it out")
     if input_file:
-        recipe = recipe_of(task.name)
+        recipe = recipe_of_manifest(predictor.manifest)
         if columns:
             check_has_columns([input_file], columns, recipe.keys.parallel_files)
         return (row for _, row in recipe.scan(input_file, layout_of(predictor.manifest, columns, encoding), Path()))
@@ -168,7 +168,7 @@ def _rows(
 def _named_rows(predictor: Predictor, path: Path, values: Mapping[str, Sequence[str]]) -> Iterator[Row]:
     """The records made of values of fields; a single value is repeated."""
     task = predictor.task
-    if set(values) != set(task.fields):
+    if not set(task.fields) - set(task.optional) <= set(values) <= set(task.fields):
         raise UsageError(
             f"{_options(values)}: {path} is a model of {task.name}, which takes {' and '.join(task.fields)}: give these"
         )

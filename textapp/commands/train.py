@@ -91,7 +91,7 @@ def train_config(config: Config, data_dir: Path, overwrite: bool = False) -> Pat
         if alone:
             enter(stack, work, overwrite)
         # Before the import of TensorFlow, which takes seconds, so that errors in the data are reported at once.
-        recipe = recipe_of(config.task)
+        recipe = recipe_of(config.task, config.mode)
         sums = checksums(config, data_dir)
         check_no_input(place, map(Path, sums))
         layout = settled_layout(recipe, config, data_dir)

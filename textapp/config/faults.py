@@ -67,9 +67,10 @@ def fault_lines(
     _, task = _locate(["task"], raw)
     _, architecture = _locate(["model", "architecture"], raw)
     both = isinstance(task, str) and isinstance(architecture, str)
+    mode = raw.get("mode") if isinstance(raw.get("mode"), str) else None
     lines = dict.fromkeys(
         f"{_where(_first_key(line), source, places)}: {line}"
-        for line in (unserved(task, architecture, known) if both else [])
+        for line in (unserved(task, mode, architecture, known) if both else [])
     )
     faults = error.errors(include_url=False)
     for fault in faults[:MOST_FAULTS]:

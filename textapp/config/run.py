@@ -83,6 +83,11 @@ class Config(Model):
     """The config of a run."""
 
     task: str = Field(description="classification, question_answering, translation or generation")
+    mode: Literal["extractive", "generative"] | None = Field(
+        default=None,
+        description="question answering: extractive finds the answer in the context, generative writes it; None:"
+        " extractive",
+    )
     run: PathText = Field(description="run folder, such as saved_models/reviews")
     seed: Annotated[Int, Field(ge=0, lt=2**31)] = 7
     data: Data = Data()

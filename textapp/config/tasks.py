@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,8 @@ class TaskKeys:
         keys: those of this task among the keys that not every task has, dotted: `training.batch_tokens`.
         monitors: validation figures that can select the best epoch.
         parallel_files: whether examples may be in two parallel files.
+        mode: name of the mode that the keys are for, if the task has several.
+        modes: the keys of its other modes.
     """
 
     role: Role
@@ -37,6 +40,16 @@ class TaskKeys:
     monitors: tuple[str, ...]
     optional: frozenset[str] = frozenset()
     parallel_files: bool = False
+    mode: str | None = None
+    modes: Mapping[str, TaskKeys] = dataclasses.field(default_factory=dict)
+
+    def of(self, mode: str | None) -> TaskKeys:
+        """The keys of a mode; of the default one, and of a task without modes, these."""
+        return self.modes.get(mode or "", self)
+
+    def named(self, task: str) -> str:
+        """The task with its mode, for a message."""
+        return task if self.mode is None else f"{task} with mode: {self.mode}"
 
     @property
     def architectures(self) -> list[str]:
@@ -54,13 +67,13 @@ Known = Mapping[str, TaskKeys]  # task -> its keys
 
 def misfits(config: Config, known: Known) -> list[str]:
     """An error message for everything in a config that its task cannot use."""
-    keys = known[config.task]
+    keys = known[config.task].of(config.mode)
     return [
-        *unserved(config.task, config.model.architecture, known),
-        *_columns(config, known),
-        *_other_keys(config, known),
+        *unserved(config.task, config.mode, config.model.architecture, known),
+        *_columns(config, keys, known),
+        *_other_keys(config, keys, known),
         *config.model.misfits(config.task, keys.role),
-        *_files(config, known),
+        *_files(config, keys, known),
         *_monitor(config, keys),
         *_as_it_is(config, keys),
         *_tokenizer(config, keys),
@@ -68,33 +81,46 @@ def misfits(config: Config, known: Known) -> list[str]:
     ]
 
 
-def unserved(task: str, architecture: str, known: Known) -> list[str]:
+def unserved(task: str, mode: str | None, architecture: str, known: Known) -> list[str]:
     """An error message if an architecture does not serve a task; none if either is unknown.
 
     Args:
         task: name of the task.
+        mode: of the task; None: the default one.
         architecture: name of the architecture.
         known: the keys of each task.
     """
-    if task not in known or architecture not in architectures() or architecture in known[task].architectures:
+    if task not in known or architecture not in architectures():
         return []
-    keys = known[task]
+    keys = known[task].of(mode)
+    if architecture in keys.architectures:
+        return []
     return [
         f"model.architecture: found {architecture!r}, which cannot {ABLE[keys.role]}, for task {task}; expected one of "
         f"{', '.join(keys.architectures)}"
     ]
 
 
-def _columns(config: Config, known: Known) -> list[str]:
+def _owners(known: Known, part: str, name: str) -> list[str]:
+    """The tasks with a name among their `columns` or `keys`; with the mode, if not all of its modes have it."""
+    owners = []
+    for task, keys in known.items():
+        every = [keys, *keys.modes.values()]
+        having = [each for each in every if name in getattr(each, part)]
+        owners += [task] if len(having) == len(every) else [each.named(task) for each in having]
+    return owners
+
+
+def _columns(config: Config, keys: TaskKeys, known: Known) -> list[str]:
     """Messages for columns of fields that the task does not have."""
-    columns, lines = known[config.task].columns, []
+    columns, lines = keys.columns, []
     unknown = [field for field in config.data.columns if field not in columns]
     for field in unknown[:MOST_EXPLAINED]:
-        owners = [task for task, keys in known.items() if field in keys.columns]
+        owners = _owners(known, "columns", field)
         other = f" (it is for {' and '.join(owners)})" if owners else did_you_mean(field, columns)
         lines.append(
             f"data.columns.{shown(field, quotes=False)}: found {shown(config.data.columns[field])}, but task"
-            f" {config.task} has no such key; it has {', '.join(columns)}{other}"
+            f" {_named(config, keys, known)} has no such key; it has {', '.join(columns)}{other}"
         )
     if len(unknown) > MOST_EXPLAINED:
         lines.append(f"data.columns: and {len(unknown) - MOST_EXPLAINED:,} more that the task does not have")
@@ -128,17 +154,24 @@ def same_column(columns: Mapping[str, Any]) -> tuple[str, str] | None:
     return None
 
 
-def _other_keys(config: Config, known: Known) -> list[str]:
+def _named(config: Config, keys: TaskKeys, known: Known) -> str:
+    return keys.named(config.task) if known[config.task].modes else config.task
+
+
+def _other_keys(config: Config, keys: TaskKeys, known: Known) -> list[str]:
     """Messages for keys that only other tasks have."""
-    allowed, lines = known[config.task].keys, []
-    for key in dict.fromkeys(key for keys in known.values() for key in sorted(keys.keys)):
+    allowed, lines = keys.keys, []
+    for key in dict.fromkeys(key for each in known.values() for key in sorted(each.keys)):
         value = None if key in allowed else _set_value(config, key)
         if value is None:
             continue
         parent, _, last = key.rpartition(".")
         near = did_you_mean(last, [other.rpartition(".")[2] for other in allowed if other.rpartition(".")[0] == parent])
-        owners = " and ".join(task for task, keys in known.items() if key in keys.keys)
-        lines.append(f"{key}: found {shown(value)}, but task {config.task} has no such key{near} (it is for {owners})")
+        owners = " and ".join(_owners(known, "keys", key))
+        lines.append(
+            f"{key}: found {shown(value)}, but task {_named(config, keys, known)} has no such key{near} (it is for"
+            f" {owners})"
+        )
     return lines
 
 
@@ -152,10 +185,10 @@ def _set_value(config: Any, key: str) -> Any:
     return None if part == default else part
 
 
-def _files(config: Config, known: Known) -> list[str]:
-    if known[config.task].parallel_files:
+def _files(config: Config, keys: TaskKeys, known: Known) -> list[str]:
+    if keys.parallel_files:
         return []
-    readers = " and ".join(task for task, keys in known.items() if keys.parallel_files)
+    readers = " and ".join(task for task, other in known.items() if other.parallel_files)
     return [
         f"data.{name}: found parallel files, which only task {readers} reads; task {config.task} expects a path, a"
         f" glob, or a list of them"

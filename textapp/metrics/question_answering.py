@@ -116,15 +116,16 @@ def question_answering_scores(
 def written_answer_scores(
     predictions: Sequence[str],
     references: Sequence[Sequence[str]],
-    language: str,
+    languages: Sequence[str],
     questions: Sequence[str],
     contexts: Sequence[str],
 ) -> dict[str, Any]:
     """Scores answers that a model wrote, whose words may differ from those of the references.
 
     Args:
-        predictions, references, language, questions, contexts: as for `question_answering_scores`; every question has
-            an answer, and a context may be empty.
+        predictions, references, questions, contexts: as for `question_answering_scores`; every question has an answer,
+            and a context may be empty.
+        languages: of each answer; BLEU tokenizes as for the most frequent one.
 
     Returns:
         The figures of `question_answering_scores`, `bleu`, and `rouge1`, `rouge2`, `rougeL` of the nearest reference.
@@ -133,12 +134,12 @@ def written_answer_scores(
         ValueError: there are no answers.
         UsageError: a package for the figures is not installed.
     """
-    scores = question_answering_scores(predictions, references, language, questions, contexts)
+    scores = question_answering_scores(predictions, references, languages, questions, contexts)
     if not any(contexts):
         del scores["groups"]["length of context"]
     return {
         **scores,
-        "bleu": corpus_bleu(predictions, references, language),
+        "bleu": corpus_bleu(predictions, references, Counter(languages).most_common(1)[0][0]),
         **best_rouge(predictions, references),
     }
 

@@ -58,11 +58,12 @@ class QuestionAnsweringRecipe(Recipe):
             "id": ("id", "qid"),
         },
         keys=frozenset({
-            "data.language", "data.misplaced_answers", "model.bidirectional", "stride", "max_answer_tokens",
+            "mode", "data.language", "data.misplaced_answers", "model.bidirectional", "stride", "max_answer_tokens",
             "max_windows",
         }),
         monitors=("f1", "exact_match"),
         optional=frozenset({"start", "id"}),
+        mode="extractive",
     )  # fmt: skip
 
     def objective(self) -> QuestionAnsweringObjective:
@@ -116,7 +117,8 @@ class QuestionAnsweringRecipe(Recipe):
         Raises:
             ConfigError: the config conflicts with a value that was filled in.
         """
-        update: dict[str, Any] = {"tokenizer": tokenizer_defaults(config, num_examples, language)}
+        tokenizer = tokenizer_defaults(config, num_examples, language)
+        update: dict[str, Any] = {"mode": self.keys.mode, "tokenizer": tokenizer}
         if config.cleaning is None:
             update["cleaning"] = [] if config.model.pretrained else ["nfkc", "lowercase"]
         if counts is not None:

@@ -207,6 +207,7 @@ def _manifest(
     return {
         "kind": "run",
         "task": config.task,
+        **({} if config.mode is None else {"mode": config.mode}),
         "architecture": config.model.architecture,
         "parameters": model.count_params(),
         "languages": prepared.languages,

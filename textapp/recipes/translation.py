@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from textapp.artifact import TARGET_TOKENIZER, TOKENIZER
-from textapp.config import Config, Corpus, TaskKeys
+from textapp.config import Config, Corpus, TaskKeys, TokenizerConfig
 from textapp.errors import DataError
 from textapp.prepared import Prepared
 from textapp.recipes import translation_profile
@@ -41,7 +41,8 @@ FIELDS = ("source", "target")
 class TranslationRecipe(Recipe):
     """See `Recipe`."""
 
-    task = TranslationTask
+    task: type[TranslationTask] = TranslationTask
+    monitor = "bleu"  # by default
     keys = TaskKeys(
         role="encoder-decoder",
         columns={
@@ -112,7 +113,8 @@ class TranslationRecipe(Recipe):
         """
         # No cleaning by default: a model cannot generate what is removed from its training texts.
         update: dict[str, Any] = {
-            "tokenizer": tokenizer_defaults(config, num_examples, *languages),
+            "mode": self.keys.mode,
+            "tokenizer": self.tokenizer_settings(config, num_examples, languages),
             "cleaning": [] if config.cleaning is None else config.cleaning,
         }
         if source_counts is not None:
@@ -124,24 +126,34 @@ class TranslationRecipe(Recipe):
                 source_counts, target_counts, lengths, longest
             )
             update["model"] = filled(config.model, config.model.defaults(self.keys.role, Corpus(target_counts)))
-            update["training"] = filled(config.training, training_defaults(config, target_counts))
+            defaults = {**training_defaults(config, target_counts), "monitor": self.monitor}
+            update["training"] = filled(config.training, defaults)
         return completed(config, update, self.keys)
+
+    def tokenizer_settings(self, config: Config, num_examples: int, languages: Sequence[str]) -> TokenizerConfig:
+        """The tokenizer part of the config, filled in."""
+        return tokenizer_defaults(config, num_examples, *languages)
+
+    def languages(self, config: Config, train: Records) -> list[str]:
+        """The languages of the texts, configured or guessed."""
+        data = config.data
+        return [
+            data.source_language or guess_language([record["source"] for record in train], config.cleaning),
+            data.target_language or guess_language([record["target"] for record in train], config.cleaning),
+        ]
 
     def prepare(self, config: Config, splits: Splits, folder: Path) -> Prepared:
         """See `Recipe`."""
-        lengths_given, data = config.lengths is not None, config.data
+        lengths_given = config.lengths is not None
         by_split = records_by_split(splits)
         leading = next((name for name, records in by_split.items() if records), None)
         if leading is None:
             raise DataError(
-                "data: found no sentence pairs, expected some: a translator as it is (training.epochs 0) is measured, "
-                "and its lengths are chosen, by data.test"
+                "data: found no examples, expected some: a preset as it is (training.epochs 0) is measured, and its "
+                "lengths are chosen, by data.test"
             )
         train = by_split[leading]
-        languages = [
-            data.source_language or guess_language([record["source"] for record in train], config.cleaning),
-            data.target_language or guess_language([record["target"] for record in train], config.cleaning),
-        ]
+        languages = self.languages(config, train)
         config = self.resolve(config, len(train), languages)
         log_sizes(splits, languages)
         source, target = load_or_make(folder, lambda: self.tokenizers(config, splits, languages))
@@ -149,8 +161,8 @@ class TranslationRecipe(Recipe):
         target_ids = ids if target is source else IdsOnDisk(folder, target.ids, folder / TARGET_TOKENIZER)
         sides = {
             name: Sides(
-                _framed(source, ids([record["source"] for record in records])),
-                _framed(target, target_ids([record["target"] for record in records])),
+                self.sources(source, records, ids),
+                _framed(target, target_ids([record[self.task.target_field] for record in records])),
             )
             for name, records in by_split.items()
             if name != "test" or name == leading  # else its ids are not needed
@@ -161,12 +173,16 @@ class TranslationRecipe(Recipe):
         counts = [[len(row) for row in rows] for rows in (sources, targets)]
         config = self.resolve(config, len(train), languages, *counts, _max_tokens(config))
         log.info(
-            "buckets: %s tokens, translations of up to %s; vocabulary: %s",
+            "buckets: %s tokens, outputs of up to %s; vocabulary: %s",
             config.lengths, [new for _, new in config.generate_lengths],
             " and ".join(str(each.vocabulary_size) for each in dict.fromkeys((source, target))),
         )  # fmt: skip
-        task = TranslationTask(source, target, config.lengths, config.generate_lengths, *languages)
+        task = self.task(source, target, config.lengths, config.generate_lengths, *languages)
         return Prepared(config, splits, task, languages, lengths_given, sides)
+
+    def sources(self, tokenizer: Tokenizer, records: Records, ids: IdsOnDisk) -> list[np.ndarray]:
+        """What the encoder reads for each record, int32 `[tokens]` with special tokens."""
+        return _framed(tokenizer, ids([record["source"] for record in records]))
 
     def tokenizers(self, config: Config, splits: Splits, languages: Sequence[str]) -> tuple[Tokenizer, Tokenizer]:
         """Makes the tokenizers for the training sentences of both sides."""

@@ -21,21 +21,25 @@ from textapp.records.rows import Row, RowError
 from textapp.records.sources import Source, describe
 
 _logger = logging.getLogger("textapp")
+FIELDS = ("question", "context")
 
 
-def load_questions(source: Source, layout: Layout, data_dir: Path) -> list[dict[str, Any]]:
+def load_questions(
+    source: Source, layout: Layout, data_dir: Path, fields: Sequence[str] = FIELDS
+) -> list[dict[str, Any]]:
     """Loads questions with their answers.
 
     Args:
         source: the files.
         layout: the columns of tables.
         data_dir: the folder that relative paths start at.
+        fields: what a row needs besides its answer; without a context it is empty.
 
     Raises:
         DataError: a file is not in SQuAD's layout, a column is missing, or a row cannot be read.
     """
     records = []
-    for _, record in _scan(source, layout, data_dir, ("question", "context", "answer")):
+    for _, record in _scan(source, layout, data_dir, (*fields, "answer")):
         if isinstance(record, RowError):
             raise record
         records.append(record)
@@ -43,15 +47,18 @@ def load_questions(source: Source, layout: Layout, data_dir: Path) -> list[dict[
     return records
 
 
-def scan_questions(source: Source, layout: Layout, data_dir: Path) -> Iterator[tuple[int, dict | RowError]]:
+def scan_questions(
+    source: Source, layout: Layout, data_dir: Path, fields: Sequence[str] = FIELDS
+) -> Iterator[tuple[int, dict | RowError]]:
     """Yields line number and record of each question; its answers may be missing.
 
     Args:
         source: the files.
         layout: the columns of tables.
         data_dir: the folder that relative paths start at.
+        fields: what a row needs; without a context it is empty.
     """
-    yield from _scan(source, layout, data_dir, ("question", "context"))
+    yield from _scan(source, layout, data_dir, fields)
 
 
 def _scan(
@@ -105,6 +112,53 @@ def with_answers(records: list[dict], source: Source, strict: bool) -> list[dict
     return kept
 
 
+def with_written_answers(records: list[dict], source: Source) -> list[dict]:
+    """The records that have an answer, each with the first one as `answer`; the others are skipped, and counted.
+
+    Args:
+        records: as `load_questions` returned them.
+        source: the files, for messages.
+
+    Raises:
+        DataError: none has an answer.
+    """
+    kept = [{**record, "answer": record["answers"][0]["text"]} for record in records if record["answers"]]
+    if records and not kept:
+        raise DataError(
+            f"{describe(source)}: none of {len(records)} questions has an answer, which mode: generative learns to"
+            f" write: give answers, or set mode: extractive"
+        )
+    if len(kept) < len(records):
+        first = next(record["where"] for record in records if not record["answers"])
+        _logger.warning(
+            "%s: skipped %d of %d questions, which have no answer, such as %s",
+            describe(source), len(records) - len(kept), len(records), first,
+        )  # fmt: skip
+    return kept
+
+
+def without_empty(records: list[dict], source: Source) -> list[dict]:
+    """The records whose question is not empty; the others are dropped, with a warning that counts them.
+
+    Args:
+        records: as `load_questions` returned them.
+        source: the files, for messages.
+
+    Raises:
+        DataError: none is left.
+    """
+    kept = [record for record in records if record["question"].strip()]
+    dropped = [record["where"] for record in records if not record["question"].strip()]
+    if not kept:
+        raise DataError(f"{describe(source)}: no question can be trained on, such as {dropped[0]}: all are empty")
+    if dropped:
+        _logger.warning(
+            "%s: dropped %d of %d training questions, which are empty, such as %s",
+            describe(source), len(dropped), len(records), dropped[0],
+        )  # fmt: skip
+    return kept
+
+
 def _unusable(record: Mapping[str, Any]) -> str | None:
     for field in ("question", "context"):
         if not record[field].strip():
@@ -151,7 +205,7 @@ def placed(context: str, text: str, start: int | None) -> int | None:
 def _of_row(path: Path, row: Row) -> dict[str, Any]:
     """The record of a row; several answers, and their starts, are on lines of their own."""
     values = row.values
-    record = {"id": values.get("id") or None, "question": values["question"], "context": values["context"]}
+    record = {"id": values.get("id") or None, "question": values["question"], "context": values.get("context", "")}
     if "answer" in values:
         texts = [text for text in values["answer"].split("\n") if text.strip()]
         starts = [start for start in values.get("start", "").split("\n") if start.strip()]

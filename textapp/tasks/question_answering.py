@@ -336,26 +336,37 @@ class QuestionAnsweringTask(Task):
         return question_answering_scores(texts, right, languages, questions, contexts)
 
     def listing(self, records: Sequence[Record], answers: Sequence[QuestionAnswer]) -> Listing:
-        """The worst answers: those with the lowest F1, the surest first."""
-        from textapp.metrics.question_answering import answer_scores
+        """See `worst_answers`."""
+        return worst_answers(records, answers, self.language)
 
-        _, overlap = answer_scores(
-            [answer.answer for answer in answers], [references(record) for record in records],
-            answer_languages(records, self.language),
-        )  # fmt: skip
-        order = sorted(range(len(answers)), key=lambda index: (overlap[index], -answers[index].score))[:MAX_WORST]
-        rows = [
-            {
-                "question": records[index]["question"],
-                "expected": " | ".join(dict.fromkeys(references(records[index]))) or "-",
-                "answer": answers[index].answer or "-",
-                "score": round(answers[index].score, 3),
-                "f1": round(100 * float(overlap[index]), 1),
-            }
-            for index in order
-            if overlap[index] < 1
-        ]
-        return Listing("answers", "the worst answers", ("question", "expected", "answer", "score", "f1"), rows)
+
+def worst_answers(records: Sequence[Record], answers: Sequence[Any], language: str) -> Listing:
+    """The worst answers: those with the lowest F1, the surest first.
+
+    Args:
+        records: with their right answers.
+        answers: with `answer` and `score`, 0 to 1.
+        language: of the model, see `answer_languages`.
+    """
+    from textapp.metrics.question_answering import answer_scores
+
+    _, overlap = answer_scores(
+        [answer.answer for answer in answers], [references(record) for record in records],
+        answer_languages(records, language),
+    )  # fmt: skip
+    order = sorted(range(len(answers)), key=lambda index: (overlap[index], -answers[index].score))[:MAX_WORST]
+    rows = [
+        {
+            "question": records[index]["question"],
+            "expected": " | ".join(dict.fromkeys(references(records[index]))) or "-",
+            "answer": answers[index].answer or "-",
+            "score": round(answers[index].score, 3),
+            "f1": round(100 * float(overlap[index]), 1),
+        }
+        for index in order
+        if overlap[index] < 1
+    ]
+    return Listing("answers", "the worst answers", ("question", "expected", "answer", "score", "f1"), rows)
 
 
 def special_tokens(tokenizer: Tokenizer) -> int:

@@ -47,6 +47,7 @@ class Task(Protocol):
     Attributes:
         name: in the config and the manifest.
         fields: input fields of a record, in the order in which the command line and Python pass them.
+        optional: those of them that a record may lack; the first one is never among them.
         options: keyword arguments of `textapp.load` for this task.
         measures: quality figures shown in tables, name -> title; 0 to 100, except perplexity.
         tokenizer: of the input.
@@ -58,6 +59,7 @@ class Task(Protocol):
     options: tuple[str, ...]
     measures: Mapping[str, str]
     fields: tuple[str, ...]
+    optional: tuple[str, ...] = ()
     tokenizer: Tokenizer
     lengths: list[int]
     signatures: list[tuple[str, int]]

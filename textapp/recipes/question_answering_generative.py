@@ -1,0 +1,137 @@
+"""The recipe of question answering in writing: questions, with contexts or without, each with its answer."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from textapp.config import Config, TaskKeys, TokenizerConfig
+from textapp.prepared import Prepared
+from textapp.recipes import question_answering_generative_profile
+from textapp.recipes.generation_defaults import tokenizer_defaults
+from textapp.recipes.profile import Section
+from textapp.recipes.recipe import Records
+from textapp.recipes.tokenizers import make_tokenizer
+from textapp.recipes.translation import TranslationRecipe
+from textapp.records import questions
+from textapp.records.layout import Layout
+from textapp.records.rows import RowError
+from textapp.records.sources import Source
+from textapp.records.splits import Parts, Splits, split_connected
+from textapp.records.token_ids import IdsOnDisk, Sides
+from textapp.tasks.question_answering_generative import WrittenAnswersTask, joined
+from textapp.text.language import guess_language
+from textapp.text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from textapp.objectives.question_answering_generative import WrittenAnswersObjective
+
+log = logging.getLogger("textapp")
+
+
+class WrittenAnswersRecipe(TranslationRecipe):
+    """See `Recipe`; the source is a question with its context, the target its answer."""
+
+    task = WrittenAnswersTask
+    monitor = "f1"
+    keys = TaskKeys(
+        role="encoder-decoder",
+        columns={
+            "question": ("question", "query"),
+            "context": ("context", "passage", "paragraph"),
+            "answer": ("answer", "answers", "answer_text", "answers.text"),
+            "id": ("id", "qid"),
+        },
+        keys=frozenset({
+            "mode", "data.language", "generate_lengths", "model.encoder_layers", "model.decoder_layers",
+            "model.bidirectional", "model.tie_embeddings", "model.lora_rank", "training.batch_tokens",
+        }),
+        monitors=("f1", "exact_match", "bleu", "rougeL", "perplexity", "loss"),
+        optional=frozenset({"context", "id"}),
+        mode="generative",
+    )  # fmt: skip
+
+    def objective(self) -> WrittenAnswersObjective:
+        """See `Recipe`."""
+        from textapp.objectives.question_answering_generative import WrittenAnswersObjective
+
+        return WrittenAnswersObjective()
+
+    # --- data --------------------------------------------------------------------------------------------------------
+
+    def load(self, source: Source, layout: Layout, data_dir: Path) -> Records:
+        """See `load_questions`; questions without an answer are skipped."""
+        records = questions.load_questions(source, layout, data_dir, ("question",))
+        return questions.with_written_answers(records, source)
+
+    def scan(self, source: Source, layout: Layout, data_dir: Path) -> Iterator[tuple[int, dict | RowError]]:
+        """See `Recipe`."""
+        return questions.scan_questions(source, layout, data_dir, ("question",))
+
+    def trainable(self, records: Records, source: Source, layout: Layout) -> Records:
+        """See `Recipe`."""
+        return questions.without_empty(records, source)
+
+    def set_aside(self, records: Records, share: float, config: Config) -> Parts:
+        """Splits a share off, so that no context is in both splits, and no question without one."""
+        grouped = [{"text": record["context"].strip() or record["question"], "record": record} for record in records]
+        rest, taken = split_connected(grouped, share, config.seed, ("text",))
+        return [each["record"] for each in rest], [each["record"] for each in taken]
+
+    # --- training ----------------------------------------------------------------------------------------------------
+
+    def languages(self, config: Config, train: Records) -> list[str]:
+        """The language of the answers, configured or guessed."""
+        return [config.data.language or guess_language([record["answer"] for record in train], config.cleaning)]
+
+    def tokenizer_settings(self, config: Config, num_examples: int, languages: Sequence[str]) -> TokenizerConfig:
+        """See `TranslationRecipe`: characters for Chinese and Japanese, else bpe, which keeps frequent words whole."""
+        return tokenizer_defaults(config, num_examples, languages[0])
+
+    def tokenizers(self, config: Config, splits: Splits, languages: Sequence[str]) -> tuple[Tokenizer, Tokenizer]:
+        """Makes the tokenizer for questions, answers and contexts, each context once."""
+        contexts = dict.fromkeys(record["context"] for record in splits.train)
+        others = (record[field] for record in splits.train for field in ("question", "answer"))
+        texts = [{"text": text} for text in (*contexts, *others)]
+        tokenizer = make_tokenizer(config, texts, ("text",), languages[0], "translate")
+        return tokenizer, tokenizer
+
+    def sources(self, tokenizer: Tokenizer, records: Records, ids: IdsOnDisk) -> list[np.ndarray]:
+        """See `TranslationRecipe`."""
+        contexts = list(dict.fromkeys(record["context"] for record in records))
+        of_context = dict(zip(contexts, ids(contexts), strict=True))
+        of_question = ids([record["question"] for record in records])
+        return [
+            np.array(joined(tokenizer, question, of_context[record["context"]]), np.int32)
+            for question, record in zip(of_question, records, strict=True)
+        ]
+
+    def prepare(self, config: Config, splits: Splits, folder: Path) -> Prepared:
+        """See `Recipe`; a context that does not fit the longest bucket is cut at its end, which is told once."""
+        prepared = super().prepare(config, splits, folder)
+        longest, train = prepared.config.lengths[-1], prepared.data["train"].sources
+        long = sum(len(source) > longest for source in train)
+        if long:
+            log.warning(
+                "%s of %s training questions have more than %s tokens with their context, which is cut at its end",
+                f"{long:,}", f"{len(train):,}", longest,
+            )  # fmt: skip
+        cut = {name: _cut(sides, longest) for name, sides in prepared.data.items()}
+        return replace(prepared, data=cut)
+
+    def profile(self, config: Config, splits: Splits) -> dict[str, Any]:
+        """See `Recipe`."""
+        return question_answering_generative_profile.profile(self, config, splits)
+
+    def sections(self, profile: dict[str, Any]) -> list[Section]:
+        """See `Recipe`."""
+        return question_answering_generative_profile.sections(profile)
+
+
+def _cut(sides: Sides, longest: int) -> Sides:
+    return sides.truncated(longest, max(map(len, sides.targets), default=0))

@@ -1,0 +1,220 @@
+"""Question answering in writing: a question, with a context or without -> an answer in words of the model's own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from textapp.errors import DataError, UsageError
+from textapp.tasks.generative import PAIRS, RankedAnswer
+from textapp.tasks.question_answering import MIN_CONTEXT, answer_languages, references, worst_answers
+from textapp.tasks.task import Listing, Record, one_line
+from textapp.tasks.translation import TranslationTask, framed
+from textapp.text.cutting import beginning
+from textapp.untrusted import LENGTHS, TEXT, key, list_of
+
+if TYPE_CHECKING:
+    from textapp.runners.runner import Outputs
+    from textapp.text.cutting import Part
+    from textapp.text.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class WrittenAlternative:
+    """A possible answer; the attributes are those of `WrittenAnswer`."""
+
+    answer: str
+    score: float
+
+
+@dataclass(frozen=True)
+class WrittenAnswer:
+    """The answer to one question, as the model wrote it.
+
+    Attributes:
+        id: of the question, if the data have one.
+        question: the question.
+        answer: the answer; empty if the model wrote none.
+        score: the probability of the answer, the product of those of its tokens, 0 to 1.
+        alternatives: the hypotheses of a beam, the best first, if more than one was asked for.
+    """
+
+    id: str | None
+    question: str
+    answer: str
+    score: float
+    alternatives: tuple[WrittenAlternative, ...] = ()
+
+    @property
+    def input(self) -> str:
+        """The question."""
+        return self.question
+
+    @property
+    def output(self) -> str:
+        """The answer."""
+        return self.answer
+
+    def __str__(self) -> str:
+        return f"{self.answer or 'no answer'} ({self.score:.2f})"
+
+    def line(self) -> str:
+        """`answer score question`, separated by tabs; then a line for each further hypothesis."""
+        lines = [f"{one_line(self.answer, 1000) or '-'}\t{self.score:.3f}\t{one_line(self.question, 100)}"]
+        lines += [f"{one_line(other.answer, 1000)}\t{other.score:.3f}" for other in self.alternatives[1:]]
+        return "\n".join(lines)
+
+    def changed(self, change: Callable[[str], str]) -> WrittenAnswer:
+        """See `Generated`."""
+        alternatives = tuple(replace(other, answer=change(other.answer)) for other in self.alternatives)
+        return replace(self, answer=change(self.answer), alternatives=alternatives)
+
+
+class WrittenAnswersTask(TranslationTask):
+    """Translates a question and its context into the answer.
+
+    Args:
+        tokenizer: of questions and contexts.
+        target_tokenizer: of answers; the same one.
+        lengths: the buckets in tokens of a question with its context, ascending.
+        generate_lengths: `(source, new)` tokens of each signature; empty before they are known.
+        language: of the texts, for the figures.
+        overflow: for a context that does not fit: `truncate` it at its end, with a warning, or report an `error`.
+
+    Example:
+        task = WrittenAnswersTask(tokenizer, tokenizer, [64, 128], [(64, 16), (128, 16)])
+        task.features({"question": "Who wrote it?", "context": "Ada wrote it."})     # {"token_ids": [..., 3]}
+    """
+
+    name = "question_answering"
+    measures = {"exact_match": "EM", "f1": "F1", "bleu": "BLEU", "rougeL": "ROUGE-L", "perplexity": "perplexity"}
+    input_field, target_field = "question", "answer"
+    optional = ("context",)
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        target_tokenizer: Tokenizer,
+        lengths: Sequence[int],
+        generate_lengths: Sequence[Sequence[int]] = (),
+        language: str = "en",
+        overflow: str = "truncate",
+    ) -> None:
+        super().__init__(tokenizer, target_tokenizer, lengths, generate_lengths, language, language, overflow)
+        self.fields = ("question", "context")
+        self.language = language
+
+    @classmethod
+    def from_manifest(
+        cls, manifest: Mapping[str, Any], tokenizers: tuple[Tokenizer, Tokenizer], **options: Any
+    ) -> WrittenAnswersTask:
+        """See `Task`."""
+        return cls(
+            *tokenizers,
+            lengths=key(manifest, "lengths", LENGTHS),
+            generate_lengths=key(manifest, "generate_lengths", PAIRS),
+            language=key(manifest, "languages", list_of(TEXT, at_least=1))[0],
+            **options,
+        )
+
+    def record(self, question: Any = None, context: Any = None) -> Record:
+        """Makes a record from a question and its context, if there is one, also as a pair, or from a record.
+
+        Raises:
+            UsageError: it is none of these.
+        """
+        if isinstance(question, Mapping) and context is None:
+            record = dict(question)
+        elif isinstance(question, (list, tuple)) and len(question) == 2 and context is None:
+            record = dict(zip(self.fields, question, strict=True))
+        else:
+            record = {"question": question, "context": context}
+        record["context"] = "" if record.get("context") is None else record["context"]
+        for field in self.fields:
+            if not isinstance(record.get(field), str):
+                raise UsageError(
+                    f"found the {field} {record.get(field)!r:.80}, expected a question, and its context if there is"
+                    f" one: predictor('Who wrote it?', 'Ada wrote it.')"
+                )
+        return record
+
+    def check(self, record: Record) -> None:
+        """Checks that there is a question, and that it leaves room for its context.
+
+        Raises:
+            DataError: one of these is not so, or the context is too long and `overflow` is `error`.
+        """
+        if not record["question"].strip():
+            raise DataError("the question is empty: expected a question")
+        question, context = self._parts(record)
+        limit = self.max_tokens - len(joined(self.tokenizer, [], context.ids[:MIN_CONTEXT]))
+        if len(question.ids) > limit:
+            count = f"{'' if question.whole else 'over '}{len(question.ids)}"
+            raise DataError(f"the question has {count} tokens, expected at most {max(0, limit)}: shorten it")
+        super().check(record)
+
+    def features(self, record: Record) -> dict[str, list[int]]:
+        """The input of the encoder, not padded: the question, a separator, and the context, cut at its end to fit.
+
+        Raises:
+            DataError: it does not fit, and `overflow` is `error`.
+        """
+        question, context = self._parts(record)
+        ids = joined(self.tokenizer, question.ids, context.ids)
+        text, whole = record.get("context") or record["question"], question.whole and context.whole
+        self._check_length(text, len(ids), "start", whole)
+        return {"token_ids": shortened(ids, self.max_tokens)}
+
+    def _parts(self, record: Record) -> list[Part]:
+        """The question and the context; of a long text only as much as is read, and some more."""
+        parts = [beginning(self.tokenizer, record.get(field) or "", self.max_tokens) for field in self.fields]
+        for part in parts:
+            self._check_known(part)
+        return parts
+
+    def answer(self, record: Record, outputs: Sequence[Outputs]) -> WrittenAnswer:
+        """See `GenerativeTask`; the logarithms of probabilities become probabilities."""
+        found = super().answer(record, outputs)
+        ranked = found.outputs if isinstance(found, RankedAnswer) else []
+        others = tuple(WrittenAlternative(each["output"], _probability(each["score"])) for each in ranked)
+        return WrittenAnswer(record.get("id"), record["question"], found.output, _probability(found.score), others)
+
+    def score(self, records: Sequence[Record], answers: Sequence[Any]) -> dict[str, Any]:
+        """Exact match, F1, BLEU and ROUGE, 0 to 100; the first two also by group, see `grouped_scores`."""
+        from textapp.metrics.question_answering import written_answer_scores
+
+        questions, contexts = ([record.get(field) or "" for record in records] for field in self.fields)
+        texts, right = [answer.answer for answer in answers], [references(record) for record in records]
+        languages = answer_languages(records, self.language)
+        return written_answer_scores(texts, right, languages, questions, contexts)
+
+    def listing(self, records: Sequence[Record], answers: Sequence[Any]) -> Listing:
+        """See `worst_answers`."""
+        return worst_answers(records, answers, self.language)
+
+
+def joined(tokenizer: Tokenizer, question: Sequence[int], context: Sequence[int]) -> list[int]:
+    """What the encoder reads: `question separator context end`, without a context `question end`.
+
+    The separator is the one that the tokenizer puts between two texts, else its end id.
+
+    Args:
+        tokenizer: with its special tokens.
+        question: ids.
+        context: ids; empty if there is none.
+
+    Example: `[7, 8]` and `[9]` become `[0, 7, 8, 2, 2, 9, 2]` for BART, `[7, 8, 3, 9, 3]` for tokenizers trained here.
+    """
+    separator = (tokenizer.template.middle or (tokenizer.end_id,)) if len(context) else ()
+    return framed(tokenizer, [*question, *separator, *context])
+
+
+def shortened(ids: list[int], length: int) -> list[int]:
+    """At most `length` ids; the last one, the end id, stays."""
+    return ids if len(ids) <= length else [*ids[: length - 1], ids[-1]]
+
+
+def _probability(score: float | None) -> float:
+    return 0.0 if score is None else math.exp(min(0.0, score))
