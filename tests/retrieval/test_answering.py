@@ -10,6 +10,7 @@ from textapp.predictors.predictor import Predictor
 from textapp.retrieval.answering import answer_from
 from textapp.retrieval.index import Passage
 from textapp.tasks.question_answering import QuestionAnsweringTask
+from textapp.tasks.question_answering_generative import WrittenAnswer
 from textapp.text.template import Template
 
 
@@ -76,3 +77,11 @@ def test_no_answer_is_an_answer() -> None:
 def test_a_question_that_is_too_long_is_an_error() -> None:
     with pytest.raises(DataError, match="the question has 300 tokens"):
         answer_from(reader(), "x" * 300, PASSAGES)
+
+
+def test_blanks_that_a_model_wrote_are_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = [WrittenAnswer(None, "who", " ", 0.9), WrittenAnswer(None, "who", "ada", 0.4)]
+    predictor = reader()
+    monkeypatch.setattr(predictor, "batch", lambda *_: answers)
+    found = answer_from(predictor, "who", PASSAGES)
+    assert (found.answer, [source.file for source in found.sources]) == ("ada", ["b.txt"])

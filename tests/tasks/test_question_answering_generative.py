@@ -107,6 +107,7 @@ def test_an_answer_has_a_probability(task: WrittenAnswersTask) -> None:
     assert answer == WrittenAnswer("q7", "who", "ab", pytest.approx(0.5))
     assert list(asdict(answer)) == ["id", "question", "answer", "score", "alternatives"]
     assert answer.line() == "ab\t0.500\twho" and str(answer) == "ab (0.50)"
+    assert str(WrittenAnswer(None, "who", " ", 0.5)) == "no answer (0.50)"
     assert task.answer(question("who"), [{"token_ids": np.array([END])}]).line() == "-\t0.000\twho"
 
 

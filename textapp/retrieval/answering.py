@@ -90,7 +90,7 @@ def answer_from(
     answers: Sequence[Any] = predictor.batch(records, workers) if records else []
     found: list[Source] = []
     for passage, answer in zip(passages, answers, strict=True):
-        if answer.answer:
+        if answer.answer.strip():  # a model that writes may write blanks alone
             found += [_source(passage, one) for one in getattr(answer, "alternatives", ()) or (answer,)]
     found.sort(key=_rank, reverse=True)  # stable, so that the better passage comes first
     distinct: dict[tuple[Any, ...], Source] = {}

@@ -58,7 +58,7 @@ class WrittenAnswer:
         return self.answer
 
     def __str__(self) -> str:
-        return f"{self.answer or 'no answer'} ({self.score:.2f})"
+        return f"{self.answer.strip() or 'no answer'} ({self.score:.2f})"
 
     def line(self) -> str:
         """`answer score question`, separated by tabs; then a line for each further hypothesis."""
