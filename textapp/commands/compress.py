@@ -92,7 +92,8 @@ def compress(
         )
     metrics = json.loads((made / METRICS).read_text(encoding="utf-8"))
     result = {"path": str(made), **metrics["compression"], "after": _after(metrics)}
-    tables.emit(result, as_json, lambda console: _show(console, result, recipe_of(config.task, config.mode).task.measures))
+    measures = recipe_of(config.task, config.mode).task.measures
+    tables.emit(result, as_json, lambda console: _show(console, result, measures))
     return made
 
 
