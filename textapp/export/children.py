@@ -66,8 +66,8 @@ def _killed_for_memory(what: str) -> str:
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     return (
         f"{what} was killed for memory: its process had taken up to {child:.1f} GB and needs more, beside {own:.1f} GB "
-        f"of this one, on a machine with {machine:.1f} GB: close other programs, export on a machine with more memory, or "
-        "train with fewer or shorter lengths, as each pair of lengths is a graph of its own"
+        f"of this one, on a machine with {machine:.1f} GB: close other programs, export on a machine with more memory, "
+        "or train with fewer or shorter lengths, as each pair of lengths is a graph of its own"
     )
 
 
