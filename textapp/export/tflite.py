@@ -27,24 +27,30 @@ def write_saved_model(
 ) -> None:
     """Writes a SavedModel with the variables of `model`.
 
+    Keras' ExportArchive does the same, but traces every signature twice and writes every variable twice.
+
     Args:
         model: the Keras model that the signatures call.
         signatures: of the SavedModel.
         folder: to write.
         text: a further signature `text`, which takes strings.
     """
-    import keras
     import tensorflow as tf
 
-    archive = keras.export.ExportArchive()
-    archive.track(model)
-    for signature in signatures:
-        archive.add_endpoint(signature.name, signature.call, input_signature=[signature.specs()])
+    calls = {signature.name: (signature.call, signature.specs()) for signature in signatures}
+    module = tf.Module()
     if text is not None:
-        for resource in text.resources:
-            archive.track(resource)
-        archive.add_endpoint("text", text.call, input_signature=[tf.TensorSpec([None], tf.string, name="text")])
-    archive.write_out(str(folder), verbose=False)
+        module.resources = list(text.resources)
+        calls["text"] = (text.call, tf.TensorSpec([None], tf.string, name="text"))
+    functions = {
+        name: tf.function(call, input_signature=[specs]).get_concrete_function()
+        for name, (call, specs) in calls.items()
+    }
+    # Those of the model, and others that a signature reads, such as the int8 rows of a table.
+    variables = [weight.value for weight in model.weights]
+    variables += [variable for function in functions.values() for variable in function.graph.variables]
+    module.kept = list({id(variable): variable for variable in variables}.values())
+    tf.saved_model.save(module, str(folder), signatures=functions)
 
 
 def convert(
