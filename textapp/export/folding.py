@@ -20,6 +20,7 @@ from textapp.layers import DecoderBlock, LayerNorm, Positions, RmsNorm, TokenEmb
 MANY_ZEROS = 0.1  # share of a pruned kernel; a trained one has next to none
 FEW_VALUES = 256  # at most, of a clustered kernel
 
+
 def fold_norms(model: Any) -> None:
     """Folds the normalisations of a model in place; its outputs do not change.
 
