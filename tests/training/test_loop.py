@@ -189,9 +189,10 @@ def test_bfloat16_trains_float32_variables() -> None:
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "adafactor"])
 def test_half_batches_accumulated_move_as_whole_ones(optimizer: str) -> None:
-    """A clipped norm, a decay, every row of the table used; two updates, each told once."""
-    rows = [np.resize(np.random.default_rng(seed).permutation(VOCABULARY), (4, LENGTH)) for seed in range(2)]
-    rows = np.concatenate(rows).astype(np.int32)
+    """A clipped norm, a decay, halves of different weight; two updates, each told once."""
+    dice = np.random.default_rng(0)
+    rows = dice.integers(0, VOCABULARY, (8, LENGTH)).astype(np.int32)
+    weights = dice.uniform(0.1, 3, 8).astype(np.float32)
     moved = {}
     for batches in (1, 2):
         model, updates = make_model(dense), []
@@ -200,15 +201,33 @@ def test_half_batches_accumulated_move_as_whole_ones(optimizer: str) -> None:
         counter = keras.Variable(0, dtype="int32")
         count = partial(counter.assign_add, 1)
         loop = make_loop(model, made, gradient_accumulation_steps=batches, after_update=count)
-        for part in np.split(rows, 2 * batches):
-            weights = tf.ones(len(part))
-            loop.step({
-                "features": {"token_ids": tf.constant(part)}, "targets": tf.constant(part[:, 0] % 3),
-                "weights": weights, "total_weight": tf.reduce_sum(weights),
-            })  # fmt: skip
+        for part in np.split(np.arange(8), 2 * batches):
+            loop.step(weighted_batch(rows[part], weights[part]))
             updates.append(int(counter.value))
-        moved[batches] = [variable.numpy() for variable in model.trainable_variables]
+        moved[batches] = arrays(model)
         assert int(made.iterations) == 2 and updates == ([1, 2] if batches == 1 else [0, 1, 1, 2])
-        assert len(loop.variables) == (len(moved[2]) + 1 if batches == 2 else 0)
+        assert bool(loop.variables) is (batches == 2)
     for one, two in zip(moved[1], moved[2], strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-6)
+
+
+def weighted_batch(rows: np.ndarray, weights: np.ndarray) -> dict:
+    return {
+        "features": {"token_ids": tf.constant(rows)}, "targets": tf.constant(rows[:, 0] % 3),
+        "weights": tf.constant(weights), "total_weight": tf.reduce_sum(weights),
+    }  # fmt: skip
+
+
+def test_the_rest_of_a_group_makes_an_update_of_its_own() -> None:
+    rows = np.random.default_rng(0).integers(0, VOCABULARY, (4, LENGTH)).astype(np.int32)
+    rest, alone = make_loop(make_model(dense), gradient_accumulation_steps=3), make_loop(make_model(dense))
+    for part in (rows[:2], rows[2:]):
+        rest.step(weighted_batch(part, np.ones(2, np.float32)))
+    rest.update_from_rest()
+    alone.step(weighted_batch(rows, np.ones(4, np.float32)))
+    alone.update_from_rest()
+    assert_close(arrays(rest.model), arrays(alone.model))
+    assert not any(np.any(variable.numpy()) for variable in rest.variables)
+    before = arrays(rest.model)
+    rest.update_from_rest()  # of nothing
+    assert all((one == two).all() for one, two in zip(before, arrays(rest.model), strict=True))

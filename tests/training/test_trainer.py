@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 from textapp.errors import ConfigError, TextappError
+from textapp.objectives import language
 from textapp.training import trainer
 from textapp.training.trainer import History, Interrupted, train_model
 
@@ -167,15 +168,34 @@ def test_steps_limit_ends_in_the_middle_of_an_epoch(tmp_path: Path) -> None:
     assert model.optimizer is None  # else model.save would write its moments too
 
 
-def test_a_training_cut_between_two_batches_of_an_update_resumes_to_equal_weights(tmp_path: Path, monkeypatch) -> None:
+@pytest.mark.parametrize("stop_at", [1, 3], ids=["between two batches of an update", "at the end of an epoch"])
+def test_a_training_that_accumulates_resumes_to_equal_weights(tmp_path: Path, monkeypatch, stop_at: int) -> None:
+    """Epochs of seven batches, two of them an update: the seventh makes one of its own."""
     monkeypatch.setattr(trainer, "STEPS_BETWEEN_CHECKS", 3)
-    whole, _ = trained(tmp_path / "whole", gradient_accumulation_steps=2)
-    arguments = tiny.arguments(tmp_path / "cut", gradient_accumulation_steps=2)
-    arguments["progress"] = tiny.Quiet(lambda _: os.kill(os.getpid(), signal.SIGINT))
-    with pytest.raises(Interrupted, match="after 3 steps"):
-        train_model(tiny.make_model(0.3), tiny.make_batches(), **arguments)
-    resumed, _ = trained(tmp_path / "cut", gradient_accumulation_steps=2)
-    assert equal(weights(resumed), weights(whole))
+
+    def train(folder: str, progress: tiny.Quiet | None = None) -> list[np.ndarray]:
+        arguments = tiny.arguments(tmp_path / folder, gradient_accumulation_steps=2) | {"loss": language.make_loss(0)}
+        model = tiny.make_writer()
+        train_model(model, tiny.Halves(tiny.make_stream()), **arguments | ({"progress": progress} if progress else {}))
+        return weights(model)
+
+    whole = train("whole")
+    with pytest.raises(Interrupted, match="after 3 steps" if stop_at == 1 else "after 7 steps"):
+        train("cut", tiny.Quiet(lambda count: os.kill(os.getpid(), signal.SIGINT) if count == stop_at else None))
+    assert equal(train("cut"), whole)
+
+
+def test_an_epoch_of_an_uneven_number_of_batches_moves_as_one_of_whole_ones(tmp_path: Path) -> None:
+    """By SGD, as for Adam the rows that fill a batch count as used."""
+    moved = []
+    for folder, source, steps in (("one", tiny.make_stream(), 1), ("two", tiny.Halves(tiny.make_stream()), 2)):
+        assert source.plan(0).steps == (4 if steps == 1 else 7)
+        arguments = tiny.arguments(tmp_path / folder, gradient_accumulation_steps=steps, optimizer="sgd")
+        model = tiny.make_writer()
+        train_model(model, source, **arguments | {"loss": language.make_loss(0)})
+        moved.append(weights(model))
+    for one, two in zip(*moved, strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-6)
 
 
 def test_a_loss_that_is_no_number_stops_with_its_step(tmp_path: Path) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from textapp.batches.pipeline import BucketBatches, Examples
-from textapp.batches.sequences import TokenBatches
+from textapp.batches.pipeline import BucketBatches, Examples, replicated
+from textapp.batches.sequences import StreamBatches, TokenBatches
 from textapp.config import Training
 
 LENGTHS = [4, 8]
@@ -40,6 +41,46 @@ def make_model(dropout: float = 0.0) -> keras.Model:
     hidden = keras.layers.GlobalAveragePooling1D()(keras.layers.Embedding(30, 8)(token_ids))
     hidden = keras.layers.Dropout(dropout)(keras.layers.Dense(8, activation="relu")(hidden))
     return keras.Model({"token_ids": token_ids}, keras.layers.Dense(2)(hidden))
+
+
+def make_writer() -> keras.Model:
+    """A language model."""
+    keras.utils.set_random_seed(11)
+    token_ids = keras.Input((None,), dtype="int32", name="token_ids")
+    hidden = keras.layers.LSTM(8, return_sequences=True)(keras.layers.Embedding(30, 8)(token_ids))
+    return keras.Model({"token_ids": token_ids}, keras.layers.Dense(30)(hidden))
+
+
+def make_stream(windows: int = 28) -> StreamBatches:
+    """Windows of running text, in batches of 8; the last batch is not full."""
+    length = 6
+    token_ids = np.random.default_rng(0).integers(2, 30, (windows + 1) * length + 1)
+    return StreamBatches(token_ids.astype(np.int32), length, batch_size=8, seed=1)
+
+
+class Halves:
+    """Every batch of a source as two, the first half of its rows and the second, for one replica.
+
+    The last batch must have a first half alone.
+    """
+
+    many_shapes = False
+
+    def __init__(self, source: StreamBatches) -> None:
+        self.source, self.batch_size = source, source.batch_size // 2
+
+    def plan(self, epoch: int) -> SimpleNamespace:
+        whole = self.source.plan(epoch)
+        return SimpleNamespace(whole=whole, steps=2 * whole.steps - 1, examples=whole.examples)
+
+    def distributed(self, plan: SimpleNamespace, strategy: tf.distribute.Strategy, start: int = 0):
+        make = self.source.maker(plan.whole)
+
+        def half(step: tf.Tensor, replica: tf.Tensor, replicas: int) -> dict:
+            batch = make(step // 2, step % 2, 2)
+            return batch | {"total_weight": tf.reduce_sum(batch["weights"])}
+
+        return replicated(half, plan.steps, strategy, start)
 
 
 def make_config(**fields) -> Training:

@@ -56,7 +56,9 @@ class Training(Model):
     batch_tokens: Count | None = Field(
         default=None, description="tokens per batch, padding included; instead of batch_size"
     )
-    gradient_accumulation_steps: Count = Field(default=1, description="batches per update")
+    gradient_accumulation_steps: Count = Field(
+        default=1, description="batches per update, which moves the weights as one batch of all their rows would"
+    )
     learning_rate: Annotated[Float, Field(gt=0)] | None = None
     optimizer: Literal["adam", "adamw", "adafactor", "sgd"] | None = None
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"

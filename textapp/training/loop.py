@@ -51,7 +51,8 @@ class TrainingLoop:
         transform_weights: returns pairs of a variable and the tensor that replaces it, of the same shape.
         trained: the variables to train; None: the model's.
         after_update: takes no arguments; TensorFlow operations only.
-        gradient_accumulation_steps: batches whose gradients, their mean, make one update.
+        gradient_accumulation_steps: batches of one update, which moves the weights as one batch of all their rows
+            would. Fewer are left at the end of an epoch: call `update_from_rest` there.
         jit_compile: compile the forward and backward pass by XLA.
 
     Attributes:
@@ -83,15 +84,17 @@ class TrainingLoop:
         with strategy.scope():
             optimizer.build(self._trained)
             several = gradient_accumulation_steps > 1
-            self._sums = _Sums(self._trained, gradient_accumulation_steps) if several else None
+            keeps_rows = isinstance(optimizer, LazyAdam)
+            self._sums = _Sums(self._trained, gradient_accumulation_steps, keeps_rows) if several else None
         self.variables = self._sums.variables if self._sums else []
         # Keras sums gradients over the replicas after clipping them. The step sums them before, so that the norm is
         # that of the global batch, and Keras must not sum again.
         for each in (optimizer, getattr(optimizer, "inner_optimizer", optimizer)):
             each._all_reduce_sum_gradients = list
         self._gradients = tf.function(self._loss_and_gradients, jit_compile=jit_compile)
-        self._keeps_rows = isinstance(optimizer, LazyAdam)
+        self._keeps_rows = keeps_rows
         self.step = tf.function(self._step)
+        self._rest = tf.function(lambda: self._update_if(self._sums.any()))
 
     def open_shapes(self, element_spec: Any) -> None:
         """Traces the step once for batches of any shape, instead of once for each shape.
@@ -105,9 +108,17 @@ class TrainingLoop:
         """Trains on one batch of a `BatchSource`; returns the loss of the global batch, a scalar."""
         losses = self.strategy.run(self._replica_step, args=(batch,))
         if self._sums is not None:
-            # The condition is outside `strategy.run`: within a condition replicas cannot synchronise their writes.
-            tf.cond(self._sums.complete(), lambda: self.strategy.run(self._update_from_sums), lambda: None)
+            self._update_if(self._sums.complete())
         return self.strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
+
+    def update_from_rest(self) -> None:
+        """Makes an update of the batches since the last one, if there are any."""
+        if self._sums is not None:
+            self._rest()
+
+    def _update_if(self, condition: tf.Tensor) -> None:
+        # The condition is outside `strategy.run`: within a condition replicas cannot synchronise their writes.
+        tf.cond(condition, lambda: self.strategy.run(self._update_from_sums), lambda: None)
 
     def _replica_step(self, batch: Batch) -> tf.Tensor:
         loss, gradients = self._gradients(batch)
@@ -115,7 +126,7 @@ class TrainingLoop:
         if self._sums is None:
             self._update(gradients)
         else:
-            self._sums.add(gradients)
+            self._sums.add(gradients, batch["total_weight"])
         return loss
 
     def _update(self, gradients: list) -> None:
@@ -163,41 +174,68 @@ class TrainingLoop:
 class _Sums:
     """Gradient accumulation over several batches. That of Keras works on one replica only.
 
+    The loss of a batch is a mean by its weights: of examples, or of tokens. So the gradients are added up by the total
+    weight of each batch, as batches of few tokens count for less in one batch of all.
+
     Args:
         weights: whose gradients are accumulated.
         steps: batches of one update.
+        keeps_rows: gradients that are rows of an embedding stay rows, for `LazyAdam`, which updates no others.
     """
 
-    def __init__(self, weights: list[keras.Variable], steps: int) -> None:
+    def __init__(self, weights: list[keras.Variable], steps: int, keeps_rows: bool) -> None:
         # Gradients are summed over the replicas before, so that all replicas write the same values.
         settings = {"trainable": False, "aggregation": "only_first_replica"}
         self._totals = [keras.Variable(tf.zeros(each.shape), **settings) for each in weights]
+        self._rows = [
+            keras.Variable(tf.zeros(each.shape[0], tf.bool), dtype="bool", **settings)
+            if keeps_rows and len(each.shape) == 2
+            else None
+            for each in weights
+        ]
+        self._weight = keras.Variable(0.0, **settings)
         self._batches = keras.Variable(0, dtype="int32", **settings)
         self._steps = steps
         self._used = [True] * len(weights)
+        self._are_rows = [False] * len(weights)
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """The sums, and the number of batches in them."""
-        return [*self._totals, self._batches]
+        """The sums, the rows that are in them, their weight, and the number of batches."""
+        return [*self._totals, *(rows for rows in self._rows if rows is not None), self._weight, self._batches]
 
-    def add(self, gradients: list) -> None:
-        """Adds the gradients of one batch; None for unused weights."""
+    def add(self, gradients: list, weight: tf.Tensor) -> None:
+        """Adds the gradients of one batch of a total weight; None for unused weights."""
         self._used = [gradient is not None for gradient in gradients]
-        for total, gradient in zip(self._totals, gradients, strict=True):
+        self._are_rows = [isinstance(gradient, tf.IndexedSlices) for gradient in gradients]
+        for total, rows, gradient in zip(self._totals, self._rows, gradients, strict=True):
             if gradient is not None:
-                total.assign_add(tf.cast(tf.convert_to_tensor(gradient), total.dtype))
+                total.assign_add(tf.cast(tf.convert_to_tensor(gradient), total.dtype) * weight)
+            if rows is not None and isinstance(gradient, tf.IndexedSlices):
+                indices = tf.reshape(gradient.indices, [-1, 1])
+                seen = tf.ones(tf.shape(indices)[0], tf.bool)
+                rows.assign(tf.tensor_scatter_nd_update(rows.value, indices, seen))
+        self._weight.assign_add(weight)
         self._batches.assign_add(1)
 
     def complete(self) -> tf.Tensor:
         """Whether enough batches were added for an update."""
         return tf.equal(self._batches.value, self._steps)
 
+    def any(self) -> tf.Tensor:
+        """Whether batches were added since the last update."""
+        return self._batches.value > 0
+
     def mean(self) -> list:
         """The mean gradient of each weight over the batches; None for unused weights."""
-        return [
-            total.value / self._steps if used else None for total, used in zip(self._totals, self._used, strict=True)
-        ]
+        return [self._mean(i) if used else None for i, used in enumerate(self._used)]
+
+    def _mean(self, i: int) -> tf.Tensor | tf.IndexedSlices:
+        total, rows = self._totals[i].value, self._rows[i]
+        if rows is None or not self._are_rows[i]:
+            return total / self._weight.value
+        indices = tf.squeeze(tf.where(rows.value), axis=1)
+        return tf.IndexedSlices(tf.gather(total, indices) / self._weight.value, indices, tf.shape(total))
 
     def clear(self) -> None:
         """Starts anew with no batches."""

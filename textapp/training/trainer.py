@@ -139,7 +139,7 @@ def train_model(
     steps = source.plan(0).steps
     float16 = any(layer.compute_dtype == "float16" for layer in model._flatten_layers())
     with strategy.scope():
-        updates = max(1, steps * config.epochs // config.gradient_accumulation_steps)
+        updates = max(1, config.epochs * -(-steps // config.gradient_accumulation_steps))
         trained = model.trainable_variables if hooks.trained is None else hooks.trained
         optimizer = make_optimizer(config, updates, trained, loss_scaling=float16)
     loop = TrainingLoop(
@@ -260,6 +260,8 @@ class _Run:
         losses, started = [], time.monotonic()
         for step in range(position.step + 1, last + 1):
             losses.append(self.loop.step(next(batches)))
+            if step == last:
+                self.loop.update_from_rest()
             saves = time.monotonic() - self.last_save > SECONDS_BETWEEN_SAVES
             # Reading a loss waits for the device, so losses are read in blocks.
             if step % STEPS_BETWEEN_CHECKS and step != last and not received and not saves:
