@@ -95,7 +95,8 @@ def write_bundle(bundle: Path, target: str, model: str) -> None:
 
 
 def test_what_textapp_made_in_a_run_is_known(folder: Path) -> None:
-    ours = ["checkpoints/last.npz", "checkpoints/epoch_3.npz", "checkpoints/request.json", "evaluation/metrics.json"]
+    ours = ["checkpoints/last.npz", "checkpoints/previous.npz", "checkpoints/epoch_3.npz"]
+    ours += ["checkpoints/request.json", "evaluation/metrics.json"]
     ours += ["logs/train/events.out.tfevents.1.host.2.0.v2"]
     theirs = ["notes.txt", "checkpoints/notes.txt", "checkpoints/mine.npz", "logs/notes", "evaluation/judged.tsv"]
     theirs += ["model.bin.old", "tokenizer/readme", "exports/litert/notes.txt", "exports/readme"]

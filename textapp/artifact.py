@@ -268,7 +268,7 @@ def _hint(folder: Path) -> str:
 
 RUN_FILES = (MANIFEST, "config.yaml", "metrics.json", "model.keras")
 EVALUATION = ("metrics.json", "mistakes.tsv", "outputs.tsv", "confusion.png")
-CHECKPOINT = re.compile(r"(last|best|epoch_\d+)\.npz(\.partial)?|request\.json")
+CHECKPOINT = re.compile(r"(last|previous|best|epoch_\d+)\.npz(\.partial)?|request\.json")
 LOG = re.compile(r"events\.out\.tfevents\..*")
 RUN_FOLDERS = {"checkpoints", "logs", "logs/train", "logs/validation", "exports", "evaluation"}
 

@@ -183,3 +183,64 @@ def test_two_workers_train_what_one_process_does(tmp_path: Path, run_textapp) ->
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), abs=1e-4)
     again = run_textapp("launch", config, "--run", tmp_path / "two")
     assert again.code == 1 and re.search(r"error: worker \d ended with exit code 1: .*finished already", again.stderr)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("victim", "number", "code"),
+    [("all", signal.SIGTERM, 75), ("worker 1", signal.SIGTERM, 75), ("worker 0", signal.SIGKILL, 137),
+     ("worker 1", signal.SIGKILL, 137)],
+)  # fmt: skip
+def test_a_training_that_lost_a_worker_ends_as_an_undisturbed_one(
+    tmp_path: Path, run_textapp, victim: str, number: int, code: int
+) -> None:
+    """The signal to all goes to textapp launch; the second start finds the last checkpoint."""
+    config = write_config(tmp_path, epochs=40, learning_rate=1e-3)
+    process = started("launch", config)
+    pids = [int(pid) for pid in seen(process, r"processes (\d+), (\d+)").groups()]
+    seen(process, "worker 0. epoch 3/40")
+    os.kill(process.pid if victim == "all" else pids[int(victim[-1])], number)
+    _, rest = process.communicate(timeout=120)
+    assert process.returncode == code, rest
+    if code == 75:
+        stops = [
+            re.findall(rf"worker {index}. error: training: (stopped by SIGTERM .*); saved", rest) for index in (0, 1)
+        ]
+        assert len(stops[0]) == 1 and stops[0] == stops[1]
+    assert "run the same command again to resume" in rest.lower()
+    assert not (tmp_path / "run").exists()
+
+    resumed = run_textapp("launch", config)
+    assert resumed.code == 0 and "resuming" in resumed.stderr, resumed.stderr
+    assert "epoch 1/40" not in resumed.stderr and "epoch 40/40" in resumed.stderr
+    whole = run_textapp("train", config, "--run", tmp_path / "whole", "--set", "training.device=cpu")
+    assert whole.code == 0 and len(losses(tmp_path / "whole")) == 80
+    assert losses(tmp_path / "run") == pytest.approx(losses(tmp_path / "whole"), abs=1e-4)
+
+
+def test_workers_end_with_the_command_that_started_them(tmp_path: Path) -> None:
+    if sys.platform != "linux":
+        pytest.skip("only Linux tells a process that its parent is gone")
+    code = (
+        "import sys; from textapp.commands.launch import _run\n"
+        "_run([sys.executable, '-uc', \"import os, time; print('pid', os.getpid()); time.sleep(60)\"], 2)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE,
+        encoding="utf-8",
+    )  # fmt: skip
+    pids = [int(seen(process, r"pid (\d+)")[1]) for _ in range(2)]
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 20
+    while any(status(pid) != "Z" for pid in pids):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def status(pid: int) -> str:
+    """The state of a process; Z, as of one that nobody waited for, if it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return "Z"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from textapp.errors import ArtifactError
-from textapp.training.checkpoints import BEST, LAST, Checkpoints
+from textapp.training.checkpoints import BEST, LAST, PREVIOUS, Checkpoints
 
 
 def made(folder: Path, units: int = 3, **options) -> tuple[keras.Model, keras.optimizers.Optimizer, Checkpoints]:
@@ -81,7 +81,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch) -> 
     with pytest.raises(OSError, match="no space"):
         checkpoints.save({"step": 2})
     assert checkpoints.restore() == {"step": 1}
-    assert [path.name for path in tmp_path.iterdir()] == [LAST]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [LAST, PREVIOUS]
 
 
 def test_another_model_is_named(tmp_path: Path) -> None:
@@ -114,6 +114,76 @@ def test_a_damaged_file_is_named_with_its_mend(tmp_path: Path, length: int) -> N
         checkpoints.restore_best()
     with pytest.raises(ArtifactError, match="epoch_1.npz: damaged.*delete it, then the weights of the other epochs"):
         checkpoints.average_epochs(1, 1)
+
+
+def cut(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def flipped(content: bytes) -> bytes:
+    """One wrong bit inside the values of a variable: the length is right, and the file opens."""
+    place = content.index(np.full(3, 2.0, np.float32).tobytes())
+    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+
+
+@pytest.mark.parametrize("damage", [cut, flipped, lambda content: b""], ids=["cut", "one bit", "empty"])
+def test_a_damaged_last_state_falls_back_to_the_one_before(tmp_path: Path, caplog, damage) -> None:
+    model, _, checkpoints = made(tmp_path)
+    for step in (1, 2):
+        model.layers[0].kernel.assign(np.full((2, 3), float(step)))
+        checkpoints.save({"step": step})
+    assert checkpoints.restore() == {"step": 2} and not caplog.records
+    good = (tmp_path / PREVIOUS).read_bytes()
+    (tmp_path / LAST).write_bytes(damage((tmp_path / LAST).read_bytes()))
+    model, _, checkpoints = made(tmp_path)
+    assert checkpoints.restore() == {"step": 1}
+    assert model.layers[0].kernel.numpy().tolist() == [[1, 1, 1]] * 2
+    (record,) = caplog.records
+    assert record.levelname == "WARNING" and f"{LAST}: damaged, not readable" in record.message
+    assert f"going on from {tmp_path / PREVIOUS}" in record.message and "--overwrite" not in record.message
+    checkpoints.save({"step": 3})
+    assert (tmp_path / PREVIOUS).read_bytes() == good  # and not the damaged one
+    checkpoints.save({"step": 4})
+    (tmp_path / LAST).write_bytes(b"")
+    assert checkpoints.restore() == {"step": 3}
+
+
+def test_two_damaged_states_are_an_error_that_names_the_last(tmp_path: Path) -> None:
+    checkpoints = made(tmp_path)[2]
+    for step in (1, 2):
+        checkpoints.save({"step": step})
+    for name in (LAST, PREVIOUS):
+        (tmp_path / name).write_bytes(b"PK")
+    with pytest.raises(ArtifactError, match=f"{LAST}: damaged.*--overwrite to train anew"):
+        checkpoints.restore()
+
+
+def test_a_last_state_of_another_model_is_no_reason_to_take_the_one_before(tmp_path: Path) -> None:
+    made(tmp_path)[2].save({"step": 1})
+    made(tmp_path, units=4)[2].save({"step": 2})
+    with pytest.raises(ArtifactError, match=f"{LAST}: found shape.*of another model"):
+        made(tmp_path)[2].restore()
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_the_state_before_is_kept_with_and_without_hard_links(tmp_path: Path, monkeypatch, links: bool) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError("no links here")
+
+    if not links:
+        monkeypatch.setattr("os.link", refused)
+    checkpoints = made(tmp_path)[2]
+    for step in (1, 2, 3):
+        checkpoints.save({"step": step})
+    assert sorted(path.name for path in tmp_path.iterdir()) == [LAST, PREVIOUS]
+    (tmp_path / LAST).write_bytes(b"")
+    assert checkpoints.restore() == {"step": 2}
+    worker = made(tmp_path, writes=False)[2]
+    assert worker.restore() == {"step": 2}
+    worker.drop_previous()
+    assert (tmp_path / PREVIOUS).is_file()
+    checkpoints.drop_previous()
+    assert [path.name for path in tmp_path.iterdir()] == [LAST]
 
 
 def test_the_last_weights_are_never_taken_for_the_best(tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -104,21 +106,116 @@ def test_a_frozen_model_with_low_rank_additions_resumes_and_is_averaged(tmp_path
             assert np.array_equal(variable.numpy(), value) is not variable.trainable
 
 
+def start_killed(*arguments: object) -> subprocess.Popen[str]:
+    path = os.pathsep.join(filter(None, [str(HERE.parents[1]), os.environ.get("PYTHONPATH")]))
+    command = [sys.executable, str(HERE / "killed.py"), *map(str, arguments)]
+    return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path}, stdout=subprocess.PIPE, text=True)
+
+
+def assert_equal_results(one: Path, other: Path) -> None:
+    with np.load(one / "weights.npz") as first, np.load(other / "weights.npz") as second:
+        assert all(np.array_equal(first[name], second[name]) for name in first.files)
+
+
 def test_a_killed_process_resumes_to_equal_weights(tmp_path: Path) -> None:
     """SIGKILL in the middle of the second epoch, twice saved by then; then the same call again."""
-    script = [sys.executable, str(HERE / "killed.py")]
-    path = os.pathsep.join(filter(None, [str(HERE.parents[1]), os.environ.get("PYTHONPATH")]))
-    environment = {**os.environ, "PYTHONPATH": path}
 
     def run(folder: str, kill_at: int) -> int:
-        return subprocess.run([*script, str(tmp_path / folder), str(kill_at)], env=environment, timeout=300).returncode
+        process = start_killed(tmp_path / folder, kill_at)
+        process.communicate(timeout=300)
+        return process.returncode
 
     assert run("whole", 0) == 0
     assert run("cut", 5) == -signal.SIGKILL
     assert not (tmp_path / "cut" / "weights.npz").exists()
     assert run("cut", 0) == 0
-    with np.load(tmp_path / "whole" / "weights.npz") as one, np.load(tmp_path / "cut" / "weights.npz") as other:
-        assert all(np.array_equal(one[name], other[name]) for name in one.files)
+    assert_equal_results(tmp_path / "whole", tmp_path / "cut")
+
+
+@pytest.mark.slow
+def test_twenty_kills_at_random_moments_change_nothing(tmp_path: Path) -> None:
+    """Each some tenths of a second after the training begins or resumes: in steps, in saves, between epochs."""
+    epochs, dice = 50, random.Random(3)
+    whole = start_killed(tmp_path / "whole", 0, epochs)
+    whole.communicate(timeout=600)
+    assert whole.returncode == 0
+    for _ in range(20):
+        process = start_killed(tmp_path / "cut", 0, epochs)
+        assert process.stdout.readline() == "begun\n"
+        time.sleep(dice.uniform(0, 0.5))
+        process.kill()
+        process.communicate(timeout=300)
+        assert process.returncode == -signal.SIGKILL  # there was enough left to do
+    last = start_killed(tmp_path / "cut", 0, epochs)
+    last.communicate(timeout=600)
+    assert last.returncode == 0
+    assert_equal_results(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_a_training_whose_last_checkpoint_is_damaged_goes_on_from_the_one_before(
+    tmp_path: Path, monkeypatch, caplog
+) -> None:
+    monkeypatch.setattr(trainer, "STEPS_BETWEEN_CHECKS", 3)
+    monkeypatch.setattr(trainer, "SECONDS_BETWEEN_SAVES", 0.0)
+    whole, _ = trained(tmp_path / "whole")
+    assert not (tmp_path / "whole" / "checkpoints" / "previous.npz").exists()
+    arguments = tiny.arguments(tmp_path / "cut")
+    arguments["progress"] = tiny.Quiet(lambda count: os.kill(os.getpid(), signal.SIGTERM) if count == 5 else None)
+    with pytest.raises(Interrupted):
+        train_model(tiny.make_model(0.3), tiny.make_batches(), **arguments)
+    last = tmp_path / "cut" / "checkpoints" / "last.npz"
+    last.write_bytes(last.read_bytes()[:-100])
+    resumed, _ = trained(tmp_path / "cut")
+    assert "last.npz: damaged" in caplog.text and "going on from" in caplog.text
+    assert equal(weights(resumed), weights(whole))
+
+
+def test_several_workers_ask_each_other_and_stop_after_the_same_step(monkeypatch) -> None:
+    """The first of two gets SIGTERM during step 3; each takes a second for a step, and they ask every two."""
+    now, received = [0.0], [[], []]
+    monkeypatch.setattr(trainer.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(trainer, "num_workers", lambda strategy: 2)
+    asked = []
+    monkeypatch.setattr(trainer, "make_largest", lambda strategy: lambda numbers: answer(numbers))
+
+    def answer(numbers: list[int]) -> list[int]:
+        other = [each[0] if each else 0 for each in received]
+        return [max(numbers[0], *other), max(numbers[1], -2)]
+
+    stops = [trainer._Stops(None, each, 10) for each in received]
+    ended: list[int] = []
+    for step in range(11, 20):
+        now[0] += 1.0
+        if step == 13:
+            received[0].append(signal.SIGTERM)
+        due = [each.due(step) for each in stops]
+        assert due[0] is due[1]
+        if due[0]:
+            asked.append(step)
+            ended = [each.signal(step) for each in stops]
+            if any(ended):
+                break
+    assert asked == [11, 13] and ended == [signal.SIGTERM, signal.SIGTERM]
+
+
+def test_one_process_asks_only_when_it_got_a_signal() -> None:
+    received: list[int] = []
+    stops = trainer._Stops(tf.distribute.get_strategy(), received, 0)
+    assert not stops.due(1) and stops.signal(1) == 0
+    received.append(signal.SIGINT)
+    assert stops.due(2) and stops.signal(2) == signal.SIGINT
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_worker_that_is_left_alone_says_so(monkeypatch, workers: int) -> None:
+    monkeypatch.setattr(trainer, "num_workers", lambda strategy: workers)
+    error = tf.errors.UnavailableError(None, None, "{{node x}} Collective ops is aborted by: task 1\nmore")
+    expected = tf.errors.UnavailableError if workers == 1 else TextappError
+    with (
+        pytest.raises(expected, match="aborted by: task 1" if workers == 1 else r"gone \(Coll.*task 1\): start all"),
+        trainer._gone_workers_reported(None),
+    ):
+        raise error
 
 
 def test_early_stopping_and_the_best_weights(tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,15 @@ import numpy as np
 from textapp.errors import ArtifactError
 
 LAST = "last.npz"
+PREVIOUS = "previous.npz"  # the last one but one, if the last is damaged
 BEST = "best.npz"
 EPOCH = "epoch_{}.npz"
+
+logger = logging.getLogger(__name__)
+
+
+class _Damaged(ArtifactError):
+    """A file that is not readable as a checkpoint."""
 
 
 class Checkpoints:
@@ -46,18 +55,41 @@ class Checkpoints:
         self._weights = list(model.variables)
         self._state = [*self._weights, *optimizer.variables, *hook_variables]
         self._writes = writes
+        self._keeps_previous = True
 
     def save(self, position: Mapping[str, Any]) -> None:
-        """Saves everything that a resumed run needs; `position` is any JSON object."""
+        """Saves everything that a resumed run needs, and keeps what was saved before; `position` is any JSON object."""
+        if self._writes and self._keeps_previous and (self.folder / LAST).is_file():
+            self._keep_previous()
         self._write(LAST, self._state, position)
+        self._keeps_previous = True
 
     def restore(self) -> dict[str, Any] | None:
         """Restores every variable and returns the position; None if nothing was saved.
 
+        If the last file is damaged, that is the state before it, with a warning.
+
         Raises:
-            ArtifactError: the file is damaged, or of another model.
+            ArtifactError: the file is damaged, and there is none before it, or it is of another model.
         """
-        return self._read(LAST, self._state)
+        try:
+            return self._read(LAST, self._state)
+        except _Damaged as error:
+            try:
+                position = self._read(PREVIOUS, self._state)
+            except _Damaged:
+                position = None
+            if position is None:
+                raise
+            reason = str(error).removesuffix(f": {_mend(LAST)}")
+            logger.warning("%s: going on from %s, the checkpoint before it", reason, self.folder / PREVIOUS)
+            self._keeps_previous = False  # until there is a last one again
+            return position
+
+    def drop_previous(self) -> None:
+        """Deletes the checkpoint before the last one, at the end of a training."""
+        if self._writes:
+            (self.folder / PREVIOUS).unlink(missing_ok=True)
 
     def save_best(self) -> None:
         """Saves the current weights as the best."""
@@ -116,6 +148,19 @@ class Checkpoints:
                 variable.assign(mean.astype(saved[0][str(i)].dtype))
         return len(saved)
 
+    def _keep_previous(self) -> None:
+        """Gives the last checkpoint a second name, as there must be a last one at any moment."""
+        partial = self.folder / f"{PREVIOUS}.partial"
+        partial.unlink(missing_ok=True)
+        try:
+            try:
+                os.link(self.folder / LAST, partial)
+            except OSError:  # a file system without hard links
+                shutil.copyfile(self.folder / LAST, partial)
+            os.replace(partial, self.folder / PREVIOUS)
+        finally:
+            partial.unlink(missing_ok=True)  # it stays where both names are of one file already
+
     def _write(self, name: str, variables: Sequence[keras.Variable], position: Mapping[str, Any]) -> None:
         if not self._writes:
             return
@@ -147,7 +192,7 @@ class Checkpoints:
                 arrays = {key: saved[key] for key in saved.files}
             position = json.loads(str(arrays.pop("position")))
         except Exception as error:  # NumPy and zipfile raise a dozen kinds: EOFError, BadZipFile, zlib.error ...
-            raise ArtifactError(
+            raise _Damaged(
                 f"{path}: damaged, not readable as a checkpoint ({error or type(error).__name__}): {_mend(name)}"
             ) from error
         if wrong := _difference(arrays, variables):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import tensorflow as tf
@@ -53,6 +54,26 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
     """True in the one process that writes files: worker 0, or the only one."""
     resolver = strategy.cluster_resolver
     return resolver is None or not resolver.cluster_spec().as_dict().get("worker") or resolver.task_id in (None, 0)
+
+
+def num_workers(strategy: tf.distribute.Strategy) -> int:
+    """The number of processes that share a training."""
+    resolver = strategy.cluster_resolver
+    return max(1, len(resolver.cluster_spec().as_dict().get("worker", []))) if resolver is not None else 1
+
+
+def make_largest(strategy: tf.distribute.Strategy) -> Callable[[Sequence[int]], list[int]]:
+    """Makes a function that each worker calls with its numbers, and that gives every one the largest of all workers.
+
+    Example: `[0, 5]` of one worker and `[15, 3]` of the other give both `[15, 5]`.
+    """
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.int64)])
+    def gathered(numbers: tf.Tensor) -> tf.Tensor:
+        rows = strategy.run(lambda: tf.expand_dims(numbers, 0))
+        return tf.reduce_max(strategy.gather(rows, axis=0), axis=0)
+
+    return lambda numbers: gathered(tf.constant(list(numbers), tf.int64)).numpy().tolist()
 
 
 def of_all_replicas(strategy: tf.distribute.Strategy, number: int) -> list[int]:

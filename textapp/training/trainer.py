@@ -23,11 +23,13 @@ from textapp.training.checkpoints import LAST, Checkpoints
 from textapp.training.loop import Batch, Hooks, TrainingLoop
 from textapp.training.optimizers import make_optimizer
 from textapp.training.progress import Progress, figures, make_progress
-from textapp.training.strategy import is_chief, of_all_replicas
+from textapp.training.strategy import is_chief, make_largest, num_workers, of_all_replicas
 
 STEPS_BETWEEN_CHECKS = 50
 SECONDS_BETWEEN_SAVES = 300.0
+SECONDS_BETWEEN_QUESTIONS = 2.0  # of several workers, whether one of them got a signal
 FALLING = ("loss", "perplexity")  # figures for which lower is better
+GONE = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError)
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 75}
 
 
@@ -130,7 +132,7 @@ def train_model(
     Raises:
         Interrupted: Ctrl-C or SIGTERM; a checkpoint was saved.
         UsageError: workers do not see the same checkpoint.
-        TextappError: the loss is NaN or infinite.
+        TextappError: the loss is NaN or infinite, or another worker is gone.
         ArtifactError: a checkpoint to resume from is damaged, missing, or of another model.
         ConfigError: the batch size of the source is not a multiple of the number of replicas.
     """
@@ -154,7 +156,7 @@ def train_model(
     run.validate, run.samples, run.progress = validate, samples, progress or make_progress()
     run.complete = hooks.complete or (lambda: True)
     callbacks = [*callbacks, *_tensorboard(folder / "logs", strategy)]
-    with _signals_held() as received, _optimizer_attached(model, optimizer):
+    with _signals_held() as received, _optimizer_attached(model, optimizer), _gone_workers_reported(strategy):
         return run(received, keras.callbacks.CallbackList(callbacks, model=model))
 
 
@@ -188,20 +190,22 @@ class _Run:
 
     def __call__(self, received: list[int], callbacks: keras.callbacks.CallbackList) -> History:
         self._resume()
+        self.stops = _Stops(self.loop.strategy, received, self.position.total_steps)
         callbacks.on_train_begin()
         try:
             while not self._finished():
                 callbacks.on_epoch_begin(self.position.epoch)
-                self._epoch(received)
+                self._epoch()
                 row = self._close_epoch()
                 callbacks.on_epoch_end(row["epoch"] - 1, {k: v for k, v in row.items() if k != "epoch"})
                 self.progress.end(row)
                 if self.samples is not None:
                     self.progress.show(self.samples())
-                self._stop_if(received)
+                self._stop_if_asked()
         finally:
             self.progress.close()
         callbacks.on_train_end()
+        self.checkpoints.drop_previous()
         if self.history.best is not None and not self._averaged():
             self.checkpoints.restore_best()
         return self.history
@@ -247,7 +251,7 @@ class _Run:
         stops = bool(patience) and self.history.epochs_without_gain() >= patience
         return stops or self.position.epoch >= self.config.epochs or self.position.total_steps >= self.limit
 
-    def _epoch(self, received: list[int]) -> None:
+    def _epoch(self) -> None:
         """Runs the remaining steps of an epoch."""
         position = self.position
         plan = self.source.plan(position.epoch)
@@ -263,14 +267,17 @@ class _Run:
             if step == last:
                 self.loop.update_from_rest()
             saves = time.monotonic() - self.last_save > SECONDS_BETWEEN_SAVES
+            number = position.total_steps + step - position.step  # of this step in the whole training
+            asks = step == last or self.stops.due(number)
             # Reading a loss waits for the device, so losses are read in blocks.
-            if step % STEPS_BETWEEN_CHECKS and step != last and not received and not saves:
+            if step % STEPS_BETWEEN_CHECKS and not asks and not saves:
                 continue
             self._advance(losses, time.monotonic() - started)
             losses, started = [], time.monotonic()
             if saves:
                 self._save()
-            self._stop_if(received)
+            if asks or self.stops.due(number):
+                self._stop_if_asked()
 
     def _advance(self, losses: list[tf.Tensor], seconds: float) -> None:
         values = tf.stack(losses).numpy().tolist()
@@ -314,16 +321,65 @@ class _Run:
         self.checkpoints.save({"position": vars(self.position), "history": self.history.epochs})
         self.last_save = time.monotonic()
 
-    def _stop_if(self, received: list[int]) -> None:
-        if received:
+    def _stop_if_asked(self) -> None:
+        number = self.stops.signal(self.position.total_steps)
+        if number:
             self._save()
-            name, epoch, step = signal.Signals(received[0]).name, self.position.epoch, self.position.step
+            name, epoch, step = signal.Signals(number).name, self.position.epoch, self.position.step
             when = f"in epoch {epoch + 1} after {step} steps of it" if step else f"after epoch {epoch}"
             raise Interrupted(
                 f"training: stopped by {name} {when}; saved in {self.checkpoints.folder}. Run the same command again "
                 "to resume",
-                EXIT_CODES[signal.Signals(received[0])],
+                EXIT_CODES[signal.Signals(number)],
             )
+
+
+class _Stops:
+    """Tells whether a signal stops the training.
+
+    Several workers have to stop after the same step, as each step waits for all of them. A signal may reach one of
+    them alone, or two in different steps. So they ask each other every few seconds, after a step that they agreed on.
+
+    Args:
+        strategy: of the training.
+        received: the signals that this process got.
+        steps: that were done before, in all.
+    """
+
+    def __init__(self, strategy: tf.distribute.Strategy, received: list[int], steps: int) -> None:
+        self._received = received
+        self._largest = make_largest(strategy) if num_workers(strategy) > 1 else None
+        self._asked, self._asked_at, self._next = steps, time.monotonic(), steps + 1
+
+    def due(self, step: int) -> bool:
+        """Whether to ask for the signal after a step, counted from the start of the training."""
+        return bool(self._received) if self._largest is None else step >= self._next
+
+    def signal(self, step: int) -> int:
+        """The number of the signal that stops the training after a step, or 0; all workers have to ask."""
+        received = self._received[0] if self._received else 0
+        if self._largest is None:
+            return received
+        seconds = (time.monotonic() - self._asked_at) / max(1, step - self._asked)
+        wait = min(STEPS_BETWEEN_CHECKS, max(1, int(SECONDS_BETWEEN_QUESTIONS / max(seconds, 1e-9))))
+        number, shortest = self._largest([received, -wait])
+        self._asked, self._asked_at, self._next = step, time.monotonic(), step - shortest
+        return number
+
+
+@contextmanager
+def _gone_workers_reported(strategy: tf.distribute.Strategy):
+    """Turns the errors of a worker that another one left alone into one that tells what to do."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if num_workers(strategy) == 1 or not isinstance(error, GONE):
+            raise
+        reason = re.sub(r"\{\{.*?\}\}", "", error.message).strip().splitlines()[0]
+        raise TextappError(
+            f"training: another worker is gone ({reason}): start all workers again, and they resume from the last "
+            "checkpoint"
+        ) from error
 
 
 @contextmanager
