@@ -1,7 +1,8 @@
 """Prints the first 30 losses of one training as JSON: argv[1] is the device, argv[2] the logical CPUs of this process.
 
-Then, if given: `xla`, `tokens` (batches by tokens), a number of steps instead of 30, a folder that stays. The model
-has embeddings (gradients that are rows), a clipped norm and no dropout.
+Then, if given: `xla`, `tokens` (batches by tokens), `linear` (half the learning rate, scaled by the replicas), a
+number of steps instead of 30, a folder that stays. The model has embeddings (gradients that are rows), a clipped norm
+and no dropout.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import tensorflow as tf
@@ -21,7 +23,7 @@ STEPS = 30
 
 
 def main(
-    device: str, processors: int, xla: bool = False, tokens: bool = False, steps: int = STEPS, folder: str | None = None
+    device: str, processors: int, options: Sequence[str] = (), steps: int = STEPS, folder: str | None = None
 ) -> None:
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * processors)
@@ -35,9 +37,12 @@ def main(
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = folder or scratch
-        arguments = tiny.arguments(Path(folder), epochs=4, xla=xla) | {"strategy": strategy, "progress": Record()}
+        rate = {"learning_rate": 0.025, "learning_rate_scaling": "linear"} if "linear" in options else {}
+        arguments = tiny.arguments(Path(folder), epochs=4, xla="xla" in options, **rate)
+        arguments |= {"strategy": strategy, "progress": Record()}
         with strategy.scope():
             model = tiny.make_model()
+        tokens = "tokens" in options
         batches = tiny.make_token_batches() if tokens else tiny.make_batches()
         arguments["loss"] = tiny.first_target_loss if tokens else tiny.loss
         trainer.train_model(model, batches, **arguments, steps_limit=steps)
@@ -51,4 +56,4 @@ if __name__ == "__main__":
     options = sys.argv[3:]
     number = next((int(option) for option in options if option.isdigit()), STEPS)
     place = next((option for option in options if "/" in option), None)
-    main(sys.argv[1], int(sys.argv[2]), "xla" in options, "tokens" in options, number, place)
+    main(sys.argv[1], int(sys.argv[2]), options, number, place)

@@ -50,7 +50,7 @@ def free_ports(number: int) -> list[int]:
     return ports
 
 
-@pytest.mark.parametrize("options", [(), ("xla",)])
+@pytest.mark.parametrize("options", [(), ("xla",), ("linear",)])
 def test_two_mirrored_replicas(one_replica: list[float], options: tuple[str, ...]) -> None:
     found = result(start("mirrored", 2, *options))
     assert found["replicas"] == 2

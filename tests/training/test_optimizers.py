@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from textapp.config import Training
-from textapp.training.optimizers import LazyAdam, WarmupSchedule, make_optimizer
+from textapp.training.optimizers import LazyAdam, WarmupSchedule, make_optimizer, scaled_learning_rate
 
 
 def resolved(**fields) -> Training:
@@ -35,6 +35,13 @@ def test_schedules(schedule: str, expected: list[float]) -> None:
     np.testing.assert_allclose([float(rate(step)) for step in range(6)], expected, atol=1e-6)
     again = WarmupSchedule.from_config(rate.get_config())
     assert float(again(3)) == float(rate(3))
+
+
+@pytest.mark.parametrize(("rule", "expected"), [("none", 0.1), ("linear", 0.4), ("sqrt", 0.2)])
+def test_the_learning_rate_grows_with_the_replicas_by_its_rule(rule: str, expected: float) -> None:
+    assert scaled_learning_rate(resolved(learning_rate_scaling=rule), 4) == pytest.approx(expected)
+    assert scaled_learning_rate(resolved(learning_rate_scaling=rule), 1) == 0.1
+    assert scaled_learning_rate(resolved(), 4) == 0.1
 
 
 def test_no_warm_up_starts_at_the_peak() -> None:

@@ -60,6 +60,9 @@ class Training(Model):
         default=1, description="batches per update, which moves the weights as one batch of all their rows would"
     )
     learning_rate: Annotated[Float, Field(gt=0)] | None = None
+    learning_rate_scaling: Literal["none", "linear", "sqrt"] = Field(
+        default="none", description="factor of learning_rate: 1, or the number of replicas, or its square root"
+    )
     optimizer: Literal["adam", "adamw", "adafactor", "sgd"] | None = None
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
     device: Device = "auto"

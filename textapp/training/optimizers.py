@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import keras
@@ -83,6 +84,15 @@ class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
             "peak": self.peak, "warmup_steps": self.warmup_steps,
             "total_steps": self.total_steps, "schedule": self.schedule,
         }  # fmt: skip
+
+
+def scaled_learning_rate(config: Training, replicas: int) -> float:
+    """The learning rate of a config on a number of replicas, by its `learning_rate_scaling`.
+
+    Example: 0.001 on 4 replicas is 0.004 with `linear`, 0.002 with `sqrt`, and 0.001 with `none`.
+    """
+    factor = {"none": 1.0, "linear": float(replicas), "sqrt": math.sqrt(replicas)}[config.learning_rate_scaling]
+    return config.learning_rate * factor
 
 
 def make_optimizer(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 import signal
@@ -21,9 +22,11 @@ from textapp.config import Training
 from textapp.errors import ArtifactError, ConfigError, TextappError, UsageError
 from textapp.training.checkpoints import LAST, Checkpoints
 from textapp.training.loop import Batch, Hooks, TrainingLoop
-from textapp.training.optimizers import make_optimizer
+from textapp.training.optimizers import make_optimizer, scaled_learning_rate
 from textapp.training.progress import Progress, figures, make_progress
 from textapp.training.strategy import is_chief, make_largest, num_workers, of_all_replicas
+
+logger = logging.getLogger(__name__)
 
 STEPS_BETWEEN_CHECKS = 50
 SECONDS_BETWEEN_SAVES = 300.0
@@ -138,6 +141,11 @@ def train_model(
     """
     _check(source, strategy)
     hooks = hooks or Hooks()
+    rate = scaled_learning_rate(config, strategy.num_replicas_in_sync)
+    if rate != config.learning_rate:
+        told = (rate, config.learning_rate_scaling, strategy.num_replicas_in_sync)
+        logger.info("learning rate: %g (%s in %d replicas)", *told)
+        config = config.model_copy(update={"learning_rate": rate})
     steps = source.plan(0).steps
     float16 = any(layer.compute_dtype == "float16" for layer in model._flatten_layers())
     with strategy.scope():
