@@ -16,6 +16,7 @@ import tensorflow as tf
 from textapp.errors import ConfigError, TextappError
 from textapp.objectives import language
 from textapp.training import trainer
+from textapp.training.loop import Hooks
 from textapp.training.trainer import History, Interrupted, train_model
 
 HERE = Path(__file__).parent
@@ -258,7 +259,7 @@ def test_history_monitors_a_loss_downwards_and_passes_over_nan() -> None:
 def test_steps_limit_ends_in_the_middle_of_an_epoch(tmp_path: Path) -> None:
     model = tiny.make_model()
     taken = tf.Variable(0)
-    arguments = tiny.arguments(tmp_path) | {"after_update": lambda: taken.assign_add(1)}
+    arguments = tiny.arguments(tmp_path) | {"hooks": Hooks(after_update=lambda: taken.assign_add(1))}
     history = train_model(model, tiny.make_batches(), **arguments, steps_limit=10)
     assert len(history.epochs) == 2
     assert int(taken) == 10
