@@ -274,6 +274,17 @@ def test_a_run_of_another_version(trained: Path, tmp_path: Path) -> None:
     assert "found format 2, expected 1: another version of textapp wrote it" in refused(run)
 
 
+def test_a_preset_that_was_not_trained(trained: Path, tmp_path: Path) -> None:
+    run = copied(trained / "run", tmp_path)
+    config = {
+        "task": "generation", "run": str(run), "data": {"train": "train.txt"}, "training": {"epochs": 0},
+        "model": {"architecture": "preset", "path": "minilm"}, "tokenizer": {"kind": "preset"},
+    }  # fmt: skip
+    (run / "config.yaml").write_text(json.dumps(config), encoding="utf-8")
+    rewritten(run)
+    assert "is a preset as it is (training.epochs: 0), and to compress is to go on training" in refused(run)
+
+
 def test_no_bundle_not_the_run_itself_and_no_cluster_of_machines(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

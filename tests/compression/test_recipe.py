@@ -82,6 +82,7 @@ def test_defaults_and_overrides(tmp_path: Path) -> None:
             "training: {epoch: 2}\nsteps: [{method: cluster}]",
             "small.yaml, line 1: unknown key 'training.epoch'; did you mean 'epochs'?",
         ),
+        ("training: {epochs: 0}\nsteps: [{method: cluster}]", "training.epochs: found 0: expected a number from 1"),
         ("training: 3\nsteps: [{method: cluster}]", "small.yaml, line 1: training: found 3, expected keys"),
     ],
 )  # fmt: skip

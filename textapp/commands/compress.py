@@ -155,6 +155,11 @@ def _config_of(artifact: Artifact, recipe: LoadedRecipe, run: str) -> Config:
             f"{artifact.path}: was trained by textapp {by}, and its config is none of this version, "
             f"{textapp.__version__}: train it again, or use the version that made it:\n{error}"
         ) from error
+    if config["training"]["epochs"] == 0:
+        raise ArtifactError(
+            f"{artifact.path}: is a preset as it is (training.epochs: 0), and to compress is to go on training: "
+            "train it on examples first"
+        )
     own = recipe.recipe.training.model_dump(mode="json", exclude_unset=True)
     training = {**config["training"], "patience": 0, **own}
     for one, other in (("batch_size", "batch_tokens"), ("batch_tokens", "batch_size")):

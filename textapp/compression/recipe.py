@@ -152,6 +152,9 @@ def parse_recipe(raw: Mapping[str, Any], source: str = "recipe", places: Mapping
             mend = f"{did_you_mean(key, known)} (known here: {', '.join(known)})"
             lines.append(f"{_where(key, source, places)}: unknown key '{shown(key, quotes=False)}'{mend}")
     training = _part(Training, raw.get("training") or {}, ["training"], source, places, lines)
+    if training is not None and training.epochs == 0:
+        where = _where("training.epochs", source, places)
+        lines.append(f"{where}: training.epochs: found 0: expected a number from 1")
     steps = []
     if not isinstance(raw.get("steps"), list) or not raw["steps"]:
         lines.append(f"{_where('steps', source, places)}: steps: found {shown(raw.get('steps'))}, expected {KEYS}")
