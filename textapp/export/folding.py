@@ -33,15 +33,15 @@ def fold_norms(model: Any) -> None:
     blocks = [layer for layer in layers if isinstance(layer, TransformerBlock)]
     if not blocks or not all(block.settings.normalize_first for block in blocks):
         return
+    last = getattr(getattr(model, "decoder", None), "norm", None)
+    if isinstance(last, RmsNorm) and getattr(model, "tie_embeddings", False):
+        last.scale_first = True  # or the converter writes the tied table twice, once with this scale in it
     kernels = [np.asarray(weight) for block in blocks for weight in block.weights if len(weight.shape) > 1]
     if any(len(np.unique(kernel)) <= min(FEW_VALUES, kernel.size // 4) for kernel in kernels):
         return
     pruned = any(np.mean(kernel == 0) > MANY_ZEROS for kernel in kernels)
     if isinstance(blocks[0].attention_norm, LayerNorm) and not pruned:
         _center_sequence(layers, blocks, tie_embeddings=getattr(model, "tie_embeddings", False))
-    last = getattr(getattr(model, "decoder", None), "norm", None)
-    if isinstance(last, RmsNorm) and getattr(model, "tie_embeddings", False):
-        last.scale_first = True  # or the converter writes the tied table twice, once with this scale in it
     for block in blocks:
         projections = block.attention.projections
         _fold_scale(block.attention_norm, [projections[name] for name in ("query", "key", "value")])
