@@ -34,6 +34,14 @@ def test_flags() -> None:
     assert flags[:, 6].tolist() == [0.625, 0.75, 0, 0.75, 0.875, 0.625, 0, 0]
 
 
+def test_two_unknown_words_are_not_one() -> None:
+    layer = QuestionFlags(9)
+    ids, segments, mask = np.array([[1, 5, 1, 5]]), np.array([[0, 0, 1, 1]]), np.ones((1, 4), np.float32)
+    layer(ids, segments, mask)
+    layer.set_forms(WordForms(np.array([0, -1, 2, 3, 4, 5, 6, 7, 8]), np.arange(9), np.zeros(9)))
+    assert layer(ids, segments, mask).numpy()[0, :, 1:5].tolist() == [[0] * 4, [1, 1, 1, 0], [0] * 4, [1, 1, 1, 0]]
+
+
 def test_pairs_and_stems() -> None:
     ids, segments = np.array([[5, 6, 8, 6, 8, 5, 7]]), np.array([[0, 0, 0, 1, 1, 1, 1]])
     flags = flags_of(ids, segments, np.ones((1, 7), np.float32))

@@ -31,6 +31,8 @@ class QuestionFlags(keras.layers.Layer):
         it with one of its neighbours. Then 0.0 to 1.0: its inverse document frequency, and that if its folded form is
         in the other text.
 
+    An unknown token is never that of the other text, as it may be another word.
+
     Example: of the question `5 6 8` and the context `6 8 5` the flags of pairs are 0 for each `5`, else 1.
     """
 
@@ -53,8 +55,9 @@ class QuestionFlags(keras.layers.Layer):
 
     def call(self, token_ids, segment_ids, mask):
         dtype = self.compute_dtype
+        folded_ids = tf.gather(self.folded, token_ids)
         context = tf.cast(segment_ids, dtype) * tf.cast(mask, dtype)
-        question = tf.cast(mask, dtype) - context
+        question = (tf.cast(mask, dtype) - context) * tf.cast(folded_ids >= 0, dtype)  # not the unknown
         other = context[:, :, None] * question[:, None, :] + question[:, :, None] * context[:, None, :]
 
         def same(ids: Any) -> Any:
@@ -63,7 +66,7 @@ class QuestionFlags(keras.layers.Layer):
         def found(equal: Any) -> Any:
             return tf.reduce_max(equal, axis=2)
 
-        tokens, folded = same(token_ids), same(tf.gather(self.folded, token_ids))
+        tokens, folded = same(token_ids), same(folded_ids)
         after = folded[:, :-1, :-1] * folded[:, 1:, 1:]  # the token and the next one
         pairs = tf.maximum(tf.pad(found(after), [[0, 0], [0, 1]]), tf.pad(found(after), [[0, 0], [1, 0]]))
         idf = tf.cast(tf.gather(self.idf, token_ids), dtype) * tf.cast(mask, dtype)

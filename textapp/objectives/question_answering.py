@@ -48,7 +48,7 @@ class QuestionAnsweringObjective(Objective):
         config, tokenizer = prepared.config, prepared.task.tokenizer
         train = prepared.data.get("train")  # the frequencies of its tokens; an untrained model can do without
         windows = train.features["token_ids"] if train else []
-        forms = None if config.model.pretrained else word_forms(tokenizer.pieces(), windows)
+        forms = None if config.model.pretrained else word_forms(tokenizer.pieces(), tokenizer.unknown_id, windows)
         reader = build_reader(config.model, tokenizer.vocabulary_size, tokenizer.pad_id, config.lengths[-1], forms)
         inputs = {name: keras.Input((None,), dtype="int32", name=name) for name in prepared.task.feature_names}
         mask = PaddingMask(tokenizer.pad_id, name="padding_mask")(inputs["token_ids"])

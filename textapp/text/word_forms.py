@@ -16,7 +16,8 @@ class WordForms:
     """Three properties of each piece, by id.
 
     Attributes:
-        folded: int32 `[pieces]`, equal for pieces that differ by case and accents only.
+        folded: int32 `[pieces]`, equal for pieces that differ by case and accents only; -1 for the unknown token, which
+            stands for a different word each time.
         stems: int32 `[pieces]`, equal for pieces whose folded forms begin alike.
         idf: float32 `[pieces]`, the inverse document frequency: 0 for a piece of every text, 1 for a piece of one.
     """
@@ -26,21 +27,24 @@ class WordForms:
     idf: np.ndarray
 
 
-def word_forms(pieces: Sequence[str], texts: Sequence[np.ndarray]) -> WordForms:
+def word_forms(pieces: Sequence[str], unknown_id: int, texts: Sequence[np.ndarray]) -> WordForms:
     """The forms of a vocabulary.
 
     Args:
         pieces: the vocabulary, by id.
+        unknown_id: of the token for what is not in it.
         texts: the ids of each text, int32 `[tokens]` each, which the frequencies are counted in.
 
     Example: of the pieces `▁Tower`, `▁tower` and `▁towers`, the first two have one folded form, all three one stem.
     """
-    folded = [_folded(piece) for piece in pieces]
+    forms = [_folded(piece) for piece in pieces]
+    folded = _numbered(forms)
+    folded[unknown_id] = -1
     counts = np.zeros(len(pieces), np.int64)
     for ids in texts:
         counts[np.unique(ids)] += 1
     idf = np.log((1 + len(texts)) / (1 + counts)) / np.log((1 + len(texts)) / 2) if len(texts) > 1 else counts * 0.0
-    return WordForms(_numbered(folded), _numbered([form[:STEM] for form in folded]), np.clip(idf, 0, 1).astype("f4"))
+    return WordForms(folded, _numbered([form[:STEM] for form in forms]), np.clip(idf, 0, 1).astype(np.float32))
 
 
 def _folded(piece: str) -> str:
