@@ -28,8 +28,8 @@ from textapp.tasks.task import Record
 MAX_ERROR = 1e-3
 NEAR_TIE = 2 * MAX_ERROR
 # The same between loop and steps of a quantized file. Their float32 sums differ in the last digit, so now and then one
-# rounds an activation up to the next int8 value and the other down. How far that moves a logit depends on the model: a
-# row with an outlier has coarse steps. So the limit is at least this, and more where quantization itself changes more.
+# rounds an activation up to the next int8 value and the other down. How far that moves a logit depends on the model. So
+# the limit is at least this, and more where quantization itself changes more.
 NEAR_TIE_QUANTIZED = 0.2
 FORCED_TOKENS = 4000  # forced tokens for each signature, one call of `decode` each
 FORCED_TOKENS_OF_BATCH = 1000  # for each batch signature, whose texts are the same
