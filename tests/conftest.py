@@ -14,10 +14,11 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 import importlib.util
 import json
+import logging
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,6 +30,20 @@ sys.path.insert(0, str(ROOT / "tests"))  # `import toys` in any test
 # How long an example takes says nothing here. Every run has the same examples, unless faults are searched for.
 hypothesis.settings.register_profile("patient", deadline=None, derandomize="TEXTAPP_FUZZ" not in os.environ)
 hypothesis.settings.load_profile("patient")
+
+
+@pytest.fixture(autouse=True)
+def _log_of_one_test() -> Iterator[None]:
+    """What the command line sets on the logger, a handler for the stderr of one test, stays in that test."""
+
+    def reset() -> None:
+        log = logging.getLogger("textapp")
+        log.handlers, log.propagate = [], True
+        log.setLevel(logging.NOTSET)
+
+    reset()
+    yield
+    reset()
 
 
 class Completed(NamedTuple):

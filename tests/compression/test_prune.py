@@ -90,15 +90,11 @@ def test_a_stop_in_the_ramp_changes_nothing(tmp_path: Path, monkeypatch: pytest.
         folder.mkdir()
     whole, _ = small.compressed(folders[0], data, step, weights)
     monkeypatch.setattr(trainer, "STEPS_BETWEEN_CHECKS", 3)
-    stop_if = trainer._Run._stop_if
-
-    def stopped(self, received: list[int]) -> None:
-        stop_if(self, [trainer.signal.SIGTERM] if self.position.total_steps == 11 else received)
-
-    monkeypatch.setattr(trainer._Run, "_stop_if", stopped)
-    with pytest.raises(Interrupted, match="in epoch 2 after 3 steps"):
-        small.compressed(folders[1], data, step, weights)
-    monkeypatch.setattr(trainer._Run, "_stop_if", stop_if)
+    with monkeypatch.context() as stopping:
+        stopping.setattr(trainer._Stops, "due", lambda self, step: step == 11)
+        stopping.setattr(trainer._Stops, "signal", lambda self, step: trainer.signal.SIGTERM if step == 11 else 0)
+        with pytest.raises(Interrupted, match="in epoch 2 after 3 steps"):
+            small.compressed(folders[1], data, step, weights)
     resumed, _ = small.compressed(folders[1], data, step, weights)
     for one, two in zip(whole.get_weights(), resumed.get_weights(), strict=True):
         assert np.array_equal(one, two)

@@ -136,7 +136,9 @@ def _follow(index: int, process: subprocess.Popen[bytes], ended: queue.Queue[_En
     """Prints the lines of a worker; at its end reports its index, its exit code and the line that tells its end."""
     last, error = "", ""
     for line in _lines(process.stdout):
-        print(printable(f"[worker {index}] {line}", sys.stderr), file=sys.stderr, flush=True)
+        # One write: the end of a line that print writes apart may come after a line of another thread.
+        sys.stderr.write(printable(f"[worker {index}] {line}", sys.stderr) + "\n")
+        sys.stderr.flush()
         last = line or last
         error = line if line.startswith("error: ") else error
     code = process.wait()
