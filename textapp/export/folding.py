@@ -37,7 +37,7 @@ def fold_norms(model: Any) -> None:
     if isinstance(last, RmsNorm) and getattr(model, "tie_embeddings", False):
         last.scale_first = True  # or the converter writes the tied table twice, once with this scale in it
     kernels = [np.asarray(weight) for block in blocks for weight in block.weights if len(weight.shape) > 1]
-    if any(len(np.unique(kernel)) <= min(FEW_VALUES, kernel.size // 4) for kernel in kernels):
+    if any(_clustered(kernel) for kernel in kernels):
         return
     pruned = any(np.mean(kernel == 0) > MANY_ZEROS for kernel in kernels)
     if isinstance(blocks[0].attention_norm, LayerNorm) and not pruned:
@@ -48,6 +48,12 @@ def fold_norms(model: Any) -> None:
         if isinstance(block, DecoderBlock) and block.memory_dim is not None:
             _fold_scale(block.cross_attention_norm, [block.cross_attention.projections["query"]])
         _fold_scale(block.feed_forward_norm, [layer for layer in (block.inward, block.linear) if layer is not None])
+
+
+def _clustered(kernel: np.ndarray) -> bool:
+    most = min(FEW_VALUES, kernel.size // 4)
+    some = kernel.reshape(-1)[: 4 * FEW_VALUES]  # tells for nearly all; large kernels take long to sort
+    return len(np.unique(some)) <= most and len(np.unique(kernel)) <= most
 
 
 def _center_sequence(layers: list[Any], blocks: list[Any], tie_embeddings: bool) -> None:

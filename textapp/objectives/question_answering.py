@@ -26,7 +26,7 @@ from textapp.runners.keras import KerasRunner
 from textapp.runners.saved_model import TOKENS_SIGNATURE
 from textapp.tasks.question_answering import END, START, Question, QuestionAnsweringTask, answer_languages, references
 from textapp.tasks.task import Record
-from textapp.text.word_forms import word_forms
+from textapp.text.word_forms import WordForms, word_forms
 
 # Measured on a reader of two blocks: the masks' -1e9 leaves no int8 step for the scores beside it; with a mask of -30
 # 83 % of the spans stay equal (dynamic: 93 %) in twice the time. In the loop of an LSTM the converter crashes.
@@ -45,20 +45,24 @@ class QuestionAnsweringObjective(Objective):
 
     def build(self, prepared: Prepared) -> keras.Model:
         """A model: `token_ids` and `segment_ids` `[batch, length]` to logits `[batch, length, 2]`."""
+        tokenizer, train = prepared.task.tokenizer, prepared.data.get("train")
+        if prepared.config.model.pretrained:
+            return self._build(prepared)
+        windows = train.features["token_ids"] if train else []  # for frequencies; an untrained model can do without
+        return self._build(prepared, word_forms(tokenizer.pieces(), tokenizer.unknown_id, windows))
+
+    def build_inference(self, prepared: Prepared) -> keras.Model:
+        """See `Objective`; the forms of words are among the weights that it is given."""
+        return self._build(prepared)
+
+    def _build(self, prepared: Prepared, forms: WordForms | None = None) -> keras.Model:
         config, tokenizer = prepared.config, prepared.task.tokenizer
-        train = prepared.data.get("train")  # the frequencies of its tokens; an untrained model can do without
-        windows = train.features["token_ids"] if train else []
-        forms = None if config.model.pretrained else word_forms(tokenizer.pieces(), tokenizer.unknown_id, windows)
         reader = build_reader(config.model, tokenizer.vocabulary_size, tokenizer.pad_id, config.lengths[-1], forms)
         inputs = {name: keras.Input((None,), dtype="int32", name=name) for name in prepared.task.feature_names}
         mask = PaddingMask(tokenizer.pad_id, name="padding_mask")(inputs["token_ids"])
         sequence = keras.layers.Dropout(config.model.dropout, name="head_dropout")(reader(inputs))
         logits = SpanLogits(name="logits", dtype="float32")(sequence, inputs["segment_ids"], mask)
         return keras.Model(inputs, logits, name="question_answering")
-
-    def build_inference(self, prepared: Prepared) -> keras.Model:
-        """See `Objective`."""
-        return self.build(prepared)
 
     def batches(self, prepared: Prepared) -> BucketBatches:
         """See `Objective`."""
