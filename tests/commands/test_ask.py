@@ -66,9 +66,7 @@ def call(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.Capture
     """Calls `textapp ask bundle ...`; returns its exit code, stdout and stderr."""
     use_reader(lambda name, value: monkeypatch.setattr(module, name, value))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    logger = logging.getLogger("textapp")
-    monkeypatch.setattr(logger, "handlers", [logging.NullHandler()])  # one of another's, as pytest's own
-    monkeypatch.setattr(logger, "propagate", logger.propagate)
+    logging.getLogger("textapp").addHandler(logging.NullHandler())  # one of another's, as pytest's own
 
     def ask(*arguments: object, stdin: str | None = None) -> tuple[int, str, str]:
         if stdin is not None:

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import textapp
-from textapp.artifact import TARGET_TOKENIZER, TOKENIZER, Artifact, check_no_input, check_target, open_artifact
+from textapp.artifact import TARGET_TOKENIZER, TOKENIZER, Artifact, check_no_input, open_artifact
 from textapp.catalog import load_config, parse_config, recipe_of
 from textapp.commands import tables
-from textapp.commands.train import REQUEST, changed, checksums, disk_errors_reported, enter, put_in_place
+from textapp.commands.train import REQUEST, changed, checksums, disk_errors_reported, enter, put_in_place, replaces_run
 from textapp.compression.recipe import LoadedRecipe, Prune, Step, as_data, load_recipe
 from textapp.config import Config, data_directory
 from textapp.config.reading import differing_entry
@@ -102,11 +102,7 @@ def _compress(artifact: Artifact, recipe: LoadedRecipe, config: Config, data_dir
     place = resolved(final)
     if place == resolved(artifact.path):
         raise UsageError(f"--run {final}: is the run to compress itself: name another folder")
-    replaces = check_target(final, "run", REQUEST)
-    if replaces and not overwrite:
-        raise ArtifactError(
-            f"{final}: this run is finished already: use --overwrite to replace it, or --run DIR for another one"
-        )
+    replaces = replaces_run(final, overwrite)
     work = WorkFolder(place, "compression", keeps=FIRST)
     with ExitStack() as stack:
         enter(stack, work, overwrite)

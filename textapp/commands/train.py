@@ -80,11 +80,7 @@ def train_config(config: Config, data_dir: Path, overwrite: bool = False) -> Pat
     """
     final = Path(os.path.expanduser(config.run))
     place = resolved(final)
-    replaces = check_target(final, "run", REQUEST)
-    if replaces and not overwrite:
-        raise ArtifactError(
-            f"{final}: this run is finished already: use --overwrite to replace it, or --run DIR for another one"
-        )
+    replaces = replaces_run(final, overwrite)
     work = WorkFolder(place, "training", keeps=LAST)
     with ExitStack() as stack:
         alone = "TF_CONFIG" not in os.environ  # else another worker may be the one that writes
@@ -119,6 +115,25 @@ def train_config(config: Config, data_dir: Path, overwrite: bool = False) -> Pat
         if chief:
             put_in_place(work, final, replaces)
     return final
+
+
+def replaces_run(final: Path, overwrite: bool) -> bool:
+    """Whether a run will be replaced by the new one.
+
+    Args:
+        final: the place of the new run.
+        overwrite: whether it may be.
+
+    Raises:
+        ArtifactError: it may not.
+        UsageError: as for `check_target`.
+    """
+    replaces = check_target(final, "run", REQUEST)
+    if replaces and not overwrite:
+        raise ArtifactError(
+            f"{final}: this run is finished already: use --overwrite to replace it, or --run DIR for another one"
+        )
+    return replaces
 
 
 def enter(stack: ExitStack, work: WorkFolder, overwrite: bool) -> None:

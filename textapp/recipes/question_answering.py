@@ -42,6 +42,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("textapp")
 FIELDS = ("question", "context")
+COLUMNS = {  # of either mode
+    "question": ("question", "query"),
+    "context": ("context", "passage", "paragraph"),
+    "answer": ("answer", "answers", "answer_text", "answers.text"),
+}
+ID = ("id", "qid")
 
 
 class QuestionAnsweringRecipe(Recipe):
@@ -50,13 +56,7 @@ class QuestionAnsweringRecipe(Recipe):
     task = QuestionAnsweringTask
     keys = TaskKeys(
         role="reader",
-        columns={
-            "question": ("question", "query"),
-            "context": ("context", "passage", "paragraph"),
-            "answer": ("answer", "answers", "answer_text", "answers.text"),
-            "start": ("start", "answer_start", "answers.answer_start"),
-            "id": ("id", "qid"),
-        },
+        columns={**COLUMNS, "start": ("start", "answer_start", "answers.answer_start"), "id": ID},
         keys=frozenset({
             "mode", "data.language", "data.misplaced_answers", "model.bidirectional", "stride", "max_answer_tokens",
             "max_windows",

@@ -15,6 +15,7 @@ from textapp.prepared import Prepared
 from textapp.recipes import question_answering_generative_profile
 from textapp.recipes.generation_defaults import tokenizer_defaults
 from textapp.recipes.profile import Section
+from textapp.recipes.question_answering import COLUMNS, ID
 from textapp.recipes.recipe import Records
 from textapp.recipes.tokenizers import make_tokenizer
 from textapp.recipes.translation import TranslationRecipe
@@ -41,12 +42,7 @@ class WrittenAnswersRecipe(TranslationRecipe):
     monitor = "f1"
     keys = TaskKeys(
         role="encoder-decoder",
-        columns={
-            "question": ("question", "query"),
-            "context": ("context", "passage", "paragraph"),
-            "answer": ("answer", "answers", "answer_text", "answers.text"),
-            "id": ("id", "qid"),
-        },
+        columns={**COLUMNS, "id": ID},
         keys=frozenset({
             "mode", "data.language", "generate_lengths", "model.encoder_layers", "model.decoder_layers",
             "model.bidirectional", "model.tie_embeddings", "model.lora_rank", "training.batch_tokens",

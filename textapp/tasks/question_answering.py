@@ -196,12 +196,7 @@ class QuestionAnsweringTask(Task):
         """
         if isinstance(question, Question) and context is None:
             return question
-        if isinstance(question, Mapping) and context is None:
-            record = Question(question)
-        elif isinstance(question, (list, tuple)) and len(question) == 2 and context is None:
-            record = Question(question=question[0], context=question[1])
-        else:
-            record = Question(question=question, context=context)
+        record = Question(asked(question, context))
         for field in self.fields:
             if not isinstance(record.get(field), str):
                 raise UsageError(
@@ -338,6 +333,20 @@ class QuestionAnsweringTask(Task):
     def listing(self, records: Sequence[Record], answers: Sequence[QuestionAnswer]) -> Listing:
         """See `worst_answers`."""
         return worst_answers(records, answers, self.language)
+
+
+def asked(question: Any, context: Any) -> dict[str, Any]:
+    """The record of a question and its context, which may also come as a pair, or as a record, in the first place.
+
+    Args:
+        question: a text, a pair, or a record.
+        context: a text; None: there is none, or it is in the pair or the record.
+    """
+    if isinstance(question, Mapping) and context is None:
+        return dict(question)
+    if isinstance(question, (list, tuple)) and len(question) == 2 and context is None:
+        question, context = question
+    return {"question": question, "context": context}
 
 
 def worst_answers(records: Sequence[Record], answers: Sequence[Any], language: str) -> Listing:

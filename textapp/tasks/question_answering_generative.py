@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from textapp.errors import DataError, UsageError
 from textapp.tasks.generative import PAIRS, RankedAnswer
-from textapp.tasks.question_answering import MIN_CONTEXT, answer_languages, references, worst_answers
+from textapp.tasks.question_answering import MIN_CONTEXT, answer_languages, asked, references, worst_answers
 from textapp.tasks.task import Listing, Record, one_line
 from textapp.tasks.translation import TranslationTask, framed
 from textapp.text.cutting import beginning
@@ -125,12 +125,7 @@ class WrittenAnswersTask(TranslationTask):
         Raises:
             UsageError: it is none of these.
         """
-        if isinstance(question, Mapping) and context is None:
-            record = dict(question)
-        elif isinstance(question, (list, tuple)) and len(question) == 2 and context is None:
-            record = dict(zip(self.fields, question, strict=True))
-        else:
-            record = {"question": question, "context": context}
+        record = asked(question, context)
         record["context"] = "" if record.get("context") is None else record["context"]
         for field in self.fields:
             if not isinstance(record.get(field), str):
