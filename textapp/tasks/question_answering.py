@@ -10,12 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from textapp.errors import ArtifactError, DataError, OptionError, UsageError
-from textapp.languages import logographic
 from textapp.predictors.predictor import Predictor
 from textapp.predictors.requests import Request
 from textapp.tasks.spans import best_spans, windows
 from textapp.tasks.task import Listing, Record, Task, expect_shape, one_line, smallest
-from textapp.text.language import logographic_share
 from textapp.untrusted import LENGTHS, MAX_LENGTH, NOTHING, SHARE, TEXT, either, key, list_of, whole
 
 if TYPE_CHECKING:
@@ -401,6 +399,9 @@ def answer_languages(records: Sequence[Record], language: str) -> list[str]:
 
     Example: for a model of `en`, `[{"context": "他住在巴黎。"}, {"context": "He lives in Paris."}]` are `zh` and `en`.
     """
+    from textapp.languages import logographic  # here, as a device that only answers has no use for them
+    from textapp.text.language import logographic_share
+
     scripts: dict[str, str] = {}
     found = []
     for record in records:
