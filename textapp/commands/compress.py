@@ -9,16 +9,17 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import textapp
 from textapp.artifact import TARGET_TOKENIZER, TOKENIZER, Artifact, check_no_input, open_artifact
 from textapp.catalog import load_config, parse_config, recipe_of
 from textapp.commands import tables
 from textapp.commands.train import REQUEST, changed, checksums, disk_errors_reported, enter, put_in_place, replaces_run
-from textapp.compression.recipe import LoadedRecipe, Prune, Step, as_data, load_recipe
+from textapp.compression.recipe import LoadedRecipe, as_data, load_recipe
+from textapp.compression.trainings import FIRST, MODEL, STEPS, Compression
 from textapp.config import Config, data_directory
 from textapp.config.reading import differing_entry
 from textapp.errors import ArtifactError, ConfigError, UsageError
@@ -26,23 +27,9 @@ from textapp.folders import WorkFolder, resolved, write_text
 from textapp.noise import import_tensorflow
 from textapp.recipes.resolving import locate
 from textapp.recipes.splits import load_splits, settled_layout
-from textapp.recipes.training_run import METRICS, finish, fit, summary
-
-if TYPE_CHECKING:
-    import keras
-    import numpy as np
-    import tensorflow as tf
-
-    from textapp.objectives.objective import Objective
-    from textapp.prepared import Prepared
-    from textapp.training.loop import Hooks
-    from textapp.training.trainer import History
+from textapp.recipes.training_run import METRICS, finish
 
 log = logging.getLogger("textapp")
-EPOCHS = 3  # of a step, unless the recipe says otherwise
-STEPS = "steps"  # folder of the trainings, a folder each by its number from 1
-FIRST = f"{STEPS}/1/checkpoints/last.npz"  # is there once there is something to resume
-MODEL, DONE = "model.keras", "done.json"  # of a step
 HONEST = (
     "zeros and shared values make the packed file smaller; a .tflite file runs no faster by them "
     "(docs/compression.md says what does)"
@@ -123,7 +110,7 @@ def _compress(artifact: Artifact, recipe: LoadedRecipe, config: Config, data_dir
             prepared = task.prepare(locate(config, data_dir), splits, work.new)
             lengths_given = artifact.manifest.get("lengths_from") == "config"
             prepared = replace(prepared, lengths_given=lengths_given)
-            compression = _Compression(artifact, recipe, prepared, task.objective(), strategy, work.new)
+            compression = Compression(artifact, recipe, prepared, task.objective(), strategy, work.new)
             model, history, done = compression.run()
             seconds = time.perf_counter() - started
             parent = {"run": artifact.path.resolve().name, "sha256": artifact.manifest["files"][MODEL]}
@@ -206,161 +193,6 @@ def _open_work(
             shutil.copytree(artifact.path / folder, work.new / folder)
     request.parent.mkdir()
     write_text(request, json.dumps(content, ensure_ascii=False))
-
-
-# --- the trainings -------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class _Compression:
-    """The trainings of a recipe, one after another, in a work folder.
-
-    Attributes:
-        artifact: the run that they begin with.
-        recipe: the recipe.
-        prepared: the data of the run.
-        objective: of its task.
-        strategy: of the variables.
-        folder: the new run, in the making.
-    """
-
-    artifact: Artifact
-    recipe: LoadedRecipe
-    prepared: Prepared
-    objective: Objective
-    strategy: tf.distribute.Strategy
-    folder: Path
-
-    def __post_init__(self) -> None:
-        self.steps: list[Any] = self.recipe.recipe.steps
-        self.batches = self.objective.batches(self.prepared).plan(0).steps
-        self.settings = [self._training(step) for step in self.steps]
-
-    def run(self) -> tuple[keras.Model, History, dict[str, Any]]:
-        """The compressed model, the epochs of the last training, and what was done."""
-        from textapp.compression.size import sizes
-        from textapp.models.saving import load_float32
-
-        model = load_float32(self.artifact.path / MODEL)
-        self._check(model)
-        before = {"sizes": sizes(model, self.folder), **self._quality(model)}
-        steps = []
-        for number, step in enumerate(self.steps):
-            log.info("step %d of %d: %s", number + 1, len(self.steps), step.method)
-            model, row = self._step(number, model.get_weights())
-            steps.append({"method": step.method, **row})
-        done = {"recipe": as_data(self.recipe.recipe), "before": before, "steps": steps}
-        return model, _history(steps[-1]), {**done, "sizes": sizes(model, self.folder)}
-
-    def _training(self, step: Step) -> Any:
-        """The keys of training of a step."""
-        config, own = self.prepared.config.training, self.recipe.recipe.training.model_fields_set
-        epochs = step.epochs or (config.epochs if "epochs" in own else EPOCHS)
-        rate = step.learning_rate or config.learning_rate * (1 if "learning_rate" in own else 0.5)
-        updates = self.batches * epochs // config.gradient_accumulation_steps
-        warmup = config.warmup_steps if "warmup_steps" in own else min(config.warmup_steps, updates // 10)
-        update = {"epochs": epochs, "learning_rate": rate, "warmup_steps": warmup}
-        if not isinstance(step, Prune):
-            update["average_checkpoints"] = 0  # the mean of clustered weights is not clustered
-        return config.model_copy(update=update)
-
-    def _check(self, model: keras.Model) -> None:
-        """Checks that the run, the data and the recipe go together."""
-        from textapp.compression.kernels import kernels_of, unknown_layer
-
-        found, expected = self.objective.manifest(self.prepared).get("labels"), self.artifact.manifest.get("labels")
-        if found != expected:
-            raise ArtifactError(
-                f"{self.artifact.path}: was trained on the labels {', '.join(expected or ())}, but the data has "
-                f"{', '.join(found or ())}: use the data that it was trained on"
-            )
-        for number, step in enumerate(self.steps):
-            unknown = unknown_layer(model, step.layers or [], step.embeddings)
-            if unknown:
-                key = f"steps.{number}.layers.{unknown[0]}"
-                found_name = step.layers[unknown[0]]
-                raise ConfigError(f"{self.recipe.where(key)}: {key}: found {found_name!r}, {unknown[1]}")
-            if not kernels_of(model, step.embeddings, step.layers):
-                where = f"{self.recipe.where(f'steps.{number}')}: steps.{number}"
-                raise ConfigError(f"{where}: found no kernel to {step.method} in the model: set embeddings: true")
-
-    def _quality(self, model: keras.Model) -> dict[str, Any]:
-        """The measures of the task on validation and test."""
-        prepared = self.objective.settled(self.prepared, model)
-        found = {}
-        for name, records in (("validation", prepared.splits.validation), ("test", prepared.splits.test)):
-            if records:
-                figures = self.objective.figures(prepared, model, records)
-                found[name] = {key: figures[key] for key in prepared.task.measures if key in figures}
-                shown = {**figures, "data": prepared.splits.origin[name]}
-                log.info("before, %s", summary(name, shown, prepared.task.measures))
-        return found
-
-    def _step(self, number: int, weights: Sequence[np.ndarray]) -> tuple[keras.Model, dict[str, Any]]:
-        """The model after a step, and its figures; those of a step that is done already are read back."""
-        from textapp.models.saving import load_model
-
-        folder = self.folder / STEPS / str(number + 1)
-        if (folder / DONE).is_file():
-            return load_model(folder / MODEL), json.loads((folder / DONE).read_text(encoding="utf-8"))
-        folder.mkdir(parents=True, exist_ok=True)
-        config = self.prepared.config.model_copy(update={"training": self.settings[number]})
-        prepared = replace(self.prepared, config=config)
-        model, history = fit(
-            prepared, self.objective, folder, self.strategy, lambda model: self._hooks(number, model), weights
-        )
-        row = {"history": history.epochs, "monitor": history.monitor, "average": history.average}
-        row["kernels"] = self._kernels(number, model)
-        model.save(folder / MODEL)
-        write_text(folder / DONE, json.dumps(row))
-        return model, row
-
-    def _hooks(self, number: int, model: keras.Model) -> Hooks:
-        from textapp.compression.cluster import clustering_hooks
-        from textapp.compression.kernels import kernels_of
-        from textapp.compression.prune import pruning_hooks
-
-        step, training = self.steps[number], self.settings[number]
-        kernels = kernels_of(model, step.embeddings, step.layers)
-        if isinstance(step, Prune):
-            return pruning_hooks(step, kernels, self.batches * training.epochs // training.gradient_accumulation_steps)
-        keep_zeros = step.keep_zeros
-        if keep_zeros is None:
-            keep_zeros = any(isinstance(earlier, Prune) for earlier in self.steps[:number])
-        return clustering_hooks(step, model, kernels, keep_zeros)
-
-    def _kernels(self, number: int, model: keras.Model) -> list[dict[str, Any]]:
-        """What a step made of each kernel."""
-        import numpy as np
-
-        from textapp.compression.kernels import kernels_of
-        from textapp.compression.prune import remainder
-
-        step, rows = self.steps[number], []
-        for kernel in kernels_of(model, step.embeddings, step.layers):
-            weights = np.asarray(kernel.variable)
-            row: dict[str, Any] = {
-                "name": kernel.name,
-                "weights": int(weights.size),
-                "zeros": int(np.sum(weights == 0)),
-            }
-            if isinstance(step, Prune):
-                row["remainder"] = remainder(step, kernel)
-                if row["remainder"]:
-                    log.warning(
-                        "%s: its last %d of %d inputs fill no group of %d, and may have fewer zeros",
-                        kernel.name, row["remainder"], kernel.view_shape[0], step.m_by_n[1],
-                    )  # fmt: skip
-            else:
-                row["distinct"] = len(np.unique(weights))
-            rows.append(row)
-        return rows
-
-
-def _history(row: Mapping[str, Any]) -> History:
-    from textapp.training.trainer import History
-
-    return History(row["monitor"], row["history"], row["average"])
 
 
 # --- the summary ---------------------------------------------------------------------------------------------------
