@@ -33,41 +33,66 @@ def write_examples(bundle: Path, work: Path, data: Path) -> Any:
     """
     artifact = open_artifact(bundle)
     task = load_artifact(artifact).task
-    if task.pair or task.multiple:
-        raise SystemExit(f"{bundle}: the benchmarks take one text and one label an example")
     records, _ = evaluation_records(artifact, [data])
-    examples = {
-        "texts": [record["text"] for record in records],
-        "ids": [task.features(record)["token_ids"] for record in records],
-        "labels": [task.target(record) for record in records],
-    }
-    _write(work / "examples.json", examples)
     facts = {
+        "task": task.name,
         "architecture": artifact.manifest["architecture"],
-        "labels": task.labels,
         "pad_id": task.tokenizer.pad_id,
         "spaces": "zh" not in map(normalized, artifact.manifest["languages"]),
     }
+    if task.name == "question_answering":
+        windows = [task.requests(record)[0].features for record in records]
+        examples = {
+            "texts": [{field: record[field] for field in task.fields} for record in records],
+            "records": records,
+            "rows": windows,
+        }
+    elif task.pair or task.multiple:
+        raise SystemExit(f"{bundle}: the benchmarks take one text and one label an example")
+    else:
+        examples = {
+            "texts": [record["text"] for record in records],
+            "rows": [{"token_ids": task.features(record)["token_ids"]} for record in records],
+            "labels": [task.target(record) for record in records],
+        }
+        facts["labels"] = task.labels
+    _write(work / "examples.json", examples)
     _write(work / "model.json", facts)
     return task
 
 
 def write_weights(run: Path, work: Path, task: Any, splits: Splits) -> None:
-    """Writes weights.npz, by Keras names, and reference.npz: padded ids of validation texts with their logits."""
+    """Writes weights.npz, by Keras names, and reference.npz: padded features of validation texts with their logits.
+
+    For question answering also spans.json: the span of each test window that the Keras model finds most likely.
+    """
     from textapp.arrays import spread
     from textapp.models.saving import load_float32
 
     model = load_float32(run / "model.keras")
     np.savez(work / "weights.npz", **{weight.path: np.asarray(weight) for weight in model.weights})
     facts = json.loads((work / "model.json").read_text(encoding="utf-8"))
-    rows = [task.features(record)["token_ids"] for record in spread(splits.validation, NUM_REFERENCE)]
-    token_ids = np.full((len(rows), max(map(len, rows))), facts["pad_id"], np.int32)
-    for number, ids in enumerate(rows):
-        token_ids[number, : len(ids)] = ids
-    logits = np.asarray(model({"token_ids": token_ids}, training=False))
-    np.savez(work / "reference.npz", token_ids=token_ids, logits=logits)
+    chosen = spread(splits.validation, NUM_REFERENCE)
+    if task.name == "question_answering":
+        examples = json.loads((work / "examples.json").read_text(encoding="utf-8"))
+        logits = [np.asarray(model(_padded([row], facts["pad_id"]), training=False))[0] for row in examples["rows"]]
+        _write(work / "spans.json", [row.argmax(0).tolist() for row in logits])
+        features = _padded([task.requests(record)[0].features for record in chosen], facts["pad_id"])
+    else:
+        features = _padded([{"token_ids": task.features(record)["token_ids"]} for record in chosen], facts["pad_id"])
+    np.savez(work / "reference.npz", **features, logits=np.asarray(model(features, training=False)))
     config = load_config(run / "config.yaml").model.model_dump()
     _write(work / "model.json", {**facts, "config": config})
+
+
+def _padded(rows: list[dict[str, list[int]]], pad_id: int) -> dict[str, np.ndarray]:
+    length = max(len(row["token_ids"]) for row in rows)
+    features = {name: np.full((len(rows), length), 0, np.int32) for name in rows[0]}
+    features["token_ids"][:] = pad_id
+    for number, row in enumerate(rows):
+        for name, values in row.items():
+            features[name][number, : len(values)] = values
+    return features
 
 
 def write_fasttext(run: Path, work: Path, splits: Splits) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 from serve import facts_of
 
 TOLERANCE = 1e-3
+TRANSFORMERS = ("transformer", "preset")
 # epochs, learning rate, longest n-gram in words, longest n-gram in characters (0: none)
 FASTTEXT_SETTINGS = ((5, 0.5, 2, 0), (10, 0.5, 2, 0), (25, 0.1, 2, 0), (10, 0.5, 3, 0), (10, 0.3, 2, 5))
 FASTTEXT_CUTOFF = 100_000  # words and n-grams that the compressed file keeps, as fastText's own documentation shows
@@ -31,29 +33,47 @@ def build_engines(work: Path) -> dict[str, Any]:
     with np.load(work / "reference.npz") as arrays:
         reference = {name: arrays[name] for name in arrays.files}
     pad_id = facts_of(work)["pad_id"]
+    logits = reference.pop("logits")
     mask = (reference["token_ids"] != pad_id).astype(np.int64)
-    padded = {"token_ids": reference["token_ids"].astype(np.int64), "attention_mask": mask}
-    rows = [padded["token_ids"][row : row + 1, : mask[row].sum()] for row in range(len(mask))]
+    padded = {**{name: values.astype(np.int64) for name, values in reference.items()}, "attention_mask": mask}
+    counts = mask.sum(1)
+    rows = [{name: padded[name][row : row + 1, : counts[row]] for name in reference} for row in range(len(mask))]
+    names = list(reference)
+    # Logits of spans are one row a token; what stands at padding is nobody's.
+    per_token = logits.ndim == 3
+    expected = np.concatenate([logits[row, : counts[row]] for row in range(len(mask))]) if per_token else logits
+
+    def flat(outputs: list[np.ndarray]) -> np.ndarray:
+        """The logits of all rows, or of all tokens of all rows, one after another."""
+        if not per_token:
+            return np.concatenate(outputs)
+        every = [row for output in outputs for row in output]
+        return np.concatenate([row[: counts[number]] for number, row in enumerate(every)])
+
     can_mask = not getattr(twin, "bidirectional", False)
     report: dict[str, Any] = {"tolerance": TOLERANCE}
 
-    def twin_logits(row: np.ndarray) -> np.ndarray:
+    def twin_logits(row: dict[str, np.ndarray]) -> np.ndarray:
         with torch.inference_mode():
-            return twin(torch.from_numpy(row)).numpy()
+            return twin(*map(torch.from_numpy, row.values())).numpy()
 
-    report["torch"] = _check("torch twin", np.concatenate([twin_logits(row) for row in rows]), reference["logits"])
+    def check(path: Path, inputs: list[dict[str, np.ndarray]]) -> float:
+        return _check(path.name, flat(_outputs(path, inputs)), expected)
+
+    report["torch"] = _check("torch twin", flat([twin_logits(row) for row in rows]), expected)
     for module in twin.modules():
         if isinstance(module, Attention):
             module.explicit = True
     for name in ("plain", "masked") if can_mask else ("plain",):
         twin.spread = True
         path = work / f"{name}.onnx"
-        _export(twin, path, masked=name == "masked")
-        inputs = [padded] if name == "masked" else [{"token_ids": row} for row in rows]
-        report[f"onnx {name}"] = _check(path.name, _logits(path, inputs), reference["logits"])
-        report[f"fused nodes {name}"] = _fuse_and_quantize(work, name, inputs, reference["logits"])
+        features = names + ["attention_mask"] * (name == "masked")
+        _export(twin, path, features, per_token)
+        inputs = [padded] if name == "masked" else rows
+        report[f"onnx {name}"] = check(path, inputs)
+        report[f"fused nodes {name}"] = _fuse_and_quantize(work, name, lambda file, inputs=inputs: check(file, inputs))
         twin.spread = False  # with it OpenVINO leaves the embedding in float32
-        _export(twin, work / f"{name}.openvino.onnx", masked=name == "masked")
+        _export(twin, work / f"{name}.openvino.onnx", features, per_token)
         _openvino_int8(work, name, inputs)
     return report
 
@@ -67,12 +87,12 @@ def _check(what: str, found: np.ndarray, expected: np.ndarray) -> float:
     return error
 
 
-def _export(twin: Any, path: Path, masked: bool) -> None:
+def _export(twin: Any, path: Path, names: list[str], per_token: bool) -> None:
     import torch
 
-    names = ["token_ids", "attention_mask"][: 1 + masked]
     example = tuple(torch.ones(2, 12, dtype=torch.int64) for _ in names)
-    axes = {name: {0: "batch", 1: "length"} for name in names} | {"logits": {0: "batch"}}
+    both = {0: "batch", 1: "length"}
+    axes = dict.fromkeys(names, both) | {"logits": both if per_token else {0: "batch"}}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
@@ -87,24 +107,21 @@ def _export(twin: Any, path: Path, masked: bool) -> None:
         )
 
 
-def _logits(path: Path, inputs: list[dict[str, np.ndarray]]) -> np.ndarray:
+def _outputs(path: Path, inputs: list[dict[str, np.ndarray]]) -> list[np.ndarray]:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    return np.concatenate([session.run(None, row)[0] for row in inputs])
+    return [session.run(None, row)[0] for row in inputs]
 
 
-def _fuse_and_quantize(
-    work: Path, name: str, inputs: list[dict[str, np.ndarray]], expected: np.ndarray
-) -> dict[str, int]:
+def _fuse_and_quantize(work: Path, name: str, check: Callable[[Path], float]) -> dict[str, int]:
     """Writes NAME.int8.onnx from the most fused graph that still answers the same; returns the counts."""
     from onnx import TensorProto
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     source, counts = work / f"{name}.onnx", {}
-    facts = facts_of(work)
-    if facts["architecture"] == "transformer":
-        source, counts = _fused(work, name, inputs, expected, facts["config"])
+    if facts_of(work)["architecture"] in TRANSFORMERS:
+        source, counts = _fused(work, name, check)
     quantize_dynamic(
         str(source),
         str(work / f"{name}.int8.onnx"),
@@ -116,24 +133,17 @@ def _fuse_and_quantize(
     return counts
 
 
-def _fused(
-    work: Path, name: str, inputs: list[dict[str, np.ndarray]], expected: np.ndarray, config: dict[str, Any]
-) -> tuple[Path, dict[str, int]]:
+def _fused(work: Path, name: str, check: Callable[[Path], float]) -> tuple[Path, dict[str, int]]:
     from onnxruntime.transformers.optimizer import optimize_model
 
     best: tuple[int, Path, dict[str, int]] = (-1, work / f"{name}.onnx", {})
     for model_type in MODEL_TYPES:
         path = work / f"{name}.{model_type}.onnx"
         try:
-            model = optimize_model(
-                str(work / f"{name}.onnx"),
-                model_type,
-                num_heads=config["num_heads"],
-                hidden_size=config["hidden_dim"],
-                opt_level=0,
-            )
+            # 0 heads: read from the graph
+            model = optimize_model(str(work / f"{name}.onnx"), model_type, num_heads=0, hidden_size=0, opt_level=0)
             model.save_model_to_file(str(path))
-            _check(path.name, _logits(path, inputs), expected)
+            check(path)
         except (Exception, SystemExit) as error:  # a fusion that does not know this graph is passed over, and said so
             print(f"fusion {model_type}: {error}", file=sys.stderr)
             continue
@@ -153,7 +163,7 @@ def _openvino_int8(work: Path, name: str, inputs: list[dict[str, np.ndarray]]) -
         for rows in inputs
         for row in range(len(rows["token_ids"]))
     ]
-    transformer = facts_of(work)["architecture"] == "transformer"
+    transformer = facts_of(work)["architecture"] in TRANSFORMERS
     nncf.set_log_level("ERROR")
     quantized = nncf.quantize(
         from_onnx,

@@ -29,7 +29,7 @@ class Job:
     Attributes:
         work: the folder that weights.py and peers/build.py filled.
         bundle: the bundle of textapp; the peers take its tokenizer.
-        mode: `ids`: token ids to label; `full`: each text repeated to `length`; `text`: string to label.
+        mode: `ids`: features to label or span; `full`: each text repeated to `length`; `text`: string to answer.
         length: pad to this many tokens; None: as long as the text.
         threads: threads inside one answer; for throughput the threads in all.
         variant: the last word of the system's name, for engines that are timed with several files.
@@ -41,47 +41,74 @@ class Job:
     length: int | None
     threads: int
     variant: str
-    texts: list[str] = field(default_factory=list)
-    ids: list[list[int]] = field(default_factory=list)
+    texts: list[Any] = field(default_factory=list)
+    rows: list[dict[str, list[int]]] = field(default_factory=list)
 
     @classmethod
     def parse(cls, text: str) -> Job:
         raw = json.loads(text)
         examples = json.loads((Path(raw["work"]) / "examples.json").read_text(encoding="utf-8"))
         job = cls(Path(raw["work"]), Path(raw["bundle"]), raw["mode"], raw["length"], raw["threads"], raw["variant"])
-        job.texts, job.ids = examples["texts"], examples["ids"]
+        job.texts, job.rows = examples["texts"], examples["rows"]
         if job.mode == "full":
-            job.ids = [(ids * job.length)[: job.length] for ids in job.ids]
+            job.rows = [{name: (values * job.length)[: job.length] for name, values in row.items()} for row in job.rows]
         return job
 
-    def encoder(self) -> Callable[[str], list[int]]:
-        """The tokenizer of the bundle, cut to the longest bucket: the same code for every system."""
+    @property
+    def reads(self) -> bool:
+        """Whether the answer is a span of the text, and not a label."""
+        return facts_of(self.work)["task"] == "question_answering"
+
+    def task(self) -> Any:
+        """The task of the bundle with its tokenizer, which cuts texts to the longest bucket: every system has it."""
         from textapp.artifact import TOKENIZER
         from textapp.catalog import task_from_manifest
         from textapp.text.tokenizer import load_tokenizer
 
         manifest = json.loads((self.bundle / "manifest.json").read_text(encoding="utf-8"))
-        task = task_from_manifest(manifest, load_tokenizer(self.bundle / TOKENIZER))
-        return lambda text: task.features({"text": text})["token_ids"]
+        return task_from_manifest(manifest, load_tokenizer(self.bundle / TOKENIZER))
 
-    def arrays(self, rows: Sequence[Sequence[int]], pad_id: int) -> Arrays:
-        """Rows of ids to `token_ids` and `attention_mask`, each `[rows, length]` int64."""
-        length = self.length or max(map(len, rows))
-        token_ids = np.full((len(rows), length), pad_id, np.int64)
-        mask = np.zeros((len(rows), length), np.int64)
-        for number, ids in enumerate(rows):
-            ids = ids[:length]
-            token_ids[number, : len(ids)] = ids
-            mask[number, : len(ids)] = 1
-        return {"token_ids": token_ids, "attention_mask": mask}
+    def encoder(self) -> Callable[[str], dict[str, list[int]]]:
+        """A text to its features."""
+        task = self.task()
+        return lambda text: {"token_ids": task.features({"text": text})["token_ids"]}
 
-    def answerer(self, run: Run, pad_id: int) -> Callable[[int], int]:
-        """The query that is timed: the index of a text to the index of its label."""
+    def arrays(self, rows: Sequence[Mapping[str, Sequence[int]]], pad_id: int) -> Arrays:
+        """Rows of features to arrays of the same names, and `attention_mask`, each `[rows, length]` int64."""
+        length = self.length or max(len(row["token_ids"]) for row in rows)
+        arrays = {name: np.zeros((len(rows), length), np.int64) for name in (*rows[0], "attention_mask")}
+        arrays["token_ids"][:] = pad_id
+        for number, row in enumerate(rows):
+            for name, values in row.items():
+                arrays[name][number, : len(values)] = values[:length]
+            arrays["attention_mask"][number, : len(row["token_ids"])] = 1
+        return arrays
+
+    def answerer(self, run: Run, pad_id: int) -> Callable[[int], Any]:
+        """The query that is timed: the index of a text to the index of its label, or to its span or answer."""
         if self.mode != "text":
-            prepared = [self.arrays([ids], pad_id) for ids in self.ids]
+            prepared = [self.arrays([row], pad_id) for row in self.rows]
+            if self.reads:
+                return lambda index: run(prepared[index])[0].argmax(0).tolist()
             return lambda index: int(run(prepared[index])[0].argmax())
+        if self.reads:
+            return self._reader(run, pad_id)
         encode = self.encoder()
         return lambda index: int(run(self.arrays([encode(self.texts[index])], pad_id))[0].argmax())
+
+    def _reader(self, run: Run, pad_id: int) -> Callable[[int], str]:
+        """Windows and the best span over them are those of textapp; only the model differs."""
+        task = self.task()
+
+        def answer(index: int) -> str:
+            record = task.record(self.texts[index])
+            outputs = []
+            for request in task.requests(record):
+                logits = run(self.arrays([request.features], pad_id))[0]
+                outputs.append({"start_logits": logits[:, 0], "end_logits": logits[:, 1]})
+            return task.answer(record, outputs).answer
+
+        return answer
 
 
 def serve(
@@ -123,10 +150,12 @@ def serve_whole(
         _say(out, {"answers": answers, "seconds": time.perf_counter() - begin})
 
 
-def batches(job: Job, encode: Callable[[str], list[int]], batch: int, pad_id: int) -> list[tuple[list[int], Arrays]]:
+def batches(
+    job: Job, encode: Callable[[str], dict[str, list[int]]], batch: int, pad_id: int
+) -> list[tuple[list[int], Arrays]]:
     """Tokenises all texts and groups them by length: `(indices, arrays)` of at most `batch` rows each."""
     rows = [encode(text) for text in job.texts]
-    order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
+    order = sorted(range(len(rows)), key=lambda index: len(rows[index]["token_ids"]))
     groups = [order[start : start + batch] for start in range(0, len(order), batch)]
     return [(group, job.arrays([rows[index] for index in group], pad_id)) for group in groups]
 
@@ -144,7 +173,7 @@ def weights_of(work: Path) -> Weights:
 
 
 def facts_of(work: Path) -> dict[str, Any]:
-    """What weights.py wrote about the model: `pad_id`, `labels`, `architecture`, `config`."""
+    """What weights.py wrote about the model: `task`, `pad_id`, `labels`, `architecture`, `config`."""
     return json.loads((work / "model.json").read_text(encoding="utf-8"))
 
 

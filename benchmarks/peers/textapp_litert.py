@@ -18,14 +18,30 @@ def load_single(job: Job) -> tuple[Callable[[int], int], dict[str, Any]]:
         import textapp
 
         predictor = textapp.load(job.bundle, threads=job.threads)
+        if job.reads:
+            return lambda index: predictor(job.texts[index]).answer, facts
         number = {label: index for index, label in enumerate(predictor.task.labels)}
         return lambda index: number[predictor(job.texts[index]).label], facts
     from textapp.runners.edge import EdgeRunner
 
     runner = EdgeRunner(model, threads=job.threads)
-    signature, pad_id = f"classify_{job.length}", facts_of(job.work)["pad_id"]
-    prepared = [{"token_ids": job.arrays([ids], pad_id)["token_ids"].astype(np.int32)} for ids in job.ids]
+    pad_id = facts_of(job.work)["pad_id"]
+    prepared = [
+        {
+            name: values.astype(np.int32)
+            for name, values in job.arrays([row], pad_id).items()
+            if name != "attention_mask"
+        }
+        for row in job.rows
+    ]
+    if job.reads:
+        return lambda index: _span(runner.run(f"answer_{job.length}", prepared[index])), facts
+    signature = f"classify_{job.length}"
     return lambda index: int(runner.run(signature, prepared[index])["probabilities"][0].argmax()), facts
+
+
+def _span(outputs: dict[str, np.ndarray]) -> list[int]:
+    return [int(outputs[name][0].argmax()) for name in ("start_logits", "end_logits")]
 
 
 def load_whole(job: Job) -> tuple[Callable[[int], list[int]], dict[str, Any]]:

@@ -10,13 +10,16 @@ from serve import Weights, facts_of, weights_of
 from torch import Tensor, nn
 from torch.nn import functional
 
+EPSILON, HEAD_DIM = 1e-12, 32  # of MiniLM
+
 
 def load_twin(work: Path) -> nn.Module:
     """The twin of the run that weights.py wrote into `work`: token ids and mask `[batch, length]` to logits."""
     facts = facts_of(work)
-    if facts["architecture"] not in TWINS:
-        raise SystemExit(f"no torch twin of '{facts['architecture']}': expected one of {', '.join(TWINS)}")
-    return TWINS[facts["architecture"]](facts["config"], weights_of(work)).eval()
+    twins = TWINS[facts["task"]]
+    if facts["architecture"] not in twins:
+        raise SystemExit(f"no torch twin of '{facts['architecture']}': expected one of {', '.join(twins)}")
+    return twins[facts["architecture"]](facts["config"], weights_of(work)).eval()
 
 
 def tensor(array: np.ndarray) -> nn.Parameter:
@@ -63,12 +66,12 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    def __init__(self, weights: Weights, name: str, num_heads: int, activation: str) -> None:
+    def __init__(self, weights: Weights, name: str, num_heads: int, activation: str, epsilon: float = 1e-6) -> None:
         super().__init__()
         self.attention = Attention(weights, f"{name}/attention", num_heads)
         self.inward, self.outward = linear(weights, f"{name}/inward"), linear(weights, f"{name}/outward")
-        self.attention_norm = norm(weights, f"{name}/attention_norm")
-        self.feed_forward_norm = norm(weights, f"{name}/feed_forward_norm")
+        self.attention_norm = norm(weights, f"{name}/attention_norm", epsilon)
+        self.feed_forward_norm = norm(weights, f"{name}/feed_forward_norm", epsilon)
         self.activation = {"gelu": functional.gelu, "relu": functional.relu}[activation]
 
     def forward(self, sequence: Tensor, mask: Tensor | None) -> Tensor:
@@ -160,6 +163,50 @@ class Lstm(nn.Module):
         return self.logits(last if self.dense is None else self.dense(last).relu())
 
 
+class BertBlock(Block):
+    """As published (Devlin et al., 2019): the normalisation stands behind the sum."""
+
+    def forward(self, sequence: Tensor, mask: Tensor | None) -> Tensor:
+        sequence = self.attention_norm(sequence + self.attention(sequence, mask))
+        return self.feed_forward_norm(sequence + self.outward(self.activation(self.inward(sequence))))
+
+
+class BertReader(nn.Module):
+    """A pretrained BERT with textapp's head for spans: start and end logits `[batch, length, 2]`."""
+
+    def __init__(self, config: dict, weights: Weights) -> None:
+        super().__init__()
+        self.embedding = _embedding(weights, "token_embedding/embeddings")
+        self.segments = _embedding(weights, "segment_embedding/embeddings")
+        self.positions = tensor(weights["positions/table"])
+        self.spread = False
+        self.embeddings_norm = norm(weights, "embeddings_norm", EPSILON)
+        num_blocks = sum(name.endswith("/inward/kernel") for name in weights)
+        heads = len(weights["block_0/attention/query/bias"]) // HEAD_DIM
+        self.blocks = nn.ModuleList(BertBlock(weights, f"block_{n}", heads, "gelu", EPSILON) for n in range(num_blocks))
+        self.weight, self.compared, self.alone = (
+            linear(weights, f"logits/{name}") for name in ("weight", "compared", "alone")
+        )
+
+    def forward(self, token_ids: Tensor, segment_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        positions = self.positions[: token_ids.shape[1]]
+        sequence = self.embedding(token_ids) + self.segments(segment_ids)
+        sequence = sequence + (positions.unsqueeze(0).expand(sequence.shape) if self.spread else positions)
+        sequence, added = self.embeddings_norm(sequence), None
+        question = 1.0 - segment_ids.to(torch.float32)
+        if attention_mask is not None:
+            present = attention_mask.to(torch.float32)
+            added = (1.0 - present.unsqueeze(1).unsqueeze(2)) * -10000.0
+            question = question * present
+        for block in self.blocks:
+            sequence = block(sequence, added)
+        dim = sequence.shape[-1]
+        shares = (self.weight(sequence).squeeze(-1) + (1.0 - question) * -10000.0).softmax(-1)
+        summary = (shares.unsqueeze(1) @ sequence).squeeze(1)
+        compared = self.compared(summary).reshape(-1, dim, 2) * dim**-0.5
+        return sequence @ compared + self.alone(sequence)
+
+
 def _lstm(weights: Weights, name: str, bidirectional: bool) -> nn.LSTM:
     """Keras and torch both keep the gates as input, forget, cell, output; torch adds two biases where Keras has one."""
     dim, gates = weights[f"{name}/forward_kernel"].shape
@@ -188,4 +235,7 @@ def _mean(sequence: Tensor, attention_mask: Tensor | None) -> Tensor:
     return (sequence * mask).sum(1) / mask.sum(1).clamp(min=1.0)
 
 
-TWINS = {"transformer": Transformer, "cnn": Cnn, "lstm": Lstm}
+TWINS = {
+    "classification": {"transformer": Transformer, "cnn": Cnn, "lstm": Lstm},
+    "question_answering": {"preset": BertReader},
+}
