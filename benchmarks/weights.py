@@ -82,6 +82,9 @@ def write_weights(run: Path, work: Path, task: Any, splits: Splits) -> None:
         features = _padded([{"token_ids": task.features(record)["token_ids"]} for record in chosen], facts["pad_id"])
     np.savez(work / "reference.npz", **features, logits=np.asarray(model(features, training=False)))
     config = load_config(run / "config.yaml").model.model_dump()
+    heads = [layer.settings.num_heads for layer in model._flatten_layers() if hasattr(layer, "settings")]
+    if heads:  # a preset's config does not have it
+        config["num_heads"] = heads[0]
     _write(work / "model.json", {**facts, "config": config})
 
 

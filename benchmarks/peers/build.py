@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from serve import facts_of
+from serve import facts_of, weights_of
 
 TOLERANCE = 1e-3
 TRANSFORMERS = ("transformer", "preset")
@@ -136,12 +136,14 @@ def _fuse_and_quantize(work: Path, name: str, check: Callable[[Path], float]) ->
 def _fused(work: Path, name: str, check: Callable[[Path], float]) -> tuple[Path, dict[str, int]]:
     from onnxruntime.transformers.optimizer import optimize_model
 
+    heads, width = facts_of(work)["config"]["num_heads"], weights_of(work)["positions/table"].shape[1]
     best: tuple[int, Path, dict[str, int]] = (-1, work / f"{name}.onnx", {})
     for model_type in MODEL_TYPES:
         path = work / f"{name}.{model_type}.onnx"
         try:
-            # 0 heads: read from the graph
-            model = optimize_model(str(work / f"{name}.onnx"), model_type, num_heads=0, hidden_size=0, opt_level=0)
+            model = optimize_model(
+                str(work / f"{name}.onnx"), model_type, num_heads=heads, hidden_size=width, opt_level=0
+            )
             model.save_model_to_file(str(path))
             check(path)
         except (Exception, SystemExit) as error:  # a fusion that does not know this graph is passed over, and said so

@@ -10,7 +10,7 @@ from serve import Weights, facts_of, weights_of
 from torch import Tensor, nn
 from torch.nn import functional
 
-EPSILON, HEAD_DIM = 1e-12, 32  # of MiniLM
+EPSILON = 1e-12  # of BERT
 
 
 def load_twin(work: Path) -> nn.Module:
@@ -182,8 +182,9 @@ class BertReader(nn.Module):
         self.spread = False
         self.embeddings_norm = norm(weights, "embeddings_norm", EPSILON)
         num_blocks = sum(name.endswith("/inward/kernel") for name in weights)
-        heads = len(weights["block_0/attention/query/bias"]) // HEAD_DIM
-        self.blocks = nn.ModuleList(BertBlock(weights, f"block_{n}", heads, "gelu", EPSILON) for n in range(num_blocks))
+        self.blocks = nn.ModuleList(
+            BertBlock(weights, f"block_{number}", config["num_heads"], "gelu", EPSILON) for number in range(num_blocks)
+        )
         self.weight, self.compared, self.alone = (
             linear(weights, f"logits/{name}") for name in ("weight", "compared", "alone")
         )
