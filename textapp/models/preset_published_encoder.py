@@ -114,8 +114,10 @@ def encoder(
         heads, inner, activation=folder.choice(kind.activation[0], PLAIN, kind.activation[1]), dropout=dropout,
         normalize_first=False, epsilon=folder.number("layer_norm_eps", 1e-12),
     )  # fmt: skip
+    # Rows behind the last id of the tokenizer are never read. There are more where its vocabulary was cut: then the
+    # weights follow that go with it, and those given here are those of other pieces.
     model = encoder_layers(
-        settings, rows, narrow, dim, layers, pad_id, max_length, _segments(folder) if segments else 0,
+        settings, vocabulary_size, narrow, dim, layers, pad_id, max_length, _segments(folder) if segments else 0,
         project=bool(kind.projection) and (kind.shared or narrow != dim), shared=kind.shared,
     )  # fmt: skip
     _fill_tables(folder, model, rows, narrow)
@@ -186,7 +188,8 @@ def _offset(folder: Folder) -> int:
 
 def _fill_tables(folder: Folder, model: keras.Model, rows: int, dim: int) -> None:
     kind = ENCODERS[folder.kind]
-    model.get_layer("token_embedding").embeddings.assign(folder.tensor("embeddings.word_embeddings.weight", rows, dim))
+    embeddings = model.get_layer("token_embedding").embeddings
+    embeddings.assign(folder.tensor("embeddings.word_embeddings.weight", rows, dim)[: embeddings.shape[0]])
     table, first = model.get_layer("positions").table, _offset(folder) if kind.offset else 0
     positions = folder.tensor("embeddings.position_embeddings.weight", folder.size("max_position_embeddings", 512), dim)
     positions = positions[first : first + table.shape[0]]

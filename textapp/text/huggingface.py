@@ -69,9 +69,14 @@ class HuggingFaceTokenizer(BaseTokenizer):
     def pieces(self) -> list[str]:
         return [self._pipeline.id_to_token(token_id) or "" for token_id in range(self.vocabulary_size)]
 
+    @property
+    def pipeline(self) -> str:
+        """The pipeline as JSON."""
+        return self._pipeline.to_str()
+
     def save(self, folder: Path) -> None:
         self._save_settings(folder)
-        (folder / TOKENIZERS_FILE).write_text(self._pipeline.to_str(), encoding="utf-8")
+        (folder / TOKENIZERS_FILE).write_text(self.pipeline, encoding="utf-8")
 
 
 def check_growth(pipeline: Any, file: Path) -> None:

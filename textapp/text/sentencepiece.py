@@ -25,6 +25,9 @@ class SentencePieceTokenizer(BaseTokenizer):
         template: the special tokens around a text.
         pad_id: id of padding; None for the model's own.
         start_id, end_id: ids of the start and end tokens of a generated text.
+
+    Attributes:
+        model: the serialised model proto.
     """
 
     def __init__(
@@ -39,7 +42,7 @@ class SentencePieceTokenizer(BaseTokenizer):
     ) -> None:
         import sentencepiece
 
-        self._model = model
+        self.model = model
         self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
         pad_id = self._processor.pad_id() if pad_id is None else pad_id
         unknown_id = self._processor.unk_id()
@@ -68,7 +71,7 @@ class SentencePieceTokenizer(BaseTokenizer):
 
     def save(self, folder: Path) -> None:
         self._save_settings(folder)
-        (folder / SENTENCEPIECE_FILE).write_bytes(self._model)
+        (folder / SENTENCEPIECE_FILE).write_bytes(self.model)
 
 
 def python_steps(cleaning: Collection[str]) -> tuple[str, ...]:
