@@ -10,6 +10,7 @@ VERSION = re.search(r'^__version__ = "(.+)"$', (HERE / "textapp" / "__init__.py"
 
 EVALUATE = ["scikit-learn>=1.4", "matplotlib>=3.8", "sacrebleu>=2.4", "rouge-score>=0.1.2"]
 RETRIEVAL = ["bm25s>=0.3.16,<0.4"]
+CHAT = ["jinja2>=3.1.6,<4"]  # chat templates are programs in Jinja
 TRAIN = [
     "tensorflow>=2.21,<2.22",
     "keras>=3.15,<4",
@@ -23,6 +24,7 @@ TRAIN = [
     "ai-edge-litert>=2.1",  # an export is checked in the interpreter that will run it
     *EVALUATE,
     *RETRIEVAL,
+    *CHAT,
 ]
 DEV = ["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100", "ruff>=0.9", "import-linter>=2.1", "mypy>=2"]
 
@@ -54,6 +56,7 @@ setup(
         "gguf": ["gguf>=0.17", "protobuf>=4"],  # presets in GGUF files; their SentencePiece models are rebuilt
         "evaluate": EVALUATE,
         "retrieval": RETRIEVAL,
+        "chat": CHAT,
         "train": TRAIN,
         "dev": DEV,
     },

@@ -58,7 +58,13 @@ FORMAT = 1
 MODEL_FILES = ("model.tflite", "model.keras")
 SAVED_MODEL = "saved_model"  # all files of this folder may be loaded
 SETTINGS, SENTENCEPIECE_FILE, TOKENIZERS_FILE = "settings.json", "sentencepiece.model", "tokenizer.json"
-TOKENIZER_FILES = (SETTINGS, SENTENCEPIECE_FILE, TOKENIZERS_FILE)  # what is loaded of a tokenizer's folder
+CHAT_TEMPLATE = "chat_template.jinja"
+TOKENIZER_FILES = (
+    SETTINGS,
+    SENTENCEPIECE_FILE,
+    TOKENIZERS_FILE,
+    CHAT_TEMPLATE,
+)  # what is loaded of a tokenizer's folder
 _COLUMN = either(whole(), TEXT, list_of(either(TEXT, whole())))
 _SIDES = mapping_of(mapping_of(list_of(either(whole(-1), NOTHING))))
 # The keys of a manifest that do not depend on the task; those after `files` may be missing.

@@ -122,6 +122,19 @@ def test_several_ids_end_a_text(tmp_path: Path) -> None:
     assert (tokenizer.end_id, tokenizer.other_end_ids) == (tokens["eos_token_id"], [tokens["bos_token_id"]])
 
 
+def test_the_chat_template_and_the_tokens_that_it_may_use(tmp_path: Path) -> None:
+    tokens = converted(published_tokenizer("qwen2"), "qwen2")
+    assert preset_tokenizer(written(tmp_path / "none.gguf", tokens)).chat_template is None
+    changes, file = {".tokenizer.chat_template": "{{ bos_token }}"}, tmp_path / "model.gguf"
+    template = preset_tokenizer(
+        gguf_files.write(file, *gguf_files.model("llama"), changes=changes, tokens=tokens)
+    ).chat_template
+    assert template is not None and template.source == "{{ bos_token }}"
+    assert template.tokens == {
+        "bos_token": "<|im_start|>", "eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"
+    }  # fmt: skip
+
+
 def test_a_start_token_before_each_text(tmp_path: Path) -> None:
     tokens = converted(published_tokenizer("llama-bpe"), "llama-bpe") | {"add_bos_token": True}
     tokenizer = preset_tokenizer(written(tmp_path / "model.gguf", tokens))

@@ -15,13 +15,14 @@ from typing import Any
 PACKAGES = (
     "tensorflow", "keras", "keras-hub", "tensorflow-text", "tf-keras", "tensorflow-model-optimization",
     "ai-edge-litert", "tflite-runtime", "numpy", "ml-dtypes", "sentencepiece", "tokenizers", "scikit-learn",
-    "matplotlib", "bm25s", "gguf", "safetensors", "pydantic", "typer", "rich",
+    "matplotlib", "bm25s", "jinja2", "gguf", "safetensors", "pydantic", "typer", "rich",
 )  # fmt: skip
 # The packages that each stage requires, by the extra of textapp that installs them.
 EXTRAS = {
     "train": ("tensorflow", "keras", "keras-hub"),
     "evaluate": ("scikit-learn", "matplotlib"),
     "retrieval": ("bm25s",),
+    "chat": ("jinja2",),
     "gguf": ("gguf",),
     "litert": ("ai-edge-litert",),
     "tflite-runtime": ("tflite-runtime",),

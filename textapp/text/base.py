@@ -9,7 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
-from textapp.artifact import SETTINGS
+from textapp.artifact import CHAT_TEMPLATE, SETTINGS
+from textapp.text.chat import ChatTemplate
 from textapp.text.cleaning import Cleaned, check_steps
 from textapp.text.template import Template
 
@@ -57,6 +58,7 @@ class BaseTokenizer:
         self.start_id, self.end_id = start_id, end_id
         self.never_ids = [] if kind == "preset" else sorted({pad_id, unknown_id, start_id} - {end_id})
         self.other_end_ids: list[int] = []
+        self.chat_template: ChatTemplate | None = None
         self.cleaning = check_steps(cleaning)
         self.python_steps = self.cleaning
         self.template = template
@@ -76,6 +78,9 @@ class BaseTokenizer:
             "cleaning": self.cleaning,
             "template": asdict(self.template),
         }
+        if self.chat_template is not None:
+            settings["special_tokens"] = dict(self.chat_template.tokens)
+            (folder / CHAT_TEMPLATE).write_text(self.chat_template.source, encoding="utf-8", newline="")
         (folder / SETTINGS).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
 

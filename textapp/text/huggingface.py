@@ -47,6 +47,7 @@ class HuggingFaceTokenizer(BaseTokenizer):
         self._pipeline.no_truncation()
         # "[PAD]" or "</s>" typed by a user is ordinary text, not a special token.
         self._pipeline.encode_special_tokens = True
+        self._marked: Any = None  # the same pipeline, for texts with special tokens; a chat makes it
         size = max(self._pipeline.get_vocab().values()) + 1  # a preset's ids may have gaps
         super().__init__(kind, size, pad_id, unknown_id, cleaning, template, start_id, end_id)
 
@@ -57,6 +58,17 @@ class HuggingFaceTokenizer(BaseTokenizer):
             return self._pipeline.encode(text, add_special_tokens=False).ids
         except TypeError:
             return self._pipeline.encode(without_surrogates(text), add_special_tokens=False).ids
+
+    def marked_ids(self, text: str) -> list[int]:
+        if self._marked is None:  # threads may use the other one at the same time
+            import tokenizers
+
+            self._marked = tokenizers.Tokenizer.from_str(self._pipeline.to_str())
+        return self._marked.encode(without_surrogates(text), add_special_tokens=False).ids
+
+    def special_texts(self) -> list[str]:
+        added = self._pipeline.get_added_tokens_decoder().values()
+        return [token.content for token in added if token.special]
 
     def encode(self, text: str) -> Encoding:
         cleaned = clean(without_surrogates(text), self.python_steps)

@@ -13,8 +13,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from textapp.artifact import CHAT_TEMPLATE
 from textapp.errors import ConfigError, require
 from textapp.text import preset_gguf
+from textapp.text.chat import TOKENS, ChatTemplate, template_fault
 from textapp.text.huggingface import HuggingFaceTokenizer
 from textapp.text.preset_files import DOWNLOAD, check_file, check_folder, read_json
 from textapp.text.preset_gguf import SPLIT_PATTERN
@@ -97,10 +99,10 @@ def preset_tokenizer(path: str | Path) -> Tokenizer:
     gguf = preset_gguf.read_gguf(folder) if preset_gguf.is_gguf(folder) else None
     try:
         if gguf is not None:
-            return _from_gguf(gguf)
+            return _with_chat_template(_from_gguf(gguf), *preset_gguf.chat_template(gguf), folder)
         if folder.exists():
             check_folder(folder)
-            return _from_folder(folder)
+            return _with_chat_template(_from_folder(folder), *_published_chat_template(folder), folder)
         if _REMOTE.fullmatch(str(path)) or _NAME.fullmatch(str(path)):
             return _from_name(str(path))
     except ConfigError:
@@ -198,6 +200,45 @@ def _with_decoder_start(tokenizer: Tokenizer, folder: Path) -> Tokenizer:
         )
     tokenizer.start_id = start_id
     return tokenizer
+
+
+def _with_chat_template(tokenizer: Tokenizer, source: Any, tokens: Mapping[str, str], path: Path) -> Tokenizer:
+    """Gives a tokenizer the chat template of its preset.
+
+    Args:
+        tokenizer: of the preset.
+        source: of the template; None: it has none.
+        tokens: the texts of its special tokens by name.
+        path: of the preset, for messages.
+    """
+    if source is None:
+        return tokenizer
+    if fault := template_fault(source):
+        raise ConfigError(f"model.path: {path}: chat_template: {fault}: download the file again, or remove the key")
+    tokenizer.chat_template = ChatTemplate(source, tokens)
+    return tokenizer
+
+
+def _published_chat_template(folder: Path) -> tuple[Any, dict[str, str]]:
+    """The chat template of a published folder, None if it has none, and the special tokens that it may use.
+
+    Of several templates by name it is that of `default`; a file of its own comes before a key.
+    """
+    config = read_json(folder / _CONFIG)
+    tokens = {}
+    for key in TOKENS:
+        named = (_token(read_json(folder / name).get(key)) for name in (_CONFIG, "special_tokens_map.json"))
+        if token := next(filter(None, named), ""):
+            tokens[key] = token
+    file = folder / CHAT_TEMPLATE
+    if file.is_file():
+        check_file(file)
+        return file.read_text(encoding="utf-8"), tokens
+    source = read_json(folder / "chat_template.json").get("chat_template") or config.get("chat_template")
+    if isinstance(source, list):
+        named_sources = {part.get("name"): part.get("template") for part in source if isinstance(part, dict)}
+        source = named_sources.get("default")
+    return source, tokens
 
 
 def _specials(folder: Path) -> dict[str, list[str | int]]:

@@ -149,6 +149,16 @@ def specials(file: Gguf) -> dict[str, list[str | int]]:
     return {key: [token_id for token_id in found if type(token_id) is int] for key, found in ids.items()}
 
 
+def chat_template(file: Gguf) -> tuple[Any, dict[str, str]]:
+    """The chat template, None if there is none, and the texts of the special tokens that it may use."""
+    texts = {}
+    for key, names in _SPECIAL.items():
+        number = file.values.get(f"tokenizer.ggml.{names[0]}_token_id")
+        if type(number) is int and number < len(_tokens(file)):
+            texts[key] = _tokens(file)[number]
+    return file.values.get("tokenizer.chat_template"), texts
+
+
 def pipeline(file: Gguf) -> dict[str, Any]:
     """The content of the tokenizer.json that a byte-level BPE tokenizer was converted from.
 

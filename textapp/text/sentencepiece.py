@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -57,6 +59,21 @@ class SentencePieceTokenizer(BaseTokenizer):
             return self._encode_ids(text)
         except (RuntimeError, UnicodeError):
             return self._encode_ids(without_surrogates(text))
+
+    def marked_ids(self, text: str) -> list[int]:
+        specials, longest_first = self._specials, sorted(self._specials, key=len, reverse=True)
+        parts = re.split(f"({'|'.join(map(re.escape, longest_first))})", text) if specials else [text]
+        # As published: the text behind a special token begins a word, as the whole text does.
+        return [token for part in parts if part for token in ([specials[part]] if part in specials else self.ids(part))]
+
+    def special_texts(self) -> list[str]:
+        return list(self._specials)
+
+    @functools.cached_property
+    def _specials(self) -> dict[str, int]:
+        """The ids of the control tokens, by their texts."""
+        processor = self._processor
+        return {processor.id_to_piece(each): each for each in range(self.vocabulary_size) if processor.is_control(each)}
 
     def encode(self, text: str) -> Encoding:
         cleaned = clean(without_surrogates(text), self.python_steps)

@@ -10,19 +10,29 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from textapp.artifact import SENTENCEPIECE_FILE, SETTINGS, TARGET_TOKENIZER, TOKENIZER, TOKENIZERS_FILE
+from textapp.artifact import (
+    CHAT_TEMPLATE,
+    SENTENCEPIECE_FILE,
+    SETTINGS,
+    TARGET_TOKENIZER,
+    TOKENIZER,
+    TOKENIZERS_FILE,
+)
 from textapp.errors import ArtifactError, TextappError
 from textapp.text.base import Encoding
+from textapp.text.chat import TOKENS, ChatTemplate, template_fault
 from textapp.text.cleaning import STEPS
 from textapp.text.huggingface import HuggingFaceTokenizer, check_growth
 from textapp.text.sentencepiece import SentencePieceTokenizer
 from textapp.text.template import END_ID, START_ID, UNKNOWN_ID, Template
 from textapp.untrusted import (
     OBJECT,
+    TEXT,
     Document,
     checked,
     key,
     list_of,
+    mapping_of,
     one_of,
     read_bytes,
     read_json,
@@ -51,6 +61,7 @@ class Tokenizer(Protocol):
         never_ids: ids that are never generated because they are not text; empty for a preset, which was trained on its
             own special tokens.
         template: the special tokens that the model expects around a text; see `Template`.
+        chat_template: how the model was trained to read conversations; None if nobody says.
         cleaning: the cleaning steps, wherever they run.
         python_steps: those of them that run in Python, outside the tokenizer's own files.
     """
@@ -63,12 +74,19 @@ class Tokenizer(Protocol):
     end_id: int
     other_end_ids: list[int]
     never_ids: list[int]
+    chat_template: ChatTemplate | None
     template: Template
     cleaning: tuple[str, ...]
     python_steps: tuple[str, ...]
 
     def ids(self, text: str) -> list[int]:
         """The token ids of a text, without special tokens; faster than `encode`. Empty for an empty text."""
+
+    def marked_ids(self, text: str) -> list[int]:
+        """The token ids of a text in which special tokens are written as such: `<|im_start|>` is one id."""
+
+    def special_texts(self) -> list[str]:
+        """The special tokens that `marked_ids` reads as one id each, as they are written."""
 
     def encode(self, text: str) -> Encoding:
         """The token ids with their offsets into `text`."""
@@ -130,7 +148,20 @@ def load_tokenizer(folder: Path) -> Tokenizer:
         ) from error
     tokenizer.other_end_ids = _few_ids(folder / SETTINGS, settings, "other_end_ids", "other_end_ids")
     _check_ids(tokenizer, folder / SETTINGS)
+    tokenizer.chat_template = _chat_template(folder, settings)
     return tokenizer
+
+
+def _chat_template(folder: Path, settings: Document) -> ChatTemplate | None:
+    file = folder / CHAT_TEMPLATE
+    if not file.is_file():
+        return None
+    source = read_text(file)
+    if fault := template_fault(source):
+        raise ArtifactError(f"{file}: {fault}: copy the whole folder again")
+    where = f"{folder / SETTINGS}: key 'special_tokens'"
+    tokens = checked(settings.get("special_tokens", {}), mapping_of(TEXT), where)
+    return ChatTemplate(source, {name: tokens[name] for name in TOKENS if name in tokens})
 
 
 def _read_settings(file: Path) -> Document:
