@@ -34,6 +34,20 @@ class Session(Protocol):
         """
         ...
 
+    def rewind(self, position: int) -> bool:
+        """Goes back, with its one row, to before the token at a position, so that others can be read from there.
+
+        The logits are those of no token until `advance`. Keys and values behind a position are never looked at, so
+        they need not be removed; a state that each token replaces, as an LSTM has, is lost.
+
+        Args:
+            position: number of tokens to keep, at least 1, and not more than were read.
+
+        Returns:
+            Whether it could; if not, the session is as before.
+        """
+        ...
+
 
 class Buffers(Protocol):
     """The memory of a signature that is called repeatedly with its own outputs.
@@ -98,6 +112,12 @@ class CopySession:
         self.logits = outputs[LOGITS]
         self._changing = {name: outputs[name] for name in self._changing}
         self._position += 1
+
+    def rewind(self, position: int) -> bool:
+        if position != self._position and not all(map(_has_positions, self._changing)):
+            return False
+        self._position = position
+        return True
 
     def _run(self, rows: slice, token_ids: Sequence[int]) -> dict[str, np.ndarray]:
         token_id = np.asarray(token_ids[rows], np.int32)
@@ -167,6 +187,17 @@ class InPlaceSession:
         self._steps.append(step)
         self._histories = [(*history, row) for row, history in enumerate(histories)]
         self._states, self.logits = states, logits
+
+    def rewind(self, position: int) -> bool:
+        steps = position - self._first_position
+        if steps != len(self._steps) and self._states:
+            return False
+        kept = max(0, steps)
+        with self._buffers.lock:
+            self._steps = self._steps[:kept]
+            self._histories = [history[:kept] for history in self._histories]
+            self._first_position = min(self._first_position, position)
+        return True
 
     def _load(self, history: tuple[int, ...]) -> None:
         """Copies the keys and values of a row's history to the inputs where these hold other ones."""

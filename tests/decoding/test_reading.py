@@ -1,0 +1,122 @@
+"""A text that goes on where another one ended gives the logits of reading it anew."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from toys import Chain, InPlace, Letters, random_chain
+
+from textapp.decoding.reading import Reading
+from textapp.decoding.steps import Session, open_session
+
+KINDS = [Chain, InPlace]
+
+
+def reading(kind: type[Chain], **settings: Any) -> Reading:
+    chain = random_chain(2, Letters.vocabulary_size, kind, memory=False, places=64, **settings)
+
+    def opened(ids: list[int]) -> Session:
+        length = 4 if len(ids) <= 4 else 8
+        padded = np.zeros((1, length), np.int32)
+        padded[0, : len(ids)] = ids
+        features = {"token_ids": padded, "num_tokens": np.array([len(ids)], np.int32)}
+        return open_session(chain, f"prefill_{length}", features, len(ids))
+
+    return Reading(opened, [4, 8])
+
+
+def after(kind: type[Chain], ids: list[int]) -> np.ndarray:
+    fresh = reading(kind)
+    fresh.read(ids)
+    return fresh.logits
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_only_what_is_new_is_read(kind: type[Chain]) -> None:
+    kept = reading(kind)
+    kept.read([5, 6, 7, 8, 9, 10])
+    for token_id in (11, 12):  # as an answer is written
+        kept.advance([0], [token_id])
+    assert (kept.fresh, kept.steps) == (1, 0)
+    kept.read([5, 6, 7, 8, 9, 10, 11, 12, 13, 14])
+    assert (kept.fresh, kept.steps) == (1, 2)
+    np.testing.assert_array_equal(kept.logits, after(kind, [5, 6, 7, 8, 9, 10, 11, 12, 13, 14]))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("place", [1, 5, 6, 7, 9])  # in what was read at once, at its end, in the steps, at the end
+def test_what_differs_is_read_again_from_there(kind: type[Chain], place: int) -> None:
+    kept, whole = reading(kind), [5, 6, 7, 8, 9, 10, 11, 12, 13, 14]
+    kept.read(whole)
+    other = [*whole[:place], 20, 21]
+    kept.read(other)
+    np.testing.assert_array_equal(kept.logits, after(kind, other))
+    kept.read(whole)
+    np.testing.assert_array_equal(kept.logits, after(kind, whole))
+    kept.advance([0], [22])
+    np.testing.assert_array_equal(kept.logits, after(kind, [*whole, 22]))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_text_again_reads_its_last_token_again(kind: type[Chain]) -> None:
+    kept = reading(kind)
+    kept.read([5, 6, 7])
+    kept.read([5, 6, 7])
+    assert (kept.fresh, kept.steps) == (1, 1)
+    np.testing.assert_array_equal(kept.logits, after(kind, [5, 6, 7]))
+
+
+def test_much_that_is_new_is_read_at_once() -> None:
+    kept = reading(Chain)
+    kept.read([5, 6, 7])
+    kept.read([5, 6, 7, 8, 9, 10])  # three steps take longer than reading 8 tokens
+    assert (kept.fresh, kept.steps) == (2, 0)
+
+
+def test_two_readings_of_one_runner_may_take_turns() -> None:
+    one, other = (reading(InPlace) for _ in range(2))
+    one._open = other._open = reading(InPlace)._open
+    one.read([5, 6, 7])
+    other.read([8, 9])
+    one.read([5, 6, 7, 10])
+    other.read([8, 9, 11])
+    one.read([5, 6, 12])
+    np.testing.assert_array_equal(one.logits, after(InPlace, [5, 6, 12]))
+    np.testing.assert_array_equal(other.logits, after(InPlace, [8, 9, 11]))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_state_is_only_gone_on_with(kind: type[Chain]) -> None:
+    class Stateful(kind):  # type: ignore[misc, valid-type]
+        """As an LSTM: the sum of what was read, which each token replaces."""
+
+        def _prefill(self, features: Any) -> Any:
+            count = features["num_tokens"][0]
+            return self._state(features["token_ids"][0, :count].sum(dtype=np.float32)[None, None])
+
+        def _decode(self, features: Any) -> Any:
+            return self._state(features["cache_0_state"] + features["token_id"][0])
+
+        def _state(self, total: np.ndarray) -> dict[str, np.ndarray]:
+            return {"logits": np.cos(total * np.arange(31, dtype=np.float32)[None]), "cache_0_state": total}
+
+        def buffers(self, signature: str) -> Any:
+            if kind is Chain:
+                return None
+            found = super().buffers(signature)
+            if "cache_0_key" in found.inputs:
+                del found.inputs["cache_0_key"], found.outputs["cache_0_key"]
+                found.inputs["cache_0_state"] = np.zeros((1, 1), np.float32)
+                found.outputs["cache_0_state"] = np.zeros((1, 1), np.float32)
+            return found
+
+    kept = reading(Stateful)
+    kept.read([5, 6, 7])
+    kept.read([5, 6, 7, 8])
+    assert (kept.fresh, kept.steps) == (1, 1)
+    np.testing.assert_array_equal(kept.logits, after(Stateful, [5, 6, 7, 8]))
+    kept.read([5, 6, 7, 9])
+    assert (kept.fresh, kept.steps) == (2, 1)
+    np.testing.assert_array_equal(kept.logits, after(Stateful, [5, 6, 7, 9]))
