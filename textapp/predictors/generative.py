@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,12 +16,14 @@ from textapp.decoding.beam import beam_search
 from textapp.decoding.greedy import Hypothesis, argmax_token, greedy_search, walk
 from textapp.decoding.logits import Rules
 from textapp.decoding.options import GREEDY, DecodingOptions, decoding_options
+from textapp.decoding.reading import Reading
 from textapp.decoding.sampling import Sampler
 from textapp.decoding.scoring import Window, log_probabilities, stepwise_log_probabilities
 from textapp.decoding.signatures import SCORE, batch_name
 from textapp.decoding.steps import Session, open_session
 from textapp.decoding.stopping import Stops, pieces
-from textapp.errors import ArtifactError, OptionError
+from textapp.errors import ArtifactError, OptionError, UsageError
+from textapp.predictors.chat import ChatAnswer, Message, chat_template, checked_messages, fitted, prompt_ids
 from textapp.predictors.predictor import Predictor
 from textapp.predictors.requests import TOKENS, Features, Request, stacked
 
@@ -60,6 +64,8 @@ class GenerativePredictor(Predictor):
         super().__init__(task, runner, manifest, path, workers)
         # Rows of the batch signatures, if the bundle was exported with them.
         self._batch_size = manifest.get("batch_size", 1)
+        self._readings: list[tuple[int, Reading]] = []  # the last conversation and its process, at most one
+        self._told_dropped = False
 
     def stream(self, *values: Any, **options: Any) -> Iterator[str]:
         """Yields the answer piece by piece, as its tokens are generated.
@@ -94,6 +100,58 @@ class GenerativePredictor(Predictor):
             self._pool.give_back(runner)  # other threads may take steps between ours
         steps = walk(session, rules, Sampler(options) if options.sampled else argmax_token)
         yield from pieces((token_id for token_id, _ in steps), self._text_of(record), Stops(options.stop))
+
+    def chat(self, messages: Sequence[Message], template: str | None = None, **options: Any) -> ChatAnswer:
+        """Answers the last message of a conversation.
+
+        The text that the model reads is made by its chat template. Of a conversation that is too long the oldest turns
+        are left out, unless the predictor was opened with `overflow="error"`. What two calls in turn have in common,
+        the earlier turns, is read only once.
+
+        Args:
+            messages: `{"role": "user" or "assistant", "content": a text}` in turn, the last one of the user; the first
+                one may be of the role `system`.
+            template: a chat template in Jinja in place of the model's.
+            options: as for a call, except a beam; at most as many new tokens as its longest signature writes.
+
+        Raises:
+            DataError: a message is not as expected, the template refuses it, or the last one is too long.
+            OptionError: an option is not allowed.
+            UsageError: the model has no chat template, or Jinja is not installed.
+
+        Example:
+            messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Who wrote Faust?"}]
+            answer = predictor.chat(messages)
+            messages += [answer.message, {"role": "user", "content": "And when?"}]
+        """
+        checked, decoding = checked_messages(messages), self._chat_options(options)
+        ids, dropped = self._prompt(checked, template, decoding)
+        return ChatAnswer(checked[-1]["content"], "".join(self._chat(ids, decoding)), dropped)
+
+    def stream_chat(self, messages: Sequence[Message], template: str | None = None, **options: Any) -> Iterator[str]:
+        """Yields the answer of `chat` piece by piece, as its tokens are generated.
+
+        Args:
+            messages, template, options: as for `chat`.
+
+        Raises:
+            DataError: as `chat`.
+            OptionError: as `chat`.
+            UsageError: as `chat`.
+        """
+        decoding = self._chat_options(options)
+        ids, _ = self._prompt(checked_messages(messages), template, decoding)
+        return self._chat(ids, decoding)
+
+    def check_chat(self, template: str | None = None, **options: Any) -> None:
+        """Checks that `chat` can be called with these arguments, before there are messages.
+
+        Raises:
+            OptionError: an option is not allowed.
+            UsageError: the model has no chat template, or Jinja is not installed.
+        """
+        self._chat_options(options)
+        chat_template(self.tokenizer, template, self.path)
 
     def answer(self, record: Record, outputs: Sequence[Outputs], options: DecodingOptions = GREEDY) -> Generated:
         """See `Predictor`; outputs are `token_ids` `[new]`, `num_tokens` `[]` and `score` `[]`.
@@ -131,6 +189,72 @@ class GenerativePredictor(Predictor):
             log.info("not measured: %s", error)
             return {}
         return {name: value for name, value in perplexity(scored).items() if name in self.task.text_measures}
+
+    # --- a conversation ----------------------------------------------------------------------------------------------
+
+    def _chat_options(self, given: Mapping[str, Any]) -> DecodingOptions:
+        """Checks the decoding options of an answer in a conversation."""
+        if not self.task.converses:
+            raise UsageError(
+                f"{self.path}: is a model of {self.task.name}, expected a language model: only those take messages"
+            )
+        options = self.options(given)
+        if options.beam_size > 1:
+            raise OptionError(f"beam_size {options.beam_size}: a chat takes no beam: leave it out", "beam_size")
+        if self.task.room(self._longest_answer(options)) < 1:
+            raise OptionError(
+                f"max_new_tokens {options.max_new_tokens} leaves no room for messages in the model's context of "
+                f"{self.task.room(0)} tokens: lower it",
+                "max_new_tokens",
+            )
+        return options
+
+    def _longest_answer(self, options: DecodingOptions) -> int:
+        if options.max_new_tokens is not None:
+            return options.max_new_tokens
+        return max(options.min_new_tokens, *(new for _, new in self.task.generate_lengths))
+
+    def _prompt(
+        self, messages: Sequence[Message], template: str | None, options: DecodingOptions
+    ) -> tuple[list[int], int]:
+        """The token ids of a conversation that leaves room for an answer, and how many messages were left out."""
+        known = chat_template(self.tokenizer, template, self.path)
+        limit = self.task.room(self._longest_answer(options))
+        truncate = self.task.overflow != "error"
+        ids, dropped = fitted(messages, lambda some: prompt_ids(self.tokenizer, known, some), limit, truncate)
+        if dropped and not self._told_dropped:
+            self._told_dropped = True
+            log.warning("the conversation is longer than %d tokens: its oldest turns are no longer read", limit)
+        return ids, dropped
+
+    def _chat(self, ids: list[int], options: DecodingOptions) -> Iterator[str]:
+        rules = self._rules_of(self._longest_answer(options), self.task.decode, options)
+        if not rules.max_new_tokens:
+            return
+        reading = self._borrow_reading()
+        reading.read(ids)
+        steps = walk(reading, rules, Sampler(options) if options.sampled else argmax_token)
+        try:
+            yield from pieces((token_id for token_id, _ in steps), self.task.decode, Stops(options.stop))
+        except GeneratorExit:  # stopped between two tokens; an interruption inside one may have left it half read
+            self._readings[:] = [(os.getpid(), reading)]
+            raise
+        self._readings[:] = [(os.getpid(), reading)]
+
+    def _borrow_reading(self) -> Reading:
+        """What was read last, unless another thread goes on with it, or it belongs to the process before a fork."""
+        with contextlib.suppress(IndexError):
+            process, reading = self._readings.pop()
+            if process == os.getpid():
+                return reading
+        return Reading(self._read_from_the_beginning, [read for read, _ in self.task.generate_lengths])
+
+    def _read_from_the_beginning(self, ids: list[int]) -> Session:
+        runner = self._pool.borrow()
+        try:
+            return self._session(runner, self.task.features_of(ids))
+        finally:
+            self._pool.give_back(runner)  # other threads may take steps between ours
 
     # --- a call ------------------------------------------------------------------------------------------------------
 
@@ -183,9 +307,13 @@ class GenerativePredictor(Predictor):
         if limit is None:
             _, length = self.task.signature(num_tokens)
             limit = max(options.min_new_tokens, dict(self.task.generate_lengths)[length])
-        stops, text_of = Stops(options.stop), self._text_of(record)
+        return self._rules_of(min(limit, self.task.room(num_tokens)), self._text_of(record), options)
+
+    def _rules_of(self, limit: int, text_of: Callable[[Sequence[int]], str], options: DecodingOptions) -> Rules:
+        """The rules for at most `limit` new tokens."""
+        stops = Stops(options.stop)
         return Rules(
-            max_new_tokens=min(limit, self.task.room(num_tokens)),
+            max_new_tokens=limit,
             end_id=self.task.end_id,
             min_new_tokens=options.min_new_tokens,
             repetition_penalty=options.repetition_penalty,

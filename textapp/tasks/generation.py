@@ -35,6 +35,7 @@ class GenerationTask(GenerativeTask):
     measures = {"perplexity": "perplexity", "nats_per_character": "nats per character"}
     text_measures = ("perplexity", "perplexity_per_character", "loss", "nats_per_character")
     input_field, target_field = "prompt", "text"
+    converses = True
 
     def __init__(
         self,

@@ -124,6 +124,7 @@ class GenerativeTask(Task):
         target_field: field of a record with the reference.
         text_measures: figures of reference texts that are reported, see `metrics.generation.perplexity`.
         max_new_tokens: maximum number of tokens of an answer.
+        converses: whether it may read a conversation, as a language model does.
 
     Raises:
         UsageError: `overflow` has another value.
@@ -133,6 +134,7 @@ class GenerativeTask(Task):
     text_measures: tuple[str, ...]
     input_field: str
     target_field: str
+    converses = False
 
     def __init__(
         self,

@@ -1,0 +1,207 @@
+"""Conversations: messages that are checked, made to fit into the context, and turned into token ids."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from textapp.errors import DataError, UsageError, did_you_mean, require
+from textapp.text.chat import ChatTemplate, template_fault
+from textapp.untrusted import shown
+
+if TYPE_CHECKING:
+    from textapp.text.tokenizer import Tokenizer
+
+SYSTEM, USER, ASSISTANT = "system", "user", "assistant"
+ROLES = (SYSTEM, USER, ASSISTANT)
+MAX_CHARACTERS = 1 << 20  # of a message; far more than a context holds
+_EXPECTED = '{"role": "user", "content": "a text"}'
+# Stands inside a special token that a user typed, until the template is rendered; no text of people has this character.
+_GUARD = "\ufdd0"
+
+Message = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class ChatAnswer:
+    """The answer to the last message of a conversation.
+
+    Attributes:
+        input: that message.
+        output: the answer.
+        dropped: number of messages, the oldest ones, that were left out as the conversation was too long.
+    """
+
+    input: str
+    output: str
+    dropped: int
+
+    def __str__(self) -> str:
+        return self.output
+
+    @property
+    def message(self) -> dict[str, str]:
+        """The answer as a message, to go on with."""
+        return {"role": ASSISTANT, "content": self.output}
+
+    def line(self) -> str:
+        """The output, unchanged."""
+        return self.output
+
+
+def checked_messages(messages: Any) -> list[Message]:
+    """Returns the messages of a conversation that waits for an answer.
+
+    Raises:
+        DataError: they are no list of messages, or their roles are not in turn.
+    """
+    if isinstance(messages, (str, bytes, Mapping)) or not isinstance(messages, Sequence):
+        raise DataError(f"messages: found {shown(messages)}, expected a list of messages such as {_EXPECTED}")
+    if not messages:
+        raise DataError(f"messages: found an empty list, expected one or more messages such as {_EXPECTED}")
+    before = None
+    for place, message in enumerate(messages):
+        _check_message(f"messages[{place}]", message)
+        _check_turn(f"messages[{place}]", message["role"], before)
+        before = message["role"]
+    if before != USER:
+        raise DataError(f"messages: found one of the role {before!r} at the end, expected 'user': add what to answer")
+    return [{"role": message["role"], "content": message["content"]} for message in messages]
+
+
+def _check_message(where: str, message: Any) -> None:
+    if not isinstance(message, Mapping) or not {"role", "content"} <= message.keys():
+        raise DataError(f"{where}: found {shown(message)}, expected a message such as {_EXPECTED}")
+    for name in message:
+        if name not in ("role", "content"):
+            raise DataError(f"{where}: found the key {shown(name)}, expected role and content alone: remove it")
+    role, content = message["role"], message["content"]
+    if role not in ROLES:
+        hint = did_you_mean(role, ROLES) if isinstance(role, str) else ""
+        raise DataError(f"{where}.role: found {shown(role)}, expected one of {', '.join(ROLES)}{hint}")
+    if not isinstance(content, str):
+        raise DataError(f"{where}.content: found {shown(content)}, expected a text: give text alone")
+    if len(content) > MAX_CHARACTERS:
+        raise DataError(f"{where}.content: found {len(content):,} characters, expected at most {MAX_CHARACTERS:,}")
+    if role == USER and not content.strip():
+        raise DataError(f"{where}.content: found a message without text, expected some: write one")
+
+
+def _check_turn(where: str, role: str, before: str | None) -> None:
+    """Checks that a role may come after the one before."""
+    expected = {None: (SYSTEM, USER), SYSTEM: (USER,), USER: (ASSISTANT,), ASSISTANT: (USER,)}[before]
+    if role not in expected:
+        place = "at the beginning" if before is None else f"after {before!r}"
+        raise DataError(
+            f"{where}.role: found {role!r} {place}, expected {' or '.join(map(repr, expected))}: one system message "
+            "may come first, then user and assistant in turn"
+        )
+
+
+def chat_template(tokenizer: Tokenizer, given: str | None, path: Any) -> ChatTemplate:
+    """The chat template of a model.
+
+    Args:
+        tokenizer: of the model.
+        given: a template in its place; None: the model's own.
+        path: of the run or the bundle, for messages.
+
+    Raises:
+        UsageError: there is none, it is empty or too long, or Jinja is not installed.
+    """
+    own: ChatTemplate | None = getattr(tokenizer, "chat_template", None)
+    require("jinja2", "chat")
+    if given is None:
+        if own is None:
+            raise UsageError(
+                f"{path}: found a model without a chat template, expected one: give it with template (--template FILE),"
+                " or put chat_template.jinja into the preset's folder and make the run anew"
+            )
+        return own
+    if fault := template_fault(given):
+        raise UsageError(f"template: {fault}")
+    if own is not None:
+        return ChatTemplate(given, own.tokens)
+    pieces = tokenizer.pieces()
+    return ChatTemplate(given, {"bos_token": pieces[tokenizer.start_id], "eos_token": pieces[tokenizer.end_id]})
+
+
+def prompt_ids(tokenizer: Tokenizer, template: ChatTemplate, messages: Sequence[Message]) -> list[int]:
+    """The token ids of a conversation, up to the place where the answer begins.
+
+    Special tokens of the template are one id each; those that stand in a message are text, as in any other text.
+
+    Args:
+        tokenizer: of the model.
+        template: of the model.
+        messages: as `checked_messages` returned them.
+
+    Raises:
+        DataError: the template cannot be rendered, or gives no text.
+    """
+    specials = sorted((text for text in tokenizer.special_texts() if len(text) > 1), key=len, reverse=True)
+    pattern = re.compile("|".join(map(re.escape, specials)) or "(?!)")
+    rendered = template.render([{**each, "content": _guarded(each["content"], pattern)} for each in messages])
+    ids = [token_id for part in rendered.split(_GUARD) if part for token_id in tokenizer.marked_ids(part)]
+    if not ids:
+        raise DataError("the model's chat template gives no text for this conversation: give another one")
+    return ids
+
+
+def _guarded(text: str, specials: re.Pattern[str]) -> str:
+    """A text whose special tokens are broken by a character that is taken out before the text is tokenised."""
+    text = text.replace(_GUARD, "")
+    while specials.search(text):
+        text = specials.sub(lambda match: f"{match[0][0]}{_GUARD}{match[0][1:]}", text)
+    return text
+
+
+def fitted(
+    messages: Sequence[Message], ids_of: Callable[[Sequence[Message]], list[int]], limit: int, truncate: bool
+) -> tuple[list[int], int]:
+    """The token ids of a conversation without as many of its oldest turns as it takes to fit.
+
+    A turn is a message of the user with its answer. The system message and the last message stay.
+
+    Args:
+        messages: as `checked_messages` returned them.
+        ids_of: the token ids of messages.
+        limit: maximum number of tokens.
+        truncate: whether turns may be left out.
+
+    Returns:
+        The ids, and the number of messages that were left out.
+
+    Raises:
+        DataError: it has more tokens, and no turn may be left out.
+    """
+    ids = ids_of(messages)
+    if len(ids) <= limit:
+        return ids, 0
+    starts = [place for place, message in enumerate(messages) if message["role"] == USER]
+    if not truncate and len(starts) > 1:
+        raise DataError(
+            f"the conversation has {len(ids)} tokens, but the model reads at most {limit} before an answer: leave out "
+            "its first turns, set overflow to truncate, or lower max_new_tokens"
+        )
+
+    def without(turns: int) -> list[int]:
+        return ids_of([*messages[: starts[0]], *messages[starts[turns] :]])
+
+    fits, found = len(starts) - 1, without(len(starts) - 1)
+    if len(found) > limit:
+        raise DataError(
+            f"the last message, with the system message and the template, has {len(found)} tokens, but the model reads "
+            f"at most {limit} before an answer: shorten it, or lower max_new_tokens"
+        )
+    too_few = 0
+    while fits - too_few > 1:
+        middle = (fits + too_few) // 2
+        tried = without(middle)
+        if len(tried) <= limit:
+            fits, found = middle, tried
+        else:
+            too_few = middle
+    return found, starts[fits] - starts[0]
