@@ -385,6 +385,9 @@ def predict(
         Overflow | None, _generative("if an input is too long: truncate it (default) or report an error")
     ] = None,
     stream: Annotated[bool, _generative("print the text while it is generated", "--stream")] = False,
+    chat: Annotated[
+        bool, _generative("each line, also of --input, is a message, or the messages of a chat in JSON", "--chat")
+    ] = False,
     **decoding: Any,
 ) -> None:
     """Classify, translate or continue texts, or answer questions about them."""
@@ -398,7 +401,7 @@ def predict(
     named = {"question": question or [], "context": context or []}
     command(
         path, texts or [], pair or [], named, input_file, output, columns, encoding, workers, threads, runtime,
-        as_json, stream, options, decoding,
+        as_json, stream, options, decoding, chat,
     )  # fmt: skip
 
 
@@ -457,6 +460,30 @@ def ask(
         path, context, documents, questions or [], passages, num_answers, no_answer_threshold, index, encoding, columns,
         workers, threads, runtime, trusted, as_json,
     )  # fmt: skip
+
+
+@app.command()
+@_with_decoding_options
+def chat(
+    path: PathArgument,
+    system: Annotated[str | None, typer.Option(metavar="TEXT", help="what the model is told before the chat")] = None,
+    template: Annotated[
+        Path | None,
+        typer.Option(parser=_path, metavar="FILE", help="a chat template in Jinja [default: that of the model]"),
+    ] = None,
+    threads: Threads = 1,
+    runtime: Runtime = "auto",
+    trusted: Trusted = False,
+    overflow: Annotated[
+        Overflow | None, _generative("if a chat is too long: truncate its oldest turns (default) or report an error")
+    ] = None,
+    **decoding: Any,
+) -> None:
+    """Chat with a language model, in the terminal or by the lines of stdin."""
+    from textapp.commands.chat import chat as command
+
+    decoding = {name: value for name, value in decoding.items() if value not in (None, [])}
+    command(path, system, template, threads, runtime, trusted, overflow.value if overflow else None, decoding)
 
 
 @app.command()

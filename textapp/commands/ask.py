@@ -13,11 +13,11 @@ from typing import Any
 
 from textapp.artifact import Artifact
 from textapp.commands import tables
+from textapp.commands.typed import piped_lines, typed_lines
 from textapp.encodings import text_encoding
 from textapp.errors import DataError, OptionError, UsageError
 from textapp.loading import load
 from textapp.predictors.predictor import Predictor
-from textapp.records.readers import scan_stream
 from textapp.records.rows import RowError
 from textapp.retrieval.answering import FIELDS, FoundAnswer, Source, answer_from
 from textapp.retrieval.documents import COLUMNS, read_documents, shown
@@ -201,30 +201,12 @@ def _warn_of(faults: Sequence[str]) -> None:
 def _asked() -> Iterator[str | RowError]:
     """The questions of a terminal, up to an empty one or Ctrl-D; else those of the lines of standard input."""
     if not sys.stdin.isatty():
-        if hasattr(sys.stdin, "reconfigure"):  # a broken byte becomes an error of its line
-            sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")
-        for row in scan_stream(sys.stdin, "stdin", "question"):
-            yield row if isinstance(row, RowError) else row.values["question"]
+        yield from piped_lines("question")
         return
-    with contextlib.suppress(ImportError):
-        import readline  # noqa: F401  # lines can be edited, and earlier ones called back
-    while question := _typed():
+    for question in typed_lines(PROMPT):
+        if not question:
+            return
         yield question
-
-
-def _typed() -> str:
-    try:
-        if sys.stdout.isatty():
-            return input(PROMPT).strip()
-        sys.stderr.write(PROMPT)  # stdout is for answers
-        sys.stderr.flush()
-        return sys.stdin.readline().strip()
-    except EOFError:
-        sys.stderr.write("\n")
-        return ""
-    except KeyboardInterrupt:
-        sys.stderr.write("\n")
-        raise
 
 
 def _show(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
@@ -15,6 +16,7 @@ from typing import Any, TextIO
 from textapp.artifact import check_not_of_an_artifact, inputs_overwritten
 from textapp.catalog import recipe_of_manifest
 from textapp.commands import tables
+from textapp.commands.chat import chat_answers, check_chats
 from textapp.commands.examples import check_has_columns, layout_of
 from textapp.decoding.options import decoding_options
 from textapp.encodings import AUTO, text_encoding
@@ -50,6 +52,7 @@ def predict(
     stream: bool = False,
     options: Mapping[str, Any] | None = None,
     decoding: Mapping[str, Any] | None = None,
+    chat: bool = False,
 ) -> int:
     """Answers texts with a run or a bundle.
 
@@ -70,6 +73,7 @@ def predict(
         stream: print the text while it is generated.
         options: of `textapp.load` by name, such as `trusted`, or `threshold` of the task; None: the default.
         decoding: options of `DecodingOptions` by name.
+        chat: each input, a line also of `input_file`, is a message, or the messages of a conversation in JSON.
 
     Returns:
         The number of inputs without an answer.
@@ -99,6 +103,8 @@ def predict(
         raise UsageError(f"--pair: found {len(pair)} second texts for {len(texts)} texts, expected one for each")
     if stream and (as_json or output or workers > 1):
         raise UsageError("--stream prints a text while it is generated: leave out --json, --output and --workers")
+    if chat and (pair or values or columns or stream or workers > 1):
+        raise UsageError("--chat answers one line after the other: leave out --pair, --columns, --stream and --workers")
     if output:
         _check_output(output, path, expand(input_file, Path()) if input_file else ())
     predictor = load(path, threads=threads, runtime=runtime, **(options or {}))
@@ -107,16 +113,30 @@ def predict(
         raise UsageError(
             f"{names}: only for models that generate text, found {path} for {predictor.task.name}: leave it out"
         )
+    if chat:
+        check_chats(predictor, decoding)
+        lines = _chat_lines(texts, input_file, encoding)
+        return _written(chat_answers(predictor, lines, decoding), as_json or output is not None, output)
     named_rows = _named_rows(predictor, path, values) if values else None
     rows = named_rows or _rows(predictor, path, texts, pair, input_file, columns, encoding)
     if stream:
         show = _streamer(predictor, decoding)
         faults = [show(row) for row in rows]
         return _warned(sum(faults), len(faults))
-    as_json = as_json or output is not None
+    return _written(_answers(predictor, rows, workers, decoding), as_json or output is not None, output)
+
+
+def _written(answers: Iterable[Answer | Fault], as_json: bool, output: Path | None) -> int:
+    """Prints answers, or writes them to a file; returns the number of inputs without one.
+
+    Args:
+        answers: in order.
+        as_json: as JSON lines.
+        output: the file; None: standard output.
+    """
     bad = count = 0
     with _opened(output) as file:
-        for answer in _answers(predictor, rows, workers, decoding):
+        for answer in answers:
             count += 1
             bad += isinstance(answer, dict)
             file.write(_line(answer, as_json, file) + "\n")
@@ -214,6 +234,19 @@ def _stdin_rows(field: str, encoding: str | None) -> Iterator[Row]:
     if hasattr(sys.stdin, "reconfigure"):  # a broken byte becomes an error of its line
         sys.stdin.reconfigure(encoding=name, errors="surrogateescape")
     return (row if isinstance(row, RowError) else row.values for row in scan_stream(sys.stdin, "stdin", field, name))
+
+
+def _chat_lines(texts: Sequence[str], input_file: Path | None, encoding: str | None) -> Iterator[str | RowError]:
+    """The texts, the lines of a file, or those of standard input."""
+    if texts:
+        yield from map(_argument, texts)
+        return
+    rows: Iterable[Any] = _stdin_rows("input", encoding) if input_file is None else (
+        row if isinstance(row, RowError) else row.values
+        for row in scan_stream(io.StringIO(_read(input_file, encoding)), str(input_file), "input")
+    )  # fmt: skip
+    for row in rows:
+        yield row if isinstance(row, RowError) else row["input"]
 
 
 def _answers(
