@@ -19,7 +19,7 @@ from textapp.catalog import load_config, parse_config
 from textapp.commands.compress import compress
 from textapp.commands.export import export
 from textapp.commands.train import train_config
-from textapp.errors import ArtifactError, ConfigError, TextappError, UsageError
+from textapp.errors import ArtifactError, ConfigError, DataError, TextappError, UsageError
 from textapp.export.flatbuffer.graphs import parse, shape_of, type_name
 from textapp.export.options import ExportOptions
 
@@ -197,13 +197,117 @@ def test_what_was_stopped_and_killed_goes_on_to_the_same_weights(tmp_path: Path,
     assert all(np.array_equal(one[name], two[name]) for name in one) and one.keys() == two.keys()
 
 
+# --- students --------------------------------------------------------------------------------------------------------
+
+
+def write_recipe(folder: Path, steps: list[dict[str, object]]) -> Path:
+    file = folder / "student.yaml"
+    file.write_text(json.dumps({"steps": steps}), encoding="utf-8")
+    return file
+
+
+STUDENT = {"method": "distill", "model": {"architecture": "mlp", "embedding_dim": 6, "ngrams": 1}, "epochs": 8}
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("teacher")
+    write_reviews(folder)
+    sizes = {"hidden_dim": 32, "num_layers": 1, "num_heads": 2, "intermediate_dim": 32}
+    training = {"epochs": 12, "batch_size": 8, "device": "cpu", "learning_rate": 0.003, "precision": "float32"}
+    return train(folder, model={"architecture": "transformer", "dropout": 0, **sizes}, lengths=[16], training=training)
+
+
+def test_a_student_is_a_run_of_its_own_architecture_and_is_pruned(teacher: Path, tmp_path: Path, capsys) -> None:
+    (tmp_path / "more.txt").write_text("a fine day\n\nan awful day\n", encoding="utf-8")
+    steps = [{**STUDENT, "unlabelled": str(tmp_path / "more.txt"), "learning_rate": 0.02},
+             {"method": "prune", "sparsity": 0.8, "epochs": 2}]  # fmt: skip
+    new = compress(teacher, write_recipe(tmp_path, steps), new_run=str(tmp_path / "new"), as_json=True)
+    result, run, old = json.loads(capsys.readouterr().out), open_artifact(new), open_artifact(teacher)
+    same = ("labels", "lengths", "tokenizer", "languages")
+    assert {key: run.manifest[key] for key in same} == {key: old.manifest[key] for key in same}
+    assert run.manifest["architecture"] == "mlp"
+    assert run.manifest["parent"] == {"run": "run", "sha256": old.manifest["files"]["model.keras"]}
+    config, before = load_config(new / "config.yaml"), load_config(teacher / "config.yaml")
+    assert (config.model.embedding_dim, config.data, config.tokenizer) == (6, before.data, before.tokenizer)
+    distilled, pruned = result["steps"]
+    assert distilled["teacher"] == {
+        "run": "run", "architecture": "transformer", "parameters": old.manifest["parameters"]
+    }  # fmt: skip
+    assert distilled["student"] == {"architecture": "mlp", "parameters": run.manifest["parameters"]}
+    assert (distilled["answers"], distilled["unlabelled"]) == (72 + 2, 2) and len(distilled["history"]) == 8
+    assert result["before"]["sizes"]["parameters"] == old.manifest["parameters"]
+    assert result["after"]["sizes"]["parameters"] == run.manifest["parameters"] < old.manifest["parameters"] / 3
+    for split in ("validation", "test"):
+        assert result["after"][split]["accuracy"] >= result["before"][split]["accuracy"] - 5 >= 85
+    (logits,) = (view for name, view in kernels(new).items() if name.startswith("logits"))
+    assert (logits == 0).sum() == logits.size - round(logits.size * 0.2) and pruned["kernels"]
+    assert textapp.load(new)("number 3 was a lovely thing").label == "good"
+
+
+def test_a_student_has_the_tokenizer_of_a_preset(tmp_path: Path, run_textapp, capsys) -> None:
+    keras_hub = pytest.importorskip("keras_hub")
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "number", "was", "a", "thing", *sum(WORDS.values(), [])]
+    preset = tmp_path / "bert"
+    keras_hub.models.BertBackbone(
+        vocabulary_size=len(words), num_layers=1, num_heads=2, hidden_dim=32, intermediate_dim=32,
+        max_sequence_length=32,
+    ).save_to_preset(str(preset))  # fmt: skip
+    keras_hub.models.BertTokenizer(vocabulary=words, lowercase=True).save_to_preset(str(preset))
+    write_reviews(tmp_path)
+    run = train(tmp_path, model={"architecture": "preset", "path": "bert"}, lengths=[16])
+    new = compress(run, write_recipe(tmp_path, [STUDENT]), ["steps.0.model={architecture: cnn, filters: 4}"])
+    config, manifest = load_config(new / "config.yaml"), open_artifact(new).manifest
+    assert (config.tokenizer.kind, config.tokenizer.path) == ("preset", str(preset))
+    assert manifest["tokenizer"] == open_artifact(run).manifest["tokenizer"] and manifest["architecture"] == "cnn"
+    shutil.rmtree(preset)
+    assert textapp.load(new)("number 3 was a lovely thing").label == "good"
+    bundle = export(new, ExportOptions("litert", "none"))
+    assert textapp.load(bundle)("number 3 was a dull thing").label == "bad"
+
+
+def test_a_student_that_was_stopped_does_not_ask_its_teacher_again(teacher: Path, tmp_path: Path, run_textapp) -> None:
+    recipe = write_recipe(tmp_path, [{**STUDENT, "epochs": 200}])
+    command = ["compress", teacher, "--recipe", recipe, "--run", tmp_path / "new"]
+    assert stopped_at(command, "epoch 2/200", signal.SIGTERM) == 75
+    answers = tmp_path / "new.textapp-work" / "new" / "steps" / "1" / "answers"
+    written = (answers / "logits.npy").stat().st_mtime_ns
+    assert stopped_at(command, "epoch 5/200", signal.SIGTERM) == 75
+    assert (answers / "logits.npy").stat().st_mtime_ns == written
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"model": {"architecture": "mlp", "embedding_dim": 400, "ngrams": 1}},
+         "steps.0.model: found a student of "),
+        ({"model": {"architecture": "preset", "path": "minilm"}},
+         "steps.0.model.architecture: found preset, which has a tokenizer of its own, but a student has that of its"),
+        ({"model": {"architecture": "transformer", "hidden_dim": 10, "num_heads": 4}},
+         "student.yaml, line 1: model.hidden_dim 10 is not a multiple of model.num_heads 4"),
+        ({"unlabelled": "none.txt"}, "none.txt: no such file"),
+    ],
+)  # fmt: skip
+def test_a_student_that_does_not_fit_is_refused(
+    teacher: Path, tmp_path: Path, settings: dict[str, object], expected: str
+) -> None:
+    recipe = write_recipe(tmp_path, [{**STUDENT, **settings}])
+    with pytest.raises((ConfigError, DataError)) as caught:
+        compress(teacher, recipe, new_run=str(tmp_path / "new"))
+    assert expected in str(caught.value)
+    if "of " in expected[-3:]:
+        parameters = open_artifact(teacher).manifest["parameters"]
+        assert f"expected at most the {parameters:,} of its teacher" in str(caught.value)
+    assert not (tmp_path / "new").exists() and not (tmp_path / "new.textapp-work").exists()
+
+
 @pytest.mark.parametrize(
     ("recipe", "expected"),
     [
         ("steps: [{method: prune, sparsity: 0.8, layers: [lstm_0]}]",
          "line 1: steps.0.layers.0: found 'lstm_0', expected a layer with a kernel: windows, logits"),
         ("steps: [{method: prune, sparsity: 0.8, layers: [window]}]", "did you mean 'windows'?"),
-        ("steps: [{method: quantise}]", "steps.0.method: found 'quantise', expected one of prune, cluster"),
+        ("steps: [{method: quantise}]", "steps.0.method: found 'quantise', expected one of prune, cluster, distill"),
         ("steps: [{method: prune, sparsity: 1.5}]", "steps.0.sparsity: found 1.5: expected a share"),
         ("training: {batch_size: 1000}\nsteps: [{method: prune, sparsity: 0.5, epochs: 1}]",
          "found a training of 1 updates, expected at least 2: raise epochs"),

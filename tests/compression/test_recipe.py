@@ -32,6 +32,7 @@ def test_the_shipped_recipes_do_what_their_names_say() -> None:
     assert [step.m_by_n for step in steps["prune24"]] == [[2, 4]]
     assert [step.clusters for step in steps["cluster16"]] == [16]
     assert [type(step) for step in steps["prune80_cluster16"]] == [Prune, Cluster]
+    assert [step.model.architecture for step in steps["distill_small"]] == ["transformer"]
 
 
 def test_defaults_and_overrides(tmp_path: Path) -> None:
@@ -51,10 +52,10 @@ def test_defaults_and_overrides(tmp_path: Path) -> None:
         ("steps: []", "small.yaml, line 1: steps: found [], expected keys such as steps"),
         ("steps: prune", "small.yaml, line 1: steps: found 'prune', expected keys such as steps"),
         ("steps:\n- prune", "small.yaml, line 2: steps.0: found 'prune', expected keys such as method: prune"),
-        ("steps:\n- sparsity: 0.8", "line 2: steps.0.method: found nothing, expected one of prune, cluster"),
+        ("steps:\n- sparsity: 0.8", "line 2: steps.0.method: found nothing, expected one of prune, cluster, distill"),
         (
             "steps:\n- method: prunne",
-            "line 2: steps.0.method: found 'prunne', expected one of prune, cluster; did you mean 'prune'?",
+            "line 2: steps.0.method: found 'prunne', expected one of prune, cluster, distill; did you mean 'prune'?",
         ),
         (
             "steps:\n- method: prune\n  sparsty: 0.8",
@@ -83,6 +84,29 @@ def test_defaults_and_overrides(tmp_path: Path) -> None:
             "small.yaml, line 1: unknown key 'training.epoch'; did you mean 'epochs'?",
         ),
         ("training: {epochs: 0}\nsteps: [{method: cluster}]", "training.epochs: found 0: expected a number from 1"),
+        ("steps: [{method: distill}]", "small.yaml, line 1: the key 'steps.0.model' is missing"),
+        (
+            "steps:\n- method: distill\n  model:\n    architecture: cn",
+            "small.yaml, line 4: steps.0.model.architecture: found 'cn', expected one of mlp, cnn, lstm, transformer, "
+            "preset; did you mean 'cnn'?",
+        ),
+        ("steps: [{method: distill, model: cnn}]", "steps.0.model: found 'cnn': expected keys: write model: {archi"),
+        (
+            "steps:\n- method: distill\n  model: {architecture: cnn,\n    filter: 3}",
+            "small.yaml, line 4: unknown key 'steps.0.model.filter'; did you mean 'filters'? (known here: archi",
+        ),
+        (
+            "steps:\n- method: distill\n  model: {architecture: cnn}\n  alpha: 70",
+            "small.yaml, line 4: steps.0.alpha: found 70: expected a share between 0 and 1: write 0.7",
+        ),
+        (
+            "steps: [{method: distill, model: {architecture: cnn}, temperature: 0}]",
+            "steps.0.temperature: found 0: expected a number above 0",
+        ),
+        (
+            "steps:\n- {method: cluster}\n- {method: distill, model: {architecture: cnn}}",
+            "small.yaml, line 3: steps.1.method: found distill after another step, expected it as the first",
+        ),
         ("training: 3\nsteps: [{method: cluster}]", "small.yaml, line 1: training: found 3, expected keys"),
     ],
 )  # fmt: skip

@@ -53,7 +53,9 @@ class BatchSource(Protocol):
 
         Yields:
             what `strategy.run` takes: `features` (int32 `[rows, length]` each), `targets`, `weights` (float32 `[rows]`,
-            0 for rows that only fill the batch) and `total_weight`, the sum of the weights of the global batch.
+            0 for rows that only fill the batch) and `total_weight`, the sum of the weights of the global batch. Further
+            `rows` `[rows]`, the example of each row, or for text generation `positions` `[rows, length]`, the place of
+            each target among those of all examples one after another, -1 for padding.
         """
 
 
@@ -104,12 +106,15 @@ class FlatRows:
 
     def padded(self, rows: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
         """Gathers rows by their indices `[rows]`, padded or truncated: int32 `[rows, length]`."""
+        positions = self.positions(rows, length)
+        return tf.where(positions < 0, self._fill, tf.gather(self._flat, tf.maximum(positions, 0)))
+
+    def positions(self, rows: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
+        """The places of the same tokens in the flat tensor: int64 `[rows, length]`, -1 for padding."""
         starts = tf.gather(self._starts, rows)
         ends = tf.gather(self._starts, rows + 1)
         positions = tf.expand_dims(starts, 1) + tf.expand_dims(tf.range(tf.cast(length, tf.int64)), 0)
-        inside = positions < tf.expand_dims(ends, 1)
-        positions = tf.where(inside, positions, tf.constant(0, tf.int64))
-        return tf.where(inside, tf.gather(self._flat, positions), self._fill)
+        return tf.where(positions < tf.expand_dims(ends, 1), positions, tf.constant(FILL, tf.int64))
 
 
 class BucketBatches:
@@ -153,6 +158,7 @@ class BucketBatches:
             return {
                 "features": {name: flat.padded(chosen, lengths[step]) for name, flat in self._rows.items()},
                 "targets": tf.gather(self._targets, chosen),
+                "rows": chosen,
                 "weights": tf.reshape(weights[step], (replicas, -1))[replica],
                 "total_weight": totals[step],
             }

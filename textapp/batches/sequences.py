@@ -74,9 +74,11 @@ class TokenBatches:
             positions = begin + tf.cast(replica, tf.int32) * rows + tf.range(rows)
             # A batch is filled with repeated rows of weight 0: a row of padding alone could give NaN.
             chosen = tf.gather(indices, tf.minimum(positions, end - 1))
+            length = lengths[self._target_name][step]
             return {
                 "features": {name: flat.padded(chosen, lengths[name][step]) for name, flat in self._rows.items()},
-                "targets": self._targets.padded(chosen, lengths[self._target_name][step]),
+                "targets": self._targets.padded(chosen, length),
+                "positions": self._targets.positions(chosen, length),
                 "weights": tf.where(positions < end, tf.gather(weights, chosen), 0.0),
                 "total_weight": totals[step],
             }
@@ -129,13 +131,14 @@ class PackedBatches:
                 return tf.reshape(rows, (replicas, -1, *rows.shape[1:]))[replica]
 
             chosen = share(positions)
-            present, chosen = chosen != FILL, tf.maximum(chosen, 0)
+            present, inside = chosen != FILL, tf.maximum(chosen, 0)
             return {
                 "features": {
-                    TOKENS: tf.where(present, tf.gather(self._inputs, chosen), self._pad_id),
+                    TOKENS: tf.where(present, tf.gather(self._inputs, inside), self._pad_id),
                     SEGMENTS: share(segments),
                 },
-                "targets": tf.where(present, tf.gather(self._targets, chosen), IGNORED),
+                "targets": tf.where(present, tf.gather(self._targets, inside), IGNORED),
+                "positions": chosen,
                 "weights": share(weights),
                 "total_weight": totals[step],
             }
@@ -185,10 +188,12 @@ class StreamBatches:
 
         def make(step: tf.Tensor, replica: tf.Tensor, replicas: int) -> Batch:
             begin = tf.reshape(starts[step], (replicas, -1))[replica]
-            windows = tf.gather(self._flat, tf.expand_dims(begin, 1) + tf.range(self._length + 1))
+            positions = tf.expand_dims(begin, 1) + tf.range(self._length + 1)
+            windows = tf.gather(self._flat, positions)
             return {
                 "features": {TOKENS: windows[:, :-1]},
                 "targets": windows[:, 1:],
+                "positions": positions[:, :-1],
                 "weights": tf.reshape(weights[step], (replicas, -1))[replica],
                 "total_weight": totals[step],
             }

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from textapp.config import Model, Training
+from textapp.config import Model, ModelConfig, Training
 from textapp.config.faults import flat_fault_lines
-from textapp.config.parts import Count, Counts, Float, Int, Share, shown
+from textapp.config.parts import Count, Counts, Files, Float, Int, Share, shown
 from textapp.config.reading import read_keys
 from textapp.config.yaml_text import Place
 from textapp.errors import ConfigError, did_you_mean
@@ -22,8 +22,17 @@ def _no_percent(value: Any) -> Any:
     return value
 
 
-class Step(Model):
-    """What every method has: which kernels, and how long to train.
+class Trained(Model):
+    """What every method has: how long to train."""
+
+    epochs: Count | None = Field(default=None, description="of training; None: training.epochs of the recipe, else 3")
+    learning_rate: Annotated[Float, Field(gt=0)] | None = Field(
+        default=None, description="None: training.learning_rate of the recipe, else half that of the run"
+    )
+
+
+class Step(Trained):
+    """What the methods for kernels have: which ones.
 
     A kernel is a matrix of weights that multiplies: of a dense layer, a convolution, an LSTM (for its inputs and for
     its state), or a projection of an attention.
@@ -33,10 +42,6 @@ class Step(Model):
         default=None, description="names of layers, or patterns such as *attention*; None: all"
     )
     embeddings: bool = Field(default=False, description="also the tables of token and n-gram embeddings")
-    epochs: Count | None = Field(default=None, description="of training; None: training.epochs of the recipe, else 3")
-    learning_rate: Annotated[Float, Field(gt=0)] | None = Field(
-        default=None, description="None: training.learning_rate of the recipe, else half that of the run"
-    )
 
 
 class Prune(Step):
@@ -86,7 +91,25 @@ class Cluster(Step):
     )
 
 
-METHODS: dict[str, type[Step]] = {"prune": Prune, "cluster": Cluster}
+class Distill(Trained):
+    """A smaller model learns from the answers of the run, its teacher (Hinton et al., 2015; Kim and Rush, 2016).
+
+    It is a new model: without `epochs` and `learning_rate`, here and in the recipe, it is trained as a run of its
+    architecture is.
+    """
+
+    method: Literal["distill"]
+    model: ModelConfig = Field(description="the student, as the model part of a config")
+    temperature: Annotated[Float, Field(gt=0, le=100)] | None = Field(
+        default=None, description="divides the logits of both; None: 2"
+    )
+    alpha: Annotated[Float, Field(gt=0, le=1), BeforeValidator(_no_percent)] | None = Field(
+        default=None, description="share of the teacher's loss against that of the labels; None: 0.7"
+    )
+    unlabelled: Files | None = Field(default=None, description="further texts without labels, for a classifier")
+
+
+METHODS: dict[str, type[Trained]] = {"prune": Prune, "cluster": Cluster, "distill": Distill}
 KEYS = "keys such as steps: [{method: prune, sparsity: 0.8}]"
 
 
@@ -94,7 +117,12 @@ class Recipe(Model):
     """Steps in their order, and the settings of their trainings that differ from those of the run."""
 
     training: Training = Field(default=Training(), description="keys of training to use in place of the run's")
-    steps: list[Step]
+    steps: list[Trained]
+
+    @property
+    def distills(self) -> Distill | None:
+        """The first step, if it trains a student."""
+        return self.steps[0] if isinstance(self.steps[0], Distill) else None
 
 
 class LoadedRecipe:
@@ -161,6 +189,12 @@ def parse_recipe(raw: Mapping[str, Any], source: str = "recipe", places: Mapping
     else:
         for number, step in enumerate(raw["steps"]):
             steps.append(_step(step, f"steps.{number}", source, places, lines))
+            if number and isinstance(steps[-1], Distill):
+                where = _where(f"steps.{number}.method", source, places)
+                lines.append(
+                    f"{where}: steps.{number}.method: found distill after another step, expected it as the first: a "
+                    "student is a new model, which has nothing of what a step before it made"
+                )
     if lines:
         raise ConfigError("\n".join(lines))
     return Recipe.model_construct(training=training, steps=steps)

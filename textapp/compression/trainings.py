@@ -10,18 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textapp.artifact import Artifact
-from textapp.compression.recipe import LoadedRecipe, Prune, Step, as_data
+from textapp.compression.distill import COMPLETE, store_answers, taught
+from textapp.compression.recipe import Distill, LoadedRecipe, Prune, Recipe, Trained, as_data
 from textapp.errors import ArtifactError, ConfigError
 from textapp.folders import write_text
 from textapp.recipes.training_run import fit, summary
 
 if TYPE_CHECKING:
     import keras
-    import numpy as np
     import tensorflow as tf
 
+    from textapp.objectives.lessons import Lesson
     from textapp.objectives.objective import Objective
     from textapp.prepared import Prepared
+    from textapp.tasks.task import Record
     from textapp.training.loop import Hooks
     from textapp.training.trainer import History
 
@@ -30,6 +32,12 @@ EPOCHS = 3  # of a step, unless the recipe says otherwise
 STEPS = "steps"  # folder of the trainings, a folder each by its number from 1
 FIRST = f"{STEPS}/1/checkpoints/last.npz"  # is there once there is something to resume
 MODEL, DONE = "model.keras", "done.json"  # of a step
+ANSWERS = "answers"  # of a teacher, in the folder of its step
+
+
+def first_file(recipe: Recipe) -> str:
+    """The file of a work folder that is there once there is something to resume."""
+    return f"{STEPS}/1/{ANSWERS}/{COMPLETE}" if recipe.distills else FIRST
 
 
 @dataclass
@@ -39,10 +47,12 @@ class Compression:
     Attributes:
         artifact: the run that they begin with.
         recipe: the recipe.
-        prepared: the data of the run.
+        prepared: the data of the run; where the first step distills, as the student reads it.
         objective: of its task.
         strategy: of the variables.
         folder: the new run, in the making.
+        teacher: where the first step distills, the data as the run reads it.
+        unlabelled: further records, for the student.
     """
 
     artifact: Artifact
@@ -51,11 +61,14 @@ class Compression:
     objective: Objective
     strategy: tf.distribute.Strategy
     folder: Path
+    teacher: Prepared | None = None
+    unlabelled: Sequence[Record] = ()
 
     def __post_init__(self) -> None:
         self.steps: list[Any] = self.recipe.recipe.steps
         self.batches = self.objective.batches(self.prepared).plan(0).steps
         self.settings = [self._training(step) for step in self.steps]
+        self.lesson: Lesson | None = None  # of the student
 
     def run(self) -> tuple[keras.Model, History, dict[str, Any]]:
         """The compressed model, the epochs of the last training, and what was done."""
@@ -68,16 +81,19 @@ class Compression:
         steps = []
         for number, step in enumerate(self.steps):
             log.info("step %d of %d: %s", number + 1, len(self.steps), step.method)
-            model, row = self._step(number, model.get_weights())
+            model, row = self._step(number, model)
             steps.append({"method": step.method, **row})
         done = {"recipe": as_data(self.recipe.recipe), "before": before, "steps": steps}
         return model, _history(steps[-1]), {**done, "sizes": sizes(model, self.folder)}
 
-    def _training(self, step: Step) -> Any:
+    def _training(self, step: Trained) -> Any:
         """The keys of training of a step."""
-        config, own = self.prepared.config.training, self.recipe.recipe.training.model_fields_set
-        epochs = step.epochs or (config.epochs if "epochs" in own else EPOCHS)
-        rate = step.learning_rate or config.learning_rate * (1 if "learning_rate" in own else 0.5)
+        config, given = self.prepared.config.training, self.recipe.recipe.training
+        if isinstance(step, Distill):
+            return config  # that of a new run, with the epochs and the learning rate of the step
+        own = given.model_fields_set
+        epochs = step.epochs or given.epochs or EPOCHS
+        rate = step.learning_rate or given.learning_rate or config.learning_rate * 0.5
         updates = self.batches * epochs // config.gradient_accumulation_steps
         warmup = config.warmup_steps if "warmup_steps" in own else min(config.warmup_steps, updates // 10)
         update = {"epochs": epochs, "learning_rate": rate, "warmup_steps": warmup}
@@ -86,7 +102,11 @@ class Compression:
         return config.model_copy(update=update)
 
     def _check(self, model: keras.Model) -> None:
-        """Checks that the run, the data and the recipe go together."""
+        """Checks that the run, the data and the recipe go together.
+
+        Args:
+            model: of the run.
+        """
         from textapp.compression.kernels import kernels_of, unknown_layer
 
         found, expected = self.objective.manifest(self.prepared).get("labels"), self.artifact.manifest.get("labels")
@@ -95,7 +115,11 @@ class Compression:
                 f"{self.artifact.path}: was trained on the labels {', '.join(expected or ())}, but the data has "
                 f"{', '.join(found or ())}: use the data that it was trained on"
             )
+        if self.teacher is not None:
+            model = self._checked_student(model)
         for number, step in enumerate(self.steps):
+            if isinstance(step, Distill):
+                continue
             unknown = unknown_layer(model, step.layers or [], step.embeddings)
             if unknown:
                 key = f"steps.{number}.layers.{unknown[0]}"
@@ -105,9 +129,34 @@ class Compression:
                 where = f"{self.recipe.where(f'steps.{number}')}: steps.{number}"
                 raise ConfigError(f"{where}: found no kernel to {step.method} in the model: set embeddings: true")
 
+    def _checked_student(self, teacher: keras.Model) -> keras.Model:
+        """The student, not trained.
+
+        Raises:
+            ConfigError: it is larger than its teacher, has options that its lesson has no use for, or is a preset with
+                another vocabulary.
+        """
+        student, step = self.objective.build_inference(self.prepared), self.steps[0]
+        found, most = student.count_params(), teacher.count_params()
+        where = self.recipe.where("steps.0.model")
+        if found > most:
+            raise ConfigError(
+                f"{where}: steps.0.model: found a student of {found:,} parameters, expected at most the {most:,} of "
+                f"its teacher, {self.artifact.path}: take a smaller model"
+            )
+        self.lesson = self.objective.lesson(self.prepared, self.unlabelled)
+        for name in () if self.lesson.mixes else ("temperature", "alpha"):
+            if getattr(step, name) is not None:
+                raise ConfigError(
+                    f"{self.recipe.where(f'steps.0.{name}')}: steps.0.{name}: found {getattr(step, name):g}, but this "
+                    "student learns from the texts that its teacher writes, which take the place of the targets: leave "
+                    "it out"
+                )
+        return student
+
     def _quality(self, model: keras.Model) -> dict[str, Any]:
         """The measures of the task on validation and test."""
-        prepared = self.objective.settled(self.prepared, model)
+        prepared = self.objective.settled(self.teacher or self.prepared, model)
         found = {}
         for name, records in (("validation", prepared.splits.validation), ("test", prepared.splits.test)):
             if records:
@@ -117,7 +166,7 @@ class Compression:
                 log.info("before, %s", summary(name, shown, prepared.task.measures))
         return found
 
-    def _step(self, number: int, weights: Sequence[np.ndarray]) -> tuple[keras.Model, dict[str, Any]]:
+    def _step(self, number: int, before: keras.Model) -> tuple[keras.Model, dict[str, Any]]:
         """The model after a step, and its figures; those of a step that is done already are read back."""
         from textapp.models.saving import load_model
 
@@ -126,15 +175,38 @@ class Compression:
             return load_model(folder / MODEL), json.loads((folder / DONE).read_text(encoding="utf-8"))
         folder.mkdir(parents=True, exist_ok=True)
         config = self.prepared.config.model_copy(update={"training": self.settings[number]})
-        prepared = replace(self.prepared, config=config)
-        model, history = fit(
-            prepared, self.objective, folder, self.strategy, lambda model: self._hooks(number, model), weights
-        )
-        row = {"history": history.epochs, "monitor": history.monitor, "average": history.average}
-        row["kernels"] = self._kernels(number, model)
+        prepared, step = replace(self.prepared, config=config), self.steps[number]
+        if isinstance(step, Distill):
+            model, history, about = self._student(step, prepared, before, folder)
+        else:
+            model, history = fit(
+                prepared, self.objective, folder, self.strategy, lambda model: self._hooks(number, model),
+                before.get_weights(),
+            )  # fmt: skip
+            about = {"kernels": self._kernels(number, model)}
+        row = {"history": history.epochs, "monitor": history.monitor, "average": history.average, **about}
         model.save(folder / MODEL)
         write_text(folder / DONE, json.dumps(row))
         return model, row
+
+    def _student(
+        self, step: Distill, prepared: Prepared, teacher: keras.Model, folder: Path
+    ) -> tuple[keras.Model, History, dict[str, Any]]:
+        """The student after its training, and what is told of the two."""
+        lesson = self.lesson
+        assert self.teacher is not None and lesson is not None
+        stored = store_answers(self.objective.lesson(self.teacher, self.unlabelled), teacher, folder / ANSWERS)
+        model, history = fit(prepared, taught(self.objective, lesson, step, stored), folder, self.strategy)
+        run = {"run": self.artifact.path.resolve().name}
+        pairs = (("teacher", self.teacher, teacher), ("student", prepared, model))
+        return model, history, {
+            name: {
+                **(run if name == "teacher" else {}),
+                "architecture": data.config.model.architecture,
+                "parameters": each.count_params(),
+            }
+            for name, data, each in pairs
+        } | {"answers": lesson.rows, "unlabelled": len(self.unlabelled)}  # fmt: skip
 
     def _hooks(self, number: int, model: keras.Model) -> Hooks:
         from textapp.compression.cluster import clustering_hooks

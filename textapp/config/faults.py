@@ -86,7 +86,8 @@ def fault_lines(
 def flat_fault_lines(
     error: ValidationError, raw: Any, part: type[Model], above: Sequence[str], source: str, places: Mapping[str, Place]
 ) -> Iterator[str]:
-    """The messages for a part whose fields hold no keys of their own, such as a step of a recipe.
+    """The messages for a part of another file than a config, such as a step of a recipe; of its fields only one with
+    the keys of an architecture holds keys of its own.
 
     Args:
         error: of pydantic.
@@ -101,10 +102,16 @@ def flat_fault_lines(
         keys = [*above, *below]
         name = ".".join(shown(key, quotes=False) for key in keys)
         if fault["type"] == "extra_forbidden":
-            there = list(part.model_fields)
+            there = list(part.model_fields) if len(below) == 1 else _known_keys(fault["loc"][:-1])
             line = f"unknown key '{name}'{did_you_mean(keys[-1], there)} (known here: {', '.join(there)})"
         elif fault["type"] == "missing":
             line = f"the key '{name}' is missing"
+        elif fault["type"].startswith("union_tag"):
+            architecture = found.get("architecture") if isinstance(found, Mapping) else None
+            line = _no_architecture(f"{name}.architecture", architecture)
+            keys = [*keys, "architecture"]
+        elif fault["type"] in ("model_type", "model_attributes_type"):
+            line = f"{name}: found {_written(keys, found, places)}: expected {_part(keys[-1], found)}"
         elif not below:
             line = f"{name}: {fault['msg'].removeprefix('Value error, ')}".removeprefix(": ")
         else:

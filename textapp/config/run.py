@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 
 from textapp.config.data import FILES, Data
 from textapp.config.model import ModelConfig
-from textapp.config.parts import Count, Float, Int, Model, PathText, Rate, one_of
+from textapp.config.parts import Count, Float, Int, Model, PathText, Rate, one_of, shown
 from textapp.config.tasks import Known, misfits
 from textapp.errors import did_you_mean
 
@@ -40,6 +40,9 @@ class TokenizerConfig(Model):
     )
     vocabulary_size: Annotated[Int, Field(ge=16)] | None = Field(
         default=None, description="number of tokens; None: by data"
+    )
+    path: PathText | None = Field(
+        default=None, description="of kind preset, for a model trained from scratch: the preset whose tokenizer it has"
     )
     shared: bool | None = Field(
         default=None, description="translation: one vocabulary for both sides; None: if both have the same script"
@@ -161,13 +164,26 @@ class Config(Model):
                 f"stride: found {self.stride}, expected less than the longest of lengths, {self.lengths[-1]}, so that"
                 f" windows overlap: take a third of it, or leave stride out"
             )
-        if (self.tokenizer and self.tokenizer.kind == "preset") != self.model.pretrained and self.tokenizer is not None:
-            lines.append(
-                "tokenizer.kind 'preset' and model.architecture 'preset': found one of them, expected both or neither"
-            )
+        lines += self._preset_tokenizer()
         if lines:
             raise ValueError("\n".join(lines))
         return self
+
+    def _preset_tokenizer(self) -> list[str]:
+        """An error message if tokenizer and model do not go together, as a preset has its own tokenizer."""
+        tokenizer = self.tokenizer
+        if tokenizer is None:
+            return []
+        preset, pretrained, path = tokenizer.kind == "preset", self.model.pretrained, tokenizer.path
+        if path is not None and (pretrained or not preset):
+            why = "a preset has a tokenizer of its own" if pretrained else "only one of kind preset is read from there"
+            return [f"tokenizer.path: found {shown(path)}, but {why}: leave it out"]
+        if preset != pretrained and path is None:
+            return [
+                "tokenizer.kind 'preset' and model.architecture 'preset': found one of them, expected both or neither"
+                + ("; or tokenizer.path, the preset whose tokenizer is taken" if preset else "")
+            ]
+        return []
 
     def _without_training(self) -> list[str]:
         """An error message for a run without training data, or without training, that cannot be."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from textapp.artifact import SENTENCEPIECE_FILE, TOKENIZER
 from textapp.batches.pipeline import Batch, BucketBatches, Examples
@@ -15,6 +16,7 @@ from textapp.objectives.checks.classification import ClassificationCheck
 from textapp.objectives.classifier import build_model, label_weights, make_loss, probabilities
 from textapp.objectives.label_validation import LabelValidation
 from textapp.objectives.lengths import finer_lengths
+from textapp.objectives.lessons import LabelLesson
 from textapp.objectives.naive_bayes import begin_as_naive_bayes
 from textapp.objectives.objective import Loss, Objective
 from textapp.objectives.signature import Signature, Tensors, TextSignature
@@ -63,9 +65,8 @@ class ClassificationObjective(Objective):
 
     def batches(self, prepared: Prepared) -> BucketBatches:
         """See `Objective`."""
-        config, train = prepared.config, prepared.data["train"]
-        examples, pad_id = Examples(train.features, train.targets), prepared.task.tokenizer.pad_id
-        return BucketBatches(examples, config.lengths, pad_id, config.training.batch_size, config.seed)
+        train = prepared.data["train"]
+        return _batches(prepared, Examples(train.features, train.targets))
 
     def loss(self, prepared: Prepared) -> Loss:
         """See `Objective`."""
@@ -77,6 +78,20 @@ class ClassificationObjective(Objective):
             return loss(batch["targets"], logits)
 
         return of_batch
+
+    def lesson(self, prepared: Prepared, unlabelled: Sequence[Record] = ()) -> LabelLesson:
+        """See `Objective`; unlabelled texts have the targets 0, which the loss does not count."""
+        config, task, train = prepared.config, prepared.task, prepared.data["train"]
+        more = [task.features(record) for record in unlabelled]
+        features = {
+            name: [*rows, *(np.asarray(each[name], np.int32) for each in more)] for name, rows in train.features.items()
+        }
+        none = np.zeros((len(more), *train.targets.shape[1:]), train.targets.dtype)
+        source = _batches(prepared, Examples(features, np.concatenate([train.targets, none])))
+        return LabelLesson(
+            source, self.loss(prepared), features, config.lengths, task.tokenizer.pad_id, len(task.labels),
+            task.multiple, len(train.targets),
+        )  # fmt: skip
 
     def validation(self, prepared: Prepared, model: keras.Model) -> Callable[[], dict[str, float]]:
         """See `Objective`."""
@@ -144,3 +159,8 @@ class ClassificationObjective(Objective):
             return {"probabilities": probabilities(model(dict(features), training=False), task.multiple)}
 
         return classify
+
+
+def _batches(prepared: Prepared, examples: Examples) -> BucketBatches:
+    config, pad_id = prepared.config, prepared.task.tokenizer.pad_id
+    return BucketBatches(examples, config.lengths, pad_id, config.training.batch_size, config.seed)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from textapp.batches.pipeline import BatchSource
@@ -15,6 +16,7 @@ from textapp.metrics.generation import perplexity
 from textapp.models import GeneratorSettings, build_generator, packs
 from textapp.objectives.checks.prompts import prompts
 from textapp.objectives.generative import GenerativeObjective, until_end
+from textapp.objectives.lessons import TokenLesson, no_unlabelled
 from textapp.objectives.signature import Signature
 from textapp.objectives.text_validation import SHOWN_SAMPLES, TextValidation, strided
 from textapp.prepared import Prepared
@@ -56,6 +58,25 @@ class GenerationObjective(GenerativeObjective):
             return _one_per_row(prepared, parts)
         inputs, targets = [part.inputs for part in parts], [part.targets for part in parts]
         return PackedBatches(inputs, targets, task.tokenizer.pad_id, context, rows, config.seed)
+
+    def lesson(self, prepared: Prepared, unlabelled: Sequence[Record] = ()) -> TokenLesson:
+        """See `Objective`; the teacher reads a text stream in windows that overlap by half a context."""
+        no_unlabelled(prepared, unlabelled)
+        task, documents = prepared.task, prepared.data["train"]
+        context = task.lengths[-1]
+        if task.running_text:
+            stream = documents[0].inputs
+            starts, skipped = overlapping(len(stream), context)
+            windows = [stream[start : start + context] for start in starts]
+        else:
+            windows = [part.inputs for part in pieces(documents, context)]
+            starts = [0, *np.cumsum([len(window) for window in windows])[:-1].tolist()]
+            skipped = [0] * len(windows)
+        tokenizer = task.tokenizer
+        return TokenLesson(
+            self.batches(prepared), self.loss(prepared), windows, starts, skipped, tokenizer.vocabulary_size,
+            tokenizer.pad_id,
+        )  # fmt: skip
 
     def validation(self, prepared: Prepared, model: keras.Model) -> TextValidation:
         """See `Objective`."""
@@ -116,6 +137,24 @@ class GenerationObjective(GenerativeObjective):
             return {"text": tf.where(extends, after, source.detokenize(new)), "score": outputs["score"]}
 
         return continue_text
+
+
+def overlapping(count: int, length: int) -> tuple[list[int], list[int]]:
+    """Windows over a text, each of which begins in the middle of the one before, as far as they go in whole windows.
+
+    Args:
+        count: tokens of the text, at least `length`.
+        length: tokens of a window.
+
+    Returns:
+        the first token of each window, and how many of its tokens the window before has already.
+
+    Example: `overlapping(10, 4)` is `([0, 2, 4, 6], [0, 2, 2, 2])`, `overlapping(9, 4)` ends with a window at 5.
+    """
+    step = max(1, length // 2)
+    starts = list(dict.fromkeys([*range(0, count - length, step), count - length]))
+    skipped = [0, *(one + length - other for one, other in zip(starts, starts[1:], strict=False))]
+    return starts, skipped
 
 
 def _one_per_row(prepared: Prepared, documents: Sequence[Document]) -> TokenBatches:

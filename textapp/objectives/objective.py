@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import keras
 
@@ -14,6 +14,9 @@ from textapp.objectives.signature import Signature, TextSignature
 from textapp.prepared import Prepared
 from textapp.runners.runner import Runner
 from textapp.tasks.task import Record
+
+if TYPE_CHECKING:
+    from textapp.objectives.lessons import Lesson
 
 Loss = Callable[[Batch, Any], Any]
 
@@ -45,6 +48,17 @@ class Objective(Protocol):
 
     def loss(self, prepared: Prepared) -> Loss:
         """A function from a batch and the outputs of the model to losses `[rows]`."""
+
+    def lesson(self, prepared: Prepared, unlabelled: Sequence[Record] = ()) -> Lesson:
+        """What a student learns from a teacher, see `Lesson`.
+
+        Args:
+            prepared: the data as the teacher, or the student, reads it.
+            unlabelled: further records without labels, which come after those of the data.
+
+        Raises:
+            ConfigError: there are unlabelled records, and the task has no use for them.
+        """
 
     def validation(self, prepared: Prepared, model: keras.Model) -> Callable[[], dict[str, float]]:
         """A function that measures the model after an epoch; its `samples`, if any, returns lines with outputs."""

@@ -13,11 +13,11 @@ import tensorflow as tf
 from textapp.batches.pipeline import Batch, BucketBatches, Examples
 from textapp.errors import UsageError
 from textapp.layers import PaddingMask, SpanLogits
-from textapp.layers.masking import NEVER
 from textapp.metrics.question_answering import answer_scores, best_threshold
 from textapp.models import build_reader
 from textapp.objectives.checks.question_answering import QuestionAnsweringCheck
 from textapp.objectives.lengths import finer_lengths
+from textapp.objectives.lessons import SpanLesson, no_unlabelled, span_mask
 from textapp.objectives.objective import Loss, Objective
 from textapp.objectives.signature import Signature, Tensors, TextSignature
 from textapp.predictors.predictor import Predictor
@@ -72,12 +72,21 @@ class QuestionAnsweringObjective(Objective):
 
     def loss(self, prepared: Prepared) -> Loss:
         """The mean cross-entropy of the first and the last token, among the context's and that of no answer."""
-        has_start = bool(prepared.task.tokenizer.template.start)
+        has_start = _has_start(prepared)
 
         def of_batch(batch: Batch, logits: Any) -> Any:
             return span_loss(batch["targets"], logits, has_start)
 
         return of_batch
+
+    def lesson(self, prepared: Prepared, unlabelled: Sequence[Record] = ()) -> SpanLesson:
+        """See `Objective`."""
+        no_unlabelled(prepared, unlabelled)
+        features, lengths = prepared.data["train"].features, prepared.config.lengths
+        pad_id = prepared.task.tokenizer.pad_id
+        return SpanLesson(
+            self.batches(prepared), self.loss(prepared), features, lengths, pad_id, _has_start(prepared)
+        )  # fmt: skip
 
     def validation(self, prepared: Prepared, model: keras.Model) -> Callable[[], dict[str, float]]:
         """F1 and exact match, 0 to 100."""
@@ -172,18 +181,18 @@ def span_loss(targets: Any, logits: Any, has_start: bool) -> Any:
     Args:
         targets: int32 `[batch, 4]`, see `training_windows`.
         logits: float32 `[batch, length, 2]`.
-        has_start: no answer is the first position; else the one before the context.
+        has_start: see `span_mask`.
 
     Returns:
         `[batch]` float32.
     """
-    begin, end = targets[:, 2:3], targets[:, 3:4]
-    positions = tf.range(tf.shape(logits)[1])[None, :]
-    null = tf.zeros_like(begin) if has_start else begin - 1
-    allowed = ((positions >= begin) & (positions < end)) | (positions == null)
-    scores = logits + tf.where(allowed, 0.0, NEVER)[:, :, None]
+    scores = logits + span_mask(targets, tf.shape(logits)[1], has_start)[:, :, None]
     losses = [tf.nn.sparse_softmax_cross_entropy_with_logits(targets[:, side], scores[:, :, side]) for side in (0, 1)]
     return (losses[0] + losses[1]) / 2
+
+
+def _has_start(prepared: Prepared) -> bool:
+    return bool(prepared.task.tokenizer.template.start)
 
 
 def _answer(model: keras.Model) -> Callable[[Tensors], dict[str, Any]]:

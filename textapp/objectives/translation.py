@@ -15,6 +15,7 @@ from textapp.errors import DataError
 from textapp.metrics.generation import perplexity
 from textapp.models import GeneratorSettings, build_generator
 from textapp.objectives.generative import GenerativeObjective, until_end
+from textapp.objectives.lessons import SequenceLesson, no_unlabelled
 from textapp.objectives.signature import Signature
 from textapp.objectives.text_validation import SHOWN_SAMPLES, TextValidation, strided
 from textapp.prepared import Prepared
@@ -52,20 +53,23 @@ class TranslationObjective(GenerativeObjective):
 
     def batches(self, prepared: Prepared) -> TokenBatches:
         """Batches of the pairs that fit the buckets; the others are dropped, with a warning."""
-        training, task, sides = prepared.config.training, prepared.task, prepared.data["train"]
-        fitting = sides.within(task.lengths[-1], task.max_new_tokens)
-        dropped = len(sides.sources) - len(fitting.sources)
-        if not fitting.sources:
-            raise DataError(
-                f"none of {dropped:,} training pairs has a source of at most {task.lengths[-1]} tokens and a "
-                f"target of at most {task.max_new_tokens}: raise lengths and generate_lengths"
-            )
-        if dropped:
-            log.warning(
-                "dropped %s of %s training pairs: a source of more than %s tokens or a target of more than %s",
-                f"{dropped:,}", f"{len(sides.sources):,}", task.lengths[-1], task.max_new_tokens,
-            )  # fmt: skip
-        return _batches(prepared, fitting, training.batch_size or BATCH_SIZE)
+        return self._of_pairs(prepared, _fitting(prepared))
+
+    def _of_pairs(self, prepared: Prepared, sides: Sides) -> TokenBatches:
+        return _batches(prepared, sides, prepared.config.training.batch_size or BATCH_SIZE)
+
+    def lesson(self, prepared: Prepared, unlabelled: Sequence[Record] = ()) -> SequenceLesson:
+        """See `Objective`; of the pairs that fit the buckets."""
+        no_unlabelled(prepared, unlabelled)
+        task, sides = prepared.task, _fitting(prepared)
+
+        def make(targets: Sequence[np.ndarray]) -> TokenBatches:
+            return self._of_pairs(prepared, Sides(sides.sources, targets))
+
+        return SequenceLesson(
+            sides.sources, sides.targets, task.lengths, task.tokenizer.pad_id, task.max_new_tokens, task.end_ids,
+            self.loss(prepared), make,
+        )  # fmt: skip
 
     def validation(self, prepared: Prepared, model: keras.Model) -> TextValidation:
         """See `Objective`."""
@@ -104,6 +108,28 @@ class TranslationObjective(GenerativeObjective):
             return {"text": tf.where(blank, "", translations), "score": outputs["score"]}
 
         return translate
+
+
+def _fitting(prepared: Prepared) -> Sides:
+    """The training pairs that fit the buckets.
+
+    Raises:
+        DataError: none does.
+    """
+    task, sides = prepared.task, prepared.data["train"]
+    fitting = sides.within(task.lengths[-1], task.max_new_tokens)
+    dropped = len(sides.sources) - len(fitting.sources)
+    if not fitting.sources:
+        raise DataError(
+            f"none of {dropped:,} training pairs has a source of at most {task.lengths[-1]} tokens and a "
+            f"target of at most {task.max_new_tokens}: raise lengths and generate_lengths"
+        )
+    if dropped:
+        log.warning(
+            "dropped %s of %s training pairs: a source of more than %s tokens or a target of more than %s",
+            f"{dropped:,}", f"{len(sides.sources):,}", task.lengths[-1], task.max_new_tokens,
+        )  # fmt: skip
+    return fitting
 
 
 def _batches(prepared: Prepared, sides: Sides, batch_size: int) -> TokenBatches:

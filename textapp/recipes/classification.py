@@ -114,7 +114,7 @@ class ClassificationRecipe(Recipe):
         tokenizer = tokenizer_defaults(config, num_examples, language)
         update: dict[str, Any] = {"tokenizer": tokenizer}
         if config.cleaning is None:
-            update["cleaning"] = [] if config.model.pretrained else ["nfkc", "lowercase", "whitespace"]
+            update["cleaning"] = [] if tokenizer.kind == "preset" else ["nfkc", "lowercase", "whitespace"]
         if config.lengths is None and token_counts is not None:
             update["lengths"] = choose_lengths(token_counts, min(max_tokens, MAX_IN_BUCKET))
         corpus = Corpus(token_counts, tokenizer.kind == "characters", not without_spaces(language))

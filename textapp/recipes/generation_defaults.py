@@ -35,7 +35,7 @@ def tokenizer_defaults(config: Config, num_examples: int, language: str) -> Toke
         language: of the texts.
     """
     tokenizer = config.tokenizer or TokenizerConfig()
-    if config.model.pretrained:
+    if config.model.pretrained or tokenizer.kind == "preset":
         return tokenizer.model_copy(update={"kind": "preset"})
     kind = tokenizer.kind or ("characters" if logographic(language) else "bpe")
     defaults = {"kind": kind, "vocabulary_size": 8000 if kind == "characters" else vocabulary_for(num_examples)}

@@ -120,7 +120,7 @@ class QuestionAnsweringRecipe(Recipe):
         tokenizer = tokenizer_defaults(config, num_examples, language)
         update: dict[str, Any] = {"mode": self.keys.mode, "tokenizer": tokenizer}
         if config.cleaning is None:
-            update["cleaning"] = [] if config.model.pretrained else ["nfkc", "lowercase"]
+            update["cleaning"] = [] if tokenizer.kind == "preset" else ["nfkc", "lowercase"]
         if counts is not None:
             update["lengths"] = config.lengths or choose_lengths(counts, min(max_tokens, MAX_LENGTH))
             longest = update["lengths"][-1]

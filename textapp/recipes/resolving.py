@@ -31,7 +31,7 @@ def completed(config: Config, update: Mapping[str, Any], keys: TaskKeys) -> Conf
 
 
 def locate(config: Config, data_dir: Path) -> Config:
-    """Finds the files of preset or word vectors, and takes the size of word vectors from their file.
+    """Finds the files of a preset, its tokenizer or word vectors, and takes the size of word vectors from their file.
 
     A relative path starts at `data_dir` if the file is there, else at the working directory.
 
@@ -49,4 +49,7 @@ def locate(config: Config, data_dir: Path) -> Config:
     }
     if paths["vectors"] and getattr(model, "embedding_dim", None) is None:
         update["embedding_dim"] = vector_dim(update.get("vectors", paths["vectors"]))
-    return config.model_copy(update={"model": model.model_copy(update=update)})
+    tokenizer = config.tokenizer
+    if tokenizer is not None and tokenizer.path and (data_dir / os.path.expanduser(tokenizer.path)).exists():
+        tokenizer = tokenizer.model_copy(update={"path": str(data_dir / os.path.expanduser(tokenizer.path))})
+    return config.model_copy(update={"model": model.model_copy(update=update), "tokenizer": tokenizer})

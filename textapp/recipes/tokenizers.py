@@ -33,7 +33,7 @@ def make_tokenizer(config: Config, train: Records, fields: Sequence[str], langua
     if config.tokenizer.kind == "preset":
         from textapp.text.preset import preset_tokenizer
 
-        return preset_tokenizer(config.model.path)
+        return preset_tokenizer(config.tokenizer.path or config.model.path)
     texts = [text for record in train for field in fields if (text := record.get(field))]
     settings = config.tokenizer
     log.info("tokenizer: training %s on %s texts (%s)", settings.kind, f"{len(texts):,}", language)

@@ -32,7 +32,7 @@ def tokenizer_defaults(config: Config, num_examples: int, source: str, target: s
         source, target: the languages.
     """
     tokenizer = config.tokenizer or TokenizerConfig()
-    if config.model.pretrained:
+    if config.model.pretrained or tokenizer.kind == "preset":
         return tokenizer.model_copy(update={"kind": "preset", "shared": True})
     defaults = {
         "kind": "sentencepiece",
