@@ -213,9 +213,7 @@ STUDENT = {"method": "distill", "model": {"architecture": "mlp", "embedding_dim"
 def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("teacher")
     write_reviews(folder)
-    sizes = {"hidden_dim": 32, "num_layers": 1, "num_heads": 2, "intermediate_dim": 32}
-    training = {"epochs": 12, "batch_size": 8, "device": "cpu", "learning_rate": 0.003, "precision": "float32"}
-    return train(folder, model={"architecture": "transformer", "dropout": 0, **sizes}, lengths=[16], training=training)
+    return train(folder, model={"architecture": "cnn", "embedding_dim": 32, "filters": 32, "kernel_sizes": [1, 3]})
 
 
 def test_a_student_is_a_run_of_its_own_architecture_and_is_pruned(teacher: Path, tmp_path: Path, capsys) -> None:
@@ -232,7 +230,7 @@ def test_a_student_is_a_run_of_its_own_architecture_and_is_pruned(teacher: Path,
     assert (config.model.embedding_dim, config.data, config.tokenizer) == (6, before.data, before.tokenizer)
     distilled, pruned = result["steps"]
     assert distilled["teacher"] == {
-        "run": "run", "architecture": "transformer", "parameters": old.manifest["parameters"]
+        "run": "run", "architecture": "cnn", "parameters": old.manifest["parameters"]
     }  # fmt: skip
     assert distilled["student"] == {"architecture": "mlp", "parameters": run.manifest["parameters"]}
     assert (distilled["answers"], distilled["unlabelled"]) == (72 + 2, 2) and len(distilled["history"]) == 8

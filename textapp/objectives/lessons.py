@@ -255,7 +255,11 @@ class TokenLesson(_Logits):
 
 
 def divergence(teacher: Any, student: Any, axis: int = -1) -> Any:
-    """The Kullback-Leibler divergence from the softmax of the teacher's logits to that of the student's, along an axis.
+    """The Kullback-Leibler divergence from the softmax of the teacher's logits to that of the student's.
+
+    Args:
+        teacher, student: logits of one shape.
+        axis: of the distributions, which the result has not.
 
     Example: `divergence([0.0, 0.0], [0.0, math.log(3)])` is 0.144: `0.5 * ln(0.5 / 0.25) + 0.5 * ln(0.5 / 0.75)`.
     """
