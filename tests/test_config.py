@@ -23,6 +23,12 @@ def test_weights_of_labels_that_are_numbers() -> None:
         assert parse_config(with_keys(training={"class_weights": given})).training.class_weights == expected
 
 
+def test_a_model_from_scratch_with_the_tokenizer_of_a_preset_does_not_clean_its_texts() -> None:
+    config = resolve(parse_config(with_keys(tokenizer={"kind": "preset", "path": "bert"})), 5000, "en", [5] * 100)
+    assert (config.tokenizer.kind, config.tokenizer.path, config.tokenizer.vocabulary_size) == ("preset", "bert", None)
+    assert config.cleaning == [] and config.model.filters
+
+
 def test_task_run_data_and_model_are_enough() -> None:
     config = resolve(parse_config(SMALL), 5000, "en", [5] * 100)
     assert config.training.epochs and config.training.learning_rate and config.lengths == [8]
@@ -59,7 +65,15 @@ def test_task_run_data_and_model_are_enough() -> None:
         (with_keys(run=""), ["run: found ''", "expected a folder with a name"]),
         (with_keys(model={"architecture": "cnn", "kernel_sizes": []}), ["model.kernel_sizes: found []", "at least 1"]),
         (with_keys(model={"architecture": "lstm", "units": []}), ["model.units: found []", "at least 1"]),
-        (with_keys(tokenizer={"kind": "preset"}), ["preset"]),
+        (with_keys(tokenizer={"kind": "preset"}), ["preset", "or tokenizer.path, the preset whose tokenizer is taken"]),
+        (
+            with_keys(tokenizer={"kind": "bpe", "path": "bert"}),
+            ["tokenizer.path: found 'bert', but only one of kind preset is read from there"],
+        ),
+        (
+            with_keys(tokenizer={"kind": "preset", "path": "a"}, model={"architecture": "preset", "path": "b"}),
+            ["tokenizer.path: found 'a', but a preset has a tokenizer of its own: leave it out"],
+        ),
         (
             with_keys(model={"architecture": "transformer", "hidden_dim": 10, "num_heads": 4}),
             ["hidden_dim 10", "num_heads 4"],
