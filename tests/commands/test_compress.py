@@ -264,6 +264,26 @@ def test_a_student_has_the_tokenizer_of_a_preset(tmp_path: Path, run_textapp, ca
     assert textapp.load(bundle)("number 3 was a dull thing").label == "bad"
 
 
+def test_the_student_of_a_translator_has_no_use_for_alpha(tmp_path: Path, capsys) -> None:
+    colours = ("red", "blue", "green", "black")
+    lines = [f"{one} {other}\t{other} {one}" for one in colours for other in colours] * 4
+    (tmp_path / "train.tsv").write_text("\n".join(["source\ttarget", *lines]) + "\n", encoding="utf-8")
+    sizes = {"num_layers": 1, "num_heads": 2, "dropout": 0}
+    run = train(
+        tmp_path, "translation", data={"train": "train.tsv", "validation": 0.25}, lengths=[16],
+        generate_lengths=[[16, 16]], tokenizer={"kind": "characters", "vocabulary_size": 40, "shared": True},
+        model={"architecture": "transformer", "hidden_dim": 16, **sizes}, training={"epochs": 1, "device": "cpu"},
+    )  # fmt: skip
+    model = {"architecture": "transformer", "hidden_dim": 8, **sizes}
+    recipe = write_recipe(tmp_path, [{"method": "distill", "model": model, "alpha": 0.5, "epochs": 1}])
+    with pytest.raises(ConfigError, match=r"steps.0.alpha: found 0.5, but this student learns from the texts that its"):
+        compress(run, recipe)
+    new = compress(run, recipe, ["steps.0.alpha=null"], as_json=True)
+    (step,) = json.loads(capsys.readouterr().out)["steps"]
+    assert step["student"]["parameters"] == open_artifact(new).manifest["parameters"] < step["teacher"]["parameters"]
+    assert load_config(new / "config.yaml").model.hidden_dim == 8 and step["answers"] > 30
+
+
 def test_a_student_that_was_stopped_does_not_ask_its_teacher_again(teacher: Path, tmp_path: Path, run_textapp) -> None:
     recipe = write_recipe(tmp_path, [{**STUDENT, "epochs": 200}])
     command = ["compress", teacher, "--recipe", recipe, "--run", tmp_path / "new"]
