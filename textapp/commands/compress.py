@@ -14,27 +14,22 @@ from pathlib import Path
 from typing import Any
 
 import textapp
-from textapp.artifact import TARGET_TOKENIZER, TOKENIZER, Artifact, check_no_input, open_artifact, sha256
+from textapp.artifact import TARGET_TOKENIZER, TOKENIZER, Artifact, check_no_input, open_artifact
 from textapp.catalog import load_config, parse_config, recipe_of
 from textapp.commands import tables
+from textapp.commands.students import prepared_student, student_config, unlabelled_records, unlabelled_sums
 from textapp.commands.train import REQUEST, changed, checksums, disk_errors_reported, enter, put_in_place, replaces_run
 from textapp.compression.recipe import LoadedRecipe, as_data, load_recipe
 from textapp.compression.trainings import MODEL, STEPS, Compression, first_file
-from textapp.config import Config, TokenizerConfig, data_directory
+from textapp.compression.vocabulary import cut_tokenizer
+from textapp.config import Config, data_directory
 from textapp.config.reading import differing_entry
-from textapp.errors import ArtifactError, ConfigError, DataError, UsageError
+from textapp.errors import ArtifactError, ConfigError, UsageError
 from textapp.folders import WorkFolder, resolved, write_text
 from textapp.noise import import_tensorflow
-from textapp.prepared import Prepared
-from textapp.recipes.recipe import Recipe
 from textapp.recipes.resolving import locate
 from textapp.recipes.splits import load_splits, settled_layout
 from textapp.recipes.training_run import METRICS, finish
-from textapp.records.files import expand
-from textapp.records.layout import Layout
-from textapp.records.rows import RowError
-from textapp.records.splits import Splits
-from textapp.tasks.task import Record
 
 log = logging.getLogger("textapp")
 HONEST = (
@@ -45,11 +40,10 @@ STUDENT = (
     "a student is a smaller model: textapp export and textapp benchmark tell how much faster its file is than that of "
     "its teacher"
 )
-# Keys of training that a student has from its teacher; the others are those of its architecture.
-KEPT = (
-    "batch_size", "batch_tokens", "gradient_accumulation_steps", "learning_rate_scaling", "precision", "device",
-    "label_smoothing", "class_weights", "monitor", "xla",
-)  # fmt: skip
+CUT = (
+    "a smaller vocabulary makes the file smaller, not faster; text unlike the run's own takes more tokens, so look at "
+    "the quality on test"
+)
 
 
 def compress(
@@ -111,12 +105,12 @@ def _compress(artifact: Artifact, recipe: LoadedRecipe, config: Config, data_dir
         enter(stack, work, overwrite)
         # Before the import of TensorFlow, which takes seconds, so that errors in the data are reported at once.
         task = recipe_of(config.task, config.mode)
-        sums, more = checksums(config, data_dir), _sums_of_unlabelled(recipe, data_dir)
+        sums, more = checksums(config, data_dir), unlabelled_sums(recipe, data_dir)
         check_no_input(place, map(Path, [*sums, *more]))
         _warn_of_other_data(artifact, sums)
         layout = settled_layout(task, config, data_dir)
         splits = load_splits(task, config, data_dir, layout)
-        student, unlabelled = _student_config(config, recipe), _unlabelled(task, recipe, layout, data_dir)
+        student, unlabelled = student_config(config, recipe), unlabelled_records(task, recipe, layout, data_dir)
         import_tensorflow()
         from textapp.training.strategy import make_strategy
 
@@ -126,18 +120,23 @@ def _compress(artifact: Artifact, recipe: LoadedRecipe, config: Config, data_dir
             _open_work(artifact, recipe, config, {**sums, **more}, work, overwrite)
             prepared = task.prepare(locate(config, data_dir), splits, work.new)
             lengths_given = artifact.manifest.get("lengths_from") == "config"
-            prepared, teacher = replace(prepared, lengths_given=lengths_given), None
+            prepared = replace(prepared, lengths_given=lengths_given)
+            new, pieces = prepared, []
             if student is not None:
-                teacher, prepared = prepared, _prepared_student(task, student, splits, prepared, data_dir, work.new)
+                new = prepared_student(task, student, splits, prepared, data_dir, work.new)
+            elif recipe.recipe.cuts:
+                pieces = cut_tokenizer(recipe.recipe.cuts, work.new, [*splits.train, *splits.validation])
+                new = task.prepare(locate(config, data_dir), splits, work.new)
+                new = replace(new, lengths_given=lengths_given)
             compression = Compression(
-                artifact, recipe, prepared, task.objective(), strategy, work.new, teacher, unlabelled
-            )  # fmt: skip
+                artifact, recipe, prepared, new, task.objective(), strategy, work.new, pieces, unlabelled
+            )
             model, history, done = compression.run()
             seconds = time.perf_counter() - started
             parent = {"run": artifact.path.resolve().name, "sha256": artifact.manifest["files"][MODEL]}
             settings = compression.settings[-1]
             finish(
-                replace(prepared, config=prepared.config.model_copy(update={"training": settings})),
+                replace(new, config=new.config.model_copy(update={"training": settings})),
                 compression.objective, model, history, work.new, layout, data_dir, seconds, parent, done,
             )  # fmt: skip
             shutil.rmtree(work.new / STEPS)
@@ -172,102 +171,6 @@ def _config_of(artifact: Artifact, recipe: LoadedRecipe, run: str) -> Config:
     return parse_config({**config, "run": run, "training": training}, recipe.where("training"))
 
 
-def _student_config(config: Config, recipe: LoadedRecipe) -> Config | None:
-    """The config of a student: that of its teacher with another model, trained as one of its architecture is.
-
-    Args:
-        config: of the teacher, with the recipe's keys of training.
-        recipe: the recipe; None is returned if its first step does not distill.
-
-    Raises:
-        ConfigError: the student does not serve the task, or its tokenizer would be another.
-    """
-    step = recipe.recipe.distills
-    if step is None:
-        return None
-    where, tokenizer = recipe.where("steps.0.model"), config.tokenizer or TokenizerConfig()
-    preset = tokenizer.kind == "preset"
-    if step.model.pretrained and not preset:
-        raise ConfigError(
-            f"{where}: steps.0.model.architecture: found preset, which has a tokenizer of its own, but a student has "
-            f"that of its teacher, {tokenizer.kind}: expected another architecture"
-        )
-    path = (tokenizer.path or getattr(config.model, "path", None)) if preset and not step.model.pretrained else None
-    own = recipe.recipe.training.model_dump(mode="json", exclude_unset=True)
-    kept = {name: getattr(config.training, name) for name in KEPT}
-    given = {"epochs": step.epochs, "learning_rate": step.learning_rate}
-    training = {**kept, "patience": 0, **own, **{name: value for name, value in given.items() if value is not None}}
-    parts = {"model": step.model, "tokenizer": tokenizer.model_copy(update={"path": path})}
-    return parse_config(
-        {**config.model_copy(update=parts).model_dump(mode="json"), "training": training}, where
-    )  # fmt: skip
-
-
-def _prepared_student(
-    task: Recipe, config: Config, splits: Splits, teacher: Prepared, data_dir: Path, folder: Path
-) -> Prepared:
-    """The data as a student reads it.
-
-    Args:
-        task: of the run.
-        config: of the student.
-        splits: the records.
-        teacher: the data as the teacher reads it.
-        data_dir: base folder of relative paths.
-        folder: of the new run, with the tokenizers of the teacher.
-
-    Raises:
-        ConfigError: the student is a preset whose tokens are others than the teacher's.
-    """
-    located = locate(config, data_dir)
-    if located.model.pretrained:
-        from textapp.text.preset import preset_tokenizer
-
-        path, expected = getattr(located.model, "path", ""), teacher.task.tokenizer.pieces()
-        if preset_tokenizer(path).pieces() != expected:
-            raise ConfigError(
-                f"steps.0.model.path: {path}: its tokens are not those of the teacher ({len(expected):,}): expected a "
-                "preset of the same family, or another architecture"
-            )
-    return replace(task.prepare(located, splits, folder), lengths_given=teacher.lengths_given)
-
-
-def _unlabelled(task: Recipe, recipe: LoadedRecipe, layout: Layout, data_dir: Path) -> list[Record]:
-    """The records of a recipe's texts without labels, but for empty ones.
-
-    Raises:
-        ConfigError: the task has no use for them.
-        DataError: a file is missing, a row cannot be read, or there is no text.
-    """
-    files = _files_of_unlabelled(recipe, data_dir)
-    if not files:
-        return []
-    if task.keys.role != "encoder":
-        key = "steps.0.unlabelled"
-        raise ConfigError(
-            f"{recipe.where(key)}: {key}: only a classifier learns from texts without labels: leave it out"
-        )
-    records = []
-    for _, record in task.scan([str(file) for file in files], layout, data_dir):
-        if isinstance(record, RowError):
-            raise record
-        if any(str(text).strip() for text in record.values()):
-            records.append(record)
-    if not records:
-        raise DataError(f"{files[0]}: found no text, expected texts for unlabelled of the recipe")
-    log.info("unlabelled: %s texts", f"{len(records):,}")
-    return records
-
-
-def _files_of_unlabelled(recipe: LoadedRecipe, data_dir: Path) -> list[Path]:
-    step = recipe.recipe.distills
-    return [] if step is None or step.unlabelled is None else expand(step.unlabelled, data_dir)
-
-
-def _sums_of_unlabelled(recipe: LoadedRecipe, data_dir: Path) -> dict[str, str]:
-    return {str(file): sha256(file) for file in _files_of_unlabelled(recipe, data_dir)}
-
-
 def _warn_of_other_data(artifact: Artifact, sums: Mapping[str, str]) -> None:
     """Warns if the data is not as it was when the run was trained, as far as that is known."""
     try:
@@ -284,6 +187,7 @@ def _open_work(
 ) -> None:
     """Clears the folder of the compression, or goes on in that of an interrupted one of the same run and recipe."""
     request = work.new / REQUEST
+    tokenizers = [name for name in (TARGET_TOKENIZER, TOKENIZER) if (artifact.path / name).is_dir()]
     content = {
         "run": artifact.manifest["files"][MODEL],
         "recipe": as_data(recipe.recipe),
@@ -303,11 +207,13 @@ def _open_work(
                 "started with to resume it, or --overwrite to start again"
             )
         log.info("resuming %s", work.path)
+        for name in tokenizers:  # a step may have cut it
+            shutil.rmtree(work.new / name, ignore_errors=True)
+            shutil.copytree(artifact.path / name, work.new / name)
         return
     work.clear()
-    for folder in (TARGET_TOKENIZER, TOKENIZER):
-        if (artifact.path / folder).is_dir():
-            shutil.copytree(artifact.path / folder, work.new / folder)
+    for name in tokenizers:
+        shutil.copytree(artifact.path / name, work.new / name)
     request.parent.mkdir()
     write_text(request, json.dumps(content, ensure_ascii=False))
 
@@ -337,8 +243,8 @@ def _show(console: Any, result: Mapping[str, Any], measures: Mapping[str, str]) 
         for key in before.get(split, {}):
             rows.append([f"{split}: {measures[key]}", f"{before[split][key]:.2f}", f"{after[split][key]:.2f}"])
     console.print(tables.table(None, ["", "before", "after"], rows))
-    methods = [step["method"] for step in result["steps"]]
-    for method, words in (("distill", STUDENT), (None, HONEST)):
-        if method in methods or (method is None and set(methods) != {"distill"}):
+    methods = {step["method"] for step in result["steps"]}
+    for told, words in (({"distill"}, STUDENT), ({"vocabulary"}, CUT), ({"prune", "cluster"}, HONEST)):
+        if methods & told:
             tables.line(console, words)
     tables.line(console, f"run: {result['path']}")

@@ -22,8 +22,18 @@ def _no_percent(value: Any) -> Any:
     return value
 
 
+class Vocabulary(Model):
+    """Pieces that the run's own texts never have leave tokenizer and model. Nothing is trained."""
+
+    method: Literal["vocabulary"]
+    min_count: Count = Field(default=1, description="a piece that occurs less often leaves, too")
+    keep_characters: bool = Field(
+        default=True, description="pieces of one character stay, so that text that was never seen can be written"
+    )
+
+
 class Trained(Model):
-    """What every method has: how long to train."""
+    """What the methods that train have: how long."""
 
     epochs: Count | None = Field(default=None, description="of training; None: training.epochs of the recipe, else 3")
     learning_rate: Annotated[Float, Field(gt=0)] | None = Field(
@@ -109,7 +119,14 @@ class Distill(Trained):
     unlabelled: Files | None = Field(default=None, description="further texts without labels, for a classifier")
 
 
-METHODS: dict[str, type[Trained]] = {"prune": Prune, "cluster": Cluster, "distill": Distill}
+METHODS: dict[str, type[Model]] = {
+    "prune": Prune, "cluster": Cluster, "distill": Distill, "vocabulary": Vocabulary
+}  # fmt: skip
+# Methods that can only begin, as they change how the data is read; and what a step before them would be lost for.
+FIRST = {
+    "distill": "a student is a new model, which has nothing of what a step before it made",
+    "vocabulary": "the steps after it read the data by the smaller vocabulary",
+}
 KEYS = "keys such as steps: [{method: prune, sparsity: 0.8}]"
 
 
@@ -117,12 +134,17 @@ class Recipe(Model):
     """Steps in their order, and the settings of their trainings that differ from those of the run."""
 
     training: Training = Field(default=Training(), description="keys of training to use in place of the run's")
-    steps: list[Trained]
+    steps: list[Model]
 
     @property
     def distills(self) -> Distill | None:
         """The first step, if it trains a student."""
         return self.steps[0] if isinstance(self.steps[0], Distill) else None
+
+    @property
+    def cuts(self) -> Vocabulary | None:
+        """The first step, if it cuts the vocabulary."""
+        return self.steps[0] if isinstance(self.steps[0], Vocabulary) else None
 
 
 class LoadedRecipe:
@@ -189,11 +211,12 @@ def parse_recipe(raw: Mapping[str, Any], source: str = "recipe", places: Mapping
     else:
         for number, step in enumerate(raw["steps"]):
             steps.append(_step(step, f"steps.{number}", source, places, lines))
-            if number and isinstance(steps[-1], Distill):
+            why = FIRST.get(getattr(steps[-1], "method", ""))
+            if number and why:
                 where = _where(f"steps.{number}.method", source, places)
                 lines.append(
-                    f"{where}: steps.{number}.method: found distill after another step, expected it as the first: a "
-                    "student is a new model, which has nothing of what a step before it made"
+                    f"{where}: steps.{number}.method: found {steps[-1].method} after another step, expected it as the "
+                    f"first: {why}; compress twice"
                 )
     if lines:
         raise ConfigError("\n".join(lines))

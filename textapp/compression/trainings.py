@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from textapp.artifact import Artifact
 from textapp.compression.distill import COMPLETE, store_answers, taught
-from textapp.compression.recipe import Distill, LoadedRecipe, Prune, Recipe, Trained, as_data
+from textapp.compression.recipe import Distill, LoadedRecipe, Prune, Recipe, Step, Vocabulary, as_data
+from textapp.compression.vocabulary import cut_weights
 from textapp.errors import ArtifactError, ConfigError
 from textapp.folders import write_text
 from textapp.recipes.training_run import fit, summary
@@ -37,6 +38,8 @@ ANSWERS = "answers"  # of a teacher, in the folder of its step
 
 def first_file(recipe: Recipe) -> str:
     """The file of a work folder that is there once there is something to resume."""
+    if recipe.cuts:
+        return f"{STEPS}/1/{DONE}"
     return f"{STEPS}/1/{ANSWERS}/{COMPLETE}" if recipe.distills else FIRST
 
 
@@ -47,21 +50,23 @@ class Compression:
     Attributes:
         artifact: the run that they begin with.
         recipe: the recipe.
-        prepared: the data of the run; where the first step distills, as the student reads it.
+        source: the data as the run reads it.
+        prepared: the same data as the new run reads it.
         objective: of its task.
         strategy: of the variables.
         folder: the new run, in the making.
-        teacher: where the first step distills, the data as the run reads it.
-        unlabelled: further records, for the student.
+        pieces: of each id of a cut vocabulary, the id before.
+        unlabelled: further records, for a student.
     """
 
     artifact: Artifact
     recipe: LoadedRecipe
+    source: Prepared
     prepared: Prepared
     objective: Objective
     strategy: tf.distribute.Strategy
     folder: Path
-    teacher: Prepared | None = None
+    pieces: Sequence[int] = ()
     unlabelled: Sequence[Record] = ()
 
     def __post_init__(self) -> None:
@@ -86,10 +91,10 @@ class Compression:
         done = {"recipe": as_data(self.recipe.recipe), "before": before, "steps": steps}
         return model, _history(steps[-1]), {**done, "sizes": sizes(model, self.folder)}
 
-    def _training(self, step: Trained) -> Any:
+    def _training(self, step: Any) -> Any:
         """The keys of training of a step."""
         config, given = self.prepared.config.training, self.recipe.recipe.training
-        if isinstance(step, Distill):
+        if isinstance(step, (Distill, Vocabulary)):
             return config  # that of a new run, with the epochs and the learning rate of the step
         own = given.model_fields_set
         epochs = step.epochs or given.epochs or EPOCHS
@@ -115,10 +120,10 @@ class Compression:
                 f"{self.artifact.path}: was trained on the labels {', '.join(expected or ())}, but the data has "
                 f"{', '.join(found or ())}: use the data that it was trained on"
             )
-        if self.teacher is not None:
+        if self.recipe.recipe.distills:
             model = self._checked_student(model)
         for number, step in enumerate(self.steps):
-            if isinstance(step, Distill):
+            if not isinstance(step, Step):
                 continue
             unknown = unknown_layer(model, step.layers or [], step.embeddings)
             if unknown:
@@ -156,7 +161,7 @@ class Compression:
 
     def _quality(self, model: keras.Model) -> dict[str, Any]:
         """The measures of the task on validation and test."""
-        prepared = self.objective.settled(self.teacher or self.prepared, model)
+        prepared = self.objective.settled(self.source, model)
         found = {}
         for name, records in (("validation", prepared.splits.validation), ("test", prepared.splits.test)):
             if records:
@@ -178,6 +183,8 @@ class Compression:
         prepared, step = replace(self.prepared, config=config), self.steps[number]
         if isinstance(step, Distill):
             model, history, about = self._student(step, prepared, before, folder)
+        elif isinstance(step, Vocabulary):
+            model, history, about = self._cut(before)
         else:
             model, history = fit(
                 prepared, self.objective, folder, self.strategy, lambda model: self._hooks(number, model),
@@ -194,11 +201,11 @@ class Compression:
     ) -> tuple[keras.Model, History, dict[str, Any]]:
         """The student after its training, and what is told of the two."""
         lesson = self.lesson
-        assert self.teacher is not None and lesson is not None
-        stored = store_answers(self.objective.lesson(self.teacher, self.unlabelled), teacher, folder / ANSWERS)
+        assert lesson is not None
+        stored = store_answers(self.objective.lesson(self.source, self.unlabelled), teacher, folder / ANSWERS)
         model, history = fit(prepared, taught(self.objective, lesson, step, stored), folder, self.strategy)
         run = {"run": self.artifact.path.resolve().name}
-        pairs = (("teacher", self.teacher, teacher), ("student", prepared, model))
+        pairs = (("teacher", self.source, teacher), ("student", prepared, model))
         return model, history, {
             name: {
                 **(run if name == "teacher" else {}),
@@ -207,6 +214,14 @@ class Compression:
             }
             for name, data, each in pairs
         } | {"answers": lesson.rows, "unlabelled": len(self.unlabelled)}  # fmt: skip
+
+    def _cut(self, before: keras.Model) -> tuple[keras.Model, History, dict[str, Any]]:
+        """The model for the smaller vocabulary."""
+        model = self.objective.build_inference(self.prepared)
+        shapes = [weight.shape for weight in model.weights]
+        model.set_weights(cut_weights(before.get_weights(), shapes, self.pieces))
+        pieces = {"before": self.source.task.tokenizer.vocabulary_size, "after": len(self.pieces)}
+        return model, _history({"monitor": "loss", "history": [], "average": None}), {"pieces": pieces}
 
     def _hooks(self, number: int, model: keras.Model) -> Hooks:
         from textapp.compression.cluster import clustering_hooks

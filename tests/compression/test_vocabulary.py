@@ -1,0 +1,100 @@
+"""A run without the pieces that its texts do not have answers as before."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import textapp
+from textapp.artifact import open_artifact
+from textapp.catalog import parse_config
+from textapp.commands.compress import compress
+from textapp.commands.train import train_config
+from textapp.compression.vocabulary import cut_weights
+from textapp.errors import ConfigError
+
+GOOD, BAD = ("fine", "lovely", "superb"), ("awful", "dull", "broken")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A classifier of texts in which some words are frequent, and some occur once."""
+    folder = tmp_path_factory.mktemp("vocabulary")
+    lines = ["text\tlabel"]
+    for index in range(96):
+        words = (GOOD, BAD)[index % 2]
+        lines.append(f"a {words[index // 2 % 3]} zebra{index * 37} thing\t{('good', 'bad')[index % 2]}")
+    (folder / "train.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    config = {
+        "task": "classification", "run": str(folder / "run"), "data": {"train": "train.tsv", "validation": 0.25},
+        "model": {"architecture": "cnn", "embedding_dim": 8, "filters": 8, "kernel_sizes": [1, 3]},
+        "tokenizer": {"kind": "bpe", "vocabulary_size": 120},
+        "training": {"epochs": 6, "batch_size": 8, "device": "cpu", "learning_rate": 0.01, "precision": "float32"},
+    }  # fmt: skip
+    return train_config(parse_config(config), folder)
+
+
+def recipe(folder: Path, text: str) -> Path:
+    file = folder / "cut.yaml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def test_texts_of_frequent_pieces_are_answered_as_before(run: Path, tmp_path: Path) -> None:
+    from textapp.models.saving import load_model
+
+    made = compress(run, recipe(tmp_path, "steps: [{method: vocabulary, min_count: 8}]"), new_run=str(tmp_path / "new"))
+
+    before, after = textapp.load(run), textapp.load(made)
+    texts = [f"a {word} thing" for word in (*GOOD, *BAD)]
+    assert after.tokenizer.vocabulary_size < before.tokenizer.vocabulary_size
+    for one, other in zip(before.batch(texts), after.batch(texts), strict=True):
+        assert one.label == other.label
+        assert one.probability == pytest.approx(other.probability, abs=1e-6)
+    table = load_model(made / "model.keras").get_layer("token_embedding").embeddings
+    assert table.shape[0] == after.tokenizer.vocabulary_size
+    step = json.loads((made / "metrics.json").read_text(encoding="utf-8"))["compression"]["steps"][0]
+    assert step["pieces"] == {"before": before.tokenizer.vocabulary_size, "after": after.tokenizer.vocabulary_size}
+    assert open_artifact(made).manifest["parent"]["run"] == "run"
+
+
+def test_a_chain_goes_on_with_the_smaller_vocabulary(run: Path, tmp_path: Path) -> None:
+    from textapp.compression.kernels import kernels_of
+    from textapp.models.saving import load_model
+
+    steps = "steps: [{method: vocabulary, min_count: 8}, {method: prune, sparsity: 0.5, epochs: 2, embeddings: true}]"
+    made = compress(run, recipe(tmp_path, steps), new_run=str(tmp_path / "chain"))
+
+    table = next(each for each in kernels_of(load_model(made / "model.keras"), embeddings=True) if each.embedding)
+    assert table.variable.shape[0] == textapp.load(made).tokenizer.vocabulary_size
+    assert np.mean(np.asarray(table.variable) == 0) == pytest.approx(0.5, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("steps", "found"),
+    [
+        ("[{method: vocabulary}]", r"found all \d+ pieces in use, .* raise min_count"),
+        ("[{method: prune, sparsity: 0.5}, {method: vocabulary}]", r"cut.yaml, line 1: steps.1.method: found vocab"),
+        ("[{method: vocabulary, min_count: 0}]", r"cut.yaml, line 1: steps.0.min_count: found 0"),
+    ],
+)  # fmt: skip
+def test_what_is_refused(run: Path, tmp_path: Path, steps: str, found: str) -> None:
+    with pytest.raises(ConfigError, match=found):
+        compress(run, recipe(tmp_path, f"steps: {steps}"), new_run=str(tmp_path / "refused"))
+    assert not (tmp_path / "refused").exists()
+
+
+def test_rows_and_columns_of_the_pieces_that_stay() -> None:
+    table, bias = np.arange(8.0).reshape(4, 2), np.arange(4.0)
+    cut = cut_weights([table, table.T, bias, np.ones(3)], [(2, 2), (2, 2), (2,), (3,)], [0, 3])
+    assert cut[0].tolist() == [[0, 1], [6, 7]]
+    assert cut[1].tolist() == [[0, 6], [1, 7]]
+    assert cut[2].tolist() == [0, 3]
+    assert cut[3].tolist() == [1, 1, 1]
+    with pytest.raises(ConfigError, match="3 rows that are no pieces"):
+        cut_weights([np.ones((3, 2))], [(2, 2)], [0, 3])
+    with pytest.raises(ConfigError, match="size is that of the preset"):
+        cut_weights([table], [(4, 2)], [0, 3])

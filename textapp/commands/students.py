@@ -1,0 +1,125 @@
+"""A student before its training: its config, its view of the data, and texts without labels."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+from textapp.artifact import sha256
+from textapp.catalog import parse_config
+from textapp.compression.recipe import LoadedRecipe
+from textapp.config import Config, TokenizerConfig
+from textapp.errors import ConfigError, DataError
+from textapp.prepared import Prepared
+from textapp.recipes.recipe import Recipe
+from textapp.recipes.resolving import locate
+from textapp.records.files import expand
+from textapp.records.layout import Layout
+from textapp.records.rows import RowError
+from textapp.records.splits import Splits
+from textapp.tasks.task import Record
+
+log = logging.getLogger("textapp")
+# Keys of training that a student has from its teacher; the others are those of its architecture.
+KEPT = (
+    "batch_size", "batch_tokens", "gradient_accumulation_steps", "learning_rate_scaling", "precision", "device",
+    "label_smoothing", "class_weights", "monitor", "xla",
+)  # fmt: skip
+
+
+def student_config(config: Config, recipe: LoadedRecipe) -> Config | None:
+    """The config of a student: that of its teacher with another model, trained as one of its architecture is.
+
+    Args:
+        config: of the teacher, with the recipe's keys of training.
+        recipe: the recipe; None is returned if its first step does not distill.
+
+    Raises:
+        ConfigError: the student does not serve the task, or its tokenizer would be another.
+    """
+    step = recipe.recipe.distills
+    if step is None:
+        return None
+    where, tokenizer = recipe.where("steps.0.model"), config.tokenizer or TokenizerConfig()
+    preset = tokenizer.kind == "preset"
+    if step.model.pretrained and not preset:
+        raise ConfigError(
+            f"{where}: steps.0.model.architecture: found preset, which has a tokenizer of its own, but a student has "
+            f"that of its teacher, {tokenizer.kind}: expected another architecture"
+        )
+    path = (tokenizer.path or getattr(config.model, "path", None)) if preset and not step.model.pretrained else None
+    own = recipe.recipe.training.model_dump(mode="json", exclude_unset=True)
+    kept = {name: getattr(config.training, name) for name in KEPT}
+    given = {"epochs": step.epochs, "learning_rate": step.learning_rate}
+    training = {**kept, "patience": 0, **own, **{name: value for name, value in given.items() if value is not None}}
+    parts = {"model": step.model, "tokenizer": tokenizer.model_copy(update={"path": path})}
+    return parse_config(
+        {**config.model_copy(update=parts).model_dump(mode="json"), "training": training}, where
+    )  # fmt: skip
+
+
+def prepared_student(
+    task: Recipe, config: Config, splits: Splits, teacher: Prepared, data_dir: Path, folder: Path
+) -> Prepared:
+    """The data as a student reads it.
+
+    Args:
+        task: of the run.
+        config: of the student.
+        splits: the records.
+        teacher: the data as the teacher reads it.
+        data_dir: base folder of relative paths.
+        folder: of the new run, with the tokenizers of the teacher.
+
+    Raises:
+        ConfigError: the student is a preset whose tokens are others than the teacher's.
+    """
+    located = locate(config, data_dir)
+    if located.model.pretrained:
+        from textapp.text.preset import preset_tokenizer
+
+        path, expected = getattr(located.model, "path", ""), teacher.task.tokenizer.pieces()
+        if preset_tokenizer(path).pieces() != expected:
+            raise ConfigError(
+                f"steps.0.model.path: {path}: its tokens are not those of the teacher ({len(expected):,}): expected a "
+                "preset of the same family, or another architecture"
+            )
+    return replace(task.prepare(located, splits, folder), lengths_given=teacher.lengths_given)
+
+
+def unlabelled_records(task: Recipe, recipe: LoadedRecipe, layout: Layout, data_dir: Path) -> list[Record]:
+    """The records of a recipe's texts without labels, but for empty ones.
+
+    Raises:
+        ConfigError: the task has no use for them.
+        DataError: a file is missing, a row cannot be read, or there is no text.
+    """
+    files = _files(recipe, data_dir)
+    if not files:
+        return []
+    if task.keys.role != "encoder":
+        key = "steps.0.unlabelled"
+        raise ConfigError(
+            f"{recipe.where(key)}: {key}: only a classifier learns from texts without labels: leave it out"
+        )
+    records = []
+    for _, record in task.scan([str(file) for file in files], layout, data_dir):
+        if isinstance(record, RowError):
+            raise record
+        if any(str(text).strip() for text in record.values()):
+            records.append(record)
+    if not records:
+        raise DataError(f"{files[0]}: found no text, expected texts for unlabelled of the recipe")
+    log.info("unlabelled: %s texts", f"{len(records):,}")
+    return records
+
+
+def _files(recipe: LoadedRecipe, data_dir: Path) -> list[Path]:
+    step = recipe.recipe.distills
+    return [] if step is None or step.unlabelled is None else expand(step.unlabelled, data_dir)
+
+
+def unlabelled_sums(recipe: LoadedRecipe, data_dir: Path) -> dict[str, str]:
+    """The checksums of these files, by path."""
+    return {str(file): sha256(file) for file in _files(recipe, data_dir)}
