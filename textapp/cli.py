@@ -520,12 +520,16 @@ def check(
     ] = None,
     overrides: Overrides = None,
     data_dir: DataDir = None,
+    device: Annotated[
+        str | None,
+        typer.Option(metavar="DEVICE", help="tpu, or tpu:v5e|v6e|v4: compile the steps of CONFIG for it, without one"),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Profile the data of CONFIG and the environment before training."""
     from textapp.commands.check import check as command
 
-    command(config, overrides or [], data_dir, as_json)
+    command(config, overrides or [], data_dir, as_json, device)
 
 
 @app.command()

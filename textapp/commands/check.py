@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from textapp.catalog import load_config, recipe_of
-from textapp.commands import tables
+from textapp.commands import tables, tpu
 from textapp.commands.environment import environment
 from textapp.config import Config, data_directory
 from textapp.errors import UsageError
@@ -25,6 +25,7 @@ def check(
     overrides: Sequence[str] = (),
     data_dir: Path | None = None,
     as_json: bool = False,
+    device: str | None = None,
 ) -> dict[str, Any]:
     """Profiles the data of a config and the environment, and prints the result.
 
@@ -33,20 +34,31 @@ def check(
         overrides: `key=value` pairs that replace config keys.
         data_dir: base folder of relative data paths.
         as_json: print JSON.
+        device: `tpu`, or `tpu:` and a kind of it: compile the steps of the config for it, see `check_tpu`.
 
     Returns:
         `{"environment": {...}}` and, with a config, `"data"`: the profile. Both have `warnings`; data has `first_rows`,
-        the first records of the files of each split, with texts cut to a line.
+        the first records of the files of each split, with texts cut to a line. With a device `"tpu"`, too.
 
     Raises:
         ConfigError, DataError: the config or the data are invalid.
+        UsageError: the device is unknown, or there is no config to compile.
+        TextappError: the compiler refused a step; this is raised after the result is printed.
     """
+    chip = None if device is None else tpu.chip_of(device)
+    if chip is not None and config_path is None:
+        raise UsageError(f"--device {device}: found no config, expected one to compile: textapp check CONFIG")
     result: dict[str, Any] = {}
     with tables.stdout_for_json(as_json):
         if config_path is not None:
-            result["data"] = data_profile(load_config(config_path, overrides), data_directory(data_dir))
+            config, folder = load_config(config_path, overrides), data_directory(data_dir)
+            result["data"] = data_profile(config, folder)
+            if chip is not None:
+                result["tpu"] = tpu.check_tpu(config, folder, chip)
         result["environment"] = environment()
     tables.emit(result, as_json, lambda console: _show(console, result))
+    if chip is not None and (error := tpu.refused(result["tpu"])):
+        raise error
     return result
 
 
@@ -85,6 +97,9 @@ def _show(console: Any, result: Mapping[str, Any]) -> None:
         for name, records in result["data"]["first_rows"].items():
             console.print(tables.section(_first_rows(f"first rows of {name}", records)))
         warnings += result["data"]["warnings"]
+    if "tpu" in result:
+        tpu.show(console, result["tpu"])
+        warnings += result["tpu"]["warnings"]
     _show_environment(console, result["environment"])
     warnings += result["environment"]["warnings"]
     if not warnings:

@@ -71,13 +71,13 @@ def fit(
 
     config, training = prepared.config, prepared.config.training
     if training.epochs == 0:
-        model = _build(lambda: objective.build_inference(prepared), "float32")
+        model = build_under(lambda: objective.build_inference(prepared), "float32")
         log.info("model: %s as it is, %s", config.model.architecture, _sizes(model))
         return model, History(training.monitor or "loss")
     precision = choose_precision(training.precision, config.model, training.device)
     keras.utils.set_random_seed(config.seed)
     with strategy.scope():
-        model = _build(lambda: _begun(prepared, objective, weights), precision)
+        model = build_under(lambda: _begun(prepared, objective, weights), precision)
         hooks = make_hooks(model) if make_hooks else Hooks()
     log.info("model: %s, %s", config.model.architecture, _sizes(model))
     batches, validation = objective.batches(prepared), objective.validation(prepared, model)
@@ -94,7 +94,7 @@ def fit(
     )
     if precision == "float32" and (weights is not None or not config.model.training_form):
         return model, history
-    inference = _build(lambda: objective.build_inference(prepared), "float32")
+    inference = build_under(lambda: objective.build_inference(prepared), "float32")
     inference.set_weights(inference_weights(model))
     return inference, history
 
@@ -237,7 +237,8 @@ def _sizes(model: keras.Model) -> str:
     return f"{total:,} parameters" + (f", of which {trained:,} are trained" if trained < total else "")
 
 
-def _build(build: Callable[[], keras.Model], precision: str) -> keras.Model:
+def build_under(build: Callable[[], keras.Model], precision: str) -> keras.Model:
+    """Builds a model under a dtype policy of Keras, by its name."""
     import keras
 
     before = keras.config.dtype_policy()

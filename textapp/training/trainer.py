@@ -147,25 +147,43 @@ def train_model(
         logger.info("learning rate: %g (%s in %d replicas)", *told)
         config = config.model_copy(update={"learning_rate": rate})
     steps = source.plan(0).steps
-    float16 = any(layer.compute_dtype == "float16" for layer in model._flatten_layers())
-    with strategy.scope():
-        updates = max(1, config.epochs * -(-steps // config.gradient_accumulation_steps))
-        trained = model.trainable_variables if hooks.trained is None else hooks.trained
-        optimizer = make_optimizer(config, updates, trained, loss_scaling=float16)
-    loop = TrainingLoop(
-        model, optimizer, loss, strategy,
-        transform_weights=hooks.transform_weights, after_update=hooks.after_update, trained=trained,
-        gradient_accumulation_steps=config.gradient_accumulation_steps, jit_compile=config.xla,
-    )  # fmt: skip
+    loop = make_loop(model, loss, config, steps, strategy, hooks)
     variables = [*loop.variables, *hooks.variables]
-    checkpoints = Checkpoints(folder / "checkpoints", model, optimizer, variables, writes=is_chief(strategy))
+    checkpoints = Checkpoints(folder / "checkpoints", model, loop.optimizer, variables, writes=is_chief(strategy))
     run = _Run(loop, checkpoints, source, config)
     run.limit = steps * config.epochs if steps_limit is None else min(steps_limit, steps * config.epochs)
     run.validate, run.samples, run.progress = validate, samples, progress or make_progress()
     run.complete = hooks.complete or (lambda: True)
     callbacks = [*callbacks, *_tensorboard(folder / "logs", strategy)]
-    with _signals_held() as received, _optimizer_attached(model, optimizer), _gone_workers_reported(strategy):
+    with _signals_held() as received, _optimizer_attached(model, loop.optimizer), _gone_workers_reported(strategy):
         return run(received, keras.callbacks.CallbackList(callbacks, model=model))
+
+
+def make_loop(
+    model: keras.Model,
+    loss: Callable[[Batch, Any], tf.Tensor],
+    config: Training,
+    steps: int,
+    strategy: tf.distribute.Strategy,
+    hooks: Hooks,
+) -> TrainingLoop:
+    """Makes the loop of a training, with its optimizer.
+
+    Args:
+        model, loss, config, strategy: as for `train_model`.
+        steps: of an epoch.
+        hooks: of a compression method, or `Hooks()`.
+    """
+    float16 = any(layer.compute_dtype == "float16" for layer in model._flatten_layers())
+    with strategy.scope():
+        updates = max(1, config.epochs * -(-steps // config.gradient_accumulation_steps))
+        trained = model.trainable_variables if hooks.trained is None else hooks.trained
+        optimizer = make_optimizer(config, updates, trained, loss_scaling=float16)
+    return TrainingLoop(
+        model, optimizer, loss, strategy,
+        transform_weights=hooks.transform_weights, after_update=hooks.after_update, trained=trained,
+        gradient_accumulation_steps=config.gradient_accumulation_steps, jit_compile=config.xla,
+    )  # fmt: skip
 
 
 def _check(source: BatchSource, strategy: tf.distribute.Strategy) -> None:
