@@ -108,7 +108,7 @@ def check_tpu(config: Config, data_dir: Path, chip: str) -> dict[str, Any]:
         "precision": precision,
         "optimizer": prepared.config.training.optimizer,
         "steps": rows,
-        "warnings": _warnings(rows, chip, reason),
+        "warnings": [*_not_asked(reason), *too_large(rows, chip)],
     }
 
 
@@ -220,20 +220,28 @@ def _operation(message: str, hlo: str) -> str | None:
     return None
 
 
-def _warnings(rows: Sequence[Mapping[str, Any]], chip: str, reason: str | None) -> list[str]:
-    found = []
-    if reason is not None:
-        found.append(f"the TPU compiler was not asked: {reason}. Instead the steps were compiled by {HERE}, "
-                     "which takes operations that a TPU may lack, and tells no memory of a TPU")  # fmt: skip
+def _not_asked(reason: str | None) -> list[str]:
+    if reason is None:
+        return []
+    return [f"the TPU compiler was not asked: {reason}. Instead the steps were compiled by {HERE}, which takes "
+            "operations that a TPU may lack, and tells no memory of a TPU"]  # fmt: skip
+
+
+def too_large(rows: Sequence[Mapping[str, Any]], chip: str) -> list[str]:
+    """A warning for each step that does not fit a chip.
+
+    Args:
+        rows: of the steps.
+        chip: a key of `CHIPS`.
+    """
     memory = CHIPS[chip].memory
-    for row in rows:
-        what = f"{row['step']} step {row['shape']}"
-        if row.get("total_bytes", 0) > memory:
-            found.append(
-                f"{what}: takes {tables.size(row['total_bytes'])}, expected at most {tables.size(memory)} of a {chip}: "
-                "lower training.batch_size or batch_tokens, or raise training.gradient_accumulation_steps with it"
-            )
-    return found
+    return [
+        f"{row['step']} step {row['shape']}: takes {tables.size(row['total_bytes'])}, expected at most "
+        f"{tables.size(memory)} of a {chip}: lower training.batch_size or batch_tokens, or raise "
+        "training.gradient_accumulation_steps with it"
+        for row in rows
+        if row.get("total_bytes", 0) > memory
+    ]
 
 
 def refused(result: Mapping[str, Any]) -> TextappError | None:
