@@ -147,6 +147,9 @@ def test_a_device_needs_a_config_and_faults_of_the_data_come_first(config: Path)
 
 HLO = """
   %sort.12 = f32[8]{0} sort(f32[8]{0} %p.1), metadata={op_type="Sort" op_name="step/encoder_1/attention_1/Sort"}
+  %p.2 = c128[4,64]{1,0} convert(c64[4,64]{1,0} %p.0), metadata={op_name="step/Cast"}
+  %fft.7 = c64[4,64]{1,0} fft(c64[4,64]{1,0} %p.0), fft_length={64}, metadata={op_name="step/FFT"}
+  %fft.8 = c128[4,64]{1,0} fft(c128[4,64]{1,0} %p.2), fft_length={64}, metadata={op_name="step/encoder_1/FFT"}
   ROOT %add.3 = f32[8]{0} add(f32[8]{0} %sort.12, f32[8]{0} %p.1), metadata={op_name="step/Add"}
 """
 
@@ -157,12 +160,26 @@ HLO = """
         ("not on a TPU: %sort.12 = f32[8] sort(%p.1)", "step/encoder_1/attention_1/Sort", "encoder/attention"),
         ("compatible with node {{node encoder_1/AsString}}", "encoder_1/AsString", "encoder"),
         ("see add.3", "step/Add", None),
+        ("Unexpected operand type for FFT: c128[4,64]{1,0}", "step/encoder_1/FFT", "encoder"),
         ("RESOURCE_EXHAUSTED: 17.5 GB of 16 GB", None, None),
     ],
 )
 def test_where_a_compiler_refuses(message: str, operation: str | None, layer: str | None) -> None:
     found = tpu.fault(message, HLO, {"encoder", "attention"})
     assert found == {"error": message, "operation": operation, "layer": layer}
+
+
+def test_a_step_that_is_too_large_says_what_to_lower() -> None:
+    error = "RESOURCE_EXHAUSTED: Ran out of memory on HBM, the total memory required (60.51G) exceeds 15.75G."
+    row = {
+        "step": "training",
+        "shape": "9 x 8",
+        **tpu.fault(f"{error}\n\nSuspected Python Code Location:\n /a", "", set()),
+    }
+    assert str(tpu.refused({"steps": [row, {}]})) == (
+        "1 of 2 steps cannot be compiled for a TPU, first the training step 9 x 8: "
+        f"{error}: lower training.batch_size or batch_tokens"
+    )
 
 
 # --- the script and its environment ----------------------------------------------------------------------------------

@@ -202,7 +202,8 @@ def fault(message: str, hlo: str, layers: set[str]) -> dict[str, Any]:
     from textapp.training.lowering import layer_of
 
     operation = _operation(message, hlo)
-    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    # What follows is a line of TensorFlow's own code.
+    lines = [line.strip() for line in message.split("Suspected Python Code Location")[0].splitlines() if line.strip()]
     return {
         "error": " ".join(lines[:3])[:500],
         "operation": operation,
@@ -211,13 +212,21 @@ def fault(message: str, hlo: str, layers: set[str]) -> dict[str, Any]:
 
 
 def _operation(message: str, hlo: str) -> str | None:
-    """The operation of TensorFlow in a message: in its metadata, as a node, or by the name of an instruction."""
+    """The operation of TensorFlow in a message: in its metadata, as a node, or that of an instruction.
+
+    The instruction is told by its name, or by its kind and a shape: `Unexpected operand type for FFT: c128[4,64]`.
+    """
     if found := re.search(r'op_name="([^"]+)"', message) or re.search(r"\{\{node ([^}]+)\}\}", message):
         return found[1]
-    for name in re.findall(r"%?([A-Za-z_][\w.-]*\.\d+)", message):
-        if found := re.search(rf'^\s*(?:ROOT )?%{re.escape(name)} = .*op_name="([^"]+)"', hlo, re.MULTILINE):
-            return found[1]
-    return None
+    named = re.findall(r"[A-Za-z_][\w.-]*\.\d+", message)
+    kinds = {f" {word.lower()}(" for word in re.findall(r"[A-Za-z][\w-]+", message)}
+    shapes = re.findall(r"[a-z]\w*\[[\d,]+\]", message)
+    lines = [line for line in hlo.splitlines() if "op_name=" in line]
+    by_name = (line for name in named for line in lines if f"%{name} = " in line)
+    by_kind = (line for line in lines if any(map(line.__contains__, kinds)) and any(map(line.__contains__, shapes)))
+    line = next(by_name, None) or next(by_kind, "")
+    found = re.search(r'op_name="([^"]+)"', line)
+    return found[1] if found else None
 
 
 def _not_asked(reason: str | None) -> list[str]:
@@ -252,9 +261,10 @@ def refused(result: Mapping[str, Any]) -> TextappError | None:
     first = faults[0]
     place = f", in layer {first['layer']}" if first["layer"] else ""
     operation = f" ({first['operation']}{place})" if first["operation"] else ""
+    mend = ": lower training.batch_size or batch_tokens" if "RESOURCE_EXHAUSTED" in first["error"] else ""
     return TextappError(
         f"{len(faults)} of {len(result['steps'])} steps cannot be compiled for a TPU, first the {first['step']} step "
-        f"{first['shape']}{operation}: {first['error']}"
+        f"{first['shape']}{operation}: {first['error']}{mend}"
     )
 
 
