@@ -116,12 +116,13 @@ def compile_file(python: Path, file: Path, chip: Chip) -> dict[str, Any]:
         NoCompiler: the script fails before it compiles, so the environment is damaged.
     """
     try:
-        # -I, as the folder of the script has an inspect.py, which is not that of the standard library.
+        # -I, as the folder of the script has an inspect.py, which is not that of the standard library. libtpu lets one
+        # process at a time use a TPU; here none uses one, so two checks may run at the same time.
         done = subprocess.run(
             [str(python), "-I", str(SCRIPT), chip.topology, str(file)],
             env=_environment(
                 TPU_SKIP_MDS_QUERY="1", TPU_ACCELERATOR_TYPE=chip.accelerator, TPU_WORKER_HOSTNAMES="localhost",
-                TPU_LOG_DIR="disabled", JAX_PLATFORMS="cpu",
+                ALLOW_MULTIPLE_LIBTPU_LOAD="1", TPU_LOG_DIR="disabled", JAX_PLATFORMS="cpu",
             ),
             capture_output=True, encoding="utf-8", errors="replace", timeout=SECONDS_TO_COMPILE,
         )  # fmt: skip
