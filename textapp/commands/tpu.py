@@ -136,11 +136,12 @@ def _steps(prepared: Any, objective: Any) -> tuple[str, set[str], list[Step]]:
     model = build_under(lambda: objective.build(prepared), precision)
     source, loss = objective.batches(prepared), objective.loss(prepared)
     loop = make_loop(model, loss, config.training, source.plan(0).steps, tf.distribute.get_strategy(), Hooks())
+    shapes = static_shapes(source, task.tokenizer.pad_id)
     functions = {"training": loop.compiled_step(), "evaluation": evaluation_step(model, loss)}
     steps = [
         Step(kind, shape.words, shape.share, shape.padding, function, shape.specs)
         for kind, function in functions.items()
-        for shape in static_shapes(source, task.tokenizer.pad_id)
+        for shape in shapes
     ]
     if objective.decodes:
         steps += _decoding(objective, model, task)
