@@ -75,6 +75,24 @@ def test_each_step_is_compiled_and_told_with_its_bytes(config: Path, monkeypatch
     assert [topology for _, topology in given] == ["v6e:2x2"] * 2 and given[0][0] != given[1][0]
 
 
+def test_the_loops_of_a_model_that_writes_are_compiled_too(tmp_path: Path, monkeypatch) -> None:
+    given = answering(monkeypatch, ANSWER)
+    (tmp_path / "a.txt").write_text("".join(f"line {i} of this text\n" for i in range(40)), encoding="utf-8")
+    content = {
+        "task": "generation", "run": "never", "lengths": [16], "generate_lengths": [[8, 4]], "data": {"train": "a.txt"},
+        "model": {"architecture": "transformer", "num_layers": 1, "hidden_dim": 8, "num_heads": 2},
+        "training": {"batch_size": 4},
+    }  # fmt: skip
+    (tmp_path / "config.yaml").write_text(json.dumps(content), encoding="utf-8")
+    rows = check(tmp_path / "config.yaml", data_dir=tmp_path, as_json=True, device="tpu")["tpu"]["steps"]
+    assert [(row["step"], row["shape"], row["padding"]) for row in rows] == [
+        ("training", "4 x 16", pytest.approx(rows[0]["padding"])),
+        ("evaluation", "4 x 16", rows[0]["padding"]),
+        ("decoding", "64 x 8 to 4", None),
+    ]
+    assert len(given) == 3
+
+
 def test_the_table_says_what_only_hardware_shows(monkeypatch, capsys) -> None:
     row = {"step": "training", "shape": "16 x 8", "share": 0.25, "padding": 0.5}
     large = {**row, **tpu.with_total({**ANSWER, "temporary_bytes": 20 * 2**30})}

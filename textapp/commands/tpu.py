@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -158,8 +158,13 @@ def _decoding(objective: Any, model: Any, task: Any) -> Iterator[Step]:
             specs = {name: tf.TensorSpec((rows, *spec.shape[1:]), spec.dtype) for name, spec in
                      signature.specs().items()}  # fmt: skip
             read, new = signature.name.removeprefix(f"{GENERATE}_").split("_")
-            function = tf.function(signature.call, jit_compile=True)
+            function = tf.function(_of_one(signature.call), jit_compile=True)
             yield Step("decoding", f"{rows} x {read} to {new}", None, None, function, specs)
+
+
+def _of_one(call: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The function without further arguments: a partial with keywords cannot be lowered."""
+    return lambda features: call(features)
 
 
 def _compiled(step: Step, layers: set[str], python: Path | None, chip: str, folder: Path) -> dict[str, Any]:
