@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,6 +38,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train_config(parse_config(config), folder)
 
 
+def table_of(run: Path) -> Any:
+    """The table of embeddings of a run."""
+    from textapp.compression.kernels import kernels_of
+    from textapp.models.saving import load_model
+
+    return next(kernel for kernel in kernels_of(load_model(run / "model.keras"), embeddings=True) if kernel.embedding)
+
+
 def recipe(folder: Path, text: str) -> Path:
     file = folder / "cut.yaml"
     file.write_text(text, encoding="utf-8")
@@ -44,7 +53,6 @@ def recipe(folder: Path, text: str) -> Path:
 
 
 def test_texts_of_frequent_pieces_are_answered_as_before(run: Path, tmp_path: Path) -> None:
-    from textapp.models.saving import load_model
 
     made = compress(run, recipe(tmp_path, "steps: [{method: vocabulary, min_count: 8}]"), new_run=str(tmp_path / "new"))
 
@@ -54,21 +62,17 @@ def test_texts_of_frequent_pieces_are_answered_as_before(run: Path, tmp_path: Pa
     for one, other in zip(before.batch(texts), after.batch(texts), strict=True):
         assert one.label == other.label
         assert one.probability == pytest.approx(other.probability, abs=1e-6)
-    table = load_model(made / "model.keras").get_layer("token_embedding").embeddings
-    assert table.shape[0] == after.tokenizer.vocabulary_size
+    assert table_of(made).variable.shape[0] == after.tokenizer.vocabulary_size
     step = json.loads((made / "metrics.json").read_text(encoding="utf-8"))["compression"]["steps"][0]
     assert step["pieces"] == {"before": before.tokenizer.vocabulary_size, "after": after.tokenizer.vocabulary_size}
     assert open_artifact(made).manifest["parent"]["run"] == "run"
 
 
 def test_a_chain_goes_on_with_the_smaller_vocabulary(run: Path, tmp_path: Path) -> None:
-    from textapp.compression.kernels import kernels_of
-    from textapp.models.saving import load_model
-
     steps = "steps: [{method: vocabulary, min_count: 8}, {method: prune, sparsity: 0.5, epochs: 2, embeddings: true}]"
     made = compress(run, recipe(tmp_path, steps), new_run=str(tmp_path / "chain"))
 
-    table = next(each for each in kernels_of(load_model(made / "model.keras"), embeddings=True) if each.embedding)
+    table = table_of(made)
     assert table.variable.shape[0] == textapp.load(made).tokenizer.vocabulary_size
     assert np.mean(np.asarray(table.variable) == 0) == pytest.approx(0.5, abs=0.02)
 

@@ -91,6 +91,12 @@ def prepared_student(
 def unlabelled_records(task: Recipe, recipe: LoadedRecipe, layout: Layout, data_dir: Path) -> list[Record]:
     """The records of a recipe's texts without labels, but for empty ones.
 
+    Args:
+        task: of the run.
+        recipe: names their files.
+        layout: of the run's own files.
+        data_dir: base folder of relative paths.
+
     Raises:
         ConfigError: the task has no use for them.
         DataError: a file is missing, a row cannot be read, or there is no text.
