@@ -55,7 +55,8 @@ def test_defaults_and_overrides(tmp_path: Path) -> None:
         ("steps:\n- sparsity: 0.8", "line 2: steps.0.method: found nothing, expected one of prune, cluster, distill"),
         (
             "steps:\n- method: prunne",
-            "line 2: steps.0.method: found 'prunne', expected one of prune, cluster, distill, vocabulary; did you mean 'prune'?",
+            "line 2: steps.0.method: found 'prunne', expected one of prune, cluster, distill, vocabulary; did you mean "
+            "'prune'?",
         ),
         (
             "steps:\n- method: prune\n  sparsty: 0.8",
