@@ -15,7 +15,7 @@ from textapp.catalog import parse_config
 from textapp.commands.compress import compress
 from textapp.commands.train import train_config
 from textapp.compression.vocabulary import cut_weights
-from textapp.errors import ConfigError
+from textapp.errors import ConfigError, DataError
 
 GOOD, BAD = ("fine", "lovely", "superb"), ("awful", "dull", "broken")
 
@@ -77,16 +77,29 @@ def test_a_chain_goes_on_with_the_smaller_vocabulary(run: Path, tmp_path: Path) 
     assert np.mean(np.asarray(table.variable) == 0) == pytest.approx(0.5, abs=0.02)
 
 
+def test_pieces_of_further_texts_stay(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "more.txt").write_text("zebra37 zebra74\n" * 8, encoding="utf-8")
+    steps = f"steps: [{{method: vocabulary, min_count: 8, texts: {tmp_path / 'more.txt'}}}]"
+    made = compress(run, recipe(tmp_path, steps), new_run=str(tmp_path / "more"))
+
+    before, after = textapp.load(run).tokenizer, textapp.load(made).tokenizer
+    old, new = before.pieces(), after.pieces()
+    for text in ("zebra37", "zebra74 zebra37"):
+        assert [new[token_id] for token_id in after.ids(text)] == [old[token_id] for token_id in before.ids(text)]
+    assert len(new) < len(old)
+
+
 @pytest.mark.parametrize(
     ("steps", "found"),
     [
         ("[{method: vocabulary}]", r"found all \d+ pieces in use, .* raise min_count"),
         ("[{method: prune, sparsity: 0.5}, {method: vocabulary}]", r"cut.yaml, line 1: steps.1.method: found vocab"),
+        ("[{method: vocabulary, texts: none.txt}]", r"none.txt"),
         ("[{method: vocabulary, min_count: 0}]", r"cut.yaml, line 1: steps.0.min_count: found 0"),
     ],
 )  # fmt: skip
 def test_what_is_refused(run: Path, tmp_path: Path, steps: str, found: str) -> None:
-    with pytest.raises(ConfigError, match=found):
+    with pytest.raises((ConfigError, DataError), match=found):
         compress(run, recipe(tmp_path, f"steps: {steps}"), new_run=str(tmp_path / "refused"))
     assert not (tmp_path / "refused").exists()
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import textapp
-from textapp.artifact import TARGET_TOKENIZER, TOKENIZER, Artifact, check_no_input, open_artifact
+from textapp.artifact import TARGET_TOKENIZER, TOKENIZER, Artifact, check_no_input, open_artifact, sha256
 from textapp.catalog import load_config, parse_config, recipe_of
 from textapp.commands import tables
-from textapp.commands.students import prepared_student, student_config, unlabelled_records, unlabelled_sums
+from textapp.commands.students import prepared_student, student_config, unlabelled_records
 from textapp.commands.train import REQUEST, changed, checksums, disk_errors_reported, enter, put_in_place, replaces_run
 from textapp.compression.recipe import LoadedRecipe, as_data, load_recipe
 from textapp.compression.trainings import MODEL, STEPS, Compression, first_file
@@ -30,6 +30,7 @@ from textapp.noise import import_tensorflow
 from textapp.recipes.resolving import locate
 from textapp.recipes.splits import load_splits, settled_layout
 from textapp.recipes.training_run import METRICS, finish
+from textapp.records.files import expand
 
 log = logging.getLogger("textapp")
 HONEST = (
@@ -105,12 +106,14 @@ def _compress(artifact: Artifact, recipe: LoadedRecipe, config: Config, data_dir
         enter(stack, work, overwrite)
         # Before the import of TensorFlow, which takes seconds, so that errors in the data are reported at once.
         task = recipe_of(config.task, config.mode)
-        sums, more = checksums(config, data_dir), unlabelled_sums(recipe, data_dir)
+        sums = checksums(config, data_dir)
+        files = expand(recipe.recipe.files, data_dir) if recipe.recipe.files else []
+        more = {str(file): sha256(file) for file in files}
         check_no_input(place, map(Path, [*sums, *more]))
         _warn_of_other_data(artifact, sums)
         layout = settled_layout(task, config, data_dir)
         splits = load_splits(task, config, data_dir, layout)
-        student, unlabelled = student_config(config, recipe), unlabelled_records(task, recipe, layout, data_dir)
+        student, unlabelled = student_config(config, recipe), unlabelled_records(task, recipe, files, layout, data_dir)
         import_tensorflow()
         from textapp.training.strategy import make_strategy
 
@@ -125,7 +128,7 @@ def _compress(artifact: Artifact, recipe: LoadedRecipe, config: Config, data_dir
             if student is not None:
                 new = prepared_student(task, student, splits, prepared, data_dir, work.new)
             elif recipe.recipe.cuts:
-                pieces = cut_tokenizer(recipe.recipe.cuts, work.new, [*splits.train, *splits.validation])
+                pieces = cut_tokenizer(recipe.recipe.cuts, work.new, [*splits.train, *splits.validation], files)
                 new = task.prepare(locate(config, data_dir), splits, work.new)
                 new = replace(new, lengths_given=lengths_given)
             compression = Compression(

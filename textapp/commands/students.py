@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from textapp.artifact import sha256
 from textapp.catalog import parse_config
 from textapp.compression.recipe import LoadedRecipe
 from textapp.config import Config, TokenizerConfig
@@ -14,7 +14,6 @@ from textapp.errors import ConfigError, DataError
 from textapp.prepared import Prepared
 from textapp.recipes.recipe import Recipe
 from textapp.recipes.resolving import locate
-from textapp.records.files import expand
 from textapp.records.layout import Layout
 from textapp.records.rows import RowError
 from textapp.records.splits import Splits
@@ -88,21 +87,23 @@ def prepared_student(
     return replace(task.prepare(located, splits, folder), lengths_given=teacher.lengths_given)
 
 
-def unlabelled_records(task: Recipe, recipe: LoadedRecipe, layout: Layout, data_dir: Path) -> list[Record]:
+def unlabelled_records(
+    task: Recipe, recipe: LoadedRecipe, files: Sequence[Path], layout: Layout, data_dir: Path
+) -> list[Record]:
     """The records of a recipe's texts without labels, but for empty ones.
 
     Args:
         task: of the run.
-        recipe: names their files.
+        recipe: whose first step may distill; else there are none.
+        files: that it names.
         layout: of the run's own files.
         data_dir: base folder of relative paths.
 
     Raises:
         ConfigError: the task has no use for them.
-        DataError: a file is missing, a row cannot be read, or there is no text.
+        DataError: a row cannot be read, or there is no text.
     """
-    files = _files(recipe, data_dir)
-    if not files:
+    if recipe.recipe.distills is None or not files:
         return []
     if task.keys.role != "encoder":
         key = "steps.0.unlabelled"
@@ -119,13 +120,3 @@ def unlabelled_records(task: Recipe, recipe: LoadedRecipe, layout: Layout, data_
         raise DataError(f"{files[0]}: found no text, expected texts for unlabelled of the recipe")
     log.info("unlabelled: %s texts", f"{len(records):,}")
     return records
-
-
-def _files(recipe: LoadedRecipe, data_dir: Path) -> list[Path]:
-    step = recipe.recipe.distills
-    return [] if step is None or step.unlabelled is None else expand(step.unlabelled, data_dir)
-
-
-def unlabelled_sums(recipe: LoadedRecipe, data_dir: Path) -> dict[str, str]:
-    """The checksums of these files, by path."""
-    return {str(file): sha256(file) for file in _files(recipe, data_dir)}

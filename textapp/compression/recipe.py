@@ -26,6 +26,7 @@ class Vocabulary(Model):
     """Pieces that the run's own texts never have leave tokenizer and model. Nothing is trained."""
 
     method: Literal["vocabulary"]
+    texts: Files | None = Field(default=None, description="further texts, one a line, whose pieces stay, too")
     min_count: Count = Field(default=1, description="a piece that occurs less often leaves, too")
     keep_characters: bool = Field(
         default=True, description="pieces of one character stay, so that text that was never seen can be written"
@@ -140,6 +141,13 @@ class Recipe(Model):
     def distills(self) -> Distill | None:
         """The first step, if it trains a student."""
         return self.steps[0] if isinstance(self.steps[0], Distill) else None
+
+    @property
+    def files(self) -> str | list[str] | None:
+        """The further texts that the first step names, without labels."""
+        if self.distills:
+            return self.distills.unlabelled
+        return self.cuts.texts if self.cuts else None
 
     @property
     def cuts(self) -> Vocabulary | None:

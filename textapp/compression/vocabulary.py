@@ -13,6 +13,7 @@ import numpy as np
 from textapp.artifact import TARGET_TOKENIZER, TOKENIZER
 from textapp.compression.recipe import Vocabulary
 from textapp.errors import ConfigError
+from textapp.records.files import read_source
 from textapp.text.tokenizer import Tokenizer, load_tokenizer
 from textapp.text.vocabulary import cut_vocabulary
 
@@ -20,19 +21,23 @@ log = logging.getLogger("textapp")
 _NO_TEXT = ("id", "label")  # of a record
 
 
-def cut_tokenizer(step: Vocabulary, folder: Path, records: Iterable[Mapping[str, Any]]) -> list[int]:
+def cut_tokenizer(
+    step: Vocabulary, folder: Path, records: Iterable[Mapping[str, Any]], files: Sequence[Path] = ()
+) -> list[int]:
     """Replaces the tokenizer in the folder of a run by one with fewer pieces.
 
     Args:
         step: the settings.
         folder: of the new run, with a copy of the tokenizer.
         records: whose texts the pieces are for; their ids do not change but for their numbers.
+        files: with further such texts, one a line.
 
     Returns:
         The id before of each id.
 
     Raises:
         ConfigError: the run has two tokenizers, or every piece is used.
+        DataError: a file cannot be read.
     """
     if (folder / TARGET_TOKENIZER).is_dir():
         raise ConfigError(
@@ -41,6 +46,9 @@ def cut_tokenizer(step: Vocabulary, folder: Path, records: Iterable[Mapping[str,
         )
     tokenizer = load_tokenizer(folder / TOKENIZER)
     counts = _counts(tokenizer, records)
+    for file in files:
+        for line in read_source(file, "auto").lines():
+            counts.update(tokenizer.ids(line.rstrip("\r\n")))
     used = {token_id for token_id, count in counts.items() if count >= step.min_count}
     smaller, before = cut_vocabulary(tokenizer, used, step.keep_characters)
     if len(before) >= tokenizer.vocabulary_size:
