@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 import pytest
-from toys import Characters, DigitReader, Letters, random_chain
+from toys import Characters, DigitReader, Letters, hear_ctrl_c, random_chain
 
 from textapp import cli
 from textapp.commands import ask as module
@@ -288,7 +288,9 @@ def test_it_answers_without_tensorflow(folder: Path) -> None:
 @pytest.mark.parametrize(("typed", "code"), [("\n", 0), ("\x04", 0), (signal.SIGINT, 130)])
 def test_a_terminal_asks_until_an_empty_line_or_its_end(folder: Path, typed: str | int, code: int) -> None:
     ours, theirs = pty.openpty()
-    with subprocess.Popen(command(folder), stdin=theirs, stdout=theirs, stderr=theirs, env=environment()) as child:
+    with subprocess.Popen(
+        command(folder), stdin=theirs, stdout=theirs, stderr=theirs, env=environment(), preexec_fn=hear_ctrl_c
+    ) as child:
         os.close(theirs)
         try:
             read_until(ours, "question> ")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from toys import Chain, Letters, random_chain
+from toys import Chain, Letters, hear_ctrl_c, random_chain
 
 from textapp import cli
 from textapp.commands import chat as module
@@ -221,7 +221,9 @@ def terminal() -> Any:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     command = [sys.executable, "-c", PROGRAM, str(Path(__file__).parent), "chat", "bundle"]
     ours, theirs = pty.openpty()
-    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment) as child:
+    with subprocess.Popen(
+        command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, preexec_fn=hear_ctrl_c
+    ) as child:
         os.close(theirs)
         try:
             assert "Ctrl-C stops an answer" in read_until(ours, module.PROMPT)

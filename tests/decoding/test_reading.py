@@ -116,7 +116,7 @@ def test_a_state_is_only_gone_on_with(kind: type[Chain]) -> None:
     kept.read([5, 6, 7])
     kept.read([5, 6, 7, 8])
     assert (kept.fresh, kept.steps) == (1, 1)
-    np.testing.assert_array_equal(kept.logits, after(Stateful, [5, 6, 7, 8]))
+    np.testing.assert_allclose(kept.logits, after(Stateful, [5, 6, 7, 8]), atol=1e-6)  # sums in another order
     kept.read([5, 6, 7, 9])
     assert (kept.fresh, kept.steps) == (2, 1)
     np.testing.assert_array_equal(kept.logits, after(Stateful, [5, 6, 7, 9]))
