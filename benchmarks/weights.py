@@ -20,6 +20,7 @@ from textapp.catalog import load_config
 from textapp.commands.examples import evaluation_records, own_splits
 from textapp.languages import normalized
 from textapp.loading import load_artifact
+from textapp.predictors.requests import stacked
 from textapp.records.splits import Splits
 
 NUM_REFERENCE = 200  # validation texts to check every peer and to calibrate OpenVINO
@@ -75,11 +76,11 @@ def write_weights(run: Path, work: Path, task: Any, splits: Splits) -> None:
     chosen = spread(splits.validation, NUM_REFERENCE)
     if task.name == "question_answering":
         examples = json.loads((work / "examples.json").read_text(encoding="utf-8"))
-        logits = [np.asarray(model(_padded([row], facts["pad_id"]), training=False))[0] for row in examples["rows"]]
+        logits = [np.asarray(model(_stacked([row], facts["pad_id"]), training=False))[0] for row in examples["rows"]]
         _write(work / "spans.json", [row.argmax(0).tolist() for row in logits])
-        features = _padded([task.requests(record)[0].features for record in chosen], facts["pad_id"])
+        features = _stacked([task.requests(record)[0].features for record in chosen], facts["pad_id"])
     else:
-        features = _padded([{"token_ids": task.features(record)["token_ids"]} for record in chosen], facts["pad_id"])
+        features = _stacked([{"token_ids": task.features(record)["token_ids"]} for record in chosen], facts["pad_id"])
     np.savez(work / "reference.npz", **features, logits=np.asarray(model(features, training=False)))
     config = load_config(run / "config.yaml").model.model_dump()
     heads = [layer.settings.num_heads for layer in model._flatten_layers() if hasattr(layer, "settings")]
@@ -88,14 +89,8 @@ def write_weights(run: Path, work: Path, task: Any, splits: Splits) -> None:
     _write(work / "model.json", {**facts, "config": config})
 
 
-def _padded(rows: list[dict[str, list[int]]], pad_id: int) -> dict[str, np.ndarray]:
-    length = max(len(row["token_ids"]) for row in rows)
-    features = {name: np.full((len(rows), length), 0, np.int32) for name in rows[0]}
-    features["token_ids"][:] = pad_id
-    for number, row in enumerate(rows):
-        for name, values in row.items():
-            features[name][number, : len(values)] = values
-    return features
+def _stacked(rows: list[dict[str, list[int]]], pad_id: int) -> dict[str, np.ndarray]:
+    return stacked(rows, max(len(row["token_ids"]) for row in rows), pad_id)
 
 
 def write_fasttext(run: Path, work: Path, splits: Splits) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 from collections.abc import Mapping
 
@@ -223,8 +222,3 @@ class DigitReader:
         ends[last] = 0
         starts[:, 0] = ends[:, 0] = 0  # no answer
         return {"start_logits": starts, "end_logits": ends}
-
-
-def hear_ctrl_c() -> None:
-    """For `preexec_fn`: a child hears SIGINT, even if the tests were started in the background, which ignores it."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -61,7 +61,7 @@ def _generative(help: str, *names: str) -> Any:
 
 
 def _with_decoding_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Gives a command that takes `**decoding` an option for each field of `DecodingOptions`."""
+    """Gives a command that takes `**decoding` an option for each field of `DecodingOptions`; it gets those given."""
     parameters = list(introspection.signature(command, eval_str=True).parameters.values())[:-1]
     parameters += [
         introspection.Parameter(
@@ -73,9 +73,11 @@ def _with_decoding_options(command: Callable[..., None]) -> Callable[..., None]:
         for option, hint in zip(fields(DecodingOptions), get_type_hints(DecodingOptions).values(), strict=True)
     ]
 
+    names = {option.name for option in fields(DecodingOptions)}
+
     @functools.wraps(command)
     def with_options(**arguments: Any) -> None:
-        command(**arguments)
+        command(**{name: value for name, value in arguments.items() if name not in names or value not in (None, [])})
 
     with_options.__signature__ = introspection.Signature(parameters)  # type: ignore[attr-defined]  # typer reads it
     with_options.__annotations__ = {each.name: each.annotation for each in parameters}
@@ -393,7 +395,6 @@ def predict(
     """Classify, translate or continue texts, or answer questions about them."""
     from textapp.commands.predict import predict as command
 
-    decoding = {name: value for name, value in decoding.items() if value not in (None, [])}
     options = {
         "threshold": threshold, "overflow": overflow.value if overflow else None, "trusted": trusted,
         "isolated": isolated, "no_answer_threshold": no_answer_threshold, "num_answers": num_answers,
@@ -482,7 +483,6 @@ def chat(
     """Chat with a language model, in the terminal or by the lines of stdin."""
     from textapp.commands.chat import chat as command
 
-    decoding = {name: value for name, value in decoding.items() if value not in (None, [])}
     command(path, system, template, threads, runtime, trusted, overflow.value if overflow else None, decoding)
 
 

@@ -7,7 +7,6 @@ import json
 import logging
 import os
 import pty
-import select
 import signal
 import subprocess
 import sys
@@ -15,7 +14,8 @@ import time
 from pathlib import Path
 
 import pytest
-from toys import Characters, DigitReader, Letters, hear_ctrl_c, random_chain
+from terminals import hear_ctrl_c, read_until
+from toys import Characters, DigitReader, Letters, random_chain
 
 from textapp import cli
 from textapp.commands import ask as module
@@ -293,9 +293,9 @@ def test_a_terminal_asks_until_an_empty_line_or_its_end(folder: Path, typed: str
     ) as child:
         os.close(theirs)
         try:
-            read_until(ours, "question> ")
+            read_until(ours, "question> ", timeout=30)
             os.write(ours, b"how many steps\n")
-            screen = read_until(ours, "question> ")
+            screen = read_until(ours, "question> ", timeout=30)
             assert "704 (0.97)" in screen and "tower.txt, characters 14-17" in screen
             time.sleep(0.2)  # the prompt is written just before the line is read
             if isinstance(typed, str):
@@ -306,11 +306,3 @@ def test_a_terminal_asks_until_an_empty_line_or_its_end(folder: Path, typed: str
         finally:
             child.kill()
             os.close(ours)
-
-
-def read_until(terminal: int, mark: str) -> str:
-    text, deadline = "", time.monotonic() + 30
-    while mark not in text and time.monotonic() < deadline:
-        if select.select([terminal], [], [], 1)[0]:
-            text += os.read(terminal, 4096).decode("utf-8", "replace")
-    return text

@@ -6,7 +6,6 @@ import io
 import json
 import os
 import pty
-import select
 import signal
 import subprocess
 import sys
@@ -16,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from toys import Chain, Letters, hear_ctrl_c, random_chain
+from terminals import hear_ctrl_c, read_until
+from toys import Chain, Letters, random_chain
 
 from textapp import cli
 from textapp.commands import chat as module
@@ -260,11 +260,3 @@ def test_a_chat_ends_at_its_prompt(terminal: Any, typed: str | int, code: int) -
     else:
         child.send_signal(typed)
     assert child.wait(timeout=30) == code
-
-
-def read_until(terminal: int, mark: str) -> str:
-    text, deadline = "", time.monotonic() + 60
-    while mark not in text and time.monotonic() < deadline:
-        if select.select([terminal], [], [], 1)[0]:
-            text += os.read(terminal, 4096).decode("utf-8", "replace")
-    return text

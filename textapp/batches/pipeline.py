@@ -106,15 +106,33 @@ class FlatRows:
 
     def padded(self, rows: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
         """Gathers rows by their indices `[rows]`, padded or truncated: int32 `[rows, length]`."""
-        positions = self.positions(rows, length)
+        return self.at(self.positions(rows, length))
+
+    def at(self, positions: tf.Tensor) -> tf.Tensor:
+        """The tokens at places that `positions` returned: int32 of the same shape."""
         return tf.where(positions < 0, self._fill, tf.gather(self._flat, tf.maximum(positions, 0)))
 
     def positions(self, rows: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
-        """The places of the same tokens in the flat tensor: int64 `[rows, length]`, -1 for padding."""
-        starts = tf.gather(self._starts, rows)
-        ends = tf.gather(self._starts, rows + 1)
-        positions = tf.expand_dims(starts, 1) + tf.expand_dims(tf.range(tf.cast(length, tf.int64)), 0)
-        return tf.where(positions < tf.expand_dims(ends, 1), positions, tf.constant(FILL, tf.int64))
+        """The places of the same tokens in the flat tensor; see `positions_of`."""
+        return positions_of(self._starts, rows, length)
+
+
+def positions_of(starts: tf.Tensor, rows: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
+    """The places of the tokens of some rows among those of all rows, one after another.
+
+    Args:
+        starts: place of the first token of each row, int64, and the number of all tokens.
+        rows: indices `[rows]`.
+        length: tokens of a row, more than it has or fewer.
+
+    Returns:
+        int64 `[rows, length]`, -1 for padding.
+
+    Example: `positions_of([0, 2, 3], [1, 0], 2)` is `[[2, -1], [0, 1]]`.
+    """
+    begins, ends = tf.gather(starts, rows), tf.gather(starts, rows + 1)
+    positions = tf.expand_dims(begins, 1) + tf.expand_dims(tf.range(tf.cast(length, tf.int64)), 0)
+    return tf.where(positions < tf.expand_dims(ends, 1), positions, tf.constant(FILL, tf.int64))
 
 
 class BucketBatches:

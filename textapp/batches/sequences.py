@@ -74,11 +74,11 @@ class TokenBatches:
             positions = begin + tf.cast(replica, tf.int32) * rows + tf.range(rows)
             # A batch is filled with repeated rows of weight 0: a row of padding alone could give NaN.
             chosen = tf.gather(indices, tf.minimum(positions, end - 1))
-            length = lengths[self._target_name][step]
+            places = self._targets.positions(chosen, lengths[self._target_name][step])
             return {
                 "features": {name: flat.padded(chosen, lengths[name][step]) for name, flat in self._rows.items()},
-                "targets": self._targets.padded(chosen, length),
-                "positions": self._targets.positions(chosen, length),
+                "targets": self._targets.at(places),
+                "positions": places,
                 "weights": tf.where(positions < end, tf.gather(weights, chosen), 0.0),
                 "total_weight": totals[step],
             }

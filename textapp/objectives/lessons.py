@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from textapp.arrays import IGNORED
-from textapp.batches.pipeline import TOKENS, Batch, BatchSource, evaluation_batches
+from textapp.batches.pipeline import TOKENS, Batch, BatchSource, counts_of, evaluation_batches, positions_of
 from textapp.batches.taught import TEACHER, TaughtBatches
 from textapp.errors import ConfigError
 from textapp.layers.masking import NEVER
@@ -174,8 +174,7 @@ class SpanLesson(_Logits):
     ) -> None:  # fmt: skip
         super().__init__(source, own)
         self._features, self._lengths, self._pad_id, self._has_start = features, lengths, pad_id, has_start
-        counts = np.fromiter(map(len, features[TOKENS]), np.int64, len(features[TOKENS]))
-        self._starts = np.concatenate([[0], np.cumsum(counts)])
+        self._starts = np.concatenate([[0], np.cumsum(counts_of(features[TOKENS]), dtype=np.int64)])
         self.rows = int(self._starts[-1])
         self.arrays: Arrays = {"logits": ((2,), np.float16)}
 
@@ -189,9 +188,7 @@ class SpanLesson(_Logits):
             yield positions[inside], {"logits": logits[inside]}
 
     def _places(self, batch: Batch) -> tf.Tensor:
-        starts, rows = tf.constant(self._starts), batch["rows"]
-        positions = tf.gather(starts, rows)[:, None] + tf.range(tf.shape(batch["features"][TOKENS], tf.int64)[1])
-        return tf.where(positions < tf.gather(starts, rows + 1)[:, None], positions, tf.constant(-1, tf.int64))
+        return positions_of(tf.constant(self._starts), batch["rows"], tf.shape(batch["features"][TOKENS])[1])
 
     def _divergence(self, batch: Batch, outputs: Any, temperature: float) -> Any:
         mask = span_mask(batch["targets"], tf.shape(outputs)[1], self._has_start)[:, :, None]

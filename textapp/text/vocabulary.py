@@ -7,7 +7,7 @@ was never seen falls apart. So a text whose pieces all stay has the same pieces 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from textapp.errors import require
@@ -67,7 +67,7 @@ def _cut_sentencepiece(
     kept |= wanted & set(range(len(pieces)))
     if proto.trainer_spec.model_type == _BPE:
         scores = {piece.piece: piece.score for piece in proto.pieces}
-        kept |= _needed(pieces, kept, lambda one, other: _negative(scores.get(one + other)))
+        kept |= _needed(dict(enumerate(pieces)), kept, lambda one, other: _negative(scores.get(one + other)))
     if keep_characters:
         kept |= {token_id for token_id, piece in enumerate(pieces) if len(piece) == 1}
     before = sorted(kept)
@@ -135,7 +135,7 @@ def _vocabulary(model: Mapping[str, Any]) -> dict[str, int]:
     return dict(model["vocab"])
 
 
-def _needed(pieces: Sequence[str] | Mapping[int, str], kept: Iterable[int], rank: Rank) -> set[int]:
+def _needed(pieces: Mapping[int, str], kept: Iterable[int], rank: Rank) -> set[int]:
     """The ids of all pieces that BPE passes through on the way to some.
 
     A piece is merged from its characters in the same order as inside a word, as no merge goes across its ends.
@@ -145,9 +145,7 @@ def _needed(pieces: Sequence[str] | Mapping[int, str], kept: Iterable[int], rank
         kept: the ids to reach.
         rank: of the merge of two pieces, the smallest first; None if they are not merged.
     """
-    numbers = {
-        piece: token_id for token_id, piece in (pieces.items() if isinstance(pieces, Mapping) else enumerate(pieces))
-    }
+    numbers = {piece: token_id for token_id, piece in pieces.items()}
     found: set[int] = set()
     for token_id in kept:
         parts = list(pieces[token_id])
