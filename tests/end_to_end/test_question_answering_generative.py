@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 from environments import ROOT, call
+from translator_presets import save_preset
 
 import textapp
 from textapp import cli
+from textapp.artifact import open_artifact
 from textapp.commands.check import check
 from textapp.commands.evaluate import evaluate
 from textapp.commands.export import export
@@ -172,3 +174,40 @@ def test_ask_a_file_and_documents(bundle: Path, tmp_path: Path, capsys, monkeypa
     found = json.loads(capsys.readouterr().out)
     assert found["file"] == "1.txt" and found["answer"] and len(found["alternatives"]) == 1
     assert found["start"] is None and 0 < found["score"] <= 1 and found["passage_score"] > 0
+
+
+def written(path: Path) -> list:
+    """The answers of greedy decoding, streamed too, and of two beams."""
+    pairs = [("red house?", "the sea at night"), ("dog?", ""), ("night", "the blue dog at the sea. " * 9)]
+    predictor = textapp.load(path, trusted=True)
+    greedy = [predictor(*pair).answer for pair in pairs]
+    assert ["".join(predictor.stream(*pair)) for pair in pairs] == greedy and len(set(greedy)) > 1
+    beams = [predictor(*pair, beam_size=2, num_hypotheses=2).alternatives for pair in pairs]
+    return [greedy, [[other.answer for other in found] for found in beams]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["bart", "t5"])
+def test_an_encoder_decoder_preset_answers_the_same_everywhere(name: str, tmp_path: Path) -> None:
+    save_preset(name, tmp_path / "preset")
+    words = ["red", "blue", "house", "dog"]
+    rows = [{"question": f"{one}?", "context": f"the {two} {n}", "answer": one}
+            for one in words for two in words for n in range(4)]  # fmt: skip
+    config = {
+        "task": "question_answering", "mode": "generative", "run": str(tmp_path / "run"), "lengths": [32],
+        "generate_lengths": [[32, 12]],
+        "data": {"train": write(tmp_path / "train.jsonl", rows), "validation": 0.2, "language": "en"},
+        "model": {"architecture": "preset", "path": str(tmp_path / "preset")},
+        "training": {"epochs": 1, "batch_size": 16, "device": "cpu", "precision": "float32"},
+    }  # fmt: skip
+    (tmp_path / "run.yaml").write_text(json.dumps(config), encoding="utf-8")
+    run = train(tmp_path / "run.yaml")
+    figures = evaluate(run, data=[tmp_path / "train.jsonl"])
+    assert figures["perplexity"] > 1 and 0 <= figures["f1"] <= 100
+    expected = written(run)
+    for target in ("litert", "saved_model"):
+        bundle = export(run, ExportOptions(target, "none", max_drop=100))
+        assert open_artifact(bundle).manifest["verification"]["equal_texts"] == 100
+        assert written(bundle) == expected
+    bundle = export(run, ExportOptions("litert", "dynamic", 100), output=tmp_path / "int8")
+    assert open_artifact(bundle).manifest["quantize"] == "dynamic"

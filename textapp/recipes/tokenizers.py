@@ -93,9 +93,11 @@ def warn_of_unknown(texts: Sequence[np.ndarray], tokenizer: Tokenizer, what: str
     unknown = sum(int((ids == tokenizer.unknown_id).sum()) for ids in texts)
     share = unknown / max(1, sum(map(len, texts)))
     if share > MAX_UNKNOWN:
+        preset = tokenizer.kind == "preset"
         log.warning(
-            "%.1f %% of the tokens of %s are not in the vocabulary of %s: raise tokenizer.vocabulary_size",
+            "%.1f %% of the tokens of %s are not in the vocabulary of %s: %s",
             100 * share, what, tokenizer.vocabulary_size,
+            "take a preset that knows their language" if preset else "raise tokenizer.vocabulary_size",
         )  # fmt: skip
 
 
