@@ -125,7 +125,8 @@ def task_from_manifest(
     given = {option: value for option, value in options.items() if value is not None}
     for option in given.keys() - set(task.options):
         takes = f"which takes {', '.join(task.options)}" if task.options else "which takes none"
-        raise OptionError(f"{option} is not for a model of {name}, {takes}: leave it out", option, *task.options)
+        kind = f"{name} (mode {manifest['mode']})" if manifest.get("mode") else name
+        raise OptionError(f"{option} is not for a model of {kind}, {takes}: leave it out", option, *task.options)
     pair = tokenizers if isinstance(tokenizers, tuple) else (tokenizers, tokenizers)
     try:
         return task.from_manifest(manifest, pair, **given)

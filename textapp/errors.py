@@ -89,6 +89,15 @@ def visible(text: str) -> str:
     return "".join(_escaped(c) if not c.isprintable() or _UNSEEN.match(c) else c for c in text)
 
 
+def is_blank(text: str) -> bool:
+    """Whether a text shows nothing: it has whitespace and invisible characters alone.
+
+    Example: `is_blank("\\u200b ")` is true.
+    """
+    text = text.strip()
+    return not text or not text.isascii() and all(not c.isprintable() or _UNSEEN.match(c) or c == " " for c in text)
+
+
 def look(name: str) -> str:
     """A key that names share which differ in case, width, invisible characters, spaces, or the way to write a number.
 

@@ -162,9 +162,7 @@ def test_what_happens_to_a_misplaced_answer_is_set(tmp_path: Path, handling: str
     data = {"train": "t.csv", "validation": "v.csv", "misplaced_answers": handling}
     config, recipe = config_of(data=data), recipe_of("question_answering")
     if kept is None:
-        with pytest.raises(
-            DataError, match=r"t\.csv:3: the answer 'Cora' is not in the context, .*: mend or delete it"
-        ):
+        with pytest.raises(DataError, match=r"t\.csv:3: the answer 'Cora' is not in the context: mend or delete it"):
             load_splits(recipe, config, tmp_path)
     else:
         splits = load_splits(recipe, config, tmp_path)

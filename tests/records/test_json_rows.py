@@ -311,7 +311,7 @@ def test_a_missing_column_names_the_nested_keys(tmp_path: Path) -> None:
     content = '{"id": 1, "user": {"body": "a", "title": "b"}, "label": 1}\n' * 2
     assert error(tmp_path, "a.jsonl", content) == (
         "a.jsonl: no column for text: found 'id', 'user.body', 'user.title', 'label'; expected one of text, sentence"
-        " (set columns: {text: NAME})"
+        " (set columns: {text: NAME}, or --columns text=NAME)"
     )
 
 

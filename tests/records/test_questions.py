@@ -126,7 +126,7 @@ def test_offsets_that_are_wrong_are_mended_or_reported(tmp_path: Path, caplog) -
         ("q0", 3), ("q1", 18), ("q3", 3), ("q4", 8)
     ]  # fmt: skip
     assert "dropped 1 of 5 training questions" in caplog.text
-    assert "question q2: the answer 'cat' is not in the context, or several times elsewhere" in caplog.text
+    assert "question q2: the answer 'cat' occurs 2 times in the context, but not at its start" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -174,3 +174,46 @@ def test_cmrc_is_mended(tmp_path: Path) -> None:
         for article in raw["data"] for part in article["paragraphs"] for question in part["qas"]
     )  # fmt: skip
     assert 0 <= dropped < wrong <= 30
+
+
+def test_an_answer_of_several_lines_in_json_is_one(tmp_path: Path) -> None:
+    context = "The list:\nred\ngreen\nend"
+    rows = [
+        {"question": "?", "context": context, "answer": "red\ngreen", "start": 10},
+        {"question": "?", "context": context, "answer": ["red\ngreen", "end"], "start": [10, 20]},
+        {"question": "?", "context": context, "answer": None},
+    ]
+    name = write(tmp_path, "".join(json.dumps(row) + "\n" for row in rows), "a.jsonl")
+    found = [[(answer["text"], answer["start"]) for answer in row["answers"]] for row in
+             load_questions(name, LAYOUT, tmp_path)]  # fmt: skip
+    assert found == [[("red\ngreen", 10)], [("red\ngreen", 10), ("end", 20)], []]
+
+
+def test_whole_starts_of_other_programs(tmp_path: Path) -> None:
+    document = squad([{"question": "?", "answers": [{"text": "景色", "answer_start": 3.0}]}])
+    assert load_questions(write(tmp_path, document), LAYOUT, tmp_path)[0]["answers"][0]["start"] == 3
+    name = write(tmp_path, "question,context,answer,start\nq,a b,b,2.0\n", "a.csv")
+    assert load_questions(name, LAYOUT, tmp_path)[0]["answers"][0]["start"] == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"version": "1", "data": []}', "data is an empty list, expected articles"),
+        ('[{"title": "t", "paragraphs": [{"context": "a", "qas": []}]}]', 'write {"data": [...]} around it'),
+        (
+            '[{"question": "a", "context": "b"}]',
+            "no column for answer: found 'question', 'context'; expected 'answer' (s",
+        ),
+    ],
+)
+def test_a_layout_that_is_nearly_right(tmp_path: Path, content: str, message: str) -> None:
+    with pytest.raises(DataError) as error:
+        load_questions(write(tmp_path, content), LAYOUT, tmp_path)
+    assert message in str(error.value)
+
+
+def test_questions_of_invisible_characters_are_empty(tmp_path: Path, caplog) -> None:
+    name = write(tmp_path, "question,context,answer\n\u200b,a b,b\nq,a b,b\n", "a.csv")
+    assert len(with_answers(load_questions(name, LAYOUT, tmp_path), name, strict=False)) == 1
+    assert "the question is empty" in caplog.text

@@ -160,9 +160,11 @@ def test_no_more_windows_are_read_than_allowed(caplog) -> None:
     task = task_of(max_windows=2)
     record = task.record("who", "abcdefghijklmno")
     assert len(task.requests(record)) == 2
-    assert (
-        "a context of 15 tokens has 3 windows; the first 2 are read, up to token 14: raise max_windows" in caplog.text
-    )
+    message = "a context of 15 tokens is read up to token 14, with 2 windows: textapp ask --documents FILE finds"
+    assert message in caplog.text
+    for _ in range(3):  # it is told once
+        task.requests(task.record("why", "abcdefghijklmno"))
+    assert caplog.text.count(message) == 1
 
 
 def test_a_question_that_is_too_long(caplog) -> None:
@@ -341,3 +343,22 @@ def test_every_span_is_a_slice_of_the_context(tokenizer, context: str) -> None:
     for each in found:
         assert each.answer == context[each.start : each.end] != ""
         assert each.answer == each.answer.strip()
+
+
+@pytest.mark.parametrize(
+    ("context", "first", "last", "whole_words", "expected"),
+    [
+        ("see the tower", 5, 8, True, "the tower"),
+        ("see the tower", 5, 8, False, "he t"),
+        ("rene\u0301 was", 0, 3, False, "rene\u0301"),
+        ("in 18年", 3, 3, True, "18"),
+    ],
+)
+def test_an_answer_is_not_cut(context: str, first: int, last: int, whole_words: bool, expected: str) -> None:
+    task = task_of(Reader(), lengths=[40], whole_words=whole_words)
+    record = task.record("who", context)
+    offsets = task.reading(record).offsets
+    starts = [index for index, (start, _) in enumerate(offsets) if start >= first]
+    ends = [index for index, (_, end) in enumerate(offsets) if end > last]
+    answer = task.answer(record, outputs_of(task, record, {0: (starts[0], ends[0], 8.0)}))
+    assert answer.answer == context[answer.start : answer.end] == expected

@@ -75,7 +75,10 @@ def test_a_context_of_a_megabyte_is_not_tokenized_as_a_whole(task: WrittenAnswer
         (question(" ", "abc"), "the question is empty: expected a question"),
         (question("a" * 16), "the question has 16 tokens, expected at most 15: shorten it"),
         # Two special tokens, and eight of the context.
-        (question("a" * 7, "b" * 20), "the question has 7 tokens, expected at most 6: shorten it"),
+        (
+            question("a" * 7, "b" * 20),
+            "the question has 7 tokens, and the model reads 16 of question and context together: leave",
+        ),
         (question("a" * 12, "bbb"), "the question has 12 tokens, expected at most 11: shorten it"),
     ],
 )
@@ -163,5 +166,7 @@ def test_the_mode_chooses_the_task(letters: Any) -> None:
         manifest = {name: value for name, value in extractive.items() if name != "mode"}
         manifest |= {"mode": mode} if mode else {}
         assert type(task_from_manifest(manifest, letters)) is kind
-    with pytest.raises(UsageError, match="no_answer_threshold is not for a model of question_answering, which takes"):
+    with pytest.raises(
+        UsageError, match="no_answer_threshold is not for a model of question_answering .mode generative., which takes"
+    ):
         task_from_manifest(MANIFEST, letters, no_answer_threshold=0.5)

@@ -128,6 +128,7 @@ class QuestionAnsweringObjective(Objective):
             "max_answer_tokens": task.max_answer_tokens,
             "max_windows": task.max_windows,
             "no_answer_threshold": task.no_answer_threshold,
+            "whole_words": task.whole_words,
         }
 
     def runner(self, model: keras.Model, task: QuestionAnsweringTask) -> KerasRunner:

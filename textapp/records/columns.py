@@ -270,7 +270,12 @@ def _numbers(columns: Columns, required: Collection[str]) -> dict[str, int] | No
 
 
 def missing_column(
-    path: Path, field: str, names: Sequence[str], found: Sequence[str], numbers: bool = True
+    path: Path,
+    field: str,
+    names: Sequence[str],
+    found: Sequence[str],
+    numbers: bool = True,
+    free: Sequence[str] | None = None,
 ) -> DataError:
     """The error for a field whose column is not found by any name.
 
@@ -280,8 +285,9 @@ def missing_column(
         names: the names that its column may have.
         found: the names of the columns in the file.
         numbers: whether a column may also be given by its number.
+        free: those of them that could be meant, as no other field has them; None: all.
     """
-    compared = [name[:_COMPARED_LENGTH] for name in found[:_COMPARED]]
+    compared = [name[:_COMPARED_LENGTH] for name in (found if free is None else free)[:_COMPARED]]
     near = next(filter(None, (looks_like(cell, names) for cell in compared)), "") or next(
         filter(None, (did_you_mean(normalised(name), map(normalised, compared)) for name in names[:_COMPARED])), ""
     )
@@ -290,7 +296,7 @@ def missing_column(
     other = ", or numbers counted from 0 if the file has no header" if numbers else ""
     return DataError(
         f"{path}: no column for {field}: found {shown}; expected {expected}{near}"
-        f" (set columns: {{{field.partition(':')[0]}: NAME}}{other})"
+        f" (set columns: {{{field.partition(':')[0]}: NAME}}, or --columns {field.partition(':')[0]}=NAME{other})"
     )
 
 
@@ -309,7 +315,10 @@ def _indices(
         else:
             position = _position(first, column)
             if position is None and field in required:
-                raise missing_column(path, field, names_of(column), first)
+                others = [other for other in columns.values() if isinstance(other, list) and other is not column]
+                taken = {place for other in others if (place := _position(first, other)) is not None}
+                free = [cell for place, cell in enumerate(first) if place not in taken]
+                raise missing_column(path, field, names_of(column), first, free=free)
         if position is not None:
             indices[field] = position
     return indices

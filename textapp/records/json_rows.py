@@ -27,6 +27,7 @@ _SHOWN_DEPTH = 3
 _SIDES = ("source", "target")
 _BROKEN = re.compile("[\0\ud800-\udfff]")  # characters that JSON can escape, and that no text has
 _NO_LISTS = "paths do not enter lists: write an object for each text, with the text at a key of its own"
+_LISTS = ("answer", "start")  # fields whose values stay apart, as each may have several lines
 
 
 class _RowFault(Exception):
@@ -97,7 +98,8 @@ def _with_fields(
             missing = [field for field in missing if not _has(keys, field, columns)]
     if missing and first is not None:
         names = tuple(names_of(columns[missing[0]]))
-        raise DataError(f"{_missing(path, missing[0], names, _shown_names(first))}{_into_list(_Keys(first), names)}")
+        fault = _missing(path, missing[0], names, _shown_names(first), _other_names(columns, missing[0]))
+        raise DataError(f"{fault}{_into_list(_Keys(first), names)}")
     yield from chain(held, items)
 
 
@@ -113,11 +115,16 @@ def _values(path: Path, content: Any, columns: Columns, required: Collection[str
         found = _value(keys, field, columns)
         if found is not None and field == "label" and isinstance(found[1], list):
             values[field] = [_string(field, found[0], part) for part in found[1]]  # each is a label, whatever it holds
+        elif found is not None and field in _LISTS:
+            name, value = found
+            parts = value if isinstance(value, list) else [value]
+            values[field] = [_string(field, name, part) for part in parts]
         elif found is not None:
             values[field] = _string(field, *found)
         elif field in required:
             names = tuple(names_of(column))
-            message = str(_missing(path, field, names, _shown_names(content))).removeprefix(f"{path}: ")
+            fault = _missing(path, field, names, _shown_names(content), _other_names(columns, field))
+            message = str(fault).removeprefix(f"{path}: ")
             raise _RowFault(f"{message}{_into_list(keys, names)}")
     return values
 
@@ -153,8 +160,16 @@ def _twice(name: str) -> str:
 
 
 @lru_cache(maxsize=16)  # the same for all rows with the same keys
-def _missing(path: Path, field: str, names: tuple[str, ...], found: tuple[str, ...]) -> DataError:
-    return missing_column(path, field, names, found, numbers=False)
+def _missing(path: Path, field: str, names: tuple[str, ...], found: tuple[str, ...], other: frozenset) -> DataError:
+    free = [name for name in found if normalised(name) not in other]
+    return missing_column(path, field, names, found, numbers=False, free=free)
+
+
+def _other_names(columns: Columns, field: str) -> frozenset[str]:
+    """The names that the columns of other fields may have."""
+    return frozenset(
+        normalised(name) for other, column in columns.items() if other != field for name in names_of(column)
+    )
 
 
 # --- fields of an object ---------------------------------------------------------------------------------------------

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from textapp.errors import DataError
+from textapp.errors import DataError, is_blank
 from textapp.records.files import expand, kind_of, read_source
 from textapp.records.layout import Layout
 from textapp.records.readers import scan_rows
@@ -22,6 +23,7 @@ from textapp.records.sources import Source, describe
 
 _logger = logging.getLogger("textapp")
 FIELDS = ("question", "context")
+_NO_ARTICLES = re.compile(r'"data"\s*:\s*\[\s*\]')
 
 
 def load_questions(
@@ -147,8 +149,8 @@ def without_empty(records: list[dict], source: Source) -> list[dict]:
     Raises:
         DataError: none is left.
     """
-    kept = [record for record in records if record["question"].strip()]
-    dropped = [record["where"] for record in records if not record["question"].strip()]
+    kept = [record for record in records if not is_blank(record["question"])]
+    dropped = [record["where"] for record in records if is_blank(record["question"])]
     if not kept:
         raise DataError(f"{describe(source)}: no question can be trained on, such as {dropped[0]}: all are empty")
     if dropped:
@@ -161,10 +163,13 @@ def without_empty(records: list[dict], source: Source) -> list[dict]:
 
 def _unusable(record: Mapping[str, Any]) -> str | None:
     for field in ("question", "context"):
-        if not record[field].strip():
+        if is_blank(record[field]):
             return f"the {field} is empty"
     if record["answers"] and all(answer["start"] is None for answer in record["answers"]):
-        return f"the answer {record['answers'][0]['text'][:60]!r} is not in the context, or several times elsewhere"
+        text = record["answers"][0]["text"]
+        count = record["context"].count(text)
+        where = f"occurs {count} times in the context, but not at its start" if count else "is not in the context"
+        return f"the answer {text[:60]!r} {where}"
     return None
 
 
@@ -203,22 +208,29 @@ def placed(context: str, text: str, start: int | None) -> int | None:
 
 
 def _of_row(path: Path, row: Row) -> dict[str, Any]:
-    """The record of a row; several answers, and their starts, are on lines of their own."""
+    """The record of a row; in a cell several answers, and their starts, are on lines of their own."""
     values = row.values
     record = {"id": values.get("id") or None, "question": values["question"], "context": values.get("context", "")}
     if "answer" in values:
-        texts = [text for text in values["answer"].split("\n") if text.strip()]
-        starts = [start for start in values.get("start", "").split("\n") if start.strip()]
+        texts, starts = (_parts(values.get(field, "")) for field in ("answer", "start"))
         if starts and len(starts) != len(texts):
-            raise RowError(path, row.line, f"found {len(texts)} answers and {len(starts)} starts, expected as many")
+            raise RowError(
+                path, row.line,
+                f"found {len(texts)} answers and {len(starts)} starts, expected one start for each answer, or none",
+            )  # fmt: skip
         numbers = [_number(path, row.line, start) for start in starts] or [None] * len(texts)
         record["answers"] = _answers(record["context"], zip(texts, numbers, strict=True))
     return {**record, "where": f"{path}:{row.line}"}
 
 
+def _parts(value: str | list[str]) -> list[str]:
+    parts = value.split("\n") if isinstance(value, str) else value
+    return [part for part in parts if part.strip()]
+
+
 def _number(path: Path, line: int, value: str) -> int:
     try:
-        return int(value)
+        return int(value.removesuffix(".0"))  # programs write 23.0 where a column has gaps
     except ValueError as error:
         raise RowError(path, line, f"start is {value[:40]!r}, expected a number of characters from 0") from error
 
@@ -237,7 +249,12 @@ def _squad_document(path: Path, encoding: str) -> dict[str, Any] | None:
         DataError: it is no JSON.
     """
     source = read_source(path, encoding)
-    if not source.head.lstrip().startswith("{") or '"paragraphs"' not in source.head:
+    head = source.head.lstrip()
+    if head.startswith("[") and '"paragraphs"' in head and '"qas"' in head:
+        raise DataError(
+            f'{path}: found a list of articles, expected the JSON of SQuAD: write {{"data": [...]}} around it'
+        )
+    if not head.startswith("{") or not ('"paragraphs"' in head or _NO_ARTICLES.search(head)):
         return None
     text = "".join(source.pieces())
     try:
@@ -253,7 +270,10 @@ def _squad_document(path: Path, encoding: str) -> dict[str, Any] | None:
 
 def _of_squad(path: Path, document: Any, answered: bool) -> Iterator[dict[str, Any]]:
     """Yields a record for each question of SQuAD 1.1 (Rajpurkar et al., 2016) or 2.0, CMRC 2018 or XQuAD."""
-    for a, article in enumerate(_list(path, document, "data", "")):
+    articles = _list(path, document, "data", "")
+    if not articles:
+        raise DataError(f"{path}: data is an empty list, expected articles with paragraphs, as in the JSON of SQuAD")
+    for a, article in enumerate(articles):
         for p, paragraph in enumerate(_list(path, article, "paragraphs", f"data[{a}].")):
             at = f"data[{a}].paragraphs[{p}]."
             context = _string(path, paragraph, "context", at)
@@ -271,9 +291,9 @@ def _of_question(path: Path, question: Any, context: str, at: str, answered: boo
         for index, answer in enumerate(given):
             inside = f"{at}answers[{index}]."
             start = answer.get("answer_start") if isinstance(answer, dict) else None
-            if start is not None and type(start) is not int:
-                raise DataError(f"{path}: {inside}answer_start is {start!r:.40}, expected a number of characters")
-            pairs.append((_string(path, answer, "text", inside), start))
+            if start is not None and not (type(start) is int or isinstance(start, float) and start.is_integer()):
+                raise DataError(f"{path}: {inside}answer_start is {start!r:.40}, expected a whole number of characters")
+            pairs.append((_string(path, answer, "text", inside), None if start is None else int(start)))
         record["answers"] = _answers(context, [pair for pair in pairs if pair[0].strip()])
     return {**record, "where": f"{path}: question {name}" if name is not None else f"{path}: {at.removesuffix('.')}"}
 

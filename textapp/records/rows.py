@@ -18,7 +18,7 @@ class Row(NamedTuple):
     Attributes:
         line: where it starts, counted from 1.
         values: field -> string; several values (a list in JSON) are joined by newlines. The field `label` may be a
-            list of strings (a list in JSON, fastText labels).
+            list of strings (a list in JSON, fastText labels); `answer` and `start` are lists if they come from JSON.
     """
 
     line: int

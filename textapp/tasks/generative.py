@@ -14,6 +14,7 @@ from textapp.decoding.signatures import CACHE, DECODE, generate_name, prefill_na
 from textapp.errors import ArtifactError, DataError, UsageError
 from textapp.predictors.requests import TOKENS, Request
 from textapp.tasks.task import Record, Task, expect_shape, smallest
+from textapp.tasks.warned import Warned
 from textapp.untrusted import MAX_LENGTH, Kind, list_of, whole
 
 if TYPE_CHECKING:
@@ -34,9 +35,6 @@ PAIRS = Kind(
     ),
 )
 _SHOWN_CHARACTERS = 40
-_MAX_WARNED = 20  # warnings of one kind that are logged; for a large file more would hide everything else
-
-MORE = "further warnings about texts that are {} are suppressed"
 
 log = logging.getLogger("textapp")
 
@@ -154,7 +152,7 @@ class GenerativeTask(Task):
         self.overflow = overflow
         self.start_id, self.end_id = target_tokenizer.start_id, target_tokenizer.end_id
         self.end_ids = (self.end_id, *target_tokenizer.other_end_ids)
-        self._warned: dict[str, set[int]] = {}
+        self._warned = Warned()
         self.signatures = [(generate_name(read, new), read) for read, new in self.generate_lengths]
         self._prefills = [(prefill_name(read), read) for read, _ in self.generate_lengths]
 
@@ -333,7 +331,7 @@ class GenerativeTask(Task):
             message = (
                 f"{_shown(text)} consists mostly of characters that the model does not know: is it in another script?"
             )
-            self._warn("in another script", text, message)
+            self._warned.warn("in another script", text, message)
 
     def _check_length(self, text: str, num_tokens: int, kept: str, whole: bool = True) -> None:
         """Reports a text that is too long: as an error, or as a warning that only its `kept` part is read.
@@ -350,15 +348,7 @@ class GenerativeTask(Task):
         problem = f"{_shown(text)} has {count} tokens, but the model reads at most {self.max_tokens}"
         if self.overflow == "error":
             raise DataError(f"{problem}: shorten or split it, or set overflow to truncate")
-        self._warn("too long", text, f"{problem}: truncated to its {kept}")
-
-    def _warn(self, kind: str, text: str, message: str) -> None:
-        """Logs a warning once per text, up to a maximum for each kind."""
-        warned, key = self._warned.setdefault(kind, set()), hash(text)
-        if key in warned or len(warned) > _MAX_WARNED:
-            return
-        warned.add(key)
-        log.warning("%s", message if len(warned) <= _MAX_WARNED else MORE.format(kind))
+        self._warned.warn("too long", text, f"{problem}: truncated to its {kept}")
 
 
 def _shown(text: str) -> str:

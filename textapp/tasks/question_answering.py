@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from textapp.errors import ArtifactError, DataError, OptionError, UsageError
+from textapp.errors import ArtifactError, DataError, OptionError, UsageError, is_blank
 from textapp.predictors.predictor import Predictor
 from textapp.predictors.requests import Request
 from textapp.tasks.spans import best_spans, windows
 from textapp.tasks.task import Listing, Record, Task, expect_shape, one_line, smallest
-from textapp.untrusted import LENGTHS, MAX_LENGTH, NOTHING, SHARE, TEXT, either, key, list_of, whole
+from textapp.tasks.warned import Warned
+from textapp.text.words import inside_character, inside_word
+from textapp.untrusted import FLAG, LENGTHS, MAX_LENGTH, NOTHING, SHARE, TEXT, either, key, list_of, whole
 
 if TYPE_CHECKING:
     from textapp.runners.flatfile import SignatureShapes
@@ -29,8 +30,6 @@ MAX_WORST = 20
 # CMRC 2018's none under 0.44.
 _LOGOGRAPHIC = 0.3
 _SPARE = 4  # further spans of each window, as some have no text or repeat those of another window
-
-_logger = logging.getLogger("textapp")
 
 
 @dataclass(frozen=True)
@@ -108,6 +107,7 @@ class QuestionAnsweringTask(Task):
         language: of the texts, for exact match and F1.
         no_answer_threshold: minimum score, 0 to 1, below which a question has no answer; None: every question has one.
         num_answers: number of alternatives to return.
+        whole_words: an answer that would end inside a word has all of it.
     """
 
     name = "question_answering"
@@ -125,6 +125,7 @@ class QuestionAnsweringTask(Task):
         language: str,
         no_answer_threshold: float | None = None,
         num_answers: int = 1,
+        whole_words: bool = False,
     ) -> None:
         if no_answer_threshold is not None and not 0 <= no_answer_threshold <= 1:
             raise OptionError(
@@ -138,6 +139,8 @@ class QuestionAnsweringTask(Task):
         self.stride, self.max_answer_tokens, self.max_windows = stride, max_answer_tokens, max_windows
         self.language = language
         self.no_answer_threshold, self.num_answers = no_answer_threshold, num_answers
+        self.whole_words = whole_words
+        self._warned = Warned()
         self.signatures = [(f"answer_{length}", length) for length in self.lengths]
 
     @classmethod
@@ -152,6 +155,7 @@ class QuestionAnsweringTask(Task):
             max_answer_tokens=key(manifest, "max_answer_tokens", whole(1, MAX_LENGTH)),
             max_windows=key(manifest, "max_windows", whole(1)),
             language=key(manifest, "languages", list_of(TEXT, at_least=1))[0],
+            whole_words="whole_words" in manifest and key(manifest, "whole_words", FLAG),
             **{"no_answer_threshold": key(manifest, "no_answer_threshold", either(SHARE, NOTHING)), **options},
         )
         if task.max_question_tokens < 1:
@@ -177,7 +181,7 @@ class QuestionAnsweringTask(Task):
             name: getattr(self, name)
             for name in (
                 "tokenizer", "lengths", "stride", "max_answer_tokens", "max_windows", "language",
-                "no_answer_threshold", "num_answers",
+                "no_answer_threshold", "num_answers", "whole_words",
             )
         }  # fmt: skip
         return QuestionAnsweringTask(**{**same, **changes})
@@ -210,7 +214,7 @@ class QuestionAnsweringTask(Task):
             DataError: one of these is not so.
         """
         for field in self.fields:
-            if not record[field].strip():
+            if is_blank(record[field]):
                 raise DataError(f"the {field} is empty: expected a question and the text to find its answer in")
         count = len(self.tokenizer.ids(record["question"]))
         if count > self.max_question_tokens:
@@ -238,36 +242,42 @@ class QuestionAnsweringTask(Task):
     def reading(self, record: Record) -> Reading:
         """The requests of a question and the places of their tokens."""
         if not isinstance(record, Question):
-            return self.read(self.tokenizer.ids(record["question"]), self.tokenizer.encode(record["context"]))
+            return self._read(record)
         if record.reading is None:
-            record.reading = self.read(self.tokenizer.ids(record["question"]), self.tokenizer.encode(record["context"]))
+            record.reading = self._read(record)
         return record.reading
+
+    def _read(self, record: Record) -> Reading:
+        ids, context = self.tokenizer.ids(record["question"]), self.tokenizer.encode(record["context"])
+        reading = self.read(ids, context)
+        if len(ids) > self.max_question_tokens:
+            self._warned.warn(
+                "too long", record["question"],
+                f"a question of {len(ids)} tokens is too long; its first {self.max_question_tokens} are read: shorten"
+                " it, or train with a higher last of lengths",
+            )  # fmt: skip
+        if reading.windows and reading.windows[-1][1] < len(context.ids):
+            self._warned.warn(
+                "longer than max_windows", record["context"],
+                f"a context of {len(context.ids):,} tokens is read up to token {reading.windows[-1][1]:,}, with"
+                f" {self.max_windows} windows: textapp ask --documents FILE finds the passages of a long text",
+            )  # fmt: skip
+        return reading
 
     def read(self, question: list[int], context: Encoding) -> Reading:
         """Puts a question before each window of a context.
 
-        What lies beyond `max_question_tokens` or `max_windows` is not read, which is logged.
+        What lies beyond `max_question_tokens` or `max_windows` is not read.
 
         Args:
             question: its token ids.
             context: its token ids and their offsets.
         """
-        if len(question) > self.max_question_tokens:
-            _logger.warning(
-                "a question of %d tokens is too long; its first %d are read: shorten it",
-                len(question), self.max_question_tokens,
-            )  # fmt: skip
-            question = question[: self.max_question_tokens]
+        question = question[: self.max_question_tokens]
         template = self.tokenizer.template
         room = self.lengths[-1] - len(question) - special_tokens(self.tokenizer)
         before = [*template.start, *question, *template.middle]
-        spans = windows(len(context.ids), room, self.stride) if context.ids else []
-        if len(spans) > self.max_windows:
-            _logger.warning(
-                "a context of %s tokens has %d windows; the first %d are read, up to token %s: raise max_windows",
-                f"{len(context.ids):,}", len(spans), self.max_windows, f"{spans[self.max_windows - 1][1]:,}",
-            )  # fmt: skip
-            spans = spans[: self.max_windows]
+        spans = windows(len(context.ids), room, self.stride)[: self.max_windows] if context.ids else []
         requests = []
         for start, end in spans:
             ids = [*before, *context.ids[start:end], *template.end]
@@ -306,7 +316,7 @@ class QuestionAnsweringTask(Task):
         spans.sort(key=lambda span: -span[0])
         found: dict[tuple[int, int], Alternative] = {}
         for score, one, other in spans:
-            text_span = _stripped(record["context"], reading.offsets[one][0], reading.offsets[other][1])
+            text_span = self._text_span(record["context"], reading.offsets[one][0], reading.offsets[other][1])
             if text_span[0] < text_span[1] and text_span not in found:
                 found[text_span] = Alternative(
                     record["context"][slice(*text_span)], *text_span, _probability(score - null)
@@ -314,6 +324,18 @@ class QuestionAnsweringTask(Task):
             if len(found) == self.num_answers:
                 break
         return list(found.values())
+
+    def _text_span(self, text: str, start: int, end: int) -> tuple[int, int]:
+        """The range without whitespace at its ends, and with the rest of the characters, or words, that it cuts."""
+        part = text[start:end]
+        start, end = start + len(part) - len(part.lstrip()), end - len(part) + len(part.rstrip())
+        if start < end:
+            inside = inside_word if self.whole_words else inside_character
+            while inside(text, start):
+                start -= 1
+            while inside(text, end):
+                end += 1
+        return start, end
 
     def queries(self, records: Sequence[Record], max_count: int) -> list[Record]:
         """The records themselves."""
@@ -412,12 +434,6 @@ def answer_languages(records: Sequence[Record], language: str) -> list[str]:
             scripts[text] = language if fits else "en" if logographic(language) else "zh"
         found.append(scripts[text])
     return found
-
-
-def _stripped(text: str, start: int, end: int) -> tuple[int, int]:
-    """The range without whitespace at its ends."""
-    part = text[start:end]
-    return start + len(part) - len(part.lstrip()), end - len(part) + len(part.rstrip())
 
 
 def _probability(margin: float) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from textapp.errors import DataError, UsageError
+from textapp.errors import DataError, UsageError, is_blank
 from textapp.tasks.generative import PAIRS, RankedAnswer
 from textapp.tasks.question_answering import MIN_CONTEXT, answer_languages, asked, references, worst_answers
 from textapp.tasks.task import Listing, Record, one_line
@@ -141,13 +141,18 @@ class WrittenAnswersTask(TranslationTask):
         Raises:
             DataError: one of these is not so, or the context is too long and `overflow` is `error`.
         """
-        if not record["question"].strip():
+        if is_blank(record["question"]):
             raise DataError("the question is empty: expected a question")
         question, context = self._parts(record)
         limit = self.max_tokens - len(joined(self.tokenizer, [], context.ids[:MIN_CONTEXT]))
+        count = f"{'' if question.whole else 'over '}{len(question.ids)}"
+        if context.ids and len(question.ids) > limit and limit < MIN_CONTEXT:
+            raise DataError(
+                f"the question has {count} tokens, and the model reads {self.max_tokens} of question and context"
+                f" together: leave the context out, or train with contexts"
+            )
         if len(question.ids) > limit:
-            count = f"{'' if question.whole else 'over '}{len(question.ids)}"
-            raise DataError(f"the question has {count} tokens, expected at most {max(0, limit)}: shorten it")
+            raise DataError(f"the question has {count} tokens, expected at most {limit}: shorten it")
         super().check(record)
 
     def features(self, record: Record) -> dict[str, list[int]]:
@@ -158,8 +163,9 @@ class WrittenAnswersTask(TranslationTask):
         """
         question, context = self._parts(record)
         ids = joined(self.tokenizer, question.ids, context.ids)
-        text, whole = record.get("context") or record["question"], question.whole and context.whole
-        self._check_length(text, len(ids), "start", whole)
+        whole = question.whole and context.whole
+        blamed = record["question"] if len(question.ids) >= self.max_tokens else record.get("context") or ""
+        self._check_length(blamed or record["question"], len(ids), "start", whole)
         return {"token_ids": shortened(ids, self.max_tokens)}
 
     def _parts(self, record: Record) -> list[Part]:
