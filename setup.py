@@ -57,6 +57,9 @@ setup(
         "evaluate": EVALUATE,
         "retrieval": RETRIEVAL,
         "chat": CHAT,
+        # where `predict --runner` answers files; both need no TensorFlow
+        "beam": ["apache-beam>=2.70,<3", "ai-edge-litert>=2.1"],
+        "ray": ["ray[data]>=2.50,<3", "ai-edge-litert>=2.1"],
         "train": TRAIN,
         "dev": DEV,
     },

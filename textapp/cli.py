@@ -50,6 +50,12 @@ class Quantize(str, Enum):
     auto = "auto"
 
 
+class BatchRunner(str, Enum):
+    local = "local"
+    beam = "beam"
+    ray = "ray"
+
+
 class Overflow(str, Enum):
     truncate = "truncate"
     error = "error"
@@ -356,17 +362,35 @@ def predict(
             rich_help_panel="Question answering",
         ),
     ] = None,
-    input_file: Annotated[
-        Path | None,
+    inputs: Annotated[
+        list[Path] | None,
         typer.Option(
             "--input",
             parser=_path,
             metavar="FILE",
-            help="a .csv, .tsv, .jsonl, .json or .txt file, to translate also .sgm, .xml, .tmx; also .gz",
+            help="a .csv, .tsv, .jsonl, .json or .txt file, to translate also .sgm, .xml, .tmx; also .gz;"
+            " with --runner repeatable, and a glob in quotes",
         ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(parser=_path, metavar="FILE", help="write one JSON line per input to this file")
+        Path | None,
+        typer.Option(parser=_path, metavar="FILE", help="write one JSON line per input to this file; --runner: folder"),
+    ] = None,
+    runner: Annotated[
+        BatchRunner | None,
+        typer.Option(
+            help="answer the files of --input with several processes here, or on a cluster by Apache Beam or Ray; the"
+            " same command goes on after an interruption",
+            rich_help_panel="Batch prediction",
+        ),
+    ] = None,
+    beam_options: Annotated[
+        str | None,
+        typer.Option(
+            metavar="OPTIONS",
+            help="options of Beam's pipeline in one word, such as '--runner=FlinkRunner --flink_master=host:8081'",
+            rich_help_panel="Batch prediction",
+        ),
     ] = None,
     columns: ColumnsOption = None,
     encoding: EncodingOption = None,
@@ -375,7 +399,12 @@ def predict(
     num_answers: Annotated[
         int | None, typer.Option(min=1, help="number of spans to list", rich_help_panel="Question answering")
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="number of runners that answer in parallel")] = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="number of runners that answer in parallel [default: 1; with --runner one for each core]"
+        ),
+    ] = None,
     threads: Threads = 1,
     runtime: Runtime = "auto",
     trusted: Trusted = False,
@@ -392,17 +421,43 @@ def predict(
     ] = False,
     **decoding: Any,
 ) -> None:
-    """Classify, translate or continue texts, or answer questions about them."""
-    from textapp.commands.predict import predict as command
+    """Classify, translate or continue texts, or answer questions about them.
 
+    With --runner the exit code is 3 if some rows had no answer.
+    """
     options = {
         "threshold": threshold, "overflow": overflow.value if overflow else None, "trusted": trusted,
         "isolated": isolated, "no_answer_threshold": no_answer_threshold, "num_answers": num_answers,
     }  # fmt: skip
+    if runner is not None:
+        from textapp.commands.batch import predict_files
+
+        others = {"TEXT": texts, "--pair": pair, "--question": question, "--context": context}
+        others |= {"--stream": stream, "--chat": chat}
+        for name, value in others.items():
+            if value:
+                hint = ", or give a glob of --input in quotes" if name == "TEXT" else ""
+                raise UsageError(f"--runner {runner.value}: takes no {name}, as it answers files: leave it out{hint}")
+        if not inputs or output is None:
+            missing = "--output DIR" if inputs else "--input FILE"
+            raise UsageError(f"--runner {runner.value}: found no {missing}, expected --input FILE and --output DIR")
+        without_answer = predict_files(
+            path, inputs, output, runner.value, workers, columns, encoding, threads, runtime, options, decoding,
+            shlex.split(beam_options or ""), as_json,
+        )  # fmt: skip
+        if without_answer:
+            raise typer.Exit(3)
+        return
+    from textapp.commands.predict import predict as command
+
+    if beam_options:
+        raise UsageError("--beam-options: found no --runner beam, expected one: give both, or neither")
+    if inputs and len(inputs) > 1:
+        raise UsageError(f"--input: found {len(inputs)} of them, expected one: add --runner local for several files")
     named = {"question": question or [], "context": context or []}
     command(
-        path, texts or [], pair or [], named, input_file, output, columns, encoding, workers, threads, runtime,
-        as_json, stream, options, decoding, chat,
+        path, texts or [], pair or [], named, inputs[0] if inputs else None, output, columns, encoding, workers or 1,
+        threads, runtime, as_json, stream, options, decoding, chat,
     )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ PACKAGES = (
     "tensorflow", "keras", "keras-hub", "tensorflow-text", "tf-keras", "tensorflow-model-optimization",
     "ai-edge-litert", "tflite-runtime", "numpy", "ml-dtypes", "sentencepiece", "tokenizers", "scikit-learn",
     "matplotlib", "bm25s", "jinja2", "gguf", "safetensors", "pydantic", "typer", "rich",
+    "apache-beam", "ray",
 )  # fmt: skip
 # The packages that each stage requires, by the extra of textapp that installs them.
 EXTRAS = {
@@ -26,6 +27,8 @@ EXTRAS = {
     "gguf": ("gguf",),
     "litert": ("ai-edge-litert",),
     "tflite-runtime": ("tflite-runtime",),
+    "beam": ("apache-beam", "ai-edge-litert"),
+    "ray": ("ray", "ai-edge-litert"),
 }
 # Packages that are built against one minor version of TensorFlow.
 BOUND_TO_TENSORFLOW = ("tensorflow-text", "tf-keras")

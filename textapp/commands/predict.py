@@ -123,7 +123,7 @@ def predict(
         show = _streamer(predictor, decoding)
         faults = [show(row) for row in rows]
         return _warned(sum(faults), len(faults))
-    return _written(_answers(predictor, rows, workers, decoding), as_json or output is not None, output)
+    return _written(answered(predictor, rows, workers, decoding), as_json or output is not None, output)
 
 
 def _written(answers: Iterable[Answer | Fault], as_json: bool, output: Path | None) -> int:
@@ -139,7 +139,7 @@ def _written(answers: Iterable[Answer | Fault], as_json: bool, output: Path | No
         for answer in answers:
             count += 1
             bad += isinstance(answer, dict)
-            file.write(_line(answer, as_json, file) + "\n")
+            file.write(answer_line(answer, as_json, file) + "\n")
         file.flush()
     if output:
         log.info("answers: %d in %s", count, output)
@@ -249,9 +249,17 @@ def _chat_lines(texts: Sequence[str], input_file: Path | None, encoding: str | N
         yield row if isinstance(row, RowError) else row["input"]
 
 
-def _answers(
+def answered(
     predictor: Predictor, rows: Iterable[Row], workers: int, decoding: Mapping[str, Any]
 ) -> Iterator[Answer | Fault]:
+    """The answers to rows, in order; for a row without one `{input, error}`.
+
+    Args:
+        predictor: which answers.
+        rows: of files, or of arguments.
+        workers: runners that answer in parallel.
+        decoding: options of `DecodingOptions` by name.
+    """
     iterator = iter(rows)
     while block := list(islice(iterator, predictor.block)):
         faults = [_fault(predictor, row) for row in block]
@@ -286,8 +294,14 @@ def _streamer(predictor: Predictor, decoding: Mapping[str, Any]) -> Callable[[Ro
     return show
 
 
-def _line(answer: Answer | Fault, as_json: bool, file: TextIO) -> str:
-    """An answer as JSON or as text, as the file can take it."""
+def answer_line(answer: Answer | Fault, as_json: bool, file: TextIO) -> str:
+    """An answer as JSON or as text, as the file can take it.
+
+    Args:
+        answer: to one row.
+        as_json: as JSON.
+        file: that it will be written to.
+    """
     fault = isinstance(answer, dict)
     if as_json:
         return tables.json_text(answer if fault else asdict(answer), file)
