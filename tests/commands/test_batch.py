@@ -13,12 +13,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from toys import InPlace, Letters, random_chain
 
-from textapp.commands import batch, batch_local
+from textapp.commands import batch, batch_local, batch_worker
+from textapp.commands import predict as one_process
 from textapp.commands.batch import predict_files
 from textapp.commands.batch_worker import BLOCKS, Answerer, Job, Stripe
 from textapp.commands.predict import predict
 from textapp.errors import DataError, UsageError
+from textapp.predictors.generative import GenerativePredictor
+from textapp.tasks.translation import TranslationTask
 
 ROOT = Path(__file__).parents[2]
 PART = 40  # rows, so that a few hundred are many parts
@@ -221,6 +225,38 @@ def test_no_answer_at_all_is_a_failure(tiny_bundle: Path, tmp_path: Path, monkey
         predict_files(tiny_bundle, [file], tmp_path / "out", "local")
 
 
+def test_a_translator_with_its_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = TranslationTask(Letters(), Letters(), [4, 8], [(4, 6), (8, 10)])
+    manifest = {"task": task.name, "columns": {"source": "source", "target": "target"}, "header": "auto"}
+    manifest |= {"pattern": None, "multiple": False}
+    chain = random_chain(2, Letters.vocabulary_size, InPlace, score=True)
+
+    def load(path: Path, overflow: str | None = None, **_) -> GenerativePredictor:
+        task.overflow = overflow or "truncate"
+        return GenerativePredictor(task, chain, manifest, path)
+
+    for module in (batch, batch_worker, one_process):
+        monkeypatch.setattr(module, "load", load)
+    monkeypatch.setattr(GenerativePredictor, "block", 1)
+    monkeypatch.setattr(batch_local, "run", inline())
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    (bundle / "manifest.json").write_text("{}", encoding="utf-8")
+    texts = ["cat", "far too long a text", "dog", "bee", "", "cow", "another one that is too long", "ant", "eel", "a"]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps({"source": text}) + "\n" for text in texts), encoding="utf-8")
+    given = {"options": {"overflow": "error"}, "decoding": {"beam_size": 3, "num_hypotheses": 2}}
+
+    assert predict(bundle, input_file=tmp_path / "in.jsonl", output=tmp_path / "one", **given) == 2
+    assert predict_files(bundle, [tmp_path / "in.jsonl"], tmp_path / "out", "local", 2, **given) == 2
+    one = [line for line in (tmp_path / "one").read_text(encoding="utf-8").splitlines() if "error" not in line]
+    assert (tmp_path / "out" / "answers" / "in.jsonl.jsonl").read_text(encoding="utf-8").splitlines() == one
+    assert len(json.loads(one[0])["outputs"]) == 2
+    dead = (tmp_path / "out" / "dead-letter.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [(json.loads(row)["line"], json.loads(row)["input"]) for row in dead] == [(2, texts[1]), (7, texts[6])]
+    with pytest.raises(UsageError, match="larger than the vocabulary"):  # before a worker is started
+        predict_files(bundle, [tmp_path / "in.jsonl"], tmp_path / "new", "local", decoding={"beam_size": 99})
+
+
 # --- by the command line, killed -----------------------------------------------------------------------------------
 
 
@@ -388,7 +424,7 @@ def test_an_engine_tells_of_a_file_that_cannot_be_read(
 
 @pytest.mark.parametrize(("runner", "package"), ENGINES)
 def test_an_engine_that_is_not_installed_is_told(
-    tiny_bundle: Path, texts: Path, tmp_path: Path, runner, package
+    tiny_bundle: Path, texts: Path, tmp_path: Path, runner: str, package: str
 ) -> None:
     if importlib.util.find_spec(package) is not None:
         pytest.skip(f"{package} is installed here")

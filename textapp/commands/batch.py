@@ -212,6 +212,8 @@ def _job(
         raise UsageError(
             f"{names}: only for models that generate text, found {path} for {predictor.task.name}: leave it out"
         )
+    if decoding:
+        predictor.options(decoding)
     recipe = recipe_of_manifest(predictor.manifest)
     layout = layout_of(predictor.manifest, columns, encoding)
     if columns:
