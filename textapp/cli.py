@@ -604,7 +604,10 @@ def demo(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Runs one command and exits with its code: 0 success, 1 error in files or data, 2 error in the call or config."""
+    """Runs one command and exits with its code: 0 success, 1 error in files or data, 2 error in the call or config.
+
+    Of `predict --runner` 3 means that some rows had no answer.
+    """
     guard_streams()
     arguments, debug = _without_debug(list(sys.argv[1:] if arguments is None else arguments))
     _log_to_stderr()

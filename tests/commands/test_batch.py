@@ -165,6 +165,23 @@ def test_answers_of_two_calls_are_never_mixed(tiny_bundle: Path, texts: Path, tm
     assert [json.loads(row)["input"] for row in rows] == ["another", "file"]
 
 
+def test_a_file_that_grows_meanwhile(tiny_bundle: Path, tmp_path: Path, monkeypatch) -> None:
+    file, output = tmp_path / "log.txt", tmp_path / "out"
+    file.write_text("one\n", encoding="utf-8")
+
+    def grown(*given) -> None:
+        inline()(*given)
+        file.write_text("one\ntwo\n", encoding="utf-8")
+
+    monkeypatch.setattr(batch_local, "run", grown)
+    with pytest.raises(DataError, match="log.txt: was changed while it was read: run the same command again"):
+        predict_files(tiny_bundle, [file], output, "local")
+    monkeypatch.setattr(batch_local, "run", inline())
+    assert predict_files(tiny_bundle, [file], output, "local") == 0
+    rows = (output / "answers" / "log.txt.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(row)["input"] for row in rows] == ["one", "two"]
+
+
 def test_a_kill_between_joining_and_renaming(tiny_bundle: Path, texts: Path, tmp_path: Path, monkeypatch) -> None:
     class Killed(BaseException):
         pass
@@ -182,13 +199,19 @@ def test_a_kill_between_joining_and_renaming(tiny_bundle: Path, texts: Path, tmp
     check(tiny_bundle, texts, output, tmp_path)
 
 
+def cut_off() -> bytes:
+    """The first half of a .gz, more than is read of a file before the workers start."""
+    packed = gzip.compress(b"".join(os.urandom(600).hex().encode() + b"\n" for _ in range(900)))
+    return packed[: len(packed) // 2]
+
+
 def test_a_file_that_cannot_be_read_to_its_end(tiny_bundle: Path, texts: Path, tmp_path: Path) -> None:
-    packed = gzip.compress(b"".join(os.urandom(20).hex().encode() + b"\n" for _ in range(3000)))
     file, output = tmp_path / "cut.txt.gz", tmp_path / "out"
-    file.write_bytes(packed[: len(packed) // 2])
+    file.write_bytes(cut_off())
     with pytest.raises(DataError, match="cut.txt.gz: not a complete gzip file"):
         predict_files(tiny_bundle, [file, texts / "b.tsv"], output, "local", workers=1)
     assert not output.exists()
+    assert (output.with_name("out.textapp-work") / "new" / ".parts" / "cut.txt.gz" / "000003.jsonl").exists()
     file.write_bytes(gzip.compress(b"whole\n"))
     assert predict_files(tiny_bundle, [file, texts / "b.tsv"], output, "local", workers=1) == 0
     assert json.loads((output / "predict.json").read_text())["rows"] == 91
@@ -373,6 +396,24 @@ def test_killed_in_the_middle_and_run_again(tiny_bundle: Path, many: Path, tmp_p
     check_killed(tiny_bundle, "local", many, tmp_path)
 
 
+@pytest.mark.slow
+def test_killed_at_many_moments(tiny_bundle: Path, many: Path, tmp_path: Path) -> None:
+    output, killed = tmp_path / "out", 0
+    for moment in range(40):
+        process = start(tiny_bundle, output, "local", many)
+        try:
+            printed, said = process.communicate(timeout=0.6 + 0.11 * (moment % 7))
+            break
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            killed += 1
+    assert process.returncode == 0 and printed.split() == ["0"] and killed > 2, said
+    answers, _ = single(tiny_bundle, many, tmp_path / "one.jsonl")
+    assert (output / "answers" / "many.txt.jsonl").read_text(encoding="utf-8").splitlines() == answers
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one.jsonl", "out"]
+
+
 # --- other engines -------------------------------------------------------------------------------------------------
 
 ENGINES = [("beam", "apache_beam"), ("ray", "ray")]
@@ -414,8 +455,7 @@ def test_an_engine_is_killed_and_run_again(
 def test_an_engine_tells_of_a_file_that_cannot_be_read(
     tiny_bundle: Path, tmp_path: Path, python_with, runner: str, package: str
 ) -> None:
-    packed = gzip.compress(b"".join(os.urandom(20).hex().encode() + b"\n" for _ in range(3000)))
-    (tmp_path / "cut.txt.gz").write_bytes(packed[: len(packed) // 2])
+    (tmp_path / "cut.txt.gz").write_bytes(cut_off())
     process = start(tiny_bundle, tmp_path / "out", runner, tmp_path / "cut.txt.gz", python_with(runner, package))
     _, said = process.communicate(timeout=300)
     assert "DataError" in said and "cut.txt.gz: not a complete gzip file" in said

@@ -185,11 +185,13 @@ def _files(inputs: Sequence[Path], final: Path) -> list[_File]:
         if final in resolved(path).parents:
             raise UsageError(f"--input {path}: is in the folder of --output {final}: use another folder")
     above = os.path.commonpath([path.parent for path in paths])
-    stats = [path.stat() for path in paths]
-    return [
-        _File(os.path.relpath(path, above), str(path), stat.st_size, stat.st_mtime_ns)
-        for path, stat in zip(paths, stats, strict=True)
-    ]
+    return [_File(os.path.relpath(path, above), str(path), *_stamp(path)) for path in paths]
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """Size and time of change of a file."""
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns
 
 
 def _job(
@@ -349,11 +351,13 @@ def _joined(files: Sequence[_File], work: Path, job: Job, state: dict[str, Any])
     """Joins the parts of each file; returns what was asked, with the numbers.
 
     Raises:
-        DataError: a file could not be read to its end.
+        DataError: a file could not be read to its end, or was changed.
     """
     for file in files:
         if (failed := file.parts(work) / FAILED).exists():
             raise DataError(json.loads(failed.read_text(encoding="utf-8")))
+        if _stamp(Path(file.path)) != (file.size, file.changed):
+            raise DataError(f"{file.path}: was changed while it was read: run the same command again")
     rows = faults = 0
     with (work / FAULTS).open("wb") as dead:
         for file in files:

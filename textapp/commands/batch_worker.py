@@ -174,24 +174,27 @@ def _complete(path: Path) -> Iterator[TextIO]:
 
 
 class _Kept(logging.Handler):
-    def __init__(self, messages: list[str]) -> None:
+    """Keeps the warnings of one thread, as several may answer at the same time."""
+
+    def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self._messages = messages
+        self.messages: list[str] = []
+        self._thread = threading.get_ident()
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._messages.append(record.getMessage())
+        if record.thread == self._thread:
+            self.messages.append(record.getMessage())
 
 
 @contextmanager
 def _warnings() -> Iterator[list[str]]:
-    """Keeps warnings instead of printing them, as each stripe of a file would print the same ones."""
-    log, messages = logging.getLogger("textapp"), list[str]()
-    handlers, propagate = log.handlers, log.propagate
-    log.handlers, log.propagate = [_Kept(messages)], False
+    """The warnings of the block."""
+    log, kept = logging.getLogger("textapp"), _Kept()
+    log.addHandler(kept)
     try:
-        yield messages
+        yield kept.messages
     finally:
-        log.handlers, log.propagate = handlers, propagate
+        log.removeHandler(kept)
 
 
 def main() -> None:
