@@ -192,7 +192,7 @@ def test_on_a_terminal_an_answer_cannot_steer_it(predictor, capsys, monkeypatch)
     shown = capsys.readouterr().out
     assert "a\\u001b[2J\\u202eb\\u009bc" in shown and lines(shown)[0]["input"] == text
     answer = type(predictor("cat"))("cat", "\x1b]0;title\x07\r\n", None)
-    assert module._line(answer, False, sys.stdout) == "\\u001b]0;title\\u0007\\u000d\n"
+    assert module.answer_line(answer, False, sys.stdout) == "\\u001b]0;title\\u0007\\u000d\n"
 
 
 def test_a_closed_stdin_is_told(predictor, monkeypatch) -> None:
