@@ -21,6 +21,7 @@ from textapp.commands.batch import predict_files
 from textapp.commands.batch_worker import BLOCKS, Answerer, Job, Stripe
 from textapp.commands.predict import predict
 from textapp.errors import DataError, UsageError
+from textapp.folders import WorkFolder
 from textapp.predictors.generative import GenerativePredictor
 from textapp.tasks.translation import TranslationTask
 
@@ -223,6 +224,8 @@ def test_wrong_calls_are_told(tiny_bundle: Path, texts: Path, tmp_path: Path) ->
 
     with pytest.raises(UsageError, match="--output .*: found a folder with other files"):
         call(texts / "more")
+    with pytest.raises(UsageError, match="--output .*b.tsv: is a file, expected a folder"):
+        call(texts / "b.tsv")
     with pytest.raises(UsageError, match="is in the folder of --output"):
         call(texts, texts / "more" / "a.txt.gz")
     with pytest.raises(UsageError, match="only for --runner beam, found --runner local"):
@@ -238,6 +241,15 @@ def test_wrong_calls_are_told(tiny_bundle: Path, texts: Path, tmp_path: Path) ->
     with pytest.raises(UsageError, match="found a pipe or a device"):
         call(file=fifo)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pipe.txt"]
+
+
+def test_the_work_of_another_command_is_left_alone(tiny_bundle: Path, texts: Path, tmp_path: Path) -> None:
+    with WorkFolder(tmp_path / "run", "training", keeps="last.npz") as work:
+        work.clear()
+        (work.new / "last.npz").write_bytes(b"a checkpoint")
+    with pytest.raises(UsageError, match="run.textapp-work: found other work that was interrupted"):
+        predict_files(tiny_bundle, [texts / "a.txt"], tmp_path / "run", "local")
+    assert [path.name for path in work.new.iterdir()] == ["last.npz"]
 
 
 def test_no_answer_at_all_is_a_failure(tiny_bundle: Path, tmp_path: Path, monkeypatch) -> None:
@@ -450,6 +462,18 @@ def test_an_engine_tells_of_a_file_that_cannot_be_read(
     _, said = process.communicate(timeout=300)
     assert "DataError" in said and "cut.txt.gz: not a complete gzip file" in said
     assert process.returncode == 1 and not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_a_wrong_option_of_beam_is_told(tiny_bundle: Path, texts: Path, tmp_path: Path, python_with) -> None:
+    call = command(
+        tiny_bundle, texts, tmp_path / "out", "--runner", "beam", "--beam-options", "--direct_num_workers=two"
+    )
+    done = subprocess.run(
+        [str(python_with("beam", "apache_beam")), *call[1:]], cwd=tmp_path, capture_output=True, encoding="utf-8"
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: --beam-options: argument --direct_num_workers: invalid int value: 'two'")
 
 
 @pytest.mark.parametrize(("runner", "package"), ENGINES)

@@ -27,7 +27,7 @@ from textapp.commands.batch_worker import BLOCKS, END, FAILED, Job, Stripe, answ
 from textapp.commands.examples import check_has_columns, layout_of
 from textapp.decoding.options import decoding_options
 from textapp.errors import DataError, UsageError, require
-from textapp.folders import WorkFolder, recover, resolved, write_text
+from textapp.folders import WorkFolder, recover, resolved, work_folder, write_text
 from textapp.loading import load
 from textapp.records.files import expand
 
@@ -105,6 +105,8 @@ def predict_files(
     run = _runner(runner, beam_options)
     workers = workers or _cores()
     final = resolved(output)
+    if final.exists() and not final.is_dir():
+        raise UsageError(f"--output {output}: is a file, expected a folder to be made: use another name")
     files = _files(inputs, final)
     job = _job(path, [file.path for file in files], threads, runtime, options, decoding, columns, encoding)
     request = {"job": asdict(job), "model": hashlib.sha256((path / MANIFEST).read_bytes()).hexdigest()}
@@ -117,6 +119,7 @@ def predict_files(
         return _told(before, output, 0.0, as_json)
     if final.is_dir() and any(final.iterdir()):
         raise UsageError(f"--output {output}: found a folder with other files, expected a new one: use another name")
+    _check_no_other_work(work_folder(final))
     started = time.monotonic()
     with WorkFolder(final, "prediction", keeps=STATE) as work:
         done = _state(work.new)
@@ -138,6 +141,17 @@ def predict_files(
 def _nothing_made(folder: Path) -> set[str]:
     """Of a folder in the place of the output, which is empty, nothing is to be deleted."""
     return set()
+
+
+def _check_no_other_work(work: Path) -> None:
+    """Checks that a work folder holds nothing of another command, such as the checkpoints of a training.
+
+    Raises:
+        UsageError: it does.
+    """
+    new = work / "new"
+    if new.is_dir() and _state(new) is None and any(not each.name.startswith(f".{STATE}") for each in new.iterdir()):
+        raise UsageError(f"{work}: found other work that was interrupted: end it, or use another --output")
 
 
 def _cores() -> int:

@@ -71,7 +71,7 @@ def _settings(options: Sequence[str], workers: int) -> PipelineOptions:
     if not any(option.split("=")[0] == "--runner" for option in options):
         # Not "DirectRunner", which would look for a server of its own and download it.
         here = ["--runner=FnApiRunner", f"--direct_num_workers={workers}", "--direct_running_mode=multi_processing"]
-        options = [*here, "--default_sdk_harness_log_level=ERROR", *options]
+        options = [*here, *options]
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
