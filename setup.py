@@ -38,7 +38,7 @@ setup(
     python_requires=">=3.10",  # tried on 3.11
     # the demo runs from a checkout: `make demo`
     packages=find_packages(include=["textapp", "textapp.*"], exclude=["textapp.demo", "textapp.demo.*"]),
-    package_data={"textapp": ["py.typed"]},
+    package_data={"textapp": ["py.typed", "report/style.css"]},
     install_requires=[
         "numpy>=1.26",
         "sentencepiece>=0.2.3",

@@ -104,6 +104,12 @@ _KEYS: dict[str, Kind] = {
 }
 
 
+def variant(manifest: Mapping[str, Any]) -> str:
+    """The name of a run or a bundle in tables: `keras float32`, `litert dynamic`."""
+    quantize = manifest.get("quantize", "none")
+    return f"{manifest.get('target', 'keras')} {'float32' if quantize == 'none' else quantize}"
+
+
 @dataclass(frozen=True)
 class Artifact:
     """A run folder or a bundle that was opened and checked.
@@ -274,6 +280,9 @@ def _hint(folder: Path) -> str:
 
 RUN_FILES = (MANIFEST, "config.yaml", "metrics.json", "model.keras")
 EVALUATION = ("metrics.json", "mistakes.tsv", "outputs.tsv", "confusion.png")
+BENCHMARK = "evaluation/benchmark.json"  # what `textapp benchmark` measured
+REPORT = "report.html"
+REPORT_MARK = '<meta name="generator" content="textapp report">'  # in the first bytes of a report of ours
 CHECKPOINT = re.compile(r"(last|previous|best|epoch_\d+)\.npz(\.partial)?|request\.json")
 LOG = re.compile(r"events\.out\.tfevents\..*")
 RUN_FOLDERS = {"checkpoints", "logs", "logs/train", "logs/validation", "exports", "evaluation"}
@@ -295,13 +304,23 @@ def made_files(folder: Path) -> set[str]:
     if _kind(folder) == "bundle":
         return listed | {f"saved_model/{name}" for name in ("assets", "assets.extra", "variables")}
     made = listed or {name for name in RUN_FILES if (folder / name).is_file()}
-    made |= RUN_FOLDERS | {f"evaluation/{name}" for name in EVALUATION}
+    made |= RUN_FOLDERS | {BENCHMARK} | {f"evaluation/{name}" for name in EVALUATION}
+    made |= {REPORT} if is_report(folder / REPORT) else set()
     for name, pattern in (("checkpoints", CHECKPOINT), ("logs", LOG)):
         files = (path for path in (folder / name).rglob("*") if pattern.fullmatch(path.name))
         made |= {path.relative_to(folder).as_posix() for path in files}
     for bundle in own_exports(folder):
         made |= {f"{bundle.relative_to(folder).as_posix()}/{name}" for name in made_files(bundle)}
     return made
+
+
+def is_report(file: Path) -> bool:
+    """Whether `textapp report` wrote a file."""
+    try:
+        with file.open(encoding="utf-8", errors="replace") as opened:
+            return REPORT_MARK in opened.read(512)
+    except OSError:
+        return False
 
 
 def exports_of(run: Path) -> list[Path]:

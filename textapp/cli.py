@@ -560,6 +560,27 @@ def benchmark(
 
 
 @app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(parser=_path, metavar="RUN..", help="run folders of one task")],
+    output: Annotated[
+        Path | None, typer.Option(parser=_path, metavar="FILE", help="the page [default: RUN/report.html]")
+    ] = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="measure every variant first: quality, speed, memory, and where time goes")
+    ] = False,
+    data_dir: DataDir = None,
+    threads: Threads = 1,
+    runtime: Runtime = "auto",
+    trusted: Trusted = False,
+    as_json: Json = False,
+) -> None:
+    """Write a page about runs, their exports and what was made from them; it opens offline."""
+    from textapp.commands.report import report as command
+
+    command(runs, output, measure, data_dir, threads, runtime, trusted, as_json)
+
+
+@app.command()
 def inspect(path: PathArgument, as_json: Json = False) -> None:
     """Show the contents of a run or a bundle."""
     from textapp.commands.inspect import inspect as command

@@ -106,6 +106,11 @@ class ParityTask:
         right = [record["parity"] == answer.parity for record, answer in zip(records, answers, strict=True)]
         return {"examples": len(right), "right": 100 * sum(right) / len(right)}
 
+    def intervals(
+        self, records: Sequence[Mapping[str, Any]], answers: Sequence[ParityAnswer]
+    ) -> dict[str, list[float]]:
+        return {}
+
     def listing(self, records: Sequence[Mapping[str, Any]], answers: Sequence[ParityAnswer]) -> Listing:
         rows = [{"words": answer.input, "answer": answer.parity} for answer in answers]
         return Listing("parities", "what it counted", ("words", "answer"), rows)

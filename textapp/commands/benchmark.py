@@ -26,8 +26,10 @@ from textapp.catalog import task_class
 from textapp.commands import tables
 from textapp.commands.examples import Record, evaluation_records
 from textapp.commands.measure import TRUSTED
+from textapp.metrics.machine import machine
 from textapp.metrics.size import size_bytes
 from textapp.processes import child_environment
+from textapp.report.kept import keep
 from textapp.runners.pool import check_count
 
 WARM_UP = 20  # untimed queries before the timed ones
@@ -52,11 +54,12 @@ def benchmark(
     runtime: str = "auto",
     as_json: bool = False,
     trusted: bool = False,
+    single: bool = True,
 ) -> list[dict[str, Any]]:
     """Measures runs and bundles and prints one table.
 
     Args:
-        paths: run folders and bundles. For a single run the bundles in its exports/ are included.
+        paths: run folders and bundles.
         data: a file of examples instead of those of each run; for translation also two, sources and targets.
         columns: `text=0,label=1`, if the columns of `data` are not those of the run.
         encoding: of `data`, if it is not that of the run.
@@ -65,19 +68,21 @@ def benchmark(
         runtime: the interpreter for .tflite files; `auto`: the one that a bundle was exported for.
         as_json: print JSON.
         trusted: whether a SavedModel may be opened, see `textapp.load`.
+        single: whether a single run stands for the bundles in its exports/, too.
 
     Returns:
         A dict for each path, in order: `path, variant, data, threads, size_bytes` (model, tokenizer), `start_ms` (from
         the start of a process to its first answer), `latency_ms: {p50, p90, p99}` (one text at a time, string to
         answer, up to 200 after 20 to warm up), `peak_memory_mb` (after these), for a model that generates text
-        `tokens_per_second` and `time_to_first_token_ms` (to the first piece of text), and quality on all of the data.
+        `tokens_per_second` and `time_to_first_token_ms` (to the first piece of text), and quality on all of the data
+        with `intervals`. Without `data` the figures are kept in the runs, see `report/kept.py`.
 
     Raises:
         OptionError: `threads` is out of range.
         ArtifactError: a path is no run or bundle, its process ended, or it has no examples and `data` is empty.
     """
     check_count("threads", threads)
-    artifacts = open_all(paths)
+    artifacts = open_all(paths) if single else [open_artifact(path) for path in paths]
     records = [evaluation_records(artifact, data, columns, data_dir, encoding) for artifact in artifacts]
     with tables.progress("measuring", total=3 * len(artifacts)) as advance, ExitStack() as stack:
         children, rows = [], []
@@ -103,8 +108,19 @@ def benchmark(
             row |= child.quality(examples)
             advance()
     measures = {name: words for each in artifacts for name, words in task_class(each.manifest).measures.items()}
+    if not data:
+        _keep(artifacts, rows)
     tables.emit(rows, as_json, lambda console: _show(console, rows, measures))
     return rows
+
+
+def _keep(artifacts: Sequence[Artifact], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Keeps the figures on the runs' own data in the runs, for `textapp report`."""
+    about = {"measured": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "machine": machine()}
+    try:
+        keep([(artifact, {**row, **about}) for artifact, row in zip(artifacts, rows, strict=True)])
+    except OSError as error:
+        tables.note(f"the figures are not kept: {error}")
 
 
 def open_all(paths: Sequence[Path]) -> list[Artifact]:

@@ -12,6 +12,7 @@ from textapp.arrays import plain
 from textapp.artifact import EVALUATION, inputs_overwritten, open_artifact
 from textapp.commands import tables
 from textapp.commands.examples import evaluation_records
+from textapp.commands.measure import scores
 from textapp.errors import ArtifactError, DataError, UsageError, visible
 from textapp.folders import atomic_file, check_output, write_text
 from textapp.loading import load_artifact
@@ -100,7 +101,7 @@ def measure(predictor: Predictor, records: Sequence[Record]) -> tuple[dict[str, 
         for start in range(0, len(queries), block):
             answers += predictor.batch(queries[start : start + block])
             advance()
-    figures = {**predictor.task.score(queries, answers), **predictor.figures(records), **speed(predictor, queries)}
+    figures = {**scores(predictor, records, queries, answers), **speed(predictor, queries)}
     return figures, predictor.task.listing(queries, answers)
 
 
@@ -177,7 +178,8 @@ def _show(console: Any, figures: Mapping[str, Any], listing: Listing) -> None:
     single = {name: value for name, value in figures.items() if isinstance(value, (int, float, str))}
     single["several_references"] = figures.get("several_references")
     times = {name.replace("_ms", " ms"): figures.get(name) for name in ("latency_ms", "time_to_first_token_ms")}
-    console.print(tables.facts(None, {**single, **times}))
+    intervals = {f"{name}, 95 %": f"{low:.2f} to {high:.2f}" for name, (low, high) in figures["intervals"].items()}
+    console.print(tables.facts(None, {**single, **intervals, **times}))
     if "per_class" in figures:
         columns = ("precision", "recall", "f1", "examples")
         rows = [

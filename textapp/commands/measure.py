@@ -10,6 +10,8 @@ Requests on stdin and replies on stdout are JSON objects, one per line:
     {"do": "memory"}                        {"peak_memory_mb": 61.2}
     {"do": "quality", "file": "r.json"}     {"accuracy": 91.2, ...}
     {"do": "queries", "file": "r.json"}     {"records": [...]}    the records, or prompts made from them
+    {"do": "request", "records": [...]}     {"signature": "classify_16", "inputs": {...}}    of those that the records
+                                            take, the most frequent, and the first record with it
     {"do": "first_token", "records": [...]} {"time_to_first_token_ms": {"p50": 2.1, ...}}, or {} if it cannot stream
 
 An error gives `{"error": message, "kind": class}`. Before the first answer only modules that a prediction needs are
@@ -22,6 +24,7 @@ import json
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,10 +54,24 @@ def reply(predictor: Predictor, request: Mapping[str, Any]) -> dict[str, Any]:
         return {"peak_memory_mb": peak_memory_mb()}
     if request["do"] == "first_token":
         return _first_token(predictor, request["records"])
+    if request["do"] == "request":
+        return _request(predictor, request["records"])
     records = json.loads(Path(request["file"]).read_text(encoding="utf-8"))
     if request["do"] == "queries":
         return {"records": predictor.task.queries(records, MAX_QUERIES)}
     return _quality(predictor, records)
+
+
+def _request(predictor: Predictor, records: Sequence[Record]) -> dict[str, Any]:
+    """The signature that most of the records take, and the inputs of the first one that takes it."""
+    from textapp.predictors.requests import stacked
+
+    task = predictor.task
+    requests = [each for query in task.queries(records, MAX_QUERIES) for each in task.requests(task.record(query))]
+    signature, _ = Counter(each.signature for each in requests).most_common(1)[0]
+    first = next(each for each in requests if each.signature == signature)
+    inputs = stacked((first.features,), first.length, task.tokenizer.pad_id)
+    return {"signature": signature, "inputs": {name: values.tolist() for name, values in inputs.items()}}
 
 
 def _answer(predictor: Predictor, record: Record) -> tuple[float, int]:
@@ -77,15 +94,31 @@ def _first_token(predictor: Predictor, records: Sequence[Record]) -> dict[str, A
         return {}
 
 
+def scores(
+    predictor: Predictor, records: Sequence[Record], queries: Sequence[Record], answers: Sequence[Any]
+) -> dict[str, Any]:
+    """The figures of quality, and `intervals`: name of a figure -> `[low, high]`, see `metrics/bootstrap.py`.
+
+    Args:
+        predictor: of a run or a bundle.
+        records: with labels or references.
+        queries: what was asked, made from these records.
+        answers: to the queries.
+    """
+    task, more = predictor.task, predictor.figures(records)
+    intervals = {**task.intervals(queries, answers), **more.pop("intervals", {})}
+    return {**task.score(queries, answers), **more, "intervals": intervals}
+
+
 def _quality(predictor: Predictor, records: Sequence[Record]) -> dict[str, Any]:
-    """The figures of quality on all records, without tables."""
+    """The figures of quality on all records with their intervals, without tables."""
     from textapp.arrays import plain
 
     queries, answers = predictor.task.queries(records, MAX_QUERIES), []
     for start in range(0, len(queries), predictor.block):
         answers += predictor.batch(queries[start : start + predictor.block])
-    scores = {**predictor.task.score(queries, answers), **predictor.figures(records)}
-    return {name: value for name, value in plain(scores).items() if isinstance(value, (int, float))}
+    found = plain(scores(predictor, records, queries, answers))
+    return {name: value for name, value in found.items() if isinstance(value, (int, float)) or name == "intervals"}
 
 
 def main(path: str, threads: str, runtime: str, trusted: str = "") -> None:

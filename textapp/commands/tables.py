@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from textapp.arrays import plain
+from textapp.artifact import variant as variant
 from textapp.recipes.profile import Facts, Section
 from textapp.terminal import is_utf8, printable
 
@@ -188,12 +189,6 @@ def variants_table(rows: Sequence[Mapping[str, Any]], measures: Mapping[str, str
     columns = {name: [cell(row) for row in rows] for name, cell in cells.items()}
     columns = {name: values for name, values in columns.items() if any(value is not None for value in values)}
     return table(title, list(columns), list(zip(*columns.values(), strict=True)))
-
-
-def variant(manifest: Mapping[str, Any]) -> str:
-    """The name of a run or a bundle in tables: `keras float32`, `litert dynamic`."""
-    quantize = manifest.get("quantize", "none")
-    return f"{manifest.get('target', 'keras')} {'float32' if quantize == 'none' else quantize}"
 
 
 def _latency(name: str) -> Callable[[Mapping[str, Any]], str | None]:

@@ -7,11 +7,15 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from textapp.errors import require
 from textapp.languages import logographic
+from textapp.metrics.bootstrap import Intervals, intervals, mean_intervals
 from textapp.text.words import word_pattern
 
 ROUGE = ("rouge1", "rouge2", "rougeL")
+FALLING = ("loss", "perplexity", "perplexity_per_character", "nats_per_character")  # the lower, the better
 _MAX_NATS = 700.0  # exp of it is about the largest number that a float holds
 
 
@@ -76,9 +80,25 @@ def best_rouge(outputs: Sequence[str], references: Sequence[Sequence[str]]) -> d
         outputs: the texts.
         references: of each, at least one.
     """
+    return {
+        name: round(100 * sum(values) / len(values), 4) for name, values in _rouge_values(outputs, references).items()
+    }
+
+
+def rouge_intervals(outputs: Sequence[str], references: Sequence[Sequence[str]]) -> Intervals:
+    """The bootstrap intervals of the figures of `best_rouge`, in percent.
+
+    Args:
+        outputs, references: as there.
+    """
+    return mean_intervals(_rouge_values(outputs, references))
+
+
+def _rouge_values(outputs: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, list[float]]:
+    """The F-measure, 0 to 1, of each output."""
     scorer = require("rouge_score.rouge_scorer", "evaluate").RougeScorer(ROUGE, tokenizer=Words())
     scored = [scorer.score_multi(list(each), output) for each, output in zip(references, outputs, strict=True)]
-    return {name: round(100 * sum(row[name].fmeasure for row in scored) / len(scored), 4) for name in ROUGE}
+    return {name: [row[name].fmeasure for row in scored] for name in ROUGE}
 
 
 def distinct(outputs: Sequence[str], n: int, language: str = "en") -> float:
@@ -122,3 +142,16 @@ def perplexity(scored: Sequence[tuple[float, int, int]]) -> dict[str, float]:
         "loss": round(loss, 4),
         "nats_per_character": round(per_character, 4),
     }
+
+
+def perplexity_intervals(scored: Sequence[tuple[float, int, int]]) -> Intervals:
+    """The bootstrap intervals of the figures of `perplexity`, over the texts.
+
+    Args:
+        scored: as there.
+    """
+
+    def figures(sums: np.ndarray) -> dict[str, float]:
+        return perplexity([(sums[0], int(sums[1]), int(sums[2]))])
+
+    return intervals(np.array(scored, dtype=float).reshape(-1, 3), figures)

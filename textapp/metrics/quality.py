@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from textapp.errors import require
+from textapp.metrics.bootstrap import Intervals, confusion_intervals, intervals
 
 CALIBRATION_BINS = 15
 
@@ -96,6 +97,43 @@ def multilabel_scores(
         confidence = np.maximum(probabilities, 1 - probabilities).ravel()
         scores["calibration_error"] = expected_calibration_error(confidence, ((probabilities >= 0.5) == truth).ravel())
     return scores
+
+
+def classification_intervals(targets: Sequence[str], predictions: Sequence[str], labels: Sequence[str]) -> Intervals:
+    """The bootstrap intervals of `accuracy` and `f1_macro` of `classification_scores`, in percent.
+
+    Args:
+        targets, predictions, labels: as there.
+    """
+    _check_lengths(targets, predictions)
+    known = [*labels, *sorted({*targets, *predictions} - {*labels})]
+    found = confusion_intervals(_confusion(targets, predictions, known))
+    if len(known) > len(labels):  # whose F1 counts over the labels of the model alone
+        found.pop("f1_macro", None)
+    return found
+
+
+def multilabel_intervals(
+    targets: Sequence[Sequence[str]], predictions: Sequence[Sequence[str]], labels: Sequence[str]
+) -> Intervals:
+    """The bootstrap intervals of `accuracy` and `f1_macro` of `multilabel_scores`, in percent.
+
+    Args:
+        targets, predictions, labels: as there.
+    """
+    _check_lengths(targets, predictions)
+    truth = np.array([[label in target for label in labels] for target in targets], dtype=float)
+    answer = np.array([[label in prediction for label in labels] for prediction in predictions], dtype=float)
+    right = [[set(target) == set(prediction)] for target, prediction in zip(targets, predictions, strict=True)]
+    size = len(labels)
+
+    def figures(sums: np.ndarray) -> dict[str, float]:
+        hits, both = sums[1 : 1 + size], sums[1 + size :]
+        seen = both > 0
+        f1 = float(np.mean(2 * hits[seen] / both[seen])) if seen.any() else 0.0
+        return {"accuracy": 100 * sums[0] / len(targets), "f1_macro": 100 * f1}
+
+    return intervals(np.hstack([np.array(right, dtype=float), truth * answer, truth + answer]), figures)
 
 
 def calibration_error(targets: Sequence[str], labels: Sequence[str], probabilities: np.ndarray) -> float:

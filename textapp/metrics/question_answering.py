@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from textapp.languages import logographic
-from textapp.metrics.generation import best_rouge
-from textapp.metrics.translation import corpus_bleu
+from textapp.metrics.bootstrap import Intervals, mean_intervals
+from textapp.metrics.generation import best_rouge, rouge_intervals
+from textapp.metrics.translation import corpus_bleu, translation_intervals
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _ASCII_PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -141,6 +142,34 @@ def written_answer_scores(
         **scores,
         "bleu": corpus_bleu(predictions, references, Counter(languages).most_common(1)[0][0]),
         **best_rouge(predictions, references),
+    }
+
+
+def answer_intervals(
+    predictions: Sequence[str], references: Sequence[Sequence[str]], language: str | Sequence[str] = "en"
+) -> Intervals:
+    """The bootstrap intervals of `exact_match` and `f1`, in percent.
+
+    Args:
+        predictions, references, language: as for `question_answering_scores`.
+    """
+    exact, overlap = answer_scores(predictions, references, language)
+    return mean_intervals({"exact_match": exact, "f1": overlap})
+
+
+def written_answer_intervals(
+    predictions: Sequence[str], references: Sequence[Sequence[str]], languages: Sequence[str]
+) -> Intervals:
+    """The bootstrap intervals of the figures of `written_answer_scores`.
+
+    Args:
+        predictions, references, languages: as there.
+    """
+    bleu = translation_intervals(predictions, references, Counter(languages).most_common(1)[0][0])
+    return {
+        **answer_intervals(predictions, references, languages),
+        **{name: bounds for name, bounds in bleu.items() if name == "bleu"},
+        **rouge_intervals(predictions, references),
     }
 
 

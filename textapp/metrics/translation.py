@@ -6,8 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
+import numpy as np
+
 from textapp.errors import require
 from textapp.languages import normalized
+from textapp.metrics.bootstrap import Intervals, intervals
 
 # BLEU tokenizers of languages without blanks between words; all others use 13a, as in the WMT shared tasks.
 TOKENIZERS = {
@@ -94,6 +97,28 @@ def corpus_bleu(outputs: Sequence[str], references: Sequence[Sequence[str]], lan
     Example: `corpus_bleu(["the cat sat down"], [["a dog ran away", "the cat sat down"]])` is 100.0.
     """
     return _rounded(bleu_scorer(language).corpus_score(list(outputs), _streams(references)))
+
+
+def translation_intervals(
+    outputs: Sequence[str], references: Sequence[Sequence[str]], language: str = "en"
+) -> Intervals:
+    """The bootstrap intervals of `bleu` and `chrf`.
+
+    Args:
+        outputs: the texts.
+        references: of each, at least one.
+        language: determines how BLEU tokenizes.
+    """
+    found: Intervals = {}
+    for name, scorer in (("bleu", bleu_scorer(language)), ("chrf", _sacrebleu().CHRF())):
+        # As sacrebleu's own bootstrap does, which needs memory for a copy of the statistics for each of its samples.
+        statistics = np.array(scorer._extract_corpus_statistics(list(outputs), _streams(references)), dtype=float)
+
+        def figures(sums: np.ndarray, name: str = name, scorer: Any = scorer) -> dict[str, float]:
+            return {name: scorer._compute_score_from_stats(sums.tolist()).score}
+
+        found |= intervals(statistics, figures)
+    return found
 
 
 def _streams(references: Iterable[Sequence[str]]) -> list[list[str | None]]:

@@ -179,16 +179,18 @@ class GenerativePredictor(Predictor):
                 )
         return options
 
-    def figures(self, records: Sequence[Record]) -> dict[str, float]:
+    def figures(self, records: Sequence[Record]) -> dict[str, Any]:
         """Perplexity and loss of the reference texts; empty if the file has no signature for them."""
-        from textapp.metrics.generation import perplexity
+        from textapp.metrics.generation import perplexity, perplexity_intervals
 
         try:
             scored = self.score_texts(records)
         except ArtifactError as error:
             log.info("not measured: %s", error)
             return {}
-        return {name: value for name, value in perplexity(scored).items() if name in self.task.text_measures}
+        figures = {name: value for name, value in perplexity(scored).items() if name in self.task.text_measures}
+        found = {name: ends for name, ends in perplexity_intervals(scored).items() if name in figures}
+        return {**figures, "intervals": found}
 
     # --- a conversation ----------------------------------------------------------------------------------------------
 

@@ -143,8 +143,8 @@ class Predictor:
             names = ", ".join(given)
             raise OptionError(f"{names}: a model of {self.task.name} has no such option: leave it out", *given)
 
-    def figures(self, records: Sequence[Record]) -> dict[str, float]:
-        """Further figures of quality, from the references themselves."""
+    def figures(self, records: Sequence[Record]) -> dict[str, Any]:
+        """Further figures of quality, from the references themselves; `intervals`, if there, are theirs."""
         return {}
 
     def _fields_and_options(self, given: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:

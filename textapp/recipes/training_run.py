@@ -153,7 +153,10 @@ def finish(
         if records:
             figures[name] = {"data": splits.origin[name], **objective.figures(prepared, model, records)}
             log.info("%s", summary(name, figures[name], prepared.task.measures))
-    training = {"seconds": round(seconds, 1), "parameters": model.count_params(), "history": history.epochs}
+    training = {
+        "seconds": round(seconds, 1), "examples": len(splits.train), "parameters": model.count_params(),
+        "history": history.epochs,
+    }  # fmt: skip
     if history.average is not None:
         training["average"] = history.average
     model.save(folder / MODEL)

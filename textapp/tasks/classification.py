@@ -238,6 +238,14 @@ class ClassificationTask(Task):
         scores = quality.multilabel_scores if self.multiple else quality.classification_scores
         return scores(targets, predictions, self.labels, probabilities)
 
+    def intervals(self, records: Sequence[Record], answers: Sequence[ClassificationAnswer]) -> dict[str, list[float]]:
+        """Those of accuracy and macro F1."""
+        from textapp.metrics import quality
+
+        predictions: list[Any] = [answer.label for answer in answers]
+        found = quality.multilabel_intervals if self.multiple else quality.classification_intervals
+        return found([record["label"] for record in records], predictions, self.labels)
+
     def listing(self, records: Sequence[Record], answers: Sequence[ClassificationAnswer]) -> Listing:
         """The worst mistakes."""
         from textapp.metrics.quality import worst_mistakes

@@ -160,6 +160,15 @@ class GenerationTask(GenerativeTask):
         texts = [record.get("text") for record in records]
         return generation_scores([answer.output for answer in answers], self.language, texts)
 
+    def intervals(self, records: Sequence[Record], answers: Sequence[TextAnswer]) -> dict[str, list[float]]:
+        """Those of ROUGE, if every record has a text to compare with; that of perplexity is the predictor's."""
+        from textapp.metrics.generation import rouge_intervals
+
+        targets = [[record["text"]] for record in records if record.get("text") is not None]
+        if len(targets) < len(records):
+            return {}
+        return rouge_intervals([answer.output for answer in answers], targets)
+
     def listing(self, records: Sequence[Record], answers: Sequence[TextAnswer]) -> Listing:
         """The prompts with their outputs."""
         rows = [

@@ -350,6 +350,13 @@ class QuestionAnsweringTask(Task):
         languages = answer_languages(records, self.language)
         return question_answering_scores(texts, right, languages, questions, contexts)
 
+    def intervals(self, records: Sequence[Record], answers: Sequence[QuestionAnswer]) -> dict[str, list[float]]:
+        """Those of exact match and F1."""
+        from textapp.metrics.question_answering import answer_intervals
+
+        texts, right = [answer.answer for answer in answers], [references(record) for record in records]
+        return answer_intervals(texts, right, answer_languages(records, self.language))
+
     def listing(self, records: Sequence[Record], answers: Sequence[QuestionAnswer]) -> Listing:
         """See `worst_answers`."""
         return worst_answers(records, answers, self.language)

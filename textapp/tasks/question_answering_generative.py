@@ -191,6 +191,13 @@ class WrittenAnswersTask(TranslationTask):
         languages = answer_languages(records, self.language)
         return written_answer_scores(texts, right, languages, questions, contexts)
 
+    def intervals(self, records: Sequence[Record], answers: Sequence[Any]) -> dict[str, list[float]]:
+        """Those of exact match, F1, BLEU and ROUGE."""
+        from textapp.metrics.question_answering import written_answer_intervals
+
+        texts, right = [answer.answer for answer in answers], [references(record) for record in records]
+        return written_answer_intervals(texts, right, answer_languages(records, self.language))
+
     def listing(self, records: Sequence[Record], answers: Sequence[Any]) -> Listing:
         """See `worst_answers`."""
         return worst_answers(records, answers, self.language)

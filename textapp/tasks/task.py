@@ -130,6 +130,9 @@ class Task(Protocol):
     def score(self, records: Sequence[Record], answers: Sequence[Any]) -> dict[str, Any]:
         """The quality of answers to records with references; `groups`, if there: title -> group -> figures."""
 
+    def intervals(self, records: Sequence[Record], answers: Sequence[Any]) -> dict[str, list[float]]:
+        """The bootstrap intervals `[low, high]` of figures of the score, see `metrics/bootstrap.py`."""
+
     def listing(self, records: Sequence[Record], answers: Sequence[Any]) -> Listing:
         """The answers to show in a report."""
 

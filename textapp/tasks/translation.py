@@ -139,6 +139,13 @@ class TranslationTask(GenerativeTask):
             self.target_language,
         )
 
+    def intervals(self, records: Sequence[Record], answers: Sequence[TextAnswer]) -> dict[str, list[float]]:
+        """Those of BLEU and chrF."""
+        from textapp.metrics.translation import translation_intervals
+
+        targets = [[record["target"]] for record in records]
+        return translation_intervals([answer.output for answer in answers], targets, self.target_language)
+
     def listing(self, records: Sequence[Record], answers: Sequence[TextAnswer]) -> Listing:
         """The translations, the worst first."""
         from textapp.metrics.translation import worst_translations

@@ -20,6 +20,7 @@ import tensorflow as tf
 from textapp.batches.pipeline import BatchSource
 from textapp.config import Training
 from textapp.errors import ArtifactError, ConfigError, TextappError, UsageError
+from textapp.metrics.generation import FALLING
 from textapp.training.checkpoints import LAST, Checkpoints
 from textapp.training.loop import Batch, Hooks, TrainingLoop
 from textapp.training.optimizers import make_optimizer, scaled_learning_rate
@@ -31,7 +32,6 @@ logger = logging.getLogger(__name__)
 STEPS_BETWEEN_CHECKS = 50
 SECONDS_BETWEEN_SAVES = 300.0
 SECONDS_BETWEEN_QUESTIONS = 2.0  # of several workers, whether one of them got a signal
-FALLING = ("loss", "perplexity")  # figures for which lower is better
 GONE = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError)
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 75}
 
