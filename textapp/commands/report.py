@@ -58,16 +58,13 @@ def report(
     opened, left_out = _opened(runs)
     file = output or opened[0].path / REPORT
     _check_file(file, opened)
-    gather_names = [artifact.path for artifact in opened]
     if measure:
         gather(opened)  # runs of different tasks are refused before minutes of measuring
         _measure(opened, data_dir, threads, runtime, trusted)
-    with tables.progress("reading", total=1) as advance:
-        facts = gather(opened, left_out)
-        advance()
+    facts = gather(opened, left_out)
     write_text(file, page(facts))
     result = {
-        "path": str(file), "runs": [str(path) for path in gather_names], "left_out": left_out,
+        "path": str(file), "runs": [str(run.path) for run in opened], "left_out": left_out,
         "findings": [{"subject": each.subject, "sentence": each.sentence()} for each in findings(facts)],
         "variants": [{"run": each.run, "variant": each.name, **each.sizes} for each in facts.variants],
     }  # fmt: skip
@@ -172,17 +169,7 @@ def _limit(file: Path, signature: str, row: Mapping[str, Any], threads: int) -> 
 
 
 def _show(console: Any, facts: Facts, file: Path) -> None:
-    rows = [
-        {
-            "variant": f"{each.run}  {each.name}",
-            "size_bytes": each.sizes.get("file_bytes"),
-            **each.speed,
-            **each.quality,
-        }
-        for each in facts.variants
-    ]
-    console.print(tables.variants_table(rows, facts.measures))
     for each in findings(facts):
-        tables.line(console, f"{each.subject}")
+        tables.line(console, each.subject)
         tables.line(console, f"  {each.sentence()}")
-    tables.line(console, f"saved in {file}")
+    tables.line(console, f"{len(facts.variants)} variants; saved in {file}")

@@ -9,7 +9,7 @@ from html import escape
 from itertools import pairwise
 
 WIDTH, HEIGHT = 400, 300  # of a plot, in units of about a pixel
-LEFT, RIGHT, TOP, BOTTOM = 52, 16, 14, 44
+LEFT, RIGHT, TOP, BOTTOM = 64, 16, 14, 44
 _LOGARITHMIC_FROM = 8.0  # ratio of the largest to the smallest value
 _LOW = 200  # height of a plot of a curve
 _ROW = 38  # height of a row of bars
@@ -88,7 +88,7 @@ def interval_rows(rows: Sequence[tuple[str, float, Sequence[float]]], title: str
         parts.append(_text(12, middle - 12, _short(name), "start"))
         if ends:
             parts.append(_line(x(ends[0]), middle, x(ends[1]), middle, "whisker"))
-        told = f"{name}: {value:.2f}" + (f", 95 % interval {ends[0]:.2f} to {ends[1]:.2f}" if ends else "")
+        told = f"{name}: {value:,.5g}" + (f", 95 % interval {ends[0]:,.5g} to {ends[1]:,.5g}" if ends else "")
         parts.append(_circle(x(value), middle, 4, "best", told))
     return _svg(WIDTH, height, parts, title)
 

@@ -106,14 +106,21 @@ def quality_words(new: Variant, old: Variant, measures: Mapping[str, str]) -> st
     if name is None or new.data != old.data:
         return ""
     found, before = new.quality[name], old.quality[name]
-    words = f"{measures[name]} {found:.2f}, before {before:.2f}"
+    after_words, before_words = figure(name, found), figure(name, before)
+    if after_words == before_words:
+        return f"The same {measures[name]}, {after_words}"
+    words = f"{measures[name][:1].upper()}{measures[name][1:]} {after_words}, before {before_words}"
     low, high = old.intervals.get(name, (before, before))
-    if f"{found:.2f}" == f"{before:.2f}":
-        return f"{measures[name]} is the same, {found:.2f}"
     if low < high and low <= found <= high:
-        return f"{words}: inside the interval of {low:.2f} to {high:.2f} that chance in the choice of examples gives"
+        interval = f"{figure(name, low)} to {figure(name, high)}"
+        return f"{words}: inside the interval of {interval} that chance in the choice of examples gives"
     better = (found < before) == (name in FALLING)
-    return f"{words}: {'better' if better else 'worse'} by {abs(found - before):.2f}"
+    return f"{words}: {'better' if better else 'worse'} by {figure(name, abs(found - before))}"
+
+
+def figure(name: str, value: float) -> str:
+    """A figure of quality as text: `90.12`, a perplexity `1.087`."""
+    return f"{value:.{3 if name in FALLING else 2}f}"
 
 
 def main_measure(variants: Sequence[Variant], measures: Mapping[str, str]) -> str | None:
@@ -173,11 +180,10 @@ def _pairs(facts: Facts) -> Iterator[tuple[str, Variant, Variant]]:
     """What led to a variant, the variant, and the one to compare it with."""
     parents = {run.sha256: run for run in facts.runs}
     for run in facts.runs:
-        plain = next((each for each in run.variants[1:] if each.name == "litert float32"), run.variants[0])
-        plain = next((each for each in run.variants[1:] if each.name.startswith("litert float32")), plain)
+        plain = next((each for each in run.variants[1:] if each.name.startswith("litert float32")), run.variants[0])
         for each in run.variants[1:]:
-            if each is not plain:
-                yield f"{each.title}, against {plain.name}", each, plain
+            other = run.variants[0] if each is plain else plain
+            yield f"{each.title}, against {other.name}", each, other
         parent = parents.get(mapping(run.manifest.get("parent")).get("sha256", ""))
         if parent is None or parent is run:
             continue

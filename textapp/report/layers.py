@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 _OTHER = "other"
+LEAST = 0.05  # percent of the time that a kind has to be told
 # The first kind with a word that the name of the operator begins with.
 _WORDS = {
     "matrix products": ("FULLY_CONNECTED", "FULLY CONNECTED", "BATCH_MATMUL", "BATCH MATRIX MULTIPLY", "EINSUM"),
@@ -50,4 +51,4 @@ def by_kind(operators: Iterable[Sequence[Any]]) -> dict[str, float]:
     sums = dict.fromkeys(KINDS, 0.0)
     for name, percent in operators:
         sums[kind_of(str(name))] += float(percent)
-    return {kind: total for kind, total in sums.items() if total > 0}
+    return {kind: total for kind, total in sums.items() if total >= LEAST}

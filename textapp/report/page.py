@@ -9,7 +9,7 @@ from textapp.artifact import REPORT_MARK
 from textapp.metrics.generation import FALLING
 from textapp.report import charts, markup
 from textapp.report.facts import Facts, Variant, mapping
-from textapp.report.findings import bytes_words, findings, main_measure, ms_words, nonzero_share, pareto_front
+from textapp.report.findings import bytes_words, figure, findings, main_measure, ms_words, nonzero_share, pareto_front
 from textapp.report.layers import KINDS, by_kind
 from textapp.report.markup import Column
 from textapp.report.page_run import run_section
@@ -112,7 +112,8 @@ def _quality_cell(name: str) -> Callable[[_Row], str]:
         value, ends = row[1].quality.get(name), row[1].intervals.get(name)
         if value is None:
             return ""
-        return f"{value:.2f}" + (f"<small>{ends[0]:.2f} to {ends[1]:.2f}</small>" if ends else "")
+        small = f"<small>{figure(name, ends[0])} to {figure(name, ends[1])}</small>" if ends else ""
+        return figure(name, value) + small
 
     return cell
 
@@ -191,7 +192,7 @@ def _pareto(facts: Facts) -> list[tuple[str, str]]:
 
 def _point_words(variant: Variant, name: str, title: str) -> str:
     size = variant.sizes.get("file_bytes")
-    words = f"{variant.title}: {ms_words(variant.p50 or 0.0)}, {title} {variant.quality[name]:.2f}"
+    words = f"{variant.title}: {ms_words(variant.p50 or 0.0)}, {title} {figure(name, variant.quality[name])}"
     return f"{words}, {bytes_words(size)}" if size else words
 
 
@@ -269,8 +270,8 @@ def _limits(facts: Facts) -> str:
     note = (
         "For an answer; of a model that generates text, for a token. The limit is the larger of two times: in which "
         "one core reads the weights, and in which it does as many products in float32 by NumPy, both measured after "
-        "the model. An int8 file may do its products faster than that. What it takes is the median, with its text "
-        "processing."
+        "the model. An int8 file may do its products faster than that. What it takes is the median of an answer, and "
+        "the mean of a token, text processing included."
     )
     return markup.table("variant", _named, columns, rows) + markup.note(note)
 
