@@ -131,7 +131,11 @@ def curve(values: Sequence[tuple[float, float]], x_title: str, y_title: str, tit
 
 
 def ticks(low: float, high: float, most: int = 5) -> list[float]:
-    """Round numbers from `low` to `high`, at most `most` and a few.
+    """Round numbers from `low` to `high`, about `most` of them.
+
+    Args:
+        low, high: the ends.
+        most: how many are enough.
 
     Example: `ticks(81.2, 90.1)` is `[82.0, 84.0, 86.0, 88.0, 90.0]`.
     """

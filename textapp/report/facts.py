@@ -130,12 +130,11 @@ def gather(runs: Sequence[Artifact], left_out: Sequence[str] = ()) -> Facts:
     Raises:
         UsageError: they are of different tasks.
     """
-    tasks = [(run.manifest["task"], run.manifest.get("mode")) for run in runs]
-    if len(set(tasks)) > 1:
-        other = next(index for index, task in enumerate(tasks) if task != tasks[0])
-        words = [" ".join(filter(None, tasks[index])) for index in (0, other)]
+    kinds = [" ".join(filter(None, (run.manifest["task"], run.manifest.get("mode")))) for run in runs]
+    other = next((index for index, kind in enumerate(kinds) if kind != kinds[0]), None)
+    if other is not None:
         raise UsageError(
-            f"{runs[other].path}: is of {words[1]}, but {runs[0].path} of {words[0]}: make a report for each task"
+            f"{runs[other].path}: is of {kinds[other]}, but {runs[0].path} of {kinds[0]}: make a report for each task"
         )
     return Facts([run_facts(run) for run in runs], task_class(runs[0].manifest).measures, left_out)
 

@@ -10,7 +10,7 @@ LEAST = 0.05  # percent of the time that a kind has to be told
 # The first kind with a word that the name of the operator begins with.
 _WORDS = {
     "matrix products": ("FULLY_CONNECTED", "FULLY CONNECTED", "BATCH_MATMUL", "BATCH MATRIX MULTIPLY", "EINSUM"),
-    "convolutions": ("CONV", "CONVOLUTION", "DEPTHWISE"),
+    "convolutions": ("CONV_", "CONVOLUTION", "DEPTHWISE"),
     "LSTM": ("UNIDIRECTIONAL_SEQUENCE", "BIDIRECTIONAL_SEQUENCE", "LSTM"),
     "lookups in tables": ("GATHER", "EMBEDDING_LOOKUP", "HASHTABLE"),
     "softmax": ("SOFTMAX", "LOG_SOFTMAX"),
