@@ -15,7 +15,8 @@ def test_pruning_is_told_as_a_smaller_packed_file_and_no_speed() -> None:
         "Brought: the file packed by gzip is 3.1 times smaller (1.2 MB, before 3.6 MB). "
         "Did not bring: a smaller file (4.0 MB, before 4.0 MB); faster answers (2.05 ms, before 2 ms), although "
         "80 % of the parameters are zero, since this runtime multiplies zeros, too. "
-        "Accuracy 89.70, before 90.00: inside the interval of 88.00 to 92.00 that chance in the choice of examples gives."
+        "Accuracy 89.70, before 90.00: inside the interval of 88.00 to 92.00 that chance in the choice of examples "
+        "gives."
     )
 
 
