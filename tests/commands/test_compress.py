@@ -161,6 +161,39 @@ def test_the_zeros_are_in_the_exported_file(tmp_path: Path) -> None:
             assert any(each.shape == zeros.shape and np.all(each[zeros] == 0) and each.any() for each in int8), name
 
 
+def test_zeros_and_integers_of_a_chain_are_those_of_the_file(tmp_path: Path, capsys) -> None:
+    write_reviews(tmp_path)
+    model = {"architecture": "mlp", "embedding_dim": 32, "ngrams": 1, "hidden_dims": [64], "subwords": None}
+    run = train(tmp_path, model=model, lengths=[16])
+    short = [SHORT[1], "steps.1.epochs=2"]
+    new = compress(run, RECIPES / "prune80_quantize_aware.yaml", short)
+    assert "the weights are those of an int8 file" in capsys.readouterr().out
+    view = kernels(new)["hidden_0/kernel"]
+    # Small weights on the grid are zero, too.
+    assert view.shape == (32, 64) and (view == 0).sum() >= view.size - round(view.size * 0.2)
+    scales = np.abs(view).max(axis=0) / 127
+    trained = np.round(view / np.where(scales > 0, scales, 1)).T
+    step = json.loads((new / "metrics.json").read_text(encoding="utf-8"))["compression"]["steps"][1]
+    row = next(row for row in step["kernels"] if row["name"] == "hidden_0/kernel")
+    assert row == {"name": "hidden_0/kernel", "weights": 2048, "zeros": int((view == 0).sum()), "scales": 64}
+
+    file = export(new, ExportOptions("litert", "dynamic", max_drop=100.0)) / "model.tflite"
+    found = parse(file.read_bytes())
+    int8 = [
+        np.frombuffer(bytes(found.buffers[tensor.buffer].data), np.int8).reshape(shape_of(tensor))
+        for tensor in found.subgraphs[0].tensors
+        if type_name(tensor) == "INT8" and found.buffers[tensor.buffer].data is not None
+    ]
+    (same,) = [values for values in int8 if values.shape == (64, 32)]
+    assert np.array_equal(same, trained)
+
+
+def test_a_model_of_small_matrices_has_nothing_to_quantize(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("textapp.compression.quantize_aware.MIN_QUANTIZED", 4000)  # its table has 2,176 weights
+    with pytest.raises(ConfigError, match=r"steps.0.method: found quantize_aware for a model without a matrix of at"):
+        compress(trained / "run", RECIPES / "quantize_aware.yaml", SHORT[1:])
+
+
 def stopped_at(command: list[object], line: str, stop: int) -> int:
     """The exit code of a command that gets a signal as soon as its stderr shows a line that begins with `line`."""
     process = subprocess.Popen(

@@ -32,6 +32,8 @@ def test_the_shipped_recipes_do_what_their_names_say() -> None:
     assert [step.m_by_n for step in steps["prune24"]] == [[2, 4]]
     assert [step.clusters for step in steps["cluster16"]] == [16]
     assert [type(step) for step in steps["prune80_cluster16"]] == [Prune, Cluster]
+    assert [step.method for step in steps["quantize_aware"]] == ["quantize_aware"]
+    assert [step.method for step in steps["prune80_quantize_aware"]] == ["prune", "quantize_aware"]
     assert [step.model.architecture for step in steps["distill_small"]] == ["transformer"]
 
 
@@ -55,8 +57,8 @@ def test_defaults_and_overrides(tmp_path: Path) -> None:
         ("steps:\n- sparsity: 0.8", "line 2: steps.0.method: found nothing, expected one of prune, cluster, distill"),
         (
             "steps:\n- method: prunne",
-            "line 2: steps.0.method: found 'prunne', expected one of prune, cluster, distill, vocabulary; did you mean "
-            "'prune'?",
+            "line 2: steps.0.method: found 'prunne', expected one of prune, cluster, distill, vocabulary, "
+            "quantize_aware; did you mean 'prune'?",
         ),
         (
             "steps:\n- method: prune\n  sparsty: 0.8",
@@ -108,6 +110,15 @@ def test_defaults_and_overrides(tmp_path: Path) -> None:
             "steps:\n- {method: cluster}\n- {method: distill, model: {architecture: cnn}}",
             "small.yaml, line 3: steps.1.method: found distill after another step, expected it as the first",
         ),
+        (
+            "steps:\n- {method: quantize_aware}\n- {method: cluster}",
+            "small.yaml, line 2: steps.0.method: found quantize_aware before another step, expected it as the last",
+        ),
+        (
+            "steps:\n- {method: cluster}\n- {method: quantize_aware}",
+            "small.yaml, line 3: steps.1.method: found quantize_aware after cluster, expected one of the two: the grid",
+        ),
+        ("steps: [{method: quantize_aware, layers: [a]}]", "small.yaml, line 1: unknown key 'steps.0.layers'"),
         ("training: 3\nsteps: [{method: cluster}]", "small.yaml, line 1: training: found 3, expected keys"),
     ],
 )  # fmt: skip

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from textapp.config import TransformerModel
 from textapp.export.flatbuffer.graphs import parse
-from textapp.export.folding import fold_norms
+from textapp.export.folding import fold_norms, on_grid
 from textapp.export.tflite import convert, write_saved_model
 from textapp.layers import BlockSettings, LayerNorm, RmsNorm, TransformerBlock, TransformerDecoder
 from textapp.models import GeneratorSettings, build_encoder, build_generator
@@ -25,9 +25,8 @@ IDS = np.array([[5, 9, 3, 7, 0, 0], [2, 4, 6, 8, 9, 3]], np.int32)
 def make_encoder(**settings):
     """A small encoder whose norms and biases are not 1 and 0, as after training."""
     settings = {"positions": "learned", **settings}
-    config = TransformerModel(
-        architecture="transformer", dropout=0.1, hidden_dim=8, num_layers=2, num_heads=4, **settings
-    )
+    settings = {"hidden_dim": 8, **settings}
+    config = TransformerModel(architecture="transformer", dropout=0.1, num_layers=2, num_heads=4, **settings)
     model = build_encoder(config, 10, 0, 6)
     random = np.random.default_rng(1)
     for weight in model.weights:
@@ -131,6 +130,31 @@ def test_the_zeros_of_a_pruned_model_stay_and_its_scales_are_folded():
     )
     norms = [layer for layer in model._flatten_layers() if isinstance(layer, LayerNorm)]
     assert [norm.name for norm in norms if norm.scale_outputs] == ["norm"]
+
+
+@pytest.mark.parametrize("settings", [{}, {"positions": "rope", "embedding_dim": 24}])
+def test_kernels_on_the_grid_of_int8_stay(settings):
+    """And the scale of each normalisation comes where the converter does not fold it into the next kernel."""
+    model = make_encoder(**settings, hidden_dim=32)
+    for weight in kernels_of_blocks(model):
+        steps = np.abs(np.asarray(weight)).max(axis=0) / 127
+        weight.assign(np.round(np.asarray(weight) / steps) * steps)
+    weights, before = model.get_weights(), np.asarray(model({"token_ids": IDS}))
+    assert all(on_grid(np.asarray(weight)) for weight in kernels_of_blocks(model))
+    fold_norms(model)
+    assert all(np.array_equal(one, two) for one, two in zip(model.get_weights(), weights, strict=True))
+    norms = [layer for layer in model._flatten_layers() if isinstance(layer, LayerNorm)]
+    assert len(norms) == 5 and all(norm.scale_first and norm.scale_outputs for norm in norms)
+    np.testing.assert_allclose(np.asarray(model({"token_ids": IDS})), before, atol=2e-5)
+
+
+def test_which_kernels_are_on_the_grid_of_int8():
+    kernel = np.random.default_rng(0).normal(size=(64, 16)).astype(np.float32)
+    steps = np.abs(kernel).max(axis=0) / 127
+    quantized = np.round(kernel / steps) * steps
+    assert on_grid(quantized) and not on_grid(kernel) and not on_grid(quantized[:63])
+    assert on_grid(np.where(np.arange(16) == 3, 0, quantized))
+    assert not on_grid(np.where(np.arange(64)[:, None] == 60, kernel, quantized))  # not in the first rows
 
 
 def test_the_values_of_a_clustered_model_stay():

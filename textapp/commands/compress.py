@@ -45,6 +45,10 @@ CUT = (
     "a smaller vocabulary makes the file smaller, not faster; text unlike the run's own takes more tokens, so look at "
     "the quality on test"
 )
+QUANTIZED = (
+    "the weights are those of an int8 file, which textapp export --quantize dynamic writes; model.keras holds them in "
+    "float32"
+)
 
 
 def compress(
@@ -247,7 +251,9 @@ def _show(console: Any, result: Mapping[str, Any], measures: Mapping[str, str]) 
             rows.append([f"{split}: {measures[key]}", f"{before[split][key]:.2f}", f"{after[split][key]:.2f}"])
     console.print(tables.table(None, ["", "before", "after"], rows))
     methods = {step["method"] for step in result["steps"]}
-    for told, words in (({"distill"}, STUDENT), ({"vocabulary"}, CUT), ({"prune", "cluster"}, HONEST)):
+    for told, words in (
+        ({"distill"}, STUDENT), ({"vocabulary"}, CUT), ({"prune", "cluster"}, HONEST), ({"quantize_aware"}, QUANTIZED)
+    ):  # fmt: skip
         if methods & told:
             tables.line(console, words)
     tables.line(console, f"run: {result['path']}")

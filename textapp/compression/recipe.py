@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -120,14 +120,23 @@ class Distill(Trained):
     unlabelled: Files | None = Field(default=None, description="further texts without labels, for a classifier")
 
 
+class QuantizeAware(Trained):
+    """Training with the weights as an int8 file holds them (Jacob et al., 2018). Which ones, the file decides."""
+
+    method: Literal["quantize_aware"]
+
+
 METHODS: dict[str, type[Model]] = {
-    "prune": Prune, "cluster": Cluster, "distill": Distill, "vocabulary": Vocabulary
+    "prune": Prune, "cluster": Cluster, "distill": Distill, "vocabulary": Vocabulary, "quantize_aware": QuantizeAware,
 }  # fmt: skip
 # Methods that can only begin, as they change how the data is read; and what a step before them would be lost for.
 FIRST = {
     "distill": "a student is a new model, which has nothing of what a step before it made",
     "vocabulary": "the steps after it read the data by the smaller vocabulary",
 }
+# Methods after which none may come, as it would undo them, and methods that they would undo themselves.
+LAST = {"quantize_aware": "a training after it would take the weights off the grid of int8"}
+UNDOES = {("cluster", "quantize_aware"): "the grid of int8 has other values than the clusters"}
 KEYS = "keys such as steps: [{method: prune, sparsity: 0.8}]"
 
 
@@ -219,16 +228,23 @@ def parse_recipe(raw: Mapping[str, Any], source: str = "recipe", places: Mapping
     else:
         for number, step in enumerate(raw["steps"]):
             steps.append(_step(step, f"steps.{number}", source, places, lines))
-            why = FIRST.get(getattr(steps[-1], "method", ""))
-            if number and why:
-                where = _where(f"steps.{number}.method", source, places)
-                lines.append(
-                    f"{where}: steps.{number}.method: found {steps[-1].method} after another step, expected it as the "
-                    f"first: {why}; compress twice"
-                )
+        lines.extend(_order_faults([getattr(step, "method", "") for step in steps], source, places))
     if lines:
         raise ConfigError("\n".join(lines))
     return Recipe.model_construct(training=training, steps=steps)
+
+
+def _order_faults(methods: Sequence[str], source: str, places: Mapping[str, Place]) -> Iterator[str]:
+    """What is wrong with the order of steps, by their methods; "" for one with a fault."""
+    for number, method in enumerate(methods):
+        where = f"{_where(f'steps.{number}.method', source, places)}: steps.{number}.method: found {method}"
+        if number and method in FIRST:
+            yield f"{where} after another step, expected it as the first: {FIRST[method]}; compress twice"
+        if number < len(methods) - 1 and method in LAST:
+            yield f"{where} before another step, expected it as the last: {LAST[method]}"
+        for earlier in methods[:number]:
+            if (earlier, method) in UNDOES:
+                yield f"{where} after {earlier}, expected one of the two: {UNDOES[earlier, method]}"
 
 
 def _step(raw: Any, name: str, source: str, places: Mapping[str, Place], lines: list[str]) -> Any:

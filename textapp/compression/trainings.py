@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from textapp.artifact import Artifact
 from textapp.compression.distill import COMPLETE, store_answers, taught
-from textapp.compression.recipe import Distill, LoadedRecipe, Prune, Recipe, Step, Vocabulary, as_data
+from textapp.compression.recipe import Distill, LoadedRecipe, Prune, QuantizeAware, Recipe, Step, Vocabulary, as_data
 from textapp.compression.vocabulary import cut_weights
 from textapp.errors import ArtifactError, ConfigError
 from textapp.folders import write_text
@@ -103,7 +103,7 @@ class Compression:
         warmup = config.warmup_steps if "warmup_steps" in own else min(config.warmup_steps, updates // 10)
         update = {"epochs": epochs, "learning_rate": rate, "warmup_steps": warmup}
         if not isinstance(step, Prune):
-            update["average_checkpoints"] = 0  # the mean of clustered weights is not clustered
+            update["average_checkpoints"] = 0  # the mean of clustered weights is not clustered, or off the int8 grid
         return config.model_copy(update=update)
 
     def _check(self, model: keras.Model) -> None:
@@ -113,6 +113,8 @@ class Compression:
             model: of the run.
         """
         from textapp.compression.kernels import kernels_of, unknown_layer
+        from textapp.compression.quantize_aware import quantized_kernels
+        from textapp.export.folding import MIN_QUANTIZED
 
         found, expected = self.objective.manifest(self.prepared).get("labels"), self.artifact.manifest.get("labels")
         if found != expected:
@@ -123,6 +125,12 @@ class Compression:
         if self.recipe.recipe.distills:
             model = self._checked_student(model)
         for number, step in enumerate(self.steps):
+            if isinstance(step, QuantizeAware) and not quantized_kernels(model):
+                raise ConfigError(
+                    f"{self.recipe.where(f'steps.{number}.method')}: steps.{number}.method: found {step.method} for a "
+                    f"model without a matrix of at least {MIN_QUANTIZED:,} weights: an int8 file of it quantizes none, "
+                    "so leave the step out"
+                )
             if not isinstance(step, Step):
                 continue
             unknown = unknown_layer(model, step.layers or [], step.embeddings)
@@ -227,15 +235,16 @@ class Compression:
         from textapp.compression.cluster import clustering_hooks
         from textapp.compression.kernels import kernels_of
         from textapp.compression.prune import pruning_hooks
+        from textapp.compression.quantize_aware import quantizing_hooks
 
         step, training = self.steps[number], self.settings[number]
+        pruned = any(isinstance(earlier, Prune) for earlier in self.steps[:number])
+        if isinstance(step, QuantizeAware):
+            return quantizing_hooks(model, pruned)
         kernels = kernels_of(model, step.embeddings, step.layers)
         if isinstance(step, Prune):
             return pruning_hooks(step, kernels, self.batches * training.epochs // training.gradient_accumulation_steps)
-        keep_zeros = step.keep_zeros
-        if keep_zeros is None:
-            keep_zeros = any(isinstance(earlier, Prune) for earlier in self.steps[:number])
-        return clustering_hooks(step, model, kernels, keep_zeros)
+        return clustering_hooks(step, model, kernels, pruned if step.keep_zeros is None else step.keep_zeros)
 
     def _kernels(self, number: int, model: keras.Model) -> list[dict[str, Any]]:
         """What a step made of each kernel."""
@@ -243,16 +252,21 @@ class Compression:
 
         from textapp.compression.kernels import kernels_of
         from textapp.compression.prune import remainder
+        from textapp.compression.quantize_aware import quantized_kernels
 
         step, rows = self.steps[number], []
-        for kernel in kernels_of(model, step.embeddings, step.layers):
+        quantized = quantized_kernels(model) if isinstance(step, QuantizeAware) else []
+        kernels = [each.kernel for each in quantized] or kernels_of(model, step.embeddings, step.layers)
+        for index, kernel in enumerate(kernels):
             weights = np.asarray(kernel.variable)
             row: dict[str, Any] = {
                 "name": kernel.name,
                 "weights": int(weights.size),
                 "zeros": int(np.sum(weights == 0)),
             }
-            if isinstance(step, Prune):
+            if quantized:
+                row["scales"] = quantized[index].scales
+            elif isinstance(step, Prune):
                 row["remainder"] = remainder(step, kernel)
                 if row["remainder"]:
                     log.warning(

@@ -6,7 +6,8 @@ subtract it (SliceGPT; Ashkboos et al., 2024). The scale and shift of a normalis
 follow. RMS normalisation subtracts no mean and has no shift, so only its scale is folded.
 
 Weights that a compression made stay as they are: a kernel minus its mean has no zeros, so the layers of a pruned model
-are not centred, and a scaled kernel has more distinct values, so nothing is folded in a clustered one.
+are not centred, and a scaled kernel has more distinct values, so nothing is folded in a clustered one. In a model that
+was trained on the grid of int8 files nothing is folded either, and the converter is kept from folding scales itself.
 """
 
 from __future__ import annotations
@@ -19,24 +20,32 @@ from textapp.layers import DecoderBlock, LayerNorm, Positions, RmsNorm, TokenEmb
 
 MANY_ZEROS = 0.1  # share of a pruned kernel; a trained one has next to none
 FEW_VALUES = 256  # at most, of a clustered kernel
+MIN_QUANTIZED = 1024  # weights; the converter leaves smaller constants in float32
+OFF_GRID = 1e-3  # of an int8 step; float32 is off by 1e-5, an untrained kernel by up to 0.5
 
 
 def fold_norms(model: Any) -> None:
     """Folds the normalisations of a model in place; its outputs do not change.
 
-    Does nothing for a model that is not a pre-norm Transformer. For inference only: training would undo the mean 0.
+    Does nothing for a model that is not a pre-norm Transformer, unless its kernels are on the grid of int8. For
+    inference only: training would undo the mean 0.
 
     Args:
         model: a Keras model, in float32.
     """
     layers = list(model._flatten_layers())
     blocks = [layer for layer in layers if isinstance(layer, TransformerBlock)]
+    kernels = [np.asarray(weight) for block in blocks for weight in block.weights if len(weight.shape) > 1]
+    if any(on_grid(kernel) for kernel in kernels):
+        for norm in layers:
+            if isinstance(norm, LayerNorm | RmsNorm):
+                norm.scale_first = True
+        return
     if not blocks or not all(block.settings.normalize_first for block in blocks):
         return
     last = getattr(getattr(model, "decoder", None), "norm", None)
     if isinstance(last, RmsNorm) and getattr(model, "tie_embeddings", False):
         last.scale_first = True  # or the converter writes the tied table twice, once with this scale in it
-    kernels = [np.asarray(weight) for block in blocks for weight in block.weights if len(weight.shape) > 1]
     if any(_clustered(kernel) for kernel in kernels):
         return
     pruned = any(np.mean(kernel == 0) > MANY_ZEROS for kernel in kernels)
@@ -48,6 +57,22 @@ def fold_norms(model: Any) -> None:
         if isinstance(block, DecoderBlock) and block.memory_dim is not None:
             _fold_scale(block.cross_attention_norm, [block.cross_attention.projections["query"]])
         _fold_scale(block.feed_forward_norm, [layer for layer in (block.inward, block.linear) if layer is not None])
+
+
+def on_grid(kernel: np.ndarray) -> bool:
+    """Whether each output of a kernel has at most 255 values, -127 to 127 times a step: as int8 files hold weights.
+
+    Args:
+        kernel: `[inputs, outputs]`; a small one, which stays float32 in a file, is on no grid.
+    """
+    if kernel.size < MIN_QUANTIZED:
+        return False
+    steps = np.abs(kernel).max(axis=0) / 127
+    for part in (kernel[:4], kernel):  # the first rows tell for nearly all kernels
+        whole = part / np.where(steps > 0, steps, 1)
+        if np.abs(whole - np.round(whole)).max() > OFF_GRID:
+            return False
+    return True
 
 
 def _clustered(kernel: np.ndarray) -> bool:

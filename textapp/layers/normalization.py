@@ -18,6 +18,7 @@ class LayerNorm(keras.layers.LayerNormalization):
     Attributes:
         center_inputs: False where every input is known to have mean 0.
         scale_outputs: False where `gamma` and `beta` are folded into the next layer's weights.
+        scale_first: see `RmsNorm`.
 
     Call arguments:
         sequence: `[batch, length, dim]`.
@@ -28,15 +29,16 @@ class LayerNorm(keras.layers.LayerNormalization):
 
     center_inputs = True
     scale_outputs = True
+    scale_first = False
 
     def call(self, sequence):
         values = tf.cast(sequence, tf.float32)
         if self.center_inputs:
             values = values - tf.reduce_mean(values, axis=-1, keepdims=True)
         variance = tf.reduce_mean(values * values, axis=-1, keepdims=True)
-        values = values * tf.math.rsqrt(variance + self.epsilon)
+        values = _scaled(self, values, tf.math.rsqrt(variance + self.epsilon))
         if self.scale_outputs:
-            values = values * tf.cast(self.gamma, tf.float32) + tf.cast(self.beta, tf.float32)
+            values = values + tf.cast(self.beta, tf.float32)
         return tf.cast(values, self.compute_dtype)
 
 
@@ -76,16 +78,21 @@ class RmsNorm(keras.layers.Layer):
     def call(self, sequence):
         values = tf.cast(sequence, tf.float32)
         scale = tf.math.rsqrt(tf.reduce_mean(values * values, axis=-1, keepdims=True) + self.epsilon)
-        factors = [scale, tf.cast(self.gamma, tf.float32)] if self.scale_outputs else [scale]
-        for factor in reversed(factors) if self.scale_first else factors:
-            values = values * factor
-        return tf.cast(values, self.compute_dtype)
+        return tf.cast(_scaled(self, values, scale), self.compute_dtype)
 
     def compute_output_shape(self, input_shape):
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "epsilon": self.epsilon}
+
+
+def _scaled(norm: LayerNorm | RmsNorm, values: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
+    """Values times the scale of their row and, if it is not folded, `gamma`."""
+    factors = [scale, tf.cast(norm.gamma, tf.float32)] if norm.scale_outputs else [scale]
+    for factor in reversed(factors) if norm.scale_first else factors:
+        values = values * factor
+    return values
 
 
 NORMALIZATIONS = {"layer": LayerNorm, "rms": RmsNorm}
