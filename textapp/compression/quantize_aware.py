@@ -66,7 +66,7 @@ def _quantized(model: keras.Model) -> Iterator[QuantizedKernel]:
         if kernel.embedding and writes:
             yield QuantizedKernel(replace(kernel, inputs=(1,)))
         elif math.prod(kernel.view_shape) < MIN_QUANTIZED or (kernel.embedding and getattr(model, "loops_copy", False)):
-            continue  # the tables of KerasHub's own layers stay float32 in a decoding loop
+            continue  # a file reads a table of KerasHub's own layers on two grids: by rows, and as a whole
         else:
             yield QuantizedKernel(kernel, per_output=not kernel.embedding)
     positions = getattr(model.decoder, "positions", None) if writes else None
