@@ -161,6 +161,7 @@ def test_the_zeros_are_in_the_exported_file(tmp_path: Path) -> None:
             assert any(each.shape == zeros.shape and np.all(each[zeros] == 0) and each.any() for each in int8), name
 
 
+@pytest.mark.slow
 def test_zeros_and_integers_of_a_chain_are_those_of_the_file(tmp_path: Path, capsys) -> None:
     write_reviews(tmp_path)
     model = {"architecture": "mlp", "embedding_dim": 32, "ngrams": 1, "hidden_dims": [64], "subwords": None}
@@ -276,6 +277,7 @@ def test_a_student_is_a_run_of_its_own_architecture_and_is_pruned(teacher: Path,
     assert textapp.load(new)("number 3 was a lovely thing").label == "good"
 
 
+@pytest.mark.slow
 def test_a_student_has_the_tokenizer_of_a_preset(tmp_path: Path, run_textapp, capsys) -> None:
     keras_hub = pytest.importorskip("keras_hub")
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "number", "was", "a", "thing", *sum(WORDS.values(), [])]
@@ -297,6 +299,7 @@ def test_a_student_has_the_tokenizer_of_a_preset(tmp_path: Path, run_textapp, ca
     assert textapp.load(bundle)("number 3 was a dull thing").label == "bad"
 
 
+@pytest.mark.slow
 def test_the_student_of_a_translator_has_no_use_for_alpha(tmp_path: Path, capsys) -> None:
     colours = ("red", "blue", "green", "black")
     lines = [f"{one} {other}\t{other} {one}" for one in colours for other in colours] * 4

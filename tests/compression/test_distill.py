@@ -291,6 +291,7 @@ def test_a_language_model_learns_from_the_most_probable_tokens(tmp_path: Path, r
     assert figures["loss"] < 0.8 * objective.validation(others, objective.build(others))()["loss"]
 
 
+@pytest.mark.slow
 def test_a_translator_learns_from_the_translations_of_its_teacher(tmp_path: Path) -> None:
     """One that did not end has the target of the data."""
     data = translations(tmp_path / "t", architecture="transformer", hidden_dim=16, num_layers=1, num_heads=2)
