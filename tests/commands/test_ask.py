@@ -186,6 +186,11 @@ def test_lines_of_standard_input(call, folder: Path) -> None:
     assert "3 questions had no answer" in err
 
 
+def test_no_question_had_an_answer(call, folder: Path) -> None:
+    code, out, err = call("--context", folder / "tower.txt", "--question", "x" * 300)
+    assert code == 1 and out.startswith("error: the question has") and "no question had an answer (1 given)" in err
+
+
 class TestDocuments:
     @pytest.fixture(autouse=True)
     def _bm25s(self) -> None:

@@ -395,7 +395,8 @@ def check_killed(bundle: Path, runner: str, many: Path, tmp_path: Path, python: 
     output = tmp_path / "out"
     parts = tmp_path / "out.textapp-work" / "new" / ".parts" / "many.txt"
     count = kill_in_the_middle(start(bundle, output, runner, many, python), parts)
-    assert 5 <= count < LINES // PART and not output.exists()
+    # Beam's own processes outlive the command for a while, and may make all parts.
+    assert 5 <= count <= LINES // PART - (runner == "local") and not output.exists()
     again = start(bundle, output, runner, many, python)
     printed, said = again.communicate(timeout=300)
     assert again.returncode == 0 and printed.split() == ["0"], said
@@ -473,7 +474,7 @@ def test_a_wrong_option_of_beam_is_told(tiny_bundle: Path, texts: Path, tmp_path
         [str(python_with("beam", "apache_beam")), *call[1:]], cwd=tmp_path, capture_output=True, encoding="utf-8"
     )
     assert done.returncode == 2
-    assert done.stderr.startswith("error: --beam-options: argument --direct_num_workers: invalid int value: 'two'")
+    assert "error: --beam-options: argument --direct_num_workers: invalid int value: 'two'" in done.stderr
 
 
 @pytest.mark.parametrize(("runner", "package"), ENGINES)

@@ -164,6 +164,13 @@ def test_int8_is_refused_with_the_reason(run: Path, tmp_path: Path) -> None:
         export(run, ExportOptions("saved_model", "none", text_signature=True), output=tmp_path / "text")
 
 
+def test_what_is_missing_is_named(bundle: Path) -> None:
+    with pytest.raises(UsageError, match="takes question and context: add --context"):
+        predict(bundle, named={"question": ["Where?"]})
+    with pytest.raises(UsageError, match="takes question and context: give --question, --context, or --input FILE"):
+        predict(bundle, ["Where?"])
+
+
 def test_rows_of_a_table_and_bad_rows(bundle: Path, tmp_path: Path, capsys) -> None:
     file = tmp_path / "in.csv"
     with file.open("w", newline="", encoding="utf-8") as opened:
@@ -178,8 +185,9 @@ def test_rows_of_a_table_and_bad_rows(bundle: Path, tmp_path: Path, capsys) -> N
         ])  # fmt: skip
     assert predict(bundle, input_file=file, as_json=True, options={"no_answer_threshold": 0.0, "num_answers": 2}) == 3
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [row.get("id") for row in rows] == ["a", None, None, None, "e"]
-    for row, text in ((rows[1], "the question is empty"), (rows[2], "the context is empty"), (rows[3], "shorten it")):
+    assert [row.get("id") for row in rows] == ["a", "b", "c", "d", "e"]
+    for row, text in ((rows[1], "in.csv:3: the question is empty"), (rows[2], "in.csv:4: the context is empty"),
+                      (rows[3], "shorten it")):  # fmt: skip
         assert text in row["error"]
     for row, context in ((rows[0], "Anna lives in Rome."), (rows[4], "Ben lives in Oslo.")):
         assert row["answer"] == context[row["start"] : row["end"]] != ""

@@ -150,9 +150,11 @@ def test_predict_with_context_without_and_from_files(bundle: Path, tmp_path: Pat
             {"id": "d", "question": "hats " * 60}]  # fmt: skip
     code = run_command("predict", bundle, "--input", write(tmp_path / "in.jsonl", rows), "--json")
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [line.get("id") for line in lines] == ["a", "b", None, None] and code == 0
+    assert [line.get("id") for line in lines] == ["a", "b", "c", "d"] and code == 0
     assert lines[0]["answer"] == expected.answer
-    assert "the question is empty" in lines[2]["error"] and "tokens, expected at most 47" in lines[3]["error"]
+    assert (
+        "in.jsonl:3: the question is empty" in lines[2]["error"] and "tokens, expected at most 47" in lines[3]["error"]
+    )
     assert run_command("predict", bundle, "--question", "x", "--no-answer-threshold", 0.5) == 2
     assert "no-answer-threshold is not for a model of question_answering" in " ".join(capsys.readouterr().err.split())
 

@@ -76,7 +76,7 @@ def ask(
 
     Raises:
         UsageError: options conflict, or the model takes no question with a context.
-        DataError: there is nothing to read.
+        DataError: there is nothing to read, or all questions that were given are in error.
     """
     settings = _checked(context, documents, questions, passages, index, encoding, columns)
     options: dict[str, Any] = {} if no_answer_threshold is None else {"no_answer_threshold": no_answer_threshold}
@@ -88,9 +88,12 @@ def ask(
         if context is not None
         else _in_folder(documents or Path(), passages or PASSAGES, settings, predictor, index)
     )
-    bad = 0
+    bad = count = 0
     for question in questions or _asked():
+        count += 1
         bad += not _show(predictor, question, look_up, workers, num_answers, as_json)
+    if 0 < bad == count and (questions or not sys.stdin.isatty()):
+        raise DataError(f"no question had an answer ({bad} given): see above")
     if bad:
         tables.warn(f"{bad} question{'s' * (bad > 1)} had no answer because of an error: see above")
     return bad

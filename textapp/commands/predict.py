@@ -172,7 +172,9 @@ def _rows(
     """The records to answer, from arguments, a file or standard input."""
     task = predictor.task
     if len(task.fields) > 1 + len(task.optional) and not input_file and not pair:
-        raise UsageError(f"{path} takes {' and '.join(task.fields)}: give --pair TEXT with each text, or --input FILE")
+        needed = [field for field in task.fields if field not in task.optional]
+        give = "--pair TEXT with each text" if "text" in needed else _options(needed)
+        raise UsageError(f"{path} takes {' and '.join(task.fields)}: give {give}, or --input FILE")
     if pair and len(task.fields) == 1:
         raise UsageError(f"--pair: {path} is a model of {task.name}, which takes one text: leave it out")
     if input_file:
@@ -188,9 +190,11 @@ def _rows(
 def _named_rows(predictor: Predictor, path: Path, values: Mapping[str, Sequence[str]]) -> Iterator[Row]:
     """The records made of values of fields; a single value is repeated."""
     task = predictor.task
-    if not set(task.fields) - set(task.optional) <= set(values) <= set(task.fields):
+    missing = [field for field in task.fields if field not in values and field not in task.optional]
+    if missing or not set(values) <= set(task.fields):
+        mend = f"add {_options(missing)}" if set(values) <= set(task.fields) else "give these"
         raise UsageError(
-            f"{_options(values)}: {path} is a model of {task.name}, which takes {' and '.join(task.fields)}: give these"
+            f"{_options(values)}: {path} is a model of {task.name}, which takes {' and '.join(task.fields)}: {mend}"
         )
     count = max(map(len, values.values()))
     for field, given in values.items():
@@ -276,7 +280,9 @@ def _fault(predictor: Predictor, row: Row) -> Fault | None:
     try:
         predictor.task.check(row)
     except DataError as error:
-        return {"input": row[predictor.task.fields[0]], "error": str(error)}
+        where = f"{row['where']}: " if row.get("where") else ""
+        name = {"id": row["id"]} if row.get("id") is not None else {}
+        return {**name, "input": row[predictor.task.fields[0]], "error": f"{where}{error}"}
     return None
 
 
