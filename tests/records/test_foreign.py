@@ -45,8 +45,12 @@ OLD_OFFICE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(100)
         ("a.tsv.xz", lzma.compress(b"text"), "is an archive: unpack it"),
         ("a.7z", b"7z\xbc\xaf\x27\x1c\0\4", "is an archive: unpack it"),
         ("a.csv.gz", zipped("train.csv"), "is an archive, though its name ends in .gz: unpack it"),
-        ("a.csv", gzip.compress(b"text"), "is a gzip file, though its name ends in .csv: give it a name such as train"),
-        ("a.tar.gz", gzip.compress(b"text"), "is an archive: unpack it"),
+        (
+            "a.csv",
+            gzip.compress(b"text", mtime=0),
+            "is a gzip file, though its name ends in .csv: give it a name such as train",
+        ),
+        ("a.tar.gz", gzip.compress(b"text", mtime=0), "is an archive: unpack it"),
         ("a.csv", b"SQLite format 3\0", "is a database, though its name ends in .csv: export the table as .csv"),
         (
             "a.csv",
@@ -66,7 +70,7 @@ def test_a_file_that_is_no_text_is_named_with_its_mend(name: str, head: bytes, m
     [
         ("a.csv", b"text,label\ngood,pos\n"),
         ("a.csv", "\ufefftext,label\n好,pos\n".encode()),
-        ("a.csv.gz", gzip.compress(b"text,label\n")),
+        ("a.csv.gz", gzip.compress(b"text,label\n", mtime=0)),
         ("a.txt", b"ORC armies are green\n"),
         ("a.txt", b"GIF89a is a format\n"),
         ("a.txt", b"<!doctype html><p>a text to learn"),
