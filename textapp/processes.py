@@ -1,4 +1,4 @@
-"""The environment of child processes that run a module of this package."""
+"""The environment of child processes that run a module of this package, and the cores that they share."""
 
 from __future__ import annotations
 
@@ -6,6 +6,15 @@ import os
 from pathlib import Path
 
 PACKAGE_ROOT = Path(__file__).parents[1]
+# Variables that set how many threads the libraries start; without them one a core.
+THREAD_SETTINGS = (
+    "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"
+)  # fmt: skip
+
+
+def usable_cores() -> int:
+    """The number of cores that this process may use; at least 1."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def child_environment(**extra: str) -> dict[str, str]:

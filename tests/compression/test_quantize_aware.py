@@ -47,8 +47,8 @@ def trained(
     """The model after a quantization-aware training, and its data."""
     data = prepared(folder, architecture, **training)
     objective = recipe_of("classification").objective()
-    hooks = lambda model: quantizing_hooks(model, keep_zeros)  # noqa: E731
-    return fit(data, objective, folder, tf.distribute.get_strategy(), hooks, weights)[0], data
+    strategy = tf.distribute.get_strategy()
+    return fit(data, objective, folder, strategy, lambda model: quantizing_hooks(model, keep_zeros), weights)[0], data
 
 
 def prepared(folder: Path, architecture: str, **training: Any) -> Any:

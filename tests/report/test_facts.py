@@ -10,9 +10,9 @@ from pages import make_run
 from textapp.artifact import open_artifact, write_manifest
 from textapp.errors import UsageError
 from textapp.metrics.bootstrap import confusion_intervals, share_interval
+from textapp.metrics.size import gzip_bytes
 from textapp.report.facts import gather, run_facts
 from textapp.report.kept import keep, kept
-from textapp.report.sizes import gzip_bytes
 
 SCORES = {"data": "test.tsv", "examples": 100, "accuracy": 80.0, "f1_macro": 79.0, "confusion": [[40, 10], [10, 40]]}
 

@@ -29,6 +29,7 @@ from textapp.decoding.options import decoding_options
 from textapp.errors import DataError, UsageError, require
 from textapp.folders import WorkFolder, recover, resolved, work_folder, write_text
 from textapp.loading import load
+from textapp.processes import usable_cores
 from textapp.records.files import expand
 
 log = logging.getLogger("textapp")
@@ -103,7 +104,7 @@ def predict_files(
         ArtifactError: the model cannot be opened, or another process works on `output`.
     """
     run = _runner(runner, beam_options)
-    workers = workers or _cores()
+    workers = workers or usable_cores()
     final = resolved(output)
     if final.exists() and not final.is_dir():
         raise UsageError(f"--output {output}: is a file, expected a folder to be made: use another name")
@@ -152,10 +153,6 @@ def _check_no_other_work(work: Path) -> None:
     new = work / "new"
     if new.is_dir() and _state(new) is None and any(not each.name.startswith(f".{STATE}") for each in new.iterdir()):
         raise UsageError(f"{work}: found other work that was interrupted: end it, or use another --output")
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _runner(name: str, beam_options: Sequence[str]) -> Any:

@@ -15,13 +15,7 @@ from typing import Any
 
 from textapp.commands.batch_worker import Job, Stripe
 from textapp.errors import TextappError
-from textapp.processes import child_environment
-
-# Libraries that would start a thread per core in each process.
-THREAD_SETTINGS = (
-    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS",
-    "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS",
-)  # fmt: skip
+from textapp.processes import THREAD_SETTINGS, child_environment
 
 
 class WorkerEnded(TextappError):
@@ -63,7 +57,8 @@ def run(job: Job, stripes: Sequence[Stripe], workers: int) -> None:
 
 
 def _start(threads: int) -> subprocess.Popen[str]:
-    environment = child_environment(TOKENIZERS_PARALLELISM="false", **dict.fromkeys(THREAD_SETTINGS, str(threads)))
+    limits = dict.fromkeys((*THREAD_SETTINGS, "RAYON_NUM_THREADS"), str(threads))  # Rayon: the package tokenizers
+    environment = child_environment(TOKENIZERS_PARALLELISM="false", **limits)
     return subprocess.Popen(
         [sys.executable, "-m", "textapp.commands.batch_worker"],
         env=environment,

@@ -28,7 +28,7 @@ from textapp.commands.examples import Record, evaluation_records
 from textapp.commands.measure import TRUSTED
 from textapp.metrics.machine import machine
 from textapp.metrics.size import size_bytes
-from textapp.processes import child_environment
+from textapp.processes import THREAD_SETTINGS, child_environment
 from textapp.report.kept import keep
 from textapp.runners.pool import check_count
 
@@ -38,9 +38,6 @@ BLOCK = 20  # queries that one model answers before the next one continues
 STARTS = 3  # processes that are started; the start-up time is their median
 SLOW_START = 2000  # ms; above, one start is enough
 PERCENTILES = (50, 90, 99)
-THREAD_SETTINGS = (
-    "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"
-)  # fmt: skip
 MODEL_FILES = ("model.keras", "model.tflite", "saved_model", TOKENIZER, TARGET_TOKENIZER)
 
 

@@ -12,6 +12,8 @@ from importlib import metadata, util
 from pathlib import Path
 from typing import Any
 
+from textapp.processes import THREAD_SETTINGS, usable_cores
+
 PACKAGES = (
     "tensorflow", "keras", "keras-hub", "tensorflow-text", "tf-keras", "tensorflow-model-optimization",
     "ai-edge-litert", "tflite-runtime", "numpy", "ml-dtypes", "sentencepiece", "tokenizers", "scikit-learn",
@@ -32,9 +34,6 @@ EXTRAS = {
 }
 # Packages that are built against one minor version of TensorFlow.
 BOUND_TO_TENSORFLOW = ("tensorflow-text", "tf-keras")
-THREAD_SETTINGS = (
-    "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"
-)  # fmt: skip
 CPU_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_int8", "amx_bf16")
 DEVICES = (
     "import json, tensorflow as tf; "
@@ -60,7 +59,7 @@ def environment() -> dict[str, Any]:
         "packages": versions,
         "extras": {name: missing_from(name, versions) or "complete" for name in EXTRAS},
         "cores": os.cpu_count(),
-        "usable_cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "usable_cores": usable_cores(),
         "thread_settings": {name: os.environ[name] for name in THREAD_SETTINGS if name in os.environ},
         "cpu_flags": flags,
         "bfloat16": any(flag in flags for flag in ("avx512_bf16", "amx_bf16")),

@@ -191,8 +191,9 @@ def _named_rows(predictor: Predictor, path: Path, values: Mapping[str, Sequence[
     """The records made of values of fields; a single value is repeated."""
     task = predictor.task
     missing = [field for field in task.fields if field not in values and field not in task.optional]
-    if missing or not set(values) <= set(task.fields):
-        mend = f"add {_options(missing)}" if set(values) <= set(task.fields) else "give these"
+    unknown = set(values) - set(task.fields)
+    if missing or unknown:
+        mend = "give these" if unknown else f"add {_options(missing)}"
         raise UsageError(
             f"{_options(values)}: {path} is a model of {task.name}, which takes {' and '.join(task.fields)}: {mend}"
         )

@@ -10,11 +10,12 @@ from typing import Any
 
 from textapp.artifact import REPORT, Artifact, exports_of, inputs_overwritten, is_report, open_artifact
 from textapp.commands import tables
-from textapp.commands.benchmark import THREAD_SETTINGS, Child, benchmark
+from textapp.commands.benchmark import Child, benchmark
 from textapp.commands.examples import evaluation_records
 from textapp.errors import ArtifactError, TextappError, UsageError
 from textapp.folders import check_output, write_text
 from textapp.metrics.machine import core_speed
+from textapp.processes import THREAD_SETTINGS
 from textapp.report.facts import Facts, gather
 from textapp.report.findings import findings
 from textapp.report.kept import keep, kept

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
-import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import keras
 import numpy as np
+
+from textapp.metrics.size import gzip_bytes
 
 
 def sizes(model: keras.Model, folder: Path) -> dict[str, Any]:
@@ -25,12 +25,10 @@ def sizes(model: keras.Model, folder: Path) -> dict[str, Any]:
     with TemporaryDirectory(dir=folder) as place:
         file = Path(place) / "model.keras"
         model.save(file)
-        with file.open("rb") as read, gzip.open(f"{file}.gz", "wb", compresslevel=6) as packed:
-            shutil.copyfileobj(read, packed)
         weights = [keras.ops.convert_to_numpy(weight) for weight in model.weights]
         return {
             "file_bytes": file.stat().st_size,
-            "gzip_bytes": Path(f"{file}.gz").stat().st_size,
+            "gzip_bytes": gzip_bytes(file),
             "parameters": int(sum(weight.size for weight in weights)),
             "nonzero": int(sum(np.count_nonzero(weight) for weight in weights)),
         }

@@ -15,7 +15,7 @@ import numpy as np
 from textapp.languages import logographic
 from textapp.metrics.bootstrap import Intervals, mean_intervals
 from textapp.metrics.generation import best_rouge, rouge_intervals
-from textapp.metrics.translation import corpus_bleu, translation_intervals
+from textapp.metrics.translation import bleu_intervals, corpus_bleu
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _ASCII_PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -165,10 +165,9 @@ def written_answer_intervals(
     Args:
         predictions, references, languages: as there.
     """
-    bleu = translation_intervals(predictions, references, Counter(languages).most_common(1)[0][0])
     return {
         **answer_intervals(predictions, references, languages),
-        **{name: bounds for name, bounds in bleu.items() if name == "bleu"},
+        **bleu_intervals(predictions, references, Counter(languages).most_common(1)[0][0]),
         **rouge_intervals(predictions, references),
     }
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 _STATUS = Path("/proc/self/status")
+_BLOCK = 1 << 20
 
 
 def size_bytes(path: str | Path) -> int:
@@ -14,6 +16,36 @@ def size_bytes(path: str | Path) -> int:
     if path.is_dir():
         return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     return path.stat().st_size
+
+
+def gzip_bytes(path: Path) -> int:
+    """The bytes of a file, or of all files of a folder, each packed by gzip."""
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    return sum(_packed(file) for file in files if file.is_file())
+
+
+class _Counter:
+    """A file that only counts what is written to it."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def write(self, data: Any) -> int:
+        self.count += len(data)
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+
+def _packed(file: Path) -> int:
+    import gzip  # here, as processes that are measured import this module
+
+    counter = _Counter()
+    with file.open("rb") as read, gzip.GzipFile(file, "wb", 6, counter) as packed:
+        while block := read.read(_BLOCK):
+            packed.write(block)
+    return counter.count
 
 
 def peak_memory_mb() -> float:

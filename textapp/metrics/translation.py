@@ -109,16 +109,23 @@ def translation_intervals(
         references: of each, at least one.
         language: determines how BLEU tokenizes.
     """
-    found: Intervals = {}
-    for name, scorer in (("bleu", bleu_scorer(language)), ("chrf", _sacrebleu().CHRF())):
-        # As sacrebleu's own bootstrap does, which needs memory for a copy of the statistics for each of its samples.
-        statistics = np.array(scorer._extract_corpus_statistics(list(outputs), _streams(references)), dtype=float)
+    chrf = _corpus_intervals("chrf", _sacrebleu().CHRF(), outputs, references)
+    return {**bleu_intervals(outputs, references, language), **chrf}
 
-        def figures(sums: np.ndarray, name: str = name, scorer: Any = scorer) -> dict[str, float]:
-            return {name: scorer._compute_score_from_stats(sums.tolist()).score}
 
-        found |= intervals(statistics, figures)
-    return found
+def bleu_intervals(outputs: Sequence[str], references: Sequence[Sequence[str]], language: str = "en") -> Intervals:
+    """The bootstrap interval of `bleu`.
+
+    Args:
+        outputs, references, language: as for `translation_intervals`.
+    """
+    return _corpus_intervals("bleu", bleu_scorer(language), outputs, references)
+
+
+def _corpus_intervals(name: str, scorer: Any, outputs: Sequence[str], references: Sequence[Sequence[str]]) -> Intervals:
+    """As sacrebleu's own bootstrap, which needs memory for a copy of the statistics for each of its samples."""
+    statistics = np.array(scorer._extract_corpus_statistics(list(outputs), _streams(references)), dtype=float)
+    return intervals(statistics, lambda sums: {name: scorer._compute_score_from_stats(sums.tolist()).score})
 
 
 def _streams(references: Iterable[Sequence[str]]) -> list[list[str | None]]:

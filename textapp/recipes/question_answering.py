@@ -253,7 +253,6 @@ def training_windows(task: QuestionAnsweringTask, records: Records, encoded: Enc
             continue
         if len(question) > task.max_question_tokens:
             long_questions += 1
-            question = question[: task.max_question_tokens]
         reading = task.read(question, context)
         targets += window_targets(task, reading, span)
         for request in reading.requests:

@@ -275,7 +275,7 @@ def missing_column(
     names: Sequence[str],
     found: Sequence[str],
     numbers: bool = True,
-    free: Sequence[str] | None = None,
+    taken: Collection[str] = (),
 ) -> DataError:
     """The error for a field whose column is not found by any name.
 
@@ -285,9 +285,10 @@ def missing_column(
         names: the names that its column may have.
         found: the names of the columns in the file.
         numbers: whether a column may also be given by its number.
-        free: those of them that could be meant, as no other field has them; None: all.
+        taken: normalised names that other fields have, see `other_names`; none of them is meant.
     """
-    compared = [name[:_COMPARED_LENGTH] for name in (found if free is None else free)[:_COMPARED]]
+    free = [name for name in found if normalised(name) not in taken]
+    compared = [name[:_COMPARED_LENGTH] for name in free[:_COMPARED]]
     near = next(filter(None, (looks_like(cell, names) for cell in compared)), "") or next(
         filter(None, (did_you_mean(normalised(name), map(normalised, compared)) for name in names[:_COMPARED])), ""
     )
@@ -297,6 +298,13 @@ def missing_column(
     return DataError(
         f"{path}: no column for {field}: found {shown}; expected {expected}{near}"
         f" (set columns: {{{field.partition(':')[0]}: NAME}}, or --columns {field.partition(':')[0]}=NAME{other})"
+    )
+
+
+def other_names(columns: Columns, field: str) -> frozenset[str]:
+    """The names, normalised, that the columns of the fields other than `field` may have."""
+    return frozenset(
+        normalised(name) for other, column in columns.items() if other != field for name in names_of(column)
     )
 
 
@@ -315,10 +323,7 @@ def _indices(
         else:
             position = _position(first, column)
             if position is None and field in required:
-                others = [other for other in columns.values() if isinstance(other, list) and other is not column]
-                taken = {place for other in others if (place := _position(first, other)) is not None}
-                free = [cell for place, cell in enumerate(first) if place not in taken]
-                raise missing_column(path, field, names_of(column), first, free=free)
+                raise missing_column(path, field, names_of(column), first, taken=other_names(columns, field))
         if position is not None:
             indices[field] = position
     return indices

@@ -13,7 +13,7 @@ from typing import Any
 
 from textapp import languages
 from textapp.errors import DataError
-from textapp.records.columns import missing_column, names_of
+from textapp.records.columns import missing_column, names_of, other_names
 from textapp.records.dialects import normalised
 from textapp.records.files import Source
 from textapp.records.json_text import Repeated, Value, Wanted, equal, objects
@@ -98,7 +98,7 @@ def _with_fields(
             missing = [field for field in missing if not _has(keys, field, columns)]
     if missing and first is not None:
         names = tuple(names_of(columns[missing[0]]))
-        fault = _missing(path, missing[0], names, _shown_names(first), _other_names(columns, missing[0]))
+        fault = _missing(path, missing[0], names, _shown_names(first), other_names(columns, missing[0]))
         raise DataError(f"{fault}{_into_list(_Keys(first), names)}")
     yield from chain(held, items)
 
@@ -123,7 +123,7 @@ def _values(path: Path, content: Any, columns: Columns, required: Collection[str
             values[field] = _string(field, *found)
         elif field in required:
             names = tuple(names_of(column))
-            fault = _missing(path, field, names, _shown_names(content), _other_names(columns, field))
+            fault = _missing(path, field, names, _shown_names(content), other_names(columns, field))
             message = str(fault).removeprefix(f"{path}: ")
             raise _RowFault(f"{message}{_into_list(keys, names)}")
     return values
@@ -160,16 +160,8 @@ def _twice(name: str) -> str:
 
 
 @lru_cache(maxsize=16)  # the same for all rows with the same keys
-def _missing(path: Path, field: str, names: tuple[str, ...], found: tuple[str, ...], other: frozenset) -> DataError:
-    free = [name for name in found if normalised(name) not in other]
-    return missing_column(path, field, names, found, numbers=False, free=free)
-
-
-def _other_names(columns: Columns, field: str) -> frozenset[str]:
-    """The names that the columns of other fields may have."""
-    return frozenset(
-        normalised(name) for other, column in columns.items() if other != field for name in names_of(column)
-    )
+def _missing(path: Path, field: str, names: tuple[str, ...], found: tuple[str, ...], taken: frozenset) -> DataError:
+    return missing_column(path, field, names, found, numbers=False, taken=taken)
 
 
 # --- fields of an object ---------------------------------------------------------------------------------------------

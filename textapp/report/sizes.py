@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import importlib.util
 import zipfile
 from collections.abc import Iterator
@@ -11,13 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from textapp.metrics.size import size_bytes
+from textapp.metrics.size import gzip_bytes, size_bytes
 from textapp.runners import weights
 
 KERAS, TFLITE, SAVED_MODEL = "model.keras", "model.tflite", "saved_model"
 _WEIGHTS = "model.weights.h5"
 _NO_WEIGHTS = ("optimizer", "seed_generator")  # groups of a Keras file that are none of the model's parameters
-_BLOCK = 1 << 20
 
 
 def sizes(folder: Path) -> dict[str, int]:
@@ -35,34 +33,6 @@ def sizes(folder: Path) -> dict[str, int]:
         return {}
     counted = {KERAS: _in_keras, TFLITE: weights.parameters}.get(model.name, lambda _: None)(model)
     return {"file_bytes": size_bytes(model), "gzip_bytes": gzip_bytes(model), **(counted or {})}
-
-
-def gzip_bytes(path: Path) -> int:
-    """The bytes of a file, or of all files of a folder, each packed by gzip."""
-    files = sorted(path.rglob("*")) if path.is_dir() else [path]
-    return sum(_packed(file) for file in files if file.is_file())
-
-
-class _Counter:
-    """A file that only counts what is written to it."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def write(self, data: Any) -> int:
-        self.count += len(data)
-        return len(data)
-
-    def flush(self) -> None:
-        """Nothing is held back."""
-
-
-def _packed(file: Path) -> int:
-    counter = _Counter()
-    with file.open("rb") as read, gzip.GzipFile(fileobj=counter, mode="wb", compresslevel=6) as packed:  # type: ignore[call-overload]
-        while block := read.read(_BLOCK):
-            packed.write(block)
-    return counter.count
 
 
 def _in_keras(file: Path) -> dict[str, int] | None:

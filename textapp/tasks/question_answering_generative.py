@@ -164,8 +164,8 @@ class WrittenAnswersTask(TranslationTask):
         question, context = self._parts(record)
         ids = joined(self.tokenizer, question.ids, context.ids)
         whole = question.whole and context.whole
-        blamed = record["question"] if len(question.ids) >= self.max_tokens else record.get("context") or ""
-        self._check_length(blamed or record["question"], len(ids), "start", whole)
+        context_is_cut = record.get("context") and len(question.ids) < self.max_tokens
+        self._check_length(record["context" if context_is_cut else "question"], len(ids), "start", whole)
         return {"token_ids": shortened(ids, self.max_tokens)}
 
     def _parts(self, record: Record) -> list[Part]:
