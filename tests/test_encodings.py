@@ -54,7 +54,8 @@ def test_a_sample_may_end_within_a_character() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", bytes(range(256)) * 4, b"\x7fELF\x02\x01\x01" + b"\0" * 64]
+    "data",
+    [b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", bytes(range(256)) * 4, b"\x7fELF\x02\x01\x01" + b"\0" * 64, b"\0A", b"A\0B\0"],
 )
 def test_what_is_no_text_has_none(data: bytes) -> None:
     assert likely_encoding(data) is None

@@ -11,6 +11,7 @@ from textapp.errors import UsageError, did_you_mean
 SAMPLE = 1 << 18  # bytes that are looked at
 AUTO = "auto"
 USUAL_SCRIPTS = 0.9  # share of the characters of UTF-16 or UTF-32
+_MIN_WIDE = 4  # characters of UTF-16 or UTF-32 without a mark: two bytes of anything are often a character
 LIKELY = 0.6  # share of the characters beyond ASCII that must be frequent ones of the encoding's language
 
 _MARKS = (  # UTF-32 first: its mark begins with that of UTF-16
@@ -129,7 +130,7 @@ def _wide(data: bytes) -> list[str]:
     shares = {}
     for name in ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"):
         text = decoded(data, name)
-        if text:
+        if text and len(text) >= _MIN_WIDE:
             shares[name] = sum(1 for character in text if _USUAL_SCRIPTS.match(character)) / len(text)
     best = max(shares, key=shares.__getitem__, default=None)
     return [best] if best and shares[best] >= USUAL_SCRIPTS else []

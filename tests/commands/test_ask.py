@@ -298,7 +298,7 @@ def test_a_terminal_asks_until_an_empty_line_or_its_end(folder: Path, typed: str
     ) as child:
         os.close(theirs)
         try:
-            read_until(ours, "question> ", timeout=30)
+            assert "an empty line or Ctrl-D leaves" in read_until(ours, "question> ", timeout=30)
             os.write(ours, b"how many steps\n")
             screen = read_until(ours, "question> ", timeout=30)
             assert "704 (0.97)" in screen and "tower.txt, characters 14-17" in screen

@@ -184,3 +184,9 @@ def test_the_first_rows_of_pairs_and_of_documents(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("".join(f"{source}\n\n" for source, _ in PAIRS), encoding="utf-8")
     found = check(written(tmp_path, "generation", {"train": "a.txt"}), data_dir=tmp_path)["data"]["first_rows"]
     assert found["train"] == [{"text": " ".join(source for source, _ in PAIRS)[:79] + "…"}]
+
+
+def test_the_first_rows_of_questions_show_their_answers() -> None:
+    answers = [{"text": "Ada", "start": 0}, {"text": "Ada", "start": 0}, {"text": "Ada sang", "start": 0}]
+    table = module._first_rows("rows", [{"question": "Who?", "answers": answers}, {"question": "When?", "answers": []}])
+    assert table.rows == [["Who?", "Ada | Ada sang"], ["When?", "[]"]]

@@ -392,6 +392,9 @@ def test_fields_are_given_by_name(echo, capsys, tmp_path) -> None:
     assert [(row["question"], row["context"]) for row in rows] == [("who", context), ("where", "城市\n")]
     predict(Path("bundle"), named={"question": ["who"], "context": [one, other]}, as_json=True)
     assert [row["question"] for row in lines(capsys.readouterr().out)] == ["who", "who"]
+    other.write_bytes("今天天气很好。".encode("gbk"))  # the encoding is found, as `ask` does
+    predict(Path("bundle"), named={"question": ["who"], "context": [other]}, as_json=True)
+    assert lines(capsys.readouterr().out)[0]["context"] == "今天天气很好。"
 
 
 def test_fields_by_name_that_do_not_fit(echo, predictor, monkeypatch, tmp_path) -> None:

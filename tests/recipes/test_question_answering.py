@@ -185,6 +185,19 @@ def test_the_profile() -> None:
     assert recipe.sections(found)[0].values["without an answer"] == 20
 
 
+def test_the_profile_counts_answers_that_cleaning_removes() -> None:
+    recipe = recipe_of("question_answering")
+    kept, removed = record("See<b>Ada</b>", ("Ada", 6)), record("See<b>Ada</b>", ("<b>", 3))
+    splits = Splits([kept, kept, removed] * 10, [kept], [kept], {"train": "t", "validation": "v", "test": "x"})
+    config = config_of(cleaning=["html"], tokenizer={"kind": "characters", "vocabulary_size": 100})
+    found = recipe.profile(config, splits)
+    assert found["cleaned_away"] == 10
+    assert any(
+        "10 of 30 training questions have an answer of which cleaning leaves no token" in line
+        for line in found["warnings"]
+    )
+
+
 def test_no_context_is_in_both_splits() -> None:
     recipe = recipe_of("question_answering")
     records = [record(f"context {number // 3}", question=f"q{number}") for number in range(90)]

@@ -26,6 +26,7 @@ from textapp.retrieval.update import Settings, index_name, open_index
 from textapp.tasks.task import one_line
 
 PROMPT = "question> "
+_HELP = "an empty line or Ctrl-D leaves"
 PASSAGES = 10
 _SHOWN = 5  # files that are not read, and are named
 _EXCERPT = 160  # characters
@@ -206,6 +207,7 @@ def _asked() -> Iterator[str | RowError]:
     if not sys.stdin.isatty():
         yield from piped_lines("question")
         return
+    tables.note(_HELP)
     for question in typed_lines(PROMPT):
         if not question:
             return

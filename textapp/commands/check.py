@@ -109,11 +109,18 @@ def _show(console: Any, result: Mapping[str, Any]) -> None:
 
 
 def _first_rows(title: str, records: Sequence[Mapping[str, Any]]) -> Table:
-    """The table of records; several labels are in quotes, so that one shows where each ends."""
+    """The table of records; several labels are in quotes, so that one shows where each ends, answers between bars."""
     fields = list(dict.fromkeys(field for record in records for field in record))
     cells = [[record.get(field) for field in fields] for record in records]
-    rows = [[json.dumps(cell, ensure_ascii=False) if isinstance(cell, list) else cell for cell in row] for row in cells]
-    return Table(title, fields, rows, left=len(fields))
+    return Table(title, fields, [list(map(_cell, row)) for row in cells], left=len(fields))
+
+
+def _cell(value: Any) -> Any:
+    if not isinstance(value, list):
+        return value
+    if value and all(isinstance(one, dict) and "text" in one for one in value):  # answers, which are in their context
+        return " | ".join(dict.fromkeys(one_line(one["text"], CHARACTERS) for one in value))
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _show_environment(console: Any, machine: Mapping[str, Any]) -> None:

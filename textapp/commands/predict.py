@@ -65,7 +65,8 @@ def predict(
         input_file: a file of examples, also without labels; an invalid row gives `{input, error}`.
         output: a file for the JSON lines, instead of standard output.
         columns: of `input_file`, such as `text=0`.
-        encoding: of `input_file` or standard input; None: that of the run, and UTF-8.
+        encoding: of `input_file`, standard input or a file of `named`; None: that of the run, UTF-8, and that which
+            is found.
         workers: number of runners that answer in parallel.
         threads: CPU threads per answer.
         runtime: the interpreter for a .tflite file.
@@ -210,8 +211,8 @@ def _options(names: Iterable[str]) -> str:
 
 
 def _read(value: str | Path, encoding: str | None) -> str:
-    """A text, or that of a file."""
-    return "".join(read_source(value, encoding or "utf-8").pieces()) if isinstance(value, Path) else value
+    """A text, or that of a file, whose encoding is found where none is named."""
+    return "".join(read_source(value, encoding or AUTO).pieces()) if isinstance(value, Path) else value
 
 
 def _argument_rows(task: Task, texts: Sequence[str], pair: Sequence[str]) -> Iterator[Row]:

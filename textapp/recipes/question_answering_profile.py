@@ -25,7 +25,7 @@ def profile(recipe: QuestionAnsweringRecipe, config: Config, splits: Splits) -> 
         config: as before a training, with its files located.
         splits: its records.
     """
-    from textapp.recipes.question_answering import Encoded
+    from textapp.recipes.question_answering import Encoded, answer_span
 
     train, language = splits.train, recipe.language(config, splits.train)
     log.info("reading %s training questions (%s)", f"{len(train):,}", language)
@@ -42,6 +42,12 @@ def profile(recipe: QuestionAnsweringRecipe, config: Config, splits: Splits) -> 
         if name != "train" and rows
     }
     unanswerable = sum(1 for record in train if not record["answers"])
+    cleaned_away = sum(
+        1
+        for record in train
+        if any(answer["start"] is not None for answer in record["answers"])
+        and answer_span(record, encoded.context(record["context"])) is None
+    )
     misplaced = {
         name: sum(1 for record in rows if any(answer["start"] is None for answer in record["answers"]))
         for name, rows in records.items()
@@ -54,12 +60,13 @@ def profile(recipe: QuestionAnsweringRecipe, config: Config, splits: Splits) -> 
         "contexts": len(contexts),
         "unanswerable": unanswerable,
         "misplaced": misplaced,
+        "cleaned_away": cleaned_away,
         "tokenizer": {"kind": tokenizer.kind, "vocabulary_size": tokenizer.vocabulary_size},
         "lengths": length_profile(tokens, config.lengths),
         "stride": config.stride,
         "max_answer_tokens": config.max_answer_tokens,
         "overlaps": overlaps,
-        "warnings": _warnings(len(train), unanswerable, misplaced, overlaps),
+        "warnings": _warnings(len(train), unanswerable, misplaced, cleaned_away, overlaps),
     }
 
 
@@ -84,13 +91,18 @@ def sections(data: Mapping[str, Any]) -> list[Section]:
 
 
 def _warnings(
-    num_train: int, unanswerable: int, misplaced: Mapping[str, int], overlaps: Mapping[str, int]
+    num_train: int, unanswerable: int, misplaced: Mapping[str, int], cleaned_away: int, overlaps: Mapping[str, int]
 ) -> list[str]:
     lines = [
         f"{count} questions of {name} have an answer that is not at its place in the context"
         for name, count in misplaced.items()
         if count
     ]
+    if cleaned_away:
+        lines.append(
+            f"{cleaned_away} of {num_train} training questions have an answer of which cleaning leaves no token: leave a"
+            f" step out of cleaning, or they are dropped"
+        )
     if 0 < percent(unanswerable, num_train) < NOTABLE_SHARE:
         lines.append(
             f"only {unanswerable} of {num_train} training questions have no answer: the model will rarely say so"
