@@ -206,8 +206,8 @@ class ParityObjective:
     def text_signature(self, task: ParityTask, served: Sequence[Signature], run_folder: Path) -> TextSignature:
         raise UsageError("parity takes no strings")
 
-    def quantize_model(self, model: keras.Model, quantize: str) -> bool:
-        return False
+    def quantize_model(self, model: keras.Model, quantize: str, task: ParityTask, records: Sequence) -> None:
+        return None
 
     def check(
         self, model: keras.Model, task: ParityTask, records: Sequence, max_drop: float, batch_size: int = 1

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from toys import START, Chain
 
-from textapp.decoding.forced import GENERATED, GENERATED_TOKENS, force, force_all
+from textapp.decoding.forced import GENERATED, GENERATED_TOKENS, force, force_all, read_all
 
 LOGITS = np.log(
     [[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 8, 4], [1] * 6, [1, 1, 1, 9, 1, 3], [2, 1, 1, 1, 1, 1]]
@@ -31,6 +31,20 @@ def test_what_is_never_written_is_never_the_likeliest_yet_has_its_probability():
     steps = force(chain, "prefill_4", features, np.array([[5]]), np.array([1]), never_ids=[4])
     assert steps.best == [[5]] and steps.gap == [[0]]
     assert steps.log_probability == pytest.approx(np.log(4 / 16), abs=1e-6)
+
+
+@pytest.mark.parametrize("memory", [False, True])
+def test_reading_whole_texts_gives_the_figures_of_the_steps(memory):
+    chain = Chain(LOGITS, memory=memory, score=True, max_batch=2)
+    group = {"token_ids": np.array([[5, 4, 0, 0], [4, 3, 5, 0]], np.int32)}
+    group |= {GENERATED: np.array([[4, 5, 3], [2, 0, 0]]), GENERATED_TOKENS: np.array([3, 1])}
+    group |= {} if memory else {"num_tokens": np.array([2, 3])}
+    read = read_all(chain, {"generate_4_6.expected": group}, START, pad_id=0, source_pad_id=0)
+    steps = force_all(chain, {"generate_4_6.expected": group})
+    assert list(read) == ["generate_4_6.expected/log_probability"]
+    for key, values in read.items():
+        np.testing.assert_allclose(values, steps[key], atol=1e-6)
+        assert values[1, 0] < 0 and not values[1, 1:].any()
 
 
 def test_groups_go_through_the_prefill_of_their_signature():

@@ -43,5 +43,6 @@ def test_a_target_that_is_the_padding_id_counts():
 
     runner = Runner()
     parts = [Window(0, [], [7, 5], [5, 7], 0), Window(1, [], [7], [7], 0)]
-    assert log_probabilities(runner, parts, pad_id=7, source_pad_id=7) == [-2.0, -1.0]
+    found = log_probabilities(runner, parts, pad_id=7, source_pad_id=7)
+    assert [values.sum() for values in found] == [-2.0, -1.0]
     assert runner.targets == [[5, 7], [7, -1]]

@@ -22,8 +22,8 @@ import tensorflow as tf
 
 from textapp.compression.kernels import Kernel, kernels_of
 from textapp.compression.tfmot import tfmot
-from textapp.export.folding import MANY_ZEROS, MIN_QUANTIZED
 from textapp.models.generator import Generator
+from textapp.models.int8_kernels import MANY_ZEROS, MIN_QUANTIZED
 from textapp.training.loop import Hooks, WeightPairs
 
 _LOCAL = {"trainable": False, "aggregation": "only_first_replica"}  # all replicas write the same values

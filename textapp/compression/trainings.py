@@ -114,7 +114,7 @@ class Compression:
         """
         from textapp.compression.kernels import kernels_of, unknown_layer
         from textapp.compression.quantize_aware import quantized_kernels
-        from textapp.export.folding import MIN_QUANTIZED
+        from textapp.models.int8_kernels import MIN_QUANTIZED
 
         found, expected = self.objective.manifest(self.prepared).get("labels"), self.artifact.manifest.get("labels")
         if found != expected:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from textapp.decoding.scoring import Window, log_probabilities
 from textapp.decoding.signatures import lengths_of, prefill_name
 from textapp.decoding.steps import open_session
 
@@ -95,6 +96,44 @@ def force_all(runner: Runner, groups: Mapping[str, Mapping[str, np.ndarray]]) ->
         steps = force(runner, prefill, features, named[GENERATED], named[GENERATED_TOKENS], never_ids)
         results |= {f"{group}/{name}": values for name, values in steps._asdict().items()}
     return results
+
+
+def read_all(
+    runner: Runner, groups: Mapping[str, Mapping[str, np.ndarray]], start_id: int, pad_id: int, source_pad_id: int
+) -> dict[str, np.ndarray]:
+    """The log-probabilities of `force_all`, each text in one call of `score`: a model that has it needs no steps.
+
+    Args:
+        runner: a model with the signature `score`.
+        groups: as for `force_all`.
+        start_id: the first input of a translator's decoder.
+        pad_id, source_pad_id: padding ids of the side that is generated, and of the one that is read.
+
+    Returns:
+        `log_probability` of each group, such as `generate_16_24.expected/log_probability`.
+    """
+    results: dict[str, np.ndarray] = {}
+    for group, named in groups.items():
+        counts = named[GENERATED_TOKENS]
+        rows = [row for row, count in enumerate(counts) if count]
+        parts = [_window(named, row, start_id, source_pad_id) for row in rows]
+        values = np.zeros(named[GENERATED].shape, np.float32)
+        for row, found in zip(rows, log_probabilities(runner, parts, pad_id, source_pad_id), strict=True):
+            values[row, : len(found)] = found
+        results[f"{group}/log_probability"] = values
+    return results
+
+
+def _window(named: Mapping[str, np.ndarray], row: int, start_id: int, source_pad_id: int) -> Window:
+    """One text of a group: the prompt is context, and a source is for the encoder."""
+    given = named[GENERATED][row, : named[GENERATED_TOKENS][row]].tolist()
+    ids = named["token_ids"][row]
+    if "num_tokens" in named:
+        prompt = ids[: named["num_tokens"][row]].tolist()
+        whole = [*prompt, *given]
+        return Window(row, [], whole[:-1], whole[1:], len(prompt) - 1)
+    source = ids[: np.flatnonzero(ids != source_pad_id).max(initial=0) + 1].tolist()
+    return Window(row, source, [start_id, *given[:-1]], given, 0)
 
 
 def _logits(

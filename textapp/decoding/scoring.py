@@ -58,8 +58,8 @@ def windows(owner: int, read: Sequence[int], targets: Sequence[int], context: in
         first, end = max(first, end), min(end + max(1, context // 2), len(targets))
 
 
-def log_probabilities(runner: Runner, parts: Sequence[Window], pad_id: int, source_pad_id: int) -> list[float]:
-    """The sum of the log-probabilities of each window's scored targets, by the signature `score`.
+def log_probabilities(runner: Runner, parts: Sequence[Window], pad_id: int, source_pad_id: int) -> list[np.ndarray]:
+    """The log-probabilities of each window's scored targets, by the signature `score`.
 
     Args:
         runner: a model with the signature `score`: `token_ids`, with an encoder also `target_ids`, and `targets` (-1
@@ -69,9 +69,9 @@ def log_probabilities(runner: Runner, parts: Sequence[Window], pad_id: int, sour
         source_pad_id: padding id of the encoder.
 
     Returns:
-        One sum per window, in nats.
+        For each window `[scored targets]` float32, in nats.
     """
-    sums = [0.0] * len(parts)
+    found = [np.zeros(0, np.float32)] * len(parts)
     order = sorted(range(len(parts)), key=lambda index: -len(parts[index].read))
     while order:
         length = len(parts[order[0]].read)
@@ -81,8 +81,8 @@ def log_probabilities(runner: Runner, parts: Sequence[Window], pad_id: int, sour
         features = _features(rows, length, pad_id, source_pad_id)
         outputs = runner.run(SCORE, features)["log_probabilities"]
         for index, row, values in zip(indices, rows, outputs, strict=True):
-            sums[index] = float(values[row.first : len(row.targets)].sum(dtype=np.float64))
-    return sums
+            found[index] = values[row.first : len(row.targets)]
+    return found
 
 
 def _features(rows: Sequence[Window], length: int, pad_id: int, source_pad_id: int) -> dict[str, np.ndarray]:
@@ -97,7 +97,7 @@ def _features(rows: Sequence[Window], length: int, pad_id: int, source_pad_id: i
 
 def stepwise_log_probabilities(
     runner: Runner, prefill: str, features: Mapping[str, np.ndarray], position: int, targets: Sequence[int]
-) -> list[float]:
+) -> np.ndarray:
     """The log-probability of each token of one text, by `prefill_*` and `decode`.
 
     Args:
@@ -105,7 +105,7 @@ def stepwise_log_probabilities(
         targets: the token ids that follow `features`.
 
     Returns:
-        One value per target, in nats.
+        `[targets]` float64, in nats.
     """
     session = open_session(runner, prefill, features, position)
     values = []
@@ -114,4 +114,4 @@ def stepwise_log_probabilities(
         values.append(float(logits[token_id]) - log_sum_exp(logits))
         if index + 1 < len(targets):
             session.advance([0], [token_id])
-    return values
+    return np.array(values, np.float64)

@@ -188,7 +188,7 @@ class _Export:
         if "int8" in self.objective.quantizations:
             calibration = make_examples(self.task, calibrated).inputs
         save_inputs(self.work / "calibration.npz", calibration)
-        make, quantize = self._maker(model, check), self.options.quantize
+        make, quantize = self._maker(model, check, calibrated), self.options.quantize
         if quantize == "auto":
             formats, inputs = self.objective.quantizations, check.examples.own_inputs()
             chosen, tried = auto.choose(make, formats, self.options.target, inputs, check.figures, self.work)
@@ -197,12 +197,13 @@ class _Export:
         shutil.copyfile(chosen.model_path, self.folder / "model.tflite")
         return Made(chosen.verdict, chosen.quantize, tried, tflite.signature_shapes(chosen.model_path))
 
-    def _maker(self, model: keras.Model, check: Check) -> Callable[[str], Candidate]:
+    def _maker(self, model: keras.Model, check: Check, calibrated: Sequence[Record]) -> Callable[[str], Candidate]:
         """A function from a number format to a verified file. Formats that change the model have to come last."""
         target, copies, work = self.options.target, getattr(model, "loops_copy", False), self.work
 
         def make(quantize: str) -> Candidate:
-            source = work / ("quantized_model" if self.objective.quantize_model(model, quantize) else "saved_model")
+            done = self.objective.quantize_model(model, quantize, self.task, calibrated)
+            source = work / ("saved_model" if done is None else "quantized_model")
             signatures = self.objective.signatures(model, self.task, self.options.batch_size)
             if not source.exists():
                 tflite.write_saved_model(model, signatures, source)
@@ -216,6 +217,7 @@ class _Export:
             _logger.info("%s, quantize %s: verifying on %d examples", target, quantize, len(check.examples.records))
             runtime, arrays = run_in_target(file, target, quantize, check.inputs, check.forced)
             verdict = check.judge(arrays, runtime, quantize)
+            verdict.report.update(done or {})
             if copies:
                 verdict.report.update(loop_copies(file, quantize))
                 _logger.warning(

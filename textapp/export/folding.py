@@ -17,11 +17,9 @@ from typing import Any
 import numpy as np
 
 from textapp.layers import DecoderBlock, LayerNorm, Positions, RmsNorm, TokenEmbedding, TransformerBlock
+from textapp.models.int8_kernels import is_pruned, on_grid
 
-MANY_ZEROS = 0.1  # share of a pruned kernel; a trained one has next to none
 FEW_VALUES = 256  # at most, of a clustered kernel
-MIN_QUANTIZED = 1024  # weights; the converter leaves smaller constants in float32
-OFF_GRID = 1e-3  # of an int8 step; float32 is off by 1e-5, an untrained kernel by up to 0.5
 
 
 def fold_norms(model: Any) -> None:
@@ -48,7 +46,7 @@ def fold_norms(model: Any) -> None:
         last.scale_first = True  # or the converter writes the tied table twice, once with this scale in it
     if any(_clustered(kernel) for kernel in kernels):
         return
-    pruned = any(np.mean(kernel == 0) > MANY_ZEROS for kernel in kernels)
+    pruned = any(map(is_pruned, kernels))
     if isinstance(blocks[0].attention_norm, LayerNorm) and not pruned:
         _center_sequence(layers, blocks, tie_embeddings=getattr(model, "tie_embeddings", False))
     for block in blocks:
@@ -57,22 +55,6 @@ def fold_norms(model: Any) -> None:
         if isinstance(block, DecoderBlock) and block.memory_dim is not None:
             _fold_scale(block.cross_attention_norm, [block.cross_attention.projections["query"]])
         _fold_scale(block.feed_forward_norm, [layer for layer in (block.inward, block.linear) if layer is not None])
-
-
-def on_grid(kernel: np.ndarray) -> bool:
-    """Whether each output of a kernel has at most 255 values, -127 to 127 times a step: as int8 files hold weights.
-
-    Args:
-        kernel: `[inputs, outputs]`; a small one, which stays float32 in a file, is on no grid.
-    """
-    if kernel.size < MIN_QUANTIZED:
-        return False
-    steps = np.abs(kernel).max(axis=0) / 127
-    for part in (kernel[:4], kernel):  # the first rows tell for nearly all kernels
-        whole = part / np.where(steps > 0, steps, 1)
-        if np.abs(whole - np.round(whole)).max() > OFF_GRID:
-            return False
-    return True
 
 
 def _clustered(kernel: np.ndarray) -> bool:

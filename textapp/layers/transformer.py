@@ -8,9 +8,12 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import keras
+import numpy as np
+import tensorflow as tf
 
 from textapp.layers.attention import CrossAttention, SelfAttention
 from textapp.layers.normalization import NORMALIZATIONS
+from textapp.layers.shapes import axis_size
 
 Activation = Literal["gelu", "gelu_approximate", "relu", "swiglu", "geglu", "geglu_approximate"]
 GATES = {"swiglu": "silu", "geglu": "gelu", "geglu_approximate": "gelu_approximate"}
@@ -61,6 +64,10 @@ class TransformerBlock(keras.layers.Layer):
         settings: heads, sizes, activation, normalisation ...
         rope: rotary position embeddings, see `SelfAttention`.
 
+    Attributes:
+        mixing: an orthogonal matrix `[block, block]` that mixes neighbours of the feed-forward part's hidden layer; set
+            by an export, see `textapp.export.outliers`.
+
     Call arguments:
         sequence: `[batch, length, dim]`.
         mask: `[batch, 1, 1, length]`, added to the attention scores.
@@ -68,6 +75,8 @@ class TransformerBlock(keras.layers.Layer):
     Returns:
         `[batch, length, dim]`.
     """
+
+    mixing: np.ndarray | None = None
 
     def __init__(self, settings: BlockSettings, rope: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -115,7 +124,14 @@ class TransformerBlock(keras.layers.Layer):
 
     def _feed_forward(self, sequence):
         inner = self.inward(sequence)
-        return self.outward(inner if self.linear is None else inner * self.linear(sequence))
+        inner = inner if self.linear is None else inner * self.linear(sequence)
+        return self.outward(inner if self.mixing is None else self._mixed(inner))
+
+    def _mixed(self, inner):
+        """The hidden layer with its blocks of neighbours mixed."""
+        length = axis_size(inner, 1)
+        blocks = tf.matmul(tf.reshape(inner, [-1, len(self.mixing)]), tf.constant(self.mixing, inner.dtype))
+        return tf.reshape(blocks, [-1, length, self.settings.intermediate_dim])
 
     def compute_output_shape(self, sequence_shape, mask_shape=None):
         return sequence_shape

@@ -104,6 +104,8 @@ class Generator(keras.Model):
 
     Attributes:
         loops_copy: whether `step` returns whole caches instead of rows, so that a decoding loop copies them.
+        output_rotation: `[embedding_dim, embedding_dim]`, what the decoder's output is multiplied by before a tied
+            table; set by an export, see `textapp.export.outliers`.
 
     Call arguments:
         features: `token_ids` `[batch, source length]` and `target_ids` `[batch, length]`; for a language model
@@ -114,6 +116,7 @@ class Generator(keras.Model):
     """
 
     loops_copy = False
+    output_rotation: tf.Variable | None = None
 
     def __init__(
         self,
@@ -237,6 +240,8 @@ class Generator(keras.Model):
             return tf.cast(self.output_projection(states), tf.float32)
         table = tf.cast(tf.convert_to_tensor(self.token_embedding.embeddings), states.dtype)
         flat = tf.reshape(states, [-1, self.embedding_dim])
+        if self.output_rotation is not None:
+            flat = tf.matmul(flat, tf.cast(tf.convert_to_tensor(self.output_rotation), states.dtype))
         logits = tf.cast(tf.matmul(flat, table, transpose_b=True), tf.float32)
         if len(states.shape) == 2:
             return logits

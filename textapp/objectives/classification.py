@@ -143,9 +143,11 @@ class ClassificationObjective(Objective):
         ids_of, resource = tokenize_in_graph(path, tokenizer.pad_id, tokenizer.unknown_id)
         return TextSignature(lambda text: served[-1].call({"token_ids": ids_of(text)}), [resource])
 
-    def quantize_model(self, model: keras.Model, quantize: str) -> bool:
-        """The graph does not depend on the number format."""
-        return False
+    def quantize_model(
+        self, model: keras.Model, quantize: str, task: Any, records: Sequence[Record]
+    ) -> dict[str, Any] | None:
+        """Nothing depends on the number format."""
+        return None
 
     def check(
         self, model: keras.Model, task: ClassificationTask, records: Sequence[Record], max_drop: float,

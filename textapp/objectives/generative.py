@@ -24,6 +24,7 @@ from textapp.decoding.signatures import (
 )
 from textapp.layers.greedy_loop import is_one_of
 from textapp.models.generator import Generator
+from textapp.models.outliers import remove_outliers
 from textapp.objectives import decoding
 from textapp.objectives.checks.generative import GenerativeCheck, rows_verified, share_verified
 from textapp.objectives.language import make_loss
@@ -147,11 +148,15 @@ class GenerativeObjective(Objective):
         """A function from strings to strings, of `generate` and TF-Text's tokenizers of both sides."""
         raise NotImplementedError
 
-    def quantize_model(self, model: Generator, quantize: str) -> bool:
-        """With `dynamic`, the token table becomes int8 rows with one scale each."""
-        if quantize == "dynamic":
-            model.round_tables()
-        return quantize == "dynamic"
+    def quantize_model(
+        self, model: Generator, quantize: str, task: GenerativeTask, records: Sequence[Record]
+    ) -> dict[str, Any] | None:
+        """With `dynamic`, a language model's outliers go, and the token table becomes int8 rows with one scale each."""
+        if quantize != "dynamic":
+            return None
+        done = {} if model.has_encoder else remove_outliers(model, _texts(task, records))
+        model.round_tables()
+        return done
 
     def check(
         self, model: Generator, task: GenerativeTask, records: Sequence[Record], max_drop: float, batch_size: int = 1
@@ -173,6 +178,12 @@ class GenerativeObjective(Objective):
             min_count: for each signature, if texts are divided.
         """
         return list(records)
+
+
+def _texts(task: GenerativeTask, records: Sequence[Record]) -> list[list[int]]:
+    """The ids of texts with their prompts, as a language model reads them."""
+    longest = task.lengths[-1]
+    return [[task.start_id, *task.target_ids(record)][:longest] for record in records]
 
 
 def _inputs(model: Generator, length: int, rows: int = 1) -> dict[str, tuple[int | None, ...]]:

@@ -94,8 +94,20 @@ class Objective(Protocol):
             UsageError: the tokenizer cannot run in a TensorFlow graph.
         """
 
-    def quantize_model(self, model: keras.Model, quantize: str) -> bool:
-        """Changes a model in place if its graph depends on the number format; returns whether it did."""
+    def quantize_model(
+        self, model: keras.Model, quantize: str, task: Any, records: Sequence[Record]
+    ) -> dict[str, Any] | None:
+        """Changes a model in place if its graph or its weights depend on the number format.
+
+        Args:
+            model: in float32, with folded normalisations.
+            quantize: the number format.
+            task: of the export.
+            records: real examples to calibrate on.
+
+        Returns:
+            What was done, for the manifest, which may be nothing to tell; None: the model is as it was.
+        """
 
     def check(
         self, model: keras.Model, task: Any, records: Sequence[Record], max_drop: float, batch_size: int = 1

@@ -164,9 +164,11 @@ class QuestionAnsweringObjective(Objective):
             " leave it out, and use textapp.load"
         )
 
-    def quantize_model(self, model: keras.Model, quantize: str) -> bool:
-        """The graph does not depend on the number format."""
-        return False
+    def quantize_model(
+        self, model: keras.Model, quantize: str, task: Any, records: Sequence[Record]
+    ) -> dict[str, Any] | None:
+        """Nothing depends on the number format."""
+        return None
 
     def check(
         self, model: keras.Model, task: QuestionAnsweringTask, records: Sequence[Record], max_drop: float,

@@ -351,18 +351,18 @@ class GenerativePredictor(Predictor):
             parts += windows
             counts.append((sum(len(part.targets) - part.first for part in windows), num_characters))
         sums = [0.0] * len(records)
-        for part, value in zip(parts, self._log_probabilities(parts), strict=True):
-            sums[part.owner] += value
+        for part, values in zip(parts, self._log_probabilities(parts), strict=True):
+            sums[part.owner] += float(values.sum(dtype=np.float64))
         return [(total, *count) for total, count in zip(sums, counts, strict=True)]
 
-    def _log_probabilities(self, parts: Sequence[Window]) -> list[float]:
+    def _log_probabilities(self, parts: Sequence[Window]) -> list[np.ndarray]:
         if SCORE in getattr(self.runner, "signatures", ()):
             pads = (self.task.target_tokenizer.pad_id, self.task.tokenizer.pad_id)
             return log_probabilities(self.runner, parts, *pads)
         return [self._stepwise(part) for part in parts]
 
-    def _stepwise(self, part: Window) -> float:
-        """The log-probability of one window by `prefill_*`, which reads what is not scored, and `decode`."""
+    def _stepwise(self, part: Window) -> np.ndarray:
+        """The log-probabilities of one window by `prefill_*`, which reads what is not scored, and `decode`."""
         if part.source:
             ids, first = part.source, 0
         else:
@@ -372,7 +372,7 @@ class GenerativePredictor(Predictor):
         inputs = stacked([self.task.features_of(ids)], length, self.task.tokenizer.pad_id)
         position = self.task.first_position(len(ids))
         values = stepwise_log_probabilities(self.runner, prefill, inputs, position, part.targets[first:])
-        return sum(values[part.first - first :])
+        return values[part.first - first :]
 
 
 def _search(session: Session, rules: Rules, options: DecodingOptions) -> list[Hypothesis]:

@@ -100,8 +100,8 @@ def _warnings(
     ]
     if cleaned_away:
         lines.append(
-            f"{cleaned_away} of {num_train} training questions have an answer of which cleaning leaves no token: leave a"
-            f" step out of cleaning, or they are dropped"
+            f"{cleaned_away} of {num_train} training questions have an answer of which cleaning leaves no token: leave"
+            f" a step out of cleaning, or they are dropped"
         )
     if 0 < percent(unanswerable, num_train) < NOTABLE_SHARE:
         lines.append(

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from textapp.arrays import padded, spread
-from textapp.decoding.forced import GENERATED, GENERATED_TOKENS, NEVER_GENERATED, force, force_all
+from textapp.decoding.forced import GENERATED, GENERATED_TOKENS, NEVER_GENERATED, force, read_all
 from textapp.decoding.signatures import batch_name, lengths_of, prefill_name, rows_of
 from textapp.errors import ExportError
 from textapp.objectives.checks.check import MIN_AGREEMENT, Arrays, Check, Verdict, check_finite
@@ -34,9 +34,9 @@ NEAR_TIE_QUANTIZED = 0.2
 FORCED_TOKENS = 4000  # forced tokens for each signature, one call of `decode` each
 FORCED_TOKENS_OF_BATCH = 1000  # for each batch signature, whose texts are the same
 # A step reads every weight. Models with more weights than this are verified on fewer tokens, in about the same time.
-FULLY_VERIFIED = 20_000_000
-MIN_ROWS = 16  # texts of each signature, however large the model is
-MIN_FORCED_ROWS = 8
+FULLY_VERIFIED = 6_000_000
+MIN_ROWS = 8  # texts of each signature, however large the model is
+MIN_FORCED_ROWS = 4
 OUTPUTS = ("token_ids", "num_tokens", "score")
 
 
@@ -51,7 +51,7 @@ def rows_verified(share: float) -> int:
     Args:
         share: see `share_verified`.
 
-    Example: 200 for a small model, 29 for one of 135 million weights, 16 from 250 million on.
+    Example: 200 for a small model, 60 for one of 20 million weights, 8 from 150 million on.
     """
     return max(MIN_ROWS, int(share * MIN_PER_SIGNATURE))
 
@@ -92,7 +92,8 @@ class GenerativeCheck(Check):
         self.expected = {name: run_all(runner, name, inputs) for name, inputs in self.inputs.items()}
         self._add_batches(batch_size)
         self.forced = self._forced_texts()
-        self._forced_run = force_all(runner, self.forced)
+        pads = task.target_tokenizer.pad_id, task.tokenizer.pad_id
+        self._forced_run = read_all(runner, self.forced, task.start_id, *pads)
 
     def judge(self, arrays: Arrays, runtime: str, quantize: str) -> Verdict:
         """See `Check`; without quantization every token has to be that of the model, except after ties."""

@@ -52,8 +52,9 @@ class QuestionAnsweringCheck(Check):
         scores_of_run = self.task.score(self.examples.records, before)
         if scores_of_run["f1"] - scores["f1"] > self.max_drop:
             raise ExportError(
-                f"F1 on {count} questions (each is {100 / count:.2g} points) falls from {scores_of_run['f1']:.2f} to "
-                f"{scores['f1']:.2f}, expected at most {self.max_drop:g} points less: quantize less, or raise --max-drop"
+                f"F1 on {count} questions (each is {100 / count:.2g} points) falls from {scores_of_run['f1']:.2f} to"
+                f" {scores['f1']:.2f}, expected at most {self.max_drop:g} points less: quantize less, or raise"
+                " --max-drop"
             )
         same = [(one.start, one.end) == (other.start, other.end) for one, other in zip(before, after, strict=True)]
         agreement = 100 * sum(same) / count
