@@ -10,6 +10,7 @@ VERSION = re.search(r'^__version__ = "(.+)"$', (HERE / "textapp" / "__init__.py"
 
 EVALUATE = ["scikit-learn>=1.4", "matplotlib>=3.8", "sacrebleu>=2.4", "rouge-score>=0.1.2"]
 RETRIEVAL = ["bm25s>=0.3.16,<0.4"]
+OPTIMIZE = ["optuna>=5.0,<6"]  # the order of a search, and its journal
 CHAT = ["jinja2>=3.1.6,<4"]  # chat templates are programs in Jinja
 TRAIN = [
     "tensorflow>=2.21,<2.22",
@@ -25,6 +26,7 @@ TRAIN = [
     *EVALUATE,
     *RETRIEVAL,
     *CHAT,
+    *OPTIMIZE,
 ]
 DEV = ["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100", "ruff>=0.9", "import-linter>=2.1", "mypy>=2"]
 
@@ -57,6 +59,7 @@ setup(
         "evaluate": EVALUATE,
         "retrieval": RETRIEVAL,
         "chat": CHAT,
+        "optimize": OPTIMIZE,
         # where `predict --runner` answers files; both need no TensorFlow
         "beam": ["apache-beam>=2.70,<3", "ai-edge-litert>=2.1"],
         "ray": ["ray[data]>=2.50,<3", "ai-edge-litert>=2.1"],

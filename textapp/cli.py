@@ -224,6 +224,42 @@ def compress(
 
 
 @app.command()
+def optimize(
+    run: Annotated[Path, typer.Argument(parser=_path, metavar="RUN", help="a run folder")],
+    target: Annotated[Target, typer.Option(help="target runtime: litert or tflite-runtime")] = Target.litert,
+    max_drop: Annotated[
+        float,
+        typer.Option(
+            min=0, callback=_finite, help="allowed loss on validation: points of accuracy, or percent of perplexity"
+        ),
+    ] = 0.5,
+    max_size: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="allowed size of model and tokenizer, such as 5MB")
+    ] = None,
+    max_latency: Annotated[
+        str | None, typer.Option(metavar="TIME", help="allowed time of the median answer to one text, such as 3ms")
+    ] = None,
+    minutes: Annotated[float, typer.Option(callback=_finite, help="time for the search, all its calls together")] = 60,
+    keep: Annotated[
+        Path | None,
+        typer.Option(parser=_path, metavar="DIR", help="folder of the search, to go on in [default: RUN-optimize]"),
+    ] = None,
+    recipes: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--recipe", parser=_path, metavar="FILE", help="try this recipe instead of textapp's own; repeatable"
+        ),
+    ] = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Search compressions and number formats for the fastest file within a budget. The same command goes on."""
+    from textapp.commands.optimize import optimize as command
+
+    command(run, target.value, max_drop, max_size, max_latency, minutes, keep, recipes or [], data_dir, as_json)
+
+
+@app.command()
 def evaluate(
     path: Annotated[
         Path | None,

@@ -154,17 +154,25 @@ def _compress(artifact: Artifact, recipe: LoadedRecipe, config: Config, data_dir
 # --- before the trainings ------------------------------------------------------------------------------------------
 
 
-def _config_of(artifact: Artifact, recipe: LoadedRecipe, run: str) -> Config:
-    """The config of the new run: that of the run, with the recipe's keys of training."""
-    source = artifact.path / "config.yaml"
+def config_of_run(artifact: Artifact) -> Config:
+    """The config of a run.
+
+    Raises:
+        ArtifactError: it is none of this version.
+    """
     try:
-        config = load_config(source).model_dump(mode="json")
+        return load_config(artifact.path / "config.yaml")
     except ConfigError as error:
         by = artifact.manifest.get("versions", {}).get("textapp", "another version")
         raise ArtifactError(
             f"{artifact.path}: was trained by textapp {by}, and its config is none of this version, "
             f"{textapp.__version__}: train it again, or use the version that made it:\n{error}"
         ) from error
+
+
+def _config_of(artifact: Artifact, recipe: LoadedRecipe, run: str) -> Config:
+    """The config of the new run: that of the run, with the recipe's keys of training."""
+    config = config_of_run(artifact).model_dump(mode="json")
     if config["training"]["epochs"] == 0:
         raise ArtifactError(
             f"{artifact.path}: is a preset as it is (training.epochs: 0), and to compress is to go on training: "
