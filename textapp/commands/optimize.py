@@ -258,8 +258,7 @@ class _Search:
             log.info("%s: stopped, as the time was over", candidate.name)
             return False
         except (Failed, ArtifactError) as error:
-            refused = getattr(error, "refused", False) and (candidate.quantize if candidate.alone else candidate.recipe)
-            trial.failed(str(error), time.monotonic() - began, refused or None)
+            trial.failed(str(error), time.monotonic() - began, _never(candidate, error))
             log.info("%s: failed: %s", candidate.name, error)
             return True
         trial.measured(row, time.monotonic() - began, {**made, **more})
@@ -485,8 +484,8 @@ def _given(files: Sequence[Path], epochs: int) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for file in files:
         name = file.stem
-        if name in found or name == ALONE:
-            what = "two files of this name" if name in found else "the name of no recipe"
+        if name in found or name in (ALONE, *FORMATS):
+            what = "two files of this name" if name in found else "a name that means an export alone"
             raise UsageError(f"--recipe {file}: found {what}, expected another: rename it")
         recipe = load_recipe(file).recipe
         steps = []
@@ -505,6 +504,15 @@ def _recipe_of(run: Path) -> Any:
         return json.loads((run / METRICS).read_text(encoding="utf-8"))["compression"]["recipe"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _never(candidate: Candidate, error: Exception) -> str | None:
+    """The recipe that cannot be trained, or the format that the run cannot have, and so no other candidate either."""
+    if not isinstance(error, Failed):
+        return None
+    if error.job == "compress":
+        return candidate.recipe
+    return candidate.quantize if candidate.alone and error.refused else None
 
 
 def _digest(value: Any) -> str:

@@ -31,13 +31,18 @@ TRIED = 10  # queries that tell how many there is time for
 class Failed(TextappError):
     """A candidate could not be made.
 
+    Args:
+        message: why.
+        job: what failed, `compress` or `export`.
+        refused: whether the call was wrong, as of a format that a task cannot have.
+
     Attributes:
-        refused: whether the call was wrong, rather than this model.
+        job, refused: see above.
     """
 
-    def __init__(self, message: str, refused: bool) -> None:
+    def __init__(self, message: str, job: str, refused: bool = False) -> None:
         super().__init__(message)
-        self.refused = refused
+        self.job, self.refused = job, refused
 
 
 class OutOfTime(TextappError):
@@ -77,12 +82,12 @@ def run_job(job: Mapping[str, Any], log: Path, seconds: float) -> None:
         os.close(read)
         os.close(write)
     if process.returncode < 0:
-        raise Failed(f"its process was killed by {signal.Signals(-process.returncode).name}, see {log}", False)
+        raise Failed(f"its process was killed by {signal.Signals(-process.returncode).name}, see {log}", job["do"])
     answer = json.loads(lines[-1]) if process.returncode == 0 and lines else None
     if answer is None:
-        raise Failed(f"its process ended with exit code {process.returncode}, see {log}", False)
+        raise Failed(f"its process ended with exit code {process.returncode}, see {log}", job["do"])
     if "error" in answer:
-        raise Failed(answer["error"], answer["exit_code"] == 2)
+        raise Failed(answer["error"], job["do"], answer["exit_code"] == 2)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

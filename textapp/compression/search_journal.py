@@ -19,10 +19,10 @@ from textapp.errors import ArtifactError, require
 RECIPE = "recipe "  # begins the keys of `about` that another search of the same run need not have
 ABOUT = "about"  # user attribute of a study: what it searches
 NAME, ROW, REASON, LENGTH, SECONDS = "name", "row", "reason", "length", "seconds"  # of a trial
-REFUSED = "refused"  # of a trial: `recipe` or `quantize`, if that one cannot be had for this run at all
+REFUSED = "refused"  # of a trial: the recipe or the format that cannot be had for this run, if that was the reason
 STOPPED = "stopped"  # of a trial: to be done again
 NOTE = "note: "  # of a study: what `remember` keeps
-DRAWS = 30  # a sampler that repeats itself so often has nothing new
+DRAWS = 10  # a sampler that repeats itself so often has nothing new
 SEED = 7
 
 
@@ -213,7 +213,7 @@ class Trial:
         Args:
             reason: in words.
             seconds: that it took.
-            refused: `recipe` or `quantize`, if that one cannot be had for this run at all.
+            refused: the recipe or the format, if that one cannot be had for this run at all.
         """
         given = {NAME: self.candidate.name, SECONDS: round(seconds, 1), REASON: reason, REFUSED: refused}
         for name, value in given.items():

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-ALONE = "none"  # the recipe of an export without a compression
+ALONE = "as_it_is"  # in place of the name of a recipe: the run itself is exported
 FORMATS = ("none", "dynamic", "float16", "int8")  # in the order in which they are tried
 LENGTHS = (1.0, 0.5, 0.25)  # shares of the epochs of a recipe, the longest that fits the time is taken
 STEP_SECONDS = 20.0  # what a training takes beside its epochs: imports, figures before and after
@@ -29,7 +29,7 @@ class Candidate:
     """One thing to try.
 
     Attributes:
-        recipe: the name of a recipe, or `none`.
+        recipe: the name of a recipe, or `as_it_is`.
         quantize: the number format of its export.
     """
 

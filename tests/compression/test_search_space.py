@@ -1,0 +1,66 @@
+"""What a search tries, in which order, and for how long."""
+
+from __future__ import annotations
+
+import pytest
+
+from textapp.compression.recipe import parse_recipe
+from textapp.compression.search_space import (
+    ALONE,
+    Candidate,
+    Pace,
+    epochs_of,
+    known_good,
+    narrower,
+    own_recipes,
+    shortened,
+)
+
+CNN = {"architecture": "cnn", "dropout": 0.5, "embedding_dim": 128, "filters": 100, "kernel_sizes": [2, 3, 4],
+       "vectors": "words.vec", "batch_normalization": False}  # fmt: skip
+TRANSFORMER = {"architecture": "transformer", "hidden_dim": 96, "num_heads": 3, "num_layers": 3, "embedding_dim": None}
+
+
+def test_a_student_is_narrower_and_shallower() -> None:
+    assert narrower(CNN, 0.5) == {"architecture": "cnn", "dropout": 0.5, "embedding_dim": 64, "filters": 48,
+                                  "kernel_sizes": [2, 3, 4], "batch_normalization": False}  # fmt: skip
+    lstm = {"architecture": "lstm", "units": [128, 64], "dense_units": 0, "embedding_dim": 20, "bidirectional": True}
+    assert narrower(lstm, 0.25) == {**lstm, "units": [32, 16], "embedding_dim": 8}
+    # A multiple of 8 and of two numbers for each of the three heads.
+    assert narrower(TRANSFORMER, 0.5) == {
+        "architecture": "transformer", "hidden_dim": 48, "num_heads": 3, "num_layers": 2
+    }  # fmt: skip
+    assert narrower({"architecture": "mlp", "embedding_dim": 10}, 0.5) is None
+
+
+@pytest.mark.parametrize("preset", [False, True])
+@pytest.mark.parametrize("model", [CNN, TRANSFORMER, {"architecture": "mlp"}, {"architecture": "preset"}])
+def test_the_recipes_are_recipes(model: dict, preset: bool) -> None:
+    recipes = own_recipes(model, "encoder", 7, preset)
+    for name, recipe in recipes.items():
+        assert parse_recipe(recipe, name).steps
+    assert ("vocabulary_cut" in recipes) == preset
+    assert "prune80_quantize_aware" in recipes and ALONE not in recipes
+
+
+def test_what_is_tried_first() -> None:
+    recipes = own_recipes(CNN, "encoder", 7, False)
+    assert list(recipes)[:4] == ["half", "quarter", "bag", "quantize_aware"]
+    assert [step["method"] for step in recipes["half_quantize_aware"]["steps"]] == ["distill", "quantize_aware"]
+    assert recipes["half"]["steps"][0]["epochs"] == 7
+    names = [each.name for each in known_good(recipes)]
+    assert names[:5] == ["none", "dynamic", "float16", "int8", "half + dynamic"] and len(names) == 4 + len(recipes)
+    assert known_good(["x"], ("none",))[1] == Candidate("x", "none")
+    assert "bag" not in own_recipes(TRANSFORMER, "encoder-decoder", 7, False)  # a translator is no bag of words
+
+
+def test_epochs_and_the_time_they_take() -> None:
+    recipe = {"steps": [{"method": "prune", "epochs": 6}, {"method": "quantize_aware", "epochs": 3}]}
+    assert epochs_of(recipe) == 9 and epochs_of({"steps": [{"method": "vocabulary"}]}) == 0
+    assert [step["epochs"] for step in shortened(recipe, 0.25)["steps"]] == [2, 1]
+    assert [step["epochs"] for step in shortened(recipe, 0.01)["steps"]] == [1, 1]
+    pace = Pace(10.0)
+    assert pace.seconds(recipe) == pytest.approx(20 + 1.3 * 90)
+    assert Pace(10.0, 2.0).seconds(recipe) == pytest.approx(2 * pace.seconds(recipe))
+    assert [pace.longest(recipe, left) for left in (137, 136, 60, 58)] == [1.0, 0.5, 0.25, None]
+    assert Pace(None).longest(recipe, 20) == 1.0  # nothing is known of an epoch: it is tried
