@@ -65,6 +65,7 @@ from textapp.tasks.task import Record
 log = logging.getLogger("textapp")
 JOURNAL, RESULT, BEST, RUNS = "journal.log", "result.json", "best", "runs"  # in the folder of a search
 MAX_RECORDS = 2000  # of validation; the same for all candidates
+ROUNDS = 3  # of the last measurement
 FINALISTS = 8  # that are measured once more, all in turns, and on test
 FIRST_EXPORT = 30.0  # seconds that an export and its measurement are expected to take, before one was made
 MEASURE = 10.0  # seconds of a measurement, before one was made
@@ -382,7 +383,8 @@ class _Search:
             raise ExportError(_no_candidate(failed, self.not_started))
         rows, latencies = self._in_turns({name: row for name, (row, _) in known.items()})
         best, on_front = fastest(list(rows.values()), self.budget), [row.name for row in front(list(rows.values()))]
-        tested = self._tested([name for name in latencies if name in on_front or (best and name == best.name)], known)
+        told = [*on_front, *([best.name] if best else [])]
+        tested = self._tested({name: each for name, each in latencies.items() if name in told}, known)
         self._put(best, known)
         unit = self._unit()
         candidates = [
@@ -413,33 +415,46 @@ class _Search:
     def _in_turns(self, rows: dict[str, Measured]) -> tuple[dict[str, Measured], dict[str, dict[str, float]]]:
         """The figures with new times of the finalists, all measured in turns, and the latencies of these."""
         anchor = self.journal.remembered(ANCHOR)
-        chosen = sorted(front(list(rows.values())), key=lambda row: (not self.budget.keeps(row), row.time))
-        names = list(dict.fromkeys([anchor, *(row.name for row in chosen)]))[: FINALISTS + 1]
-        log.info("measuring %d finalists in turns", len(names))
         paths = {name: each["path"] for name, (_, each) in self._rows().items()}
-        times = timed_in_turns([open_artifact(self.folder / paths[name]) for name in names], self.validation)
-        latencies = dict(zip(names, times, strict=True))
-        new = {
-            name: replace(rows[name], time=each["p50"] / latencies[anchor]["p50"], latency_ms=each["p50"])
-            for name, each in latencies.items()
-        }
-        return {**rows, **new}, latencies
+        names: list[str] = []
+        latencies: dict[str, dict[str, float]] = {}
+        for _ in range(ROUNDS):  # new times may bring others to the front
+            best = fastest(list(rows.values()), self.budget)
+            chosen = sorted(front(list(rows.values())), key=lambda row: (not self.budget.keeps(row), row.time))
+            chosen = [best, *chosen] if best else chosen
+            more = list(dict.fromkeys([*names, anchor, *(row.name for row in chosen)]))[: FINALISTS + 1]
+            if more == names:
+                break
+            names = more
+            log.info("measuring %d finalists in turns", len(names))
+            bundles = [open_artifact(self.folder / paths[name]) for name in names]
+            latencies = dict(zip(names, timed_in_turns(bundles, self.validation), strict=True))
+            rows = {**rows, **{
+                name: replace(rows[name], time=each["p50"] / latencies[anchor]["p50"], latency_ms=each["p50"])
+                for name, each in latencies.items()
+            }}  # fmt: skip
+        return rows, latencies
 
-    def _tested(self, names: Sequence[str], known: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-        """The quality on test of candidates and of the run; kept in their runs for `textapp report`."""
+    def _tested(self, latencies: Mapping[str, dict[str, float]], known: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        """The quality on test of candidates and of the run; kept in their runs for `textapp report`.
+
+        Args:
+            latencies: of each candidate, measured in turns.
+            known: figures of all.
+        """
         if not self.test:
             tables.note("the run has no test split: the quality is that on validation alone")
             return {}
         found = {REFERENCE: self._remembered(f"{TEST}the run", self.base, self.test)}
         kept = []
-        for name in names:
+        for name, latency_ms in latencies.items():
             more = known[name][1]
             bundle = open_artifact(self.folder / more["path"])
             found[name] = self._remembered(f"{TEST}{name}", bundle, self.test)
             kept.append((bundle, {
                 "path": str(bundle.path), "variant": tables.variant(bundle.manifest), "threads": 1,
                 "data": f"test ({self.origins['test']})", "size_bytes": known[name][0].size_bytes,
-                "latency_ms": more["latency_ms"], **found[name],
+                "latency_ms": latency_ms, **found[name],
                 "measured": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "machine": machine(),
             }))  # fmt: skip
         keep_figures(kept)
@@ -450,7 +465,10 @@ class _Search:
         place = self.folder / BEST
         if best is None:
             if check_target(place, "bundle"):
-                shutil.rmtree(place)
+                with replaced_folder(place, "search"):
+                    pass
+                with suppress(OSError):  # files of the user stay
+                    place.rmdir()
             return
         check_target(place, "bundle")
         with replaced_folder(place, "search") as new:
