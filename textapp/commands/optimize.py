@@ -214,8 +214,11 @@ class _Search:
         exports = [
             each[SECONDS] - each.get("trained_seconds", 0.0) for each in self.journal.done().values() if ROW in each
         ]
-        export = median(exports) if exports else FIRST_EXPORT
-        return self.clock.left - min(self.reserve, 3 * self.measuring) - export
+        return self._work_left() - (median(exports) if exports else FIRST_EXPORT)
+
+    def _work_left(self) -> float:
+        """The seconds that are left but for the last measurement."""
+        return self.clock.left - min(self.reserve, 3 * self.measuring)
 
     def _length(self, trial: Trial) -> float | None:
         """The share of the epochs that a candidate is begun with; None if it is not to be begun."""
@@ -326,7 +329,7 @@ class _Search:
 
     def _job(self, candidate: Candidate, job: Mapping[str, Any]) -> None:
         log_file = self.folder / "logs" / f"{candidate.name.replace(' + ', '-')}.log"
-        run_job({**job, "data_dir": str(self.data_dir)}, log_file, self.clock.left)
+        run_job({**job, "data_dir": str(self.data_dir)}, log_file, self._work_left())
 
     # --- measuring ---------------------------------------------------------------------------------------------------
 
