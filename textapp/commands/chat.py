@@ -13,9 +13,10 @@ from textapp.commands.typed import piped_lines, typed_lines
 from textapp.decoding.options import decoding_options
 from textapp.errors import DataError, UsageError
 from textapp.loading import load
-from textapp.predictors.chat import ASSISTANT, SYSTEM, USER, ChatAnswer, Message
+from textapp.predictors.chat import ChatAnswer
 from textapp.predictors.predictor import Predictor
 from textapp.records.files import read_source
+from textapp.records.messages import ASSISTANT, SYSTEM, USER, Message
 from textapp.records.rows import RowError
 from textapp.terminal import printable
 

@@ -8,20 +8,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from textapp.errors import DataError, UsageError, did_you_mean, require
+from textapp.records.messages import ASSISTANT, MAX_CHARACTERS, ROLES, USER, Message, check_turn
 from textapp.text.chat import ChatTemplate, template_fault
 from textapp.untrusted import shown
 
 if TYPE_CHECKING:
     from textapp.text.tokenizer import Tokenizer
 
-SYSTEM, USER, ASSISTANT = "system", "user", "assistant"
-ROLES = (SYSTEM, USER, ASSISTANT)
-MAX_CHARACTERS = 1 << 20  # of a message; far more than a context holds
 _EXPECTED = '{"role": "user", "content": "a text"}'
 # Stands inside a special token that a user typed, until the template is rendered; no text of people has this character.
-_GUARD = "\ufdd0"
-
-Message = Mapping[str, str]
+GUARD = "\ufdd0"
 
 
 @dataclass(frozen=True)
@@ -64,7 +60,7 @@ def checked_messages(messages: Any) -> list[Message]:
     before = None
     for place, message in enumerate(messages):
         _check_message(f"messages[{place}]", message)
-        _check_turn(f"messages[{place}]", message["role"], before)
+        check_turn(f"messages[{place}]", message["role"], before)
         before = message["role"]
     if before != USER:
         raise DataError(f"messages: found one of the role {before!r} at the end, expected 'user': add what to answer")
@@ -87,17 +83,6 @@ def _check_message(where: str, message: Any) -> None:
         raise DataError(f"{where}.content: found {len(content):,} characters, expected at most {MAX_CHARACTERS:,}")
     if role == USER and not content.strip():
         raise DataError(f"{where}.content: found a message without text, expected some: write one")
-
-
-def _check_turn(where: str, role: str, before: str | None) -> None:
-    """Checks that a role may come after the one before."""
-    expected = {None: (SYSTEM, USER), SYSTEM: (USER,), USER: (ASSISTANT,), ASSISTANT: (USER,)}[before]
-    if role not in expected:
-        place = "at the beginning" if before is None else f"after {before!r}"
-        raise DataError(
-            f"{where}.role: found {role!r} {place}, expected {' or '.join(map(repr, expected))}: one system message "
-            "may come first, then user and assistant in turn"
-        )
 
 
 def chat_template(tokenizer: Tokenizer, given: str | None, path: Any) -> ChatTemplate:
@@ -141,20 +126,30 @@ def prompt_ids(tokenizer: Tokenizer, template: ChatTemplate, messages: Sequence[
     Raises:
         DataError: the template cannot be rendered, or gives no text.
     """
-    specials = sorted((text for text in tokenizer.special_texts() if len(text) > 1), key=len, reverse=True)
-    pattern = re.compile("|".join(map(re.escape, specials)) or "(?!)")
-    rendered = template.render([{**each, "content": _guarded(each["content"], pattern)} for each in messages])
-    ids = [token_id for part in rendered.split(_GUARD) if part for token_id in tokenizer.marked_ids(part)]
+    rendered = template.render(guarded(tokenizer, messages))
+    ids = [token_id for part in rendered.split(GUARD) if part for token_id in tokenizer.marked_ids(part)]
     if not ids:
         raise DataError("the model's chat template gives no text for this conversation: give another one")
     return ids
 
 
+def guarded(tokenizer: Tokenizer, messages: Sequence[Message]) -> list[dict[str, str]]:
+    """The messages with `GUARD` inside each special token that was typed, so that it is read as text.
+
+    Args:
+        tokenizer: with the special tokens.
+        messages: as `checked_messages` returned them.
+    """
+    specials = sorted((text for text in tokenizer.special_texts() if len(text) > 1), key=len, reverse=True)
+    pattern = re.compile("|".join(map(re.escape, specials)) or "(?!)")
+    return [{**message, "content": _guarded(message["content"], pattern)} for message in messages]
+
+
 def _guarded(text: str, specials: re.Pattern[str]) -> str:
     """A text whose special tokens are broken by a character that is taken out before the text is tokenised."""
-    text = text.replace(_GUARD, "")
+    text = text.replace(GUARD, "")
     while specials.search(text):
-        text = specials.sub(lambda match: f"{match[0][0]}{_GUARD}{match[0][1:]}", text)
+        text = specials.sub(lambda match: f"{match[0][0]}{GUARD}{match[0][1:]}", text)
     return text
 
 

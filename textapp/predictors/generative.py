@@ -23,9 +23,10 @@ from textapp.decoding.signatures import SCORE, batch_name
 from textapp.decoding.steps import Session, open_session
 from textapp.decoding.stopping import Stops, pieces
 from textapp.errors import ArtifactError, OptionError, UsageError
-from textapp.predictors.chat import ChatAnswer, Message, chat_template, checked_messages, fitted, prompt_ids
+from textapp.predictors.chat import ChatAnswer, chat_template, checked_messages, fitted, prompt_ids
 from textapp.predictors.predictor import Predictor
 from textapp.predictors.requests import TOKENS, Features, Request, stacked
+from textapp.records.messages import Message
 
 if TYPE_CHECKING:
     from textapp.runners.runner import Outputs, Runner

@@ -1,18 +1,26 @@
-"""Texts for language models: a text stream, one document per file, or rows of a table, each with an optional prompt."""
+"""Texts for language models: a text stream, one document per file, or rows of a table, each with an optional prompt.
+
+A row may also be a conversation. Its record is `{"prompt", "text", "messages", "where"}`: the last message of the user,
+its answer, all messages, and the file and the line, for messages to people.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from textapp.errors import DataError
 from textapp.records.files import expand, kind_of, read_source
 from textapp.records.layout import Layout
+from textapp.records.messages import answered, asked, conversation
 from textapp.records.readers import read_rows, scan_lines, scan_rows
 from textapp.records.rows import Row, RowError
 from textapp.records.sources import Source, describe
 
+MESSAGES = "messages"  # the field of a conversation
 CHARACTERS_PER_EXAMPLE = 100  # how many characters of a text stream count as one example
 
 _logger = logging.getLogger("textapp")
@@ -45,8 +53,47 @@ def load_documents(source: Source, layout: Layout, data_dir: Path) -> list[dict]
     return records
 
 
+def load_conversations(source: Source, layout: Layout, data_dir: Path) -> list[dict[str, Any]]:
+    """Loads the conversations of one source, each up to its last answer; see `conversation`.
+
+    Args:
+        source: the files.
+        layout: the column of their messages; in a table its cells hold them as JSON.
+        data_dir: the folder that relative paths start at.
+
+    Raises:
+        DataError: a file has no such column, a row is no conversation, or nothing is answered in it (with its line).
+
+    Example: the line `{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]}`
+    becomes a record with the prompt `Hi` and the text `Hello`.
+    """
+    for field in ("text", "prompt"):
+        if field in layout.columns and not layout.has_usual_names(field):
+            raise DataError(f"data.columns: found messages and {field}, expected one of them: leave {field} out")
+    columns = {MESSAGES: layout.columns[MESSAGES]}
+    records = []
+    for path in expand(source, data_dir):
+        if kind_of(path) == ".txt":
+            raise DataError(f"{path}: found lines of text, expected conversations in a .jsonl, .json, .csv or .tsv")
+        for row in read_rows(path, replace(layout, columns=columns), (MESSAGES,)):
+            try:
+                messages = answered(conversation(row.values[MESSAGES]))
+            except DataError as error:
+                raise RowError(path, row.line, str(error)) from error
+            records.append(_conversation_record(messages, path, row.line))
+    return records
+
+
+def _conversation_record(messages: Sequence[Any], path: Path, line: int) -> dict[str, Any]:
+    waiting = asked(messages)
+    answer = {"text": messages[-1]["content"]} if len(waiting) < len(messages) else {}
+    return {"prompt": waiting[-1]["content"], **answer, MESSAGES: list(messages), "where": f"{path}:{line}"}
+
+
 def scan_prompts(source: Source, layout: Layout, data_dir: Path) -> Iterator[tuple[int, dict | RowError]]:
     """Yields `(line, record)` for each prompt: the prompt of a row, else its text; in a `.txt` every line is one.
+
+    If the layout has a column of messages, a row with it is a conversation that waits for its last answer.
 
     Args:
         source: the files.
@@ -58,6 +105,8 @@ def scan_prompts(source: Source, layout: Layout, data_dir: Path) -> Iterator[tup
         for row in scan_lines(path, "prompt", layout.encoding) if lines else scan_rows(path, layout):
             if isinstance(row, RowError):
                 yield row.line, row
+            elif MESSAGES in row.values:
+                yield row.line, _scanned(row.values[MESSAGES], path, row.line)
             elif "prompt" in row.values:
                 text = row.values.get("text", "")
                 yield row.line, {"prompt": row.values["prompt"], **({"text": text} if text.strip() else {})}
@@ -65,6 +114,13 @@ def scan_prompts(source: Source, layout: Layout, data_dir: Path) -> Iterator[tup
                 yield row.line, {"prompt": row.values["text"]}
             else:
                 yield row.line, RowError(path, row.line, "found neither prompt nor text: set --columns prompt=NAME")
+
+
+def _scanned(value: Any, path: Path, line: int) -> dict[str, Any] | RowError:
+    try:
+        return _conversation_record(conversation(value), path, line)
+    except DataError as error:
+        return RowError(path, line, str(error))
 
 
 def without_empty(records: list[dict], source: Source) -> list[dict]:

@@ -28,6 +28,7 @@ _SIDES = ("source", "target")
 _BROKEN = re.compile("[\0\ud800-\udfff]")  # characters that JSON can escape, and that no text has
 _NO_LISTS = "paths do not enter lists: write an object for each text, with the text at a key of its own"
 _LISTS = ("answer", "start")  # fields whose values stay apart, as each may have several lines
+_AS_IT_IS = ("messages",)  # fields whose values are objects
 
 
 class _RowFault(Exception):
@@ -61,10 +62,13 @@ def json_rows(
     def is_row(content: dict[str, Any]) -> bool:
         keys = _Keys(content)
         try:
-            found = [_value(keys, field, columns) for field in required or columns]
+            found = {field: _value(keys, field, columns) for field in required or columns}
         except _RowFault:  # an error of this row, then
             return True
-        plain = [each is not None and not isinstance(each[1], list | dict) for each in found]
+        plain = [
+            each is not None and (field in _AS_IT_IS or not isinstance(each[1], list | dict))
+            for field, each in found.items()
+        ]
         return all(plain) if required else any(plain)
 
     def has_field(content: dict[str, Any]) -> bool:
@@ -115,6 +119,8 @@ def _values(path: Path, content: Any, columns: Columns, required: Collection[str
         found = _value(keys, field, columns)
         if found is not None and field == "label" and isinstance(found[1], list):
             values[field] = [_string(field, found[0], part) for part in found[1]]  # each is a label, whatever it holds
+        elif found is not None and field in _AS_IT_IS:
+            values[field] = found[1]
         elif found is not None and field in _LISTS:
             name, value = found
             parts = value if isinstance(value, list) else [value]

@@ -18,7 +18,8 @@ class Row(NamedTuple):
     Attributes:
         line: where it starts, counted from 1.
         values: field -> string; several values (a list in JSON) are joined by newlines. The field `label` may be a
-            list of strings (a list in JSON, fastText labels); `answer` and `start` are lists if they come from JSON.
+            list of strings (a list in JSON, fastText labels); `answer` and `start` are lists if they come from JSON;
+            `messages` is then as it is.
     """
 
     line: int

@@ -26,13 +26,14 @@ class ChatTemplate:
     source: str
     tokens: Mapping[str, str] = field(default_factory=dict)
 
-    def render(self, messages: Sequence[Mapping[str, str]]) -> str:
+    def render(self, messages: Sequence[Mapping[str, str]], answer: bool = True) -> str:
         """The text of a conversation, up to the place where the model's answer begins.
 
-        It is that of `apply_chat_template` of the package transformers with `add_generation_prompt`.
+        It is that of `apply_chat_template` of the package transformers, with `add_generation_prompt` for an answer.
 
         Args:
             messages: each with `role` and `content`.
+            answer: whether the next one is the model's; False: the text ends with the last message.
 
         Raises:
             DataError: the template refuses the conversation, or cannot be rendered.
@@ -41,7 +42,7 @@ class ChatTemplate:
         from textapp.text.chat_sandbox import TemplateRefusal, render
 
         values: dict[str, Any] = {
-            "messages": [dict(message) for message in messages], "add_generation_prompt": True, "tools": None,
+            "messages": [dict(message) for message in messages], "add_generation_prompt": answer, "tools": None,
             "documents": None, **self.tokens,
         }  # fmt: skip
         try:

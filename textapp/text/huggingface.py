@@ -60,11 +60,15 @@ class HuggingFaceTokenizer(BaseTokenizer):
             return self._pipeline.encode(without_surrogates(text), add_special_tokens=False).ids
 
     def marked_ids(self, text: str) -> list[int]:
+        return self.marked(text).ids
+
+    def marked(self, text: str) -> Encoding:
         if self._marked is None:  # threads may use the other one at the same time
             import tokenizers
 
             self._marked = tokenizers.Tokenizer.from_str(self._pipeline.to_str())
-        return self._marked.encode(without_surrogates(text), add_special_tokens=False).ids
+        encoding = self._marked.encode(without_surrogates(text), add_special_tokens=False)
+        return Encoding(encoding.ids, encoding.offsets)
 
     def special_texts(self) -> list[str]:
         added = self._pipeline.get_added_tokens_decoder().values()

@@ -61,10 +61,29 @@ class SentencePieceTokenizer(BaseTokenizer):
             return self._encode_ids(without_surrogates(text))
 
     def marked_ids(self, text: str) -> list[int]:
-        specials, longest_first = self._specials, sorted(self._specials, key=len, reverse=True)
-        parts = re.split(f"({'|'.join(map(re.escape, longest_first))})", text) if specials else [text]
+        specials = self._specials
         # As published: the text behind a special token begins a word, as the whole text does.
-        return [token for part in parts if part for token in ([specials[part]] if part in specials else self.ids(part))]
+        parts = self._parts(text)
+        return [token for part in parts for token in ([specials[part]] if part in specials else self.ids(part))]
+
+    def marked(self, text: str) -> Encoding:
+        ids: list[int] = []
+        offsets: list[tuple[int, int]] = []
+        begin = 0
+        for part in self._parts(text):
+            special = self._specials.get(part)
+            found = Encoding([special], [(0, len(part))]) if special is not None else self.encode(part)
+            ids += found.ids
+            offsets += [(begin + start, begin + end) for start, end in found.offsets]
+            begin += len(part)
+        return Encoding(ids, offsets)
+
+    def _parts(self, text: str) -> list[str]:
+        """A text divided into its special tokens and what is between them."""
+        longest_first = sorted(self._specials, key=len, reverse=True)
+        if not longest_first:
+            return [text] if text else []
+        return [part for part in re.split(f"({'|'.join(map(re.escape, longest_first))})", text) if part]
 
     def special_texts(self) -> list[str]:
         return list(self._specials)

@@ -85,6 +85,9 @@ class Tokenizer(Protocol):
     def marked_ids(self, text: str) -> list[int]:
         """The token ids of a text in which special tokens are written as such: `<|im_start|>` is one id."""
 
+    def marked(self, text: str) -> Encoding:
+        """The ids of `marked_ids` with their offsets into `text`."""
+
     def special_texts(self) -> list[str]:
         """The special tokens that `marked_ids` reads as one id each, as they are written."""
 
