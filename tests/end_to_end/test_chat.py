@@ -14,8 +14,8 @@ import pytest
 
 pytest.importorskip("keras_hub")
 pytest.importorskip("jinja2")
-import published  # noqa: E402
 from environments import BLOCKED  # noqa: E402
+from talks import CHATML, write_words  # noqa: E402
 
 import textapp  # noqa: E402
 from textapp.catalog import parse_config  # noqa: E402
@@ -24,10 +24,6 @@ from textapp.commands.train import train_config  # noqa: E402
 from textapp.export.options import ExportOptions  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
-CHATML = (
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
-    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
 PROGRAM = """
 import json, sys
 sys.modules.update(dict.fromkeys(json.loads(sys.argv[1])))  # None: importing it raises ImportError
@@ -37,29 +33,13 @@ print(json.dumps([predictor.chat(messages).output for messages in json.loads(sys
 """
 
 
-def write_preset(folder: Path) -> Path:
-    """A tiny Llama with a word for each token and ChatML's special tokens."""
-    from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
-
-    published.write("llama", folder)
-    marks = ["<|im_start|>", "<|im_end|>"]
-    words = ["system", "user", "assistant", *(f"w{number}" for number in range(55)), *marks]
-    pipeline = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, unk_token="w0"))
-    pipeline.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    pipeline.add_special_tokens([AddedToken(mark, special=True) for mark in marks])
-    pipeline.save(str(folder / "tokenizer.json"))
-    names = {"bos_token": marks[0], "eos_token": marks[1], "pad_token": marks[1], "unk_token": "w0"}
-    (folder / "tokenizer_config.json").write_text(json.dumps({**names, "chat_template": CHATML}), encoding="utf-8")
-    return folder
-
-
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A run and its bundle."""
     folder = tmp_path_factory.mktemp("chat")
     raw = {
         "task": "generation", "run": str(folder / "run"), "lengths": [64], "generate_lengths": [[16, 8], [32, 8]],
-        "model": {"architecture": "preset", "path": str(write_preset(folder / "preset"))},
+        "model": {"architecture": "preset", "path": str(write_words(folder / "preset"))},
         "training": {"epochs": 0, "device": "cpu"},
     }  # fmt: skip
     run = train_config(parse_config(raw), folder)

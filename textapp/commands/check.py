@@ -85,6 +85,8 @@ def data_profile(config: Config, data_dir: Path) -> dict[str, Any]:
 
 
 def _excerpt(record: Mapping[str, Any]) -> dict[str, Any]:
+    messages = {"messages": json.dumps(record["messages"], ensure_ascii=False)} if "messages" in record else {}
+    record = {**record, **messages}
     return {field: one_line(value, CHARACTERS) if isinstance(value, str) else value for field, value in record.items()}
 
 

@@ -1,4 +1,4 @@
-"""The recipe of generation: a text stream, or documents with or without prompts."""
+"""The recipe of generation: a text stream, documents with or without prompts, or conversations."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from textapp.config import Config, Corpus, TaskKeys
 from textapp.prepared import Prepared
 from textapp.recipes import generation_profile
 from textapp.recipes.classification import log_sizes
+from textapp.recipes.generation_conversations import Conversations, check_converses
 from textapp.recipes.generation_defaults import (
     LENGTHS_AS_IT_IS,
     NEW_TOKENS,
     context_for,
+    conversations,
     running_text,
     tokenizer_defaults,
     training_defaults,
@@ -31,6 +33,7 @@ from textapp.recipes.resolving import completed, filled
 from textapp.recipes.tokenizers import load_or_make, make_tokenizer, warn_of_unknown
 from textapp.records import documents
 from textapp.records.layout import Layout
+from textapp.records.messages import spoken
 from textapp.records.rows import RowError
 from textapp.records.sources import Source
 from textapp.records.splits import Parts, Splits, split_connected
@@ -57,12 +60,13 @@ class GenerationRecipe(Recipe):
                 "text", "content", "paragraphs", "document", "body", "story", "poem", "continuation", "completion"
             ),
             "prompt": ("prompt", "instruction"),
+            "messages": (),
         },
         keys=frozenset({
             "data.language", "generate_lengths", "model.tie_embeddings", "model.lora_rank", "training.batch_tokens",
         }),
         monitors=("perplexity", "loss"),
-        optional=frozenset({"prompt"}),
+        optional=frozenset({"prompt", "messages"}),
     )  # fmt: skip
 
     def objective(self) -> GenerationObjective:
@@ -74,7 +78,9 @@ class GenerationRecipe(Recipe):
     # --- data --------------------------------------------------------------------------------------------------------
 
     def load(self, source: Source, layout: Layout, data_dir: Path) -> Records:
-        """`{"prompt" (if there is one), "text"}`."""
+        """`{"prompt" (if there is one), "text"}`; for conversations also `"messages"`."""
+        if documents.MESSAGES in layout.columns:
+            return documents.load_conversations(source, layout, data_dir)
         return documents.load_documents(source, layout, data_dir)
 
     def scan(self, source: Source, layout: Layout, data_dir: Path) -> Iterator[tuple[int, dict | RowError]]:
@@ -93,6 +99,10 @@ class GenerationRecipe(Recipe):
         """Splits off the end of a text stream; for documents, equal ones stay together."""
         if running_text(config):
             return documents.split_end(records, share)
+        if conversations(config):
+            whole = [{"text": spoken(record["messages"]), "record": record} for record in records]
+            rest, taken = split_connected(whole, share, config.seed, ("text",))
+            return [each["record"] for each in rest], [each["record"] for each in taken]
         return split_connected(records, share, config.seed, ("text",))
 
     def own_texts(self) -> Records:
@@ -157,16 +167,18 @@ class GenerationRecipe(Recipe):
         config = self.resolve(config, examples, language)
         _log_sizes(splits, language, running)
         tokenizer, _ = load_or_make(folder, lambda: (self.tokenizer(config, splits, language),) * 2)
-        ids = IdsOnDisk(folder, tokenizer.ids, folder / TOKENIZER)
-        task = GenerationTask(tokenizer, [1], language=language, running_text=running)
-        read = _one_stream if running else _documents
-        texts = {name: read(task, records, ids) for name, records in records_by_split(splits).items() if name != "test"}
-        train = texts["train"]
-        warn_of_unknown([document.inputs for document in train], tokenizer, "the training texts")
-        counts = [len(document.inputs) for document in train]
-        prompted = any(record.get("prompt") for record in splits.train)
-        targets = [int((document.targets != IGNORED).sum()) for document in train] if prompted else None
+        learnt = {name: records for name, records in records_by_split(splits).items() if name != "test"}
+        talks = Conversations(tokenizer, folder, learnt) if conversations(config) else None
+        if talks is None:
+            ids = IdsOnDisk(folder, tokenizer.ids, folder / TOKENIZER)
+            task = GenerationTask(tokenizer, [1], language=language, running_text=running)
+            read = _one_stream if running else _documents
+            texts = {name: read(task, records, ids) for name, records in learnt.items()}
+        counts, targets = _counts(texts["train"], splits) if talks is None else talks.counts()
         config = self.resolve(config, examples, language, counts, targets, max_context(config))
+        if talks is not None:
+            texts = talks.documents(config.lengths[-1])
+        warn_of_unknown([document.inputs for document in texts["train"]], tokenizer, "the training texts")
         log.info("context: %s tokens; vocabulary: %s", config.lengths[-1], tokenizer.vocabulary_size)
         task = GenerationTask(tokenizer, config.lengths, config.generate_lengths, language, running)
         return Prepared(config, splits, task, [language], lengths_given, texts)
@@ -179,8 +191,11 @@ class GenerationRecipe(Recipe):
         return max(1, characters // documents.CHARACTERS_PER_EXAMPLE)
 
     def tokenizer(self, config: Config, splits: Splits, language: str) -> Tokenizer:
-        """Makes the tokenizer for the training texts."""
-        return make_tokenizer(config, splits.train, FIELDS, language, "continue")
+        """Makes the tokenizer for the training texts; for conversations it has to have a chat template."""
+        tokenizer = make_tokenizer(config, splits.train, FIELDS, language, "continue")
+        if conversations(config):
+            check_converses(config, tokenizer)
+        return tokenizer
 
     def profile(self, config: Config, splits: Splits) -> dict[str, Any]:
         """See `Recipe`."""
@@ -212,6 +227,13 @@ def _log_sizes(splits: Splits, language: str, running: bool) -> None:
         return
     sizes = [sum(len(record["text"]) for record in records) for records in records_by_split(splits).values()]
     log.info("data: %s training, %s validation, %s test characters (%s)", *(f"{n:,}" for n in sizes), language)
+
+
+def _counts(train: Sequence[Document], splits: Splits) -> tuple[list[int], list[int] | None]:
+    """The tokens of each document, and those of its text; None if there are no prompts."""
+    prompted = any(record.get("prompt") for record in splits.train)
+    targets = [int((document.targets != IGNORED).sum()) for document in train] if prompted else None
+    return [len(document.inputs) for document in train], targets
 
 
 def _one_stream(task: GenerationTask, records: Records, ids_of: IdsOnDisk) -> list[Document]:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from textapp.predictors.chat import chat_template, prompt_ids
+from textapp.predictors.conversations import ConversationReader
+from textapp.records.messages import ASSISTANT, SYSTEM, USER, Message, asked, spoken
 from textapp.tasks.generative import PAIRS, GenerativeTask, TextAnswer
 from textapp.tasks.task import Listing, Record
 from textapp.text.cutting import ending
@@ -66,14 +70,43 @@ class GenerationTask(GenerativeTask):
     def features(self, record: Record) -> dict[str, Any]:
         """The ids of the prompt, not padded, never empty, and their number; of a long prompt the last ones.
 
+        Of a record with messages they are those of the conversation before its last answer. If it is too long, its
+        oldest turns are left out.
+
         Raises:
             DataError: the prompt is too long, and `overflow` is `error`.
         """
+        if "messages" in record:
+            return self.features_of(self._conversation_ids(record))
         part = ending(self.tokenizer, record["prompt"], self.max_tokens)
         self._check_known(part)
         ids = self.joined(part.ids)
         self._check_length(record["prompt"], len(ids), "end", part.whole)
         return self.features_of(ids[-self.max_tokens :])
+
+    @cached_property
+    def conversations(self) -> ConversationReader:
+        """What turns conversations into token ids.
+
+        Raises:
+            UsageError: the model has no chat template.
+        """
+        return ConversationReader(self.tokenizer, chat_template(self.tokenizer, None, "the model"))
+
+    def _conversation_ids(self, record: Record) -> list[int]:
+        template = chat_template(self.tokenizer, None, "the model")
+        waiting = asked(record["messages"])
+        ids = prompt_ids(self.tokenizer, template, waiting)
+        if len(ids) <= self.max_tokens:
+            return ids
+        self._check_length(spoken(waiting), len(ids), "last turns")
+        system = [message for message in waiting[:1] if message["role"] == SYSTEM]
+        begins = [place for place, message in enumerate(waiting) if message["role"] == USER]
+        for begin in begins[1:]:
+            ids = prompt_ids(self.tokenizer, template, [*system, *waiting[begin:]])
+            if len(ids) <= self.max_tokens:
+                return ids
+        return ids[-self.max_tokens :]
 
     def joined(self, ids: Sequence[int]) -> list[int]:
         """The ids of a whole prompt with the start id; a model of a text stream has none."""
@@ -103,9 +136,14 @@ class GenerationTask(GenerativeTask):
         return features
 
     def windows(self, owner: int, record: Record) -> tuple[list[Window], int]:
-        """Windows over the whole text. The prompt is not scored, nor the first token of a text stream."""
+        """Windows over the whole text. The prompt is not scored, nor the first token of a text stream.
+
+        Of a conversation each answer of the assistant is scored, with the token that ends it.
+        """
         from textapp.decoding.scoring import windows
 
+        if "messages" in record:
+            return self._conversation_windows(owner, record["messages"])
         ids = self.target_ids(record)
         if self.running_text:
             parts = windows(owner, ids[:-1], ids[1:], self.lengths[-1]) if len(ids) > 1 else ()
@@ -113,6 +151,16 @@ class GenerationTask(GenerativeTask):
         prompt = len(self.tokenizer.ids(record["prompt"])) if record.get("prompt") else 0
         parts = windows(owner, [self.start_id, *ids], [*ids, self.end_id], self.lengths[-1], prompt)
         return list(parts), len(record["text"])
+
+    def _conversation_windows(self, owner: int, messages: Sequence[Message]) -> tuple[list[Window], int]:
+        from textapp.decoding.scoring import windows
+
+        context = self.lengths[-1]
+        parts: list[Window] = []
+        for turns in self.conversations.within(messages, context + 1):
+            for start, end in turns.answers:
+                parts += windows(owner, turns.ids[: end - 1], turns.ids[1:end], context, max(0, start - 1))
+        return parts, sum(len(each["content"]) for each in messages if each["role"] == ASSISTANT)
 
     def reference_ids(self, record: Record) -> list[int]:
         """The ids of the text that follows the prompt in the data."""
@@ -146,7 +194,9 @@ class GenerationTask(GenerativeTask):
         return [*(self.tokenizer.ids(prompt) if prompt else []), *self.tokenizer.ids(record["text"])]
 
     def generated_text(self, record: Record, token_ids: Sequence[int]) -> str:
-        """The text that new ids add to the prompt, including a space between them."""
+        """The text that new ids add to the prompt, including a space between them; in a conversation, the answer."""
+        if "messages" in record:
+            return self.decode(token_ids)
         prompt_ids = self.features(record)["token_ids"]
         prompt = self.tokenizer.decode(prompt_ids)
         ids = self.until_end(token_ids)
