@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from textapp.decoding.choices import Choices
+
 
 class Rules(NamedTuple):
     """Constraints on a generated text.
@@ -20,6 +22,7 @@ class Rules(NamedTuple):
         stopped: a function that says whether the text of these new tokens contains a stop string.
         never_ids: tokens that are never generated.
         other_end_ids: further tokens that end a text.
+        choices: the texts of which one is generated; None: any text.
     """
 
     max_new_tokens: int
@@ -30,10 +33,13 @@ class Rules(NamedTuple):
     stopped: Callable[[Sequence[int]], bool] | None = None
     never_ids: Sequence[int] = ()
     other_end_ids: Sequence[int] = ()
+    choices: Choices | None = None
 
     def ended(self, token_ids: Sequence[int]) -> bool:
         """Whether these new tokens are a finished text."""
         if token_ids[-1] == self.end_id or token_ids[-1] in self.other_end_ids:
+            return True
+        if self.choices is not None and self.choices.complete(token_ids):
             return True
         return self.stopped is not None and self.stopped(token_ids)
 
@@ -57,6 +63,10 @@ class Rules(NamedTuple):
         if forbidden:
             logits = logits.copy()
             logits[forbidden] = -np.inf
+        if self.choices is not None:
+            chosen, allowed = np.full_like(logits, -np.inf), self.choices.allowed(token_ids)
+            chosen[allowed] = logits[allowed]
+            logits = chosen
         return logits, normaliser
 
 

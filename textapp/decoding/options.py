@@ -55,12 +55,14 @@ class DecodingOptions:
         None, "maximum number of new tokens; default: that of the greedy signature for the input's length", whole=True
     )
     stop: tuple[str, ...] = field(default=(), metadata={"help": "stop before this string; repeats"})
+    choices: tuple[str, ...] = field(default=(), metadata={"help": "answer with this text or another one so given"})
     seed: int | None = _option(
         None, "random seed for sampling; default: another text each time", whole=True, needs="temperature"
     )
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "stop", _strings(self.stop))
+        for name in ("stop", "choices"):
+            object.__setattr__(self, name, _strings(name, getattr(self, name)))
         for option in fields(self):
             if "range" in option.metadata:
                 object.__setattr__(self, option.name, _checked(option, getattr(self, option.name)))
@@ -71,6 +73,8 @@ class DecodingOptions:
             )  # fmt: skip
         if "" in self.stop:
             raise OptionError("stop: found an empty string, which every text contains: leave it out", "stop")
+        if any(not text.strip() for text in self.choices):
+            raise OptionError("choices: found an empty text, expected texts to answer with: leave it out", "choices")
         self._check_together()
 
     def _check_together(self) -> None:
@@ -88,6 +92,9 @@ class DecodingOptions:
             value = getattr(self, option.name)
             if lacking and value != option.default:
                 raise OptionError(f"{option.name} {value} {reason}", option.name, option.metadata["needs"])
+        for name in ("stop", "min_new_tokens", "no_repeat_ngram_size"):
+            if self.choices and getattr(self, name):
+                raise OptionError(f"choices and {name} were both given: leave one out", "choices", name)
         if self.num_hypotheses > self.beam_size:
             raise OptionError(
                 f"num_hypotheses {self.num_hypotheses} is more than beam_size {self.beam_size}: raise beam_size",
@@ -132,11 +139,11 @@ def decoding_options(given: Mapping[str, Any]) -> DecodingOptions:
     return DecodingOptions(**given)
 
 
-def _strings(stop: Any) -> tuple[str, ...]:
+def _strings(name: str, given: Any) -> tuple[str, ...]:
     """One string or several as a tuple."""
-    strings = (stop,) if isinstance(stop, str) else stop
+    strings = (given,) if isinstance(given, str) else given
     if not isinstance(strings, (list, tuple)) or not all(isinstance(string, str) for string in strings):
-        raise OptionError(f"stop: found {stop!r}, expected a string or a list of strings", "stop")
+        raise OptionError(f"{name}: found {given!r}, expected a string or a list of strings", name)
     return tuple(strings)
 
 

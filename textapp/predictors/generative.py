@@ -13,6 +13,7 @@ import numpy as np
 
 from textapp.arrays import padded
 from textapp.decoding.beam import beam_search
+from textapp.decoding.choices import Choices
 from textapp.decoding.greedy import Hypothesis, argmax_token, greedy_search, walk
 from textapp.decoding.logits import Rules
 from textapp.decoding.options import GREEDY, DecodingOptions, decoding_options
@@ -27,6 +28,7 @@ from textapp.predictors.chat import ChatAnswer, chat_template, checked_messages,
 from textapp.predictors.predictor import Predictor
 from textapp.predictors.requests import TOKENS, Features, Request, stacked
 from textapp.records.messages import Message
+from textapp.untrusted import shown
 
 if TYPE_CHECKING:
     from textapp.runners.runner import Outputs, Runner
@@ -313,7 +315,11 @@ class GenerativePredictor(Predictor):
         return self._rules_of(min(limit, self.task.room(num_tokens)), self._text_of(record), options)
 
     def _rules_of(self, limit: int, text_of: Callable[[Sequence[int]], str], options: DecodingOptions) -> Rules:
-        """The rules for at most `limit` new tokens."""
+        """The rules for at most `limit` new tokens.
+
+        Raises:
+            OptionError: a choice has more tokens, or such as the model cannot write.
+        """
         stops = Stops(options.stop)
         return Rules(
             max_new_tokens=limit,
@@ -324,7 +330,25 @@ class GenerativePredictor(Predictor):
             stopped=(lambda token_ids: stops.cut(text_of(token_ids))[1]) if options.stop else None,
             never_ids=self.task.target_tokenizer.never_ids,
             other_end_ids=self.task.target_tokenizer.other_end_ids,
+            choices=self._choices(options.choices, limit) if options.choices else None,
         )
+
+    def _choices(self, texts: Sequence[str], limit: int) -> Choices:
+        tokenizer = self.task.target_tokenizer
+        known = [tokenizer.ids(text) for text in texts]
+        for text, ids in zip(texts, known, strict=True):
+            if not ids or tokenizer.unknown_id in ids or set(ids) & set(tokenizer.never_ids):
+                raise OptionError(
+                    f"choices: found {shown(text)}, which the model's vocabulary cannot write: use other words",
+                    "choices",
+                )
+            if len(ids) > limit:
+                raise OptionError(
+                    f"choices: found {shown(text)} of {len(ids)} tokens, expected at most {limit} new tokens here: "
+                    "shorten it, or raise max_new_tokens",
+                    "choices", "max_new_tokens",
+                )  # fmt: skip
+        return Choices(known, (tokenizer.end_id, *tokenizer.other_end_ids))
 
     def _text_of(self, record: Record) -> Callable[[Sequence[int]], str]:
         """A function from new token ids to the text of the answer."""
