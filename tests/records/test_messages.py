@@ -21,6 +21,11 @@ LAYOUT = Layout({"text": ["text", "content"], "messages": ["messages"]}, usual={
 TALK = talk("Hi", "Hello.", "Who?", "I.", system="Be.")
 
 
+def raw(**data: Any) -> dict[str, Any]:
+    model = {"architecture": "preset", "path": "p"}
+    return {"task": "generation", "run": "r", "model": model, "data": {"train": "talks.jsonl", **data}}
+
+
 def load(folder: Path, name: str = "talks.jsonl", layout: Layout = LAYOUT) -> list[dict[str, Any]]:
     return load_conversations(name, layout, folder)
 
@@ -57,6 +62,10 @@ def test_the_form_of_sharegpt_and_another_column(tmp_path: Path) -> None:
     says = [("system", "Be."), ("human", "Hi"), ("gpt", "Hello."), ("human", "Who?"), ("gpt", "I.")]
     write_lines(tmp_path / "talks.jsonl", [{"conversations": [{"from": name, "value": text} for name, text in says]}])
     layout = Layout({"messages": ["conversations"]})
+    assert load(tmp_path, layout=layout)[0]["messages"] == TALK
+    write_lines(tmp_path / "talks.jsonl", [{"content": TALK}])
+    config = parse_config(raw(columns={"messages": "content"}))  # which is else a name of the text
+    layout = Layout.of_config(config, recipe_of("generation").keys)
     assert load(tmp_path, layout=layout)[0]["messages"] == TALK
 
 
@@ -133,10 +142,7 @@ def test_conversations_that_wait_for_an_answer(tmp_path: Path) -> None:
 def test_equal_conversations_stay_in_one_split(tmp_path: Path) -> None:
     rows = [{"messages": talk(f"Say {number % 10}", "It is done.")} for number in range(20)]
     write_lines(tmp_path / "talks.jsonl", rows)
-    raw = {
-        "task": "generation", "run": "r", "model": {"architecture": "preset", "path": "p"},
-        "data": {"train": "talks.jsonl", "validation": 0.2, "columns": {"messages": "messages"}},
-    }  # fmt: skip
-    splits = load_splits(recipe_of("generation"), parse_config(raw), tmp_path)
+    config = parse_config(raw(validation=0.2, columns={"messages": "messages"}))
+    splits = load_splits(recipe_of("generation"), config, tmp_path)
     train, validation = ({record["prompt"] for record in part} for part in (splits.train, splits.validation))
     assert len(splits.validation) == 4 and len(validation) == 2 and not train & validation

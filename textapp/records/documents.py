@@ -68,7 +68,8 @@ def load_conversations(source: Source, layout: Layout, data_dir: Path) -> list[d
     becomes a record with the prompt `Hi` and the text `Hello`.
     """
     for field in ("text", "prompt"):
-        if field in layout.columns and not layout.has_usual_names(field):
+        names = layout.columns.get(field, ())
+        if isinstance(names, int) or not set(names) <= set(layout.usual.get(field, ())):
             raise DataError(f"data.columns: found messages and {field}, expected one of them: leave {field} out")
     columns = {MESSAGES: layout.columns[MESSAGES]}
     records = []
