@@ -91,7 +91,7 @@ def test_tuning_lowers_the_loss_of_the_answers(run: Path, preset: Path) -> None:
     metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     losses = [epoch["validation_loss"] for epoch in metrics["training"]["history"]]
     assert losses[0] > 1.0 and min(losses) < 0.4  # nats a token; 60 tokens are in the vocabulary
-    assert math.isclose(metrics["validation"]["loss"], min(losses), abs_tol=0.01)
+    assert math.isclose(metrics["validation"]["loss"], min(losses), abs_tol=0.05)
     assert metrics["validation"]["answers"]["rougeL"] > 60
 
 
@@ -123,7 +123,7 @@ def test_a_chat_with_run_and_bundle(run: Path) -> None:
     assert shipped.chat(messages[:-1]).output == messages[-1]["content"]
     record = {"prompt": "w8", "text": "w9 w10", "messages": TALKS[5]}
     (one, *counts), (other, *others) = (each.score_texts([record])[0] for each in (tuned, shipped))
-    assert counts == others == [6, 12] and math.isclose(one, other, abs_tol=1e-3)  # the bundle scores step by step
+    assert counts == others == [6, 11] and math.isclose(one, other, abs_tol=1e-3)  # the bundle scores step by step
     assert shipped(record).output == tuned.chat(TALKS[5][:-1]).output
 
 
