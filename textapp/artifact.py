@@ -69,7 +69,7 @@ _COLUMN = either(whole(), TEXT, list_of(either(TEXT, whole())))
 _SIDES = mapping_of(mapping_of(list_of(either(whole(-1), NOTHING))))
 # The keys of a manifest that do not depend on the task; those after `files` may be missing.
 _KEYS: dict[str, Kind] = {
-    "kind": one_of("run", "bundle"),
+    "kind": one_of("run", "bundle", "preparation"),
     "task": TEXT,
     "mode": one_of("extractive", "generative"),
     "files": mapping_of(SHA256),

@@ -186,6 +186,37 @@ def train(
 
 
 @app.command()
+def prepare(
+    config: ConfigPath,
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            "--to", parser=_path, metavar="DIR", help="folder to write [default: data.prepared of the config]"
+        ),
+    ] = None,
+    overrides: Overrides = None,
+    data_dir: DataDir = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="processes that tokenise [default: one for each core]")
+    ] = None,
+    shards: Annotated[
+        int | None, typer.Option(min=1, max=99_999, help="number of files [default: one for 250,000 examples at most]")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option(help="replace a finished or interrupted DIR; files of yours stay")] = False,
+    as_json: Json = False,
+) -> None:
+    """Tokenise the training texts of CONFIG once, for data too large for memory.
+
+    Cleans and tokenises in parallel, and writes TFRecord shards of token ids, the tokenizer and a manifest to DIR. With
+    data.prepared: DIR in the config textapp train reads these in place of data.train, and makes the same model. For
+    classification and translation, with files for data.validation. The same command goes on after an interruption.
+    """
+    from textapp.commands.prepare import prepare as command
+
+    command(config, to, overrides or [], data_dir, workers, shards, overwrite, as_json)
+
+
+@app.command()
 def launch(
     config: ConfigPath,
     workers: Annotated[int, typer.Option(min=2, help="number of worker processes")] = 2,

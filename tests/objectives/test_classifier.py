@@ -46,22 +46,21 @@ def test_smoothing_and_weights_of_several_labels():
 
 
 @pytest.mark.parametrize(
-    ("setting", "targets", "expected"),
+    ("setting", "counts", "expected"),
     [
-        (None, [0, 1], None),
-        ("balanced", [0, 0, 0, 1], [4 / 6, 2.0]),
-        ("balanced", [[1.0, 0.0], [1.0, 0.0], [1.0, 1.0]], [4 / 6, 2.0]),
-        ({"b": 3.0}, [0, 1], [1.0, 3.0]),
+        (None, [1, 1], None),
+        ("balanced", [3, 1], [4 / 6, 2.0]),
+        ({"b": 3.0}, [1, 1], [1.0, 3.0]),
     ],
 )
-def test_label_weights(setting, targets, expected):
-    weights = label_weights(setting, ["a", "b"], np.array(targets))
+def test_label_weights(setting, counts, expected):
+    weights = label_weights(setting, ["a", "b"], np.array(counts))
     assert weights == (None if expected is None else pytest.approx(expected))
 
 
 def test_weight_of_an_unknown_label():
     with pytest.raises(ConfigError, match="found the label 'positve'; did you mean 'positive'?"):
-        label_weights({"positve": 2.0}, ["negative", "positive"], np.array([0, 1]))
+        label_weights({"positve": 2.0}, ["negative", "positive"], np.array([1, 1]))
 
 
 def test_probabilities():

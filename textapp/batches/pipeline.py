@@ -11,6 +11,9 @@ import tensorflow as tf
 
 from textapp.arrays import truncated_and_padded
 from textapp.batches.buckets import FILL, BatchPlan, evaluation_plan, training_plan
+from textapp.batches.tables import Targets, make_table
+from textapp.records.cache import lengths_of
+from textapp.records.shards import ManyLabels
 
 TOKENS = "token_ids"
 Batch = dict[str, Any]
@@ -65,12 +68,12 @@ class Examples:
 
     Attributes:
         features: `token_ids` and other inputs of the model, each a list of int32 arrays `[tokens]`, one an example.
-        targets: int32 `[examples]`, or float32 `[examples, classes]`.
+        targets: int32 `[examples]`, or float32 `[examples, classes]`, or several labels of each on disk.
         weights: float32 `[examples]`, of the losses; None: all 1.
     """
 
     features: Mapping[str, Sequence[np.ndarray]]
-    targets: np.ndarray
+    targets: np.ndarray | ManyLabels
     weights: np.ndarray | None = None
 
     def __len__(self) -> int:
@@ -79,60 +82,11 @@ class Examples:
     @property
     def counts(self) -> np.ndarray:
         """Tokens of each example."""
-        return counts_of(self.features[TOKENS])
+        return lengths_of(self.features[TOKENS])
 
     def row_weights(self) -> np.ndarray:
         """The weight of each example, float32 `[examples]`."""
         return np.ones(len(self), np.float32) if self.weights is None else np.asarray(self.weights, np.float32)
-
-
-def counts_of(rows: Sequence[np.ndarray]) -> np.ndarray:
-    """The length of each row, int64 `[rows]`."""
-    return np.fromiter(map(len, rows), np.int64, len(rows))
-
-
-class FlatRows:
-    """Rows of different lengths in one flat tensor, so that TensorFlow gathers and pads batches without Python.
-
-    Args:
-        rows: int32 arrays `[tokens]`.
-        fill: the padding value.
-    """
-
-    def __init__(self, rows: Sequence[np.ndarray], fill: int) -> None:
-        self._starts = tf.constant(np.concatenate([[0], np.cumsum(counts_of(rows))]).astype(np.int64))
-        self._flat = tf.constant(np.concatenate([np.asarray(row, np.int32) for row in rows]))
-        self._fill = fill
-
-    def padded(self, rows: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
-        """Gathers rows by their indices `[rows]`, padded or truncated: int32 `[rows, length]`."""
-        return self.at(self.positions(rows, length))
-
-    def at(self, positions: tf.Tensor) -> tf.Tensor:
-        """The tokens at places that `positions` returned: int32 of the same shape."""
-        return tf.where(positions < 0, self._fill, tf.gather(self._flat, tf.maximum(positions, 0)))
-
-    def positions(self, rows: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
-        """The places of the same tokens in the flat tensor; see `positions_of`."""
-        return positions_of(self._starts, rows, length)
-
-
-def positions_of(starts: tf.Tensor, rows: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
-    """The places of the tokens of some rows among those of all rows, one after another.
-
-    Args:
-        starts: place of the first token of each row, int64, and the number of all tokens.
-        rows: indices `[rows]`.
-        length: tokens of a row, more than it has or fewer.
-
-    Returns:
-        int64 `[rows, length]`, -1 for padding.
-
-    Example: `positions_of([0, 2, 3], [1, 0], 2)` is `[[2, -1], [0, 1]]`.
-    """
-    begins, ends = tf.gather(starts, rows), tf.gather(starts, rows + 1)
-    positions = tf.expand_dims(begins, 1) + tf.expand_dims(tf.range(tf.cast(length, tf.int64)), 0)
-    return tf.where(positions < tf.expand_dims(ends, 1), positions, tf.constant(FILL, tf.int64))
 
 
 class BucketBatches:
@@ -149,8 +103,10 @@ class BucketBatches:
     many_shapes = False
 
     def __init__(self, examples: Examples, lengths: Sequence[int], pad_id: int, batch_size: int, seed: int) -> None:
-        self._rows = {name: FlatRows(rows, pad_id if name == TOKENS else 0) for name, rows in examples.features.items()}
-        self._targets = tf.constant(examples.targets)
+        self._table = make_table(
+            examples.features, {name: pad_id if name == TOKENS else 0 for name in examples.features}
+        )
+        self._names, self._targets = list(examples.features), Targets(examples.targets)
         self._weights = examples.row_weights()
         self._counts, self._lengths, self.batch_size, self._seed = examples.counts, lengths, batch_size, seed
 
@@ -174,8 +130,8 @@ class BucketBatches:
         def make(step: tf.Tensor, replica: tf.Tensor, replicas: int) -> Batch:
             chosen = tf.reshape(rows[step], (replicas, -1))[replica]
             return {
-                "features": {name: flat.padded(chosen, lengths[step]) for name, flat in self._rows.items()},
-                "targets": tf.gather(self._targets, chosen),
+                "features": self._table.gather(chosen, dict.fromkeys(self._names, lengths[step])),
+                "targets": self._targets.gather(chosen),
                 "rows": chosen,
                 "weights": tf.reshape(weights[step], (replicas, -1))[replica],
                 "total_weight": totals[step],

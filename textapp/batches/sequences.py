@@ -10,12 +10,16 @@ import tensorflow as tf
 from textapp.arrays import IGNORED
 from textapp.batches.buckets import FILL
 from textapp.batches.packing import PackedPlan, packed_plan
-from textapp.batches.pipeline import TOKENS, Batch, FlatRows, MakeBatch, counts_of, replicated
+from textapp.batches.pipeline import TOKENS, Batch, MakeBatch, replicated
 from textapp.batches.stream import StreamPlan, stream_plan
+from textapp.batches.tables import make_table, positions_of, starts_of
 from textapp.batches.tokens import TokenPlan, token_plan
 from textapp.errors import DataError
+from textapp.records.cache import lengths_of
+from textapp.records.shards import ShardColumn
 
 SEGMENTS = "segment_ids"
+TARGETS = "targets"
 Rows = Sequence[np.ndarray]
 
 
@@ -46,11 +50,12 @@ class TokenBatches:
         seed: int = 0,
         max_lengths: Mapping[str, int] | None = None,
     ) -> None:
-        self._rows = {name: FlatRows(rows, pad_id) for name, rows in features.items()}
-        self._targets = FlatRows(targets, IGNORED)
-        self._counts = {name: counts_of(rows) for name, rows in features.items()}
+        fills = {**dict.fromkeys(features, pad_id), TARGETS: IGNORED}
+        self._table = make_table({**features, TARGETS: targets}, fills)
+        self._counts = {name: lengths_of(rows) for name, rows in features.items()}
+        self._target_starts = starts_of(lengths_of(targets))
         self._target_name = next(name for name in reversed(features))
-        self._weights = np.array([(np.asarray(row) != IGNORED).sum() for row in targets], np.float32)
+        self._weights = _weights(targets)
         self._limits, self._max_lengths = (batch_tokens, batch_size, seed), max_lengths
 
     def plan(self, epoch: int) -> TokenPlan:
@@ -74,16 +79,25 @@ class TokenBatches:
             positions = begin + tf.cast(replica, tf.int32) * rows + tf.range(rows)
             # A batch is filled with repeated rows of weight 0: a row of padding alone could give NaN.
             chosen = tf.gather(indices, tf.minimum(positions, end - 1))
-            places = self._targets.positions(chosen, lengths[self._target_name][step])
+            of_step = {name: numbers[step] for name, numbers in lengths.items()}
+            of_targets = of_step[self._target_name]
+            features = self._table.gather(chosen, {**of_step, TARGETS: of_targets})
             return {
-                "features": {name: flat.padded(chosen, lengths[name][step]) for name, flat in self._rows.items()},
-                "targets": self._targets.at(places),
-                "positions": places,
+                "targets": features.pop(TARGETS),
+                "features": features,
+                "positions": positions_of(self._target_starts, chosen, of_targets),
                 "weights": tf.where(positions < end, tf.gather(weights, chosen), 0.0),
                 "total_weight": totals[step],
             }
 
         return make
+
+
+def _weights(targets: Rows) -> np.ndarray:
+    """The number of targets of each row that have a loss, float32; on disk all have."""
+    if isinstance(targets, ShardColumn):
+        return targets.lengths.astype(np.float32)
+    return np.array([(np.asarray(row) != IGNORED).sum() for row in targets], np.float32)
 
 
 class PackedBatches:
@@ -104,7 +118,7 @@ class PackedBatches:
         self._inputs = tf.constant(np.concatenate(list(inputs)).astype(np.int32))
         self._flat_targets = np.concatenate(list(targets)).astype(np.int32)
         self._targets = tf.constant(self._flat_targets)
-        self._counts, self._pad_id = counts_of(inputs), pad_id
+        self._counts, self._pad_id = lengths_of(inputs), pad_id
         self.batch_size, self._limits = batch_size, (length, batch_size, seed)
 
     def plan(self, epoch: int) -> PackedPlan:

@@ -74,6 +74,10 @@ def data_profile(config: Config, data_dir: Path) -> dict[str, Any]:
         DataError: the data are invalid.
     """
     recipe = recipe_of(config.task, config.mode)
+    if config.data.prepared is not None:
+        raise UsageError(
+            "data.prepared: found a folder of token ids, expected texts to check: leave it out, as textapp prepare did"
+        )
     splits = load_splits(recipe, config, data_dir)
     if not splits.train:
         raise UsageError(

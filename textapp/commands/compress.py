@@ -86,6 +86,11 @@ def compress(
         raise ArtifactError(f"{run}: found a bundle, expected a run folder: compress the run that it came from")
     if "TF_CONFIG" in os.environ:
         raise UsageError("TF_CONFIG: found several workers, but a run is compressed by one: unset it")
+    if load_config(artifact.path / "config.yaml").data.prepared is not None:
+        raise UsageError(
+            f"{run}: was trained from a prepared folder (data.prepared), expected a run that was trained from texts, "
+            "which the steps of a recipe read: train it from texts"
+        )
     name = new_run or f"{str(run).rstrip('/')}-{Path(recipe_path).stem}"
     config = _config_of(artifact, recipe, name)
     with tables.stdout_for_json(as_json):

@@ -23,7 +23,7 @@ from textapp.decoding.signatures import GENERATE
 from textapp.errors import TextappError, UsageError, did_you_mean
 from textapp.noise import import_tensorflow
 from textapp.recipes.resolving import locate
-from textapp.recipes.splits import load_splits
+from textapp.recipes.splits import load_splits, open_prepared, settled_layout
 from textapp.recipes.training_run import build_under
 
 HERE = "XLA for the CPU of this machine"
@@ -90,7 +90,9 @@ def check_tpu(config: Config, data_dir: Path, chip: str) -> dict[str, Any]:
     """
     # The data first, so that their faults are told before an environment is made.
     recipe = recipe_of(config.task, config.mode)
-    splits = load_splits(recipe, config, data_dir)
+    prepared_data = open_prepared(config, data_dir)
+    layout = settled_layout(recipe, config, data_dir, prepared_data)
+    splits = load_splits(recipe, config, data_dir, layout, prepared_data)
     import_tensorflow()
     with tempfile.TemporaryDirectory() as folder:
         prepared = recipe.prepare(locate(config, data_dir), splits, Path(folder))

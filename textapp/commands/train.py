@@ -28,7 +28,7 @@ from textapp.errors import ArtifactError, DataError, TextappError
 from textapp.folders import WorkFolder, resolved, write_text
 from textapp.noise import import_tensorflow
 from textapp.recipes.resolving import locate
-from textapp.recipes.splits import data_files, load_splits, settled_layout
+from textapp.recipes.splits import data_files, load_splits, open_prepared, settled_layout
 from textapp.recipes.training_run import finish, fit
 
 log = logging.getLogger("textapp")
@@ -88,10 +88,13 @@ def train_config(config: Config, data_dir: Path, overwrite: bool = False) -> Pat
             enter(stack, work, overwrite)
         # Before the import of TensorFlow, which takes seconds, so that errors in the data are reported at once.
         recipe = recipe_of(config.task, config.mode)
+        prepared_data = open_prepared(config, data_dir)
         sums = checksums(config, data_dir)
+        if prepared_data is not None:
+            sums[str(prepared_data.folder / MANIFEST)] = sha256(prepared_data.folder / MANIFEST)
         check_no_input(place, map(Path, sums))
-        layout = settled_layout(recipe, config, data_dir)
-        splits = load_splits(recipe, config, data_dir, layout)
+        layout = settled_layout(recipe, config, data_dir, prepared_data)
+        splits = load_splits(recipe, config, data_dir, layout, prepared_data)
         located = locate(config, data_dir)
         import_tensorflow()
         from textapp.training.strategy import is_chief, make_strategy

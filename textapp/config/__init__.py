@@ -18,13 +18,20 @@ from textapp.config.model import (
     architectures,
 )
 from textapp.config.parts import Model
-from textapp.config.reading import data_directory, differing_key, load_config, parse_config, save_config
+from textapp.config.reading import (
+    data_directory,
+    differing_entry,
+    differing_key,
+    load_config,
+    parse_config,
+    save_config,
+)
 from textapp.config.run import Config, TokenizerConfig, Training
 from textapp.config.tasks import Known, TaskKeys, same_column
 
 __all__ = [
     "Architecture", "CnnModel", "Config", "Corpus", "Data", "Known", "LstmModel", "MlpModel", "Model",
     "ModelConfig", "ParallelFiles", "PresetModel", "Role", "TaskKeys", "TokenizerConfig", "Training",
-    "TransformerModel", "architectures", "data_directory", "differing_key", "load_config", "parse_config",
-    "same_column", "save_config",
+    "TransformerModel", "architectures", "data_directory", "differing_entry", "differing_key",
+    "load_config", "parse_config", "same_column", "save_config",
 ]  # fmt: skip

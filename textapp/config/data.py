@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Union
 
 from pydantic import Field, field_validator, model_validator
 
-from textapp.config.parts import Files, FileText, Int, Model, Paths, Share, one_of
+from textapp.config.parts import Files, FileText, Int, Model, Paths, PathText, Share, one_of
 from textapp.encodings import text_encoding
 from textapp.errors import UsageError
 from textapp.languages import is_language, nearest_language, normalized
@@ -43,6 +43,9 @@ class Data(Model):
         description=(
             "a path, a glob or a list: .csv .tsv .jsonl .json .txt (translation: .sgm .xml .tmx), each also .gz"
         ),
+    )
+    prepared: PathText | None = Field(
+        default=None, description="folder of textapp prepare, whose token ids are read in place of the texts of train"
     )
     validation: ShareOrSource = Field(default=0.1, description="files, or a share of train")
     test: ShareOrSource | None = Field(default=None, description="files, or a share of train")
@@ -121,9 +124,20 @@ class Data(Model):
         return self
 
     @property
+    def train_texts(self) -> Source | None:
+        """The training files, if their texts are read; None if their ids are read from a prepared folder."""
+        return self.train if self.prepared is None else None
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The splits that are a share of the training texts."""
+        given = {"validation": self.validation, "test": self.test}
+        return {name: share for name, share in given.items() if isinstance(share, float)}
+
+    @property
     def first_files(self) -> Source | None:
         """The training files, else those of the first other split that has files of its own."""
-        given = (self.train, self.validation, self.test)
+        given = (self.train_texts, self.validation, self.test)
         return next((files for files in given if files is not None and not isinstance(files, float)), None)
 
     def fields(self, usual: Mapping[str, Sequence[str]]) -> dict[str, int | list[str]]:

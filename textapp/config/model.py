@@ -38,7 +38,7 @@ class Corpus(NamedTuple):
 
     @property
     def large(self) -> bool:
-        return sum(self.token_counts or ()) >= LARGE
+        return self.token_counts is not None and sum(self.token_counts) >= LARGE
 
 
 class Architecture(Model):
@@ -123,7 +123,7 @@ class MlpModel(Architecture):
             subwords = []
         naive_bayes = None  # not known before there are token counts
         if corpus.token_counts is not None:
-            naive_bayes = statistics.median(corpus.token_counts) >= LONG and not self.between_bag_and_logits
+            naive_bayes = bool(statistics.median(corpus.token_counts) >= LONG) and not self.between_bag_and_logits
         return {
             "dropout": 0.0, "embedding_dim": 10, "hidden_dims": [], "ngrams": 3 if corpus.characters else 2,
             "subwords": subwords, "naive_bayes": naive_bayes,

@@ -185,9 +185,19 @@ class Config(Model):
             ]
         return []
 
+    def _without_shares(self) -> list[str]:
+        """Error messages for splits that would be a share of texts that are not read."""
+        return [
+            f"data.{name}: found {share:g}, a share of the training texts, expected files, as with data.prepared these "
+            "texts are not read"
+            for name, share in self.data.shares.items()
+        ]
+
     def _without_training(self) -> list[str]:
         """An error message for a run without training data, or without training, that cannot be."""
         if self.training.epochs != 0:
+            if self.data.prepared is not None:
+                return self._without_shares()
             if self.data.train is not None:
                 return []
             if "train" in self.data.model_fields_set:
@@ -199,6 +209,8 @@ class Config(Model):
                 f"training.epochs: found 0, which makes a run of a preset as it is, but a {self.model.architecture} "
                 "starts from random weights: expected 1 or more, or model.architecture preset"
             ]
+        if self.data.prepared is not None:
+            return ["data.prepared: found a folder, but with training.epochs 0 nothing is trained: leave it out"]
         if self.data.train is None and isinstance(self.data.test, float):
             return ["data.test: found a share of data.train, which is missing; expected files, or no such key"]
         if self.model.training_form:

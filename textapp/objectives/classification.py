@@ -23,6 +23,7 @@ from textapp.objectives.signature import Signature, Tensors, TextSignature
 from textapp.objectives.text_in_graph import check_text_signature, tokenize_in_graph
 from textapp.predictors.predictor import Predictor
 from textapp.prepared import Prepared
+from textapp.records.shards import truncated
 from textapp.runners.keras import KerasRunner
 from textapp.runners.saved_model import TOKENS_SIGNATURE
 from textapp.tasks.classification import ClassificationTask
@@ -44,7 +45,7 @@ class ClassificationObjective(Objective):
         naive_bayes = getattr(prepared.config.model, "naive_bayes", False)
         if tables or naive_bayes:
             train, longest = prepared.data["train"], prepared.config.lengths[-1]
-            token_ids = [ids[:longest] for ids in train.features["token_ids"]]
+            token_ids = truncated(train.features["token_ids"], longest)
             for layer in tables:
                 layer.choose_owners(token_ids)
             if naive_bayes:
@@ -71,7 +72,8 @@ class ClassificationObjective(Objective):
     def loss(self, prepared: Prepared) -> Loss:
         """See `Objective`."""
         training, task = prepared.config.training, prepared.task
-        weights = label_weights(training.class_weights, task.labels, prepared.data["train"].targets)
+        counts = prepared.data["train"].label_counts(len(task.labels))
+        weights = label_weights(training.class_weights, task.labels, counts)
         loss = make_loss(task.multiple, training.label_smoothing, weights)
 
         def of_batch(batch: Batch, logits: Any) -> Any:

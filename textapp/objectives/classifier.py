@@ -95,25 +95,24 @@ def make_loss(multiple: bool, label_smoothing: float = 0.0, weights: Sequence[fl
 def label_weights(
     setting: Literal["balanced"] | Mapping[str, float] | None,
     labels: Sequence[str],
-    targets: np.ndarray,
+    counts: np.ndarray,
 ) -> list[float] | None:
     """The weight of each label in the loss.
 
     Args:
         setting: `training.class_weights`; `balanced` gives each label the same share of the total loss.
         labels: in the order of the logits.
-        targets: of the training examples, `[examples]` or `[examples, num_labels]`.
+        counts: number of training examples of each label, `[num_labels]`.
 
     Raises:
         ConfigError: the setting names a label that the data do not have.
 
-    Example: `label_weights("balanced", ["a", "b"], [0, 0, 0, 1])` is `[0.667, 2.0]`.
+    Example: `label_weights("balanced", ["a", "b"], [3, 1])` is `[0.667, 2.0]`.
     """
     if setting is None:
         return None
     if setting == "balanced":
-        targets = np.asarray(targets)
-        counts = targets.sum(axis=0) if targets.ndim == 2 else np.bincount(targets, minlength=len(labels))
+        counts = np.asarray(counts)
         return [float(weight) for weight in counts.sum() / (len(labels) * np.maximum(counts, 1))]
     for name in setting:
         if name not in labels:

@@ -15,13 +15,15 @@ import numpy as np
 import tensorflow as tf
 
 from textapp.arrays import IGNORED
-from textapp.batches.pipeline import TOKENS, Batch, BatchSource, counts_of, evaluation_batches, positions_of
+from textapp.batches.pipeline import TOKENS, Batch, BatchSource, evaluation_batches
+from textapp.batches.tables import positions_of
 from textapp.batches.taught import TEACHER, TaughtBatches
 from textapp.errors import ConfigError
 from textapp.layers.masking import NEVER
 from textapp.objectives import decoding
 from textapp.objectives.objective import Loss
 from textapp.prepared import Prepared
+from textapp.records.cache import lengths_of
 from textapp.tasks.task import Record
 
 Answers = Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]
@@ -174,7 +176,7 @@ class SpanLesson(_Logits):
     ) -> None:  # fmt: skip
         super().__init__(source, own)
         self._features, self._lengths, self._pad_id, self._has_start = features, lengths, pad_id, has_start
-        self._starts = np.concatenate([[0], np.cumsum(counts_of(features[TOKENS]), dtype=np.int64)])
+        self._starts = np.concatenate([[0], np.cumsum(lengths_of(features[TOKENS]), dtype=np.int64)])
         self.rows = int(self._starts[-1])
         self.arrays: Arrays = {"logits": ((2,), np.float16)}
 

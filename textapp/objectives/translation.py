@@ -19,6 +19,7 @@ from textapp.objectives.lessons import SequenceLesson, no_unlabelled
 from textapp.objectives.signature import Signature
 from textapp.objectives.text_validation import SHOWN_SAMPLES, TextValidation, strided
 from textapp.prepared import Prepared
+from textapp.records.shards import preceded
 from textapp.records.token_ids import Sides
 from textapp.tasks.task import Record
 from textapp.tasks.translation import TranslationTask
@@ -119,7 +120,7 @@ def _fitting(prepared: Prepared) -> Sides:
     task, sides = prepared.task, prepared.data["train"]
     fitting = sides.within(task.lengths[-1], task.max_new_tokens)
     dropped = len(sides.sources) - len(fitting.sources)
-    if not fitting.sources:
+    if not len(fitting.sources):
         raise DataError(
             f"none of {dropped:,} training pairs has a source of at most {task.lengths[-1]} tokens and a "
             f"target of at most {task.max_new_tokens}: raise lengths and generate_lengths"
@@ -134,8 +135,7 @@ def _fitting(prepared: Prepared) -> Sides:
 
 def _batches(prepared: Prepared, sides: Sides, batch_size: int) -> TokenBatches:
     task = prepared.task
-    start = np.array([task.start_id], np.int32)
-    inputs = [np.concatenate([start, target[:-1]]) for target in sides.targets]
+    inputs = preceded(sides.targets, task.start_id)
     return TokenBatches(
         {"token_ids": sides.sources, "target_ids": inputs}, sides.targets, task.tokenizer.pad_id,
         batch_tokens=prepared.config.training.batch_tokens, batch_size=batch_size, seed=prepared.config.seed,

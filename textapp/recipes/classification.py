@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,21 +16,24 @@ from textapp.prepared import Prepared
 from textapp.recipes import classification_profile
 from textapp.recipes.classification_defaults import tokenizer_defaults, training_defaults
 from textapp.recipes.lengths import MAX_IN_BUCKET, choose_lengths
+from textapp.recipes.preparing import Begun, Encoder, check_prepared
 from textapp.recipes.profile import Section, records_by_split
-from textapp.recipes.recipe import Recipe, Records
+from textapp.recipes.recipe import PreparableRecipe, Records
 from textapp.recipes.resolving import completed, filled
-from textapp.recipes.tokenizers import load_or_make, make_tokenizer
+from textapp.recipes.tokenizers import load_or_make, make_tokenizer, stored_tokenizers
 from textapp.records import labelled
+from textapp.records.cache import lengths_of
 from textapp.records.layout import Layout
 from textapp.records.lookalikes import lookalike_warnings
 from textapp.records.profile import label_counts
 from textapp.records.rows import RowError
+from textapp.records.shards import BLOCK, LABELS, ManyLabels
 from textapp.records.sources import Source
 from textapp.records.splits import Parts, Splits, split_share
 from textapp.records.token_ids import IdsOnDisk, Labelled
 from textapp.tasks.classification import ClassificationTask
 from textapp.text.language import guess_language
-from textapp.text.tokenizer import Tokenizer
+from textapp.text.tokenizer import Tokenizer, load_tokenizers
 
 if TYPE_CHECKING:
     from textapp.objectives.classification import ClassificationObjective
@@ -39,7 +42,7 @@ log = logging.getLogger("textapp")
 MAX_TOKENS = 4096  # per text, before the buckets are known
 
 
-class ClassificationRecipe(Recipe):
+class ClassificationRecipe(PreparableRecipe):
     """See `Recipe`."""
 
     task = ClassificationTask
@@ -53,8 +56,8 @@ class ClassificationRecipe(Recipe):
             ),
         },
         keys=frozenset({
-            "data.pattern", "data.labels", "data.label_separator", "data.language", "model.bidirectional",
-            "model.dense_units", "model.vectors", "training.class_weights",
+            "data.prepared", "data.pattern", "data.labels", "data.label_separator", "data.language",
+            "model.bidirectional", "model.dense_units", "model.vectors", "training.class_weights",
         }),
         monitors=("accuracy", "f1_macro", "loss"),
     )  # fmt: skip
@@ -70,6 +73,14 @@ class ClassificationRecipe(Recipe):
     def load(self, source: Source, layout: Layout, data_dir: Path) -> Records:
         """`{"text", "text_pair" (pairs only), "label": a string, or a list of strings}`."""
         return labelled.load_labelled(source, layout, data_dir)
+
+    def read(self, source: Source, layout: Layout, data_dir: Path) -> Iterator[Records]:
+        """See `Recipe`."""
+        return labelled.labelled_blocks(source, layout, data_dir, BLOCK)
+
+    def has_text(self, record: dict[str, Any]) -> bool:
+        """See `Recipe`."""
+        return bool(record["text"].strip())
 
     def scan(self, source: Source, layout: Layout, data_dir: Path) -> Iterator[tuple[int, dict | RowError]]:
         """See `Recipe`."""
@@ -122,26 +133,53 @@ class ClassificationRecipe(Recipe):
         update["training"] = filled(config.training, training_defaults(config, num_examples))
         return completed(config, update, self.keys)
 
+    def begin(self, config: Config, splits: Splits, folder: Path) -> Begun:
+        """See `Recipe`."""
+        prepared, language = splits.prepared, config.data.language
+        if language is None:
+            texts = (record["text"] for record in splits.train)
+            language = prepared.languages[0] if prepared else guess_language(texts, config.cleaning)
+        config = self.resolve(config, splits.train_size, language)
+        check_prepared(prepared, config)
+        log_sizes(splits, [language])
+        tokenizers = load_or_make(
+            folder, lambda: stored_tokenizers(prepared) or (self.tokenizer(config, splits, language),) * 2
+        )
+        return Begun(config, [language], tokenizers)
+
+    def encoder(self, config: Config, labels: Sequence[str], folder: Path) -> Encoder:
+        """`token_ids` (and `segment_ids`), and the numbers of the `labels`."""
+        tokenizer, _ = load_tokenizers(folder)
+        task = _task(config, labels, tokenizer, [MAX_TOKENS])
+        numbers = {label: [number] for number, label in enumerate(labels)}
+
+        def encode(records: Sequence[Mapping[str, Any]]) -> dict[str, list[list[int]]]:
+            texts = ([tokenizer.ids(record.get(name) or "") for name in task.fields] for record in records)
+            rows = [task.joined(*ids) for ids in texts]
+            given = [[label] if isinstance(label := record["label"], str) else label for record in records]
+            of_labels = [[number for label in each for number in numbers[label]] for each in given]
+            return {**{name: [row[name] for row in rows] for name in task.feature_names}, LABELS: of_labels}
+
+        return Encoder(encode, {"token_ids": tokenizer.unknown_id})
+
     def prepare(self, config: Config, splits: Splits, folder: Path) -> Prepared:
         """See `Recipe`."""
-        lengths_given = config.lengths is not None
-        texts = [record["text"] for record in splits.train]
-        language = config.data.language or guess_language(texts, config.cleaning)
-        config = self.resolve(config, len(splits.train), language)
-        log_sizes(splits, [language])
+        lengths_given, prepared = config.lengths is not None, splits.prepared
+        config, languages, (tokenizer, _) = self.begin(config, splits, folder)
         _warn_of_lookalikes(splits)
-        tokenizer, _ = load_or_make(folder, lambda: (self.tokenizer(config, splits, language),) * 2)
-        labels = self.labels(splits.train)
+        labels = prepared.labels if prepared else self.labels(splits.train)
         task = _task(config, labels, tokenizer, [MAX_TOKENS])
         ids = IdsOnDisk(folder, tokenizer.ids, folder / TOKENIZER)
         records = records_by_split(splits)
-        features = {name: _features(task, rows, ids) for name, rows in records.items()}
-        counts = [len(row) for row in features["train"]["token_ids"]]
-        config = self.resolve(config, len(splits.train), language, counts, _max_tokens(config))
+        data = {name: Labelled(_features(task, rows, ids), _targets(task, rows)) for name, rows in records.items()}
+        if prepared:
+            columns = {name: prepared.column(name) for name in task.feature_names}
+            many = ManyLabels(prepared.column(LABELS), len(labels)) if task.multiple else None
+            data["train"] = Labelled(columns, many or prepared.targets)
+        counts = lengths_of(data["train"].features["token_ids"])
+        config = self.resolve(config, splits.train_size, *languages, counts, _max_tokens(config))
         log.info("buckets: %s tokens; vocabulary: %s", config.lengths, tokenizer.vocabulary_size)
-        task = task.with_lengths(config.lengths)
-        data = {name: Labelled(features[name], _targets(task, rows)) for name, rows in records.items()}
-        return Prepared(config, splits, task, [language], lengths_given, data)
+        return Prepared(config, splits, task.with_lengths(config.lengths), languages, lengths_given, data)
 
     def tokenizer(self, config: Config, splits: Splits, language: str) -> Tokenizer:
         """Makes the tokenizer for the training texts."""
@@ -160,7 +198,7 @@ def log_sizes(splits: Splits, languages: Sequence[str]) -> None:
     """Logs the number of examples of each split, and the languages."""
     log.info(
         "data: %s training, %s validation, %s test examples (%s)",
-        len(splits.train), len(splits.validation), len(splits.test), " to ".join(languages),
+        splits.train_size, len(splits.validation), len(splits.test), " to ".join(languages),
     )  # fmt: skip
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 MAX_BUCKETS = 4
 MAX_IN_BUCKET = 512  # tokens
 COVERED = 0.995  # share of the texts that fit the longest bucket
@@ -19,11 +21,11 @@ def choose_lengths(token_counts: Sequence[int], max_length: int = MAX_IN_BUCKET)
 
     Example: `choose_lengths([5] * 50 + [30] * 50)` is `[8, 32]`: no text would use 16.
     """
-    counts = sorted(token_counts)
+    counts = np.sort(token_counts)
     top = min(max_length, covering(counts))
     lengths, covered = [], 0
     for length in sorted({_eights(top / 2**power) for power in range(1, 7)}):
-        within = sum(1 for count in counts if count <= length)
+        within = int(np.searchsorted(counts, length, side="right"))
         if length < top and within - covered >= len(counts) / 20:
             lengths.append(length)
             covered = within
@@ -32,7 +34,7 @@ def choose_lengths(token_counts: Sequence[int], max_length: int = MAX_IN_BUCKET)
 
 def covering(counts: Sequence[int]) -> int:
     """The smallest multiple of 8, at least 8, that 99.5 % of the counts do not exceed."""
-    ordered = sorted(counts)
+    ordered = np.sort(counts)
     return _eights(ordered[min(len(ordered) - 1, math.ceil(COVERED * len(ordered)))])
 
 
@@ -52,15 +54,12 @@ def translation_lengths(
 
     Example: `translation_lengths([5, 5, 20], [9, 7, 30], [8, 32])` is `[(8, 16), (32, 32)]`.
     """
+    sources, targets = np.asarray(source_counts), np.asarray(target_counts)
     pairs, new, shorter = [], 8, -1
     for length in lengths:
         last = length == lengths[-1]
-        inside = [
-            target
-            for source, target in zip(source_counts, target_counts, strict=True)
-            if source > shorter and (source <= length or last)
-        ]
-        new = min(max_length, max(new, covering(inside))) if inside else new
+        inside = targets[(sources > shorter) & ((sources <= length) | last)]
+        new = min(max_length, max(new, covering(inside))) if len(inside) else new
         pairs.append((length, new))
         shorter = length
     return pairs

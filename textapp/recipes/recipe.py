@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from textapp.config import Config, TaskKeys
 from textapp.prepared import Prepared
+from textapp.recipes.preparing import Begun, Encoder
 from textapp.recipes.profile import Section
 from textapp.records.layout import Layout
 from textapp.records.rows import RowError
@@ -102,3 +103,38 @@ class Recipe(Protocol):
 
     def sections(self, profile: dict[str, Any]) -> list[Section]:
         """The tables and facts of a profile."""
+
+
+class PreparableRecipe(Recipe, Protocol):
+    """A task with the key `data.prepared`, whose training examples `textapp prepare` writes."""
+
+    def read(self, source: Source, layout: Layout, data_dir: Path) -> Iterator[Records]:
+        """Yields what `load` returns in blocks, while it reads.
+
+        Args:
+            source, layout, data_dir: as for `load`.
+
+        Raises:
+            DataError: as for `load`.
+        """
+
+    def has_text(self, record: dict[str, Any]) -> bool:
+        """Whether a record has the texts that a training needs."""
+
+    def begin(self, config: Config, splits: Splits, folder: Path) -> Begun:
+        """Does what comes before texts become ids: completes cleaning and tokenizer, and makes the tokenizers.
+
+        Args:
+            config: with its files located.
+            splits: its records; those of train may be read from disk anew each time.
+            folder: stores the tokenizers.
+        """
+
+    def encoder(self, config: Config, labels: Sequence[str], folder: Path) -> Encoder:
+        """How records become integers.
+
+        Args:
+            config: as `begin` returned it.
+            labels: of the training data.
+            folder: with the tokenizers.
+        """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from textapp.artifact import SETTINGS, TARGET_TOKENIZER, TOKENIZER
 from textapp.config import Config
 from textapp.languages import logographic
+from textapp.records.shards import TokenShards
 from textapp.text.tokenizer import Tokenizer, load_tokenizers
 from textapp.text.training import train_tokenizer
 
@@ -34,12 +35,22 @@ def make_tokenizer(config: Config, train: Records, fields: Sequence[str], langua
         from textapp.text.preset import preset_tokenizer
 
         return preset_tokenizer(config.tokenizer.path or config.model.path)
-    texts = [text for record in train for field in fields if (text := record.get(field))]
+    texts = _Texts(train, fields)
     settings = config.tokenizer
-    log.info("tokenizer: training %s on %s texts (%s)", settings.kind, f"{len(texts):,}", language)
+    log.info("tokenizer: training %s on the texts of %s examples (%s)", settings.kind, f"{len(train):,}", language)
     return train_tokenizer(
         settings.kind, settings.vocabulary_size, texts, config.cleaning, language, config.seed, purpose
     )
+
+
+class _Texts:
+    """The texts of some fields of records, which may be read from disk anew each time."""
+
+    def __init__(self, records: Records, fields: Sequence[str]) -> None:
+        self._records, self._fields = records, fields
+
+    def __iter__(self) -> Iterator[str]:
+        return (text for record in self._records for field in self._fields if (text := record.get(field)))
 
 
 def make_side_tokenizers(
@@ -82,6 +93,11 @@ def load_or_make(folder: Path, make: Callable[[], tuple[Tokenizer, Tokenizer]]) 
     return source, target
 
 
+def stored_tokenizers(prepared: TokenShards | None) -> tuple[Tokenizer, Tokenizer] | None:
+    """The tokenizers of a prepared folder; None if there is no such folder."""
+    return None if prepared is None else load_tokenizers(prepared.folder)
+
+
 def warn_of_unknown(texts: Sequence[np.ndarray], tokenizer: Tokenizer, what: str) -> None:
     """Warns if many tokens are unknown: the model would generate `⁇` for them.
 
@@ -91,7 +107,17 @@ def warn_of_unknown(texts: Sequence[np.ndarray], tokenizer: Tokenizer, what: str
         what: name of the texts in the warning.
     """
     unknown = sum(int((ids == tokenizer.unknown_id).sum()) for ids in texts)
-    share = unknown / max(1, sum(map(len, texts)))
+    warn_of_share(unknown / max(1, sum(map(len, texts))), tokenizer, what)
+
+
+def warn_of_share(share: float, tokenizer: Tokenizer, what: str) -> None:
+    """Warns if many tokens are unknown, see `warn_of_unknown`.
+
+    Args:
+        share: of the tokens that are.
+        tokenizer: of these tokens.
+        what: name of the texts in the warning.
+    """
     if share > MAX_UNKNOWN:
         preset = tokenizer.kind == "preset"
         log.warning(

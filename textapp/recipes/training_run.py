@@ -154,7 +154,7 @@ def finish(
             figures[name] = {"data": splits.origin[name], **objective.figures(prepared, model, records)}
             log.info("%s", summary(name, figures[name], prepared.task.measures))
     training = {
-        "seconds": round(seconds, 1), "examples": len(splits.train), "parameters": model.count_params(),
+        "seconds": round(seconds, 1), "examples": splits.train_size, "parameters": model.count_params(),
         "history": history.epochs,
     }  # fmt: skip
     if history.average is not None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,29 +17,33 @@ from textapp.prepared import Prepared
 from textapp.recipes import translation_profile
 from textapp.recipes.classification import log_sizes
 from textapp.recipes.lengths import MAX_IN_BUCKET, choose_lengths, translation_lengths
+from textapp.recipes.preparing import Begun, Encoder, check_prepared
 from textapp.recipes.profile import Section, records_by_split
-from textapp.recipes.recipe import Recipe, Records
+from textapp.recipes.recipe import PreparableRecipe, Records
 from textapp.recipes.resolving import completed, filled
-from textapp.recipes.tokenizers import load_or_make, make_side_tokenizers, warn_of_unknown
+from textapp.recipes.tokenizers import load_or_make, make_side_tokenizers, stored_tokenizers, warn_of_unknown
 from textapp.recipes.translation_defaults import tokenizer_defaults, training_defaults
 from textapp.records import pairs
+from textapp.records.cache import lengths_of
 from textapp.records.layout import Layout
 from textapp.records.rows import RowError
+from textapp.records.shards import BLOCK
 from textapp.records.sources import Source
 from textapp.records.splits import Parts, Splits, split_connected
 from textapp.records.token_ids import IdsOnDisk, Sides
 from textapp.tasks.translation import TranslationTask, framed
 from textapp.text.language import guess_language
-from textapp.text.tokenizer import Tokenizer
+from textapp.text.tokenizer import Tokenizer, load_tokenizers
 
 if TYPE_CHECKING:
     from textapp.objectives.translation import TranslationObjective
 
 log = logging.getLogger("textapp")
 FIELDS = ("source", "target")
+TARGETS = "targets"  # feature of shards
 
 
-class TranslationRecipe(Recipe):
+class TranslationRecipe(PreparableRecipe):
     """See `Recipe`."""
 
     task: type[TranslationTask] = TranslationTask
@@ -50,7 +55,7 @@ class TranslationRecipe(Recipe):
             "target": ("target", "tgt", "target_text", "translation", "reference", "output"),
         },
         keys=frozenset({
-            "data.source_language", "data.target_language", "tokenizer.shared", "generate_lengths",
+            "data.prepared", "data.source_language", "data.target_language", "tokenizer.shared", "generate_lengths",
             "model.encoder_layers", "model.decoder_layers", "model.bidirectional", "model.tie_embeddings",
             "model.lora_rank", "training.batch_tokens",
         }),
@@ -69,6 +74,16 @@ class TranslationRecipe(Recipe):
     def load(self, source: Source, layout: Layout, data_dir: Path) -> Records:
         """`{"source", "target"}`."""
         return pairs.load_pairs(source, layout, data_dir)
+
+    def read(self, source: Source, layout: Layout, data_dir: Path) -> Iterator[Records]:
+        """See `Recipe`."""
+        read = pairs.read_pairs(source, layout, data_dir)
+        while block := list(islice(read, BLOCK)):
+            yield block
+
+    def has_text(self, record: dict[str, Any]) -> bool:
+        """See `Recipe`."""
+        return bool(record["source"] and record["target"])
 
     def scan(self, source: Source, layout: Layout, data_dir: Path) -> Iterator[tuple[int, dict | RowError]]:
         """See `Recipe`."""
@@ -142,21 +157,41 @@ class TranslationRecipe(Recipe):
             data.target_language or guess_language([record["target"] for record in train], config.cleaning),
         ]
 
+    def begin(self, config: Config, splits: Splits, folder: Path) -> Begun:
+        """See `Recipe`."""
+        prepared = splits.prepared
+        languages = prepared.languages if prepared else self.languages(config, splits.leading)
+        config = self.resolve(config, splits.train_size or len(splits.leading), languages)
+        check_prepared(prepared, config)
+        log_sizes(splits, languages)
+        tokenizers = load_or_make(
+            folder, lambda: stored_tokenizers(prepared) or self.tokenizers(config, splits, languages)
+        )
+        return Begun(config, languages, tokenizers)
+
+    def encoder(self, config: Config, labels: Sequence[str], folder: Path) -> Encoder:
+        """`token_ids` of the source and `targets`, with their special tokens."""
+        source, target = load_tokenizers(folder)
+
+        def encode(records: Sequence[Mapping[str, Any]]) -> dict[str, list[list[int]]]:
+            return {
+                "token_ids": [framed(source, source.ids(record["source"])) for record in records],
+                TARGETS: [framed(target, target.ids(record["target"])) for record in records],
+            }
+
+        return Encoder(encode, {"token_ids": source.unknown_id, TARGETS: target.unknown_id})
+
     def prepare(self, config: Config, splits: Splits, folder: Path) -> Prepared:
         """See `Recipe`."""
-        lengths_given = config.lengths is not None
+        lengths_given, prepared = config.lengths is not None, splits.prepared
         by_split = records_by_split(splits)
-        leading = next((name for name, records in by_split.items() if records), None)
+        leading = next((name for name, records in by_split.items() if records), None) if prepared is None else "train"
         if leading is None:
             raise DataError(
                 "data: found no examples, expected some: a preset as it is (training.epochs 0) is measured, and its "
                 "lengths are chosen, by data.test"
             )
-        train = by_split[leading]
-        languages = self.languages(config, train)
-        config = self.resolve(config, len(train), languages)
-        log_sizes(splits, languages)
-        source, target = load_or_make(folder, lambda: self.tokenizers(config, splits, languages))
+        config, languages, (source, target) = self.begin(config, splits, folder)
         ids = IdsOnDisk(folder, source.ids, folder / TOKENIZER)
         target_ids = ids if target is source else IdsOnDisk(folder, target.ids, folder / TARGET_TOKENIZER)
         sides = {
@@ -167,11 +202,14 @@ class TranslationRecipe(Recipe):
             for name, records in by_split.items()
             if name != "test" or name == leading  # else its ids are not needed
         }
+        if prepared is not None:
+            sides["train"] = Sides(prepared.column("token_ids"), prepared.column(TARGETS))
         sources, targets = sides[leading].sources, sides[leading].targets
-        warn_of_unknown(sources, source, "the training sources")
-        warn_of_unknown(targets, target, "the training targets")
-        counts = [[len(row) for row in rows] for rows in (sources, targets)]
-        config = self.resolve(config, len(train), languages, *counts, _max_tokens(config))
+        if prepared is None:
+            warn_of_unknown(sources, source, "the training sources")
+            warn_of_unknown(targets, target, "the training targets")
+        counts = lengths_of(sources), lengths_of(targets)
+        config = self.resolve(config, len(sources), languages, *counts, _max_tokens(config))
         log.info(
             "buckets: %s tokens, outputs of up to %s; vocabulary: %s",
             config.lengths, [new for _, new in config.generate_lengths],

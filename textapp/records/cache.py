@@ -13,7 +13,32 @@ import numpy as np
 _logger = logging.getLogger("textapp")
 
 
-class Ragged(Sequence[np.ndarray]):
+class Rows(Sequence[np.ndarray]):
+    """Rows of different lengths on disk, of which these are known without reading them."""
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """The length of each row, `[rows]` int."""
+        raise NotImplementedError
+
+    def taken(self, rows: np.ndarray) -> Sequence[np.ndarray]:
+        """Some of the rows, by their indices."""
+        return [self[index] for index in rows.tolist()]
+
+
+def lengths_of(rows: Sequence[np.ndarray]) -> np.ndarray:
+    """The length of each row, int64 `[rows]`."""
+    if isinstance(rows, Rows):
+        return np.asarray(rows.lengths, np.int64)
+    return np.fromiter(map(len, rows), np.int64, len(rows))
+
+
+def taken(rows: Sequence[np.ndarray], indices: np.ndarray) -> Sequence[np.ndarray]:
+    """Some of the rows, by their indices."""
+    return rows.taken(indices) if isinstance(rows, Rows) else [rows[index] for index in indices.tolist()]
+
+
+class Ragged(Rows):
     """Rows of different lengths in one flat array: row i is the view `flat[offsets[i]:offsets[i + 1]]`."""
 
     def __init__(self, flat: np.ndarray, offsets: np.ndarray) -> None:
@@ -29,7 +54,6 @@ class Ragged(Sequence[np.ndarray]):
 
     @property
     def lengths(self) -> np.ndarray:
-        """The length of each row, `[rows]` int64."""
         return np.diff(self.offsets)
 
 

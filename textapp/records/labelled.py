@@ -6,6 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,11 @@ _SHOWN_LENGTH = 60  # characters of a label in a message
 
 def label_names(records: Iterable[Mapping[str, Any]]) -> list[str]:
     """All labels of the records, sorted: first numbers by value, then other labels."""
-    labels = {label for record in records for label in _as_list(record["label"])}
+    return sorted_labels({label for record in records for label in _as_list(record["label"])})
+
+
+def sorted_labels(labels: Iterable[str]) -> list[str]:
+    """Labels in the order of a model: first numbers by value, then other labels."""
     return sorted(labels, key=lambda label: (0, int(label), label) if _is_integer(label) else (1, 0, label))
 
 
@@ -64,12 +69,26 @@ def check_classes(train: list[dict], source: str | list[str], layout: Layout) ->
     Raises:
         DataError: there are fewer than two labels, or no label where a text may have several.
     """
-    labels = label_names(train)
+    check_labels(label_names(train), len(train), source, layout)
+
+
+def check_labels(labels: Sequence[str], examples: int, source: str | list[str], layout: Layout) -> None:
+    """As `check_classes`, by the labels alone.
+
+    Args:
+        labels: of the training examples.
+        examples: number of training examples.
+        source: the files they come from, for the error message.
+        layout: whether a text may have several labels.
+
+    Raises:
+        DataError: there are fewer than two labels, or no label where a text may have several.
+    """
     min_labels = 1 if layout.multiple else 2
     if len(labels) < min_labels:
         found = f"only the label '{_shown(labels[0])}'" if labels else "no label"
         raise DataError(
-            f"{describe(source)}: found {found} in {len(train)} training examples; expected at least {min_labels}:"
+            f"{describe(source)}: found {found} in {examples} training examples; expected at least {min_labels}:"
             f" check data.columns.label, or add examples of another label"
         )
     if empty := [name for name in layout.label_columns if name not in labels]:
@@ -105,23 +124,40 @@ def load_labelled(source: str | Path | list[str], layout: Layout, data_dir: Path
     Raises:
         DataError: a column is missing, a row cannot be read, or a label is empty or not known.
     """
-    records = []
+    return [record for block in labelled_blocks(source, layout, data_dir, None) for record in block]
+
+
+def labelled_blocks(
+    source: str | Path | list[str], layout: Layout, data_dir: Path, size: int | None
+) -> Iterator[list[dict]]:
+    """The texts of one source with their labels, in blocks; see `load_labelled`.
+
+    What is judged by many rows, such as whether labels are glued to texts, is judged by the first block of a file.
+
+    Args:
+        source, layout, data_dir: as for `load_labelled`.
+        size: rows of a block; None: each file is a block.
+
+    Raises:
+        DataError: as for `load_labelled`.
+    """
     known = frozenset(layout.labels)
     for path in expand(source, Path(data_dir)):
         lines = kind_of(path) == ".txt" and layout.pattern is None
         layout_here = replace(layout, label_columns=()) if lines else layout
         read = with_label_columns(layout_here)
-        rows = list(read_rows(path, read, list(read.columns)))
-        divider = layout.label_separator
-        if divider is None and layout.multiple:
-            divider = divider_of(label_cells(rows).difference(known)) or ""
-        found = [{**_texts(row), "label": _label(path, row, layout_here, divider or "", known)} for row in rows]
-        if lines:
-            _check_lines(path, rows, found, layout)
-        elif not layout.label_columns:
-            _tell_missing(path, rows, found)
-        records += found
-    return records
+        divider, all_rows = layout.label_separator, read_rows(path, read, list(read.columns))
+        first = True
+        while rows := list(islice(all_rows, size)):
+            if first and divider is None and layout.multiple:
+                divider = divider_of(label_cells(rows).difference(known)) or ""
+            found = [{**_texts(row), "label": _label(path, row, layout_here, divider or "", known)} for row in rows]
+            if first and lines:
+                _check_lines(path, rows, found, layout)
+            elif first and not layout.label_columns:
+                _tell_missing(path, rows, found)
+            first = False
+            yield found
 
 
 def label_cells(rows: Iterable[Row | RowError]) -> set[str]:

@@ -6,6 +6,7 @@ import json
 import logging
 import re
 from collections.abc import Iterator
+from itertools import chain, zip_longest
 from pathlib import Path
 
 from textapp.errors import DataError, visible
@@ -42,16 +43,26 @@ def load_pairs(source: Source, layout: Layout, data_dir: Path) -> list[dict]:
     Example: `load_pairs({"source": "a.zh", "target": "a.en"}, layout, folder)[0]` is
     `{"source": "你好。", "target": "Hello."}`.
     """
+    return list(read_pairs(source, layout, data_dir))
+
+
+def read_pairs(source: Source, layout: Layout, data_dir: Path) -> Iterator[dict]:
+    """Yields what `load_pairs` returns, while it reads.
+
+    Args:
+        source, layout, data_dir: as for `load_pairs`.
+
+    Raises:
+        DataError: as for `load_pairs`.
+    """
     sides = parallel_sides(source)
     if sides is not None:
-        return list(_parallel(*sides, layout, data_dir))
-    return [
-        {field: row.values[field].strip() for field in FIELDS}
-        for path in expand(source, data_dir)
-        for row in (
-            raised(markup_rows(path, layout, FIELDS)) if kind_of(path) in MARKUP else read_rows(path, layout, FIELDS)
-        )
-    ]
+        yield from _parallel(*sides, layout, data_dir)
+        return
+    for path in expand(source, data_dir):
+        markup = kind_of(path) in MARKUP
+        for row in raised(markup_rows(path, layout, FIELDS)) if markup else read_rows(path, layout, FIELDS):
+            yield {field: row.values[field].strip() for field in FIELDS}
 
 
 def scan_pairs(source: Source, layout: Layout, data_dir: Path) -> Iterator[tuple[int, dict | RowError]]:
@@ -114,31 +125,79 @@ def _parallel(source: str | list[str], target: str | list[str], layout: Layout, 
         if kind_of(source_path) in MARKUP and kind_of(target_path) in MARKUP:
             yield from pairs_of_sides(source_path, target_path, layout)
             continue
-        lines = _lines(source_path, "source", layout), _lines(target_path, "target", layout)
-        if len(lines[0]) != len(lines[1]):
-            raise DataError(_unequal(source_path, target_path, *lines))
-        for source_line, target_line in zip(*lines, strict=True):
-            yield {"source": source_line, "target": target_line}
+        sides = _Side(source_path, "source", layout), _Side(target_path, "target", layout)
+        for source_line, target_line in zip_longest(*sides):
+            if source_line is not None and target_line is not None:  # else one file is shorter: the rest is counted
+                yield {"source": source_line, "target": target_line}
+        if sides[0].count != sides[1].count:
+            raise DataError(_unequal(*sides))
 
 
-def _lines(path: Path, side: str, layout: Layout) -> list[str]:
-    """Every line, stripped, including empty ones, because lines of two files are paired by number; or every segment."""
-    if kind_of(path) in MARKUP:
-        return [segment.text for segment in segments_of_side(path, side, layout)]
-    if kind_of(path) in _ROWS:
-        raise DataError(_no_side(path, side, f"the extension {kind_of(path)}"))
-    lines = [row.values[side].strip() for row in raised(_plain_lines(path, side, layout.encoding))]
-    _check_plain(path, side, lines)
-    return lines
+class _Side:
+    """Every line of one of two parallel files, stripped, including empty ones, as lines are paired; or every segment.
+
+    Args:
+        path: the file.
+        side: `source` or `target`.
+        layout: with its encoding, and the languages of segments.
+
+    Attributes:
+        count: number of lines that were read.
+        first_empty: number of the first empty one; None if none is.
+    """
+
+    def __init__(self, path: Path, side: str, layout: Layout) -> None:
+        self.path, self._side, self._layout = path, side, layout
+        self.count, self.first_empty = 0, None
+
+    def __iter__(self) -> Iterator[str]:
+        for line in self._lines():
+            self.count += 1
+            if not line and self.first_empty is None:
+                self.first_empty = self.count
+            yield line
+
+    def _lines(self) -> Iterator[str]:
+        path, side = self.path, self._side
+        if kind_of(path) in MARKUP:
+            return (segment.text for segment in segments_of_side(path, side, self._layout))
+        if kind_of(path) in _ROWS:
+            raise DataError(_no_side(path, side, f"the extension {kind_of(path)}"))
+        rows = raised(_plain_lines(path, side, self._layout.encoding))
+        return _plain(path, side, (row.values[side].strip() for row in rows))
 
 
-def _check_plain(path: Path, side: str, lines: list[str]) -> None:
-    """Checks that the lines of one side are texts alone, and warns of lines that are tags."""
-    filled = [(number, line) for number, line in enumerate(lines, start=1) if line]
+def _plain(path: Path, side: str, lines: Iterator[str]) -> Iterator[str]:
+    """The lines of one side, after a check of the first that they are texts alone; warns of lines that are tags."""
+    head: list[tuple[int, str]] = []
+    begun, filled = [], 0
+    for number, line in enumerate(lines, start=1):
+        begun.append(line)
+        filled += bool(line)
+        head += [(number, line)] if line else []
+        if filled == _PEEKED:
+            break
+    _check_plain(path, side, head)
+    count, tags, first = 0, 0, (0, "")
+    for count, line in enumerate(chain(begun, lines), start=1):
+        if line.startswith("<") and _TAG.fullmatch(line):
+            first = first if tags else (count, line)
+            tags += 1
+        yield line
+    if tags:
+        _logger.warning(
+            "%s: of %d lines %d hold a tag alone, such as line %d, '%s', which is read as a text: delete them in both"
+            " files if they are none",
+            path, count, tags, first[0], visible(first[1][:40]),
+        )  # fmt: skip
+
+
+def _check_plain(path: Path, side: str, filled: list[tuple[int, str]]) -> None:
+    """Checks that the first lines with text are texts alone."""
     if not filled:
         return
     number, first = filled[0]
-    head = [line for _, line in filled[:_PEEKED]]
+    head = [line for _, line in filled]
     form = "JSON" if all(map(_is_json, head)) else "a tab" if all("\t" in line for line in head) else None
     if form is not None:
         raise DataError(_no_side(path, side, f"{form} in each line, such as '{visible(first[:40])}' in line {number}"))
@@ -147,13 +206,6 @@ def _check_plain(path: Path, side: str, lines: list[str]) -> None:
             f"{path}:{number}: found '{visible(first[:40])}', expected a text per line: delete the tags around the"
             f" texts, such as with sed -E 's/<[^>]*>//g'"
         )
-    tags = [(number, line) for number, line in filled if _TAG.fullmatch(line)]
-    if tags:
-        _logger.warning(
-            "%s: of %d lines %d hold a tag alone, such as line %d, '%s', which is read as a text: delete them in both"
-            " files if they are none",
-            path, len(lines), len(tags), tags[0][0], visible(tags[0][1][:40]),
-        )  # fmt: skip
 
 
 def _is_json(line: str) -> bool:
@@ -173,11 +225,10 @@ def _no_side(path: Path, side: str, found: str) -> str:
     )
 
 
-def _unequal(source_path: Path, target_path: Path, sources: list[str], targets: list[str]) -> str:
-    path, lines = (source_path, sources) if len(sources) > len(targets) else (target_path, targets)
-    first_empty = next((line for line, text in enumerate(lines, start=1) if not text), None)
-    hint = f"; line {first_empty} of {path.name} is empty" if first_empty else ""
+def _unequal(source: _Side, target: _Side) -> str:
+    longer = source if source.count > target.count else target
+    hint = f"; line {longer.first_empty} of {longer.path.name} is empty" if longer.first_empty else ""
     return (
-        f"{source_path} has {len(sources)} lines, {target_path} has {len(targets)}; expected the same number: line n of"
+        f"{source.path} has {source.count} lines, {target.path} has {target.count}; expected the same number: line n of"
         f" one is the translation of line n of the other{hint}"
     )

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from textapp.records.shards import TokenShards
+
 Record = dict[str, Any]
 Parts = tuple[list[Record], list[Record]]  # what stays, and what is set aside
 
@@ -18,6 +20,7 @@ class Splits(NamedTuple):
         train, validation, test: the records of each; empty where there are none.
         origin: for each split in use where it comes from: `train.tsv`, `10 % of train`.
         first: for each split that has files of its own its first records, as they were read.
+        prepared: the training examples as token ids on disk, in place of `train`; None: there are none.
     """
 
     train: list[Record]
@@ -25,6 +28,12 @@ class Splits(NamedTuple):
     test: list[Record]
     origin: dict[str, str]
     first: Mapping[str, list[Record]] = {}
+    prepared: TokenShards | None = None
+
+    @property
+    def train_size(self) -> int:
+        """The number of training examples."""
+        return len(self.train) if self.prepared is None else len(self.prepared)
 
     @property
     def leading(self) -> list[Record]:

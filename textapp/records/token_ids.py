@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from textapp.arrays import IGNORED
-from textapp.records.cache import Ragged, TokenCache, folder_key
+from textapp.records.cache import Ragged, TokenCache, folder_key, lengths_of, taken
+from textapp.records.shards import ManyLabels
 
 CACHE = "cache"
 
@@ -37,11 +38,19 @@ class Labelled:
 
     Attributes:
         features: input name -> int32 arrays `[tokens]`, one an example, not padded.
-        targets: `[examples]` int32, with several labels a text `[examples, labels]` float32.
+        targets: `[examples]` int32, with several labels a text `[examples, labels]` float32, on disk `ManyLabels`.
     """
 
-    features: dict[str, list[np.ndarray]]
-    targets: np.ndarray
+    features: Mapping[str, Sequence[np.ndarray]]
+    targets: np.ndarray | ManyLabels
+
+    def label_counts(self, labels: int) -> np.ndarray:
+        """The number of examples of each label, `[labels]`."""
+        if isinstance(self.targets, ManyLabels):
+            return np.array(self.targets.column.shards.label_counts)
+        if self.targets.ndim == 2:
+            return self.targets.sum(axis=0)
+        return np.bincount(self.targets, minlength=labels)
 
 
 @dataclass(frozen=True)
@@ -53,12 +62,9 @@ class Sides:
 
     def within(self, max_source: int, max_target: int) -> Sides:
         """The pairs whose sides are at most so long, in tokens."""
-        pairs = [
-            (source, target)
-            for source, target in zip(self.sources, self.targets, strict=True)
-            if len(source) <= max_source and len(target) <= max_target
-        ]
-        return Sides([source for source, _ in pairs], [target for _, target in pairs])
+        fitting = (lengths_of(self.sources) <= max_source) & (lengths_of(self.targets) <= max_target)
+        rows = np.flatnonzero(fitting)
+        return Sides(taken(self.sources, rows), taken(self.targets, rows))
 
     def truncated(self, max_source: int, max_target: int) -> Sides:
         """All pairs, what is too long truncated; a source keeps its end id."""

@@ -55,7 +55,8 @@ def train_tokenizer(
     Args:
         kind: `sentencepiece` (the unigram model), `bpe`, `characters` or `wordpiece`.
         vocabulary_size: maximum number of tokens, including the four special ones.
-        texts: the training texts, not cleaned; the cleaning steps run here.
+        texts: the training texts, not cleaned; the cleaning steps run here. They are read several times, and not kept
+            in memory, unless they are an iterator.
         cleaning: names from `cleaning.STEPS`, saved with the tokenizer.
         language: `en`, `zh`, ...; None: guessed from the script.
         seed: seed for sampling lines if there are more than 500,000.
@@ -75,14 +76,24 @@ def train_tokenizer(
         raise ValueError(f"unknown kind of tokenizer {kind!r}; expected one of {', '.join(_MODEL_TYPES)}, wordpiece")
     if purpose not in PURPOSES:
         raise ValueError(f"unknown tokenizer purpose {purpose!r}; expected one of {', '.join(PURPOSES)}")
-    lines = [line for text in texts for line in _lines(clean_text(without_surrogates(text), steps))]
-    if not lines:
+    lines = _Lines(list(texts) if isinstance(texts, Iterator) else texts, steps)
+    if next(iter(lines), None) is None:
         raise DataError("no text to train a tokenizer on: every text is empty, or empty after cleaning")
     if kind == "wordpiece":
         return _train_wordpiece(vocabulary_size, lines, steps)
     options = _options(lines, steps, language or guess_language(lines)) | _lossless(purpose, vocabulary_size, lines)
     model = _train_sentencepiece(kind, vocabulary_size, lines, options, seed)
     return SentencePieceTokenizer(model, kind, steps, _TEMPLATE)
+
+
+class _Lines:
+    """The lines of texts after cleaning, made anew each time they are read."""
+
+    def __init__(self, texts: Iterable[str], steps: tuple[str, ...]) -> None:
+        self._texts, self._steps = texts, steps
+
+    def __iter__(self) -> Iterator[str]:
+        return (line for text in self._texts for line in _lines(clean_text(without_surrogates(text), self._steps)))
 
 
 def _lines(text: str) -> Iterator[str]:
@@ -93,7 +104,7 @@ def _lines(text: str) -> Iterator[str]:
                 yield part
 
 
-def _options(lines: list[str], steps: tuple[str, ...], language: str) -> dict[str, Any]:
+def _options(lines: Iterable[str], steps: tuple[str, ...], language: str) -> dict[str, Any]:
     """Options of SentencePiece's trainer for texts that are only classified."""
     return {
         # One character in 2,000 of a script with thousands of them is not worth a token of its own.
@@ -105,7 +116,7 @@ def _options(lines: list[str], steps: tuple[str, ...], language: str) -> dict[st
     }
 
 
-def _lossless(purpose: str, vocabulary_size: int, lines: list[str]) -> dict[str, Any]:
+def _lossless(purpose: str, vocabulary_size: int, lines: Iterable[str]) -> dict[str, Any]:
     """Options that make ids decode to the text that was encoded; empty for `read`."""
     if purpose == "read":
         return {}
@@ -120,7 +131,7 @@ def _lossless(purpose: str, vocabulary_size: int, lines: list[str]) -> dict[str,
 
 
 def _train_sentencepiece(
-    kind: str, vocabulary_size: int, lines: list[str], options: dict[str, Any], seed: int
+    kind: str, vocabulary_size: int, lines: Iterable[str], options: dict[str, Any], seed: int
 ) -> bytes:
     import sentencepiece
 
@@ -154,14 +165,14 @@ def _normaliser(steps: Sequence[str]) -> str:
     return "nmt_nfkc_cf" if "lowercase" in steps else "nmt_nfkc"
 
 
-def _frequent_characters(lines: list[str], max_characters: int) -> list[str]:
+def _frequent_characters(lines: Iterable[str], max_characters: int) -> list[str]:
     """Keeps only the most frequent characters, for a vocabulary that is smaller than the alphabet of the texts."""
     counts = Counter(character for line in lines for character in line)
     rare = {ord(character): None for character, _ in counts.most_common()[max_characters:] if character != " "}
     return [rest for line in lines if (rest := line.translate(rare).strip())]
 
 
-def _train_wordpiece(vocabulary_size: int, lines: list[str], steps: tuple[str, ...]) -> HuggingFaceTokenizer:
+def _train_wordpiece(vocabulary_size: int, lines: Iterable[str], steps: tuple[str, ...]) -> HuggingFaceTokenizer:
     """WordPiece as in BERT (Devlin et al., 2019); case and accents are left to the cleaning steps."""
     from tokenizers import Tokenizer, models, trainers
 

@@ -1,0 +1,76 @@
+"""What `textapp prepare` writes, and a training from it checks: the settings that token ids depend on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from textapp.config import Config, differing_entry
+from textapp.records.shards import TokenShards
+from textapp.text.tokenizer import Tokenizer
+
+KEY = "data.prepared"  # of the tasks that can be prepared
+_READING = (
+    "train", "columns", "header", "encoding", "pattern", "labels", "label_separator", "language", "source_language",
+    "target_language",
+)  # fmt: skip
+
+
+class Begun(NamedTuple):
+    """A run before its texts become ids.
+
+    Attributes:
+        config: with its cleaning and tokenizer filled in.
+        languages: of the texts.
+        tokenizers: of input and output; the same one twice if they are equal.
+    """
+
+    config: Config
+    languages: list[str]
+    tokenizers: tuple[Tokenizer, Tokenizer]
+
+
+class Encoder(NamedTuple):
+    """How the records of a task become the integers of shards.
+
+    Attributes:
+        encode: records to lists of integers, for each feature.
+        unknown_ids: feature of tokens -> the id of what its tokenizer does not know.
+    """
+
+    encode: Callable[[Sequence[Mapping[str, Any]]], dict[str, list[list[int]]]]
+    unknown_ids: Mapping[str, int]
+
+
+def settings_of(config: Config) -> dict[str, Any]:
+    """What the token ids of the training texts depend on, but for the texts themselves.
+
+    Args:
+        config: with its cleaning and tokenizer filled in.
+    """
+    tokenizer = config.tokenizer.model_dump(mode="json")
+    path = getattr(config.model, "path", None) if config.model.pretrained else None
+    return {
+        "task": config.task,
+        "mode": config.mode,
+        "multiple": config.data.labels == "multiple",
+        "cleaning": list(config.cleaning),
+        "tokenizer": {**tokenizer, "path": tokenizer["path"] and Path(tokenizer["path"]).name},
+        "preset": path and Path(path).name,
+        "data": config.data.model_dump(mode="json", include=set(_READING)),
+    }
+
+
+def check_prepared(prepared: TokenShards | None, config: Config) -> None:
+    """Checks that a prepared folder, if there is one, has the ids that a training from texts would make.
+
+    Args:
+        prepared: the folder.
+        config: with its cleaning and tokenizer filled in.
+
+    Raises:
+        ConfigError: it was prepared with other settings.
+    """
+    if prepared is not None:
+        prepared.check_settings(settings_of(config), differing_entry)

@@ -1,0 +1,164 @@
+"""TFRecord files of token ids, written and read without TensorFlow: each record is a `tf.train.Example` of integers.
+
+A record is its length in 8 bytes, the masked CRC-32C of these, the content, and the masked CRC-32C of that. Checksums
+and integers are computed for many records at once, in NumPy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache, lru_cache
+from itertools import chain
+
+import numpy as np
+
+HEAD, TAIL = 12, 4  # bytes before and after the content of a record
+_BYTES, _FEATURE, _INTEGERS = b"\x0a", b"\x12", b"\x1a"  # tags: field 1, 2, 3, each of a length and bytes
+_MASK = np.uint32(0xA282EAD8)
+
+
+def frames(contents: Sequence[bytes]) -> tuple[bytes, np.ndarray]:
+    """Records with their lengths and checksums, as they are in a file.
+
+    Args:
+        contents: of the records.
+
+    Returns:
+        The bytes, and the place of each content in them, int64 `[records]`.
+    """
+    sizes = np.fromiter(map(len, contents), np.int64, len(contents))
+    lengths = sizes.astype("<u8").tobytes()
+    ends = np.cumsum(sizes)
+    of_lengths = masked_crcs(lengths, np.arange(len(sizes)) * 8, np.full(len(sizes), 8)).astype("<u4").tobytes()
+    of_contents = masked_crcs(b"".join(contents), ends - sizes, sizes).astype("<u4").tobytes()
+    parts = (
+        (lengths[8 * i : 8 * i + 8], of_lengths[4 * i : 4 * i + 4], content, of_contents[4 * i : 4 * i + 4])
+        for i, content in enumerate(contents)
+    )
+    places = ends - sizes + (HEAD + TAIL) * np.arange(len(sizes)) + HEAD
+    return b"".join(chain.from_iterable(parts)), places
+
+
+def masked_crcs(data: bytes, starts: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """The masked CRC-32C of parts of some bytes, as TFRecord files have it.
+
+    Args:
+        data: all bytes.
+        starts, sizes: int64 `[parts]`.
+
+    Returns:
+        uint32 `[parts]`.
+    """
+    table, flat = _table(), np.frombuffer(data, np.uint8)
+    order = np.argsort(-sizes, kind="stable")  # the parts that have a byte at some place are the first ones
+    places, states = starts[order], np.full(len(sizes), 0xFFFFFFFF, np.uint32)
+    remaining = np.bincount(sizes, minlength=1)[::-1].cumsum()[::-1] if len(sizes) else np.zeros(1, np.int64)
+    for index in range(len(remaining) - 1):
+        active = remaining[index + 1]  # parts of more than `index` bytes
+        state = states[:active]
+        states[:active] = table[(state ^ flat[places[:active] + index]) & 0xFF] ^ (state >> np.uint32(8))
+    crcs = np.empty_like(states)
+    crcs[order] = states ^ np.uint32(0xFFFFFFFF)
+    return ((crcs >> np.uint32(15)) | (crcs << np.uint32(17))) + _MASK
+
+
+@cache
+def _table() -> np.ndarray:
+    """The CRC-32C (Castagnoli) of each byte, uint32 `[256]`."""
+    table = np.arange(256, dtype=np.uint32)
+    for _ in range(8):
+        table = np.where(table & 1, (table >> np.uint32(1)) ^ np.uint32(0x82F63B78), table >> np.uint32(1))
+    return table
+
+
+# --- tf.train.Example ----------------------------------------------------------------------------------------------
+
+
+def examples(features: Mapping[str, Sequence[Sequence[int]]]) -> list[bytes]:
+    """Rows of integers as `tf.train.Example`, each feature an `int64_list`.
+
+    Args:
+        features: name -> rows of integers from 0 to 2**31 - 1, as many for each name.
+
+    Example: `examples({"token_ids": [[5, 300]]})` is one record, which `tf.io.parse_example` reads.
+    """
+    packed = [(_message(_BYTES, name.encode()), _packed(rows)) for name, rows in features.items()]
+    return [
+        _message(
+            _BYTES,
+            b"".join(
+                _message(_BYTES, name + _message(_FEATURE, _message(_INTEGERS, _message(_BYTES, rows[i]))))
+                for name, rows in packed
+            ),
+        )
+        for i in range(len(packed[0][1]))
+    ]
+
+
+def integers(content: bytes) -> dict[str, np.ndarray]:
+    """The features of a record that `examples` wrote, int32 each.
+
+    Raises:
+        ValueError, IndexError: it is none.
+    """
+    found = {}
+    for _, features in _fields(content):
+        for _, entry in _fields(features):
+            (_, name), (_, feature) = _fields(entry)
+            ((_, values),) = _fields(feature)
+            ((_, row),) = _fields(values)
+            found[name.decode()] = _unpacked(row)
+    return found
+
+
+def _message(tag: bytes, content: bytes) -> bytes:
+    return tag + _varint(len(content)) + content
+
+
+@lru_cache(4096)
+def _varint(number: int) -> bytes:
+    parts = bytearray()
+    while number > 0x7F:
+        parts.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*parts, number])
+
+
+def _fields(content: bytes) -> Iterator[tuple[int, bytes]]:
+    """The fields of a message, all of a length and bytes: their tags and contents."""
+    place = 0
+    while place < len(content):
+        tag, size, shift, place = content[place], 0, 0, place + 1
+        while True:
+            byte = content[place]
+            size, shift, place = size | (byte & 0x7F) << shift, shift + 7, place + 1
+            if byte < 0x80:
+                break
+        if tag & 7 != 2 or place + size > len(content):
+            raise ValueError("not a record of integers")
+        yield tag, content[place : place + size]
+        place += size
+
+
+def _packed(rows: Sequence[Sequence[int]]) -> list[bytes]:
+    """The integers of each row, as protocol buffers pack them: seven bits a byte, the lowest first."""
+    values = np.fromiter(chain.from_iterable(rows), np.int64)
+    sizes = 1 + sum((values >> bits > 0).astype(np.int64) for bits in (7, 14, 21, 28))
+    ends = np.cumsum(sizes)
+    packed = np.zeros(ends[-1] if len(ends) else 0, np.uint8)
+    for index in range(int(sizes.max(initial=0))):
+        having = np.flatnonzero(sizes > index)
+        more = np.where(sizes[having] > index + 1, 0x80, 0)
+        packed[ends[having] - sizes[having] + index] = values[having] >> 7 * index & 0x7F | more
+    data = packed.tobytes()
+    cuts = np.concatenate([[0], ends])[np.cumsum([0, *map(len, rows)])].tolist()
+    return [data[start:end] for start, end in zip(cuts[:-1], cuts[1:], strict=True)]
+
+
+def _unpacked(data: bytes) -> np.ndarray:
+    packed = np.frombuffer(data, np.uint8).astype(np.int64)
+    if not len(packed):
+        return np.zeros(0, np.int32)
+    starts = np.flatnonzero(np.concatenate([[True], packed[:-1] < 0x80]))
+    shifts = 7 * (np.arange(len(packed)) - np.repeat(starts, np.diff([*starts, len(packed)])))
+    return np.add.reduceat((packed & 0x7F) << shifts, starts).astype(np.int32)
