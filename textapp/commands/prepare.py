@@ -31,7 +31,7 @@ from textapp.artifact import (
 )
 from textapp.catalog import TASKS, load_config, parse_config, recipe_of
 from textapp.commands import tables
-from textapp.commands.train import changed, checksums, disk_errors_reported
+from textapp.commands.train import changed, checksums
 from textapp.config import Config, data_directory, differing_key
 from textapp.errors import ArtifactError, ConfigError, DataError, TextappError, UsageError
 from textapp.folders import WorkFolder, resolved, write_text
@@ -43,7 +43,7 @@ from textapp.recipes.splits import settled_layout
 from textapp.recipes.tokenizers import warn_of_share
 from textapp.records import labelled
 from textapp.records.layout import Layout
-from textapp.records.shards import FOLDER, KIND, VERSION, Block, index_name, shard_name, write_shard
+from textapp.records.shards import FOLDER, KIND, VERSION, Block, index_name, remove_partial, shard_name, write_shard
 from textapp.records.sources import describe
 from textapp.records.splits import Splits
 from textapp.records.spool import COUNTED, Spool
@@ -95,7 +95,14 @@ def prepare(
     _check(config)
     with tables.stdout_for_json(as_json):
         manifest = _prepare(config, base, final, workers or usable_cores(), shards, overwrite)
-    result = {"path": str(final), **{name: manifest[name] for name in _SHOWN}, "shards": len(manifest["shards"])}
+    # A relative path of a config starts at the folder of the data.
+    named = final if base == Path() else resolved(final)
+    result = {
+        "path": str(final),
+        "prepared": str(named),
+        **{name: manifest[name] for name in _SHOWN},
+        "shards": len(manifest["shards"]),
+    }
     tables.emit(result, as_json, lambda console: _show(console, result))
     return final
 
@@ -106,7 +113,7 @@ _SHOWN = ("task", "examples", "dropped", "tokens", "hash")
 def _show(console: Any, result: Mapping[str, Any]) -> None:
     tokens = ", ".join(f"{count:,} {name}" for name, count in result["tokens"].items())
     console.print(f"{result['examples']:,} examples ({tokens}) in {result['shards']} shards: {result['path']}")
-    console.print(f"Train from them: textapp train CONFIG --set data.prepared={result['path']}", soft_wrap=True)
+    console.print(f"Train from them: textapp train CONFIG --set data.prepared={result['prepared']}", soft_wrap=True)
 
 
 def _check(config: Config) -> None:
@@ -142,13 +149,18 @@ def _prepare(
         tell_renamed(work.settle(made_files))
         sums = checksums(_without_other_splits(config), data_dir)
         check_no_input(place, map(Path, sums))
-        with disk_errors_reported(work):
+        try:
             _open_work(config, sums, shards, work, overwrite)
             layout = settled_layout(recipe, config, data_dir)
             manifest = _make(config, data_dir, recipe, layout, work.new, workers, shards, sums)
             Spool.remove(work.new)
             (work.new / REQUEST).unlink()
-            tell_renamed(work.swap(made_files))
+        except OSError as error:
+            raise ArtifactError(
+                f"{work.path}: could not be written or read: {error}; what is finished is kept: mend it and run the "
+                "same command again"
+            ) from error
+        tell_renamed(work.swap(made_files))
     return manifest
 
 
@@ -204,6 +216,7 @@ def _make(
     features = list(encoder.encode(spool[:1]))
     wanted = _shards(len(spool), shards)
     (folder / FOLDER).mkdir(exist_ok=True)
+    remove_partial(folder)
     job = _Job(begun.config.model_dump(mode="json"), str(folder), labels)
     unknown = _write(job, [shard for shard in wanted if not _finished(folder, shard)], workers, len(spool))
     sizes = {name: 0 for name in features}

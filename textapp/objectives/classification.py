@@ -49,7 +49,8 @@ class ClassificationObjective(Objective):
             for layer in tables:
                 layer.choose_owners(token_ids)
             if naive_bayes:
-                begin_as_naive_bayes(model, token_ids, train.targets, prepared.task.tokenizer.pad_id)
+                targets = train.targets if isinstance(train.targets, np.ndarray) else np.stack(list(train.targets))
+                begin_as_naive_bayes(model, token_ids, targets, prepared.task.tokenizer.pad_id)
         return model
 
     def build_inference(self, prepared: Prepared) -> keras.Model:

@@ -39,6 +39,12 @@ def index_name(shard: str) -> str:
     return shard.removesuffix(".tfrecord") + ".npy"
 
 
+def remove_partial(folder: Path) -> None:
+    """Removes the shards that a killed process did not finish."""
+    for file in (folder / FOLDER).glob("*.partial"):
+        file.unlink(missing_ok=True)
+
+
 def write_shard(path: Path, blocks: Iterable[Block], single: bool) -> None:
     """Writes a shard and its index, each under its name only when it is complete, the index last.
 
@@ -48,7 +54,7 @@ def write_shard(path: Path, blocks: Iterable[Block], single: bool) -> None:
         single: whether the feature `labels` has one label, which the index then has too.
     """
     partial, rows, place = path.with_name(f"{path.name}.{os.getpid()}.partial"), [], 0
-    index = path.parent.parent / index_name(f"{FOLDER}/{path.name}")
+    index = path.with_suffix(".npy")
     partial_index = index.with_name(f"{index.name}.{os.getpid()}.partial")
     try:
         with partial.open("wb") as file:

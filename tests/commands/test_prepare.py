@@ -1,0 +1,318 @@
+"""`textapp prepare`: a training from its folder is that from texts, and a killed one goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from textapp.catalog import load_config, recipe_of
+from textapp.commands import prepare as command
+from textapp.errors import ArtifactError, ConfigError, DataError, UsageError
+from textapp.processes import child_environment
+from textapp.recipes.resolving import locate
+from textapp.recipes.splits import load_splits, open_prepared, settled_layout
+from textapp.records import shards as shards_module
+
+WORDS = ["a", "bad", "cat", "dog", "fine", "good", "great", "in", "of", "on", "plot", "poor", "the", "very", "was"]
+CLASSIFIER = """
+task: classification
+run: run
+data: {{train: "train-*.tsv", validation: val.tsv{more}}}
+tokenizer: {{vocabulary_size: 40}}
+model: {{architecture: mlp, subwords: [], ngrams: 2, embedding_dim: 4}}
+training: {{epochs: 2, batch_size: 8, device: cpu, class_weights: balanced}}
+"""
+TRANSLATOR = """
+task: translation
+run: run
+data: {{train: {{source: a.txt, target: b.txt}}, validation: {{source: va.txt, target: vb.txt}}{more}}}
+tokenizer: {{vocabulary_size: 60, shared: false}}
+model: {{architecture: lstm, embedding_dim: 8, units: [8], dropout: 0}}
+training: {{epochs: 1, batch_tokens: 128, device: cpu}}
+"""
+
+
+def sentence(choice: random.Random, longest: int = 9) -> str:
+    return " ".join(choice.choice(WORDS) for _ in range(choice.randint(1, longest)))
+
+
+def labelled(choice: random.Random, count: int) -> str:
+    return "".join(
+        f"{text}\t{'neg' if 'bad' in text else 'pos'}\n" for text in (sentence(choice) for _ in range(count))
+    )
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Configs and data of both tasks; some training examples lack a text."""
+    folder, choice = tmp_path_factory.mktemp("prepare"), random.Random(3)
+    for name, count in (("train-0", 31), ("train-1", 22), ("val", 12)):
+        empty = " \tpos\n" if name == "train-1" else ""
+        (folder / f"{name}.tsv").write_text("text\tlabel\n" + labelled(choice, count) + empty)
+    for name, count in (("", 50), ("v", 6)):
+        sides = [[sentence(choice) for _ in range(count)] for _ in range(2)]
+        sides[0][-1] = sides[0][-1] * 30 if not name else sides[0][-1]  # too long for the buckets
+        for side, lines in zip("ab", sides, strict=True):
+            (folder / f"{name}{side}.txt").write_text(
+                "\n".join([*lines, "" if side == "a" and not name else "good"]) + "\n"
+            )
+    for name, text in (("c", CLASSIFIER), ("t", TRANSLATOR)):
+        (folder / f"{name}.yaml").write_text(text.format(more=""))
+        (folder / f"{name}p.yaml").write_text(text.format(more=f", prepared: of-{name}"))
+    command.prepare(folder / "cp.yaml", data_dir=folder, workers=1, shards=3)
+    command.prepare(folder / "tp.yaml", data_dir=folder, workers=1, shards=2)
+    return folder
+
+
+def prepared_data(data: Path, name: str, folder: Path) -> Any:
+    """What the recipe prepares of a config."""
+    config = load_config(data / f"{name}.yaml")
+    recipe, prepared = recipe_of(config.task), open_prepared(config, data)
+    splits = load_splits(recipe, config, data, settled_layout(recipe, config, data, prepared), prepared)
+    return recipe.prepare(locate(config, data), splits, folder)
+
+
+def values(variables: list[Any]) -> list[np.ndarray]:
+    return [np.array(variable) for variable in variables]
+
+
+@pytest.mark.parametrize("name", ["c", "t"])
+def test_a_training_from_shards_makes_the_model_of_a_training_from_texts(data: Path, tmp_path: Path, name: str) -> None:
+    """The same config, first weights, and losses and last weights of two epochs, by one compiled step."""
+    import keras
+    import tensorflow as tf
+
+    from textapp.training.loop import Hooks
+    from textapp.training.trainer import make_loop
+
+    objective = recipe_of({"c": "classification", "t": "translation"}[name]).objective()
+    texts = prepared_data(data, name, tmp_path / "texts")
+    shards = prepared_data(data, f"{name}p", tmp_path / "shards")
+    assert shards.splits.train == [] and shards.splits.train_size == len(texts.splits.train) == {"c": 53, "t": 50}[name]
+    found, expected = (each.config.model_dump() for each in (shards, texts))
+    assert found["data"].pop("prepared") == f"of-{name}" and expected["data"].pop("prepared") is None
+    assert found == expected
+    models = []
+    for each in (texts, shards):
+        keras.utils.set_random_seed(7)
+        models.append(objective.build(each))
+    for one, other in zip(*(values(model.weights) for model in models), strict=True):
+        assert np.array_equal(one, other)
+    strategy, training = tf.distribute.get_strategy(), texts.config.training
+    source = objective.batches(texts)
+    loop = make_loop(models[0], objective.loss(texts), training, source.plan(0).steps, strategy, Hooks())
+    variables = [*models[0].variables, *loop.optimizer.variables]
+    begin, traced, results = values(variables), False, []
+    for each in (source, objective.batches(shards)):
+        for variable, value in zip(variables, begin, strict=True):
+            variable.assign(value)
+        losses = []
+        for epoch in range(2):
+            batches = each.distributed(each.plan(epoch), strategy)
+            if not traced:
+                loop.open_shapes(batches.element_spec)
+                traced = True
+            losses += [float(loop.step(batch)) for batch in batches]
+        results.append((losses, values(variables)))
+    assert results[0][0] == pytest.approx(results[1][0], rel=1e-6) and len(results[0][0]) > 4
+    for one, other in zip(results[0][1], results[1][1], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.slow
+def test_the_command_trains_from_shards(data: Path) -> None:
+    """With validation, and figures that are those of a training from texts."""
+    from textapp.commands.train import train
+
+    metrics = []
+    for name in ("c", "cp"):
+        run = train(data / f"{name}.yaml", run=str(data / f"run-{name}"), data_dir=data)
+        metrics.append(json.loads((run / "metrics.json").read_text(encoding="utf-8")))
+    one, other = metrics
+    assert one["validation"] == other["validation"] and one["training"]["examples"] == 53
+    for row, expected in zip(other["training"]["history"], one["training"]["history"], strict=True):
+        assert row["loss"] == pytest.approx(expected["loss"], rel=1e-6)
+
+
+def test_the_manifest(data: Path) -> None:
+    manifest = json.loads((data / "of-c" / "manifest.json").read_text(encoding="utf-8"))
+    assert (manifest["examples"], manifest["dropped"], manifest["labels"]) == (53, 1, ["neg", "pos"])
+    assert list(manifest["shards"].values()) == [17, 18, 18]
+    assert sum(manifest["label_counts"]) == 53
+    ids = shards_module.TokenShards.open(data / "of-c").column("token_ids")
+    assert manifest["tokens"] == {"token_ids": ids.lengths.sum()}
+    assert manifest["settings"]["tokenizer"]["vocabulary_size"] == 40
+    assert len(manifest["hash"]) == 64 and not list((data / "of-c" / "shards").glob("*.partial"))
+    assert sorted(path.name for path in (data / "of-c").iterdir()) == ["manifest.json", "shards", "tokenizer"]
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (folder / "shards").iterdir()}
+
+
+def test_the_number_of_processes_changes_nothing(data: Path, tmp_path: Path) -> None:
+    command.prepare(data / "c.yaml", tmp_path / "two", data_dir=data, workers=2, shards=3)
+    assert files_of(tmp_path / "two") == files_of(data / "of-c")
+
+
+def test_an_interrupted_preparation_goes_on(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shard that is finished is not written again; what a killed process had begun goes."""
+    written: list[str] = []
+
+    def write(path: Path, *arguments: Any) -> None:
+        if len(written) == 1:
+            path.with_name(f"{path.name}.1.partial").write_bytes(b"half")
+            raise KeyboardInterrupt
+        written.append(path.name)
+        shards_module.write_shard(path, *arguments)
+
+    monkeypatch.setattr(command, "write_shard", write)
+    with pytest.raises(KeyboardInterrupt):
+        command.prepare(data / "c.yaml", tmp_path / "of", data_dir=data, workers=1, shards=3)
+    assert not (tmp_path / "of").exists()
+    with pytest.raises(ArtifactError, match="was started with another config, 'tokenizer.vocabulary_size' differs, so"):
+        other = ["tokenizer.vocabulary_size=41"]
+        command.prepare(data / "c.yaml", tmp_path / "of", other, data_dir=data, workers=1, shards=3)
+    written.append("the second time")
+    command.prepare(data / "c.yaml", tmp_path / "of", data_dir=data, workers=1, shards=3)
+    names = [f"train-0000{number}-of-00003.tfrecord" for number in range(3)]
+    assert written == [names[0], "the second time", *names[1:]]
+    assert files_of(tmp_path / "of") == files_of(data / "of-c")
+    assert not (tmp_path / "of.textapp-work").exists()
+    with pytest.raises(ArtifactError, match="is finished already: use --overwrite to replace it, or --to DIR"):
+        command.prepare(data / "c.yaml", tmp_path / "of", data_dir=data, workers=1)
+    (tmp_path / "of" / "mine.txt").write_text("x")
+    command.prepare(data / "c.yaml", tmp_path / "of", data_dir=data, workers=1, overwrite=True)
+    assert len(files_of(tmp_path / "of")) == 2 and (tmp_path / "of" / "mine.txt").read_text() == "x"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["tokenizer.vocabulary_size=50"], "with tokenizer.vocabulary_size 40, expected 50, as this config gives"),
+        (["cleaning=[]"], r"with cleaning \['nfkc', 'lowercase', 'whitespace'\], expected \[\]"),
+        (["data.train=train-0.tsv"], r"with data.train 'train-\*.tsv', expected 'train-0.tsv'"),
+        (["data.validation=0.2"], "data.validation: found 0.2, a share of the training texts, expected files, as with"),
+        (["data.prepared=of-t"], "of-t: was prepared for translation, expected classification"),
+    ],
+)
+def test_a_folder_of_another_config_is_refused(data: Path, tmp_path: Path, change: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        config = load_config(data / "cp.yaml", change)
+        recipe, prepared = recipe_of(config.task), open_prepared(config, data)
+        splits = load_splits(recipe, config, data, settled_layout(recipe, config, data, prepared), prepared)
+        recipe.begin(config, splits, tmp_path)  # type: ignore[attr-defined]
+
+
+def test_the_texts_may_be_elsewhere(data: Path, tmp_path: Path) -> None:
+    """A training from shards needs neither the training files nor their names."""
+    config = load_config(data / "cp.yaml", ["data.train=null"])
+    recipe, prepared = recipe_of(config.task), open_prepared(config, data)
+    layout = settled_layout(recipe, config, data, prepared)
+    splits = load_splits(recipe, config, data, layout, prepared)
+    assert recipe.begin(config, splits, tmp_path).config.tokenizer.vocabulary_size == 40  # type: ignore[attr-defined]
+    assert splits.origin == {"train": "train-*.tsv", "validation": "val.tsv"}
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (
+            ["data.validation=0.1"],
+            ConfigError,
+            "data.validation: found 0.1, a share of the training texts, expected",
+        ),
+        (["data.train=none.tsv"], DataError, "none.tsv: no such file"),
+        (["data.train=one.tsv"], DataError, "found only the label 'pos' in 1 training examples; expected at least 2"),
+    ],
+)
+def test_what_cannot_be_prepared(
+    data: Path, tmp_path: Path, change: list[str], error: type[Exception], message: str
+) -> None:
+    (data / "one.tsv").write_text("text\tlabel\ngood\tpos\n")
+    with pytest.raises(error, match=message):
+        command.prepare(data / "c.yaml", tmp_path / "of", change, data_dir=data, workers=1)
+
+
+def test_the_folder_has_to_be_named(data: Path) -> None:
+    with pytest.raises(UsageError, match="--to is missing: give the folder for the token ids, or name it in the"):
+        command.prepare(data / "c.yaml", data_dir=data)
+
+
+def test_other_tasks_have_no_prepared_data(data: Path, tmp_path: Path) -> None:
+    path = tmp_path / "g.yaml"
+    path.write_text("task: generation\nrun: r\ndata: {train: a.txt}\nmodel: {architecture: lstm}\n")
+    with pytest.raises(ConfigError, match="task: found generation, expected classification or translation: other"):
+        command.prepare(path, tmp_path / "of", data_dir=data)
+
+
+# --- processes -----------------------------------------------------------------------------------------------------
+
+
+def command_line(folder: Path, *options: str) -> subprocess.Popen[bytes]:
+    arguments = [sys.executable, "-m", "textapp", "prepare", "c.yaml", "--to", "of", *options]
+    return subprocess.Popen(arguments, cwd=folder, env=child_environment(), stderr=subprocess.PIPE)
+
+
+def large(folder: Path, lines: int) -> None:
+    choice = random.Random(5)
+    part = labelled(choice, 1000)
+    (folder / "train-0.tsv").write_text("text\tlabel\n" + part * (lines // 1000))
+    (folder / "val.tsv").write_text("text\tlabel\n" + labelled(choice, 20))
+    (folder / "c.yaml").write_text(CLASSIFIER.format(more=""))
+
+
+def wait_for(found: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + 120
+    while not found():
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.01)
+
+
+@pytest.mark.slow
+def test_killed_at_once_and_run_again(tmp_path: Path) -> None:
+    """SIGKILL ends the processes that tokenise, too; the same command leaves the folder of an undisturbed one."""
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    for folder in (whole, killed):
+        folder.mkdir()
+        large(folder, 200_000)
+    assert command_line(whole, "--workers", "2", "--shards", "20").wait() == 0
+    process = command_line(killed, "--workers", "2", "--shards", "20")
+    shards = killed / "of.textapp-work" / "new" / "shards"
+    wait_for(lambda: len(list(shards.glob("*.npy"))) >= 3, process)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    time.sleep(2)
+    finished = set(shards.glob("*.npy"))
+    time.sleep(1)
+    assert set(shards.glob("*.npy")) == finished and not (killed / "of").exists()
+    kept = {path.name: path.stat().st_ino for path in finished}
+    assert command_line(killed, "--workers", "2", "--shards", "20").wait() == 0
+    assert files_of(killed / "of") == files_of(whole / "of")
+    assert {name: (killed / "of" / "shards" / name).stat().st_ino for name in kept} == kept
+
+
+@pytest.mark.slow
+def test_the_memory_does_not_grow_with_the_corpus(tmp_path: Path) -> None:
+    """Four times the lines take at most a few MB more; the texts alone are 24 MB more."""
+    peaks = []
+    for lines in (200_000, 800_000):
+        folder = tmp_path / str(lines)
+        folder.mkdir()
+        large(folder, lines)
+        process = command_line(folder, "--workers", "1")
+        _, status, usage = os.wait4(process.pid, 0)
+        assert status == 0
+        peaks.append(usage.ru_maxrss / (1 if sys.platform == "linux" else 1024))
+    assert peaks[1] - peaks[0] < 20_000  # KB
