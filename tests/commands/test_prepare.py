@@ -286,9 +286,9 @@ def test_killed_at_once_and_run_again(tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     for folder in (whole, killed):
         folder.mkdir()
-        large(folder, 200_000)
-    assert command_line(whole, "--workers", "2", "--shards", "20").wait() == 0
-    process = command_line(killed, "--workers", "2", "--shards", "20")
+        large(folder, 60_000)
+    assert command_line(whole, "--workers", "2", "--shards", "12").wait() == 0
+    process = command_line(killed, "--workers", "2", "--shards", "12")
     shards = killed / "of.textapp-work" / "new" / "shards"
     wait_for(lambda: len(list(shards.glob("*.npy"))) >= 3, process)
     os.kill(process.pid, signal.SIGKILL)
@@ -298,16 +298,16 @@ def test_killed_at_once_and_run_again(tmp_path: Path) -> None:
     time.sleep(1)
     assert set(shards.glob("*.npy")) == finished and not (killed / "of").exists()
     kept = {path.name: path.stat().st_ino for path in finished}
-    assert command_line(killed, "--workers", "2", "--shards", "20").wait() == 0
+    assert command_line(killed, "--workers", "2", "--shards", "12").wait() == 0
     assert files_of(killed / "of") == files_of(whole / "of")
     assert {name: (killed / "of" / "shards" / name).stat().st_ino for name in kept} == kept
 
 
 @pytest.mark.slow
 def test_the_memory_does_not_grow_with_the_corpus(tmp_path: Path) -> None:
-    """Four times the lines take at most a few MB more; the texts alone are 24 MB more."""
+    """300,000 lines more take at most 45 MB more, the tokenizer's sample among them; their records would take 110 MB."""
     peaks = []
-    for lines in (200_000, 800_000):
+    for lines in (100_000, 400_000):
         folder = tmp_path / str(lines)
         folder.mkdir()
         large(folder, lines)
@@ -315,4 +315,4 @@ def test_the_memory_does_not_grow_with_the_corpus(tmp_path: Path) -> None:
         _, status, usage = os.wait4(process.pid, 0)
         assert status == 0
         peaks.append(usage.ru_maxrss / (1 if sys.platform == "linux" else 1024))
-    assert peaks[1] - peaks[0] < 20_000  # KB
+    assert peaks[1] - peaks[0] < 45_000  # KB

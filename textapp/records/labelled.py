@@ -26,6 +26,7 @@ MOSTLY = 0.8  # share of lines with a label of their own that labels do not have
 MANY_GLUED = 3  # labels that begin with another; fewer may well be labels
 GLUED = 0.02  # share of lines with such a label that labels do not have
 _SHOWN_LABELS = 20
+_KNOWN_CELLS = 10_000
 _MISSING = frozenset(("na", "n/a", "#n/a", "nan", "none", "null", "nil", "<na>", "\\n", "missing"))
 _SHOWN_LENGTH = 60  # characters of a label in a message
 
@@ -147,11 +148,19 @@ def labelled_blocks(
         layout_here = replace(layout, label_columns=()) if lines else layout
         read = with_label_columns(layout_here)
         divider, all_rows = layout.label_separator, read_rows(path, read, list(read.columns))
-        first = True
+        first, seen = True, dict[str, Any]()  # cell -> its label, which most rows have in common with another
         while rows := list(islice(all_rows, size)):
             if first and divider is None and layout.multiple:
                 divider = divider_of(label_cells(rows).difference(known)) or ""
-            found = [{**_texts(row), "label": _label(path, row, layout_here, divider or "", known)} for row in rows]
+            found = []
+            for row in rows:
+                cell = row.values.get("label")
+                label = seen.get(cell) if isinstance(cell, str) else None
+                if label is None:
+                    label = _label(path, row, layout_here, divider or "", known)
+                    if isinstance(cell, str) and isinstance(label, str) and len(seen) < _KNOWN_CELLS:
+                        seen[cell] = label
+                found.append({**_texts(row), "label": label})
             if first and lines:
                 _check_lines(path, rows, found, layout)
             elif first and not layout.label_columns:
