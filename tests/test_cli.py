@@ -17,7 +17,20 @@ from textapp import cli
 from textapp.config import data_directory
 from textapp.errors import UsageError
 
-COMMANDS = ["train", "launch", "evaluate", "export", "predict", "ask", "chat", "benchmark", "inspect", "check", "demo"]
+COMMANDS = [
+    "train",
+    "prepare",
+    "launch",
+    "evaluate",
+    "export",
+    "predict",
+    "ask",
+    "chat",
+    "benchmark",
+    "inspect",
+    "check",
+    "demo",
+]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -305,7 +305,7 @@ def test_killed_at_once_and_run_again(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_memory_does_not_grow_with_the_corpus(tmp_path: Path) -> None:
-    """300,000 lines more take at most 45 MB more, the tokenizer's sample among them; their records would take 110 MB."""
+    """300,000 lines more take at most 45 MB, with the sample of the tokenizer; their records would take 110 MB."""
     peaks = []
     for lines in (100_000, 400_000):
         folder = tmp_path / str(lines)

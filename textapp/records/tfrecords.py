@@ -82,17 +82,8 @@ def examples(features: Mapping[str, Sequence[Sequence[int]]]) -> list[bytes]:
 
     Example: `examples({"token_ids": [[5, 300]]})` is one record, which `tf.io.parse_example` reads.
     """
-    packed = [(_message(_BYTES, name.encode()), _packed(rows)) for name, rows in features.items()]
-    return [
-        _message(
-            _BYTES,
-            b"".join(
-                _message(_BYTES, name + _message(_FEATURE, _message(_INTEGERS, _message(_BYTES, rows[i]))))
-                for name, rows in packed
-            ),
-        )
-        for i in range(len(packed[0][1]))
-    ]
+    columns = [[_head(name, len(row)) + row for row in _packed(rows)] for name, rows in features.items()]
+    return [_message(_BYTES, b"".join(entries)) for entries in zip(*columns, strict=True)]
 
 
 def integers(content: bytes) -> dict[str, np.ndarray]:
@@ -109,6 +100,14 @@ def integers(content: bytes) -> dict[str, np.ndarray]:
             ((_, row),) = _fields(values)
             found[name.decode()] = _unpacked(row)
     return found
+
+
+@lru_cache(1 << 14)
+def _head(name: str, size: int) -> bytes:
+    """What is before the packed integers of a feature, which depends on their size alone."""
+    values = _message(_INTEGERS, _message(_BYTES, bytes(size)))
+    entry = _message(_BYTES, _message(_BYTES, name.encode()) + _message(_FEATURE, values))
+    return entry[: len(entry) - size]
 
 
 def _message(tag: bytes, content: bytes) -> bytes:
