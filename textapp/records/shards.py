@@ -146,7 +146,7 @@ class TokenShards:
         """
         found = dict(self.settings)
         if expected.get("data", {}).get("train", 0) is None:
-            found["data"] = {**found["data"], "train": None}
+            found["data"] = {**found.get("data", {}), "train": None}
         if name := differing(found, dict(expected)):
             values = []
             for value in (found, expected):
@@ -164,7 +164,7 @@ class TokenShards:
     def _index(self) -> dict[str, np.ndarray]:
         """Columns of all shards: `shard` int32, `place` int64, `size` int32, each feature, and `label`, int32."""
         names = ["place", "size", *self.features]
-        single = not self.settings["multiple"] and bool(self.labels)
+        single = not self.settings.get("multiple") and bool(self.labels)
         names += ["label"] if single else []
         columns = {name: np.empty(len(self), np.int64 if name == "place" else np.int32) for name in names}
         begin = 0
