@@ -72,6 +72,7 @@ _KEYS: dict[str, Kind] = {
     "kind": one_of("run", "bundle", "preparation"),
     "task": TEXT,
     "mode": one_of("extractive", "generative"),
+    "role": one_of("decoder", "encoder-decoder"),
     "files": mapping_of(SHA256),
     "architecture": TEXT,
     "parameters": either(whole(0, 2**63), NOTHING),

@@ -14,6 +14,7 @@ from textapp.errors import ArtifactError, OptionError
 from textapp.tasks.classification import ClassificationTask
 from textapp.tasks.generation import GenerationTask
 from textapp.tasks.question_answering import QuestionAnsweringTask
+from textapp.tasks.question_answering_decoder import PromptedAnswersTask
 from textapp.tasks.question_answering_generative import WrittenAnswersTask
 from textapp.tasks.translation import TranslationTask
 from textapp.untrusted import shown
@@ -32,11 +33,13 @@ class Parts(NamedTuple):
         task: its class on the device.
         recipe: returns its part on the workstation, whose `objective()` is its part on TensorFlow.
         modes: the parts of its other modes, by name: what `mode` in a config chooses.
+        roles: the parts for models of another role, by its name: what `model.role` in a config chooses.
     """
 
     task: type[Task]
     recipe: Callable[[], Recipe]
     modes: Mapping[str, Parts] = {}
+    roles: Mapping[str, Parts] = {}
 
 
 def _classification() -> Recipe:
@@ -57,6 +60,12 @@ def _written_answers() -> Recipe:
     return WrittenAnswersRecipe()
 
 
+def _prompted_answers() -> Recipe:
+    from textapp.recipes.question_answering_decoder import PromptedAnswersRecipe
+
+    return PromptedAnswersRecipe()
+
+
 def _translation() -> Recipe:
     from textapp.recipes.translation import TranslationRecipe
 
@@ -72,20 +81,51 @@ def _generation() -> Recipe:
 TASKS: dict[str, Parts] = {
     "classification": Parts(ClassificationTask, _classification),
     "question_answering": Parts(
-        QuestionAnsweringTask, _question_answering, {"generative": Parts(WrittenAnswersTask, _written_answers)}
+        QuestionAnsweringTask,
+        _question_answering,
+        {
+            "generative": Parts(
+                WrittenAnswersTask,
+                _written_answers,
+                roles={"decoder": Parts(PromptedAnswersTask, _prompted_answers)},
+            )
+        },
     ),
     "translation": Parts(TranslationTask, _translation),
     "generation": Parts(GenerationTask, _generation),
 }
 
 
-def recipe_of(name: str, mode: str | None = None) -> Recipe:
-    """The recipe of a task by its name and its mode, if it has several.
+def recipe_of(name: str, mode: str | None = None, role: str | None = None) -> Recipe:
+    """The recipe of a task by its name, and by its mode and the role of its model, if it has several.
+
+    Args:
+        name: of the task.
+        mode: of the task; None: the default one.
+        role: of the model; None: the default one.
 
     Raises:
         ArtifactError: this version does not know the task.
     """
-    return _parts(name, mode).recipe()
+    return _parts(name, mode, role).recipe()
+
+
+def recipe_of_config(config: Config, data_dir: Path) -> Recipe:
+    """The recipe of a config; where a preset of either role would do, its folder tells which it is.
+
+    Args:
+        config: as `load_config` returned it.
+        data_dir: base folder of relative paths.
+
+    Raises:
+        ArtifactError: this version does not know the task.
+    """
+    role = config.model.role
+    if role is None and config.model.pretrained and _parts(config.task, config.mode).roles:
+        from textapp.recipes.resolving import locate, writer_role
+
+        role = writer_role(getattr(locate(config, data_dir).model, "path", ""))
+    return recipe_of(config.task, config.mode, role)
 
 
 def recipe_of_manifest(manifest: Mapping[str, Any]) -> Recipe:
@@ -94,7 +134,7 @@ def recipe_of_manifest(manifest: Mapping[str, Any]) -> Recipe:
     Raises:
         ArtifactError: this version does not know the task.
     """
-    return recipe_of(manifest["task"], manifest.get("mode"))
+    return recipe_of(manifest["task"], manifest.get("mode"), manifest.get("role"))
 
 
 def task_class(manifest: Mapping[str, Any]) -> type[Task]:
@@ -103,7 +143,7 @@ def task_class(manifest: Mapping[str, Any]) -> type[Task]:
     Raises:
         ArtifactError: this version does not know the task.
     """
-    return _parts(manifest["task"], manifest.get("mode")).task
+    return _parts(manifest["task"], manifest.get("mode"), manifest.get("role")).task
 
 
 def task_from_manifest(
@@ -170,9 +210,7 @@ class _Keys(Mapping[str, "TaskKeys"]):
     """Task -> its config keys; a recipe is imported when its keys are looked up."""
 
     def __getitem__(self, name: str) -> TaskKeys:
-        modes = {mode: parts.recipe().keys for mode, parts in TASKS[name].modes.items()}
-        keys = TASKS[name].recipe().keys
-        return replace(keys, modes=modes) if modes else keys
+        return _keys_of(TASKS[name])
 
     def __iter__(self) -> Iterator[str]:
         return iter(TASKS)
@@ -181,7 +219,14 @@ class _Keys(Mapping[str, "TaskKeys"]):
         return len(TASKS)
 
 
-def _parts(name: str, mode: str | None) -> Parts:
+def _keys_of(parts: Parts) -> TaskKeys:
+    """The keys of a task, with those of its modes and roles below them."""
+    modes, roles = ({name: _keys_of(each) for name, each in found.items()} for found in (parts.modes, parts.roles))
+    return replace(parts.recipe().keys, modes=modes, roles=roles)
+
+
+def _parts(name: str, mode: str | None, role: str | None = None) -> Parts:
     if name not in TASKS:
         raise ArtifactError(f"task: found {shown(name)}, expected one of {', '.join(TASKS)}: update textapp")
-    return TASKS[name].modes.get(mode or "", TASKS[name])
+    parts = TASKS[name].modes.get(mode or "", TASKS[name])
+    return parts.roles.get(role or "", parts)

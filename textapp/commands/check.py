@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from textapp.catalog import load_config, recipe_of
+from textapp.catalog import load_config, recipe_of_config, recipe_of_manifest
 from textapp.commands import tables, tpu
 from textapp.commands.environment import environment
 from textapp.config import Config, data_directory
@@ -73,11 +73,11 @@ def data_profile(config: Config, data_dir: Path) -> dict[str, Any]:
         UsageError: there is no training data.
         DataError: the data are invalid.
     """
-    recipe = recipe_of(config.task, config.mode)
     if config.data.prepared is not None:
         raise UsageError(
             "data.prepared: found a folder of token ids, expected texts to check: leave it out, as textapp prepare did"
         )
+    recipe = recipe_of_config(config, data_dir)
     splits = load_splits(recipe, config, data_dir)
     if not splits.train:
         raise UsageError(
@@ -97,7 +97,7 @@ def _excerpt(record: Mapping[str, Any]) -> dict[str, Any]:
 def _show(console: Any, result: Mapping[str, Any]) -> None:
     warnings = []
     if "data" in result:
-        recipe = recipe_of(result["data"]["task"], result["data"].get("mode"))
+        recipe = recipe_of_manifest(result["data"])
         for part in recipe.sections(result["data"]):
             console.print(tables.section(part))
         for name, records in result["data"]["first_rows"].items():

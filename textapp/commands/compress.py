@@ -15,7 +15,7 @@ from typing import Any
 
 import textapp
 from textapp.artifact import TARGET_TOKENIZER, TOKENIZER, Artifact, check_no_input, open_artifact, sha256
-from textapp.catalog import load_config, parse_config, recipe_of
+from textapp.catalog import load_config, parse_config, recipe_of_manifest
 from textapp.commands import tables
 from textapp.commands.students import prepared_student, student_config, unlabelled_records
 from textapp.commands.train import REQUEST, changed, checksums, disk_errors_reported, enter, put_in_place, replaces_run
@@ -99,7 +99,7 @@ def compress(
         )
     metrics = json.loads((made / METRICS).read_text(encoding="utf-8"))
     result = {"path": str(made), **metrics["compression"], "after": _after(metrics)}
-    measures = recipe_of(config.task, config.mode).task.measures
+    measures = recipe_of_manifest(artifact.manifest).task.measures
     tables.emit(result, as_json, lambda console: _show(console, result, measures))
     return made
 
@@ -114,7 +114,7 @@ def _compress(artifact: Artifact, recipe: LoadedRecipe, config: Config, data_dir
     with ExitStack() as stack:
         enter(stack, work, overwrite)
         # Before the import of TensorFlow, which takes seconds, so that errors in the data are reported at once.
-        task = recipe_of(config.task, config.mode)
+        task = recipe_of_manifest(artifact.manifest)
         sums = checksums(config, data_dir)
         files = expand(recipe.recipe.files, data_dir) if recipe.recipe.files else []
         more = {str(file): sha256(file) for file in files}

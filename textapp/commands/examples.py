@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from textapp.artifact import Artifact
-from textapp.catalog import load_config, recipe_of, recipe_of_manifest
+from textapp.catalog import load_config, recipe_of_manifest
 from textapp.config import data_directory, same_column
 from textapp.encodings import text_encoding
 from textapp.errors import ArtifactError, UsageError
@@ -73,7 +73,7 @@ def own_splits(artifact: Artifact, data_dir: Path | None = None) -> Splits:
             f"{artifact.path}: is not inside its run, so it has no examples: give some with --data FILE"
         )
     config = load_config(run / "config.yaml")
-    return load_splits(recipe_of(config.task, config.mode), config, data_directory(data_dir, artifact.data_dir))
+    return load_splits(recipe_of_manifest(artifact.manifest), config, data_directory(data_dir, artifact.data_dir))
 
 
 def layout_of(manifest: Mapping[str, Any], columns: str | None = None, encoding: str | None = None) -> Layout:

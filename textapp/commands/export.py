@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from textapp.artifact import check_target, open_artifact
-from textapp.catalog import load_config, recipe_of, task_class, task_from_manifest
+from textapp.catalog import load_config, recipe_of_manifest, task_class, task_from_manifest
 from textapp.commands import tables
 from textapp.config import data_directory
 from textapp.errors import ArtifactError
@@ -52,7 +52,7 @@ def export(
         from textapp.export.bundle import export_run
 
         config = load_config(run / "config.yaml")
-        recipe = recipe_of(config.task, config.mode)
+        recipe = recipe_of_manifest(artifact.manifest)
         splits = load_splits(recipe, config, data_directory(data_dir, artifact.manifest.get("data_dir")))
         records = splits.validation
         if len(records) < MIN_EXAMPLES and splits.train and not recipe.divides_texts(config):

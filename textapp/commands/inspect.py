@@ -16,7 +16,7 @@ from textapp.decoding.signatures import CACHE
 
 # Keys of the manifest that are shown unchanged.
 FACTS = (
-    "task", "mode", "architecture", "languages", "labels", "multiple", "inputs", "features", "lengths",
+    "task", "mode", "role", "architecture", "languages", "labels", "multiple", "inputs", "features", "lengths",
     "generate_lengths", "tokenizer", "target", "quantize", "seed", "parent", "versions", "verification",
     "stride", "max_answer_tokens", "max_windows", "no_answer_threshold",
 )  # fmt: skip

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from textapp.catalog import recipe_of
+from textapp.catalog import recipe_of_config
 from textapp.commands import tables
 from textapp.commands.tpu_environment import (
     CHIPS,
@@ -89,7 +89,7 @@ def check_tpu(config: Config, data_dir: Path, chip: str) -> dict[str, Any]:
         DataError: the data are invalid.
     """
     # The data first, so that their faults are told before an environment is made.
-    recipe = recipe_of(config.task, config.mode)
+    recipe = recipe_of_config(config, data_dir)
     prepared_data = open_prepared(config, data_dir)
     layout = settled_layout(recipe, config, data_dir, prepared_data)
     splits = load_splits(recipe, config, data_dir, layout, prepared_data)

@@ -22,7 +22,7 @@ from textapp.artifact import (
     tell_renamed,
     write_failure_reason,
 )
-from textapp.catalog import load_config, parse_config, recipe_of
+from textapp.catalog import load_config, parse_config, recipe_of_config
 from textapp.config import Config, data_directory, differing_key
 from textapp.errors import ArtifactError, DataError, TextappError
 from textapp.folders import WorkFolder, resolved, write_text
@@ -87,7 +87,7 @@ def train_config(config: Config, data_dir: Path, overwrite: bool = False) -> Pat
         if alone:
             enter(stack, work, overwrite)
         # Before the import of TensorFlow, which takes seconds, so that errors in the data are reported at once.
-        recipe = recipe_of(config.task, config.mode)
+        recipe = recipe_of_config(config, data_dir)
         prepared_data = open_prepared(config, data_dir)
         sums = checksums(config, data_dir)
         if prepared_data is not None:

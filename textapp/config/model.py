@@ -57,6 +57,11 @@ class Architecture(Model):
     subword_vectors: ClassVar[bool] = False
 
     architecture: str
+    role: Literal["decoder", "encoder-decoder"] | None = Field(
+        default=None,
+        description="written answers: decoder, a language model, or encoder-decoder; None: encoder-decoder, but of a"
+        " preset what it is",
+    )
 
     @property
     def training_form(self) -> bool:

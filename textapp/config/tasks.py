@@ -32,6 +32,7 @@ class TaskKeys:
         parallel_files: whether examples may be in two parallel files.
         mode: name of the mode that the keys are for, if the task has several.
         modes: the keys of its other modes.
+        roles: the keys for models of another role, by `model.role`.
     """
 
     role: Role
@@ -42,14 +43,25 @@ class TaskKeys:
     parallel_files: bool = False
     mode: str | None = None
     modes: Mapping[str, TaskKeys] = dataclasses.field(default_factory=dict)
+    roles: Mapping[str, TaskKeys] = dataclasses.field(default_factory=dict)
 
-    def of(self, mode: str | None) -> TaskKeys:
-        """The keys of a mode; of the default one, and of a task without modes, these."""
-        return self.modes.get(mode or "", self)
+    def of(self, mode: str | None, role: str | None = None) -> TaskKeys:
+        """The keys of a mode and a role; of the default ones, and of a task without modes, these."""
+        keys = self.modes.get(mode or "", self)
+        return keys.roles.get(role or "", keys)
+
+    @property
+    def every(self) -> list[TaskKeys]:
+        """These keys, and those of the other modes and roles."""
+        below = [other for part in (self.roles, self.modes) for keys in part.values() for other in keys.every]
+        return [self, *below]
 
     def named(self, task: str) -> str:
-        """The task with its mode, for a message."""
-        return task if self.mode is None else f"{task} with mode: {self.mode}"
+        """The task with its mode, and with the role that a config chose, for a message."""
+        if self.mode is None:
+            return task
+        role = " and model.role: decoder" if self.role == "decoder" else ""  # the other one goes without saying
+        return f"{task} with mode: {self.mode}{role}"
 
     @property
     def architectures(self) -> list[str]:
@@ -67,7 +79,7 @@ Known = Mapping[str, TaskKeys]  # task -> its keys
 
 def misfits(config: Config, known: Known) -> list[str]:
     """An error message for everything in a config that its task cannot use."""
-    keys = known[config.task].of(config.mode)
+    keys = known[config.task].of(config.mode, config.model.role)
     return [
         *unserved(config.task, config.mode, config.model.architecture, known),
         *_columns(config, keys, known),
@@ -105,10 +117,9 @@ def _owners(known: Known, part: str, name: str) -> list[str]:
     """The tasks with a name among their `columns` or `keys`; with the mode, if not all of its modes have it."""
     owners = []
     for task, keys in known.items():
-        every = [keys, *keys.modes.values()]
-        having = [each for each in every if name in getattr(each, part)]
-        owners += [task] if len(having) == len(every) else [each.named(task) for each in having]
-    return owners
+        having = [each for each in keys.every if name in getattr(each, part)]
+        owners += [task] if len(having) == len(keys.every) else [each.named(task) for each in having]
+    return list(dict.fromkeys(owners))
 
 
 def _columns(config: Config, keys: TaskKeys, known: Known) -> list[str]:
@@ -161,7 +172,8 @@ def _named(config: Config, keys: TaskKeys, known: Known) -> str:
 def _other_keys(config: Config, keys: TaskKeys, known: Known) -> list[str]:
     """Messages for keys that only other tasks have."""
     allowed, lines = keys.keys, []
-    for key in dict.fromkeys(key for each in known.values() for key in sorted(each.keys)):
+    every = [each for keys in known.values() for each in keys.every]
+    for key in dict.fromkeys(key for each in every for key in sorted(each.keys)):
         value = None if key in allowed else _set_value(config, key)
         if value is None:
             continue

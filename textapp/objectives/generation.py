@@ -55,7 +55,7 @@ class GenerationObjective(GenerativeObjective):
             return StreamBatches(documents[0].inputs, context, rows, config.seed)
         parts = list(pieces(documents, context))
         if not packs(config.model):
-            return _one_per_row(prepared, parts)
+            return one_per_row(prepared, parts)
         inputs, targets = [part.inputs for part in parts], [part.targets for part in parts]
         return PackedBatches(inputs, targets, task.tokenizer.pad_id, context, rows, config.seed)
 
@@ -87,7 +87,7 @@ class GenerationObjective(GenerativeObjective):
                 "data.validation: found less than two tokens, expected more text: give a file or a larger share"
             )
         shown = task.queries(prepared.splits.validation, SHOWN_SAMPLES)[:SHOWN_SAMPLES]
-        return TextValidation(model, self.predictor(model, task), _one_per_row(prepared, parts), shown=shown)
+        return TextValidation(model, self.predictor(model, task), one_per_row(prepared, parts), shown=shown)
 
     def figures(self, prepared: Prepared, model: keras.Model, records: Sequence[Record]) -> dict[str, Any]:
         """Perplexity of the texts, and scores of the answers to their prompts, if any."""
@@ -157,7 +157,8 @@ def overlapping(count: int, length: int) -> tuple[list[int], list[int]]:
     return starts, skipped
 
 
-def _one_per_row(prepared: Prepared, documents: Sequence[Document]) -> TokenBatches:
+def one_per_row(prepared: Prepared, documents: Sequence[Document]) -> TokenBatches:
+    """Batches of documents, each in a row of its own."""
     training, task = prepared.config.training, prepared.task
     return TokenBatches(
         {"token_ids": [document.inputs for document in documents]}, [document.targets for document in documents],

@@ -10,11 +10,21 @@ from textapp.objectives.signature import Signature, TextSignature
 from textapp.objectives.translation import TranslationObjective
 from textapp.tasks.generative import GenerativeTask
 
+SCORED_FIGURES = ("exact_match", "f1")  # that an export reports
+
+
+def no_text_signature() -> UsageError:
+    """The error of an export with the signature `text`."""
+    return UsageError(
+        "--text: a question and its context are two strings, and the signature takes one: leave it out, and use"
+        " textapp.load"
+    )
+
 
 class WrittenAnswersObjective(TranslationObjective):
     """See `Objective`."""
 
-    measure, scored = "f1", ("exact_match", "f1")
+    measure, scored = "f1", SCORED_FIGURES
 
     def text_signature(self, task: GenerativeTask, served: Sequence[Signature], run_folder: Path) -> TextSignature:
         """There is none.
@@ -22,7 +32,4 @@ class WrittenAnswersObjective(TranslationObjective):
         Raises:
             UsageError: always.
         """
-        raise UsageError(
-            "--text: a question and its context are two strings, and the signature takes one: leave it out, and use"
-            " textapp.load"
-        )
+        raise no_text_signature()

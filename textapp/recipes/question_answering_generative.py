@@ -14,7 +14,8 @@ from textapp.config import Config, TaskKeys, TokenizerConfig
 from textapp.prepared import Prepared
 from textapp.recipes import question_answering_generative_profile
 from textapp.recipes.generation_defaults import tokenizer_defaults
-from textapp.recipes.profile import Section
+from textapp.recipes.lengths import MAX_IN_BUCKET
+from textapp.recipes.profile import Section, records_by_split
 from textapp.recipes.question_answering import COLUMNS, ID
 from textapp.recipes.recipe import Records
 from textapp.recipes.tokenizers import make_tokenizer
@@ -25,12 +26,14 @@ from textapp.records.rows import RowError
 from textapp.records.sources import Source
 from textapp.records.splits import Parts, Splits, split_connected
 from textapp.records.token_ids import IdsOnDisk, Sides
+from textapp.tasks.generative import GenerativeTask
 from textapp.tasks.question_answering_generative import WrittenAnswersTask, joined
+from textapp.tasks.translation import framed
 from textapp.text.language import guess_language
 from textapp.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
-    from textapp.objectives.question_answering_generative import WrittenAnswersObjective
+    from textapp.objectives.generative import GenerativeObjective
 
 log = logging.getLogger("textapp")
 
@@ -38,21 +41,21 @@ log = logging.getLogger("textapp")
 class WrittenAnswersRecipe(TranslationRecipe):
     """See `Recipe`; the source is a question with its context, the target its answer."""
 
-    task = WrittenAnswersTask
+    task: type[GenerativeTask] = WrittenAnswersTask
     monitor = "f1"
     keys = TaskKeys(
         role="encoder-decoder",
         columns={**COLUMNS, "id": ID},
         keys=frozenset({
             "mode", "data.language", "generate_lengths", "model.encoder_layers", "model.decoder_layers",
-            "model.bidirectional", "model.tie_embeddings", "model.lora_rank", "training.batch_tokens",
+            "model.bidirectional", "model.tie_embeddings", "model.lora_rank", "model.role", "training.batch_tokens",
         }),
         monitors=("f1", "exact_match", "bleu", "rougeL", "perplexity", "loss"),
         optional=frozenset({"context", "id"}),
         mode="generative",
     )  # fmt: skip
 
-    def objective(self) -> WrittenAnswersObjective:
+    def objective(self) -> GenerativeObjective:
         """See `Recipe`."""
         from textapp.objectives.question_answering_generative import WrittenAnswersObjective
 
@@ -89,6 +92,18 @@ class WrittenAnswersRecipe(TranslationRecipe):
         """See `TranslationRecipe`: characters for Chinese and Japanese, else bpe, which keeps frequent words whole."""
         return tokenizer_defaults(config, num_examples, languages[0])
 
+    def resolve(
+        self, config: Config, num_examples: int, languages: Sequence[str], source_counts: Sequence[int] | None = None,
+        target_counts: Sequence[int] | None = None, max_tokens: int = MAX_IN_BUCKET,
+    ) -> Config:  # fmt: skip
+        """See `TranslationRecipe`; the role of the model is written down, too.
+
+        Args:
+            config, num_examples, languages, source_counts, target_counts, max_tokens: as there.
+        """
+        resolved = super().resolve(config, num_examples, languages, source_counts, target_counts, max_tokens)
+        return resolved.model_copy(update={"model": resolved.model.model_copy(update={"role": self.keys.role})})
+
     def tokenizers(self, config: Config, splits: Splits, languages: Sequence[str]) -> tuple[Tokenizer, Tokenizer]:
         """Makes the tokenizer for questions, answers and contexts, each context once."""
         contexts = dict.fromkeys(record["context"] for record in splits.train)
@@ -108,17 +123,38 @@ class WrittenAnswersRecipe(TranslationRecipe):
         ]
 
     def prepare(self, config: Config, splits: Splits, folder: Path) -> Prepared:
-        """See `Recipe`; a context that does not fit the longest bucket is cut at its end, which is told once."""
+        """See `Recipe`; a context that does not fit the model is cut at its end, which is told once."""
         prepared = super().prepare(config, splits, folder)
-        longest, train = prepared.config.lengths[-1], prepared.data["train"].sources
+        longest, train = self.longest(prepared.config), prepared.data["train"].sources
         long = sum(len(source) > longest for source in train)
         if long:
             log.warning(
                 "%s of %s training questions have more than %s tokens with their context, which is cut at its end",
                 f"{long:,}", f"{len(train):,}", longest,
             )  # fmt: skip
-        cut = {name: _cut(sides, longest) for name, sides in prepared.data.items()}
-        return replace(prepared, data=cut)
+        records = records_by_split(splits)
+        data = {name: self.fitted(prepared.task, records[name], sides) for name, sides in prepared.data.items()}
+        return replace(prepared, data=data)
+
+    def longest(self, config: Config) -> int:
+        """The most tokens that are read of a question with its context."""
+        return config.lengths[-1]
+
+    def fitted(self, task: GenerativeTask, records: Records, sides: Sides) -> Any:
+        """What the objective takes: questions and answers, those that are too long cut.
+
+        Args:
+            task: on the device.
+            records: of a split.
+            sides: questions with their contexts, and answers.
+        """
+        return sides.truncated(task.lengths[-1], max(map(len, sides.targets), default=0))
+
+    def counts(self, tokenizer: Tokenizer, records: Records) -> tuple[list[int], list[int]]:
+        """The tokens that are read for each record, and those of its answer."""
+        contexts = {record["context"]: tokenizer.ids(record["context"]) for record in records}
+        read = [len(joined(tokenizer, tokenizer.ids(each["question"]), contexts[each["context"]])) for each in records]
+        return read, [len(framed(tokenizer, tokenizer.ids(record["answer"]))) for record in records]
 
     def profile(self, config: Config, splits: Splits) -> dict[str, Any]:
         """See `Recipe`."""
@@ -127,7 +163,3 @@ class WrittenAnswersRecipe(TranslationRecipe):
     def sections(self, profile: dict[str, Any]) -> list[Section]:
         """See `Recipe`."""
         return question_answering_generative_profile.sections(profile)
-
-
-def _cut(sides: Sides, longest: int) -> Sides:
-    return sides.truncated(longest, max(map(len, sides.targets), default=0))

@@ -10,8 +10,6 @@ from textapp.config import Config
 from textapp.recipes.profile import Facts, Section, bucket_table, records_by_split, row_counts
 from textapp.records.profile import length_profile, percent
 from textapp.records.splits import Splits
-from textapp.tasks.question_answering_generative import joined
-from textapp.tasks.translation import framed
 
 if TYPE_CHECKING:
     from textapp.recipes.question_answering_generative import WrittenAnswersRecipe
@@ -32,10 +30,8 @@ def profile(recipe: WrittenAnswersRecipe, config: Config, splits: Splits) -> dic
     log.info("reading %s training questions (%s)", f"{len(train):,}", languages[0])
     config = recipe.resolve(config, len(train), languages)
     tokenizer, _ = recipe.tokenizers(config, splits, languages)
-    of_context = {record["context"]: tokenizer.ids(record["context"]) for record in train}
-    read = [len(joined(tokenizer, tokenizer.ids(r["question"]), of_context[r["context"]])) for r in train]
-    written = [len(framed(tokenizer, tokenizer.ids(record["answer"]))) for record in train]
-    config = recipe.resolve(config, len(train), languages, read, written)
+    read, written = recipe.counts(tokenizer, train)
+    config = recipe.resolve(config, len(train), languages, read, written, recipe.max_tokens(config))
     records = records_by_split(splits)
     contexts = {record["context"] for record in train if record["context"]}
     overlaps = {
@@ -47,6 +43,7 @@ def profile(recipe: WrittenAnswersRecipe, config: Config, splits: Splits) -> dic
     return {
         "task": config.task,
         "mode": config.mode,
+        "role": config.model.role,
         "language": languages[0],
         "origin": dict(splits.origin),
         "rows": {name: len(rows) for name, rows in records.items()},
@@ -54,7 +51,7 @@ def profile(recipe: WrittenAnswersRecipe, config: Config, splits: Splits) -> dic
         "without_context": sum(1 for record in train if not record["context"].strip()),
         "copied_share": percent(copied, len(train)),
         "tokenizer": {"kind": tokenizer.kind, "vocabulary_size": tokenizer.vocabulary_size},
-        "lengths": length_profile(read, config.lengths),
+        "lengths": length_profile(read, [length for length, _ in config.generate_lengths]),
         "answers": length_profile(written, [max(new for _, new in config.generate_lengths)]),
         "generate_lengths": [list(pair) for pair in config.generate_lengths],
         "overlaps": overlaps,

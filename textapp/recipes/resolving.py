@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from textapp.config import Config, Model, TaskKeys, parse_config
 from textapp.text.vectors import vector_dim
+
+ENCODER_DECODERS = ("bart", "t5")  # words in the kind or the name of a preset
 
 
 def filled(part: Model, defaults: Mapping[str, Any]) -> Model:
@@ -28,6 +32,25 @@ def completed(config: Config, update: Mapping[str, Any], keys: TaskKeys) -> Conf
         ConfigError: the config conflicts with a value that was filled in.
     """
     return parse_config(config.model_copy(update=dict(update)).model_dump(mode="json"), {config.task: keys})
+
+
+def writer_role(path: str) -> Literal["decoder", "encoder-decoder"]:
+    """The role of a preset that writes: encoder-decoder for BART and T5, decoder for all others.
+
+    What is wrong with the folder, or that its model does not write, is told where the model is read.
+
+    Args:
+        path: a folder in Hugging Face or KerasHub layout, a GGUF file, or the name of a KerasHub preset.
+
+    Example: `writer_role("bart_base_en")` is `"encoder-decoder"`, `writer_role("smollm2_135m")` `"decoder"`.
+    """
+    config: Any = {}
+    with contextlib.suppress(OSError, ValueError):
+        config = json.loads((Path(path) / "config.json").read_text(encoding="utf-8-sig"))
+    config = config if isinstance(config, dict) else {}
+    kind = str(config.get("model_type") or config.get("class_name") or Path(path).name).lower()
+    reads = config.get("is_encoder_decoder") is True or any(word in kind for word in ENCODER_DECODERS)
+    return "encoder-decoder" if reads else "decoder"
 
 
 def locate(config: Config, data_dir: Path) -> Config:

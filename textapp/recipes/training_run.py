@@ -211,6 +211,7 @@ def _manifest(
         "kind": "run",
         "task": config.task,
         **({} if config.mode is None else {"mode": config.mode}),
+        **({} if config.model.role is None else {"role": config.model.role}),
         "architecture": config.model.architecture,
         "parameters": model.count_params(),
         "languages": prepared.languages,

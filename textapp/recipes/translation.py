@@ -31,6 +31,7 @@ from textapp.records.shards import BLOCK
 from textapp.records.sources import Source
 from textapp.records.splits import Parts, Splits, split_connected
 from textapp.records.token_ids import IdsOnDisk, Sides
+from textapp.tasks.generative import GenerativeTask
 from textapp.tasks.translation import TranslationTask, framed
 from textapp.text.language import guess_language
 from textapp.text.tokenizer import Tokenizer, load_tokenizers
@@ -46,7 +47,7 @@ TARGETS = "targets"  # feature of shards
 class TranslationRecipe(PreparableRecipe):
     """See `Recipe`."""
 
-    task: type[TranslationTask] = TranslationTask
+    task: type[GenerativeTask] = TranslationTask
     monitor = "bleu"  # by default
     keys = TaskKeys(
         role="encoder-decoder",
@@ -197,7 +198,7 @@ class TranslationRecipe(PreparableRecipe):
         sides = {
             name: Sides(
                 self.sources(source, records, ids),
-                _framed(target, target_ids([record[self.task.target_field] for record in records])),
+                self.targets(target, records, target_ids),
             )
             for name, records in by_split.items()
             if name != "test" or name == leading  # else its ids are not needed
@@ -209,18 +210,38 @@ class TranslationRecipe(PreparableRecipe):
             warn_of_unknown(sources, source, "the training sources")
             warn_of_unknown(targets, target, "the training targets")
         counts = lengths_of(sources), lengths_of(targets)
-        config = self.resolve(config, len(sources), languages, *counts, _max_tokens(config))
+        config = self.resolve(config, len(sources), languages, *counts, self.max_tokens(config))
         log.info(
             "buckets: %s tokens, outputs of up to %s; vocabulary: %s",
             config.lengths, [new for _, new in config.generate_lengths],
             " and ".join(str(each.vocabulary_size) for each in dict.fromkeys((source, target))),
         )  # fmt: skip
-        task = self.task(source, target, config.lengths, config.generate_lengths, *languages)
+        task = self.device_task(config, source, target, languages)
         return Prepared(config, splits, task, languages, lengths_given, sides)
+
+    def device_task(
+        self, config: Config, source: Tokenizer, target: Tokenizer, languages: Sequence[str]
+    ) -> GenerativeTask:
+        """The task on the device.
+
+        Args:
+            config: with lengths.
+            source, target: the tokenizers.
+            languages: as `languages` returned them.
+        """
+        return self.task(source, target, config.lengths, config.generate_lengths, *languages)
 
     def sources(self, tokenizer: Tokenizer, records: Records, ids: IdsOnDisk) -> list[np.ndarray]:
         """What the encoder reads for each record, int32 `[tokens]` with special tokens."""
         return _framed(tokenizer, ids([record["source"] for record in records]))
+
+    def targets(self, tokenizer: Tokenizer, records: Records, ids: IdsOnDisk) -> list[np.ndarray]:
+        """What the model should write for each record, int32 `[tokens]` with special tokens."""
+        return _framed(tokenizer, ids([record[self.task.target_field] for record in records]))
+
+    def max_tokens(self, config: Config) -> int:
+        """Maximum length of the longest bucket; a preset may have a limit."""
+        return _max_tokens(config)
 
     def tokenizers(self, config: Config, splits: Splits, languages: Sequence[str]) -> tuple[Tokenizer, Tokenizer]:
         """Makes the tokenizers for the training sentences of both sides."""

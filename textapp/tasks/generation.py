@@ -37,7 +37,7 @@ class GenerationTask(GenerativeTask):
 
     name = "generation"
     measures = {"perplexity": "perplexity", "nats_per_character": "nats per character"}
-    text_measures = ("perplexity", "perplexity_per_character", "loss", "nats_per_character")
+    text_measures: tuple[str, ...] = ("perplexity", "perplexity_per_character", "loss", "nats_per_character")
     input_field, target_field = "prompt", "text"
     converses = True
 

@@ -1,0 +1,168 @@
+"""The recipe of question answering by a language model: contexts and questions are prompts, which answers continue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from textapp.arrays import IGNORED
+from textapp.config import Config, Corpus
+from textapp.recipes.generation import GenerationRecipe, max_context
+from textapp.recipes.generation_defaults import training_defaults
+from textapp.recipes.lengths import MAX_IN_BUCKET, choose_lengths, covering
+from textapp.recipes.question_answering_generative import WrittenAnswersRecipe
+from textapp.recipes.recipe import Records
+from textapp.recipes.resolving import completed, filled
+from textapp.recipes.tokenizers import make_tokenizer
+from textapp.records.splits import Splits
+from textapp.records.token_ids import Document, IdsOnDisk, Sides
+from textapp.tasks.generative import GenerativeTask
+from textapp.tasks.question_answering_decoder import (
+    PromptedAnswersTask,
+    asking,
+    behind_mark,
+    context_of,
+    without_middle,
+    written,
+)
+from textapp.text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from textapp.objectives.generative import GenerativeObjective
+
+
+class PromptedAnswersRecipe(WrittenAnswersRecipe):
+    """See `Recipe`; the data are those of `WrittenAnswersRecipe`, the model is that of `GenerationRecipe`."""
+
+    task = PromptedAnswersTask
+    keys = replace(
+        WrittenAnswersRecipe.keys,
+        role="decoder",
+        keys=GenerationRecipe.keys.keys | {"mode", "model.role"},
+    )
+
+    def objective(self) -> GenerativeObjective:
+        """See `Recipe`."""
+        from textapp.objectives.question_answering_decoder import PromptedAnswersObjective
+
+        return PromptedAnswersObjective()
+
+    def resolve(
+        self, config: Config, num_examples: int, languages: Sequence[str], source_counts: Sequence[int] | None = None,
+        target_counts: Sequence[int] | None = None, max_tokens: int = MAX_IN_BUCKET,
+    ) -> Config:  # fmt: skip
+        """Fills in every field that a config leaves open.
+
+        Without token counts, before there is a tokenizer, lengths, model and training stay open.
+
+        Args:
+            config: as `load_config` returned it.
+            num_examples: number of training questions.
+            languages: of the texts.
+            source_counts: tokens of each training prompt, with the start id.
+            target_counts: tokens of each answer, with the end id.
+            max_tokens: maximum length of prompt and answer together.
+
+        Raises:
+            ConfigError: the config conflicts with a value that was filled in.
+        """
+        role = config.model.model_copy(update={"role": self.keys.role})
+        update: dict[str, Any] = {
+            "mode": self.keys.mode,
+            "model": role,
+            "tokenizer": self.tokenizer_settings(config, num_examples, languages),
+            # No cleaning by default: a model cannot generate what is removed from its training texts.
+            "cleaning": [] if config.cleaning is None else config.cleaning,
+        }
+        if source_counts is not None and target_counts is not None:
+            pairs = config.generate_lengths or _signatures(config, source_counts, target_counts, max_tokens)
+            update["generate_lengths"] = pairs
+            update["lengths"] = lengths = config.lengths or [max(map(sum, pairs))]
+            whole = [prompt + answer - 1 for prompt, answer in zip(source_counts, target_counts, strict=True)]
+            update["model"] = filled(role, role.defaults(self.keys.role, Corpus(whole)))
+            defaults = {**training_defaults(config, whole, lengths[-1]), "monitor": self.monitor}
+            update["training"] = filled(config.training, defaults)
+        return completed(config, update, self.keys)
+
+    def max_tokens(self, config: Config) -> int:
+        """See `TranslationRecipe`."""
+        return min(MAX_IN_BUCKET, max_context(config))
+
+    def device_task(
+        self, config: Config, source: Tokenizer, target: Tokenizer, languages: Sequence[str]
+    ) -> PromptedAnswersTask:
+        """See `TranslationRecipe`.
+
+        Args:
+            config, source, target, languages: as there.
+        """
+        return PromptedAnswersTask(source, config.lengths or [], config.generate_lengths or [], languages[0])
+
+    def tokenizers(self, config: Config, splits: Splits, languages: Sequence[str]) -> tuple[Tokenizer, Tokenizer]:
+        """Makes the tokenizer for prompts and answers, each context once."""
+        contexts = dict.fromkeys(map(context_of, splits.train))
+        asked = (_asked(record) + written(record["answer"]) for record in splits.train)
+        texts = [{"text": text} for text in (*contexts, *asked)]
+        tokenizer = make_tokenizer(config, texts, ("text",), languages[0], "continue")
+        return tokenizer, tokenizer
+
+    def sources(self, tokenizer: Tokenizer, records: Records, ids: IdsOnDisk) -> list[np.ndarray]:
+        """The prompt of each record."""
+        contexts = list(dict.fromkeys(map(context_of, records)))
+        of_context = dict(zip(contexts, ids(contexts), strict=True))
+        start = np.array([tokenizer.start_id], np.int32)
+        questions = ids([_asked(record) for record in records])
+        return [
+            np.concatenate([start, of_context[context_of(record)], question])
+            for question, record in zip(questions, records, strict=True)
+        ]
+
+    def targets(self, tokenizer: Tokenizer, records: Records, ids: IdsOnDisk) -> list[np.ndarray]:
+        """The answer of each record, and the end id."""
+        return [
+            np.array([*behind_mark(tokenizer, row.tolist(), record["answer"]), tokenizer.end_id], np.int32)
+            for row, record in zip(ids([written(record["answer"]) for record in records]), records, strict=True)
+        ]
+
+    def longest(self, config: Config) -> int:
+        """The longest prompt."""
+        return config.generate_lengths[-1][0]
+
+    def fitted(self, task: GenerativeTask, records: Records, sides: Sides) -> list[Document]:
+        """A document for each record, its prompt without loss; what does not fit is cut as on the device.
+
+        Args:
+            task, records, sides: as for `WrittenAnswersRecipe`.
+        """
+        documents = []
+        for record, source, target in zip(records, sides.sources, sides.targets, strict=True):
+            prompt = source.tolist()
+            if len(prompt) > task.max_tokens:
+                prompt = without_middle(prompt, len(task.tokenizer.ids(_asked(record))), task.max_tokens)
+            answer = target.tolist()[: task.lengths[-1] - len(prompt) + 1]
+            inputs, targets = [*prompt, *answer[:-1]], [*[IGNORED] * (len(prompt) - 1), *answer]
+            documents.append(Document(np.array(inputs, np.int32), np.array(targets, np.int32)))
+        return documents
+
+    def counts(self, tokenizer: Tokenizer, records: Records) -> tuple[list[int], list[int]]:
+        """The tokens of each prompt, and those of its answer."""
+        contexts = {context: len(tokenizer.ids(context)) for context in set(map(context_of, records))}
+        read = [1 + contexts[context_of(record)] + len(tokenizer.ids(_asked(record))) for record in records]
+        answers = [record["answer"] for record in records]
+        return read, [1 + len(behind_mark(tokenizer, tokenizer.ids(written(each)), each)) for each in answers]
+
+
+def _asked(record: dict[str, Any]) -> str:
+    return asking(record["question"], bool(context_of(record)))
+
+
+def _signatures(
+    config: Config, prompts: Sequence[int], answers: Sequence[int], max_tokens: int
+) -> list[tuple[int, int]]:
+    """The lengths of prompts, and the new tokens that 99.5 % of the answers need, at most half of all."""
+    longest = config.lengths[-1] if config.lengths else max_tokens
+    new = max(1, min(longest // 2, covering(answers)))
+    return [(length, new) for length in choose_lengths(prompts, max(1, longest - new))]
