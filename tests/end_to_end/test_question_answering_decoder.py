@@ -51,7 +51,7 @@ def preset(folder: Path) -> Path:
 
 def example(dice: random.Random) -> dict[str, str]:
     """What is asked for stands in the question: it is copied into an answer that is more than that."""
-    thing, number = dice.choice("abcdefgh"), dice.choice(string.digits)
+    thing, number = dice.choice("abcd"), dice.choice(string.digits)
     context = f"{number} {dice.choice('xyz')}." if dice.random() < 0.8 else ""
     return {"question": f"{thing}?", "context": context, "answer": f"the {thing}"}
 
@@ -76,7 +76,7 @@ def config_of(folder: Path, **changes: Any) -> dict[str, Any]:
         },
         "lengths": [56], "generate_lengths": [[28, 8], [48, 8]],
         "model": {"architecture": "preset", "path": str(folder / "preset")},
-        "training": {"epochs": 4, "batch_size": 4, "learning_rate": 0.03, "precision": "float32", "warmup_steps": 10},
+        "training": {"epochs": 5, "batch_size": 4, "learning_rate": 0.02, "precision": "float32", "warmup_steps": 10},
         **changes,
     }  # fmt: skip
 
@@ -98,7 +98,7 @@ def bundle(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def pairs() -> list[tuple[str, str]]:
     asked = [(row["question"], row["context"]) for row in examples(8, 5)]
-    return [*asked, ("a?", ""), ("h?", "7 x. " * 30)]
+    return [*asked, ("a?", ""), ("d?", "7 x. " * 30)]
 
 
 def run_command(*arguments: object) -> int:
@@ -109,7 +109,7 @@ def run_command(*arguments: object) -> int:
 
 def test_it_learned_to_answer_from_its_prompt(run: Path, bundle: Path) -> None:
     figures = evaluate(run)
-    assert figures["examples"] == 24 and figures["f1"] > 80 and figures["exact_match"] > 60  # by chance 50 and 12
+    assert figures["examples"] == 24 and figures["f1"] > 80 and figures["exact_match"] > 60  # by chance 62 and 25
     assert figures["rougeL"] > 80 and 1 <= figures["perplexity"] < 1.5
     assert evaluate(bundle, data=[run.parent / "dev.jsonl"])["f1"] == pytest.approx(figures["f1"])
 
@@ -131,7 +131,7 @@ def test_every_runtime_gives_the_same_answers(run: Path, bundle: Path, tmp_path:
     answers = [keras(*pair) for pair in pairs()]
     expected = [answer.answer for answer in answers]
     right = [answer == f"the {question[0]}" for answer, (question, _) in zip(expected, pairs(), strict=True)]
-    assert sum(right) >= 7 and expected[-1].startswith("th")  # of a context that does not fit the question is read
+    assert sum(right) >= 8 and len(set(expected)) > 2
     assert [answer.answer for answer in keras.batch(pairs())] == expected
     served = export(run, ExportOptions("saved_model", "none"), output=tmp_path / "served")
     assert [answer.answer for answer in textapp.load(served, trusted=True).batch(pairs())] == expected
@@ -153,8 +153,8 @@ def test_predict_and_ask(run: Path, bundle: Path, tmp_path: Path, capsys: pytest
     assert capsys.readouterr().out.startswith("the c\t")
     assert run_command("predict", bundle, "d?") == 0  # without a context
     assert capsys.readouterr().out.startswith("the d\t")
-    assert run_command("ask", bundle, "--context", context, "--question", "f?") == 0
-    assert capsys.readouterr().out.startswith("the f (")
+    assert run_command("ask", bundle, "--context", context, "--question", "b?") == 0
+    assert capsys.readouterr().out.startswith("the b (")
     rows = [{"id": "a", "question": "b?"}, {"id": "b", "question": " "}, {"id": "c", "question": "b" * 90}]
     assert run_command("predict", bundle, "--input", write(tmp_path / "in.jsonl", rows), "--json") == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
