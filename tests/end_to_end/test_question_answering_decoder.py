@@ -76,7 +76,7 @@ def config_of(folder: Path, **changes: Any) -> dict[str, Any]:
         },
         "lengths": [56], "generate_lengths": [[28, 8], [48, 8]],
         "model": {"architecture": "preset", "path": str(folder / "preset")},
-        "training": {"epochs": 5, "batch_size": 4, "learning_rate": 0.02, "precision": "float32", "warmup_steps": 10},
+        "training": {"epochs": 4, "batch_size": 4, "learning_rate": 0.02, "precision": "float32", "warmup_steps": 10},
         **changes,
     }  # fmt: skip
 
