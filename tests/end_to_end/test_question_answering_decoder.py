@@ -22,7 +22,7 @@ from textapp.commands.check import check
 from textapp.commands.evaluate import evaluate
 from textapp.commands.export import export
 from textapp.commands.train import train, train_config
-from textapp.errors import ConfigError, UsageError
+from textapp.errors import ConfigError
 from textapp.export.options import ExportOptions
 
 pytestmark = pytest.mark.evaluate
@@ -126,15 +126,13 @@ def test_the_manifest_says_that_it_is_a_decoder(run: Path, bundle: Path) -> None
     assert (config.model.role, config.training.monitor, config.lengths) == ("decoder", "f1", [56])
 
 
-def test_every_runtime_gives_the_same_answers(run: Path, bundle: Path, tmp_path: Path) -> None:
+def test_every_runtime_gives_the_same_answers(run: Path, bundle: Path) -> None:
     keras = textapp.load(run)
     answers = [keras(*pair) for pair in pairs()]
     expected = [answer.answer for answer in answers]
     right = [answer == f"the {question[0]}" for answer, (question, _) in zip(expected, pairs(), strict=True)]
     assert sum(right) >= 8 and len(set(expected)) > 2
     assert [answer.answer for answer in keras.batch(pairs())] == expected
-    served = export(run, ExportOptions("saved_model", "none"), output=tmp_path / "served")
-    assert [answer.answer for answer in textapp.load(served, trusted=True).batch(pairs())] == expected
     litert = textapp.load(bundle)
     assert [answer.answer for answer in litert.batch(pairs())] == expected
     assert litert(*pairs()[0]).score == pytest.approx(answers[0].score, abs=1e-3)
@@ -146,7 +144,14 @@ def test_every_runtime_gives_the_same_answers(run: Path, bundle: Path, tmp_path:
     assert json.loads(found.stdout) == expected
 
 
-def test_predict_and_ask(run: Path, bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.slow
+def test_a_saved_model_gives_the_same_answers(run: Path, tmp_path: Path) -> None:
+    expected = [answer.answer for answer in textapp.load(run).batch(pairs())]
+    served = export(run, ExportOptions("saved_model", "none"), output=tmp_path / "served")
+    assert [answer.answer for answer in textapp.load(served, trusted=True).batch(pairs())] == expected
+
+
+def test_predict_and_ask(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     context = tmp_path / "context.txt"
     context.write_text("7 x.")
     assert run_command("predict", bundle, "--question", "c?", "--context", context) == 0
@@ -162,8 +167,6 @@ def test_predict_and_ask(run: Path, bundle: Path, tmp_path: Path, capsys: pytest
     assert "in.jsonl:3: the question has" in lines[2]["error"] and "expected at most 47" in lines[2]["error"]
     assert run_command("chat", bundle) != 0
     assert "expected a language model" in " ".join(capsys.readouterr().err.split())
-    with pytest.raises(UsageError, match="--text: a question and its context are two strings"):
-        export(run, ExportOptions("saved_model", "none", text=True), output=tmp_path / "text")
 
 
 def test_check_profiles_prompts_and_answers(run: Path) -> None:
@@ -173,7 +176,7 @@ def test_check_profiles_prompts_and_answers(run: Path) -> None:
     assert profile["lengths"]["longest"] == 1 + len("7 x.\nQuestion: a?\nAnswer:")
 
 
-def test_a_preset_as_it_is_is_measured(run: Path, tmp_path: Path) -> None:
+def test_a_preset_as_it_is_is_measured(tmp_path: Path) -> None:
     """`training.epochs: 0`: the weights of the folder, and lengths chosen by the test file."""
     preset(tmp_path / "preset")
     write(tmp_path / "test.jsonl", examples(12, 3))
