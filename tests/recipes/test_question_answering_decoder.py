@@ -73,8 +73,8 @@ def test_the_config_chooses_the_recipe(tmp_path: Path) -> None:
     [
         ({"model": {"architecture": "transformer", "role": "decoder", "encoder_layers": 2}},
          "encoder_layers: found 2, but task question_answering with mode: generative and model.role: decoder has"),
-        ({"mode": "extractive"}, "model.role: found 'decoder', but task question_answering with mode: extractive has"
-         " no such key .it is for question_answering with mode: generative and "),
+        ({"mode": "extractive"}, "model.role: found 'decoder', but task question_answering with mode: extractive"
+         " has no such key .it is for question_answering with mode: generative."),
         ({"model": {"architecture": "lstm", "role": "reader"}}, "model.role: found 'reader': expected one of decoder"),
         ({"lengths": [16], "generate_lengths": [[16, 4]]}, r"\[16, 4\], expected a sum of at most 16, the context"),
     ],

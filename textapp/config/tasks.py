@@ -57,11 +57,8 @@ class TaskKeys:
         return [self, *below]
 
     def named(self, task: str) -> str:
-        """The task with its mode, and with the role that a config chose, for a message."""
-        if self.mode is None:
-            return task
-        role = " and model.role: decoder" if self.role == "decoder" else ""  # the other one goes without saying
-        return f"{task} with mode: {self.mode}{role}"
+        """The task with its mode, for a message."""
+        return task if self.mode is None else f"{task} with mode: {self.mode}"
 
     @property
     def architectures(self) -> list[str]:
@@ -166,7 +163,8 @@ def same_column(columns: Mapping[str, Any]) -> tuple[str, str] | None:
 
 
 def _named(config: Config, keys: TaskKeys, known: Known) -> str:
-    return keys.named(config.task) if known[config.task].modes else config.task
+    name = keys.named(config.task) if known[config.task].modes else config.task
+    return f"{name} and model.role: {config.model.role}" if config.model.role and "model.role" in keys.keys else name
 
 
 def _other_keys(config: Config, keys: TaskKeys, known: Known) -> list[str]:
