@@ -19,7 +19,7 @@ import yaml
 import textapp
 from textapp.arrays import spread
 from textapp.artifact import MANIFEST, Artifact, check_target, open_artifact, replaced_folder
-from textapp.catalog import recipe_of
+from textapp.catalog import recipe_of_manifest
 from textapp.commands import tables
 from textapp.commands.benchmark import model_size
 from textapp.commands.compress import config_of_run
@@ -161,7 +161,7 @@ class _Search:
         self.folder, self.target, self.budget = folder, target, budget
         self.data_dir = data_directory(data_dir, artifact.manifest.get("data_dir")).resolve()
         self.model = artifact.manifest["files"][MODEL]
-        task = recipe_of(config.task, config.mode)
+        task = recipe_of_manifest(artifact.manifest)
         splits = own_splits(artifact, data_dir)
         if not splits.validation:
             raise UsageError(f"{artifact.path}: has no validation split, on which candidates are compared: give it one")
