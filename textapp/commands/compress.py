@@ -20,6 +20,7 @@ from textapp.commands import tables
 from textapp.commands.students import prepared_student, student_config, unlabelled_records
 from textapp.commands.train import REQUEST, changed, checksums, disk_errors_reported, enter, put_in_place, replaces_run
 from textapp.compression.recipe import LoadedRecipe, as_data, load_recipe
+from textapp.compression.shrunk import smaller_model
 from textapp.compression.trainings import MODEL, STEPS, Compression, first_file
 from textapp.compression.vocabulary import cut_tokenizer
 from textapp.config import Config, data_directory
@@ -44,6 +45,10 @@ STUDENT = (
 CUT = (
     "a smaller vocabulary makes the file smaller, not faster; text unlike the run's own takes more tokens, so look at "
     "the quality on test"
+)
+SMALLER = (
+    "a model of fewer units, heads or layers has less to compute: textapp export and textapp benchmark tell how much "
+    "faster its file is than that of the run"
 )
 QUANTIZED = (
     "the weights are those of an int8 file, which textapp export --quantize dynamic writes; model.keras holds them in "
@@ -140,6 +145,9 @@ def _compress(artifact: Artifact, recipe: LoadedRecipe, config: Config, data_dir
                 pieces = cut_tokenizer(recipe.recipe.cuts, work.new, [*splits.train, *splits.validation], files)
                 new = task.prepare(locate(config, data_dir), splits, work.new)
                 new = replace(new, lengths_given=lengths_given)
+            elif recipe.recipe.shrinks:
+                smaller = smaller_model(prepared.config.model, recipe.recipe.shrinks, recipe.where)
+                new = replace(prepared, config=prepared.config.model_copy(update={"model": smaller}))
             compression = Compression(
                 artifact, recipe, prepared, new, task.objective(), strategy, work.new, pieces, unlabelled
             )
@@ -265,7 +273,8 @@ def _show(console: Any, result: Mapping[str, Any], measures: Mapping[str, str]) 
     console.print(tables.table(None, ["", "before", "after"], rows))
     methods = {step["method"] for step in result["steps"]}
     for told, words in (
-        ({"distill"}, STUDENT), ({"vocabulary"}, CUT), ({"prune", "cluster"}, HONEST), ({"quantize_aware"}, QUANTIZED)
+        ({"distill"}, STUDENT), ({"vocabulary"}, CUT), ({"prune", "cluster"}, HONEST), ({"quantize_aware"}, QUANTIZED),
+        ({"structure"}, SMALLER),
     ):  # fmt: skip
         if methods & told:
             tables.line(console, words)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from textapp.compression.recipe import Distill
+from textapp.compression.recipe import Distill, Structure
 
 if TYPE_CHECKING:
     import keras
@@ -56,7 +56,9 @@ def store_answers(lesson: Lesson, model: keras.Model, folder: Path) -> dict[str,
     return {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in lesson.arrays}
 
 
-def taught(objective: Objective, lesson: Lesson, step: Distill, stored: Mapping[str, np.ndarray]) -> Objective:
+def taught(
+    objective: Objective, lesson: Lesson, step: Distill | Structure, stored: Mapping[str, np.ndarray]
+) -> Objective:
     """The objective of a task, with the batches and the loss of a lesson.
 
     Args:
@@ -69,7 +71,7 @@ def taught(objective: Objective, lesson: Lesson, step: Distill, stored: Mapping[
 
 
 class _Taught:
-    def __init__(self, objective: Objective, lesson: Lesson, step: Distill, stored: Mapping[str, np.ndarray]) -> None:
+    def __init__(self, objective: Objective, lesson: Lesson, step: Any, stored: Mapping[str, np.ndarray]) -> None:
         self._objective, self._lesson, self._step, self._stored = objective, lesson, step, stored
 
     def __getattr__(self, name: str) -> Any:
@@ -81,5 +83,5 @@ class _Taught:
     def loss(self, prepared: Any) -> Any:
         from textapp.objectives.lessons import Mix
 
-        given = {name: getattr(self._step, name) for name in Mix._fields}
+        given = {name: getattr(self._step, name, None) for name in Mix._fields}
         return self._lesson.loss(Mix(**{name: value for name, value in given.items() if value is not None}))

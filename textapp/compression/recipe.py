@@ -126,13 +126,50 @@ class QuantizeAware(Trained):
     method: Literal["quantize_aware"]
 
 
+PartShare = Annotated[Float, Field(gt=0, le=1), BeforeValidator(_no_percent)]
+
+
+class Structure(Trained):
+    """Whole units, heads and layers leave, those of the least importance first; the model is rebuilt smaller and dense.
+
+    Importance is that of Michel et al. (2019) and Molchanov et al. (2019): how much the loss of an example would change
+    by the first-order term if the unit were not there, as a mean over examples.
+    """
+
+    method: Literal["structure"]
+    keep: Annotated[Share, BeforeValidator(_no_percent)] | None = Field(
+        default=None, description="share that stays of each part without a share of its own, but for layers"
+    )
+    feed_forward: PartShare | None = Field(
+        default=None, description="share that stays of the units of each feed-forward part of a Transformer"
+    )
+    heads: PartShare | None = Field(default=None, description="share that stays of the heads of each attention")
+    layers: PartShare | None = Field(
+        default=None, description="share that stays of the layers of a Transformer; None: all"
+    )
+    units: PartShare | None = Field(
+        default=None, description="share that stays of the units of each LSTM or hidden layer, or of the filters"
+    )
+    examples: Count = Field(default=256, description="training examples that importance is measured on")
+    teacher: bool = Field(default=True, description="whether the smaller model also learns from the answers of the run")
+
+    @model_validator(mode="after")
+    def _something_leaves(self) -> Structure:
+        shares = [self.keep, self.feed_forward, self.heads, self.layers, self.units]
+        if all(share in (None, 1) for share in shares):
+            raise ValueError("found no share below 1 of any part, expected one, such as keep: 0.5")
+        return self
+
+
 METHODS: dict[str, type[Model]] = {
     "prune": Prune, "cluster": Cluster, "distill": Distill, "vocabulary": Vocabulary, "quantize_aware": QuantizeAware,
+    "structure": Structure,
 }  # fmt: skip
 # Methods that can only begin, as they change how the data is read; and what a step before them would be lost for.
 FIRST = {
     "distill": "a student is a new model, which has nothing of what a step before it made",
     "vocabulary": "the steps after it read the data by the smaller vocabulary",
+    "structure": "the steps after it go on from the smaller model",
 }
 # Methods after which none may come, as it would undo them, and methods that they would undo themselves.
 LAST = {"quantize_aware": "a training after it would take the weights off the grid of int8"}
@@ -162,6 +199,11 @@ class Recipe(Model):
     def cuts(self) -> Vocabulary | None:
         """The first step, if it cuts the vocabulary."""
         return self.steps[0] if isinstance(self.steps[0], Vocabulary) else None
+
+    @property
+    def shrinks(self) -> Structure | None:
+        """The first step, if it rebuilds the model smaller."""
+        return self.steps[0] if isinstance(self.steps[0], Structure) else None
 
 
 class LoadedRecipe:

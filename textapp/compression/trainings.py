@@ -11,11 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 from textapp.artifact import Artifact
 from textapp.compression.distill import COMPLETE, store_answers, taught
-from textapp.compression.recipe import Distill, LoadedRecipe, Prune, QuantizeAware, Recipe, Step, Vocabulary, as_data
+from textapp.compression.recipe import (
+    Distill,
+    LoadedRecipe,
+    Prune,
+    QuantizeAware,
+    Recipe,
+    Step,
+    Structure,
+    Vocabulary,
+    as_data,
+)
 from textapp.compression.vocabulary import cut_weights
 from textapp.errors import ArtifactError, ConfigError
 from textapp.folders import write_text
-from textapp.recipes.training_run import fit, summary
+from textapp.recipes.training_run import begun, build_under, fit, summary
 
 if TYPE_CHECKING:
     import keras
@@ -34,12 +44,15 @@ STEPS = "steps"  # folder of the trainings, a folder each by its number from 1
 FIRST = f"{STEPS}/1/checkpoints/last.npz"  # is there once there is something to resume
 MODEL, DONE = "model.keras", "done.json"  # of a step
 ANSWERS = "answers"  # of a teacher, in the folder of its step
+KEPT = "kept.json"  # what stays of a model, in the folder of its step
 
 
 def first_file(recipe: Recipe) -> str:
     """The file of a work folder that is there once there is something to resume."""
     if recipe.cuts:
         return f"{STEPS}/1/{DONE}"
+    if recipe.shrinks:
+        return f"{STEPS}/1/{KEPT}"
     return f"{STEPS}/1/{ANSWERS}/{COMPLETE}" if recipe.distills else FIRST
 
 
@@ -102,7 +115,7 @@ class Compression:
         updates = self.batches * epochs // config.gradient_accumulation_steps
         warmup = config.warmup_steps if "warmup_steps" in own else min(config.warmup_steps, updates // 10)
         update = {"epochs": epochs, "learning_rate": rate, "warmup_steps": warmup}
-        if not isinstance(step, Prune):
+        if not isinstance(step, (Prune, Structure)):
             update["average_checkpoints"] = 0  # the mean of clustered weights is not clustered, or off the int8 grid
         return config.model_copy(update=update)
 
@@ -124,6 +137,8 @@ class Compression:
             )
         if self.recipe.recipe.distills:
             model = self._checked_student(model)
+        elif self.recipe.recipe.shrinks:
+            model = self.objective.build_inference(self.prepared)
         for number, step in enumerate(self.steps):
             if isinstance(step, QuantizeAware) and not quantized_kernels(model):
                 raise ConfigError(
@@ -193,6 +208,8 @@ class Compression:
             model, history, about = self._student(step, prepared, before, folder)
         elif isinstance(step, Vocabulary):
             model, history, about = self._cut(before)
+        elif isinstance(step, Structure):
+            model, history, about = self._smaller(step, prepared, before, folder)
         else:
             model, history = fit(
                 prepared, self.objective, folder, self.strategy, lambda model: self._hooks(number, model),
@@ -230,6 +247,29 @@ class Compression:
         model.set_weights(cut_weights(before.get_weights(), shapes, self.pieces))
         pieces = {"before": self.source.task.tokenizer.vocabulary_size, "after": len(self.pieces)}
         return model, _history({"monitor": "loss", "history": [], "average": None}), {"pieces": pieces}
+
+    def _smaller(
+        self, step: Structure, prepared: Prepared, before: keras.Model, folder: Path
+    ) -> tuple[keras.Model, History, dict[str, Any]]:
+        """The model without the units, heads and layers of the least importance, after its training."""
+        from textapp.compression import structure
+
+        objective, weights = self.objective, before.get_weights()
+        before = build_under(lambda: begun(self.source, objective, weights), "float32")  # as its config describes it
+        found = structure.anatomy(before)
+        kept = structure.stored_kept(folder / KEPT)
+        if kept is None:
+            log.info("structure: importance by %s examples", f"{step.examples:,}")
+            batches, loss = objective.batches(self.source), objective.loss(self.source)
+            importance = structure.importance(before, found, batches, loss, step.examples)
+            kept = structure.choose(found, importance, structure.anatomy(objective.build_inference(prepared)))
+            structure.store_kept(kept, folder / KEPT)
+        weights = structure.kept_weights(before, found, kept)
+        if step.teacher:
+            stored = store_answers(objective.lesson(self.source), before, folder / ANSWERS)
+            objective = taught(objective, objective.lesson(prepared), step, stored)
+        model, history = fit(prepared, objective, folder, self.strategy, weights=weights)
+        return model, history, structure.told(found, kept)
 
     def _hooks(self, number: int, model: keras.Model) -> Hooks:
         from textapp.compression.cluster import clustering_hooks

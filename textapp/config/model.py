@@ -206,6 +206,7 @@ class TransformerModel(Architecture):
     decoder_layers: Count | None = Field(default=None, description="for a translator; None: num_layers")
     num_heads: Count | None = None
     num_key_value_heads: Count | None = Field(default=None, description="None: num_heads")
+    head_dim: Count | None = Field(default=None, description="numbers of a head; None: hidden_dim / num_heads")
     intermediate_dim: Count | None = Field(default=None, description="None: 4 * hidden_dim")
     positions: Literal["learned", "sinusoidal", "rope"] | None = Field(default=None, description="None: by task")
     activation: Literal["gelu", "relu", "swiglu"] = "gelu"
@@ -240,8 +241,17 @@ class TransformerModel(Architecture):
                 f"model.embedding_dim: found {self.embedding_dim}, but for task {task} a transformer takes"
                 f" model.hidden_dim for its embeddings: leave it out"
             )
-        if hidden and heads and hidden % heads:
-            lines.append(f"model.hidden_dim {hidden} is not a multiple of model.num_heads {heads}")
+        if self.head_dim:
+            if self.positions == "rope" and self.head_dim % 2:
+                lines.append(
+                    f"model.positions rope rotates pairs of numbers: found model.head_dim {self.head_dim}, expected an "
+                    "even number"
+                )
+        elif hidden and heads and hidden % heads:
+            lines.append(
+                f"model.hidden_dim {hidden} is not a multiple of model.num_heads {heads}: change one, or give "
+                "model.head_dim"
+            )
         elif hidden and heads and self.positions == "rope" and hidden // heads % 2:
             lines.append(
                 f"model.positions rope rotates pairs of numbers: found {hidden // heads} numbers a head"

@@ -136,6 +136,7 @@ def _settings(config: TransformerModel, max_length: int) -> BlockSettings:
         num_heads=config.num_heads,
         intermediate_dim=config.intermediate_dim or 4 * config.hidden_dim,
         num_key_value_heads=config.num_key_value_heads,
+        head_dim=config.head_dim,
         activation=config.activation,
         dropout=config.dropout,
         max_length=max_length,

@@ -77,7 +77,7 @@ def fit(
     precision = choose_precision(training.precision, config.model, training.device)
     keras.utils.set_random_seed(config.seed)
     with strategy.scope():
-        model = build_under(lambda: _begun(prepared, objective, weights), precision)
+        model = build_under(lambda: begun(prepared, objective, weights), precision)
         hooks = make_hooks(model) if make_hooks else Hooks()
     log.info("model: %s, %s", config.model.architecture, _sizes(model))
     batches, validation = objective.batches(prepared), objective.validation(prepared, model)
@@ -99,8 +99,15 @@ def fit(
     return inference, history
 
 
-def _begun(prepared: Prepared, objective: Objective, weights: Sequence[np.ndarray] | None) -> keras.Model:
-    """A new model in its training form, or one of the inference form with these weights."""
+def begun(prepared: Prepared, objective: Objective, weights: Sequence[np.ndarray] | None) -> keras.Model:
+    """A new model in its training form, or one of the inference form with these weights.
+
+    Args:
+        prepared, objective, weights: as for `fit`.
+
+    Raises:
+        ArtifactError: the weights are of another model than the config describes.
+    """
     if weights is None:
         return objective.build(prepared)
     model = objective.build_inference(prepared)

@@ -1,0 +1,106 @@
+"""The config of the smaller model that a step of the method `structure` makes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from textapp.compression.recipe import Structure
+from textapp.config import ModelConfig
+from textapp.errors import ConfigError
+
+PARTS = ("feed_forward", "heads", "layers", "units")
+# The parts of each architecture, with the keys of its config that hold their sizes.
+SIZES: dict[str, dict[str, tuple[str, ...]]] = {
+    "transformer": {
+        "feed_forward": ("intermediate_dim",), "heads": ("num_heads",),
+        "layers": ("num_layers", "encoder_layers", "decoder_layers"),
+    },
+    "lstm": {"units": ("units", "dense_units")},
+    "cnn": {"units": ("filters",)},
+    "mlp": {"units": ("hidden_dims",)},
+}  # fmt: skip
+WORDS = {"feed_forward": "feed-forward units", "heads": "heads", "layers": "layers", "units": "units"}
+
+
+def smaller_model(config: ModelConfig, step: Structure, where: Callable[[str], str] = str) -> ModelConfig:
+    """The model part of the config of the smaller model.
+
+    Args:
+        config: resolved, of the run.
+        step: the first of its recipe.
+        where: a dotted key of the recipe to where it stands, for messages.
+
+    Raises:
+        ConfigError: the model has not what is to be removed, or none of it would be left, or nothing leaves.
+
+    Example: of a transformer with `hidden_dim` 64 and 4 heads, `keep` 0.5 leaves 2 heads of `head_dim` 16, and 128 of
+    its 256 feed-forward units.
+    """
+    known = SIZES.get(config.architecture, {})
+    if not known:
+        key = "steps.0.method"
+        raise ConfigError(
+            f"{where(key)}: {key}: found structure for a {config.architecture}, whose sizes are those of its folder: "
+            "distill into a transformer instead"
+        )
+    for part in PARTS:
+        if getattr(step, part) is not None and part not in known:
+            key = f"steps.0.{part}"
+            raise ConfigError(
+                f"{where(key)}: {key}: found a share of {WORDS[part]}, which a model of the architecture "
+                f"{config.architecture} has not, expected of it: {', '.join(known)}"
+            )
+    sizes = _sizes(config)
+    update: dict[str, Any] = {}
+    for part, names in known.items():
+        share = getattr(step, part)
+        named = share is not None
+        if not named:
+            share = (step.keep if part != "layers" else None) or 1.0
+        for name in names:
+            if sizes.get(name):
+                update[name] = _kept(sizes[name], share, named, part, where)
+    if all(size == sizes[name] for name, size in update.items()):
+        raise ConfigError(
+            f"{where('steps.0')}: steps.0: found nothing to remove from the model "
+            f"({', '.join(f'{name} {size}' for name, size in update.items()) or 'it has no hidden layers'}): lower a "
+            "share, or leave the step out"
+        )
+    return config.model_copy(update=_named(config, update))
+
+
+def _sizes(config: Any) -> Mapping[str, Any]:
+    """The sizes of a model by their keys; heads are counted by those of keys and values, which leave with a group."""
+    sizes = config.model_dump()
+    if config.architecture == "transformer":
+        sizes["intermediate_dim"] = config.intermediate_dim or 4 * config.hidden_dim
+        sizes["num_heads"] = config.num_key_value_heads or config.num_heads
+    return sizes
+
+
+def _named(config: Any, update: dict[str, Any]) -> dict[str, Any]:
+    """The sizes as keys of the config: with grouped heads, and with the size of a head, which stays."""
+    if config.architecture != "transformer":
+        return update
+    before = config.num_key_value_heads or config.num_heads
+    kept = update["num_heads"]
+    if kept == before:
+        return {**update, "num_heads": config.num_heads}
+    shared = {"num_key_value_heads": kept} if config.num_key_value_heads else {}
+    dim = config.head_dim or config.hidden_dim // config.num_heads
+    return {**update, "num_heads": kept * (config.num_heads // before), "head_dim": dim, **shared}
+
+
+def _kept(size: Any, share: float, named: bool, part: str, where: Callable[[str], str]) -> Any:
+    """What stays of a size, or of each of a list; of a part that only `keep` means at least 1."""
+    if isinstance(size, list):
+        return [_kept(each, share, named, part, where) for each in size]
+    kept = int(size * share + 0.5)
+    if kept == 0 and named:
+        key = f"steps.0.{part}"
+        raise ConfigError(
+            f"{where(key)}: {key}: found {share:g} of {size} {WORDS[part]}, which leaves none, expected at least "
+            f"{1 / size:.2g}"
+        )
+    return max(1, kept)
