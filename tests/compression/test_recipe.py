@@ -35,6 +35,7 @@ def test_the_shipped_recipes_do_what_their_names_say() -> None:
     assert [step.method for step in steps["quantize_aware"]] == ["quantize_aware"]
     assert [step.method for step in steps["prune80_quantize_aware"]] == ["prune", "quantize_aware"]
     assert [step.model.architecture for step in steps["distill_small"]] == ["transformer"]
+    assert [step.keep for step in steps["structure50"]] == [0.5]
 
 
 def test_defaults_and_overrides(tmp_path: Path) -> None:
@@ -58,7 +59,7 @@ def test_defaults_and_overrides(tmp_path: Path) -> None:
         (
             "steps:\n- method: prunne",
             "line 2: steps.0.method: found 'prunne', expected one of prune, cluster, distill, vocabulary, "
-            "quantize_aware; did you mean 'prune'?",
+            "quantize_aware, structure; did you mean 'prune'?",
         ),
         (
             "steps:\n- method: prune\n  sparsty: 0.8",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +11,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import published
 import pytest
 import tensorflow as tf
 
@@ -22,10 +24,11 @@ from textapp.commands.train import train_config
 from textapp.compression import structure
 from textapp.compression.recipe import Structure
 from textapp.compression.shrunk import smaller_model
-from textapp.config import ModelConfig
+from textapp.config import ModelConfig, PresetModel
 from textapp.errors import ConfigError
 from textapp.export.options import ExportOptions
-from textapp.models import GeneratorSettings, build_generator
+from textapp.models import GeneratorSettings, build_encoder, build_generator
+from textapp.models.preset import sizes_of
 from textapp.objectives.question_answering import QuestionAnsweringObjective
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -237,12 +240,14 @@ def test_the_config_of_the_smaller_model(model: dict[str, Any], shares: dict[str
     ("model", "shares", "found"),
     [
         ({"architecture": "cnn", "filters": 8}, {"heads": 0.5},
-         "steps.0.heads: found a share of heads, which a model of the architecture cnn has not, expected of it: units"),
+         "steps.0.heads: found a share of heads, of which this cnn has none to spare, expected of it: units"),
         ({**BLOCKS, "num_layers": 2}, {"units": 0.5}, "expected of it: feed_forward, heads, layers"),
         ({**BLOCKS, "num_layers": 2}, {"heads": 0.1},
          "steps.0.heads: found 0.1 of 4 heads, which leaves none, expected at least 0.25"),
         ({"architecture": "mlp", "hidden_dims": []}, {"keep": 0.5},
          "steps.0: found nothing to remove from the model (it has no hidden layers): lower a share, or"),
+        ({"architecture": "mlp", "hidden_dims": []}, {"units": 0.5},
+         "found a share of units, of which this mlp has none to spare, expected of it: nothing, leave the step out"),
         ({"architecture": "cnn", "filters": 8}, {"keep": 0.99},
          "steps.0: found nothing to remove from the model (filters 8): lower a share, or"),
     ],
@@ -253,15 +258,64 @@ def test_what_does_not_fit_the_model(model: dict[str, Any], shares: dict[str, fl
     assert found in str(error.value) and "\n" not in str(error.value)
 
 
+# --- presets -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["bert", "distilbert", "electra", "albert"])
+def test_a_text_encoder_of_a_folder_becomes_smaller(tmp_path: Path, name: str) -> None:
+    config = PresetModel(architecture="preset", path=str(published.write(name, tmp_path)), dropout=0.0)
+    sizes = sizes_of(config)
+    less = smaller_model(config, step_of(keep=0.5, **({} if name == "albert" else {"layers": 0.5})), preset=sizes)
+    assert less.sizes == {key: size // 2 for key, size in sizes.items()} and ("num_layers" in sizes) != (
+        name == "albert"
+    )
+    before, after = build_encoder(config, 60, 0, 16), build_encoder(less, 60, 0, 16)
+    found = structure.anatomy(before)
+    for weight in after.weights:  # until it is given others, those of the first layers, heads and units
+        first = next(each for each in before.weights if each.path == weight.path)
+        assert np.array_equal(np.asarray(weight), np.asarray(first)[tuple(map(slice, weight.shape))])
+
+    kept = structure.Kept([], [[1] if len(stack) == 2 else [0] for stack in found.stacks])
+    for group in found.groups:
+        stays = group.block in [found.stacks[0][number] for number in kept.blocks[0]]
+        kept.units.append(list(range(group.count // 2, group.count)) if stays else None)
+        silence(group, list(range(group.count // 2)))
+    after.set_weights(structure.kept_weights(before, found, kept))
+    whole = build_encoder(config, 60, 0, 16) if name == "albert" else build_encoder(
+        config.model_copy(update={"num_layers": 1}), 60, 0, 16
+    )  # fmt: skip
+    every = [list(range(group.count)) if stays else None for group, stays in zip(found.groups, kept.units, strict=True)]
+    whole.set_weights(structure.kept_weights(before, found, structure.Kept(every, kept.blocks)))
+    features = {"token_ids": published.TOKENS}
+    np.testing.assert_allclose(np.asarray(after(features)), np.asarray(whole(features)), atol=1e-5)
+
+
+def test_sizes_that_a_preset_has_not(tmp_path: Path) -> None:
+    folder = str(published.write("albert", tmp_path))
+    config = PresetModel(architecture="preset", path=folder, num_layers=1)
+    with pytest.raises(ConfigError, match="model.num_layers: found 1, but the layers of this preset are one"):
+        build_encoder(config, 60, 0, 16)
+    config = PresetModel(architecture="preset", path=folder, intermediate_dim=10_000)
+    with pytest.raises(ConfigError, match="model.intermediate_dim: found 10000, expected at most the 24 of the preset"):
+        build_encoder(config, 60, 0, 16)
+    with pytest.raises(ConfigError, match="steps.0.layers: found a share of layers, of which this preset has none"):
+        smaller_model(config, step_of(layers=0.5), preset=sizes_of(PresetModel(architecture="preset", path=folder)))
+    with pytest.raises(ConfigError, match="steps.0.method: found structure for a preset that writes"):
+        smaller_model(config, step_of(keep=0.5))
+    model = {"architecture": "preset", "path": folder, "num_layers": 1}
+    with pytest.raises(
+        ConfigError, match="model.num_layers: found 1, but for task generation the sizes of a preset are"
+    ):
+        parse_config({"task": "generation", "run": "r", "data": {"train": "a"}, "model": model})
+
+
 # --- runs ----------------------------------------------------------------------------------------------------------
 
 GOOD, BAD = ("fine", "lovely", "superb"), ("awful", "dull", "broken")
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small Transformer that tells good texts from bad ones."""
-    folder = tmp_path_factory.mktemp("structure")
+def train(folder: Path, model: dict[str, Any]) -> Path:
+    """A run in `folder/run` that tells good texts from bad ones."""
     lines = ["text\tlabel"]
     for index in range(96):
         label = ("good", "bad")[index % 2]
@@ -269,11 +323,16 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "train.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     config = {
         "task": "classification", "run": str(folder / "run"), "data": {"train": "train.tsv", "validation": 0.25},
-        "model": {"architecture": "transformer", "hidden_dim": 32, "num_layers": 2, "num_heads": 4, "dropout": 0.0},
-        "lengths": [16],
+        "model": model, "lengths": [16],
         "training": {"epochs": 4, "batch_size": 8, "device": "cpu", "learning_rate": 0.003, "precision": "float32"},
     }  # fmt: skip
     return train_config(parse_config(config), folder)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    sizes = {"hidden_dim": 32, "num_layers": 2, "num_heads": 4, "dropout": 0.0}
+    return train(tmp_path_factory.mktemp("structure"), {"architecture": "transformer", **sizes})
 
 
 def recipe(folder: Path, steps: str) -> Path:
@@ -304,12 +363,74 @@ def test_the_new_run_is_smaller_and_its_file_answers_as_it_does(run: Path, tmp_p
     texts = [f"number 3 was a {word} thing" for word in (*GOOD, *BAD)]
     keras_answers = textapp.load(made).batch(texts)
     assert [answer.label for answer in keras_answers] == 3 * ["good"] + 3 * ["bad"]
-    for quantize, tolerance in (("none", 1e-4), ("dynamic", 0.05)):
-        bundle = textapp.load(export(made, ExportOptions("litert", quantize, max_drop=100.0)))
-        for one, other in zip(keras_answers, bundle.batch(texts), strict=True):
-            assert (one.label, one.probability) == (other.label, pytest.approx(other.probability, abs=tolerance))
-    smaller = compress(made, recipe(tmp_path, "[{method: structure, feed_forward: 0.5, epochs: 1, teacher: false}]"))
-    assert load_config(smaller / "config.yaml").model == model.model_copy(update={"intermediate_dim": 32})
+    bundle = textapp.load(export(made, ExportOptions("litert", "none", max_drop=100.0)))
+    for one, other in zip(keras_answers, bundle.batch(texts), strict=True):
+        assert (one.label, one.probability) == (other.label, pytest.approx(other.probability, abs=1e-4))
+
+
+@pytest.mark.slow
+def test_a_smaller_run_becomes_smaller_again_and_int8(run: Path, tmp_path: Path) -> None:
+    steps = "[{method: structure, keep: 0.5, epochs: 2, teacher: false}, {method: quantize_aware, epochs: 1}]"
+    made = compress(run, recipe(tmp_path, steps), new_run=str(tmp_path / "new"))
+    texts = [f"number 3 was a {word} thing" for word in (*GOOD, *BAD)]
+    bundle = textapp.load(export(made, ExportOptions("litert", "dynamic", max_drop=100.0)))
+    for one, other in zip(textapp.load(made).batch(texts), bundle.batch(texts), strict=True):
+        assert (one.label, one.probability) == (other.label, pytest.approx(other.probability, abs=0.02))
+    again = compress(made, recipe(tmp_path, "[{method: structure, feed_forward: 0.5, epochs: 1}]"))
+    model = load_config(again / "config.yaml").model
+    assert (model.num_heads, model.head_dim, model.intermediate_dim) == (2, 8, 32)
+
+
+@pytest.mark.slow
+def test_a_run_of_a_preset_becomes_smaller(tmp_path: Path) -> None:
+    keras_hub = pytest.importorskip("keras_hub")
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "number", "was", "a", "thing", *GOOD, *BAD]
+    preset = tmp_path / "bert"
+    keras_hub.models.BertBackbone(
+        vocabulary_size=len(words), num_layers=2, num_heads=2, hidden_dim=32, intermediate_dim=32,
+        max_sequence_length=32,
+    ).save_to_preset(str(preset))  # fmt: skip
+    keras_hub.models.BertTokenizer(vocabulary=words, lowercase=True).save_to_preset(str(preset))
+    old = train(tmp_path, {"architecture": "preset", "path": "bert"})
+    steps = "[{method: structure, keep: 0.5, layers: 0.5, epochs: 2}, {method: quantize_aware, epochs: 1}]"
+    made = compress(old, recipe(tmp_path, steps), new_run=str(tmp_path / "new"))
+    model = load_config(made / "config.yaml").model
+    assert isinstance(model, PresetModel)
+    assert model.sizes == {"num_layers": 1, "num_heads": 1, "intermediate_dim": 16}
+    shutil.rmtree(preset)
+    assert textapp.load(made)("number 3 was a lovely thing").label == "good"
+    bundle = textapp.load(export(made, ExportOptions("litert", "none", max_drop=100.0)))
+    assert bundle("number 3 was a dull thing").label == "bad"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", ["transformer", "lstm"])
+def test_a_translator_becomes_smaller(tmp_path: Path, architecture: str) -> None:
+    colours = ("red", "blue", "green", "black")
+    lines = [f"{one} {other}\t{other} {one}" for one in colours for other in colours] * 4
+    (tmp_path / "train.tsv").write_text("\n".join(["source\ttarget", *lines]) + "\n", encoding="utf-8")
+    sizes = {
+        "transformer": {"hidden_dim": 16, "num_heads": 2, "num_layers": 2}, "lstm": {"units": [16], "embedding_dim": 8}
+    }  # fmt: skip
+    config = {
+        "task": "translation", "run": str(tmp_path / "run"), "data": {"train": "train.tsv", "validation": 0.25},
+        "lengths": [16], "generate_lengths": [[16, 16]],
+        "tokenizer": {"kind": "characters", "vocabulary_size": 40, "shared": True},
+        "model": {"architecture": architecture, "dropout": 0, **sizes[architecture]},
+        "training": {"epochs": 1, "device": "cpu", "batch_size": 16},
+    }  # fmt: skip
+    old = train_config(parse_config(config), tmp_path)
+    shares = "layers: 0.5, teacher: false, " if architecture == "transformer" else ""
+    made = compress(old, recipe(tmp_path, f"[{{method: structure, keep: 0.5, {shares}epochs: 1, examples: 16}}]"))
+    model = load_config(made / "config.yaml").model
+    if architecture == "transformer":
+        found = model.encoder_layers, model.decoder_layers, model.num_heads, model.head_dim, model.intermediate_dim
+        assert found == (1, 1, 1, 8, 32)
+    else:
+        assert model.units == [8]
+    answer = textapp.load(made)("red blue")
+    bundle = textapp.load(export(made, ExportOptions("litert", "none", max_drop=100.0)))
+    assert bundle("red blue").text == answer.text
 
 
 def test_what_was_stopped_goes_on_with_the_same_choice(
@@ -339,7 +460,7 @@ def test_what_was_stopped_goes_on_with_the_same_choice(
         ("[{method: structure}]", "less.yaml, line 1: steps.0: found no share below 1 of any part, expected one, such"),
         ("[{method: structure, keep: 50}]", "steps.0.keep: found 50: expected a share between 0 and 1: write 0.5"),
         ("[{method: structure, keep: 0}]", "steps.0.keep: found 0"),
-        ("[{method: structure, units: 0.5}]", "line 1: steps.0.units: found a share of units, which a model of"),
+        ("[{method: structure, units: 0.5}]", "line 1: steps.0.units: found a share of units, of which this tra"),
         ("[{method: prune, sparsity: 0.5}, {method: structure, keep: 0.5}]",
          "steps.1.method: found structure after another step, expected it as the first: the steps after it go on from"),
         ("[{method: structure, keep: 0.5}, {method: prune, sparsity: 0.5, layers: [cell]}]",

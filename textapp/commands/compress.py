@@ -23,7 +23,7 @@ from textapp.compression.recipe import LoadedRecipe, as_data, load_recipe
 from textapp.compression.shrunk import smaller_model
 from textapp.compression.trainings import MODEL, STEPS, Compression, first_file
 from textapp.compression.vocabulary import cut_tokenizer
-from textapp.config import Config, data_directory
+from textapp.config import Config, PresetModel, Role, data_directory
 from textapp.config.reading import differing_entry
 from textapp.errors import ArtifactError, ConfigError, UsageError
 from textapp.folders import WorkFolder, resolved, write_text
@@ -146,8 +146,7 @@ def _compress(artifact: Artifact, recipe: LoadedRecipe, config: Config, data_dir
                 new = task.prepare(locate(config, data_dir), splits, work.new)
                 new = replace(new, lengths_given=lengths_given)
             elif recipe.recipe.shrinks:
-                smaller = smaller_model(prepared.config.model, recipe.recipe.shrinks, recipe.where)
-                new = replace(prepared, config=prepared.config.model_copy(update={"model": smaller}))
+                new = replace(prepared, config=_smaller(prepared.config, recipe, task.keys.role))
             compression = Compression(
                 artifact, recipe, prepared, new, task.objective(), strategy, work.new, pieces, unlabelled
             )
@@ -197,6 +196,17 @@ def _config_of(artifact: Artifact, recipe: LoadedRecipe, run: str) -> Config:
         if one in own and other not in own:
             training[other] = None
     return parse_config({**config, "run": run, "training": training}, recipe.where("training"))
+
+
+def _smaller(config: Config, recipe: LoadedRecipe, role: Role) -> Config:
+    """The config of the model that the first step rebuilds smaller."""
+    model, step, sizes = config.model, recipe.recipe.shrinks, None
+    assert step is not None
+    if isinstance(model, PresetModel) and role in ("encoder", "reader"):
+        from textapp.models.preset import sizes_of
+
+        sizes = sizes_of(model)
+    return config.model_copy(update={"model": smaller_model(model, step, recipe.where, sizes)})
 
 
 def _warn_of_other_data(artifact: Artifact, sums: Mapping[str, str]) -> None:

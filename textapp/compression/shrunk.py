@@ -16,6 +16,7 @@ SIZES: dict[str, dict[str, tuple[str, ...]]] = {
         "feed_forward": ("intermediate_dim",), "heads": ("num_heads",),
         "layers": ("num_layers", "encoder_layers", "decoder_layers"),
     },
+    "preset": {"feed_forward": ("intermediate_dim",), "heads": ("num_heads",), "layers": ("num_layers",)},
     "lstm": {"units": ("units", "dense_units")},
     "cnn": {"units": ("filters",)},
     "mlp": {"units": ("hidden_dims",)},
@@ -23,13 +24,19 @@ SIZES: dict[str, dict[str, tuple[str, ...]]] = {
 WORDS = {"feed_forward": "feed-forward units", "heads": "heads", "layers": "layers", "units": "units"}
 
 
-def smaller_model(config: ModelConfig, step: Structure, where: Callable[[str], str] = str) -> ModelConfig:
+def smaller_model(
+    config: ModelConfig,
+    step: Structure,
+    where: Callable[[str], str] = str,
+    preset: Mapping[str, int] | None = None,
+) -> ModelConfig:
     """The model part of the config of the smaller model.
 
     Args:
         config: resolved, of the run.
         step: the first of its recipe.
         where: a dotted key of the recipe to where it stands, for messages.
+        preset: the sizes of a preset, if it is a text encoder.
 
     Raises:
         ConfigError: the model has not what is to be removed, or none of it would be left, or nothing leaves.
@@ -37,21 +44,22 @@ def smaller_model(config: ModelConfig, step: Structure, where: Callable[[str], s
     Example: of a transformer with `hidden_dim` 64 and 4 heads, `keep` 0.5 leaves 2 heads of `head_dim` 16, and 128 of
     its 256 feed-forward units.
     """
-    known = SIZES.get(config.architecture, {})
-    if not known:
+    known = SIZES[config.architecture]
+    if config.pretrained and not preset:
         key = "steps.0.method"
         raise ConfigError(
-            f"{where(key)}: {key}: found structure for a {config.architecture}, whose sizes are those of its folder: "
-            "distill into a transformer instead"
+            f"{where(key)}: {key}: found structure for a preset that writes, whose sizes are those of its folder; of "
+            "presets only text encoders become smaller: distill into a transformer instead"
         )
+    sizes = preset or _sizes(config)
+    able = [part for part in known if any(sizes.get(name) for name in known[part])]
     for part in PARTS:
-        if getattr(step, part) is not None and part not in known:
+        if getattr(step, part) is not None and part not in able:
             key = f"steps.0.{part}"
             raise ConfigError(
-                f"{where(key)}: {key}: found a share of {WORDS[part]}, which a model of the architecture "
-                f"{config.architecture} has not, expected of it: {', '.join(known)}"
+                f"{where(key)}: {key}: found a share of {WORDS[part]}, of which this {config.architecture} has none to "
+                f"spare, expected of it: {', '.join(able) or 'nothing, leave the step out'}"
             )
-    sizes = _sizes(config)
     update: dict[str, Any] = {}
     for part, names in known.items():
         share = getattr(step, part)

@@ -272,6 +272,11 @@ class PresetModel(Architecture):
     architecture: Literal["preset"]
     path: PathText = Field(description="a preset name, a local folder, or a .gguf file")
     dropout: Rate | None = None
+    num_layers: Count | None = Field(default=None, description="of a text encoder, the first ones; None: all")
+    num_heads: Count | None = Field(default=None, description="of a text encoder, the first ones; None: all")
+    intermediate_dim: Count | None = Field(
+        default=None, description="of a text encoder, the first feed-forward units; None: all"
+    )
     lora_rank: Count | None = Field(default=None, description="rank of LoRA; None: all weights are trained")
 
     @property
@@ -285,6 +290,21 @@ class PresetModel(Architecture):
         if role in ("encoder", "reader"):
             return 1e-4
         return 5e-4 if self.lora_rank else 5e-5  # LoRA starts at zero and takes a larger learning rate
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The sizes that are given, which are smaller than those of the preset: textapp compress makes such models."""
+        names = ("num_layers", "num_heads", "intermediate_dim")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+
+    def misfits(self, task: str, role: Role) -> list[str]:
+        if role in ("encoder", "reader"):
+            return []
+        return [
+            f"model.{name}: found {size}, but for task {task} the sizes of a preset are those of its folder: leave it "
+            "out"
+            for name, size in self.sizes.items()
+        ]
 
 
 ModelConfig = Annotated[

@@ -19,7 +19,7 @@ from textapp.models.generator import Generator, GeneratorSettings
 from textapp.models.kerashub_model import KerasHubLanguageModel
 from textapp.models.preset_published import served
 from textapp.models.preset_published_encoder import encoder as published_encoder
-from textapp.models.preset_published_encoder import encoder_facts, encoder_layers
+from textapp.models.preset_published_encoder import encoder_facts, encoder_layers, encoder_sizes, first_part
 
 POOLING = "mean"
 
@@ -43,11 +43,14 @@ def encoder(
     folder = served(config.path, "text encoder")
     if folder is not None:
         check_length(config.path, max_length, encoder_facts(folder)[1])
-        return published_encoder(folder, vocabulary_size, pad_id, max_length, segments, config.dropout or 0.0)
+        dropout = config.dropout or 0.0
+        return published_encoder(folder, vocabulary_size, pad_id, max_length, segments, dropout, config.sizes)
     backbone = load_encoder(config.path)
     _check_fits(config, backbone, vocabulary_size, max_length, segments)
     if type(backbone).__name__ == "BertBackbone":
-        return _bert(backbone, config.dropout, pad_id, max_length, segments)
+        return _bert(backbone, config, pad_id, max_length, segments)
+    if config.sizes:
+        raise _kerashub_sizes(config.path, backbone)
     return _kerashub(backbone, pad_id, segments)
 
 
@@ -114,6 +117,31 @@ def facts(path: str) -> Facts:
         return Facts(*encoder_facts(folder))
     backbone = load_backbone(path)
     return Facts("segment_ids" in backbone.input, getattr(backbone, "max_sequence_length", None))
+
+
+def sizes_of(config: PresetModel) -> dict[str, int]:
+    """The sizes of a text encoder by their keys of a config; without `num_layers` if all its layers are one.
+
+    Args:
+        config: of the preset, with those of its sizes that are smaller.
+
+    Raises:
+        ConfigError: it keeps the layers of KerasHub, which have no smaller ones.
+    """
+    folder = served(config.path, "text encoder")
+    if folder is not None:
+        return {**encoder_sizes(folder), **config.sizes}
+    backbone = load_backbone(config.path, load_weights=False)
+    if type(backbone).__name__ != "BertBackbone":
+        raise _kerashub_sizes(config.path, backbone)
+    return {**_bert_sizes(backbone), **config.sizes}
+
+
+def _kerashub_sizes(path: str, backbone: keras.Model) -> ConfigError:
+    return ConfigError(
+        f"model.path: {path!r} holds a {type(backbone).__name__}, whose layers are those of KerasHub and whose sizes "
+        "are fixed; only a BERT, or a text encoder in Hugging Face layout, becomes smaller: distill it instead"
+    )
 
 
 def load_backbone(path: str, load_weights: bool = True) -> keras.Model:
@@ -217,21 +245,27 @@ def _inputs(segments: bool) -> dict[str, Any]:
 # --- BERT on our own layers ----------------------------------------------------------------------------------------
 
 
-def _bert(backbone: keras.Model, dropout: float, pad_id: int, max_length: int, segments: bool) -> keras.Model:
+def _bert(backbone: keras.Model, config: PresetModel, pad_id: int, max_length: int, segments: bool) -> keras.Model:
     """The same function on textapp's layers; without segment ids, the vector of segment 0 is added to the positions."""
     settings = BlockSettings(
-        backbone.num_heads, backbone.intermediate_dim, activation="gelu_approximate", dropout=dropout,
+        backbone.num_heads, backbone.intermediate_dim, activation="gelu_approximate", dropout=config.dropout,
         normalize_first=False, epsilon=1e-12,
     )  # fmt: skip
     dim = backbone.hidden_dim
     num_segments = backbone.num_segments if segments else 0
-    model = encoder_layers(
-        settings, backbone.vocabulary_size, dim, dim, backbone.num_layers, pad_id, max_length, num_segments
-    )
+    make = functools.partial(
+        encoder_layers, vocabulary_size=backbone.vocabulary_size, embedding_dim=dim, hidden_dim=dim,
+        num_layers=backbone.num_layers, pad_id=pad_id, max_length=max_length, num_segments=num_segments,
+    )  # fmt: skip
+    model = make(settings)
     _copy_embeddings(backbone, model, segments)
     for number in range(backbone.num_layers):
         _copy_block(backbone.get_layer(f"transformer_layer_{number}"), model.get_layer(f"block_{number}"))
-    return model
+    return first_part(model, make, settings, _bert_sizes(backbone), config.sizes)
+
+
+def _bert_sizes(backbone: keras.Model) -> dict[str, int]:
+    return {name: getattr(backbone, name) for name in ("num_layers", "num_heads", "intermediate_dim")}
 
 
 def _copy_embeddings(backbone: keras.Model, model: keras.Model, segments: bool) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 
+from textapp.errors import ConfigError
 from textapp.layers import (
     AttentionMask,
     BlockSettings,
@@ -81,7 +85,13 @@ def encoder_facts(folder: Folder) -> tuple[bool, int]:
 
 
 def encoder(
-    folder: Folder, vocabulary_size: int, pad_id: int, max_length: int, segments: bool, dropout: float
+    folder: Folder,
+    vocabulary_size: int,
+    pad_id: int,
+    max_length: int,
+    segments: bool,
+    dropout: float,
+    sizes: Mapping[str, int] | None = None,
 ) -> keras.Model:
     """Builds the encoder of a folder, with its weights.
 
@@ -92,6 +102,7 @@ def encoder(
         max_length: the longest text in tokens.
         segments: also take `segment_ids`.
         dropout: rate.
+        sizes: see `first_part`.
 
     Returns:
         a functional model from `{"token_ids": [batch, length]}` (and `segment_ids`) to `[batch, length, hidden_dim]`.
@@ -116,17 +127,65 @@ def encoder(
     )  # fmt: skip
     # Rows behind the last id of the tokenizer are never read. There are more where its vocabulary was cut: then the
     # weights follow that go with it, and those given here are those of other pieces.
-    model = encoder_layers(
-        settings, vocabulary_size, narrow, dim, layers, pad_id, max_length, _segments(folder) if segments else 0,
+    make = functools.partial(
+        encoder_layers, vocabulary_size=vocabulary_size, embedding_dim=narrow, hidden_dim=dim, num_layers=layers,
+        pad_id=pad_id, max_length=max_length, num_segments=_segments(folder) if segments else 0,
         project=bool(kind.projection) and (kind.shared or narrow != dim), shared=kind.shared,
     )  # fmt: skip
+    model = make(settings)
     _fill_tables(folder, model, rows, narrow)
     if any(layer.name == "projection" for layer in model.layers):
         fill_dense(folder, kind.projection, model.get_layer("projection"))
     for number in range(1 if kind.shared else layers):
         _fill_block(folder, kind, kind.layer.format(number), model.get_layer(f"block_{number}"))
     folder.finish(*HEADS, outside=not folder.prefix)
-    return model
+    return first_part(model, make, settings, encoder_sizes(folder), sizes or {})
+
+
+def encoder_sizes(folder: Folder) -> dict[str, int]:
+    """The sizes of an encoder by their keys of a config; without `num_layers` if all layers are one."""
+    kind = ENCODERS[folder.kind]
+    _, layers, heads, inner = map(folder.size, kind.sizes)
+    sizes = {"num_layers": layers, "num_heads": heads, "intermediate_dim": inner}
+    return {name: size for name, size in sizes.items() if name != "num_layers" or not kind.shared}
+
+
+def first_part(
+    model: keras.Model,
+    make: Callable[..., keras.Model],
+    settings: BlockSettings,
+    found: Mapping[str, int],
+    sizes: Mapping[str, int],
+) -> keras.Model:
+    """The first layers, heads and feed-forward units of an encoder. A compression writes those that it chose over them.
+
+    Args:
+        model: as `encoder_layers` made it, with its weights.
+        make: settings, and `num_layers` if not all, to such a model.
+        settings: of its blocks.
+        found: the sizes of the model, see `encoder_sizes`.
+        sizes: the same or smaller ones; empty: all of it.
+
+    Raises:
+        ConfigError: it has not so many.
+    """
+    if not sizes:
+        return model
+    for name, size in sizes.items():
+        most = found.get(name, 0)
+        if size > most:
+            expected = f"expected at most the {most} of the preset" if most else "but the layers of this preset are one"
+            raise ConfigError(f"model.{name}: found {size}, {expected}: lower it, or leave it out")
+    of_path = {weight.path: np.asarray(weight) for weight in model.weights}
+    width = of_path["block_0/attention/query/kernel"].shape[1]
+    inner = {name: size for name, size in sizes.items() if name != "num_layers"}
+    smaller = make(
+        replace(settings, head_dim=width // settings.num_heads, **inner),
+        **({"num_layers": sizes["num_layers"]} if "num_layers" in sizes else {}),
+    )
+    for weight in smaller.weights:
+        weight.assign(of_path[weight.path][tuple(map(slice, weight.shape))])
+    return smaller
 
 
 def encoder_layers(
