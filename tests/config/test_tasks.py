@@ -92,6 +92,24 @@ def test_a_key_of_another_task_is_an_error_that_names_the_task(raw: dict, change
         ),
         (
             GENERATION,
+            {"model": {"architecture": "transformer", "hidden_dim": 6, "num_heads": 4}},
+            ["hidden_dim 6", "num_heads 4", "model.head_dim"],
+        ),
+        (
+            GENERATION,
+            {
+                "model": {
+                    "architecture": "transformer",
+                    "hidden_dim": 6,
+                    "num_heads": 4,
+                    "head_dim": 3,
+                    "positions": "rope",
+                }
+            },
+            ["found model.head_dim 3, expected an even number"],
+        ),
+        (
+            GENERATION,
             {"model": {"architecture": "transformer", "num_heads": 4, "num_key_value_heads": 3}},
             ["num_heads 4", "num_key_value_heads 3"],
         ),
