@@ -142,7 +142,7 @@ def test_a_side_may_be_named_by_its_language() -> None:
 def test_the_columns_of_each_task() -> None:
     assert list(recipe_of("classification").keys.columns) == ["text", "text_pair", "label"]
     assert list(recipe_of("translation").keys.columns) == ["source", "target"]
-    assert list(recipe_of("generation").keys.columns) == ["text", "prompt"]
+    assert list(recipe_of("generation").keys.columns) == ["text", "prompt", "messages"]
 
 
 @pytest.mark.parametrize(
