@@ -113,6 +113,30 @@ def test_the_zeros_that_a_cache_begins_with_are_no_weight(monkeypatch):
     assert not list(float_weights(model))
 
 
+def file_of(*constants: np.ndarray):
+    """A file of one graph that has these constants and no operators."""
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    model, graph = schema.ModelT(), schema.SubGraphT()
+    model.buffers, model.subgraphs, model.operatorCodes = [schema.BufferT()], [graph], []
+    graph.tensors, graph.operators = [], []
+    for values in constants:
+        buffer, tensor = schema.BufferT(), schema.TensorT()
+        buffer.data = np.frombuffer(values.tobytes(), np.uint8)
+        model.buffers.append(buffer)
+        tensor.name, tensor.shape, tensor.buffer = b"constant", list(values.shape), len(model.buffers) - 1
+        tensor.type = {"float32": schema.TensorType.FLOAT32, "int8": schema.TensorType.INT8}[values.dtype.name]
+        graph.tensors.append(tensor)
+    return model
+
+
+def test_masks_and_what_is_little_beside_the_weights_are_no_float_weights():
+    mask = np.where(np.tri(300), 0, -1e9).astype(np.float32)  # of 300 tokens: 360 kB
+    positions = np.random.default_rng(0).normal(size=(2048, 64)).astype(np.float32)  # 524 kB
+    assert list(float_weights(file_of(mask, positions))) == [("constant", (2048, 64))]
+    assert not list(float_weights(file_of(mask, positions, np.ones(40_000_000, np.int8))))
+
+
 def test_a_float_copy_in_a_quantized_file_is_refused(looped, tmp_path, monkeypatch):
     monkeypatch.setattr("textapp.export.flatbuffer.loops.MAX_FLOAT_BYTES", 4096)
     assert list(float_weights(parse(looped["dynamic"])))

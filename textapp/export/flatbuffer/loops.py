@@ -14,8 +14,9 @@ import numpy as np
 from textapp.errors import ExportError
 from textapp.export.flatbuffer.graphs import loops_of, operator_name, parse, shape_of, size_bytes, type_name
 
-# An int8 file may hold float constants up to this size: biases, masks, position tables of a short context.
+# An int8 file may hold float constants up to this size, or this share of all constants: biases, tables of positions.
 MAX_FLOAT_BYTES = 1 << 18
+MAX_FLOAT_SHARE = 1 / 64
 QUANTIZED = ("dynamic", "int8")
 MIN_WEIGHT_SIZE = 1024  # elements; a smaller constant in a loop costs next to nothing
 BYTES = {"BOOL": 1, "INT8": 1, "UINT8": 1, "INT16": 2, "FLOAT16": 2, "INT64": 8}  # an element; 4 for other types
@@ -108,20 +109,30 @@ def _loops(model: Any) -> Iterator[list[LoopVariable]]:
 def float_weights(model: Any) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Name and shape of the large float constants, and of large integer constants that are dequantized as a whole.
 
-    Constants of zeros do not count: they are the initial values of caches, which grow with the batch.
+    Constants of one or two values do not count: they are the initial values of caches, which grow with the batch, and
+    masks, which grow with the square of a prompt's length.
     """
+    constants = sum(0 if buffer.data is None else len(buffer.data) for buffer in model.buffers)
+    limit = max(MAX_FLOAT_BYTES, int(constants * MAX_FLOAT_SHARE))
     seen = set()  # signatures share their buffers
     for graph in model.subgraphs:
         for tensor in graph.tensors:
-            large = size_bytes(model, tensor) > MAX_FLOAT_BYTES and np.any(model.buffers[tensor.buffer].data)
-            if type_name(tensor) in ("FLOAT32", "FLOAT16") and large and tensor.buffer not in seen:
+            if type_name(tensor) not in ("FLOAT32", "FLOAT16") or size_bytes(model, tensor) <= limit:
+                continue
+            if tensor.buffer not in seen and not _has_two_values(model, tensor):
                 seen.add(tensor.buffer)
                 yield tensor.name.decode(), shape_of(tensor)
         for operator in graph.operators:
             if operator_name(model, operator) == "DEQUANTIZE":
                 tensor = graph.tensors[operator.inputs[0]]
-                if 4 * size_bytes(model, tensor) > MAX_FLOAT_BYTES:
+                if 4 * size_bytes(model, tensor) > limit:
                     yield tensor.name.decode(), shape_of(tensor)
+
+
+def _has_two_values(model: Any, tensor: Any) -> bool:
+    kind = np.float32 if type_name(tensor) == "FLOAT32" else np.float16
+    values = np.frombuffer(bytes(model.buffers[tensor.buffer].data), kind)
+    return bool(np.all((values == values.min()) | (values == values.max())))
 
 
 def _is_weight(model: Any, graph: Any, made_by: dict[int, Any], index: int) -> bool:
