@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from textapp.layers import Positions, SubwordEmbedding
-from textapp.layers.embedding import sinusoids
+from textapp.layers.embedding import constant_rows, sinusoids
+from textapp.runners.edge import EdgeRunner
 
 
 def test_subwords_by_hand():
@@ -25,3 +29,20 @@ def test_sinusoids():
 def test_unknown_positions():
     with pytest.raises(ValueError, match="found 'rotary'"):
         Positions("rotary", 8)
+
+
+def test_rows_of_constants_stay_exact_in_a_quantized_file(tmp_path: Path):
+    """The converter makes an int8 table of a float constant that is gathered, and the step of a cosine is 0.008."""
+    table = np.cos(np.arange(64)[:, None] * np.linspace(0.01, 1, 32))
+
+    @tf.function(input_signature=[tf.TensorSpec((1,), tf.int32)])
+    def rows(position):
+        return {"rows": constant_rows(table, position, "float32")}
+
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([rows.get_concrete_function()], tf.Module())
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    (tmp_path / "model.tflite").write_bytes(converter.convert())
+    runner = EdgeRunner(tmp_path / "model.tflite")
+    for position in (0, 7, 63):
+        found = runner.run("serving_default", {"position": np.array([position], np.int32)})["rows"]
+        np.testing.assert_allclose(found[0], table[position], atol=1e-7)

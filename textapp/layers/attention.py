@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from textapp.layers.embedding import rotary_angles
+from textapp.layers.embedding import constant_rows, rotary_angles
 from textapp.layers.normalization import RmsNorm
 from textapp.layers.shapes import axis_size
 
@@ -214,7 +214,8 @@ class SelfAttention(_Attention):
         """
         query, new = self._query(vector), [self._key(vector), self._value(vector)]
         if self.rope:
-            waves = [tf.reshape(tf.gather(wave, position), [-1, 1, 1, self.head_dim]) for wave in self._waves()]
+            rows = [constant_rows(wave, position, self.compute_dtype) for wave in self._waves()]
+            waves = [tf.reshape(row, [-1, 1, 1, self.head_dim]) for row in rows]
             query, new[0] = _turned(query, *waves), _turned(new[0], *waves)
         query = self._grouped(query)
         parts = [(key, value) for key, value in (*past, new) if key.shape[2]]
@@ -228,13 +229,16 @@ class SelfAttention(_Attention):
     def _projected(self, sequence):
         query, key, value = self._query(sequence), self._key(sequence), self._value(sequence)
         if self.rope:
-            waves = [tf.slice(wave, [0, 0], [axis_size(sequence, 1), -1]) for wave in self._waves()]
+            waves = [
+                tf.slice(tf.constant(wave, self.compute_dtype), [0, 0], [axis_size(sequence, 1), -1])
+                for wave in self._waves()
+            ]
             query, key = _turned(query, *waves), _turned(key, *waves)
         return query, key, value
 
-    def _waves(self):
-        """Cosines and sines of the rotation, `[max_length, head_dim]` each; constants of the graph."""
-        return [tf.constant(np.tile(wave(self.angles), 2), self.compute_dtype) for wave in (np.cos, np.sin)]
+    def _waves(self) -> list[np.ndarray]:
+        """Cosines and sines of the rotation, `[max_length, head_dim]` each."""
+        return [np.tile(wave(self.angles), 2) for wave in (np.cos, np.sin)]
 
     def get_config(self) -> dict[str, Any]:
         names = ("rope", "max_length", "rope_rates", "head_norms", "epsilon")

@@ -159,6 +159,8 @@ class Positions(keras.layers.Layer):
             self.table = sinusoids(self.max_length, dim)
 
     def call(self, sequence, positions=None):
+        if positions is not None and isinstance(self.table, np.ndarray):
+            return sequence + constant_rows(self.table, positions, self.compute_dtype)
         table = tf.cast(tf.convert_to_tensor(self.table), self.compute_dtype)
         if positions is not None:
             return sequence + tf.gather(table, positions)
@@ -167,6 +169,24 @@ class Positions(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "kind": self.kind, "max_length": self.max_length}
+
+
+def constant_rows(table: np.ndarray, indices: Any, dtype: str) -> tf.Tensor:
+    """Rows of a table of constants, which a quantized file keeps exact to 2**-31.
+
+    A converter quantizes a float constant that is gathered to int8 with one scale for all of it, whatever follows; then
+    a decoding step would rotate keys by other angles than the prompt before it. It leaves integers as they are.
+
+    Args:
+        table: `[rows, dim]`, values below 2.
+        indices: int32, of any shape.
+        dtype: of the result.
+
+    Returns:
+        `[*indices, dim]`.
+    """
+    whole = tf.constant(np.round(table * FIXED_POINT).astype(np.int32))
+    return tf.cast(tf.cast(tf.gather(whole, indices), tf.float32) * FIXED_POINT**-1, dtype)
 
 
 def sinusoids(length: int, dim: int) -> np.ndarray:
