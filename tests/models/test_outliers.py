@@ -63,6 +63,7 @@ def test_the_function_stays_and_the_outliers_go(few_units, tied):
     assert found == {"outliers": round(outliers, 2), "rotated": True} and outliers > 3.5
     assert module._outliers(model, IDS[0]) < 0.7 * outliers
     assert (model.output_rotation is None) == (not tied)
+    assert all("call" not in vars(layer) for layer in model._flatten_layers())
 
 
 def test_a_model_without_outliers_stays_as_it_is(few_units):

@@ -66,7 +66,7 @@ class TransformerBlock(keras.layers.Layer):
 
     Attributes:
         mixing: an orthogonal matrix `[block, block]` that mixes neighbours of the feed-forward part's hidden layer; set
-            by an export, see `textapp.export.outliers`.
+            by an export, see `textapp.models.outliers`.
 
     Call arguments:
         sequence: `[batch, length, dim]`.

@@ -104,8 +104,8 @@ class Generator(keras.Model):
 
     Attributes:
         loops_copy: whether `step` returns whole caches instead of rows, so that a decoding loop copies them.
-        output_rotation: `[embedding_dim, embedding_dim]`, what the decoder's output is multiplied by before a tied
-            table; set by an export, see `textapp.export.outliers`.
+        output_rotation: `[embedding_dim, embedding_dim]`, and `output_scale`, a number: what the decoder's output is
+            multiplied by, and their sum taken, before a tied table; set by an export, see `textapp.models.outliers`.
 
     Call arguments:
         features: `token_ids` `[batch, source length]` and `target_ids` `[batch, length]`; for a language model
@@ -117,6 +117,7 @@ class Generator(keras.Model):
 
     loops_copy = False
     output_rotation: tf.Variable | None = None
+    output_scale = 0.0
 
     def __init__(
         self,
@@ -241,7 +242,8 @@ class Generator(keras.Model):
         table = tf.cast(tf.convert_to_tensor(self.token_embedding.embeddings), states.dtype)
         flat = tf.reshape(states, [-1, self.embedding_dim])
         if self.output_rotation is not None:
-            flat = tf.matmul(flat, tf.cast(tf.convert_to_tensor(self.output_rotation), states.dtype))
+            rotation = tf.cast(tf.convert_to_tensor(self.output_rotation), states.dtype)
+            flat = self.output_scale * flat + tf.matmul(flat, rotation)
         logits = tf.cast(tf.matmul(flat, table, transpose_b=True), tf.float32)
         if len(states.shape) == 2:
             return logits

@@ -119,14 +119,13 @@ def _observed(layers: Sequence[keras.layers.Dense], note: Any) -> Iterator[None]
 
         return watch
 
-    calls = [layer.call for layer in layers]
     try:
-        for layer, call in zip(layers, calls, strict=True):
-            layer.call = watched(layer, call)
+        for layer in layers:
+            layer.call = watched(layer, layer.call)
         yield
     finally:
-        for layer, call in zip(layers, calls, strict=True):
-            layer.call = call
+        for layer in layers:
+            vars(layer).pop("call", None)  # so that the method of the class counts again
 
 
 class _Rotation:
@@ -179,7 +178,10 @@ class _Rotation:
             layer = model.output_projection
             layer.kernel.assign((turn.T @ (scale[:, None] * np.asarray(layer.kernel))).astype(np.float32))
         else:
-            model.output_rotation = tf.Variable(((turn.T * scale) @ turn).astype(np.float32), trainable=False)
+            # Of equal scales a number would be left. It stays one, beside which the int8 steps of the rest are small.
+            model.output_scale = float(np.median(scale))
+            rest = (turn.T * (scale - model.output_scale)) @ turn
+            model.output_rotation = tf.Variable(rest.astype(np.float32), trainable=False)
         table = model.token_embedding.embeddings
         table.assign((np.asarray(table, np.float64) @ turn).astype(np.float32))
 
