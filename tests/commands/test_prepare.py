@@ -262,7 +262,8 @@ def test_other_tasks_have_no_prepared_data(data: Path, tmp_path: Path) -> None:
 
 def command_line(folder: Path, *options: str) -> subprocess.Popen[bytes]:
     arguments = [sys.executable, "-m", "textapp", "prepare", "c.yaml", "--to", "of", *options]
-    return subprocess.Popen(arguments, cwd=folder, env=child_environment(), stderr=subprocess.PIPE)
+    environment = child_environment(PYTHONPATH=str(Path(__file__).parents[2]))
+    return subprocess.Popen(arguments, cwd=folder, env=environment, stderr=subprocess.PIPE)
 
 
 def large(folder: Path, lines: int) -> None:
