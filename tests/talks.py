@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import published
-
 CHATML = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
@@ -37,6 +35,7 @@ def write_words(folder: Path, template: str | None = CHATML, end: str = MARKS[1]
         template: its chat template; None: it has none.
         end: the token that ends a text.
     """
+    import published  # which writes by a package that a device has not
     from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 
     published.write("llama", folder)

@@ -91,7 +91,7 @@ def compress(
         raise ArtifactError(f"{run}: found a bundle, expected a run folder: compress the run that it came from")
     if "TF_CONFIG" in os.environ:
         raise UsageError("TF_CONFIG: found several workers, but a run is compressed by one: unset it")
-    if load_config(artifact.path / "config.yaml").data.prepared is not None:
+    if config_of_run(artifact).data.prepared is not None:
         raise UsageError(
             f"{run}: was trained from a prepared folder (data.prepared), expected a run that was trained from texts, "
             "which the steps of a recipe read: train it from texts"
