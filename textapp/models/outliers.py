@@ -29,10 +29,8 @@ from textapp.models.generator import Generator
 from textapp.models.int8_kernels import MIN_QUANTIZED, is_pruned, rounded_kernel
 
 OUTLIERS = 6.0  # largest value of a token, in units of its root mean square; 3 to 4 without outliers
-BLOCKS = (
-    16,
-    8,
-)  # units that are mixed. The converter quantizes matrices of 32 by 32, and their input with its outliers
+# Units that are mixed; matrices of 32 by 32 the converter quantizes, with the outliers in their input.
+BLOCKS = (16, 8)
 TOKENS = 16_384  # read at most for the rounding
 _SEED = 7
 

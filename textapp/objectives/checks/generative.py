@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from textapp.arrays import padded, spread
-from textapp.decoding.forced import GENERATED, GENERATED_TOKENS, NEVER_GENERATED, force, read_all
+from textapp.decoding.forced import GENERATED, GENERATED_TOKENS, NEVER_GENERATED, force, force_all, read_all
 from textapp.decoding.signatures import batch_name, lengths_of, prefill_name, rows_of
 from textapp.errors import ExportError
 from textapp.objectives.checks.check import MIN_AGREEMENT, Arrays, Check, Verdict, check_finite
@@ -93,7 +93,10 @@ class GenerativeCheck(Check):
         self._add_batches(batch_size)
         self.forced = self._forced_texts()
         pads = task.target_tokenizer.pad_id, task.tokenizer.pad_id
-        self._forced_run = read_all(runner, self.forced, task.start_id, *pads)
+        # Steps of a large Keras model take minutes; small ones are stepped as their exports are.
+        self._forced_run = (
+            force_all(runner, self.forced) if share == 1.0 else read_all(runner, self.forced, task.start_id, *pads)
+        )
 
     def judge(self, arrays: Arrays, runtime: str, quantize: str) -> Verdict:
         """See `Check`; without quantization every token has to be that of the model, except after ties."""
