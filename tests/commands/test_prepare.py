@@ -261,9 +261,8 @@ def test_other_tasks_have_no_prepared_data(data: Path, tmp_path: Path) -> None:
 
 
 def command_line(folder: Path, *options: str) -> subprocess.Popen[bytes]:
-    arguments = [sys.executable, "-m", "textapp", "prepare", "c.yaml", "--to", "of", *options]
-    environment = child_environment(PYTHONPATH=str(Path(__file__).parents[2]))
-    return subprocess.Popen(arguments, cwd=folder, env=environment, stderr=subprocess.PIPE)
+    arguments = [sys.executable, "-m", "textapp", "prepare", "c.yaml", "--data-dir", ".", "--to", "of", *options]
+    return subprocess.Popen(arguments, cwd=folder, env=child_environment(), stderr=(folder / "stderr.txt").open("w"))
 
 
 def large(folder: Path, lines: int) -> None:
@@ -288,7 +287,7 @@ def test_killed_at_once_and_run_again(tmp_path: Path) -> None:
     for folder in (whole, killed):
         folder.mkdir()
         large(folder, 60_000)
-    assert command_line(whole, "--workers", "2", "--shards", "12").wait() == 0
+    assert command_line(whole, "--workers", "2", "--shards", "12").wait() == 0, (whole / "stderr.txt").read_text()
     process = command_line(killed, "--workers", "2", "--shards", "12")
     shards = killed / "of.textapp-work" / "new" / "shards"
     wait_for(lambda: len(list(shards.glob("*.npy"))) >= 3, process)
@@ -299,7 +298,7 @@ def test_killed_at_once_and_run_again(tmp_path: Path) -> None:
     time.sleep(1)
     assert set(shards.glob("*.npy")) == finished and not (killed / "of").exists()
     kept = {path.name: path.stat().st_ino for path in finished}
-    assert command_line(killed, "--workers", "2", "--shards", "12").wait() == 0
+    assert command_line(killed, "--workers", "2", "--shards", "12").wait() == 0, (folder / "stderr.txt").read_text()
     assert files_of(killed / "of") == files_of(whole / "of")
     assert {name: (killed / "of" / "shards" / name).stat().st_ino for name in kept} == kept
 
@@ -314,6 +313,6 @@ def test_the_memory_does_not_grow_with_the_corpus(tmp_path: Path) -> None:
         large(folder, lines)
         process = command_line(folder, "--workers", "1")
         _, status, usage = os.wait4(process.pid, 0)
-        assert status == 0
+        assert status == 0, (folder / "stderr.txt").read_text()
         peaks.append(usage.ru_maxrss / (1 if sys.platform == "linux" else 1024))
     assert peaks[1] - peaks[0] < 45_000  # KB
