@@ -373,11 +373,14 @@ def export(
         Quantize, typer.Option(help="number format of the weights; auto measures all and takes the fastest that passes")
     ] = Quantize.auto,
     max_drop: Annotated[
-        float,
+        float | None,
         typer.Option(
-            min=0, callback=_finite, help="allowed loss: points of accuracy or BLEU, or percent of perplexity"
+            min=0,
+            callback=_finite,
+            help="allowed loss: points of accuracy or BLEU, or percent of perplexity "
+            "[default: 0.5; 2 if the run has no texts to measure it on]",
         ),
-    ] = 0.5,
+    ] = None,
     text: Annotated[bool, typer.Option("--text", help="saved_model: add a signature that takes strings")] = False,
     data_dir: DataDir = None,
     output: Annotated[

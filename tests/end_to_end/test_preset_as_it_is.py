@@ -39,19 +39,22 @@ def config_of(path: Path, run: Path, task: str = "generation", **parts: Any) -> 
 SMALL = {"lengths": [24], "generate_lengths": [[12, 8]]}
 
 
-def verified_on(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """The records that an export of a run is verified on."""
+def verified_on(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **more: Any
+) -> tuple[list[dict[str, Any]], float | None]:
+    """The records that an export of a run is verified on, and what it may lose."""
 
     class Stopped(Exception):
         pass
 
     def stop(artifact: Any, task: Any, objective: Any, options: Any, records: Any, out: Any) -> Any:
-        raise Stopped(records)
+        raise Stopped(records, options.max_drop)
 
     monkeypatch.setattr("textapp.export.bundle.export_run", stop)
     with pytest.raises(Stopped) as caught:
-        export(run, ExportOptions("litert", "none"), data_dir=tmp_path)
-    return caught.value.args[0]
+        export(run, ExportOptions("litert", "none", **more), data_dir=tmp_path)
+    records, max_drop = caught.value.args
+    return records, max_drop
 
 
 def published_folder(folder: Path, end_ids: list[int]) -> Path:
@@ -105,11 +108,15 @@ def test_a_language_model_without_data_is_the_preset_and_ends_at_each_end_id(tmp
         assert "".join(predictor.stream(prompt)).strip() == expected
 
 
-def test_the_lengths_without_data(llama: Path, tmp_path: Path) -> None:
+def test_the_lengths_and_the_check_without_data(llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = load_config(train_config(config_of(llama, tmp_path / "run"), tmp_path) / "config.yaml")
     assert (config.lengths, config.generate_lengths) == ([512], [(32, 128), (128, 128), (256, 256)])
     short = config_of(llama, tmp_path / "short", lengths=[200])
-    assert load_config(train_config(short, tmp_path) / "config.yaml").generate_lengths == [(32, 128)]
+    run = train_config(short, tmp_path)
+    assert load_config(run / "config.yaml").generate_lengths == [(32, 128)]
+    records, max_drop = verified_on(run, tmp_path, monkeypatch)  # too few to tell 0.5 percent of perplexity
+    assert (len(records), max_drop) == (16, 2)
+    assert verified_on(run, tmp_path, monkeypatch, max_drop=0.1)[1] == 0.1
 
 
 def test_a_language_model_with_a_test_file_alone(llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,7 +126,7 @@ def test_a_language_model_with_a_test_file_alone(llama: Path, tmp_path: Path, mo
     metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     assert (metrics["test"]["data"], metrics["test"]["examples"]) == ("test.jsonl", 3)
     assert np.isfinite(metrics["test"]["perplexity"]) and "validation" not in metrics
-    assert verified_on(run, tmp_path, monkeypatch) == rows
+    assert verified_on(run, tmp_path, monkeypatch) == (rows, None)
 
 
 def test_with_training_data_it_is_the_baseline_of_a_training(llama: Path, tmp_path: Path) -> None:
@@ -139,7 +146,7 @@ def test_a_translator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = train_config(config, tmp_path)
     metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["test"]["examples"] == 4 and "bleu" in metrics["test"]
-    assert verified_on(run, tmp_path, monkeypatch) == [{"source": "red blue", "target": "blue red"}] * 4
+    assert verified_on(run, tmp_path, monkeypatch) == ([{"source": "red blue", "target": "blue red"}] * 4, None)
 
 
 def test_there_is_nothing_to_check(llama: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ from textapp.recipes.splits import load_splits
 from textapp.text.tokenizer import load_tokenizers
 
 MIN_EXAMPLES = 200  # with fewer validation examples, training examples are added
+# Percent of perplexity. The 1,592 tokens of the texts that textapp brings along tell what a published model of 135
+# million weights loses to ±0.4 % (one standard error), and an export is verified on less than all of them.
+MAX_DROP_OF_OWN_TEXTS = 2.0
 
 
 def export(
@@ -61,9 +65,17 @@ def export(
                 f"examples: {len(records)} of validation, and {len(added)} of train in addition, as these are few"
             )
             records = records + added
-        if not records:
-            records = splits.test or recipe.own_texts()
-            tables.note(f"examples: {len(records)} {'of test' if splits.test else 'texts that textapp brings along'}")
+        if not records and splits.test:
+            records = splits.test
+            tables.note(f"examples: {len(records)} of test")
+        elif not records:
+            records = recipe.own_texts()
+            if options.max_drop is None:
+                options = replace(options, max_drop=MAX_DROP_OF_OWN_TEXTS)
+            tables.note(
+                f"examples: {len(records)} texts that textapp brings along, too few to tell less than "
+                f"{MAX_DROP_OF_OWN_TEXTS:g} % of perplexity: name texts of yours as data.test for a closer look"
+            )
         task = task_from_manifest(artifact.manifest, load_tokenizers(run))
         bundle = export_run(artifact, task, recipe.objective(), options, records, output)
     if options.golden is None and splits.leading:

@@ -26,7 +26,7 @@ from textapp.export import auto, tflite
 from textapp.export.auto import Candidate
 from textapp.export.flatbuffer.loops import check_loops, loop_copies
 from textapp.export.folding import fold_norms
-from textapp.export.options import ExportOptions
+from textapp.export.options import MAX_DROP, ExportOptions
 from textapp.export.saved_model import write_served
 from textapp.export.target import run_in_target
 from textapp.folders import WORK, remove_dead, resolved, scratch_folder
@@ -136,7 +136,8 @@ class _Export:
             self.task = self.objective.export_task(self.task, records)
         verified, calibrated = verification_and_calibration(records)
         model = load_float32(run.path / MODEL)
-        check = self.objective.check(model, self.task, verified, options.max_drop, options.batch_size)
+        max_drop = MAX_DROP if options.max_drop is None else options.max_drop
+        check = self.objective.check(model, self.task, verified, max_drop, options.batch_size)
         made = self._served(model, check) if options.serves else self._tflite(model, check, calibrated)
         for name in (TOKENIZER, TARGET_TOKENIZER):
             if (run.path / name).is_dir():

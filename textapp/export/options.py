@@ -18,6 +18,7 @@ EDGE_TARGETS = tuple(PACKAGES)
 SAVED_MODEL = "saved_model"
 TARGETS = (*EDGE_TARGETS, SAVED_MODEL)
 QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
+MAX_DROP = 0.5  # points of accuracy or of BLEU, percent of perplexity
 MAX_ROWS = 64  # of a batch: more rows take memory without gain, for a language model already from 5 rows on
 
 
@@ -28,7 +29,7 @@ class ExportOptions:
     Attributes:
         target: `litert`, `tflite-runtime` or `saved_model`.
         quantize: `none`, `float16`, `dynamic`, `int8` or `auto`; for a SavedModel `none` or `auto`, which are the same.
-        max_drop: maximum loss against the run: points of accuracy or of BLEU, percent of perplexity.
+        max_drop: maximum loss against the run: points of accuracy or of BLEU, percent of perplexity; None: `MAX_DROP`.
         text_signature: whether a SavedModel also has a signature that takes strings.
         batch_size: rows of batch signatures, which a generative .tflite file has besides those for one text.
         golden: texts for golden.json; None: three of the examples that the export is verified on; empty: no such file.
@@ -39,7 +40,7 @@ class ExportOptions:
 
     target: str = "litert"
     quantize: str = "none"
-    max_drop: float = 0.5
+    max_drop: float | None = None
     text_signature: bool = False
     batch_size: int = 1
     golden: Sequence[str] | None = None
