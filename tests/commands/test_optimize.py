@@ -17,7 +17,8 @@ import pytest
 
 import textapp
 from textapp.artifact import open_artifact, write_manifest
-from textapp.commands import optimize as module
+from textapp.commands import optimize_runs as runs
+from textapp.commands import optimize_search as search
 from textapp.commands.optimize import optimize
 from textapp.commands.optimize_work import Clock, Failed, OutOfTime, run_job
 from textapp.errors import ExportError, OptionError, TextappError, UsageError
@@ -55,7 +56,7 @@ class Workshop:
         shutil.copytree(run, place, ignore=shutil.ignore_patterns("exports"))
         (place / "model.keras").write_text(place.name, encoding="utf-8")
         metrics = json.loads((place / "metrics.json").read_text(encoding="utf-8"))
-        recipe = json.loads(json.dumps(module.as_data(module.load_recipe(Path(job["recipe"])).recipe)))
+        recipe = json.loads(json.dumps(runs.as_data(runs.load_recipe(Path(job["recipe"])).recipe)))
         (place / "metrics.json").write_text(json.dumps({**metrics, "compression": {"recipe": recipe}}))
         manifest = json.loads((place / "manifest.json").read_text(encoding="utf-8"))
         write_manifest(place, {**manifest, **parent}, list(manifest.pop("files")))
@@ -75,8 +76,9 @@ class Workshop:
 @pytest.fixture
 def workshop(monkeypatch: pytest.MonkeyPatch) -> Workshop:
     made = Workshop()
-    for name in ("run_job", "timed_in_turns", "quality"):
-        monkeypatch.setattr(module, name, getattr(made, name))
+    monkeypatch.setattr(runs, "run_job", made.run_job)
+    for name in ("timed_in_turns", "quality"):
+        monkeypatch.setattr(search, name, getattr(made, name))
     return made
 
 
@@ -167,9 +169,9 @@ def test_without_the_journal_trained_runs_are_taken(
 def test_the_time_decides_how_long_is_trained(
     tiny_run: Path, tmp_path: Path, half: Path, workshop: Workshop, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
-    monkeypatch.setattr(module, "_trained", lambda artifact: (5, 30.0))  # 20 + 1.3 * 30 * 4 = 176 s at full length
-    monkeypatch.setattr(module, "FIRST_EXPORT", 0.0)
-    monkeypatch.setattr(module, "MEASURE", 0.0)
+    monkeypatch.setattr(search, "own_training", lambda artifact: (5, 30.0))  # 20 + 1.3 * 30 * 4 = 176 s at full length
+    monkeypatch.setattr(search, "FIRST_EXPORT", 0.0)
+    monkeypatch.setattr(search, "MEASURE", 0.0)
     optimize(tiny_run, minutes=150 / 60, keep=tmp_path / "a", recipes=[half])
     assert "tiny-cnn-half-50percent" in workshop.jobs
     assert {each["epochs_share"] for each in result_of(tmp_path / "a")["candidates"]} == {1.0, 0.5}
@@ -178,7 +180,7 @@ def test_the_time_decides_how_long_is_trained(
     assert "half + dynamic" in result["not_started"] and result["best"] == "dynamic"
     assert "not started, as they would pass the time (--minutes): half + dynamic" in capsys.readouterr().out
     with pytest.raises(ExportError, match="found no time for a candidate: none, dynamic, float16 would pass the time"):
-        monkeypatch.setattr(module, "FIRST_EXPORT", 60.0)
+        monkeypatch.setattr(search, "FIRST_EXPORT", 60.0)
         optimize(tiny_run, minutes=0.5, keep=tmp_path / "c")
 
 
@@ -271,7 +273,7 @@ def test_runs_and_folders_that_do_not_fit(
     assert "the folder of another search: use another --keep" in refused(other, keep=tmp_path / "search")
     half.write_text(half.read_text().replace("0.5", "0.6"))
     assert "its recipe half is " in refused(keep=tmp_path / "search", recipes=[half])
-    monkeypatch.setattr(module, "machine", lambda: {"cpu": "abacus", "cores": 1})
+    monkeypatch.setattr(search, "machine", lambda: {"cpu": "abacus", "cores": 1})
     assert "this one's abacus, 1 cores: use another --keep" in refused(keep=tmp_path / "search")
     monkeypatch.undo()
     (tmp_path / "search" / "journal.log").write_text("hello\n")

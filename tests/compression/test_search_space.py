@@ -45,13 +45,25 @@ def test_the_recipes_are_recipes(model: dict, preset: bool) -> None:
 
 def test_what_is_tried_first() -> None:
     recipes = own_recipes(CNN, "encoder", 7, False)
-    assert list(recipes)[:4] == ["half", "quarter", "bag", "quantize_aware"]
+    assert list(recipes)[:5] == ["structure50", "half", "quarter", "bag", "quantize_aware"]
     assert [step["method"] for step in recipes["half_quantize_aware"]["steps"]] == ["distill", "quantize_aware"]
     assert recipes["half"]["steps"][0]["epochs"] == 7
     names = [each.name for each in known_good(recipes)]
-    assert names[:5] == ["none", "dynamic", "float16", "int8", "half + dynamic"] and len(names) == 4 + len(recipes)
+    assert names[:5] == ["none", "dynamic", "float16", "int8", "structure50 + dynamic"] and len(names) == 4 + len(
+        recipes
+    )
     assert known_good(["x"], ("none",))[1] == Candidate("x", "none")
     assert "bag" not in own_recipes(TRANSFORMER, "encoder-decoder", 7, False)  # a translator is no bag of words
+
+
+def test_what_has_parts_to_spare() -> None:
+    """A bag of words has no hidden layer, and a preset that writes keeps the sizes of its folder."""
+
+    def halves(architecture: str, role: str) -> bool:
+        return "structure50" in own_recipes({"architecture": architecture}, role, 7, False)
+
+    assert halves("preset", "encoder") and halves("lstm", "encoder-decoder")
+    assert not halves("mlp", "encoder") and not halves("preset", "decoder") and not halves("preset", "encoder-decoder")
 
 
 def test_epochs_and_the_time_they_take() -> None:

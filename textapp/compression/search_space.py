@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+WRITERS = ("decoder", "encoder-decoder")  # roles whose presets have the sizes of their folder
 ALONE = "as_it_is"  # in place of the name of a recipe: the run itself is exported
 FORMATS = ("none", "dynamic", "float16", "int8")  # in the order in which they are tried
 LENGTHS = (1.0, 0.5, 0.25)  # shares of the epochs of a recipe, the longest that fits the time is taken
@@ -56,7 +57,7 @@ def own_recipes(model: Mapping[str, Any], role: str, epochs: int, preset: bool) 
         epochs: that it was trained for; a student is trained as long.
         preset: whether its tokenizer is that of a preset, with pieces that the run's texts never have.
 
-    Example: `list(own_recipes({"architecture": "cnn", "filters": 100}, "encoder", 5, False))` begins with `half`.
+    Example: `own_recipes({"architecture": "cnn", "filters": 100}, "encoder", 5, False)` begins with `structure50`.
     """
     students = {name: narrower(model, share) for name, share in (("half", 0.5), ("quarter", 0.25))}
     if model["architecture"] == "preset":
@@ -71,6 +72,9 @@ def own_recipes(model: Mapping[str, Any], role: str, epochs: int, preset: bool) 
     adapted = {"method": "quantize_aware", "epochs": 3}
     cut = {"method": "vocabulary"}
     found: dict[str, list[dict[str, Any]]] = {"vocabulary_cut": [cut]} if preset else {}
+    halved = {"method": "structure", "keep": 0.5, "epochs": 5}
+    if model["architecture"] != "mlp" and (model["architecture"] != "preset" or role not in WRITERS):
+        found["structure50"] = [halved]
     found |= distilled
     found["quantize_aware"] = [adapted]
     if preset:
