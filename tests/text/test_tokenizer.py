@@ -83,6 +83,34 @@ def test_ids_and_encode_agree_and_never_pad(make: Callable[..., Tokenizer], kind
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_many_ids_are_those_of_each_text(make: Callable[..., Tokenizer], kind: str) -> None:
+    tokenizer, texts = make(kind), [*TEXTS, *MIXED, ""]
+    assert tokenizer.many_ids(texts) == [tokenizer.ids(text) for text in texts]
+
+
+@pytest.fixture(scope="module")
+def english() -> Tokenizer:
+    return train_tokenizer("bpe", 120, [*TEXTS[:2], "caf\u00e9 \u0308 good ▁ films"], DEFAULT, "en")
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(words=st.lists(st.text(max_size=6) | st.sampled_from(["good", "film", "▁", "\u0308", "\u00a8", "\u00a0", ""])))
+def test_the_ids_of_a_text_are_those_of_its_words(english: Tokenizer, words: list[str]) -> None:
+    texts = [" ".join(words), "\n ".join(words)]
+    assert english.many_ids(texts) == [english.ids(text) for text in texts]
+
+
+def test_words_are_tokenised_once_where_that_changes_nothing(
+    make: Callable[..., Tokenizer], english: Tokenizer
+) -> None:
+    english.many_ids(["good film", "good plot"])
+    assert {"good", "film", "plot"} <= english._words.keys()  # type: ignore[attr-defined]
+    # no mark at the beginning of a word, spaces that count, and pieces cut by their summed scores
+    assert make("bpe")._words is None is make("bpe", ())._words  # type: ignore[attr-defined]
+    assert train_tokenizer("sentencepiece", 60, TEXTS[:2], DEFAULT, "en")._words is None  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(text=st.text(max_size=40))
 def test_offsets_ascend_and_lie_in_the_text(make: Callable[..., Tokenizer], kind: str, text: str) -> None:

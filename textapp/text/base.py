@@ -63,6 +63,12 @@ class BaseTokenizer:
         self.python_steps = self.cleaning
         self.template = template
 
+    def ids(self, text: str) -> list[int]:
+        raise NotImplementedError
+
+    def many_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        return [self.ids(text) for text in texts]
+
     def join(self, ids: list[int], pair: list[int] | None, length: int) -> tuple[list[int], list[int]]:
         return self.template.join(ids, pair, length)
 

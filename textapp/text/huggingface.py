@@ -59,6 +59,16 @@ class HuggingFaceTokenizer(BaseTokenizer):
         except TypeError:
             return self._pipeline.encode(without_surrogates(text), add_special_tokens=False).ids
 
+    def many_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        if self.python_steps:
+            texts = [clean_text(text, self.python_steps) for text in texts]
+        try:
+            found = self._pipeline.encode_batch_fast(texts, add_special_tokens=False)
+        except TypeError:
+            texts = [without_surrogates(text) for text in texts]
+            found = self._pipeline.encode_batch_fast(texts, add_special_tokens=False)
+        return [encoding.ids for encoding in found]
+
     def marked_ids(self, text: str) -> list[int]:
         return self.marked(text).ids
 

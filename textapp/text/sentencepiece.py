@@ -11,6 +11,7 @@ from typing import Any
 from textapp.artifact import SENTENCEPIECE_FILE
 from textapp.text.base import BaseTokenizer, Encoding, original_offsets, without_surrogates
 from textapp.text.cleaning import check_steps, clean, clean_text
+from textapp.text.known_words import KnownWords
 from textapp.text.template import END_ID, START_ID, Template
 
 # Steps that SentencePiece's own normaliser does once it does NFKC; full-width forms are a part of NFKC.
@@ -53,8 +54,31 @@ class SentencePieceTokenizer(BaseTokenizer):
         self._encode_ids = _fast_encode(self._processor)
 
     def ids(self, text: str) -> list[int]:
+        return self._cleaned_ids(clean_text(text, self.python_steps) if self.python_steps else text)
+
+    def many_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        words = self._words
+        if words is None:
+            return super().many_ids(texts)
         if self.python_steps:
-            text = clean_text(text, self.python_steps)
+            texts = [clean_text(text, self.python_steps) for text in texts]
+        return words.rows(texts)
+
+    @functools.cached_property
+    def _words(self) -> KnownWords | None:
+        """The words seen so far; None if the ids of a text may differ from those of its words.
+
+        In BPE they are the same if no piece goes over a space: no merge in a word depends on the others then. The
+        unigram model adds up rounded scores along the text, by which a word that can be cut in two ways of one score
+        is cut.
+        """
+        if self.kind != "bpe" or any("\u2581" in piece[1:] for piece in self.pieces()):
+            return None
+        one, other = self._encode_ids("a"), self._encode_ids("b")
+        # Spaces at the ends and double ones are dropped, and every word gets the mark of a space before it.
+        return KnownWords(self._cleaned_ids) if self._encode_ids(" a  b ") == one + other else None
+
+    def _cleaned_ids(self, text: str) -> list[int]:
         try:
             return self._encode_ids(text)
         except (RuntimeError, UnicodeError):

@@ -23,6 +23,13 @@ class Template:
     end: tuple[int, ...] = ()
     second_segment: int = 1
 
+    def around(self, ids: Sequence[int], length: int) -> list[int]:
+        """The token ids of a single text with its special tokens, truncated to `length` tokens."""
+        if not (self.start or self.end):
+            return list(ids[:length])
+        room = max(0, length - len(self.start) - len(self.end))
+        return [*self.start, *ids[:room], *self.end][:length]
+
     def join(self, ids: Sequence[int], pair: Sequence[int] | None, length: int) -> tuple[list[int], list[int]]:
         """Adds special tokens to token ids and truncates to `length` tokens.
 
@@ -38,8 +45,7 @@ class Template:
             Template((101,), (102,), (102,)).join([7, 8], [9], 8) == ([101, 7, 8, 102, 9, 102], [0, 0, 0, 0, 1, 1])
         """
         if pair is None:
-            room = max(0, length - len(self.start) - len(self.end))
-            joined = [*self.start, *ids[:room], *self.end][:length]
+            joined = self.around(ids, length)
             return joined, [0] * len(joined)
         room = max(0, length - len(self.start) - len(self.middle) - len(self.end))
         pair_room = min(len(pair), max(room // 2, room - len(ids)))
