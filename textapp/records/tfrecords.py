@@ -27,19 +27,25 @@ def frames(contents: Sequence[bytes]) -> tuple[bytes, np.ndarray]:
         The bytes, and the place of each content in them, int64 `[records]`.
     """
     sizes = np.fromiter(map(len, contents), np.int64, len(contents))
-    lengths = sizes.astype("<u8").tobytes()
-    ends = np.cumsum(sizes)
-    of_lengths = masked_crcs(lengths, np.arange(len(sizes)) * 8, np.full(len(sizes), 8)).astype("<u4").tobytes()
-    of_contents = masked_crcs(b"".join(contents), ends - sizes, sizes).astype("<u4").tobytes()
-    parts = (
-        (lengths[8 * i : 8 * i + 8], of_lengths[4 * i : 4 * i + 4], content, of_contents[4 * i : 4 * i + 4])
-        for i, content in enumerate(contents)
-    )
-    places = ends - sizes + (HEAD + TAIL) * np.arange(len(sizes)) + HEAD
-    return b"".join(chain.from_iterable(parts)), places
+    if not len(sizes):
+        return b"", sizes
+    places = np.cumsum(sizes + HEAD + TAIL) - sizes - TAIL
+    data = bytearray(bytes(HEAD + TAIL).join([b"", *contents, b""])[TAIL:-HEAD])
+    lengths = sizes.astype("<u8")
+    _put(data, places - HEAD, lengths)
+    of_lengths = masked_crcs(lengths.tobytes(), np.arange(len(sizes)) * 8, np.full(len(sizes), 8))
+    _put(data, places - TAIL, of_lengths.astype("<u4"))
+    _put(data, places + sizes, masked_crcs(data, places, sizes).astype("<u4"))
+    return bytes(data), places
 
 
-def masked_crcs(data: bytes, starts: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+def _put(data: bytearray, places: np.ndarray, numbers: np.ndarray) -> None:
+    """Writes each number at its place."""
+    size = numbers.itemsize
+    np.frombuffer(data, np.uint8)[places[:, None] + np.arange(size)] = numbers.view(np.uint8).reshape(-1, size)
+
+
+def masked_crcs(data: bytes | bytearray, starts: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     """The masked CRC-32C of parts of some bytes, as TFRecord files have it.
 
     Args:
@@ -82,8 +88,12 @@ def examples(features: Mapping[str, Sequence[Sequence[int]]]) -> list[bytes]:
 
     Example: `examples({"token_ids": [[5, 300]]})` is one record, which `tf.io.parse_example` reads.
     """
-    columns = [[_head(name, len(row)) + row for row in _packed(rows)] for name, rows in features.items()]
-    return [_message(_BYTES, b"".join(entries)) for entries in zip(*columns, strict=True)]
+    names, columns = tuple(features), map(_packed, features.values())
+    found = []
+    for entries in zip(*columns, strict=True):
+        heads = _heads(names, *map(len, entries))
+        found.append(b"".join([part for pair in zip(heads, entries, strict=True) for part in pair]))
+    return found
 
 
 def integers(content: bytes) -> dict[str, np.ndarray]:
@@ -102,9 +112,17 @@ def integers(content: bytes) -> dict[str, np.ndarray]:
     return found
 
 
+@lru_cache(1 << 16)
+def _heads(names: tuple[str, ...], *sizes: int) -> tuple[bytes, ...]:
+    """What is before the packed integers of each feature, which depends on their sizes alone; first the record's."""
+    heads = [_head(name, size) for name, size in zip(names, sizes, strict=True)]
+    whole = sum(map(len, heads)) + sum(sizes)
+    return (_message(_BYTES, bytes(whole))[:-whole] + heads[0], *heads[1:])
+
+
 @lru_cache(1 << 14)
 def _head(name: str, size: int) -> bytes:
-    """What is before the packed integers of a feature, which depends on their size alone."""
+    """What is before the packed integers of a feature."""
     values = _message(_INTEGERS, _message(_BYTES, bytes(size)))
     entry = _message(_BYTES, _message(_BYTES, name.encode()) + _message(_FEATURE, values))
     return entry[: len(entry) - size]
@@ -141,7 +159,8 @@ def _fields(content: bytes) -> Iterator[tuple[int, bytes]]:
 
 def _packed(rows: Sequence[Sequence[int]]) -> list[bytes]:
     """The integers of each row, as protocol buffers pack them: seven bits a byte, the lowest first."""
-    values = np.fromiter(chain.from_iterable(rows), np.int64)
+    counts = np.fromiter(map(len, rows), np.int64, len(rows))
+    values = np.fromiter(chain.from_iterable(rows), np.int64, counts.sum())
     sizes = 1 + sum((values >> bits > 0).astype(np.int64) for bits in (7, 14, 21, 28))
     ends = np.cumsum(sizes)
     packed = np.zeros(ends[-1] if len(ends) else 0, np.uint8)
@@ -150,7 +169,7 @@ def _packed(rows: Sequence[Sequence[int]]) -> list[bytes]:
         more = np.where(sizes[having] > index + 1, 0x80, 0)
         packed[ends[having] - sizes[having] + index] = values[having] >> 7 * index & 0x7F | more
     data = packed.tobytes()
-    cuts = np.concatenate([[0], ends])[np.cumsum([0, *map(len, rows)])].tolist()
+    cuts = np.concatenate([[0], ends])[np.concatenate([[0], np.cumsum(counts)])].tolist()
     return [data[start:end] for start, end in zip(cuts[:-1], cuts[1:], strict=True)]
 
 
