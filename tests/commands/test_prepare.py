@@ -18,11 +18,15 @@ import pytest
 
 from textapp.catalog import load_config, recipe_of
 from textapp.commands import prepare as command
+from textapp.commands import prepare_shards, prepare_texts
+from textapp.commands.prepare_pool import Pool
 from textapp.errors import ArtifactError, ConfigError, DataError, UsageError
 from textapp.processes import child_environment
 from textapp.recipes.resolving import locate
 from textapp.recipes.splits import load_splits, open_prepared, settled_layout
+from textapp.records import parts
 from textapp.records import shards as shards_module
+from textapp.records.spool import write_part
 
 WORDS = ["a", "bad", "cat", "dog", "fine", "good", "great", "in", "of", "on", "plot", "poor", "the", "very", "was"]
 CLASSIFIER = """
@@ -166,6 +170,62 @@ def test_the_number_of_processes_changes_nothing(data: Path, tmp_path: Path) -> 
     assert files_of(tmp_path / "two") == files_of(data / "of-c")
 
 
+class Inline(Pool):
+    """A pool whose tasks this process does, as several would."""
+
+    def results(self, begin: Any, job: Any, tasks: Any) -> Any:
+        work = begin(job)
+        return [(task, work(task)) for task in tasks]
+
+
+@pytest.fixture()
+def cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are cut into parts of a kilobyte, each judged by the first 30 lines."""
+    monkeypatch.setattr(command, "Pool", Inline)
+    for name, value in (("PART_BYTES", 1000), ("HEAD_LINES", 30), ("PEEKED_ROWS", 25)):
+        monkeypatch.setattr(parts, name, value)
+
+
+def prepared_twice(folder: Path, content: str, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> list[str]:
+    """Prepares a table in parts and as a whole, which has to be equal; returns what was told of the parts."""
+    (folder / "c.yaml").write_text(CLASSIFIER.format(more=""))
+    (folder / "train-0.tsv").write_text(content)
+    (folder / "val.tsv").write_text("text\tlabel\ngood\tpos\n")
+    messages = []
+    for workers in (2, 1):
+        caplog.clear()
+        command.prepare(folder / "c.yaml", folder / f"of-{workers}", data_dir=folder, workers=workers, shards=2)
+        messages.append([record.getMessage() for record in caplog.records if record.levelname == "WARNING"])
+    assert files_of(folder / "of-2") == files_of(folder / "of-1") and messages[0] == messages[1]
+    return messages[0]
+
+
+@pytest.mark.usefixtures("cut")
+def test_a_file_is_read_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
+    """What is told once, by the first part, is told; the empty texts of all parts are counted."""
+    read: list[str] = []
+    monkeypatch.setattr(prepare_texts, "write_part", lambda *given: read.append(given[1]) or write_part(*given))
+    rows = labelled(random.Random(1), 400) + " \tpos\n" + labelled(random.Random(2), 400) + "\tneg\n"
+    told = prepared_twice(tmp_path, "text\tlabel\n" + rows, monkeypatch, caplog)
+    assert read[:3] == ["00000-00000", "00000-00001", "00000-00002"]
+    assert read.index("00000") == len(read) - 1  # by the second call, with one process
+    assert told == ["train-*.tsv: dropped 2 of 802 training examples: a text is empty"]
+
+
+@pytest.mark.usefixtures("cut")
+def test_a_part_with_something_to_tell_is_read_with_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    """Its lines are counted from the beginning of the file: the header again, and a row at fault."""
+    rows = labelled(random.Random(1), 700)
+    content = f"text\tlabel\n{rows}text\tlabel\n{rows}"
+    told = prepared_twice(tmp_path, content, monkeypatch, caplog)
+    assert told[0].endswith("the header occurs again, and is left out there: line 702 (1 in all)") and len(told) == 1
+    (tmp_path / "train-0.tsv").write_text(f"text\tlabel\n{rows}good\n{rows}")
+    with pytest.raises(DataError, match="train-0.tsv:702: found 1 cell, expected 2 separated by tabs"):
+        command.prepare(tmp_path / "c.yaml", tmp_path / "of", data_dir=tmp_path, workers=2, shards=2)
+
+
 def test_an_interrupted_preparation_goes_on(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The shard that is finished is not written again; what a killed process had begun goes."""
     written: list[str] = []
@@ -177,7 +237,7 @@ def test_an_interrupted_preparation_goes_on(data: Path, tmp_path: Path, monkeypa
         written.append(path.name)
         shards_module.write_shard(path, *arguments)
 
-    monkeypatch.setattr(command, "write_shard", write)
+    monkeypatch.setattr(prepare_shards, "write_shard", write)
     with pytest.raises(KeyboardInterrupt):
         command.prepare(data / "c.yaml", tmp_path / "of", data_dir=data, workers=1, shards=3)
     assert not (tmp_path / "of").exists()

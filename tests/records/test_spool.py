@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from textapp.records.spool import Spool
+from textapp.records.spool import Spool, is_part, is_spool, write_part
 
 
 def write(folder: Path) -> Spool:
     records = [{"text": f"t{number} \ud800 好", "label": "ab"[number % 2]} for number in range(7)]
     blocks = [records[:3], [{"text": "", "label": "c"}], records[3:]]
     told: list[int] = []
-    spool = Spool.write(folder, blocks, lambda record: bool(record["text"]), told.append)
-    assert told == [3, 4, 8]
-    return spool
+    keeps = lambda record: bool(record["text"])  # noqa: E731
+    write_part(folder, "0", blocks[:2], keeps, told.append)
+    write_part(folder, "1", blocks[2:], keeps, told.append)
+    assert told == [3, 4, 4] and is_part(folder, "1") and not is_spool(folder)
+    return Spool.of(folder, ["0", "1"])
 
 
 def test_records_come_back_as_often_as_they_are_read(tmp_path: Path) -> None:

@@ -5,18 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import multiprocessing
 import os
-import signal
-import threading
-import time
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -31,6 +24,9 @@ from textapp.artifact import (
 )
 from textapp.catalog import TASKS, load_config, parse_config, recipe_of
 from textapp.commands import tables
+from textapp.commands.prepare_pool import Pool
+from textapp.commands.prepare_shards import shards_of, write_shards
+from textapp.commands.prepare_texts import read_texts
 from textapp.commands.train import changed, checksums
 from textapp.config import Config, data_directory, differing_key
 from textapp.errors import ArtifactError, ConfigError, DataError, TextappError, UsageError
@@ -43,16 +39,14 @@ from textapp.recipes.splits import settled_layout
 from textapp.recipes.tokenizers import warn_of_share
 from textapp.records import labelled
 from textapp.records.layout import Layout
-from textapp.records.shards import FOLDER, KIND, VERSION, Block, index_name, remove_partial, shard_name, write_shard
+from textapp.records.shards import KIND, VERSION, index_name
 from textapp.records.sources import describe
 from textapp.records.splits import Splits
-from textapp.records.spool import COUNTED, Spool
+from textapp.records.spool import Spool
 
 log = logging.getLogger("textapp")
 REQUEST = "request.json"  # what an interrupted preparation was started with
-SHARD_EXAMPLES = 250_000  # of a shard, at most
-USUAL_SHARDS, MIN_EXAMPLES = 16, 10_000  # as many shards, unless they had fewer examples: all processes get some
-SECONDS_BETWEEN_LINES = 10.0
+_VERSIONS = [VERSION, 2]  # of the folder, and of what an interrupted preparation leaves
 PACKAGES = ("textapp", "numpy", "sentencepiece", "tokenizers")
 
 
@@ -152,7 +146,8 @@ def _prepare(
         try:
             _open_work(config, sums, shards, work, overwrite)
             layout = settled_layout(recipe, config, data_dir)
-            manifest = _make(config, data_dir, recipe, layout, work.new, workers, shards, sums)
+            with Pool(workers) as pool:
+                manifest = _make(config, data_dir, recipe, layout, work.new, pool, shards, sums)
             Spool.remove(work.new)
             (work.new / REQUEST).unlink()
         except OSError as error:
@@ -176,19 +171,20 @@ def _open_work(config: Config, sums: Mapping[str, str], shards: int | None, work
         except (OSError, ValueError, KeyError, TypeError, TextappError) as error:
             raise ArtifactError(f"{request}: damaged ({error}): use --overwrite to start again") from error
         found = changed(sums_before, sums)
-        if (key := differing_key(before, asked)) or number != shards or version != VERSION:
-            found = f"{work.path}: was started with another {f'config, {key!r} differs' if key else 'number of shards'}"
+        if (key := differing_key(before, asked)) or number != shards or version != _VERSIONS:
+            other = f"with another config, {key!r} differs" if key else "with another number of shards"
+            found = f"{work.path}: was started {other if version == _VERSIONS else 'by another version of textapp'}"
         if found:
             raise ArtifactError(f"{found}, so it cannot be resumed: use --overwrite to start again")
         log.info("resuming %s", work.path)
         return
     work.clear()
-    content = {"config": asked.model_dump(mode="json"), "files": sums, "shards": shards, "version": VERSION}
+    content = {"config": asked.model_dump(mode="json"), "files": sums, "shards": shards, "version": _VERSIONS}
     write_text(request, json.dumps(content, ensure_ascii=False))
 
 
 def _make(
-    config: Config, data_dir: Path, recipe: PreparableRecipe, layout: Layout, folder: Path, workers: int,
+    config: Config, data_dir: Path, recipe: PreparableRecipe, layout: Layout, folder: Path, pool: Pool,
     shards: int | None, sums: Mapping[str, str],
 ) -> dict[str, Any]:  # fmt: skip
     """Makes all files in a folder, but those that are finished there, and the manifest last.
@@ -198,14 +194,14 @@ def _make(
         data_dir: base folder of relative data paths.
         recipe, layout: of the config.
         folder: where the files are made.
-        workers: number of processes.
+        pool: its processes.
         shards: number of shards; None: by the number of examples.
         sums: of the training files.
 
     Returns:
         The manifest.
     """
-    spool = _texts(config, data_dir, recipe, layout, folder)
+    spool = read_texts(config, data_dir, layout, folder, pool)
     labels, source = labelled.sorted_labels(spool.labels), config.data.train
     if "label" in recipe.keys.columns:
         labelled.check_labels(labels, len(spool), source, layout)
@@ -214,11 +210,8 @@ def _make(
     begun = recipe.begin(locate(config, data_dir), Splits(spool, [], [], {}), folder)  # type: ignore[arg-type]
     encoder = recipe.encoder(begun.config, labels, folder)
     features = list(encoder.encode(spool[:1]))
-    wanted = _shards(len(spool), shards)
-    (folder / FOLDER).mkdir(exist_ok=True)
-    remove_partial(folder)
-    job = _Job(begun.config.model_dump(mode="json"), str(folder), labels)
-    unknown = _write(job, [shard for shard in wanted if not _finished(folder, shard)], workers, len(spool))
+    wanted = shards_of(len(spool), shards)
+    unknown = write_shards(begun.config, labels, folder, wanted, pool)
     sizes = {name: 0 for name in features}
     for shard in wanted:
         table = np.load(folder / index_name(shard.name), mmap_mode="r")
@@ -247,148 +240,3 @@ def _make(
 def _hash(value: Any) -> str:
     """The SHA-256 of what determined the content of a folder."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-
-def _texts(config: Config, data_dir: Path, recipe: PreparableRecipe, layout: Layout, folder: Path) -> Spool:
-    """The training records on disk, read once from the files of the config."""
-    if (folder / COUNTED).is_file():
-        return Spool(folder)
-    source, tell = config.data.train, _Lines("reading")
-    spool = Spool.write(folder, recipe.read(source, layout, data_dir), recipe.has_text, tell)
-    if spool.dropped:
-        log.warning(
-            "%s: dropped %s of %s training examples: a text is empty",
-            describe(source), f"{spool.dropped:,}", f"{len(spool) + spool.dropped:,}",
-        )  # fmt: skip
-    return spool
-
-
-class _Lines:
-    """Lines of progress, one every ten seconds.
-
-    Args:
-        what: is done.
-        total: number of examples, if it is known.
-    """
-
-    def __init__(self, what: str, total: int | None = None) -> None:
-        self._what, self._total, self._started = what, total, time.monotonic()
-        self._last = self._started
-
-    def __call__(self, done: int) -> None:
-        now = time.monotonic()
-        if now - self._last < SECONDS_BETWEEN_LINES and done != self._total:
-            return
-        self._last, rate = now, done / max(1e-3, now - self._started)
-        of_all = f" of {self._total:,}" if self._total else ""
-        left = f", {(self._total - done) / max(1e-3, rate):.0f} s left" if self._total and done < self._total else ""
-        log.info("%s: %s%s examples, %s/s%s", self._what, f"{done:,}", of_all, f"{rate:,.0f}", left)
-
-
-# --- shards --------------------------------------------------------------------------------------------------------
-
-
-class _Shard(NamedTuple):
-    """A shard to write: its name in the folder, and its examples from one number to another."""
-
-    name: str
-    begin: int
-    end: int
-
-
-class _Job(NamedTuple):
-    """What the processes need, as plain values: a config with its tokenizer filled in, the folder, the labels."""
-
-    config: dict[str, Any]
-    folder: str
-    labels: list[str]
-
-
-def _shards(examples: int, count: int | None) -> list[_Shard]:
-    usual = max(min(USUAL_SHARDS, examples // MIN_EXAMPLES), -(-examples // SHARD_EXAMPLES), 1)
-    count = min(count or usual, examples)
-    return [
-        _Shard(shard_name(number, count), examples * number // count, examples * (number + 1) // count)
-        for number in range(count)
-    ]
-
-
-def _finished(folder: Path, shard: _Shard) -> bool:
-    """Whether an interrupted call wrote a shard; its index is the last that gets its name."""
-    return (folder / shard.name).is_file() and (folder / index_name(shard.name)).is_file()
-
-
-def _write(job: _Job, shards: Sequence[_Shard], workers: int, examples: int) -> Counter[str]:
-    """Writes shards with several processes; returns the number of unknown tokens of each feature.
-
-    Raises:
-        TextappError: a process was killed.
-    """
-    unknown: Counter[str] = Counter()
-    if not shards:
-        return unknown
-    tell = _Lines("tokenising", examples)
-    done = examples - sum(shard.end - shard.begin for shard in shards)
-    workers = min(workers, len(shards))
-    if workers == 1:
-        _begin(job)
-        for shard in shards:
-            unknown.update(_write_shard(shard))
-            done += shard.end - shard.begin
-            tell(done)
-        return unknown
-    context = multiprocessing.get_context("spawn")
-    executor = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_child, initargs=(job,))
-    try:
-        futures = {executor.submit(_write_shard, shard): shard for shard in shards}
-        for future in as_completed(futures):
-            unknown.update(future.result())
-            done += futures[future].end - futures[future].begin
-            tell(done)
-    except BrokenProcessPool as error:
-        raise TextappError(
-            "a process that tokenises was killed (out of memory?): run the same command again, finished shards are kept"
-        ) from error
-    finally:
-        executor.shutdown(wait=True, cancel_futures=True)
-    return unknown
-
-
-_current: dict[str, Any] = {}  # of this process: the encoder, the records and the job
-
-
-def _begin_child(job: _Job) -> None:
-    """Begins a process that ends when the one that started it does."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def follow() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
-    _begin(job)
-
-
-def _begin(job: _Job) -> None:
-    config, folder = parse_config(job.config), Path(job.folder)
-    encoder = cast(PreparableRecipe, recipe_of(config.task, config.mode)).encoder(config, job.labels, folder)
-    single = bool(job.labels) and config.data.labels == "single"
-    _current.update(encoder=encoder, spool=Spool(folder), folder=folder, single=single)
-
-
-def _write_shard(shard: _Shard) -> Counter[str]:
-    """Writes a shard; returns the number of unknown tokens of each feature."""
-    encoder, unknown = _current["encoder"], Counter[str]()
-
-    def blocks() -> Iterator[Block]:
-        for records in _current["spool"].blocks(shard.begin, shard.end):
-            block = encoder.encode(records)
-            for name, id_ in encoder.unknown_ids.items():
-                unknown[name] += sum(row.count(id_) for row in block[name])
-            yield block
-
-    write_shard(_current["folder"] / shard.name, blocks(), _current["single"])
-    return unknown

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from textapp.records import labelled
 from textapp.records.cache import lengths_of
 from textapp.records.layout import Layout
 from textapp.records.lookalikes import lookalike_warnings
+from textapp.records.parts import LINES
 from textapp.records.profile import label_counts
 from textapp.records.rows import RowError
 from textapp.records.shards import BLOCK, LABELS, ManyLabels
@@ -77,6 +78,10 @@ class ClassificationRecipe(PreparableRecipe):
     def read(self, source: Source, layout: Layout, data_dir: Path) -> Iterator[Records]:
         """See `Recipe`."""
         return labelled.labelled_blocks(source, layout, data_dir, BLOCK)
+
+    def line_files(self, layout: Layout) -> Collection[str]:
+        """See `Recipe`."""
+        return LINES
 
     def has_text(self, record: dict[str, Any]) -> bool:
         """See `Recipe`."""
@@ -154,10 +159,17 @@ class ClassificationRecipe(PreparableRecipe):
         numbers = {label: [number] for number, label in enumerate(labels)}
 
         def encode(records: Sequence[Mapping[str, Any]]) -> dict[str, list[list[int]]]:
-            texts = ([tokenizer.ids(record.get(name) or "") for name in task.fields] for record in records)
-            rows = [task.joined(*ids) for ids in texts]
-            given = [[label] if isinstance(label := record["label"], str) else label for record in records]
-            of_labels = [[number for label in each for number in numbers[label]] for each in given]
+            texts = [[record.get(name) or "" for record in records] for name in task.fields]
+            ids = [tokenizer.many_ids(each) for each in texts]
+            given = [record["label"] for record in records]
+            of_labels = [
+                numbers[label] if isinstance(label, str) else [number for each in label for number in numbers[each]]
+                for label in given
+            ]
+            if task.feature_names == ["token_ids"] and not task.pair:  # as `joined`, without a call for each text
+                around, unknown = tokenizer.template.around, [tokenizer.unknown_id]
+                return {"token_ids": [around(row, MAX_TOKENS) or unknown for row in ids[0]], LABELS: of_labels}
+            rows = [task.joined(*each) for each in zip(*ids, strict=True)]
             return {**{name: [row[name] for row in rows] for name in task.feature_names}, LABELS: of_labels}
 
         return Encoder(encode, {"token_ids": tokenizer.unknown_id})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -116,6 +116,13 @@ class PreparableRecipe(Recipe, Protocol):
 
         Raises:
             DataError: as for `load`.
+        """
+
+    def line_files(self, layout: Layout) -> Collection[str]:
+        """The extensions of files that may be read in parts: their records are lines, and do not tell which.
+
+        Args:
+            layout: of the files.
         """
 
     def has_text(self, record: dict[str, Any]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ from textapp.recipes.translation_defaults import tokenizer_defaults, training_de
 from textapp.records import pairs
 from textapp.records.cache import lengths_of
 from textapp.records.layout import Layout
+from textapp.records.parts import LINES
 from textapp.records.rows import RowError
 from textapp.records.shards import BLOCK
 from textapp.records.sources import Source
@@ -81,6 +82,10 @@ class TranslationRecipe(PreparableRecipe):
         read = pairs.read_pairs(source, layout, data_dir)
         while block := list(islice(read, BLOCK)):
             yield block
+
+    def line_files(self, layout: Layout) -> Collection[str]:
+        """See `Recipe`."""
+        return LINES
 
     def has_text(self, record: dict[str, Any]) -> bool:
         """See `Recipe`."""
@@ -176,8 +181,8 @@ class TranslationRecipe(PreparableRecipe):
 
         def encode(records: Sequence[Mapping[str, Any]]) -> dict[str, list[list[int]]]:
             return {
-                "token_ids": [framed(source, source.ids(record["source"])) for record in records],
-                TARGETS: [framed(target, target.ids(record["target"])) for record in records],
+                "token_ids": [framed(source, row) for row in source.many_ids([each["source"] for each in records])],
+                TARGETS: [framed(target, row) for row in target.many_ids([each["target"] for each in records])],
             }
 
         return Encoder(encode, {"token_ids": source.unknown_id, TARGETS: target.unknown_id})

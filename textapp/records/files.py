@@ -9,10 +9,10 @@ import logging
 import os
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from textapp.encodings import AUTO, CONTROL, DOUBLE_BYTES, SAMPLE, likely_encodings, text_encoding
 from textapp.errors import DataError, UsageError
@@ -29,6 +29,24 @@ _WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 _BROKEN = re.compile("[\udc80-\udcff\0]")  # what is left of a byte that cannot be decoded; a zero byte
 
 _logger = logging.getLogger("textapp")
+
+Ranges = Sequence[tuple[int, int]]  # of bytes, from one place to another
+_only: dict[Path, Ranges] = {}  # the files of which nothing but these is read
+
+
+@contextmanager
+def reading_only(ranges: Mapping[Path, Ranges]) -> Iterator[None]:
+    """Within it, of these files nothing but some ranges of bytes is read, one behind the other.
+
+    Args:
+        ranges: of plain files; each begins and ends where a line does.
+    """
+    _only.update(ranges)
+    try:
+        yield
+    finally:
+        for path in ranges:
+            del _only[path]
 
 
 class Source:
@@ -337,6 +355,32 @@ def _first_beyond(block: bytes) -> int:
     return next(index for index, byte in enumerate(block) if byte > 0x7F)
 
 
+class _Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+    def close(self) -> None: ...
+
+
+class _FileRanges:
+    """Ranges of a file, as a file."""
+
+    def __init__(self, path: Path, ranges: Ranges) -> None:
+        self._file, self._ranges = path.open("rb"), list(ranges)
+
+    def read(self, size: int, /) -> bytes:
+        while self._ranges:
+            begin, end = self._ranges[0]
+            self._file.seek(begin)
+            if block := self._file.read(min(size, end - begin)):
+                self._ranges[0] = (begin + len(block), end)
+                return block
+            self._ranges.pop(0)
+        return b""
+
+    def close(self) -> None:
+        self._file.close()
+
+
 class _Bytes(io.RawIOBase):
     """The bytes of a file, unpacked; a pipe is read once.
 
@@ -348,11 +392,11 @@ class _Bytes(io.RawIOBase):
         self._path = path
         self._count, self._limit = 0, float("inf")
         if path.name.lower().endswith(".gz"):
-            self._file: IO[bytes] = gzip.open(path)  # noqa: SIM115
+            self._file: _Readable = gzip.open(path)  # noqa: SIM115
             usual = max(_UNPACKED_MB, _UNPACKED_TIMES * path.stat().st_size // _MB)
             self._limit = megabytes(MAX_UNPACKED, usual)
         else:
-            self._file = path.open("rb")
+            self._file = _FileRanges(path, _only[path]) if path in _only else path.open("rb")
         self.head = b""
         while len(self.head) < SAMPLE and (block := self._unpacked(SAMPLE - len(self.head))):
             self.head += block

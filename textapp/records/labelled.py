@@ -148,6 +148,7 @@ def labelled_blocks(
         layout_here = replace(layout, label_columns=()) if lines else layout
         read = with_label_columns(layout_here)
         divider, all_rows = layout.label_separator, read_rows(path, read, list(read.columns))
+        alone = "text" in read.columns and "text_pair" not in read.columns
         first, seen = True, dict[str, Any]()  # cell -> its label, which most rows have in common with another
         while rows := list(islice(all_rows, size)):
             if first and divider is None and layout.multiple:
@@ -160,7 +161,7 @@ def labelled_blocks(
                     label = _label(path, row, layout_here, divider or "", known)
                     if isinstance(cell, str) and isinstance(label, str) and len(seen) < _KNOWN_CELLS:
                         seen[cell] = label
-                found.append({**_texts(row), "label": label})
+                found.append({"text": row.values["text"], "label": label} if alone else {**_texts(row), "label": label})
             if first and lines:
                 _check_lines(path, rows, found, layout)
             elif first and not layout.label_columns:

@@ -1,0 +1,115 @@
+"""The processes of `textapp prepare`, and its lines of progress."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, TypeVar
+
+from textapp.errors import TextappError
+
+log = logging.getLogger("textapp")
+SECONDS_BETWEEN_LINES = 10.0
+Job, Task, Result = TypeVar("Job"), TypeVar("Task"), TypeVar("Result")
+
+
+class Pool:
+    """Processes that work on the tasks of one preparation; they start with the first tasks, unless one is enough.
+
+    Args:
+        workers: number of processes; 1: this one does it.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self._executor: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._executor is not None:
+            self._executor.shutdown(wait=True, cancel_futures=True)
+
+    def results(
+        self, begin: Callable[[Job], Callable[[Task], Result]], job: Job, tasks: Sequence[Task]
+    ) -> Iterator[tuple[Task, Result]]:
+        """Yields each task with its result, as they are finished.
+
+        Args:
+            begin: makes the function of a task; called once in each process, a function of a module.
+            job: its argument.
+            tasks: what to do.
+
+        Raises:
+            TextappError: a process was killed.
+        """
+        if min(self.workers, len(tasks)) <= 1:
+            work = begin(job) if tasks else None
+            yield from ((task, work(task)) for task in tasks if work is not None)
+            return
+        if self._executor is None:
+            context = multiprocessing.get_context("spawn")
+            self._executor = ProcessPoolExecutor(self.workers, mp_context=context, initializer=_begin_child)
+        try:
+            futures = {self._executor.submit(_work, begin, job, task): task for task in tasks}
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        except BrokenProcessPool as error:
+            raise TextappError(
+                "a process that prepares texts was killed (out of memory?): run the same command again, what is "
+                "finished is kept"
+            ) from error
+
+
+_begun: dict[str, Callable[[Any], Any]] = {}  # of this process
+
+
+def _work(begin: Callable[[Any], Callable[[Any], Any]], job: Any, task: Any) -> Any:
+    name = f"{begin.__module__}.{begin.__qualname__}"
+    if name not in _begun:
+        _begun[name] = begin(job)
+    return _begun[name](task)
+
+
+def _begin_child() -> None:
+    """Begins a process that ends when the one that started it does."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def follow() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+
+
+class Lines:
+    """Lines of progress, one every ten seconds.
+
+    Args:
+        what: is done.
+        total: number of examples, if it is known.
+    """
+
+    def __init__(self, what: str, total: int | None = None) -> None:
+        self._what, self._total, self._started = what, total, time.monotonic()
+        self._last = self._started
+
+    def __call__(self, done: int) -> None:
+        now = time.monotonic()
+        if now - self._last < SECONDS_BETWEEN_LINES and done != self._total:
+            return
+        self._last, rate = now, done / max(1e-3, now - self._started)
+        of_all = f" of {self._total:,}" if self._total else ""
+        left = f", {(self._total - done) / max(1e-3, rate):.0f} s left" if self._total and done < self._total else ""
+        log.info("%s: %s%s examples, %s/s%s", self._what, f"{done:,}", of_all, f"{rate:,.0f}", left)
