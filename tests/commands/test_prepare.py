@@ -312,8 +312,10 @@ def test_the_folder_has_to_be_named(data: Path) -> None:
 
 def test_other_tasks_have_no_prepared_data(data: Path, tmp_path: Path) -> None:
     path = tmp_path / "g.yaml"
-    path.write_text("task: generation\nrun: r\ndata: {train: a.txt}\nmodel: {architecture: lstm}\n")
-    with pytest.raises(ConfigError, match="task: found generation, expected classification or translation: other"):
+    path.write_text(
+        "task: question_answering\nmode: generative\nrun: r\ndata: {train: a.json}\nmodel: {architecture: lstm}\n"
+    )
+    with pytest.raises(ConfigError, match="task: found generative question_answering, expected .*: the others have no"):
         command.prepare(path, tmp_path / "of", data_dir=data)
 
 

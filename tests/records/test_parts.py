@@ -35,25 +35,25 @@ def lines(count: int, words: list[str], divider: str = "\t") -> list[str]:
 
 
 def opened(folder: Path, train: Any, task: str = "classification", model: str = "mlp") -> tuple[Any, ...]:
-    """Recipe, layout and training files of a config."""
+    """A config, with its recipe and layout."""
     path = folder / "c.yaml"
     path.write_text(f"task: {task}\nrun: r\ndata: {{train: {train}}}\nmodel: {{architecture: {model}}}\n")
     config = load_config(path)
     recipe = recipe_of(task)
     layout = settled_layout(recipe, config, folder)
-    return recipe, layout, config.data.train
+    return recipe, layout, config
 
 
 def parts_and_records(folder: Path, train: Any, **task: str) -> tuple[list[Part], list[Any], list[Any]]:
     """The parts of one file, their records behind each other, and those of the whole."""
-    recipe, layout, source = opened(folder, train, **task)
-    (parts,) = parts_of(source, layout, folder, recipe.line_files(layout))
+    recipe, layout, config = opened(folder, train, **task)
+    (parts,) = parts_of(config.data.train, layout, folder, recipe.line_files(config))
 
     def read(source: Any) -> Iterator[Any]:
-        return recipe.read(source, layout, folder)
+        return recipe.read(source, layout, folder, config)
 
     found = [record for part in parts for block in read_part(part, read) for record in block]
-    return parts, found, [record for block in read(source) for record in block]
+    return parts, found, [record for block in read(config.data.train) for record in block]
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])

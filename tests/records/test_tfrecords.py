@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from textapp.records.tfrecords import examples, frames, integers, masked_crcs
+from textapp.records.tfrecords import examples, frames, integers, last_integers, masked_crcs
 
 EDGES = [0, 1, 127, 128, 16383, 16384, 2097151, 2097152, 268435456, 2**31 - 1]
 
@@ -49,3 +49,12 @@ def test_the_places_of_records() -> None:
 def test_bytes_of_another_kind() -> None:
     with pytest.raises(ValueError, match="not a record of integers"):
         integers(b"\x09abcdefgh")
+
+
+def test_the_last_feature_of_many_records_is_read_at_once() -> None:
+    rows = [EDGES, [], [7], list(range(300)), []]
+    contents = examples({"a": [[1], [], [2, 300], [], [5]], "token_ids": rows})
+    data, places = frames(contents)
+    sizes, counts = (np.array([*map(len, each)]) for each in (contents, rows))
+    assert last_integers(data, places, sizes, counts).tolist() == [number for row in rows for number in row]
+    assert last_integers(b"", *[np.zeros(0, np.int64)] * 3).tolist() == []

@@ -113,12 +113,15 @@ def _show(console: Any, result: Mapping[str, Any]) -> None:
 def _check(config: Config) -> None:
     """Checks that a config can be prepared."""
     known = [name for name in TASKS if KEY in recipe_of(name).keys.keys]
-    if KEY not in recipe_of(config.task, config.mode).keys.keys:
+    recipe = recipe_of(config.task, config.mode)
+    if KEY not in recipe.keys.keys:
         found = f"{config.mode} {config.task}" if config.mode else config.task
         raise ConfigError(
-            f"task: found {found}, expected {' or '.join(known)}: other tasks cut their texts into windows or "
-            "documents as a training needs them, and have no prepared data: train from the texts"
+            f"task: found {found}, expected {' or '.join(known)}: the others have no prepared data: train from the "
+            "texts"
         )
+    if reason := cast(PreparableRecipe, recipe).unprepared(config):
+        raise ConfigError(reason)
     if config.data.train is None:
         raise ConfigError("data.train: found nothing, expected the files to prepare")
     for name, share in config.data.shares.items():
@@ -225,7 +228,7 @@ def _make(
         "kind": KIND, "version": VERSION, "task": config.task, "examples": len(spool), "dropped": spool.dropped,
         "features": features, "tokens": {name: sizes[name] for name in encoder.unknown_ids}, "labels": labels,
         "label_counts": [spool.labels[label] for label in labels], "languages": begun.languages,
-        "origin": describe(source), "layout": layout.to_manifest(), "settings": settings,
+        "size": begun.size, "origin": describe(source), "layout": layout.to_manifest(), "settings": settings,
         "hash": _hash([VERSION, settings, list(sums.values())]), "sources": dict(sums), "seed": config.seed,
         "shards": {shard.name: shard.end - shard.begin for shard in wanted},
         "versions": {name: metadata.version(name) for name in PACKAGES},

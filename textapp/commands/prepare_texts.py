@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -64,7 +65,7 @@ def read_texts(config: Config, data_dir: Path, layout: Layout, folder: Path, poo
     assert config.data.train is not None
     groups = {
         f"{number:05}": parts
-        for number, parts in enumerate(parts_of(config.data.train, layout, data_dir, recipe.line_files(layout)))
+        for number, parts in enumerate(parts_of(config.data.train, layout, data_dir, recipe.line_files(config)))
     }
     tasks = [
         _Task(f"{name}-{number:05}", part)
@@ -86,8 +87,9 @@ def read_texts(config: Config, data_dir: Path, layout: Layout, folder: Path, poo
             continue
         names.append(name)
         if not is_part(folder, name):
-            blocks = recipe.read(parts[0].source, layout, Path())
-            write_part(folder, name, blocks, recipe.has_text, lambda count, begun=seen: tell(begun + count))  # type: ignore[misc]
+            blocks = recipe.read(parts[0].source, layout, Path(), config)
+            keeps = partial(recipe.has_text, config=config)
+            write_part(folder, name, blocks, keeps, lambda count, begun=seen: tell(begun + count))  # type: ignore[misc]
     spool = Spool.of(folder, names)
     if spool.dropped:
         log.warning(
@@ -114,15 +116,17 @@ def _recipe(config: Config) -> PreparableRecipe:
 
 def _begin(job: _Job) -> Callable[[_Task], int]:
     """The function that writes a part, and returns its number of records: 0 if the whole has to be read."""
-    recipe, folder = _recipe(parse_config(job.config)), Path(job.folder)
+    config, folder = parse_config(job.config), Path(job.folder)
+    recipe = _recipe(config)
+    keeps = partial(recipe.has_text, config=config)
 
     def read(source: Source) -> Iterator[Records]:
-        return recipe.read(source, job.layout, Path())
+        return recipe.read(source, job.layout, Path(), config)
 
     def write(task: _Task) -> int:
         counts = [0]
         with _noted() as notes, suppress(TextappError, Uncut):
-            write_part(folder, task.name, read_part(task.part, read), recipe.has_text, counts.append, notes)
+            write_part(folder, task.name, read_part(task.part, read), keeps, counts.append, notes)
             return counts[-1]
         return 0
 

@@ -75,15 +75,19 @@ class ClassificationRecipe(PreparableRecipe):
         """`{"text", "text_pair" (pairs only), "label": a string, or a list of strings}`."""
         return labelled.load_labelled(source, layout, data_dir)
 
-    def read(self, source: Source, layout: Layout, data_dir: Path) -> Iterator[Records]:
+    def read(self, source: Source, layout: Layout, data_dir: Path, config: Config) -> Iterator[Records]:
         """See `Recipe`."""
         return labelled.labelled_blocks(source, layout, data_dir, BLOCK)
 
-    def line_files(self, layout: Layout) -> Collection[str]:
+    def unprepared(self, config: Config) -> str | None:
+        """See `Recipe`."""
+        return None
+
+    def line_files(self, config: Config) -> Collection[str]:
         """See `Recipe`."""
         return LINES
 
-    def has_text(self, record: dict[str, Any]) -> bool:
+    def has_text(self, record: dict[str, Any], config: Config) -> bool:
         """See `Recipe`."""
         return bool(record["text"].strip())
 

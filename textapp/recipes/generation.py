@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from textapp.arrays import IGNORED
 from textapp.artifact import TOKENIZER
 from textapp.config import Config, Corpus, TaskKeys
 from textapp.prepared import Prepared
-from textapp.recipes import generation_profile
+from textapp.recipes import generation_prepared, generation_profile
 from textapp.recipes.classification import log_sizes
 from textapp.recipes.generation_conversations import Conversations, check_converses
 from textapp.recipes.generation_defaults import (
@@ -25,22 +26,27 @@ from textapp.recipes.generation_defaults import (
     tokenizer_defaults,
     training_defaults,
 )
+from textapp.recipes.generation_prepared import Lines
 from textapp.recipes.generation_texts import TEXTS
 from textapp.recipes.lengths import MAX_IN_BUCKET, generation_lengths
+from textapp.recipes.preparing import Begun, Encoder, check_prepared
 from textapp.recipes.profile import Section, records_by_split
-from textapp.recipes.recipe import Recipe, Records
+from textapp.recipes.recipe import PreparableRecipe, Records
 from textapp.recipes.resolving import completed, filled
-from textapp.recipes.tokenizers import load_or_make, make_tokenizer, warn_of_unknown
+from textapp.recipes.tokenizers import load_or_make, make_tokenizer, stored_tokenizers, warn_of_unknown
 from textapp.records import documents
 from textapp.records.layout import Layout
 from textapp.records.messages import spoken
+from textapp.records.parts import LINES, ROWS
 from textapp.records.rows import RowError
+from textapp.records.shards import BLOCK
 from textapp.records.sources import Source
 from textapp.records.splits import Parts, Splits, split_connected
-from textapp.records.token_ids import Document, IdsOnDisk
+from textapp.records.token_ids import Document, IdsOnDisk, one_stream
 from textapp.tasks.generation import GenerationTask
 from textapp.text.language import guess_language
-from textapp.text.tokenizer import Tokenizer
+from textapp.text.tokenizer import Tokenizer, load_tokenizers
+from textapp.untrusted import key, whole
 
 if TYPE_CHECKING:
     from textapp.objectives.generation import GenerationObjective
@@ -49,7 +55,7 @@ log = logging.getLogger("textapp")
 FIELDS = ("prompt", "text")
 
 
-class GenerationRecipe(Recipe):
+class GenerationRecipe(PreparableRecipe):
     """See `Recipe`."""
 
     task = GenerationTask
@@ -63,7 +69,8 @@ class GenerationRecipe(Recipe):
             "messages": (),
         },
         keys=frozenset({
-            "data.language", "generate_lengths", "model.tie_embeddings", "model.lora_rank", "training.batch_tokens",
+            "data.prepared", "data.language", "generate_lengths", "model.tie_embeddings", "model.lora_rank",
+            "training.batch_tokens",
         }),
         monitors=("perplexity", "loss"),
         optional=frozenset({"prompt", "messages"}),
@@ -82,6 +89,25 @@ class GenerationRecipe(Recipe):
         if documents.MESSAGES in layout.columns:
             return documents.load_conversations(source, layout, data_dir)
         return documents.load_documents(source, layout, data_dir)
+
+    def unprepared(self, config: Config) -> str | None:
+        """Conversations, and running text of a preset."""
+        return generation_prepared.unprepared(config)
+
+    def line_files(self, config: Config) -> Collection[str]:
+        """See `Recipe`; a `.txt` among others is one document."""
+        return LINES if running_text(config) else ROWS
+
+    def read(self, source: Source, layout: Layout, data_dir: Path, config: Config) -> Iterator[Records]:
+        """See `Recipe`; running text line by line, as it is tokenised."""
+        read = documents.read_text_lines if running_text(config) else documents.read_documents
+        records = read(source, layout, data_dir)
+        while block := list(islice(records, BLOCK)):
+            yield block
+
+    def has_text(self, record: dict[str, Any], config: Config) -> bool:
+        """See `Recipe`; an empty line belongs to its text."""
+        return running_text(config) or bool(record["text"].strip())
 
     def scan(self, source: Source, layout: Layout, data_dir: Path) -> Iterator[tuple[int, dict | RowError]]:
         """See `Recipe`."""
@@ -155,18 +181,34 @@ class GenerationRecipe(Recipe):
             update["training"] = filled(config.training, training_defaults(config, token_counts, lengths[-1]))
         return completed(config, update, self.keys)
 
+    def begin(self, config: Config, splits: Splits, folder: Path) -> Begun:
+        """See `Recipe`."""
+        prepared, running = splits.prepared, running_text(config)
+        texts = (record["text"] for record in (Lines(splits.leading) if running else splits.leading))
+        known = prepared.languages[0] if prepared else config.data.language
+        language = known or guess_language(texts, config.cleaning)
+        size = self.examples(config, splits) if prepared is None else key(prepared.manifest, "size", whole())
+        config = self.resolve(config, size, language)
+        if prepared is not None:
+            generation_prepared.check_kind(prepared, config)
+            check_prepared(prepared, config)
+        _log_sizes(splits, language, running and prepared is None)
+        tokenizers = load_or_make(
+            folder, lambda: stored_tokenizers(prepared) or (self.tokenizer(config, splits, language),) * 2
+        )
+        return Begun(config, [language], tokenizers, size)
+
+    def encoder(self, config: Config, labels: Sequence[str], folder: Path) -> Encoder:
+        """See `generation_prepared.encoder`."""
+        return generation_prepared.encoder(load_tokenizers(folder)[0], running_text(config))
+
     def prepare(self, config: Config, splits: Splits, folder: Path) -> Prepared:
         """See `Recipe`."""
-        lengths_given = config.lengths is not None
+        lengths_given, prepared = config.lengths is not None, splits.prepared
         if config.model.pretrained and lengths_given:
             _check_context(config)
-        language = config.data.language or guess_language(
-            (record["text"] for record in splits.leading), config.cleaning
-        )
-        running, examples = running_text(config), self.examples(config, splits)
-        config = self.resolve(config, examples, language)
-        _log_sizes(splits, language, running)
-        tokenizer, _ = load_or_make(folder, lambda: (self.tokenizer(config, splits, language),) * 2)
+        config, (language,), (tokenizer, _), examples = self.begin(config, splits, folder)
+        running = running_text(config)
         learnt = {name: records for name, records in records_by_split(splits).items() if name != "test"}
         talks = Conversations(tokenizer, folder, learnt) if conversations(config) else None
         if talks is None:
@@ -174,11 +216,14 @@ class GenerationRecipe(Recipe):
             task = GenerationTask(tokenizer, [1], language=language, running_text=running)
             read = _one_stream if running else _documents
             texts = {name: read(task, records, ids) for name, records in learnt.items()}
+            if prepared is not None:
+                texts["train"] = generation_prepared.stored_documents(prepared)
         counts, targets = _counts(texts["train"], splits) if talks is None else talks.counts()
         config = self.resolve(config, examples, language, counts, targets, max_context(config))
         if talks is not None:
             texts = talks.documents(config.lengths[-1])
-        warn_of_unknown([document.inputs for document in texts["train"]], tokenizer, "the training texts")
+        if prepared is None:
+            warn_of_unknown([document.inputs for document in texts["train"]], tokenizer, "the training texts")
         log.info("context: %s tokens; vocabulary: %s", config.lengths[-1], tokenizer.vocabulary_size)
         task = GenerationTask(tokenizer, config.lengths, config.generate_lengths, language, running)
         return Prepared(config, splits, task, [language], lengths_given, texts)
@@ -192,7 +237,8 @@ class GenerationRecipe(Recipe):
 
     def tokenizer(self, config: Config, splits: Splits, language: str) -> Tokenizer:
         """Makes the tokenizer for the training texts; for conversations it has to have a chat template."""
-        tokenizer = make_tokenizer(config, splits.train, FIELDS, language, "continue")
+        texts = Lines(splits.train) if running_text(config) else splits.train
+        tokenizer = make_tokenizer(config, texts, FIELDS, language, "continue")
         if conversations(config):
             check_converses(config, tokenizer)
         return tokenizer
@@ -231,7 +277,8 @@ def _log_sizes(splits: Splits, language: str, running: bool) -> None:
 
 def _counts(train: Sequence[Document], splits: Splits) -> tuple[list[int], list[int] | None]:
     """The tokens of each document, and those of its text; None if there are no prompts."""
-    prompted = any(record.get("prompt") for record in splits.train)
+    prompted = splits.prepared is not None and generation_prepared.prompted(splits.prepared)
+    prompted = prompted or any(record.get("prompt") for record in splits.train)
     targets = [int((document.targets != IGNORED).sum()) for document in train] if prompted else None
     return [len(document.inputs) for document in train], targets
 
@@ -246,8 +293,7 @@ def _one_stream(task: GenerationTask, records: Records, ids_of: IdsOnDisk) -> li
     lines = [
         line for record in records for line in ([record["text"]] if whole else record["text"].splitlines(keepends=True))
     ]
-    flat = np.concatenate(list(ids_of(lines)))
-    return [Document(flat, np.append(flat[1:], np.int32(IGNORED)))]
+    return [one_stream(np.concatenate(list(ids_of(lines))))]
 
 
 def _documents(task: GenerationTask, records: Records, ids_of: IdsOnDisk) -> list[Document]:

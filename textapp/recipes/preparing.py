@@ -24,11 +24,13 @@ class Begun(NamedTuple):
         config: with its cleaning and tokenizer filled in.
         languages: of the texts.
         tokenizers: of input and output; the same one twice if they are equal.
+        size: number of examples, by which defaults are chosen, if it is not that of the records.
     """
 
     config: Config
     languages: list[str]
     tokenizers: tuple[Tokenizer, Tokenizer]
+    size: int | None = None
 
 
 class Encoder(NamedTuple):

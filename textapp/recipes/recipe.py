@@ -108,25 +108,29 @@ class Recipe(Protocol):
 class PreparableRecipe(Recipe, Protocol):
     """A task with the key `data.prepared`, whose training examples `textapp prepare` writes."""
 
-    def read(self, source: Source, layout: Layout, data_dir: Path) -> Iterator[Records]:
+    def read(self, source: Source, layout: Layout, data_dir: Path, config: Config) -> Iterator[Records]:
         """Yields what `load` returns in blocks, while it reads.
 
         Args:
-            source, layout, data_dir: as for `load`.
+            source, layout, data_dir: as for `load`; one file of a source, or all.
+            config: as it was loaded.
 
         Raises:
             DataError: as for `load`.
         """
 
-    def line_files(self, layout: Layout) -> Collection[str]:
-        """The extensions of files that may be read in parts: their records are lines, and do not tell which.
+    def unprepared(self, config: Config) -> str | None:
+        """Why the examples of a config cannot be prepared, as the end of an error; None if they can."""
 
-        Args:
-            layout: of the files.
+    def line_files(self, config: Config) -> Collection[str]:
+        """The extensions of files that may be read in parts: their records are lines, and do not tell which."""
+
+    def has_text(self, record: dict[str, Any], config: Config) -> bool:
+        """Whether a record has the texts that a training needs.
+
+        Raises:
+            DataError: it has not, and the config makes that an error.
         """
-
-    def has_text(self, record: dict[str, Any]) -> bool:
-        """Whether a record has the texts that a training needs."""
 
     def begin(self, config: Config, splits: Splits, folder: Path) -> Begun:
         """Does what comes before texts become ids: completes cleaning and tokenizer, and makes the tokenizers.

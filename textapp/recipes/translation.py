@@ -77,17 +77,21 @@ class TranslationRecipe(PreparableRecipe):
         """`{"source", "target"}`."""
         return pairs.load_pairs(source, layout, data_dir)
 
-    def read(self, source: Source, layout: Layout, data_dir: Path) -> Iterator[Records]:
+    def read(self, source: Source, layout: Layout, data_dir: Path, config: Config) -> Iterator[Records]:
         """See `Recipe`."""
         read = pairs.read_pairs(source, layout, data_dir)
         while block := list(islice(read, BLOCK)):
             yield block
 
-    def line_files(self, layout: Layout) -> Collection[str]:
+    def unprepared(self, config: Config) -> str | None:
+        """See `Recipe`."""
+        return None
+
+    def line_files(self, config: Config) -> Collection[str]:
         """See `Recipe`."""
         return LINES
 
-    def has_text(self, record: dict[str, Any]) -> bool:
+    def has_text(self, record: dict[str, Any], config: Config) -> bool:
         """See `Recipe`."""
         return bool(record["source"] and record["target"])
 

@@ -43,14 +43,40 @@ def load_documents(source: Source, layout: Layout, data_dir: Path) -> list[dict]
     Example: for poems such as `{"title": "春曉", "paragraphs": ["春眠不覺曉，", "處處聞啼鳥。"]}` and the columns
     `{"text": ["paragraphs"]}` the first is `{"text": "春眠不覺曉，\\n處處聞啼鳥。"}`.
     """
-    records: list[dict] = []
+    return list(read_documents(source, layout, data_dir))
+
+
+def read_documents(source: Source, layout: Layout, data_dir: Path) -> Iterator[dict]:
+    """Yields what `load_documents` returns, while it reads.
+
+    Args:
+        source, layout, data_dir: as for `load_documents`.
+
+    Raises:
+        DataError: as for `load_documents`.
+    """
     for path in expand(source, data_dir):
         if kind_of(path) == ".txt":
-            records.append({"text": _whole(path, layout.encoding)})
+            yield {"text": _whole(path, layout.encoding)}
         else:
-            rows = read_rows(path, layout, ("text",))
-            records += [_record(row) for row in rows]
-    return records
+            yield from map(_record, read_rows(path, layout, ("text",)))
+
+
+def read_text_lines(source: Source, layout: Layout, data_dir: Path) -> Iterator[dict]:
+    """Yields the lines of `.txt` files, each with its end, as `{"text": ...}`: behind each other they are the texts.
+
+    Args:
+        source, layout, data_dir: as for `load_documents`.
+
+    Raises:
+        DataError: a line cannot be read.
+    """
+    for path in expand(source, data_dir):
+        text = read_source(path, layout.encoding)
+        for number, line in enumerate(text.lines(), start=1):
+            if number in text.broken:
+                raise DataError(f"{path}:{number}: {text.broken[number]}")
+            yield from ({"text": part} for part in line.replace("\r\n", "\n").splitlines(keepends=True))
 
 
 def load_conversations(source: Source, layout: Layout, data_dir: Path) -> list[dict[str, Any]]:

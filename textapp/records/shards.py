@@ -17,8 +17,8 @@ import numpy as np
 
 from textapp.artifact import MANIFEST, Artifact, open_artifact
 from textapp.errors import ArtifactError, ConfigError
-from textapp.records.cache import Rows
-from textapp.records.tfrecords import examples, frames, integers
+from textapp.records.cache import Ragged, Rows
+from textapp.records.tfrecords import examples, frames, integers, last_integers
 from textapp.untrusted import OBJECT, TEXT, key, list_of, mapping_of, shown, whole
 
 KIND, FOLDER = "preparation", "shards"
@@ -215,6 +215,25 @@ class TokenShards:
                 raise ArtifactError(f"{self.folder / names[shard]}: was cut off during the training: prepare again")
             found.append(content)
         return found
+
+    def rows(self, feature: str) -> Ragged:
+        """The last feature of all examples, read at once into memory.
+
+        Raises:
+            ArtifactError: a shard cannot be read.
+        """
+        assert feature == self.features[-1]
+        index, begins, parts = self._index, self._begins.tolist(), []
+        for number, shard in enumerate(self._sizes):
+            of_shard = slice(begins[number], begins[number + 1])
+            try:
+                data = (self.folder / shard).read_bytes()
+            except OSError as error:
+                raise ArtifactError(f"{self.folder / shard}: cannot be read ({error.strerror})") from error
+            places, sizes = index["place"][of_shard], index["size"][of_shard].astype(np.int64)
+            parts.append(last_integers(data, places, sizes, index[feature][of_shard]))
+        offsets = np.concatenate([[0], np.cumsum(self.lengths(feature), dtype=np.int64)])
+        return Ragged(np.concatenate(parts), offsets)
 
     def _file(self, shard: str) -> int:
         if shard not in self._files:

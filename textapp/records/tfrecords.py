@@ -112,6 +112,35 @@ def integers(content: bytes) -> dict[str, np.ndarray]:
     return found
 
 
+def last_integers(data: bytes, places: np.ndarray, sizes: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The integers of the last feature of records that `examples` wrote, those of all records at once.
+
+    Args:
+        data: of a file.
+        places, sizes: of the contents of the records in it, int64 `[records]`.
+        counts: how many integers the feature has in each, `[records]`.
+
+    Returns:
+        int32, one record after the other.
+    """
+    counts = counts.astype(np.int64)
+    content = np.frombuffer(data, np.uint8)[_ranges(places, sizes)]
+    lasts = np.flatnonzero(content < 0x80)  # of each integer the last byte; those of names and sizes are before them
+    ends = np.searchsorted(lasts, np.cumsum(sizes))
+    numbers = _ranges(ends - counts, counts)
+    starts, lengths = lasts[numbers - 1] + 1, lasts[numbers] - lasts[numbers - 1]
+    values = np.zeros(len(numbers), np.int64)
+    for index in range(int(lengths.max(initial=0))):
+        having = np.flatnonzero(lengths > index)
+        values[having] |= (content[starts[having] + index] & 0x7F).astype(np.int64) << 7 * index
+    return values.astype(np.int32)
+
+
+def _ranges(begins: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The numbers of ranges, one after the other: `_ranges([5, 9], [2, 3])` is `[5, 6, 9, 10, 11]`."""
+    return np.repeat(begins - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
+
+
 @lru_cache(1 << 16)
 def _heads(names: tuple[str, ...], *sizes: int) -> tuple[bytes, ...]:
     """What is before the packed integers of each feature, which depends on their sizes alone; first the record's."""

@@ -82,6 +82,11 @@ class Document:
     targets: np.ndarray
 
 
+def one_stream(ids: np.ndarray) -> Document:
+    """Running text as one document: the target of each token is the next."""
+    return Document(ids, np.append(ids[1:], np.int32(IGNORED)))
+
+
 def pieces(documents: Sequence[Document], context: int) -> Iterator[Document]:
     """Documents of at most `context` tokens; longer ones are divided, and pieces without a target are left out."""
     for document in documents:
