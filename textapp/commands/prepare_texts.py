@@ -93,8 +93,9 @@ def read_texts(config: Config, data_dir: Path, layout: Layout, folder: Path, poo
     spool = Spool.of(folder, names)
     if spool.dropped:
         log.warning(
-            "%s: dropped %s of %s training examples: a text is empty", describe(config.data.train),
+            "%s: dropped %s of %s training examples: a text is empty%s", describe(config.data.train),
             f"{spool.dropped:,}", f"{len(spool) + spool.dropped:,}",
+            ", or no answer stands in its context" if "answer" in recipe.keys.columns else "",
         )  # fmt: skip
     return spool
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from textapp.prepared import Prepared
 from textapp.recipes import question_answering_profile
 from textapp.recipes.classification import log_sizes
 from textapp.recipes.lengths import choose_lengths, covering
+from textapp.recipes.preparing import Begun, Encoder, check_prepared
 from textapp.recipes.profile import Section
 from textapp.recipes.question_answering_defaults import (
     MAX_LENGTH,
@@ -23,19 +25,28 @@ from textapp.recipes.question_answering_defaults import (
     tokenizer_defaults,
     training_defaults,
 )
-from textapp.recipes.recipe import Recipe, Records
+from textapp.recipes.question_answering_prepared import (
+    TOKENS,
+    Asked,
+    features_of,
+    have_whole_words,
+    stored_questions,
+)
+from textapp.recipes.recipe import PreparableRecipe, Records
 from textapp.recipes.resolving import completed, filled
-from textapp.recipes.tokenizers import load_or_make, make_tokenizer
+from textapp.recipes.tokenizers import load_or_make, make_tokenizer, stored_tokenizers
 from textapp.records import questions
 from textapp.records.layout import Layout
+from textapp.records.parts import ROWS
 from textapp.records.rows import RowError
+from textapp.records.shards import BLOCK
 from textapp.records.sources import Source
 from textapp.records.splits import Parts, Splits, split_connected
 from textapp.records.token_ids import Labelled
 from textapp.tasks.question_answering import MIN_CONTEXT, QuestionAnsweringTask, Reading, special_tokens
 from textapp.text.base import Encoding
 from textapp.text.language import guess_language
-from textapp.text.tokenizer import Tokenizer
+from textapp.text.tokenizer import Tokenizer, load_tokenizers
 from textapp.text.words import inside_word
 
 if TYPE_CHECKING:
@@ -52,7 +63,7 @@ COLUMNS = {  # of either mode
 ID = ("id", "qid")
 
 
-class QuestionAnsweringRecipe(Recipe):
+class QuestionAnsweringRecipe(PreparableRecipe):
     """See `Recipe`."""
 
     task = QuestionAnsweringTask
@@ -60,8 +71,8 @@ class QuestionAnsweringRecipe(Recipe):
         role="reader",
         columns={**COLUMNS, "start": ("start", "answer_start", "answers.answer_start"), "id": ID},
         keys=frozenset({
-            "mode", "data.language", "data.misplaced_answers", "model.bidirectional", "stride", "max_answer_tokens",
-            "max_windows",
+            "mode", "data.prepared", "data.language", "data.misplaced_answers", "model.bidirectional", "stride",
+            "max_answer_tokens", "max_windows",
         }),
         monitors=("f1", "exact_match"),
         optional=frozenset({"start", "id"}),
@@ -79,6 +90,24 @@ class QuestionAnsweringRecipe(Recipe):
     def load(self, source: Source, layout: Layout, data_dir: Path) -> Records:
         """See `load_questions`."""
         return questions.load_questions(source, layout, data_dir)
+
+    def unprepared(self, config: Config) -> str | None:
+        """See `Recipe`."""
+        return None
+
+    def line_files(self, config: Config) -> Collection[str]:
+        """See `Recipe`; the lines that its records tell are not kept."""
+        return ROWS
+
+    def read(self, source: Source, layout: Layout, data_dir: Path, config: Config) -> Iterator[Records]:
+        """See `Recipe`."""
+        records = questions.read_questions(source, layout, data_dir)
+        while block := list(islice(records, BLOCK)):
+            yield block
+
+    def has_text(self, record: dict[str, Any], config: Config) -> bool:
+        """Whether a question can be trained on, see `questions.with_answers`."""
+        return questions.is_usable(record, config.data.misplaced_answers == "error")
 
     def scan(self, source: Source, layout: Layout, data_dir: Path) -> Iterator[tuple[int, dict | RowError]]:
         """See `Recipe`."""
@@ -133,27 +162,44 @@ class QuestionAnsweringRecipe(Recipe):
             update["training"] = filled(config.training, training_defaults(config, num_examples))
         return completed(config, update, self.keys)
 
+    def begin(self, config: Config, splits: Splits, folder: Path) -> Begun:
+        """See `Recipe`."""
+        prepared = splits.prepared
+        language = prepared.languages[0] if prepared else self.language(config, splits.train)
+        config = self.resolve(config, splits.train_size, language)
+        check_prepared(prepared, config)
+        log_sizes(splits, [language])
+        tokenizers = load_or_make(
+            folder, lambda: stored_tokenizers(prepared) or (self.tokenizer(config, splits, language),) * 2
+        )
+        return Begun(config, [language], tokenizers)
+
+    def encoder(self, config: Config, labels: Sequence[str], folder: Path) -> Encoder:
+        """See `question_answering_prepared.features_of`."""
+        tokenizer, _ = load_tokenizers(folder)
+        # A context of several questions is tokenised once in each block.
+        return Encoder(
+            lambda records: features_of(asked_of(records, Encoded(tokenizer))), {TOKENS: tokenizer.unknown_id}
+        )
+
     def prepare(self, config: Config, splits: Splits, folder: Path) -> Prepared:
         """See `Recipe`; `data` has the windows of the training questions, each with its targets."""
-        lengths_given, train = config.lengths is not None, splits.train
-        language = self.language(config, train)
-        config = self.resolve(config, len(train), language)
-        log_sizes(splits, [language])
-        tokenizer, _ = load_or_make(folder, lambda: (self.tokenizer(config, splits, language),) * 2)
-        encoded = Encoded(tokenizer)
-        config = self.measured(config, train, encoded, language)
+        lengths_given, prepared = config.lengths is not None, splits.prepared
+        config, (language,), (tokenizer, _), _ = self.begin(config, splits, folder)
+        train = stored_questions(prepared) if prepared else list(asked_of(splits.train, Encoded(tokenizer)))
+        config = self._measured(config, train, tokenizer, language)
         log.info(
             "buckets: %s tokens, windows every %s; answers of up to %s; vocabulary: %s",
             config.lengths, config.stride, config.max_answer_tokens, tokenizer.vocabulary_size,
         )  # fmt: skip
-        answerable = all(record["answers"] for record in train)
+        answerable = all(asked.answered for asked in train)
         task = QuestionAnsweringTask(
             tokenizer, config.lengths, config.stride, config.max_answer_tokens, config.max_windows, language,
-            no_answer_threshold=None if answerable else 0.5, whole_words=_have_whole_words(train),
+            no_answer_threshold=None if answerable else 0.5, whole_words=have_whole_words(train, MAX_CUT_WORDS),
         )  # fmt: skip
         if task.max_question_tokens < 1:
             raise ConfigError(f"lengths: {task.too_short}: raise the last of lengths")
-        data = {"train": training_windows(task, train, encoded, config.data.misplaced_answers == "error")}
+        data = {"train": _windows(task, train, config.data.misplaced_answers == "error")}
         return Prepared(config, splits, task, [language], lengths_given, data)
 
     def measured(self, config: Config, train: Records, encoded: Encoded, language: str) -> Config:
@@ -165,15 +211,17 @@ class QuestionAnsweringRecipe(Recipe):
             encoded: texts to tokens.
             language: of the texts.
         """
-        around = special_tokens(encoded.tokenizer)
-        counts = [around + len(encoded.ids(r["question"])) + len(encoded.context(r["context"]).ids) for r in train]
-        spans = [span for record in train if (span := answer_span(record, encoded.context(record["context"])))]
-        answer_counts = [last - first + 1 for first, last in spans]
+        return self._measured(config, list(asked_of(train, encoded)), encoded.tokenizer, language)
+
+    def _measured(self, config: Config, train: Sequence[Asked], tokenizer: Tokenizer, language: str) -> Config:
+        around = special_tokens(tokenizer)
+        counts = [around + len(asked.question) + len(asked.context.ids) for asked in train]
+        answer_counts = [asked.span[1] - asked.span[0] + 1 for asked in train if asked.span]
         return self.resolve(config, len(train), language, counts, answer_counts, _max_tokens(config))
 
     def language(self, config: Config, train: Records) -> str:
         """The language of the contexts, configured or guessed."""
-        return config.data.language or guess_language([record["context"] for record in train])
+        return config.data.language or guess_language(record["context"] for record in train)
 
     def tokenizer(self, config: Config, splits: Splits, language: str) -> Tokenizer:
         """Makes the tokenizer for the questions and the contexts, each context once."""
@@ -243,18 +291,41 @@ def training_windows(task: QuestionAnsweringTask, records: Records, encoded: Enc
     Raises:
         DataError: a question has to be dropped although `strict`, or none is left.
     """
-    features: dict[str, list[np.ndarray]] = {name: [] for name in task.feature_names}
-    targets, long_questions, dropped = [], 0, []
+    return _windows(task, asked_of(records, encoded), strict)
+
+
+def asked_of(records: Iterable[Mapping[str, Any]], encoded: Encoded) -> Iterator[Asked]:
+    """Training questions as tokens.
+
+    Args:
+        records: the questions.
+        encoded: texts to tokens.
+    """
     for record in records:
         question, context = encoded.ids(record["question"]), encoded.context(record["context"])
-        span = answer_span(record, context)
-        if span is None and record["answers"]:
-            dropped.append(f"{record['where']}: cleaning leaves no token of the answer {_first(record)!r}")
+        places = [
+            (each["start"], each["start"] + len(each["text"]))
+            for each in record["answers"]
+            if each["start"] is not None
+        ]
+        cut = sum(any(inside_word(record["context"], place) for place in ends) for ends in places)
+        span, answered = answer_span(record, context), bool(record["answers"])
+        text = record["answers"][0]["text"][:60] if answered else ""
+        yield Asked(question, context, span, answered, len(places), cut, record["where"], text)
+
+
+def _windows(task: QuestionAnsweringTask, train: Iterable[Asked], strict: bool) -> Labelled:
+    features: dict[str, list[np.ndarray]] = {name: [] for name in task.feature_names}
+    targets, long_questions, dropped = [], 0, []
+    for asked in train:
+        if asked.span is None and asked.answered:
+            answer = f"the answer {asked.text!r}" if asked.text else "the answer"
+            dropped.append(f"{asked.where}: cleaning leaves no token of {answer}")
             continue
-        if len(question) > task.max_question_tokens:
+        if len(asked.question) > task.max_question_tokens:
             long_questions += 1
-        reading = task.read(question, context)
-        targets += window_targets(task, reading, span)
+        reading = task.read(asked.question, asked.context)
+        targets += window_targets(task, reading, asked.span)
         for request in reading.requests:
             for name, rows in features.items():
                 rows.append(np.asarray(request.features[name], np.int32))
@@ -265,10 +336,6 @@ def training_windows(task: QuestionAnsweringTask, records: Records, encoded: Enc
     if long_questions:
         log.warning("%d training questions are longer than the window and were cut: raise lengths", long_questions)
     return Labelled(features, np.array(targets, np.int32))
-
-
-def _first(record: Mapping[str, Any]) -> str:
-    return record["answers"][0]["text"][:60]
 
 
 def window_targets(
@@ -296,15 +363,3 @@ def _max_tokens(config: Config) -> int:
     from textapp.models.preset import facts
 
     return min(MAX_LENGTH, facts(config.model.path).max_length or MAX_LENGTH)
-
-
-def _have_whole_words(train: Records) -> bool:
-    """Whether answers begin and end where words do. In SQuAD 0.3 % do not; where words have endings, many may not."""
-    cut = total = 0
-    for record in train:
-        for answer in record["answers"]:
-            if answer["start"] is not None:
-                places = answer["start"], answer["start"] + len(answer["text"])
-                cut += any(inside_word(record["context"], place) for place in places)
-                total += 1
-    return cut <= MAX_CUT_WORDS * total

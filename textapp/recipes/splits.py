@@ -63,7 +63,7 @@ def open_prepared(config: Config, data_dir: Path) -> TokenShards | None:
         return None
     shards = TokenShards.open(data_dir / os.path.expanduser(config.data.prepared))
     found, expected = [shards.settings.get(name) for name in ("task", "mode")], [config.task, config.mode]
-    if found != expected:
+    if found != expected and (found[0] != config.task or config.mode is not None):  # else the mode is a default
         named = [" ".join(filter(None, parts)) for parts in (found, expected)]
         raise ConfigError(f"data.prepared: {shards.folder}: was prepared for {named[0]}, expected {named[1]}")
     return shards

@@ -23,6 +23,7 @@ from textapp.records.sources import Source, describe
 
 _logger = logging.getLogger("textapp")
 FIELDS = ("question", "context")
+_MEND = "mend or delete it, or set data.misplaced_answers: skip"
 _NO_ARTICLES = re.compile(r'"data"\s*:\s*\[\s*\]')
 
 
@@ -40,13 +41,26 @@ def load_questions(
     Raises:
         DataError: a file is not in SQuAD's layout, a column is missing, or a row cannot be read.
     """
-    records = []
+    records = list(read_questions(source, layout, data_dir, fields))
+    _warn_of_equal_ids(records, source)
+    return records
+
+
+def read_questions(
+    source: Source, layout: Layout, data_dir: Path, fields: Sequence[str] = FIELDS
+) -> Iterator[dict[str, Any]]:
+    """Yields what `load_questions` returns, while it reads; equal ids are not looked for.
+
+    Args:
+        source, layout, data_dir, fields: as for `load_questions`.
+
+    Raises:
+        DataError: as for `load_questions`.
+    """
     for _, record in _scan(source, layout, data_dir, (*fields, "answer")):
         if isinstance(record, RowError):
             raise record
-        records.append(record)
-    _warn_of_equal_ids(records, source)
-    return records
+        yield record
 
 
 def scan_questions(
@@ -103,7 +117,7 @@ def with_answers(records: list[dict], source: Source, strict: bool) -> list[dict
         else:
             dropped.append(f"{record['where']}: {reason}")
     if dropped and strict:
-        raise DataError(f"{dropped[0]}: mend or delete it, or set data.misplaced_answers: skip")
+        raise DataError(f"{dropped[0]}: {_MEND}")
     if dropped:
         _logger.warning(
             "%s: dropped %d of %d training questions, such as %s", describe(source), len(dropped), len(records),
@@ -112,6 +126,18 @@ def with_answers(records: list[dict], source: Source, strict: bool) -> list[dict
     if not kept:
         raise DataError(f"{describe(source)}: no question can be trained on, such as {dropped[0]}")
     return kept
+
+
+def is_usable(record: Mapping[str, Any], strict: bool) -> bool:
+    """Whether a record can be trained on, see `with_answers`.
+
+    Raises:
+        DataError: it cannot, and `strict`.
+    """
+    reason = _unusable(record)
+    if reason is not None and strict:
+        raise DataError(f"{record['where']}: {reason}: {_MEND}")
+    return reason is None
 
 
 def with_written_answers(records: list[dict], source: Source) -> list[dict]:
