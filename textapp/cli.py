@@ -197,7 +197,7 @@ def prepare(
     overrides: Overrides = None,
     data_dir: DataDir = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="processes that tokenise [default: one for each core]")
+        int | None, typer.Option(min=1, help="processes that read and tokenise [default: one for each core]")
     ] = None,
     shards: Annotated[
         int | None, typer.Option(min=1, max=99_999, help="number of files [default: one for 250,000 examples at most]")
@@ -208,8 +208,9 @@ def prepare(
     """Tokenise the training texts of CONFIG once, for data too large for memory.
 
     Cleans and tokenises in parallel, and writes TFRecord shards of token ids, the tokenizer and a manifest to DIR. With
-    data.prepared: DIR in the config textapp train reads these in place of data.train, and makes the same model. For
-    classification and translation, with files for data.validation. The same command goes on after an interruption.
+    data.prepared: DIR in the config textapp train reads these in place of data.train, and makes the same model. For all
+    tasks but conversations and written answers, with files for data.validation. The same command goes on after an
+    interruption.
     """
     from textapp.commands.prepare import prepare as command
 

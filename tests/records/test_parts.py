@@ -95,6 +95,8 @@ def test_parallel_files_are_cut_at_the_same_lines(tmp_path: Path) -> None:
     (tmp_path / "a.de").write_text("\n".join(sources[1:]), encoding="utf-8")
     with pytest.raises(DataError, match="a.en has 1500 lines, .*a.de has 1499"):
         parts_and_records(tmp_path, train, task="translation", model="lstm")
+    with pytest.raises(DataError, match="found 2 source files, but 1 target files"):
+        parts_and_records(tmp_path, '{source: ["a.en", "a.de"], target: a.de}', task="translation", model="lstm")
 
 
 def test_a_part_whose_beginning_is_too_short_is_read_with_the_whole(tmp_path: Path) -> None:

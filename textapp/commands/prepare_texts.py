@@ -119,7 +119,7 @@ def _begin(job: _Job) -> Callable[[_Task], int]:
     """The function that writes a part, and returns its number of records: 0 if the whole has to be read."""
     config, folder = parse_config(job.config), Path(job.folder)
     recipe = _recipe(config)
-    keeps = partial(recipe.has_text, config=config)
+    keeps, heads = partial(recipe.has_text, config=config), dict[str, int]()
 
     def read(source: Source) -> Iterator[Records]:
         return recipe.read(source, job.layout, Path(), config)
@@ -127,7 +127,8 @@ def _begin(job: _Job) -> Callable[[_Task], int]:
     def write(task: _Task) -> int:
         counts = [0]
         with _noted() as notes, suppress(TextappError, Uncut):
-            write_part(folder, task.name, read_part(task.part, read), keeps, counts.append, notes)
+            blocks = read_part(task.part, read, heads)
+            write_part(folder, task.name, blocks, keeps, counts.append, notes)
             return counts[-1]
         return 0
 

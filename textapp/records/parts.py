@@ -19,7 +19,7 @@ from textapp.records.sources import Source, parallel_sides
 from textapp.records.tables import PEEKED_ROWS
 
 PART_BYTES = 8 << 20  # at least; smaller files are not cut
-MOST_PARTS = 256
+MOST_PARTS = 32  # of a file: each is read behind its first lines
 HEAD_LINES = PEEKED_ROWS + 100  # of which a hundred may be blank
 ROWS = (".csv", ".tsv", ".jsonl")  # whose records are rows
 LINES = (*ROWS, ".txt")
@@ -62,7 +62,8 @@ def parts_of(source: Source, layout: Layout, data_dir: Path, kinds: Collection[s
     else:
         pairs = [expand(side, data_dir) for side in sides]
         if len(pairs[0]) != len(pairs[1]):
-            return [[Part(source, {}, {})]]  # which its reader refuses
+            names = [[str(path) for path in side] for side in pairs]
+            return [[Part(dict(zip(("source", "target"), names, strict=True)), {}, {})]]  # which its reader refuses
         groups = [({"source": str(a), "target": str(b)}, [a, b]) for a, b in zip(*pairs, strict=True)]
     return [_cut(whole, paths, layout, kinds) or [Part(whole, {}, {})] for whole, paths in groups]
 
@@ -147,21 +148,26 @@ class Uncut(Exception):
     """A part cannot be read by itself."""
 
 
-def read_part(part: Part, read: Callable[[Source], Iterator[Records]]) -> Iterator[Records]:
+def read_part(
+    part: Part, read: Callable[[Source], Iterator[Records]], heads: dict[str, int] | None = None
+) -> Iterator[Records]:
     """The records of a part, in blocks.
 
     Args:
         part: of a file.
         read: a source to its records in blocks.
+        heads: source -> the number of records of its first lines, once they have been counted.
 
     Raises:
         Uncut: the first lines do not show the format of the whole; read the whole instead.
         DataError: a record is invalid, or the file; read the whole to learn its line.
     """
-    left = 0
+    left, heads, source = 0, {} if heads is None else heads, str(part.source)
     if part.head:
-        with reading_only(part.head):
-            left = sum(map(len, read(part.source)))
+        if source not in heads:
+            with reading_only(part.head):
+                heads[source] = sum(map(len, read(part.source)))
+        left = heads[source]
         if left < PEEKED_ROWS:
             raise Uncut
     with reading_only(part.ranges):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, lru_cache
-from itertools import chain
+from itertools import chain, repeat
 
 import numpy as np
 
@@ -88,12 +88,10 @@ def examples(features: Mapping[str, Sequence[Sequence[int]]]) -> list[bytes]:
 
     Example: `examples({"token_ids": [[5, 300]]})` is one record, which `tf.io.parse_example` reads.
     """
-    names, columns = tuple(features), map(_packed, features.values())
-    found = []
-    for entries in zip(*columns, strict=True):
-        heads = _heads(names, *map(len, entries))
-        found.append(b"".join([part for pair in zip(heads, entries, strict=True) for part in pair]))
-    return found
+    names, columns = tuple(features), [_packed(rows) for rows in features.values()]
+    heads = zip(*map(_heads, repeat(names), *(map(len, column) for column in columns)), strict=True)
+    parts = chain.from_iterable(zip(heads, columns, strict=True))
+    return list(map(b"".join, zip(*parts, strict=True)))
 
 
 def integers(content: bytes) -> dict[str, np.ndarray]:
