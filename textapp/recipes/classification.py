@@ -181,7 +181,7 @@ class ClassificationRecipe(PreparableRecipe):
     def prepare(self, config: Config, splits: Splits, folder: Path) -> Prepared:
         """See `Recipe`."""
         lengths_given, prepared = config.lengths is not None, splits.prepared
-        config, languages, (tokenizer, _) = self.begin(config, splits, folder)
+        config, languages, (tokenizer, _), _ = self.begin(config, splits, folder)
         _warn_of_lookalikes(splits)
         labels = prepared.labels if prepared else self.labels(splits.train)
         task = _task(config, labels, tokenizer, [MAX_TOKENS])

@@ -201,7 +201,7 @@ class TranslationRecipe(PreparableRecipe):
                 "data: found no examples, expected some: a preset as it is (training.epochs 0) is measured, and its "
                 "lengths are chosen, by data.test"
             )
-        config, languages, (source, target) = self.begin(config, splits, folder)
+        config, languages, (source, target), _ = self.begin(config, splits, folder)
         ids = IdsOnDisk(folder, source.ids, folder / TOKENIZER)
         target_ids = ids if target is source else IdsOnDisk(folder, target.ids, folder / TARGET_TOKENIZER)
         sides = {
