@@ -186,6 +186,9 @@ class Letters:
     def decode(self, ids) -> str:
         return "".join(self.alphabet[token - 4] for token in ids if token > 3).lstrip()
 
+    def piece_bytes(self) -> list[bytes]:
+        return [b""] * 4 + [letter.encode() for letter in self.alphabet]
+
 
 def random_chain(seed: int, size: int, kind: type[Chain] = Chain, **settings) -> Chain:
     """A chain whose logits are drawn; no token is impossible."""

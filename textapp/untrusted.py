@@ -97,14 +97,19 @@ def read_json(path: Path) -> Any:
         FileNotFoundError: it does not exist.
     """
     try:
-        return json.loads(read_text(path), object_pairs_hook=_object)
+        return json.loads(read_text(path), object_pairs_hook=unique_keys)
     except RecursionError as error:
         raise ArtifactError(f"{path}: found lists or objects nested too deeply: {_ADVICE}") from error
     except ValueError as error:
         raise ArtifactError(f"{path}: cannot be read as JSON ({error}): {_ADVICE}") from error
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of `json.loads`, as its `object_pairs_hook`.
+
+    Raises:
+        ValueError: a key is repeated.
+    """
     content = dict(pairs)
     if len(content) < len(pairs):
         names = [name for name, _ in pairs]

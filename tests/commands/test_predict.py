@@ -365,7 +365,7 @@ class Echo:
 class EchoPredictor:
     task, manifest, streams, block = Echo(), MANIFEST, False, 8
 
-    def batch(self, records: list[dict], workers: int) -> list[Said]:
+    def attempts(self, records: list[dict], workers: int) -> list[Said]:
         return [Said(**record) for record in records]
 
 

@@ -25,7 +25,7 @@ CHAIN = Chain(
 
 
 def rules(*texts: list[int]) -> Rules:
-    return Rules(max_new_tokens=6, end_id=END, choices=Choices(texts, [END]))
+    return Rules(max_new_tokens=6, end_id=END, constraint=Choices(texts, [END]))
 
 
 def session():

@@ -217,7 +217,9 @@ def _job(
 ) -> Job:
     """What the workers get, after the model was opened once and the first file read a little, to find faults early."""
     decoding = dict(decoding or {})
-    decoding_options(decoding)
+    schema = decoding_options(decoding).json_schema
+    if schema is not None:  # itself and not its file, which another machine may not have
+        decoding["json_schema"] = schema
     options = {name: value for name, value in (options or {}).items() if value not in (None, False)}
     predictor = load(path, threads=threads, runtime=runtime, **options)
     if decoding and not predictor.streams:

@@ -186,6 +186,9 @@ class Conversation:
             if not interruptible:
                 raise
             stopped = True
+        except DataError:  # it does not have the form that was asked for
+            _print("\n" * bool(written))
+            raise
         _print("\n")
         if stopped:
             tables.note("stopped")

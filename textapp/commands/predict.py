@@ -270,9 +270,9 @@ def answered(
     while block := list(islice(iterator, predictor.block)):
         faults = [_fault(predictor, row) for row in block]
         good = [row for row, fault in zip(block, faults, strict=True) if fault is None]
-        answers = iter(predictor.batch(good, workers, **decoding))
+        answers = zip(good, predictor.attempts(good, workers, **decoding), strict=True)
         for fault in faults:
-            yield next(answers) if fault is None else fault
+            yield _answer_or_fault(predictor, *next(answers)) if fault is None else fault
 
 
 def _fault(predictor: Predictor, row: Row) -> Fault | None:
@@ -282,10 +282,18 @@ def _fault(predictor: Predictor, row: Row) -> Fault | None:
     try:
         predictor.task.check(row)
     except DataError as error:
-        where = f"{row['where']}: " if row.get("where") else ""
-        name = {"id": row["id"]} if row.get("id") is not None else {}
-        return {**name, "input": row[predictor.task.fields[0]], "error": f"{where}{error}"}
+        return _fault_of(predictor, row, error)
     return None
+
+
+def _answer_or_fault(predictor: Predictor, row: Record, answer: Answer | DataError) -> Answer | Fault:
+    return _fault_of(predictor, row, answer) if isinstance(answer, DataError) else answer
+
+
+def _fault_of(predictor: Predictor, row: Record, error: DataError) -> Fault:
+    where = f"{row['where']}: " if row.get("where") else ""
+    name = {"id": row["id"]} if row.get("id") is not None else {}
+    return {**name, "input": row[predictor.task.fields[0]], "error": f"{where}{error}"}
 
 
 def _streamer(predictor: Predictor, decoding: Mapping[str, Any]) -> Callable[[Row], bool]:
@@ -293,10 +301,14 @@ def _streamer(predictor: Predictor, decoding: Mapping[str, Any]) -> Callable[[Ro
 
     def show(row: Row) -> bool:
         fault = _fault(predictor, row)
-        for piece in [f"error: {fault['error']}"] if fault else predictor.stream(row, **decoding):
-            sys.stdout.write(printable(piece, sys.stdout))
-            sys.stdout.flush()
-        sys.stdout.write("\n")
+        try:
+            for piece in () if fault else predictor.stream(row, **decoding):
+                sys.stdout.write(printable(piece, sys.stdout))
+                sys.stdout.flush()
+        except DataError as error:  # the answer does not have the form that was asked for
+            fault = _fault_of(predictor, row, error)
+            sys.stdout.write("\n")
+        sys.stdout.write(printable(f"error: {fault['error']}" if fault else "", sys.stdout) + "\n")
         return fault is not None
 
     return show

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+
 _Node = dict[int, "_Node"]  # a token that may come next -> what may come behind it
 
 
@@ -33,6 +35,12 @@ class Choices:
     def allowed(self, token_ids: Sequence[int]) -> list[int]:
         """The tokens that may come behind these; none behind a complete text."""
         return list(self._behind(token_ids))
+
+    def restricted(self, logits: np.ndarray, token_ids: Sequence[int]) -> np.ndarray:
+        """See `Constraint`."""
+        chosen, allowed = np.full_like(logits, -np.inf), self.allowed(token_ids)
+        chosen[allowed] = logits[allowed]
+        return chosen
 
     def complete(self, token_ids: Sequence[int]) -> bool:
         """Whether these tokens are a text that no token can follow."""

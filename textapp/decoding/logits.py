@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from textapp.decoding.choices import Choices
+
+class Constraint(Protocol):
+    """What a generated text has to be. It is asked with all new tokens so far, which may be of different hypotheses."""
+
+    def restricted(self, logits: np.ndarray, token_ids: Sequence[int]) -> np.ndarray:
+        """The logits `[vocabulary]` of the next token, -inf where it may not come behind these tokens."""
+
+    def complete(self, token_ids: Sequence[int]) -> bool:
+        """Whether these tokens are a text that no token can follow."""
 
 
 class Rules(NamedTuple):
@@ -22,7 +30,7 @@ class Rules(NamedTuple):
         stopped: a function that says whether the text of these new tokens contains a stop string.
         never_ids: tokens that are never generated.
         other_end_ids: further tokens that end a text.
-        choices: the texts of which one is generated; None: any text.
+        constraint: what the text has to be; None: any text.
     """
 
     max_new_tokens: int
@@ -33,13 +41,13 @@ class Rules(NamedTuple):
     stopped: Callable[[Sequence[int]], bool] | None = None
     never_ids: Sequence[int] = ()
     other_end_ids: Sequence[int] = ()
-    choices: Choices | None = None
+    constraint: Constraint | None = None
 
     def ended(self, token_ids: Sequence[int]) -> bool:
         """Whether these new tokens are a finished text."""
         if token_ids[-1] == self.end_id or token_ids[-1] in self.other_end_ids:
             return True
-        if self.choices is not None and self.choices.complete(token_ids):
+        if self.constraint is not None and self.constraint.complete(token_ids):
             return True
         return self.stopped is not None and self.stopped(token_ids)
 
@@ -63,10 +71,8 @@ class Rules(NamedTuple):
         if forbidden:
             logits = logits.copy()
             logits[forbidden] = -np.inf
-        if self.choices is not None:
-            chosen, allowed = np.full_like(logits, -np.inf), self.choices.allowed(token_ids)
-            chosen[allowed] = logits[allowed]
-            logits = chosen
+        if self.constraint is not None:
+            logits = self.constraint.restricted(logits, token_ids)
         return logits, normaliser
 
 

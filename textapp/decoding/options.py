@@ -6,9 +6,25 @@ import math
 import numbers
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
-from typing import Any
+from typing import Any, NamedTuple
 
+from textapp.decoding.json_schemas import schema_text
 from textapp.errors import OptionError, UsageError, did_you_mean
+
+REGEX, JSON_SCHEMA = "regex", "json_schema"
+_FORMS = ("choices", REGEX, JSON_SCHEMA)  # what an answer has to be, one at a time
+
+
+class Form(NamedTuple):
+    """What an answer has to look like.
+
+    Attributes:
+        kind: `regex` or `json_schema`, as the option is called.
+        text: the pattern, which the whole answer has to match, or the schema.
+    """
+
+    kind: str
+    text: str
 
 
 def _option(
@@ -56,6 +72,10 @@ class DecodingOptions:
     )
     stop: tuple[str, ...] = field(default=(), metadata={"help": "stop before this string; repeats"})
     choices: tuple[str, ...] = field(default=(), metadata={"help": "answer with this text or another one so given"})
+    regex: str | None = field(default=None, metadata={"help": "the whole answer matches this regular expression"})
+    json_schema: str | Mapping[str, Any] | None = field(
+        default=None, metadata={"help": "the answer is JSON that satisfies this schema: a file, or the schema itself"}
+    )
     seed: int | None = _option(
         None, "random seed for sampling; default: another text each time", whole=True, needs="temperature"
     )
@@ -75,6 +95,10 @@ class DecodingOptions:
             raise OptionError("stop: found an empty string, which every text contains: leave it out", "stop")
         if any(not text.strip() for text in self.choices):
             raise OptionError("choices: found an empty text, expected texts to answer with: leave it out", "choices")
+        if self.regex is not None and (not isinstance(self.regex, str) or not self.regex):
+            raise OptionError(f"regex: found {self.regex!r}, expected a regular expression, such as [0-9]{{4}}", "regex")
+        if self.json_schema is not None:
+            object.__setattr__(self, JSON_SCHEMA, schema_text(self.json_schema))
         self._check_together()
 
     def _check_together(self) -> None:
@@ -92,9 +116,10 @@ class DecodingOptions:
             value = getattr(self, option.name)
             if lacking and value != option.default:
                 raise OptionError(f"{option.name} {value} {reason}", option.name, option.metadata["needs"])
-        for name in ("stop", "min_new_tokens", "no_repeat_ngram_size"):
-            if self.choices and getattr(self, name):
-                raise OptionError(f"choices and {name} were both given: leave one out", "choices", name)
+        forms = [name for name in _FORMS if getattr(self, name)]
+        for name in (*forms[1:], "stop", "min_new_tokens", "no_repeat_ngram_size"):
+            if forms and getattr(self, name):
+                raise OptionError(f"{forms[0]} and {name} were both given: leave one out", forms[0], name)
         if self.num_hypotheses > self.beam_size:
             raise OptionError(
                 f"num_hypotheses {self.num_hypotheses} is more than beam_size {self.beam_size}: raise beam_size",
@@ -104,6 +129,12 @@ class DecodingOptions:
     @property
     def sampled(self) -> bool:
         return self.temperature > 0
+
+    @property
+    def form(self) -> Form | None:
+        """What an answer has to look like; None: anything, or one of the choices."""
+        texts = ((REGEX, self.regex), (JSON_SCHEMA, self.json_schema))
+        return next((Form(kind, text) for kind, text in texts if isinstance(text, str)), None)
 
     @property
     def is_greedy(self) -> bool:
@@ -128,7 +159,7 @@ def decoding_options(given: Mapping[str, Any]) -> DecodingOptions:
     """Makes options from the keyword arguments of a call.
 
     Raises:
-        UsageError: there is no such option, or its value is not allowed.
+        UsageError: there is no such option, its value is not allowed, or it needs a package that is not installed.
     """
     known = [option.name for option in fields(DecodingOptions)]
     for name in given:
@@ -136,7 +167,12 @@ def decoding_options(given: Mapping[str, Any]) -> DecodingOptions:
             raise UsageError(
                 f"'{name}' is not a decoding option, expected one of {', '.join(known)}{did_you_mean(name, known)}"
             )
-    return DecodingOptions(**given)
+    options = DecodingOptions(**given)
+    if options.form is not None:
+        from textapp.decoding.grammars import check_form  # brings NumPy, and --help starts sooner without it
+
+        check_form(options.form)
+    return options
 
 
 def _strings(name: str, given: Any) -> tuple[str, ...]:

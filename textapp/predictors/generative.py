@@ -15,7 +15,8 @@ from textapp.arrays import padded
 from textapp.decoding.beam import beam_search
 from textapp.decoding.choices import Choices
 from textapp.decoding.greedy import Hypothesis, argmax_token, greedy_search, walk
-from textapp.decoding.logits import Rules
+from textapp.decoding.grammars import Grammar, matches
+from textapp.decoding.logits import Constraint, Rules
 from textapp.decoding.options import GREEDY, DecodingOptions, decoding_options
 from textapp.decoding.reading import Reading
 from textapp.decoding.sampling import Sampler
@@ -23,7 +24,8 @@ from textapp.decoding.scoring import Window, log_probabilities, stepwise_log_pro
 from textapp.decoding.signatures import SCORE, batch_name
 from textapp.decoding.steps import Session, open_session
 from textapp.decoding.stopping import Stops, pieces
-from textapp.errors import ArtifactError, OptionError, UsageError
+from textapp.errors import ArtifactError, DataError, OptionError, UsageError
+from textapp.predictors.answer_forms import Forms, unfinished
 from textapp.predictors.chat import ChatAnswer, chat_template, checked_messages, fitted, prompt_ids
 from textapp.predictors.predictor import Predictor
 from textapp.predictors.requests import TOKENS, Features, Request, stacked
@@ -69,6 +71,7 @@ class GenerativePredictor(Predictor):
         self._batch_size = manifest.get("batch_size", 1)
         self._readings: list[tuple[int, Reading]] = []  # the last conversation and its process, at most one
         self._told_dropped = False
+        self._forms = Forms(task)
 
     def stream(self, *values: Any, **options: Any) -> Iterator[str]:
         """Yields the answer piece by piece, as its tokens are generated.
@@ -82,6 +85,7 @@ class GenerativePredictor(Predictor):
 
         Raises:
             OptionError: `beam_size` is above 1; its output is known only at the end.
+            DataError: at the end, if the answer was cut off before it had the form that was asked for.
         """
         fields, checked = self._fields_and_options(options)
         if checked.beam_size > 1:
@@ -94,15 +98,15 @@ class GenerativePredictor(Predictor):
     def _stream(self, record: Record, options: DecodingOptions) -> Iterator[str]:
         features = self.task.features(record)
         rules = self._rules(record, features, options)
-        if not rules.max_new_tokens:
-            return
-        runner = self._pool.borrow()
-        try:
-            session = self._session(runner, features)
-        finally:
-            self._pool.give_back(runner)  # other threads may take steps between ours
-        steps = walk(session, rules, Sampler(options) if options.sampled else argmax_token)
-        yield from pieces((token_id for token_id, _ in steps), self._text_of(record), Stops(options.stop))
+        steps: Iterator[tuple[int, float]] = iter(())
+        if rules.max_new_tokens:
+            runner = self._pool.borrow()
+            try:
+                session = self._session(runner, features)
+            finally:
+                self._pool.give_back(runner)  # other threads may take steps between ours
+            steps = walk(session, rules, Sampler(options) if options.sampled else argmax_token)
+        yield from _pieces(steps, rules, self._text_of(record), options, record[self.task.input_field])
 
     def chat(self, messages: Sequence[Message], template: str | None = None, **options: Any) -> ChatAnswer:
         """Answers the last message of a conversation.
@@ -118,7 +122,8 @@ class GenerativePredictor(Predictor):
             options: as for a call, except a beam; at most as many new tokens as its longest signature writes.
 
         Raises:
-            DataError: a message is not as expected, the template refuses it, or the last one is too long.
+            DataError: a message is not as expected, the template refuses it, the last one is too long, or the answer
+                was cut off before it had the form that was asked for.
             OptionError: an option is not allowed.
             UsageError: the model has no chat template, or Jinja is not installed.
 
@@ -129,7 +134,8 @@ class GenerativePredictor(Predictor):
         """
         checked, decoding = checked_messages(messages), self._chat_options(options)
         ids, dropped = self._prompt(checked, template, decoding)
-        return ChatAnswer(checked[-1]["content"], "".join(self._chat(ids, decoding)), dropped)
+        asked = checked[-1]["content"]
+        return ChatAnswer(asked, "".join(self._chat(ids, decoding, asked)), dropped)
 
     def stream_chat(self, messages: Sequence[Message], template: str | None = None, **options: Any) -> Iterator[str]:
         """Yields the answer of `chat` piece by piece, as its tokens are generated.
@@ -143,8 +149,9 @@ class GenerativePredictor(Predictor):
             UsageError: as `chat`.
         """
         decoding = self._chat_options(options)
-        ids, _ = self._prompt(checked_messages(messages), template, decoding)
-        return self._chat(ids, decoding)
+        checked = checked_messages(messages)
+        ids, _ = self._prompt(checked, template, decoding)
+        return self._chat(ids, decoding, checked[-1]["content"])
 
     def check_chat(self, template: str | None = None, **options: Any) -> None:
         """Checks that `chat` can be called with these arguments, before there are messages.
@@ -160,8 +167,14 @@ class GenerativePredictor(Predictor):
         """See `Predictor`; outputs are `token_ids` `[new]`, `num_tokens` `[]` and `score` `[]`.
 
         With several hypotheses each has one more dimension in front.
+
+        Raises:
+            DataError: the answer was cut off before it had the form that was asked for.
         """
         answer = self.task.answer(record, outputs)
+        if options.form is not None and not matches(options.form, answer.output):
+            count = int(np.ravel(outputs[0]["num_tokens"])[0])
+            raise unfinished(options.form, answer.input, count, self._limit(self.task.features(record), options))
         stops = Stops(options.stop)
         return answer.changed(lambda text: stops.cut(text)[0]) if options.stop else answer
 
@@ -232,16 +245,16 @@ class GenerativePredictor(Predictor):
             log.warning("the conversation is longer than %d tokens: its oldest turns are no longer read", limit)
         return ids, dropped
 
-    def _chat(self, ids: list[int], options: DecodingOptions) -> Iterator[str]:
+    def _chat(self, ids: list[int], options: DecodingOptions, asked: str) -> Iterator[str]:
         rules = self._rules_of(self._longest_answer(options), self.task.decode, options)
-        if not rules.max_new_tokens:
+        if not rules.max_new_tokens and options.form is None:
             return
         reading = self._borrow_reading()
         reading.read(ids)
         steps = walk(reading, rules, Sampler(options) if options.sampled else argmax_token)
         try:
-            yield from pieces((token_id for token_id, _ in steps), self.task.decode, Stops(options.stop))
-        except GeneratorExit:  # stopped between two tokens; an interruption inside one may have left it half read
+            yield from _pieces(steps, rules, self.task.decode, options, asked)
+        except (GeneratorExit, DataError):  # between two tokens; an interruption inside one may leave it half read
             self._readings[:] = [(os.getpid(), reading)]
             raise
         self._readings[:] = [(os.getpid(), reading)]
@@ -290,7 +303,7 @@ class GenerativePredictor(Predictor):
         """Decodes one record step by step."""
         rules = self._rules(record, features, options)
         if rules.max_new_tokens:
-            hypotheses = _search(self._session(runner, features), rules, options)
+            hypotheses = self._of_form(_search(self._session(runner, features), rules, options), rules, options)
         else:
             hypotheses = [Hypothesis([], 0.0, 0.0)]
         counts = [len(each.token_ids) for each in hypotheses]
@@ -301,6 +314,13 @@ class GenerativePredictor(Predictor):
         }
         return rows if options.num_hypotheses > 1 else {name: values[0] for name, values in rows.items()}
 
+    def _of_form(self, hypotheses: list[Hypothesis], rules: Rules, options: DecodingOptions) -> list[Hypothesis]:
+        """Of the hypotheses those that have the form that was asked for; if there is none, the best one."""
+        if isinstance(grammar := rules.constraint, Grammar):
+            finished = [each for each in hypotheses if grammar.accepts(self.task.until_end(each.token_ids))]
+            return (finished or hypotheses)[: options.num_hypotheses]
+        return hypotheses
+
     def _session(self, runner: Runner, features: Features) -> Session:
         num_tokens = len(features[TOKENS])
         prefill, length = self.task.prefill(num_tokens)
@@ -308,17 +328,22 @@ class GenerativePredictor(Predictor):
         return open_session(runner, prefill, inputs, self.task.first_position(num_tokens))
 
     def _rules(self, record: Record, features: Features, options: DecodingOptions) -> Rules:
+        return self._rules_of(self._limit(features, options), self._text_of(record), options)
+
+    def _limit(self, features: Features, options: DecodingOptions) -> int:
+        """The maximum number of new tokens."""
         num_tokens, limit = len(features[TOKENS]), options.max_new_tokens
         if limit is None:
             _, length = self.task.signature(num_tokens)
             limit = max(options.min_new_tokens, dict(self.task.generate_lengths)[length])
-        return self._rules_of(min(limit, self.task.room(num_tokens)), self._text_of(record), options)
+        return min(limit, self.task.room(num_tokens))
 
     def _rules_of(self, limit: int, text_of: Callable[[Sequence[int]], str], options: DecodingOptions) -> Rules:
         """The rules for at most `limit` new tokens.
 
         Raises:
-            OptionError: a choice has more tokens, or such as the model cannot write.
+            OptionError: a choice has more tokens, or what is asked for is such as the model cannot write.
+            UsageError: its tokenizer cannot keep to a form.
         """
         stops = Stops(options.stop)
         return Rules(
@@ -330,8 +355,15 @@ class GenerativePredictor(Predictor):
             stopped=(lambda token_ids: stops.cut(text_of(token_ids))[1]) if options.stop else None,
             never_ids=self.task.target_tokenizer.never_ids,
             other_end_ids=self.task.target_tokenizer.other_end_ids,
-            choices=self._choices(options.choices, limit) if options.choices else None,
+            constraint=self._constraint(limit, text_of, options),
         )
+
+    def _constraint(
+        self, limit: int, text_of: Callable[[Sequence[int]], str], options: DecodingOptions
+    ) -> Constraint | None:
+        if options.choices:
+            return self._choices(options.choices, limit)
+        return None if options.form is None else self._forms.grammar(options.form, text_of)
 
     def _choices(self, texts: Sequence[str], limit: int) -> Choices:
         tokenizer = self.task.target_tokenizer
@@ -402,5 +434,42 @@ class GenerativePredictor(Predictor):
 
 def _search(session: Session, rules: Rules, options: DecodingOptions) -> list[Hypothesis]:
     if options.beam_size > 1:
-        return beam_search(session, rules, options.beam_size, options.length_penalty, options.num_hypotheses)
+        # A hypothesis that is cut off does not count where a form is asked for, so a worse one may be the answer.
+        wanted = options.num_hypotheses if options.form is None else options.beam_size
+        return beam_search(session, rules, options.beam_size, options.length_penalty, wanted)
     return [greedy_search(session, rules, Sampler(options) if options.sampled else argmax_token)]
+
+
+def _pieces(
+    steps: Iterable[tuple[int, float]],
+    rules: Rules,
+    text_of: Callable[[Sequence[int]], str],
+    options: DecodingOptions,
+    asked: str,
+) -> Iterator[str]:
+    """Yields an answer piece by piece; at the end it is an error if it does not have the form that was asked for.
+
+    Args:
+        steps: its tokens with their log-probabilities.
+        rules: those of this answer.
+        text_of: from new token ids to the text of the answer.
+        options: those of the call.
+        asked: the text that is answered.
+
+    Raises:
+        DataError: the answer was cut off.
+    """
+    written: list[str] = []
+    count = 0
+
+    def token_ids() -> Iterator[int]:
+        nonlocal count
+        for token_id, _ in steps:
+            count += 1
+            yield token_id
+
+    for piece in pieces(token_ids(), text_of, Stops(options.stop)):
+        written.append(piece)
+        yield piece
+    if options.form is not None and not matches(options.form, "".join(written)):
+        raise unfinished(options.form, asked, count, rules.max_new_tokens)

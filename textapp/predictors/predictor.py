@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from textapp.errors import OptionError, UsageError
+from textapp.errors import DataError, OptionError, UsageError
 from textapp.predictors.requests import Request, groups, stacked
 from textapp.runners.pool import RunnerPool
 
@@ -90,6 +90,22 @@ class Predictor:
             records: texts, or other values that a single call takes.
             workers: runners that run at the same time, each with a copy of the model's state.
             options: as for a single call.
+
+        Raises:
+            DataError: there is no answer to one of them.
+        """
+        answers = []
+        for answer in self.attempts(records, workers, **options):
+            if isinstance(answer, DataError):
+                raise answer
+            answers.append(answer)
+        return answers
+
+    def attempts(self, records: Iterable[Any], workers: int = 1, **options: Any) -> list[Answer | DataError]:
+        """Answers many records as `batch` does; where there is no answer its error takes the place.
+
+        Args:
+            records, workers, options: as for `batch`.
         """
         checked = self.options(options) if options else self.defaults
         records = [self.task.record(record) for record in self._several(records)]
@@ -110,7 +126,7 @@ class Predictor:
         gathered: list[list[Outputs]] = [[] for _ in records]
         for owner, row in zip(owners, outputs, strict=True):
             gathered[owner].append(row)
-        return [self.answer(record, rows, checked) for record, rows in zip(records, gathered, strict=True)]
+        return [self._attempt(record, rows, checked) for record, rows in zip(records, gathered, strict=True)]
 
     def outputs(self, record: Record, options: Any = None) -> list[Outputs]:
         """The outputs of each request of a record, without the batch dimension."""
@@ -132,6 +148,12 @@ class Predictor:
             options: as `options` returned them.
         """
         return self.task.answer(record, outputs)
+
+    def _attempt(self, record: Record, outputs: Sequence[Outputs], options: Any) -> Answer | DataError:
+        try:
+            return self.answer(record, outputs, options)
+        except DataError as error:
+            return error
 
     def options(self, given: Mapping[str, Any]) -> Any:
         """Checks the options of a call.

@@ -123,6 +123,7 @@ class GenerativeTask(Task):
         text_measures: figures of reference texts that are reported, see `metrics.generation.perplexity`.
         max_new_tokens: maximum number of tokens of an answer.
         converses: whether it may read a conversation, as a language model does.
+        one_line: whether of a generated text the first line without blanks around it is the answer.
 
     Raises:
         UsageError: `overflow` has another value.
@@ -133,6 +134,7 @@ class GenerativeTask(Task):
     input_field: str
     target_field: str
     converses = False
+    one_line = False
 
     def __init__(
         self,

@@ -39,6 +39,7 @@ class PromptedAnswersTask(AnswerWriter, GenerationTask):
 
     text_measures: tuple[str, ...] = ("perplexity", "loss")
     converses = False
+    one_line = True
 
     def __init__(
         self,

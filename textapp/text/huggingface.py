@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from textapp.artifact import TOKENIZERS_FILE
 from textapp.errors import ArtifactError
 from textapp.text.base import BaseTokenizer, Encoding, original_offsets, without_surrogates
 from textapp.text.cleaning import clean, clean_text
+from textapp.text.piece_bytes import spelling_of
 from textapp.text.template import END_ID, START_ID, Template
 
 MAX_GROWTH = 256  # characters that the steps of a pipeline may make of one; the longest of NFKC are 18
@@ -94,6 +96,14 @@ class HuggingFaceTokenizer(BaseTokenizer):
 
     def pieces(self) -> list[str]:
         return [self._pipeline.id_to_token(token_id) or "" for token_id in range(self.vocabulary_size)]
+
+    def piece_bytes(self) -> list[bytes]:
+        decoder = self._pipeline.decoder
+        spelling = spelling_of(None if decoder is None else json.loads(decoder.__getstate__()))
+        special = {number for number, token in self._pipeline.get_added_tokens_decoder().items() if token.special}
+        special |= {self.pad_id, self.unknown_id, self.start_id, self.end_id}
+        pieces = enumerate(self.pieces())
+        return [b"" if number in special else spelling.bytes_of(piece) for number, piece in pieces]
 
     @property
     def pipeline(self) -> str:

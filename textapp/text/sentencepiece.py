@@ -12,6 +12,7 @@ from textapp.artifact import SENTENCEPIECE_FILE
 from textapp.text.base import BaseTokenizer, Encoding, original_offsets, without_surrogates
 from textapp.text.cleaning import check_steps, clean, clean_text
 from textapp.text.known_words import KnownWords
+from textapp.text.piece_bytes import SENTENCEPIECE
 from textapp.text.template import END_ID, START_ID, Template
 
 # Steps that SentencePiece's own normaliser does once it does NFKC; full-width forms are a part of NFKC.
@@ -128,6 +129,14 @@ class SentencePieceTokenizer(BaseTokenizer):
 
     def pieces(self) -> list[str]:
         return [self._processor.id_to_piece(token_id) for token_id in range(self.vocabulary_size)]
+
+    def piece_bytes(self) -> list[bytes]:
+        processor = self._processor
+        silent = (processor.is_control, processor.is_unknown, processor.is_unused)
+        return [
+            b"" if any(kind(number) for kind in silent) else SENTENCEPIECE.bytes_of(piece)
+            for number, piece in enumerate(self.pieces())
+        ]
 
     def save(self, folder: Path) -> None:
         self._save_settings(folder)

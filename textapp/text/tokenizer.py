@@ -106,6 +106,9 @@ class Tokenizer(Protocol):
     def pieces(self) -> list[str]:
         """The vocabulary, by id."""
 
+    def piece_bytes(self) -> list[bytes]:
+        """What each piece writes, by id: UTF-8, or a part of a character; empty for special tokens."""
+
     def save(self, folder: Path) -> None:
         """Writes the tokenizer's files into `folder`, which is created if missing."""
 
