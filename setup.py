@@ -12,6 +12,7 @@ EVALUATE = ["scikit-learn>=1.4", "matplotlib>=3.8", "sacrebleu>=2.4", "rouge-sco
 RETRIEVAL = ["bm25s>=0.3.16,<0.4"]
 OPTIMIZE = ["optuna>=5.0,<6"]  # the order of a search, and its journal
 CHAT = ["jinja2>=3.1.6,<4"]  # chat templates are programs in Jinja
+CONSTRAINTS = ["llguidance>=1.9,<2"]  # answers in the form of a regular expression or a JSON schema
 TRAIN = [
     "tensorflow>=2.21,<2.22",
     "keras>=3.15,<4",
@@ -26,6 +27,7 @@ TRAIN = [
     *EVALUATE,
     *RETRIEVAL,
     *CHAT,
+    *CONSTRAINTS,
     *OPTIMIZE,
 ]
 DEV = ["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100", "ruff>=0.9", "import-linter>=2.1", "mypy>=2"]
@@ -59,6 +61,7 @@ setup(
         "evaluate": EVALUATE,
         "retrieval": RETRIEVAL,
         "chat": CHAT,
+        "constraints": CONSTRAINTS,
         "optimize": OPTIMIZE,
         # where `predict --runner` answers files; both need no TensorFlow
         "beam": ["apache-beam>=2.70,<3", "ai-edge-litert>=2.1"],

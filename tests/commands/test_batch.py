@@ -288,6 +288,13 @@ def test_a_translator_with_its_options(tmp_path: Path, monkeypatch: pytest.Monke
     assert len(json.loads(one[0])["outputs"]) == 2
     dead = (tmp_path / "out" / "dead-letter.jsonl").read_text(encoding="utf-8").splitlines()
     assert [(json.loads(row)["line"], json.loads(row)["input"]) for row in dead] == [(2, texts[1]), (7, texts[6])]
+    pytest.importorskip("llguidance")
+    schema = tmp_path / "schema.json"
+    schema.write_text('{"type": "null"}', encoding="utf-8")
+    job = batch._job(
+        bundle, [str(tmp_path / "in.jsonl")], 1, "auto", None, {"json_schema": str(schema)}, None, None
+    )  # fmt: skip
+    assert job.decoding == {"json_schema": '{"type": "null"}'}  # another machine has no such file
     with pytest.raises(UsageError, match="larger than the vocabulary"):  # before a worker is started
         predict_files(bundle, [tmp_path / "in.jsonl"], tmp_path / "new", "local", decoding={"beam_size": 99})
 

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -116,6 +117,21 @@ def test_system_options_and_template(call: Any, tmp_path: Path) -> None:
     (tmp_path / "t.jinja").write_text("{{ messages[-1].content }}b", encoding="utf-8")
     _, out, _ = call("--template", tmp_path / "t.jinja", stdin="hi\n")
     assert out.splitlines() == expected("hi", template="{{ messages[-1].content }}b") != expected("hi")
+
+
+def test_answers_of_a_form(call: Any, tmp_path: Path) -> None:
+    pytest.importorskip("llguidance")
+    code, out, _ = call("--regex", "[a-c]{3}", stdin="hi\nso\n")
+    assert code == 0 and out.splitlines() == expected("hi", "so", regex="[a-c]{3}")
+    assert all(re.fullmatch("[a-c]{3}", line) for line in out.splitlines())
+    _, out, err = call("--regex", "[a-c]{9}", stdin="hi\n")
+    begun, error = out.splitlines()
+    assert re.fullmatch("[a-c]{6}", begun) and error.startswith("error: regex: the answer to 'hi' was cut off after 6")
+    assert "1 message had no answer" in err
+    code, _, err = call("--json-schema", tmp_path / "none.json", stdin="hi\n")
+    assert code == 2 and "none.json', which is no file, expected a JSON Schema" in err
+    code, _, err = call("--regex", "a", "--choices", "b", stdin="hi\n")
+    assert code == 2 and "--choices and --regex were both given: leave one out" in err
 
 
 def test_reset_begins_anew(call: Any) -> None:

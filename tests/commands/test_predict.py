@@ -75,6 +75,21 @@ def test_a_stream_prints_the_same_text(predictor, capsys, monkeypatch) -> None:
     assert capsys.readouterr().out.splitlines() == [predictor("cat").output, predictor("dog").output]
 
 
+def test_an_answer_that_is_cut_off_before_it_has_its_form_is_an_error(predictor, capsys, tmp_path) -> None:
+    pytest.importorskip("llguidance")
+    file = tmp_path / "in.txt"
+    file.write_text("cat\n \nhe is ill\n", encoding="utf-8")
+    given = {"decoding": {"regex": "[a-z]{8}"}}  # six tokens for short texts, ten for longer ones
+    assert predict(Path("bundle"), input_file=file, as_json=True, **given) == 2
+    first, second, third = lines(capsys.readouterr().out)
+    assert first == {"input": "cat", "error": first["error"]} and "cut off after 6 tokens" in first["error"]
+    assert "a blank text" in second["error"]
+    assert len(third["output"]) == 8 and third["output"].isalpha()
+    assert predict(Path("bundle"), ["cat", "he is ill"], stream=True, **given) == 1
+    begun, error, whole = capsys.readouterr().out.splitlines()
+    assert len(begun) == 6 and error == f"error: {first['error']}" and whole == third["output"]
+
+
 def test_bad_rows_have_their_error_and_the_rest_goes_on(predictor, capsys, tmp_path) -> None:
     file = tmp_path / "in.jsonl"
     file.write_text('{"source": "cat"}\n{broken\n{"source": "far too long a text"}\n', encoding="utf-8")

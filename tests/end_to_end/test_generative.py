@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -29,6 +30,21 @@ print(json.dumps({
     "streamed": ["".join(predictor.stream(text)) for text in texts],
 }))
 """
+
+FORMS = """
+import json, sys
+sys.modules.update(dict.fromkeys(json.loads(sys.argv[1])))
+import textapp
+predictor = textapp.load(sys.argv[2], runtime=sys.argv[3])
+forms = json.loads(sys.argv[4])
+print(json.dumps({
+    "greedy": [predictor("red blue", **form).output for form in forms],
+    "beams": [predictor("red blue", beam_size=2, **form).output for form in forms],
+    "streamed": ["".join(predictor.stream("red blue", **form)) for form in forms],
+    "loaded": "llguidance" in sys.modules,
+}))
+"""
+PATTERNS = ["[a-e]{1,4}", "(re|bl)[a-z]{1,2}( [a-z]{1,2})?"]
 
 
 def answers(python: Path, bundle: Path, runtime: str, texts: list[str]) -> dict[str, list[str]]:
@@ -66,3 +82,19 @@ def test_one_bundle_writes_the_keras_models_text_on_both_runtimes(device: tuple,
 def test_it_writes_the_same_where_only_litert_is_installed(device: tuple, environment: Callable[[str], Path]) -> None:
     bundle, texts, expected = device
     assert answers(environment("litert"), bundle, "auto", texts) == expected
+
+
+def test_answers_of_a_form_are_those_of_the_keras_model(device: tuple) -> None:
+    import textapp
+
+    bundle, _, _ = device
+    keras = textapp.load(bundle.parents[1] / "run")
+    forms = [{"regex": pattern} for pattern in PATTERNS]
+    own = {"PYTHONPATH": str(ROOT)}
+    done = call(sys.executable, "-c", FORMS, json.dumps(BLOCKED), bundle, "litert", json.dumps(forms), env=own)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert all(re.fullmatch(pattern, text) for pattern, text in zip(PATTERNS, found["greedy"], strict=True))
+    greedy = [keras("red blue", **form).output for form in forms]
+    beams = [keras("red blue", beam_size=2, **form).output for form in forms]
+    assert found == {"greedy": greedy, "beams": beams, "streamed": greedy, "loaded": True}

@@ -17,7 +17,7 @@ from textapp.processes import THREAD_SETTINGS, usable_cores
 PACKAGES = (
     "tensorflow", "keras", "keras-hub", "tensorflow-text", "tf-keras", "tensorflow-model-optimization",
     "ai-edge-litert", "tflite-runtime", "numpy", "ml-dtypes", "sentencepiece", "tokenizers", "scikit-learn",
-    "matplotlib", "bm25s", "jinja2", "gguf", "safetensors", "pydantic", "typer", "rich",
+    "matplotlib", "bm25s", "jinja2", "llguidance", "gguf", "safetensors", "pydantic", "typer", "rich",
     "apache-beam", "ray", "optuna",
 )  # fmt: skip
 # The packages that each stage requires, by the extra of textapp that installs them.
@@ -26,6 +26,7 @@ EXTRAS = {
     "evaluate": ("scikit-learn", "matplotlib"),
     "retrieval": ("bm25s",),
     "chat": ("jinja2",),
+    "constraints": ("llguidance",),
     "optimize": ("optuna",),
     "gguf": ("gguf",),
     "litert": ("ai-edge-litert",),

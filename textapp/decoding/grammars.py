@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
+import operator
 import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -39,6 +40,9 @@ class Frame(NamedTuple):
 
     drops_blank: bool = False
     one_line: bool = False
+
+
+WHOLE = Frame()
 
 
 class Vocabulary:
@@ -117,7 +121,7 @@ class Grammar:
     Example: for `Form("regex", "[0-9]{4}")` the first token is one of digits alone, four at most.
     """
 
-    def __init__(self, vocabulary: Vocabulary, form: Form, frame: Frame = Frame()) -> None:
+    def __init__(self, vocabulary: Vocabulary, form: Form, frame: Frame = WHOLE) -> None:
         self._size = vocabulary.size
         # What the characters of a vocabulary cannot write is left out of a pattern; not possible within JSON.
         alphabet = vocabulary.alphabet if form.kind == REGEX else ""
@@ -167,7 +171,9 @@ class Grammar:
             shared = len(self._read)
         else:
             pairs = enumerate(zip(self._read, token_ids, strict=False))
-            shared = next((place for place, (one, other) in pairs if one != other), min(len(self._read), len(token_ids)))
+            shared = next(
+                (place for place, (one, other) in pairs if one != other), min(len(self._read), len(token_ids))
+            )
         back = len(self._read) - shared
         if back and not self._matcher.rollback(back):  # it met an error, which it keeps
             self._matcher, shared = self._start.deep_copy(), 0
@@ -201,7 +207,7 @@ def matches(form: Form, text: str) -> bool:
 @functools.lru_cache(maxsize=64)
 def _over_bytes(form: Form) -> LLMatcher:
     """What reads a text byte by byte."""
-    matcher = _matcher(_bytes_alone(), form, _framed(form, Frame(), ""))
+    matcher = _matcher(_bytes_alone(), form, _framed(form, WHOLE, ""))
     probe = matcher.deep_copy()
     probe.compute_bitmask()
     if probe.is_error():

@@ -32,7 +32,9 @@ def schema_text(given: Any) -> str:
         text = json.dumps(schema, ensure_ascii=False, allow_nan=False)
         endless = not _has_end(schema)
     except (TypeError, ValueError) as error:
-        raise OptionError(f"{_NAME}: found a value that JSON does not have ({error}), expected {_EXPECTED}", _NAME) from error
+        raise OptionError(
+            f"{_NAME}: found a value that JSON does not have ({error}), expected {_EXPECTED}", _NAME
+        ) from error
     except RecursionError as error:
         raise _too_deep() from error
     if endless:
@@ -104,11 +106,10 @@ def _ends(schema: Any, finite: set[str]) -> bool:
         properties, required = schema.get("properties"), schema.get("required")
         if isinstance(properties, Mapping) and isinstance(required, list):
             return all(_ends(properties.get(name), finite) for name in required if isinstance(name, str))
-    if schema.get("type") in ("array", ["array"]) and (least := schema.get("minItems")):
-        if isinstance(least, int):
-            first = _parts(schema, "prefixItems")
-            rest = [schema.get("items")] if least > len(first) else []
-            return all(_ends(part, finite) for part in [*first[:least], *rest])
+    if schema.get("type") in ("array", ["array"]) and isinstance(least := schema.get("minItems"), int):
+        first = _parts(schema, "prefixItems")
+        rest = [schema.get("items")] if least > len(first) else []
+        return all(_ends(part, finite) for part in [*first[: max(0, least)], *rest])
     return True
 
 

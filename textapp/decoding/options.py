@@ -96,7 +96,7 @@ class DecodingOptions:
         if any(not text.strip() for text in self.choices):
             raise OptionError("choices: found an empty text, expected texts to answer with: leave it out", "choices")
         if self.regex is not None and (not isinstance(self.regex, str) or not self.regex):
-            raise OptionError(f"regex: found {self.regex!r}, expected a regular expression, such as [0-9]{{4}}", "regex")
+            raise OptionError(f"regex: found {self.regex!r}, expected a pattern such as [0-9]{{4}}", "regex")
         if self.json_schema is not None:
             object.__setattr__(self, JSON_SCHEMA, schema_text(self.json_schema))
         self._check_together()

@@ -14,8 +14,8 @@ import numpy as np
 from textapp.arrays import padded
 from textapp.decoding.beam import beam_search
 from textapp.decoding.choices import Choices
-from textapp.decoding.greedy import Hypothesis, argmax_token, greedy_search, walk
 from textapp.decoding.grammars import Grammar, matches
+from textapp.decoding.greedy import Hypothesis, argmax_token, greedy_search, walk
 from textapp.decoding.logits import Constraint, Rules
 from textapp.decoding.options import GREEDY, DecodingOptions, decoding_options
 from textapp.decoding.reading import Reading
