@@ -126,7 +126,7 @@ def test_answers_of_a_form(call: Any, tmp_path: Path) -> None:
     assert all(re.fullmatch("[a-c]{3}", line) for line in out.splitlines())
     _, out, err = call("--regex", "[a-c]{9}", stdin="hi\n")
     begun, error = out.splitlines()
-    assert re.fullmatch("[a-c]{6}", begun) and error.startswith("error: regex: the answer to 'hi' was cut off after 6")
+    assert re.fullmatch("[a-c]{8}", begun) and error.startswith("error: regex: the answer to 'hi' was cut off after 8")
     assert "1 message had no answer" in err
     code, _, err = call("--json-schema", tmp_path / "none.json", stdin="hi\n")
     assert code == 2 and "none.json', which is no file, expected a JSON Schema" in err

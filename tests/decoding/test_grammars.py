@@ -165,7 +165,7 @@ def test_the_form_of_json_is_one_line_with_single_blanks():
     [
         ({"regex": "[a-z]{9}"}, "regex: the answer to 'so' was cut off after 6 tokens, before it was complete: raise"),
         ({"json_schema": {"enum": ["abcdefgh"]}, "max_new_tokens": 3}, "json_schema: the answer .* after 3 tokens"),
-        ({"json_schema": {"const": "a_b"}}, "ended after 2 tokens, .* vocabulary has nothing to go on with"),
+        ({"json_schema": {"const": "a_b"}}, "ended after 2 tokens, .* vocabulary cannot go on from there"),
     ],
 )
 def test_what_is_cut_off_is_an_error_and_no_answer(options, message):
@@ -204,6 +204,8 @@ def test_a_beam_answers_with_the_best_that_is_complete():
         ({"regex": ""}, "regex: found '', expected a pattern such as"),
         ({"regex": 3}, "regex: found 3, expected a pattern such as"),
         ({"regex": "ab(c"}, r"regex: found 'ab\(c' at character 3: unclosed group; expected"),
+        ({"regex": "\udc80"}, "expected a pattern such as"),
+        ({"regex": "a/\\/b\n[z-a]"}, "at character 8: invalid character class range"),
         ({"regex": "天[z-a]"}, "at character 3: invalid character class range"),
         ({"regex": "a(?=b)"}, "at character 2: look-around, .* is not supported"),
         ({"regex": r"(a)\1"}, "at character 4: backreferences are not supported"),

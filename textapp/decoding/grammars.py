@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import json
-import operator
 import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -129,7 +128,7 @@ class Grammar:
         self._start = _matcher(vocabulary, form, _framed(form, frame, alphabet))
         self._matcher, self._read = self._start.deep_copy(), list[int]()
         if not self._mask().any():
-            raise OptionError(
+            raise _too_large(form, self._matcher) or OptionError(
                 f"{form.kind}: found {shown(form.text)}, and the model's vocabulary cannot write such a text: describe "
                 "one in the characters of the texts that it was trained on",
                 form.kind,
@@ -167,13 +166,10 @@ class Grammar:
         return np.unpackbits(packed, count=self._size, bitorder="little").view(bool)
 
     def _go_to(self, token_ids: Sequence[int]) -> None:
-        if len(token_ids) == len(self._read) + 1 and list(token_ids[:-1]) == self._read:
-            shared = len(self._read)
-        else:
+        shared = len(self._read)
+        if list(token_ids[:shared]) != self._read:  # of another hypothesis
             pairs = enumerate(zip(self._read, token_ids, strict=False))
-            shared = next(
-                (place for place, (one, other) in pairs if one != other), min(len(self._read), len(token_ids))
-            )
+            shared = next((place for place, (one, other) in pairs if one != other), min(shared, len(token_ids)))
         back = len(self._read) - shared
         if back and not self._matcher.rollback(back):  # it met an error, which it keeps
             self._matcher, shared = self._start.deep_copy(), 0
@@ -211,7 +207,7 @@ def _over_bytes(form: Form) -> LLMatcher:
     probe = matcher.deep_copy()
     probe.compute_bitmask()
     if probe.is_error():
-        raise _unsatisfiable(form, "")
+        raise _too_large(form, probe) or _unsatisfiable(form, "")
     return matcher
 
 
@@ -246,8 +242,8 @@ def _framed(form: Form, frame: Frame, alphabet: str) -> str:
     blank = "/ ?/ " if frame.drops_blank or frame.one_line else ""
     if form.kind == JSON_SCHEMA:
         schema = json.loads(form.text)
-        options = {**(schema.get("x-guidance") or {}), **_JSON_OPTIONS} if isinstance(schema, dict) else {}
-        schema = {**schema, "x-guidance": options} if isinstance(schema, dict) else schema
+        if isinstance(schema, dict):
+            schema["x-guidance"] = _JSON_OPTIONS
         return f"{_FREE}start: {blank}answer\nanswer: %json {json.dumps(schema)}\n"
     filters = [_NO_BLANK_FIRST] * frame.drops_blank + [_TRIMMED_LINE] * frame.one_line + [alphabet] * bool(alphabet)
     return f"{_FREE}start: ANSWER\nANSWER: {blank}({' & '.join(map(_terminal, [form.text, *filters]))})\n"
@@ -263,7 +259,7 @@ def _regex_fault(form: Form, error: str) -> OptionError:
     reason, _, _ = error.partition("(in regex): ")[2].partition("\n   1 | ")
     mark = re.search(r"^    ( *)\^", reason, re.M)
     found = re.search(r"^error: (.*)", reason, re.M)
-    place = f" at character {len(mark[1]) + 1}" if mark else ""
+    place = f" at character {_character(form.text, len(mark[1]))}" if mark else ""
     reason = found[1] if found else reason.partition(" in regex /")[0] or error
     reason = reason.replace("lookarounds not supported yet; ", "look-around is not supported, as of ")
     return OptionError(
@@ -271,6 +267,17 @@ def _regex_fault(form: Form, error: str) -> OptionError:
         "the whole answer matches, without look-around and backreferences",
         REGEX,
     )
+
+
+def _character(pattern: str, column: int) -> int:
+    """The number of a character, from 1, by its column, from 0, in the pattern as it stands in the grammar."""
+    columns = 0
+    for place, character in enumerate(pattern):
+        if columns >= column:
+            return place + 1
+        escaped = character == "\n" or (character == "/" and pattern[place - 1 : place] != "\\")
+        columns += 1 + escaped
+    return len(pattern) + 1
 
 
 def _schema_fault(form: Form, error: str) -> OptionError:
@@ -288,6 +295,15 @@ def _schema_fault(form: Form, error: str) -> OptionError:
     if "coerce_one_of" in reason:
         reason = "several parts of oneOf allow the same values; use anyOf"
     return OptionError(f"json_schema: found {shown(form.text)}, which is not supported: {reason}", JSON_SCHEMA)
+
+
+def _too_large(form: Form, matcher: LLMatcher) -> OptionError | None:
+    """The error of a form whose states are too many; None if it met its end for want of tokens."""
+    error = matcher.get_error()
+    if not error or error.startswith("NoExtension"):
+        return None
+    reason = " ".join(error.split())[:200]
+    return OptionError(f"{form.kind}: found {shown(form.text)}, which is too large ({reason}): simplify it", form.kind)
 
 
 def _unsatisfiable(form: Form, why: str) -> OptionError:

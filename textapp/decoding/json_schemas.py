@@ -32,9 +32,7 @@ def schema_text(given: Any) -> str:
         text = json.dumps(schema, ensure_ascii=False, allow_nan=False)
         endless = not _has_end(schema)
     except (TypeError, ValueError) as error:
-        raise OptionError(
-            f"{_NAME}: found a value that JSON does not have ({error}), expected {_EXPECTED}", _NAME
-        ) from error
+        raise OptionError(f"{_NAME}: found what JSON does not have ({error}), expected {_EXPECTED}", _NAME) from error
     except RecursionError as error:
         raise _too_deep() from error
     if endless:

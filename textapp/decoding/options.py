@@ -95,7 +95,7 @@ class DecodingOptions:
             raise OptionError("stop: found an empty string, which every text contains: leave it out", "stop")
         if any(not text.strip() for text in self.choices):
             raise OptionError("choices: found an empty text, expected texts to answer with: leave it out", "choices")
-        if self.regex is not None and (not isinstance(self.regex, str) or not self.regex):
+        if self.regex is not None and not _is_pattern(self.regex):
             raise OptionError(f"regex: found {self.regex!r}, expected a pattern such as [0-9]{{4}}", "regex")
         if self.json_schema is not None:
             object.__setattr__(self, JSON_SCHEMA, schema_text(self.json_schema))
@@ -181,6 +181,11 @@ def _strings(name: str, given: Any) -> tuple[str, ...]:
     if not isinstance(strings, (list, tuple)) or not all(isinstance(string, str) for string in strings):
         raise OptionError(f"{name}: found {given!r}, expected a string or a list of strings", name)
     return tuple(strings)
+
+
+def _is_pattern(given: Any) -> bool:
+    """Whether this may be a regular expression: a text that is not empty and has no halves of characters."""
+    return isinstance(given, str) and bool(given) and not any("\ud800" <= each <= "\udfff" for each in given)
 
 
 def _checked(option: Field[Any], value: Any) -> Any:

@@ -58,21 +58,22 @@ class Forms:
         return Vocabulary(pieces, self._task.end_ids)
 
 
-def unfinished(form: Form, asked: str, count: int, limit: int) -> DataError:
+def unfinished(form: Form, asked: str, text: str, count: int, limit: int) -> DataError:
     """The error of an answer that does not have its form.
 
     Args:
         form: what it has to look like.
         asked: the text that was to be answered.
+        text: the answer.
         count: number of tokens of the answer.
         limit: maximum number.
     """
     start = f"{form.kind}: the answer to {shown(asked)}"
+    if count and not text and not asked.strip():  # a translator leaves it as it is, whatever was written
+        return DataError(f"{start}, a blank text, is empty, which {form.kind} does not allow: leave the text out")
     if count >= limit:
         return DataError(f"{start} was cut off after {limit} tokens, before it was complete: raise max_new_tokens")
-    if not asked.strip():
-        return DataError(f"{start}, a blank text, is empty, which {form.kind} does not allow: leave the text out")
     return DataError(
-        f"{start} ended after {count} tokens, before it was complete, as the model's vocabulary has nothing to go on "
-        "with: describe texts in the characters of those that it was trained on"
+        f"{start} ended after {count} tokens, before it was complete, as the model's vocabulary cannot go on from "
+        "there: describe simpler texts, in the characters of those that it was trained on"
     )

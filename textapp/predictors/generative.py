@@ -174,7 +174,8 @@ class GenerativePredictor(Predictor):
         answer = self.task.answer(record, outputs)
         if options.form is not None and not matches(options.form, answer.output):
             count = int(np.ravel(outputs[0]["num_tokens"])[0])
-            raise unfinished(options.form, answer.input, count, self._limit(self.task.features(record), options))
+            limit = self._limit(self.task.features(record), options)
+            raise unfinished(options.form, answer.input, answer.output, count, limit)
         stops = Stops(options.stop)
         return answer.changed(lambda text: stops.cut(text)[0]) if options.stop else answer
 
@@ -471,5 +472,5 @@ def _pieces(
     for piece in pieces(token_ids(), text_of, Stops(options.stop)):
         written.append(piece)
         yield piece
-    if options.form is not None and not matches(options.form, "".join(written)):
-        raise unfinished(options.form, asked, count, rules.max_new_tokens)
+    if options.form is not None and not matches(options.form, text := "".join(written)):
+        raise unfinished(options.form, asked, text, count, rules.max_new_tokens)
