@@ -138,7 +138,7 @@ def long_talk(turns: int) -> list[dict[str, str]]:
 
 def test_the_oldest_turns_go_and_the_system_message_stays(caplog: pytest.LogCaptureFixture) -> None:
     predictor, read = talker(), []
-    predictor._chat = lambda ids, options: read.append(ids) or iter(["x"])  # type: ignore[method-assign, assignment]
+    predictor._chat = lambda ids, *_: read.append(ids) or iter(["x"])  # type: ignore[method-assign, assignment]
     with caplog.at_level(logging.WARNING, logger="textapp"):
         dropped = [predictor.chat(long_talk(turns)).dropped for turns in (3, 4, 5, 9)]
     # 54 tokens leave room for an answer: 4 of the system, 8 of the last turn, 14 of each other
@@ -226,7 +226,7 @@ def test_a_model_without_a_template_says_how_to_set_one() -> None:
 def test_the_tokens_of_a_given_template(monkeypatch: pytest.MonkeyPatch) -> None:
     predictor = talker(template=False)
     read: list[list[int]] = []
-    monkeypatch.setattr(predictor, "_chat", lambda ids, options: read.append(ids) or iter(()))
+    monkeypatch.setattr(predictor, "_chat", lambda ids, *_: read.append(ids) or iter(()))
     predictor.chat([user("hi")], template="{{ bos_token | lower }}{{ eos_token | lower }}")
     assert read == [Letters().ids("se")]
 
