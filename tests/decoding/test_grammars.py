@@ -19,6 +19,7 @@ from textapp.decoding.steps import open_session
 from textapp.errors import DataError, OptionError, UsageError
 from textapp.predictors.generative import GenerativePredictor
 from textapp.tasks.generation import GenerationTask
+from textapp.tasks.question_answering_decoder import PromptedAnswersTask
 from textapp.tasks.translation import TranslationTask
 
 pytest.importorskip("llguidance")
@@ -152,6 +153,15 @@ def test_a_blank_that_the_tokenizer_drops_in_front_counts_as_nothing():
     assert np.flatnonzero(grammar.restricted(np.zeros(6), [1]) == 0).tolist() == [0, 3, 5]  # a second one would stay
     line = Grammar(Vocabulary(pieces, [0]), Form("regex", r"[ab\s]+"), Frame(one_line=True))
     assert not line.accepts([5, 1]) and not line.accepts([5, 4, 5]) and line.accepts([1, 5, 1, 5])
+
+
+def test_an_answer_of_one_line_matches_as_it_is_shown():
+    for seed in range(4):
+        chain = random_chain(seed, Text.vocabulary_size, places=64, memory=False)
+        model = GenerativePredictor(PromptedAnswersTask(Text(), [64], [(4, 6), (8, 10)]), chain, {}, Path())
+        answer = model("who", "ada", regex=" *[ab ]{3} *").answer
+        assert re.fullmatch("[ab][ab ]*[ab]", answer) and len(answer) >= 3
+        assert "".join(model.stream("who", "ada", regex=" *[ab ]{3} *")) == answer
 
 
 def test_the_form_of_json_is_one_line_with_single_blanks():

@@ -25,6 +25,7 @@ EXTRA = "constraints"
 _FREE = '%llguidance {"no_forcing": true}\n'
 # At most one blank between the parts of JSON. Without a limit a weak model writes blanks to the end of its tokens.
 _JSON_OPTIONS = {"whitespace_pattern": " ?"}
+_BIAS = np.array([-np.inf, 0], np.float32)
 _NO_BLANK_FIRST = r"([^ ](?s:.)*)?"
 _TRIMMED_LINE = r"(\S(.*\S)?)?"
 
@@ -144,9 +145,11 @@ class Grammar:
     def restricted(self, logits: np.ndarray, token_ids: Sequence[int]) -> np.ndarray:
         """The logits `[vocabulary]` of the next token, -inf where it may not come behind these tokens."""
         self._go_to(token_ids)
-        chosen = np.full_like(logits, -np.inf)
-        np.copyto(chosen[: self._size], logits[: self._size], where=self._mask())
-        return chosen
+        known = logits[: self._size] + _BIAS.take(self._mask())  # three times as fast as `np.where`
+        if len(known) == len(logits):
+            return known
+        # A preset may have more rows than its tokenizer has pieces.
+        return np.concatenate([known, np.full(len(logits) - len(known), -np.inf, known.dtype)])
 
     def complete(self, token_ids: Sequence[int]) -> bool:
         """Whether these tokens are a text that no token can follow."""
@@ -159,11 +162,11 @@ class Grammar:
         return self._matcher.is_accepting() and not self._matcher.is_error()
 
     def _mask(self) -> np.ndarray:
-        """For each token whether it may come next, `[vocabulary]`."""
+        """For each token 1 if it may come next, else 0, `[vocabulary]`."""
         packed = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
         if self._matcher.is_error():  # no token leads to a text of the form; the mask would be that of the end
-            return np.zeros(self._size, bool)
-        return np.unpackbits(packed, count=self._size, bitorder="little").view(bool)
+            return np.zeros(self._size, np.uint8)
+        return np.unpackbits(packed, count=self._size, bitorder="little")
 
     def _go_to(self, token_ids: Sequence[int]) -> None:
         shared = len(self._read)
