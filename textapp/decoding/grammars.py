@@ -122,7 +122,6 @@ class Grammar:
     """
 
     def __init__(self, vocabulary: Vocabulary, form: Form, frame: Frame = WHOLE) -> None:
-        self._size = vocabulary.size
         # What the characters of a vocabulary cannot write is left out of a pattern; not possible within JSON.
         alphabet = vocabulary.alphabet if form.kind == REGEX else ""
         self._size = vocabulary.size
