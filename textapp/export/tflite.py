@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +80,52 @@ def convert(
     run_child("textapp.export.tflite", job, f"converting to {target} with quantize {quantize}")
 
 
+def convert_apart(
+    model: keras.Model,
+    signatures: Sequence[Signature],
+    model_path: Path,
+    target: str,
+    quantize: str,
+    calibration: Path,
+) -> None:
+    """Writes and converts a large model, each signature from a SavedModel and in a process of its own.
+
+    The converter reads all of a SavedModel, and its memory and time grow with the signatures. While one is converted,
+    the graph of the next is traced. The files are merged, so that weights stand in the file once.
+
+    Args:
+        model: the Keras model that the signatures call.
+        signatures: of the file.
+        model_path: the file to write; scratch files are written beside it.
+        target, quantize, calibration: as for `convert`.
+
+    Raises:
+        ExportError: as `convert`.
+    """
+    what = f"converting to {target} with quantize {quantize}"
+    saved = [model_path.with_name(f"{model_path.stem}_{signature.name}") for signature in signatures]
+    files = [folder.with_suffix(".tflite") for folder in saved]
+    jobs: list[Future[None]] = []
+    with ThreadPoolExecutor(1) as pool:
+        for signature, folder, file in zip(signatures, saved, files, strict=True):
+            for job in jobs[:-1]:
+                job.result()  # so there are two SavedModels at most
+            write_saved_model(model, [signature], folder)
+            options = {"target": target, "quantize": quantize, "calibration": str(calibration)}
+            jobs.append(pool.submit(_convert_one, folder, file, signature.name, options, f"{what}: {signature.name}"))
+        for job in jobs:
+            job.result()
+    run_child("textapp.export.tflite", {"files": [str(file) for file in files], "model": str(model_path)}, what)
+    for file in files:
+        file.unlink()
+
+
+def _convert_one(folder: Path, file: Path, signature: str, options: Mapping[str, str], what: str) -> None:
+    job = {"saved_model": str(folder), "model": str(file), "signatures": [signature], "apart": True, **options}
+    run_child("textapp.export.tflite", job, what)
+    shutil.rmtree(folder)
+
+
 def operators(model_path: Path) -> list[str]:
     """The ops of a .tflite file that are not builtins, by name: `["FlexTensorListReserve"]`."""
     model = parse(model_path.read_bytes())
@@ -116,33 +164,64 @@ def check_builtins(model_path: Path) -> None:
 
 
 def _convert(job: Mapping[str, Any]) -> None:
-    if job["target"] == "tflite-runtime" and job["quantize"] == "dynamic":
-        content = merge([_converted(job, [name], newer_quantizer=False) for name in job["signatures"]])
+    file = Path(job["model"])
+    if "files" in job:
+        content = merge(Path(part).read_bytes() for part in job["files"])
+    elif job.get("apart"):
+        file.write_bytes(_converted(job, job["signatures"]))
+        return
+    elif _needs_older_quantizer(job):
+        content = merge(_converted(job, [name]) for name in job["signatures"])
     else:
-        content = _converted(job, job["signatures"], newer_quantizer=True)
-    Path(job["model"]).write_bytes(write_in_place(sink_weights(content)))
+        content = _converted(job, job["signatures"])
+    file.write_bytes(write_in_place(sink_weights(content)))
 
 
-def _converted(job: Mapping[str, Any], signatures: Sequence[str], newer_quantizer: bool) -> bytes:
-    """Converts to a .tflite file. tflite-runtime 2.14 lacks FULLY_CONNECTED version 12 of the newer quantizer."""
+def _lean(saved_model: str, signature: str) -> Any:
+    """A converter for one signature, whose `convert` reads the variables once.
+
+    That of TensorFlow restores them two times more, for the source lines of error messages: 5 s and twice the weights.
+    """
+    import tensorflow as tf
+    from tensorflow.lite.python.lite import TFLiteSavedModelConverterV2
+
+    class Lean(TFLiteSavedModelConverterV2):  # type: ignore[misc]
+        def convert(self) -> bytes:
+            return self._convert_from_saved_model(tf.compat.v1.GraphDef())
+
+    return Lean(saved_model, {tf.saved_model.SERVING}, [signature])
+
+
+def _needs_older_quantizer(job: Mapping[str, Any]) -> bool:
+    """tflite-runtime 2.14 lacks FULLY_CONNECTED version 12 of the newer quantizer."""
+    return job["target"] == "tflite-runtime" and job["quantize"] == "dynamic"
+
+
+def _converted(job: Mapping[str, Any], signatures: Sequence[str]) -> bytes:
+    """Converts to a .tflite file."""
     import tensorflow as tf
 
-    converter = tf.lite.TFLiteConverter.from_saved_model(job["saved_model"], signature_keys=signatures)
+    if job.get("apart"):
+        converter = _lean(job["saved_model"], signatures[0])
+    else:
+        converter = tf.lite.TFLiteConverter.from_saved_model(job["saved_model"], signature_keys=signatures)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    converter.experimental_new_dynamic_range_quantizer = newer_quantizer
+    converter.experimental_new_dynamic_range_quantizer = not _needs_older_quantizer(job)
     if job["quantize"] != "none":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if job["quantize"] == "float16":
         converter.target_spec.supported_types = [tf.float16]
     if job["quantize"] == "int8":
-        converter.representative_dataset = lambda: _calibration_rows(job["calibration"])
+        converter.representative_dataset = lambda: _calibration_rows(job["calibration"], signatures)
     return converter.convert()
 
 
-def _calibration_rows(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def _calibration_rows(path: str, signatures: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     from textapp.runners.inputs import load_inputs
 
-    for signature, named in load_inputs(path).items():
+    inputs = load_inputs(path)
+    for signature in signatures:
+        named = inputs[signature]
         for index in range(len(next(iter(named.values())))):
             yield signature, {name: rows[index : index + 1] for name, rows in named.items()}
 

@@ -167,7 +167,9 @@ class GenerativeObjective(Objective):
         if share < 1.0:
             records = spread(records, rows_verified(share) * len(task.generate_lengths))
         runner = self.runner(model, task)
-        return GenerativeCheck(runner, task, records, self.measure, max_drop, batch_size, share, self.scored)
+        check = GenerativeCheck(runner, task, records, self.measure, max_drop, batch_size, share, self.scored)
+        runner.forget()
+        return check
 
     def _check_records(self, task: GenerativeTask, records: Sequence[Record], min_count: int) -> list[Record]:
         """The records to verify on, made of those of the data.
