@@ -53,3 +53,14 @@ def test_groups_go_through_the_prefill_of_their_signature():
     found = force_all(chain, {"generate_4_6.expected": group})
     assert set(found) == {f"generate_4_6.expected/{name}" for name in ("best", "gap", "log_probability")}
     assert chain.calls == [("prefill", 1), ("prefill", 1)]
+
+
+def test_a_text_that_two_groups_share_is_stepped_once():
+    chain = Chain(LOGITS, mixing=0.0)
+    expected = {**FEATURES, GENERATED: np.array([[4, 3], [4, 0]]), GENERATED_TOKENS: np.array([2, 1])}
+    own = {**expected, GENERATED: np.array([[4, 3], [5, 0]])}
+    found = force_all(chain, {"generate_4_6.expected": expected, "generate_4_6.own": own})
+    assert chain.calls.count(("prefill", 1)) == 3
+    for name, values in force_all(Chain(LOGITS, mixing=0.0), {"generate_4_6.own": own}).items():
+        np.testing.assert_array_equal(found[name], values)
+    assert found["generate_4_6.own/gap"][1, 0] > 0 == found["generate_4_6.expected/gap"][1, 0]

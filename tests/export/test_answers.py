@@ -27,7 +27,7 @@ def child(job: dict) -> dict:
 @pytest.mark.parametrize("runtime", ["litert", "tflite-runtime"])
 def test_both_runtimes_answer_in_a_process_without_tensorflow(model_path, tmp_path, runtime):
     save_inputs(tmp_path / "inputs.npz", INPUTS)
-    job = {"model": str(model_path), "runtime": runtime, "inputs": str(tmp_path / "inputs.npz")}
+    job = {"model": str(model_path), "runtime": runtime, "inputs": str(tmp_path / "inputs.npz"), "threads": 2}
     answer = child({**job, "outputs": str(tmp_path / "outputs.npz")})
     assert answer["tensorflow"] is False
     assert answer["runtime"].startswith("ai-edge-litert" if runtime == "litert" else "tflite-runtime")

@@ -61,3 +61,19 @@ def test_later_weights_show(model):
     kernel = model.get_layer("logits").kernel
     kernel.assign(kernel + np.array([1.0, 0.0, 0.0], np.float32))
     assert np.abs(runner.run("classify_4", {"token_ids": IDS})["probabilities"] - before).max() > 1e-4
+
+
+def test_a_runner_answers_again_after_its_graphs_were_forgotten(model):
+    traced = []
+
+    def classify(features):
+        traced.append(features)
+        return {"probabilities": probabilities(model(features), False)}
+
+    runner = KerasRunner({"classify_4": classify})
+    before = [runner.run("classify_4", {"token_ids": IDS})["probabilities"] for _ in range(2)]
+    assert len(traced) == 1
+    runner.forget()
+    after = runner.run("classify_4", {"token_ids": IDS})["probabilities"]
+    assert len(traced) == 2
+    np.testing.assert_array_equal(after, before[1])

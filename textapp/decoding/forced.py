@@ -17,7 +17,7 @@ from textapp.decoding.steps import open_session
 
 # Keys of a group beside its inputs: the given tokens `[rows, steps]`, their number `[rows]`, and the tokens that are
 # never generated `[tokens]`.
-GENERATED, GENERATED_TOKENS, NEVER_GENERATED = BESIDE = ("generated_ids", "generated_tokens", "never_ids")
+GENERATED, GENERATED_TOKENS, NEVER_GENERATED = "generated_ids", "generated_tokens", "never_ids"
 
 if TYPE_CHECKING:
     from textapp.runners.runner import Runner
@@ -78,7 +78,7 @@ def force(
 
 
 def force_all(runner: Runner, groups: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Forced decoding of several groups of texts.
+    """Forced decoding of several groups of texts; a text that two groups share is stepped once.
 
     Args:
         runner: a model with the `prefill_*` of each group, and `decode`.
@@ -89,13 +89,26 @@ def force_all(runner: Runner, groups: Mapping[str, Mapping[str, np.ndarray]]) ->
         The fields of `Steps` by name, such as `generate_16_24.expected/gap`.
     """
     results: dict[str, np.ndarray] = {}
+    known: dict[bytes, Steps] = {}  # the steps of each text, `[steps]` each
     for group, named in groups.items():
         prefill = prefill_name(lengths_of(group.split(".")[0])[0])
-        features = {name: rows for name, rows in named.items() if name not in BESIDE}
-        never_ids = named.get(NEVER_GENERATED, ())
-        steps = force(runner, prefill, features, named[GENERATED], named[GENERATED_TOKENS], never_ids)
-        results |= {f"{group}/{name}": values for name, values in steps._asdict().items()}
+        columns = {name: values for name, values in named.items() if name != NEVER_GENERATED}
+        keys = [_key(prefill, columns, row) for row in range(len(named[GENERATED]))]
+        rows = [row for row, key in enumerate(keys) if key not in known]
+        if rows:
+            parts = {name: values[rows] for name, values in columns.items()}
+            tokens, counts = parts.pop(GENERATED), parts.pop(GENERATED_TOKENS)
+            steps = force(runner, prefill, parts, tokens, counts, named.get(NEVER_GENERATED, ()))
+            known |= {keys[row]: Steps(*values) for row, *values in zip(rows, *steps, strict=True)}
+        for name in Steps._fields:
+            results[f"{group}/{name}"] = np.stack([getattr(known[key], name) for key in keys])
     return results
+
+
+def _key(prefill: str, columns: Mapping[str, np.ndarray], row: int) -> bytes:
+    """Equal for the same text after the same input."""
+    parts = [prefill.encode(), *(values[row].astype(np.int64).tobytes() for _, values in sorted(columns.items()))]
+    return b"/".join(parts)
 
 
 def read_all(

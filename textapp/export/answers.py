@@ -92,7 +92,7 @@ def _work(job: Mapping[str, Any]) -> dict[str, Any]:
         times = latencies(job["models"], job["runtime"], inputs, job["seconds"])
         figures = {name: [float(np.percentile(values, share)) for share in (50, 90)] for name, values in times.items()}
         return {"latency_ms": {name: {"p50": p50, "p90": p90} for name, (p50, p90) in figures.items()}}
-    runner = EdgeRunner(job["model"], runtime=job["runtime"])
+    runner = EdgeRunner(job["model"], job.get("threads", 1), runtime=job["runtime"])
     outputs = answers(runner, inputs)
     if "forced" in job:
         outputs |= force_all(runner, with_own(load_inputs(job["forced"]), outputs))

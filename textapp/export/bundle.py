@@ -35,6 +35,7 @@ from textapp.objectives.checks.check import Check, Verdict
 from textapp.objectives.checks.classification import run_all
 from textapp.objectives.checks.examples import make_examples, verification_and_calibration
 from textapp.objectives.objective import Objective
+from textapp.processes import usable_cores
 from textapp.runners.inputs import Inputs, save_inputs
 from textapp.runners.saved_model import SavedModelRunner
 from textapp.tasks.task import Record, Task
@@ -210,7 +211,8 @@ class _Export:
             signatures = self.objective.signatures(model, self.task, self.options.batch_size)
             file, calibration = work / f"{quantize}.tflite", work / "calibration.npz"
             _logger.info("%s, quantize %s: converting", target, quantize)
-            if model.count_params() >= LARGE:
+            large = model.count_params() >= LARGE
+            if large:
                 tflite.convert_apart(model, signatures, file, target, quantize, calibration)
             else:
                 source = work / ("saved_model" if done is None else "quantized_model")
@@ -222,7 +224,9 @@ class _Export:
             if self.objective.decodes and not copies:
                 check_loops(file, quantize)
             _logger.info("%s, quantize %s: verifying on %d examples", target, quantize, len(check.examples.records))
-            runtime, arrays = run_in_target(file, target, quantize, check.inputs, check.forced)
+            runtime, arrays = run_in_target(
+                file, target, quantize, check.inputs, check.forced, threads=usable_cores() if large else 1
+            )
             verdict = check.judge(arrays, runtime, quantize)
             verdict.report.update(done or {})
             if copies:

@@ -12,7 +12,7 @@ from textapp.runners.inputs import Inputs, save_inputs
 
 
 def run_in_target(
-    model_path: Path, target: str, quantize: str, inputs: Inputs, forced: Inputs | None = None
+    model_path: Path, target: str, quantize: str, inputs: Inputs, forced: Inputs | None = None, threads: int = 1
 ) -> tuple[str, dict[str, np.ndarray]]:
     """Runs a .tflite file in the interpreter of its target, in a process without TensorFlow.
 
@@ -22,6 +22,7 @@ def run_in_target(
         quantize: its number format, for error messages.
         inputs: of each signature.
         forced: texts for forced decoding, see `textapp.decoding.forced.force_all`.
+        threads: of the interpreter.
 
     Returns:
         The runtime with its version, and the outputs of `textapp.export.answers`.
@@ -34,6 +35,7 @@ def run_in_target(
     job = {
         "model": str(model_path),
         "runtime": target,
+        "threads": threads,
         "inputs": str(paths["inputs"]),
         "outputs": str(paths["outputs"]),
     }

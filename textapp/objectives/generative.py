@@ -168,7 +168,8 @@ class GenerativeObjective(Objective):
             records = spread(records, rows_verified(share) * len(task.generate_lengths))
         runner = self.runner(model, task)
         check = GenerativeCheck(runner, task, records, self.measure, max_drop, batch_size, share, self.scored)
-        runner.forget()
+        if share < 1.0:
+            runner.forget()
         return check
 
     def _check_records(self, task: GenerativeTask, records: Sequence[Record], min_count: int) -> list[Record]:
