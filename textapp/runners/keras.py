@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
+import sys
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -38,9 +40,13 @@ class KerasRunner:
         return self
 
     def forget(self) -> None:
-        """Frees the graphs of the signatures, 0.3 GB each of a large model; a later call traces its own again."""
+        """Frees the graphs of the signatures, 0.25 GB each of 30 layers; a later call traces its own again."""
         self._functions.clear()
         gc.collect()  # graphs refer to themselves
+        if sys.platform == "linux":
+            trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc keeps what is freed, 0.4 GB here
+            if trim is not None:
+                trim(0)
 
     def run(self, signature: str, features: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Runs one signature on a batch of any size.
