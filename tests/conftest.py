@@ -1,4 +1,4 @@
-"""What every test may ask for: the real data, the command line, one small trained bundle."""
+"""What every test may ask for: the real data, the command line, small trained runs and bundles."""
 
 from __future__ import annotations
 
@@ -12,24 +12,50 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
+import importlib
 import importlib.util
+import io
 import json
 import logging
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import hypothesis
 import pytest
+
+from textapp.errors import ExportError
+from textapp.export import children
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))  # `import toys` in any test
 # How long an example takes says nothing here. Every run has the same examples, unless faults are searched for.
 hypothesis.settings.register_profile("patient", deadline=None, derandomize="TEXTAPP_FUZZ" not in os.environ)
 hypothesis.settings.load_profile("patient")
+
+CONVERTER = "textapp.export.tflite"
+
+
+def _run_child(module: str, job: dict[str, Any], what: str) -> dict[str, Any]:
+    """Converts in this process, which has imported TensorFlow: a child needs seconds for that. Else as `run_child`.
+
+    Exports by the command line in a process of its own, such as that of `tiny_bundle`, have the real child.
+    """
+    if module != CONVERTER:
+        return _start_child(module, job, what)
+    with redirect_stdout(io.StringIO()) as printed:
+        importlib.import_module(module).main([json.dumps(job)])
+    answer = json.loads(printed.getvalue().splitlines()[-1])
+    if "error" in answer:
+        raise ExportError(f"{what} failed: {answer['error']}")
+    return answer
+
+
+_start_child, children.run_child = children.run_child, _run_child  # before a module of export/ takes it
 
 
 @pytest.fixture(autouse=True)
@@ -72,6 +98,24 @@ def textapp_command(*args: object, env: dict[str, str] | None = None, cwd: Path 
 def run_textapp() -> Callable[..., Completed]:
     """The command line in a subprocess: `run_textapp("evaluate", run, "--json").stdout`."""
     return textapp_command
+
+
+@pytest.fixture(scope="session")
+def textapp_here() -> Callable[..., Completed]:
+    """The command line in this process, which has imported TensorFlow: `textapp_here("train", file).stderr`."""
+    from textapp.cli import main
+
+    def run(*args: object) -> Completed:
+        streams = [io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2)]
+        with redirect_stdout(streams[0]), redirect_stderr(streams[1]), pytest.raises(SystemExit) as left:
+            main([str(argument) for argument in args])
+        shown = []
+        for stream in streams:
+            stream.flush()
+            shown.append(stream.buffer.getvalue().decode("utf-8"))
+        return Completed(left.value.code or 0, *shown)
+
+    return run
 
 
 @pytest.fixture(scope="session")
@@ -168,6 +212,51 @@ def tiny_bundle(shared_folder: Path, tiny_run: Path) -> Path:
         lambda _: _succeed("export", tiny_run, "--target", "litert", "--quantize", "dynamic"),
     )
     return tiny_run / "exports" / "litert"
+
+
+@pytest.fixture(scope="session")
+def tiny_writer(shared_folder: Path) -> Callable[[str], Path]:
+    """The run of a small model that writes, with two signatures. Read only: all tests share it.
+
+    `tiny_writer("translation")` has learnt `make_pairs(240)`. That of "generation" has learnt `make_documents(240)`,
+    with rotary positions and grouped queries.
+    """
+    from writers import make_documents, make_pairs, make_writer
+
+    settings = {"num_heads": 4, "num_key_value_heads": 2, "positions": "rope", "activation": "swiglu"}
+
+    def made(task: str) -> Path:
+        def make(folder: Path) -> None:
+            if task == "translation":
+                make_writer(folder, make_pairs(240))
+            else:
+                make_writer(folder, make_documents(240), **settings)
+
+        return made_once(shared_folder / f"tiny-{task}", make)
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def tiny_writer_bundle(shared_folder: Path, tiny_writer: Callable[[str], Path]) -> Callable[[str, str], Path]:
+    """Such a run in float32 for a target, `tiny_writer_bundle("translation", "litert")`. Read only: tests share it.
+
+    Bundles for LiteRT have signatures for four texts at a time, too.
+    """
+    from exports import export_run
+    from writers import make_documents, make_pairs
+
+    from textapp.artifact import open_artifact
+
+    def made(task: str, target: str) -> Path:
+        run, records = open_artifact(tiny_writer(task)), (make_pairs if task == "translation" else make_documents)(240)
+        rows = 4 if target == "litert" else 1
+        return made_once(
+            shared_folder / f"tiny-{task}-{target}",
+            lambda folder: export_run(run, target, "none", 0.5, records, out=folder, batch_size=rows),
+        )
+
+    return made
 
 
 def _succeed(*args: object) -> None:

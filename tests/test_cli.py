@@ -34,8 +34,8 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_explains_itself(run_textapp, command: str) -> None:
-    done = run_textapp(command, "--help")
+def test_every_command_explains_itself(textapp_here, command: str) -> None:
+    done = textapp_here(command, "--help")
     assert done.code == 0 and "Usage: textapp" in done.stdout
 
 

@@ -67,10 +67,10 @@ def kernels(run: Path) -> dict[str, np.ndarray]:
     return {kernel.name: kernel.view(kernel.variable.value).numpy() for kernel in found}
 
 
-def test_a_chain_makes_a_new_run_and_tells_what_it_brought(trained: Path, run_textapp) -> None:
+def test_a_chain_makes_a_new_run_and_tells_what_it_brought(trained: Path, textapp_here) -> None:
     new, recipe = trained / "small", RECIPES / "prune80_cluster16.yaml"
     before = {file: file.read_bytes() for file in (trained / "run").iterdir() if file.is_file()}
-    done = run_textapp(
+    done = textapp_here(
         "compress", trained / "run", "--recipe", recipe, "--run", new, *SHORT, "--set", "steps.1.epochs=1", "--json"
     )
     assert done.code == 0, done.stderr
@@ -207,7 +207,7 @@ def stopped_at(command: list[object], line: str, stop: int) -> int:
     return process.returncode
 
 
-def test_what_was_stopped_and_killed_goes_on_to_the_same_weights(tmp_path: Path, run_textapp) -> None:
+def test_what_was_stopped_and_killed_goes_on_to_the_same_weights(tmp_path: Path, textapp_here) -> None:
     """Stopped in the first step, killed in the second."""
     write_reviews(tmp_path, rows=200)
     run = train(tmp_path)
@@ -222,7 +222,7 @@ def test_what_was_stopped_and_killed_goes_on_to_the_same_weights(tmp_path: Path,
         compress(run, command[3], ["steps.0.epochs=8"])
     assert work.is_dir()
     assert stopped_at([*command], "step 2 of 2: cluster", signal.SIGKILL) == -9
-    resumed = run_textapp(*command)
+    resumed = textapp_here(*command)
     assert resumed.code == 0, resumed.stderr
     assert "resuming" in resumed.stderr and "epoch 2/8" not in resumed.stderr.partition("step 2 of 2")[0]
     assert not work.exists()
@@ -278,7 +278,7 @@ def test_a_student_is_a_run_of_its_own_architecture_and_is_pruned(teacher: Path,
 
 
 @pytest.mark.slow
-def test_a_student_has_the_tokenizer_of_a_preset(tmp_path: Path, run_textapp, capsys) -> None:
+def test_a_student_has_the_tokenizer_of_a_preset(tmp_path: Path, capsys) -> None:
     keras_hub = pytest.importorskip("keras_hub")
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "number", "was", "a", "thing", *sum(WORDS.values(), [])]
     preset = tmp_path / "bert"
@@ -320,7 +320,7 @@ def test_the_student_of_a_translator_has_no_use_for_alpha(tmp_path: Path, capsys
     assert load_config(new / "config.yaml").model.hidden_dim == 8 and step["answers"] > 30
 
 
-def test_a_student_that_was_stopped_does_not_ask_its_teacher_again(teacher: Path, tmp_path: Path, run_textapp) -> None:
+def test_a_student_that_was_stopped_does_not_ask_its_teacher_again(teacher: Path, tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path, [{**STUDENT, "epochs": 200}])
     command = ["compress", teacher, "--recipe", recipe, "--run", tmp_path / "new"]
     assert stopped_at(command, "epoch 2/200", signal.SIGTERM) == 75

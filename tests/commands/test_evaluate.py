@@ -154,10 +154,10 @@ def test_evaluate_prints_one_object(tiny_bundle: Path, run_textapp) -> None:
     assert set(figures["latency_ms"]) == {"p50", "p90", "p99"} and figures["data"].startswith("test")
 
 
-def test_evaluate_keeps_plot_and_mistakes(tiny_run: Path, run_textapp, tmp_path: Path) -> None:
+def test_evaluate_keeps_plot_and_mistakes(tiny_run: Path, textapp_here, tmp_path: Path) -> None:
     data = tmp_path / "other.csv"
     data.write_text("mark,words\npositive,lovely room\nnegative,rude staff\n", encoding="utf-8")
-    done = run_textapp(
+    done = textapp_here(
         "evaluate", tiny_run, "--data", data, "--columns", "text=words,label=mark", "--output", tmp_path / "out"
     )
     assert done.code == 0, done.stderr
@@ -176,18 +176,18 @@ def test_evaluate_keeps_plot_and_mistakes(tiny_run: Path, run_textapp, tmp_path:
     ids=["unknown label", "no rows", "no such column"],
 )
 def test_evaluate_names_what_is_wrong_with_a_file(
-    tiny_bundle: Path, run_textapp, tmp_path: Path, content: str, expected: list[str]
+    tiny_bundle: Path, textapp_here, tmp_path: Path, content: str, expected: list[str]
 ) -> None:
     data = tmp_path / "other.csv"
     data.write_text(content, encoding="utf-8")
-    done = run_textapp("evaluate", tiny_bundle, "--data", data)
+    done = textapp_here("evaluate", tiny_bundle, "--data", data)
     assert done.code == 1 and "Traceback" not in done.stderr
     for part in expected:
         assert part in done.stderr
 
 
-def test_a_bundle_far_from_its_run_asks_for_data(tiny_bundle: Path, run_textapp, tmp_path: Path) -> None:
+def test_a_bundle_far_from_its_run_asks_for_data(tiny_bundle: Path, textapp_here, tmp_path: Path) -> None:
     copy = tmp_path / "bundle"
     shutil.copytree(tiny_bundle, copy)
-    done = run_textapp("evaluate", copy)
+    done = textapp_here("evaluate", copy)
     assert done.code == 1 and "--data" in done.stderr

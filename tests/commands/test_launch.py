@@ -171,13 +171,13 @@ def test_one_worker_and_a_misspelt_key_are_refused_before_anything_starts(tmp_pa
 # --- real trainings ---------------------------------------------------------------------------------------------------
 
 
-def test_two_workers_train_what_one_process_does(tmp_path: Path, run_textapp) -> None:
+def test_two_workers_train_what_one_process_does(tmp_path: Path, run_textapp, textapp_here) -> None:
     config = write_config(tmp_path)
     done = run_textapp("launch", "--workers", "2", config, "--run", tmp_path / "two", "--set", "seed=3")
     assert done.code == 0, done.stderr
     assert done.stdout == "" and all(f"[worker {index}] epoch 3/3" in done.stderr for index in (0, 1))
     assert not (tmp_path / "two.textapp-work").exists() and not (tmp_path / "run").exists()
-    one = run_textapp("train", config, "--run", tmp_path / "one", "--set", "seed=3", "--set", "training.device=cpu")
+    one = textapp_here("train", config, "--run", tmp_path / "one", "--set", "seed=3", "--set", "training.device=cpu")
     assert one.code == 0, one.stderr
     assert len(losses(tmp_path / "one")) == 6
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), abs=1e-4)
@@ -192,7 +192,7 @@ def test_two_workers_train_what_one_process_does(tmp_path: Path, run_textapp) ->
      ("worker 1", signal.SIGKILL, 137)],
 )  # fmt: skip
 def test_a_training_that_lost_a_worker_ends_as_an_undisturbed_one(
-    tmp_path: Path, run_textapp, victim: str, number: int, code: int
+    tmp_path: Path, run_textapp, textapp_here, victim: str, number: int, code: int
 ) -> None:
     """The signal to all goes to textapp launch; the second start finds the last checkpoint."""
     config = write_config(tmp_path, epochs=40, learning_rate=1e-3)
@@ -213,7 +213,7 @@ def test_a_training_that_lost_a_worker_ends_as_an_undisturbed_one(
     resumed = run_textapp("launch", config)
     assert resumed.code == 0 and "resuming" in resumed.stderr, resumed.stderr
     assert "epoch 1/40" not in resumed.stderr and "epoch 40/40" in resumed.stderr
-    whole = run_textapp("train", config, "--run", tmp_path / "whole", "--set", "training.device=cpu")
+    whole = textapp_here("train", config, "--run", tmp_path / "whole", "--set", "training.device=cpu")
     assert whole.code == 0 and len(losses(tmp_path / "whole")) == 80
     assert losses(tmp_path / "run") == pytest.approx(losses(tmp_path / "whole"), abs=1e-4)
 

