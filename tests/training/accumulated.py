@@ -1,14 +1,15 @@
-"""Prints the losses of some updates of 8 examples, and the weights after them, as JSON.
+"""Prints the losses of some updates of 8 examples, and the weights after them, as JSON: of two kinds of model.
 
-argv: the device, the logical CPUs of this process, the batches of an update, and `classifier` or `writer`. The models
-have embeddings, whose gradients are rows, and a clipped norm; an update does not use every row. The batches of an
-update differ in their total weight: of a writer that is the number of its tokens.
+argv: the device, the logical CPUs of this process, and the batches of an update. The models have embeddings, whose
+gradients are rows, and a clipped norm; an update does not use every row. The batches of an update differ in their
+total weight: of a writer that is the number of its tokens.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -21,12 +22,17 @@ from textapp.training.optimizers import make_optimizer
 from textapp.training.strategy import make_strategy
 
 UPDATES, EXAMPLES = 12, 8
+KINDS = ("classifier", "writer")
 
 
-def main(device: str, processors: int, batches: int, kind: str) -> None:
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * processors)
-    strategy = make_strategy(device)
+def updates(strategy: tf.distribute.Strategy, batches: int, kind: str) -> dict[str, Any]:
+    """The losses of the updates, and the weights after them.
+
+    Args:
+        strategy: of the training.
+        batches: of an update.
+        kind: `classifier` or `writer`.
+    """
     with strategy.scope():
         model = tiny.make_model() if kind == "classifier" else tiny.make_writer()
         config = tiny.make_config(gradient_accumulation_steps=batches, clip_norm=0.5, optimizer="adamw")
@@ -40,7 +46,14 @@ def main(device: str, processors: int, batches: int, kind: str) -> None:
             for rows in parts(classifier_rows(update) if kind == "classifier" else writer_rows(update), batches)
         ]
         losses.append(float(np.average([loss for _, loss in told], weights=[weight for weight, _ in told])))
-    print(json.dumps({"losses": losses, "weights": [each.numpy().tolist() for each in model.trainable_variables]}))
+    return {"losses": losses, "weights": [each.numpy().tolist() for each in model.trainable_variables]}
+
+
+def main(device: str, processors: int, batches: int) -> None:
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * processors)
+    strategy = make_strategy(device)
+    print(json.dumps({kind: updates(strategy, batches, kind) for kind in KINDS}))
 
 
 def classifier_rows(update: int) -> dict[str, np.ndarray]:
@@ -78,4 +91,4 @@ def distributed(strategy: tf.distribute.Strategy, rows: dict[str, np.ndarray]) -
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

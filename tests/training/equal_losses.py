@@ -1,8 +1,6 @@
-"""Prints the first 30 losses of one training as JSON: argv[1] is the device, argv[2] the logical CPUs of this process.
+"""Prints the losses of trainings as JSON, for devices that a process chooses once.
 
-Then, if given: `xla`, `tokens` (batches by tokens), `linear` (half the learning rate, scaled by the replicas), a
-number of steps instead of 30, a folder that stays. The model has embeddings (gradients that are rows), a clipped norm
-and no dropout.
+argv: the device, the logical CPUs of this process, and the trainings, a JSON list of arguments for `train`.
 """
 
 from __future__ import annotations
@@ -12,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 import tiny
@@ -22,14 +21,20 @@ from textapp.training.strategy import is_chief, make_strategy
 STEPS = 30
 
 
-def main(
-    device: str, processors: int, options: Sequence[str] = (), steps: int = STEPS, folder: str | None = None
-) -> None:
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * processors)
-    strategy = make_strategy(device)
+def train(
+    strategy: tf.distribute.Strategy, options: Sequence[str] = (), steps: int = STEPS, folder: str | None = None
+) -> dict[str, Any]:
+    """The losses of the first steps of a training, and what it wrote.
+
+    The model has embeddings (gradients that are rows), a clipped norm and no dropout.
+
+    Args:
+        strategy: of the training.
+        options: `xla`, `tokens` (batches by tokens), `linear` (half the learning rate, scaled by the replicas).
+        steps: how many.
+        folder: one that stays.
+    """
     losses: list[float] = []
-    trainer.STEPS_BETWEEN_CHECKS = 1
 
     class Record(tiny.Quiet):
         def update(self, done: int, loss: float) -> None:
@@ -47,13 +52,18 @@ def main(
         arguments["loss"] = tiny.first_target_loss if tokens else tiny.loss
         trainer.train_model(model, batches, **arguments, steps_limit=steps)
         written = sorted(path.name for path in Path(folder).iterdir())
-    print(json.dumps({
+    return {
         "losses": losses, "replicas": strategy.num_replicas_in_sync, "chief": is_chief(strategy), "written": written
-    }))  # fmt: skip
+    }  # fmt: skip
+
+
+def main(device: str, processors: int, trainings: Sequence[dict[str, Any]]) -> None:
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * processors)
+    strategy = make_strategy(device)
+    trainer.STEPS_BETWEEN_CHECKS = 1
+    print(json.dumps([train(strategy, **training) for training in trainings]))
 
 
 if __name__ == "__main__":
-    options = sys.argv[3:]
-    number = next((int(option) for option in options if option.isdigit()), STEPS)
-    place = next((option for option in options if "/" in option), None)
-    main(sys.argv[1], int(sys.argv[2]), options, number, place)
+    main(sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3]))

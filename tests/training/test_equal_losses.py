@@ -7,24 +7,29 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from textapp.training import trainer
+from textapp.training.strategy import make_strategy
+
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+import accumulated  # noqa: E402
+import equal_losses  # noqa: E402
 
 
-def start(
-    device: str, processors: int, *options: str, tf_config: dict | None = None, script: str = "equal_losses.py"
-) -> subprocess.Popen:
+def start(script: str, device: str, processors: int, *more: str, tf_config: dict | None = None) -> subprocess.Popen:
     path = os.pathsep.join(filter(None, [str(HERE.parents[1]), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, "PYTHONPATH": path, "CUDA_VISIBLE_DEVICES": ""}
     environment.pop("TF_CONFIG", None)
     if tf_config:
         environment["TF_CONFIG"] = json.dumps(tf_config)
-    command = [sys.executable, str(HERE / script), device, str(processors), *options]
+    command = [sys.executable, str(HERE / script), device, str(processors), *more]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -34,9 +39,16 @@ def result(process: subprocess.Popen) -> Any:
     return json.loads(stdout.splitlines()[-1])
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _every_loss() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer, "STEPS_BETWEEN_CHECKS", 1)
+        yield
+
+
 @pytest.fixture(scope="module")
 def one_replica() -> list[float]:
-    losses = result(start("cpu", 1))["losses"]
+    losses = equal_losses.train(make_strategy("cpu"))["losses"]
     assert len(losses) == 30
     assert losses[-1] < losses[0]
     return losses
@@ -50,45 +62,50 @@ def free_ports(number: int) -> list[int]:
     return ports
 
 
-@pytest.mark.parametrize("options", [(), ("xla",), ("linear",)])
-def test_two_mirrored_replicas(one_replica: list[float], options: tuple[str, ...]) -> None:
-    found = result(start("mirrored", 2, *options))
-    assert found["replicas"] == 2
-    assert found["losses"] == pytest.approx(one_replica, abs=1e-4)
+def test_two_mirrored_replicas(one_replica: list[float]) -> None:
+    trainings = [{"options": options} for options in ([], ["xla"], ["linear"])]
+    for found in result(start("equal_losses.py", "mirrored", 2, json.dumps(trainings))):
+        assert found["replicas"] == 2
+        assert found["losses"] == pytest.approx(one_replica, abs=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["classifier", "writer"])
-def test_accumulated_batches_on_two_replicas_move_as_one_of_all_their_rows(kind: str) -> None:
+def test_accumulated_batches_on_two_replicas_move_as_one_of_all_their_rows() -> None:
     """Their total weights differ: in tokens, where the model writes; rows of a table that are unused stay."""
-    whole = result(start("cpu", 1, "1", kind, script="accumulated.py"))
-    assert len(whole["losses"]) == 12
-    parts = result(start("mirrored", 2, "4", kind, script="accumulated.py"))
-    assert parts["losses"] == pytest.approx(whole["losses"], abs=1e-4)
-    for one, two in zip(whole["weights"], parts["weights"], strict=True):
-        np.testing.assert_allclose(one, two, rtol=1e-3, atol=1e-4)
+    found = result(start("accumulated.py", "mirrored", 2, "4"))
+    for kind in accumulated.KINDS:
+        whole, parts = accumulated.updates(make_strategy("cpu"), 1, kind), found[kind]
+        assert len(whole["losses"]) == 12
+        assert parts["losses"] == pytest.approx(whole["losses"], abs=1e-4)
+        for one, two in zip(whole["weights"], parts["weights"], strict=True):
+            np.testing.assert_allclose(one, two, rtol=1e-3, atol=1e-4)
 
 
 def test_batches_by_tokens_on_three_replicas() -> None:
     """Their rows are no multiple of three: the last replica gets rows that only fill."""
-    one = result(start("cpu", 1, "tokens"))["losses"]
-    three = result(start("mirrored", 3, "tokens"))
+    one = equal_losses.train(make_strategy("cpu"), ["tokens"])["losses"]
+    (three,) = result(start("equal_losses.py", "mirrored", 3, json.dumps([{"options": ["tokens"]}])))
     assert three["replicas"] == 3 and len(one) == 30
     assert three["losses"] == pytest.approx(one, abs=1e-4)
 
 
-def two_workers(one: tuple[str, ...], other: tuple[str, ...]) -> list[subprocess.Popen]:
+def two_workers(one: list[dict[str, Any]], other: list[dict[str, Any]]) -> list[subprocess.Popen]:
+    """Two processes, with the trainings of each."""
     cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(2)]}
     return [
-        start("multi_worker", 1, *options, tf_config={"cluster": cluster, "task": {"type": "worker", "index": index}})
-        for index, options in enumerate((one, other))
-    ]
+        start(
+            "equal_losses.py", "multi_worker", 1, json.dumps(trainings),
+            tf_config={"cluster": cluster, "task": {"type": "worker", "index": index}},
+        )
+        for index, trainings in enumerate((one, other))
+    ]  # fmt: skip
 
 
 def test_a_worker_that_does_not_see_the_checkpoint_ends_all_of_them_with_the_reason(tmp_path: Path) -> None:
-    for name in ("one", "other"):
-        (tmp_path / name).mkdir()
-    result(start("cpu", 1, "5", f"{tmp_path}/one"))
-    workers = two_workers(("30", f"{tmp_path}/one"), ("30", f"{tmp_path}/other"))
+    one, other = ({"folder": str(tmp_path / name)} for name in ("one", "other"))
+    for each in (one, other):
+        Path(each["folder"]).mkdir()
+    equal_losses.train(make_strategy("cpu"), steps=5, **one)
+    workers = two_workers([one], [other])
     try:
         for worker in workers:
             stderr = worker.communicate(timeout=300)[1]
@@ -98,16 +115,17 @@ def test_a_worker_that_does_not_see_the_checkpoint_ends_all_of_them_with_the_rea
             worker.kill()
 
 
-@pytest.mark.parametrize("options", [(), ("xla",)])
-def test_two_worker_processes(one_replica: list[float], options: tuple[str, ...]) -> None:
-    workers = two_workers(options, options)
+def test_two_worker_processes(one_replica: list[float]) -> None:
+    trainings = [{"options": []}, {"options": ["xla"]}]
+    workers = two_workers(trainings, trainings)
     try:
         found = [result(worker) for worker in workers]
     finally:
         for worker in workers:
             worker.kill()
-    for each in found:
-        assert each["replicas"] == 2
-        assert each["losses"] == pytest.approx(one_replica, abs=1e-4)
-    assert [each["chief"] for each in found] == [True, False]
-    assert [bool(each["written"]) for each in found] == [True, False]
+    for chief, other in zip(*found, strict=True):
+        for each in (chief, other):
+            assert each["replicas"] == 2
+            assert each["losses"] == pytest.approx(one_replica, abs=1e-4)
+        assert chief["chief"] and not other["chief"]
+        assert chief["written"] and not other["written"]
