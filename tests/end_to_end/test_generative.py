@@ -8,13 +8,12 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from environments import ROOT, call
-from writers import make_documents, make_pairs, make_writer
 
 BLOCKED = ["tensorflow", "keras", "tf_keras", "keras_hub", "tensorflow_text"]
+MADE_FOR = {"translation": "tflite-runtime", "generation": "litert"}
 TEXTS = {"translation": ["rot haus", "hund katze baum wald", "", "tag"], "generation": ["red blue", "night", "", "sea"]}
 PROGRAM = """
 import json, sys
@@ -55,22 +54,20 @@ def answers(python: Path, bundle: Path, runtime: str, texts: list[str]) -> dict[
     return json.loads(done.stdout)
 
 
-@pytest.fixture(scope="module", params=["translation", "generation"])
-def device(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str], dict]:
+@pytest.fixture(scope="module", params=MADE_FOR)
+def device(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, tiny_writer: Callable[[str], Path],
+    tiny_writer_bundle: Callable[[str, str], Path],
+) -> tuple[Path, list[str], dict]:  # fmt: skip
     """A copied bundle, texts for it, and what the Keras model writes for them."""
-    from exports import export_run
-
     import textapp
 
-    task, folder = request.param, tmp_path_factory.mktemp("writing")
-    records: list[dict[str, Any]] = make_pairs(240) if task == "translation" else make_documents(240)
-    run = make_writer(folder / "run", records)
-    bundle = export_run(run, "tflite-runtime", "none", 0.5, records)
-    keras = textapp.load(run.path)
+    task = request.param
+    bundle, keras = tiny_writer_bundle(task, MADE_FOR[task]), textapp.load(tiny_writer(task))
     greedy = [keras(text).output for text in TEXTS[task]]
     beams = [keras(text, num_hypotheses=2, beam_size=2).output for text in TEXTS[task]]
     expected = {"greedy": greedy, "batch": greedy, "workers": greedy, "stepwise": beams, "streamed": greedy}
-    return shutil.copytree(bundle, folder / "device" / "bundle"), TEXTS[task], expected
+    return shutil.copytree(bundle, tmp_path_factory.mktemp("device") / "bundle"), TEXTS[task], expected
 
 
 @pytest.mark.parametrize("runtime", ["litert", "tflite-runtime"])

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from exports import write_small_model
-from writers import make_documents, make_pairs, make_writer
+from writers import make_documents, make_pairs
 
 from textapp.artifact import Artifact, open_artifact, write_manifest
 from textapp.catalog import task_from_manifest
@@ -100,9 +100,9 @@ def pairs() -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="session")
-def translator(tmp_path_factory: pytest.TempPathFactory, pairs: list[dict[str, Any]]) -> Artifact:
-    """A small translator with two signatures. Read only."""
-    return make_writer(tmp_path_factory.mktemp("runs") / "translator", pairs)
+def translator(tiny_writer: Callable[[str], Path]) -> Artifact:
+    """A small translator with two signatures, which has learnt `pairs`. Read only."""
+    return open_artifact(tiny_writer("translation"))
 
 
 @pytest.fixture(scope="session")
@@ -111,8 +111,6 @@ def documents() -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="session")
-def language_model(tmp_path_factory: pytest.TempPathFactory, documents: list[dict[str, Any]]) -> Artifact:
-    """A small language model with two signatures, rotary positions and grouped queries. Read only."""
-    folder = tmp_path_factory.mktemp("runs") / "language-model"
-    settings = {"num_heads": 4, "num_key_value_heads": 2, "positions": "rope", "activation": "swiglu"}
-    return make_writer(folder, documents, **settings)
+def language_model(tiny_writer: Callable[[str], Path]) -> Artifact:
+    """A small language model with two signatures, which has learnt `documents`. Read only."""
+    return open_artifact(tiny_writer("generation"))

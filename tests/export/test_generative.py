@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -69,16 +68,17 @@ def test_a_loop_carries_the_text_and_the_cache_and_no_weight(litert):
 
 
 @pytest.mark.parametrize("target", ["litert", "tflite-runtime"])
-def test_float32_writes_every_token_of_the_keras_model(translator, pairs, tmp_path, target):
-    report = open_artifact(export_run(translator, target, "none", 0.5, pairs, out=tmp_path / target)).manifest[
-        "verification"
-    ]
+def test_float32_writes_every_token_of_the_keras_model(tiny_writer_bundle, target):
+    report = open_artifact(tiny_writer_bundle("translation", target)).manifest["verification"]
     assert report["runtime"].startswith("ai-edge-litert" if target == "litert" else target)
     assert report["equal_texts"] == 100 and report["max_error"] < 1e-3
     assert report["bleu"] == report["bleu_of_run"] > 80
 
 
-@pytest.mark.parametrize(("target", "quantize"), [("tflite-runtime", "float16"), ("tflite-runtime", "dynamic")])
+@pytest.mark.parametrize(
+    ("target", "quantize"),
+    [pytest.param("tflite-runtime", "float16", marks=pytest.mark.slow), ("tflite-runtime", "dynamic")],
+)
 def test_other_pairs_of_target_and_quantization_keep_the_text(translator, pairs, tmp_path, target, quantize):
     report = open_artifact(export_run(translator, target, quantize, 5.0, pairs, out=tmp_path / target)).manifest[
         "verification"
@@ -89,9 +89,15 @@ def test_other_pairs_of_target_and_quantization_keep_the_text(translator, pairs,
 # Differences of logits: the weights of a dynamic file are int8, so it shows some; float32 differs in the last digits.
 @pytest.mark.parametrize(("quantize", "min_error", "max_error"), [("none", 0, 1e-4), ("dynamic", 0.01, 1)])
 def test_a_language_model_goes_on_as_the_keras_model_does(
-    language_model, documents, tmp_path, quantize, min_error, max_error
+    language_model, tiny_writer_bundle, documents, tmp_path, caplog, quantize, min_error, max_error
 ):
-    bundle = export_run(language_model, "litert", quantize, 5.0, documents, out=tmp_path / "litert")
+    if quantize == "none":
+        bundle = tiny_writer_bundle("generation", "litert")
+    else:
+        with caplog.at_level(logging.INFO, "textapp"):
+            bundle = export_run(language_model, "litert", quantize, 5.0, documents, out=tmp_path / "litert")
+        told = [record.getMessage() for record in caplog.records if record.name == "textapp"]
+        assert told == ["litert, quantize dynamic: converting", "litert, quantize dynamic: verifying on 240 examples"]
     manifest = open_artifact(bundle).manifest
     assert manifest["signatures"]["generate_8_12"]["inputs"] == {"num_tokens": [1], "token_ids": [1, 8]}
     report = manifest["verification"]
@@ -104,19 +110,13 @@ def test_a_language_model_goes_on_as_the_keras_model_does(
     assert found == expected
 
 
-def test_auto_tries_what_a_model_that_writes_can_be(language_model, documents, tmp_path, monkeypatch, caplog):
+def test_auto_tries_what_a_model_that_writes_can_be(language_model, documents, tmp_path, monkeypatch):
     def choose(make, ways, *_):
-        return make(ways[0]), [{"quantize": way} for way in ways]
+        raise ExportError(f"tried {ways}")
 
     monkeypatch.setattr(auto, "choose", choose)
-    with caplog.at_level(logging.INFO, "textapp"):
-        bundle = export_run(language_model, "litert", "auto", 5.0, documents[:60], out=tmp_path / "litert")
-    manifest = open_artifact(bundle).manifest
-    assert [entry["quantize"] for entry in manifest["tried"]] == ["none", "float16", "dynamic"]
-    examples = manifest["quality"]["examples"]
-    assert caplog.messages == [
-        "litert, quantize none: converting", f"litert, quantize none: verifying on {examples} examples"
-    ]  # fmt: skip
+    with pytest.raises(ExportError, match=r"tried \('none', 'float16', 'dynamic'\)"):
+        export_run(language_model, "litert", "auto", 5.0, documents[:20], out=tmp_path / "litert")
 
 
 def test_int8_activations_are_refused_with_the_reason(translator, pairs, tmp_path):
@@ -125,22 +125,10 @@ def test_int8_activations_are_refused_with_the_reason(translator, pairs, tmp_pat
     assert not (tmp_path / "litert").exists()
 
 
-def test_nan_is_refused(translator, pairs, tmp_path):
-    import keras
-
-    shutil.copytree(translator.path, tmp_path / "run")
-    model = keras.models.load_model(tmp_path / "run" / "model.keras")
-    model.decoder.norm.gamma.assign(np.full(model.decoder.norm.gamma.shape, np.nan))
-    model.save(tmp_path / "run" / "model.keras")
-    broken = type(translator)(tmp_path / "run", translator.manifest)
-    with pytest.raises(ExportError, match="NaN or infinity in the outputs of the Keras model"):
-        export_run(broken, "litert", "none", 0.5, pairs, out=tmp_path / "litert")
-
-
 @pytest.fixture(scope="module")
 def saved(translator, pairs, tmp_path_factory):
     folder = tmp_path_factory.mktemp("saved") / "saved_model"
-    return export_run(translator, "saved_model", "none", 0.5, pairs, text_signature=True, out=folder)
+    return export_run(translator, "saved_model", "none", 0.5, pairs[:60], text_signature=True, out=folder)
 
 
 def test_a_saved_model_translates_strings_and_ids_of_any_length(saved, translator, pairs):
@@ -164,7 +152,7 @@ def test_a_saved_model_decodes_step_by_step(saved, translator, pairs):
 
 def test_a_language_model_as_a_saved_model_goes_on_with_strings(language_model, documents, tmp_path: Path):
     bundle = export_run(
-        language_model, "saved_model", "none", 0.5, documents, text_signature=True, out=tmp_path / "saved_model"
+        language_model, "saved_model", "none", 0.5, documents[:40], text_signature=True, out=tmp_path / "saved_model"
     )
     prompts = [*(document["text"][:12] for document in documents[:5]), "", documents[0]["text"] * 4]
     expected = [answer.output for answer in textapp.load(language_model.path).batch(prompts)]

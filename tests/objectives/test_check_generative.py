@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
-from writers import make_pairs, make_writer
+from writers import make_pairs
 
+from textapp.artifact import open_artifact
 from textapp.catalog import recipe_of, task_from_manifest
 from textapp.decoding.forced import force_all
 from textapp.errors import ExportError
@@ -16,9 +19,8 @@ from textapp.text.tokenizer import load_tokenizers
 
 
 @pytest.fixture(scope="module")
-def runner_and_check(tmp_path_factory):
-    pairs = make_pairs(240)
-    run = make_writer(tmp_path_factory.mktemp("runs") / "translator", pairs)
+def runner_and_check(tiny_writer):
+    pairs, run = make_pairs(240), open_artifact(tiny_writer("translation"))
     task = task_from_manifest(run.manifest, load_tokenizers(run.path))
     runner = recipe_of("translation").objective().runner(load_float32(run.path / MODEL), task)
     return runner, GenerativeCheck(runner, task, pairs[:60], "bleu", max_drop=0.5, scored=("bleu", "chrf"))
@@ -29,21 +31,18 @@ def check(runner_and_check):
     return runner_and_check[1]
 
 
+def handed_in(runner, check, **changed):
+    """What an export would hand in: the model's own outputs, some of them changed."""
+    arrays = {
+        f"{name}/{key}": values.copy() for name, outputs in check.expected.items() for key, values in outputs.items()
+    }
+    arrays |= {key: change(arrays[key]) for key, change in changed.items()}
+    return arrays | force_all(runner, with_own(check.forced, arrays))
+
+
 @pytest.fixture(scope="module")
 def exported(runner_and_check):
-    """What an export would hand in: the model's own outputs, some of them changed."""
-    runner, check = runner_and_check
-
-    def export(**changed):
-        arrays = {
-            f"{name}/{key}": values.copy()
-            for name, outputs in check.expected.items()
-            for key, values in outputs.items()
-        }
-        arrays |= {key: change(arrays[key]) for key, change in changed.items()}
-        return arrays | force_all(runner, with_own(check.forced, arrays))
-
-    return export
+    return partial(handed_in, *runner_and_check)
 
 
 def test_the_model_itself_passes_with_no_difference(check, exported):
@@ -72,6 +71,18 @@ def test_another_token_than_the_keras_model_is_refused_and_placed(check, exporte
         check.judge(arrays, "keras", "none")
 
 
+def test_another_token_of_a_batch_is_refused(runner_and_check):
+    """Signatures for several texts have to write what those for one text write."""
+    runner, alone = runner_and_check
+    settings = {"max_drop": 0.5, "batch_size": 4, "scored": ("bleu", "chrf")}
+    check = GenerativeCheck(runner, alone.task, alone.examples.records, "bleu", **settings)
+    arrays = handed_in(runner, check)
+    assert check.judge(arrays, "keras", "none").report["equal_texts"] == 100
+    arrays["batch_4_generate_8_12/token_ids"] = other_token(arrays["batch_4_generate_8_12/token_ids"])
+    with pytest.raises(ExportError, match="batch_4_generate_8_12: the export and the model generate different texts"):
+        check.judge(arrays, "keras", "none")
+
+
 def test_another_token_at_a_tie_passes(check, exported, monkeypatch):
     arrays = exported()
     arrays["generate_8_12/token_ids"] = other_token(arrays["generate_8_12/token_ids"])
@@ -79,8 +90,13 @@ def test_another_token_at_a_tie_passes(check, exported, monkeypatch):
     assert check.judge(arrays, "keras", "none").report["near_ties"] == 1
 
 
-def test_what_is_not_finite_is_refused(check, exported):
+def test_what_is_not_finite_is_refused(check, exported, monkeypatch):
     arrays = exported()
+    with monkeypatch.context() as patch:
+        expected = check.expected["generate_8_12"]
+        patch.setitem(expected, "score", np.full_like(expected["score"], np.nan))
+        with pytest.raises(ExportError, match="NaN or infinity in the outputs of the Keras model in generate_8_12"):
+            check.judge(arrays, "keras", "dynamic")
     arrays["generate_8_12/score"][0] = np.nan
     with pytest.raises(ExportError, match="the outputs of the export in generate_8_12"):
         check.judge(arrays, "keras", "dynamic")

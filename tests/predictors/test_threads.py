@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from writers import make_documents, make_pairs, make_writer
+from writers import make_documents, make_pairs
 
 import textapp
 from textapp.catalog import recipe_of, task_from_manifest
@@ -76,16 +76,13 @@ def test_a_run_and_a_saved_model(tiny_run: Path, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module", params=["translation", "generation"])
-def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+def written(request: pytest.FixtureRequest, tiny_writer_bundle: Callable[[str, str], Path]) -> tuple[Path, list[str]]:
     """A bundle that generates text, and what to ask it."""
-    translates = request.param == "translation"
-    records = make_pairs(220) if translates else make_documents(220)
-    run = make_writer(tmp_path_factory.mktemp("threads") / "run", records, steps=120)
-    task = task_from_manifest(run.manifest, load_tokenizers(run.path))
-    options = ExportOptions("litert", "none", batch_size=5)
-    bundle = export_run(run, task, recipe_of(request.param).objective(), options, records)
-    texts = [record["source"] if translates else record["text"][:9] for record in records[:24]]
-    return bundle, texts
+    if request.param == "translation":
+        texts = [record["source"] for record in make_pairs(24)]
+    else:
+        texts = [record["text"][:9] for record in make_documents(24)]
+    return tiny_writer_bundle(request.param, "litert"), texts
 
 
 @pytest.mark.parametrize("workers", [1, 3])
