@@ -175,24 +175,41 @@ def fitted(
     ids = ids_of(messages)
     if len(ids) <= limit:
         return ids, 0
-    starts = [place for place, message in enumerate(messages) if message["role"] == USER]
-    if not truncate and len(starts) > 1:
+    if not truncate and sum(message["role"] == USER for message in messages) > 1:
         raise DataError(
             f"the conversation has {len(ids)} tokens, but the model reads at most {limit} before an answer: leave out "
             "its first turns, set overflow to truncate, or lower max_new_tokens"
         )
-
-    def without(turns: int) -> list[int]:
-        return ids_of([*messages[: starts[0]], *messages[starts[turns] :]])
-
-    fits, found = len(starts) - 1, without(len(starts) - 1)
+    found, dropped = without_oldest(messages, ids_of, limit)
     if len(found) > limit:
         raise DataError(
             f"the last message, with the system message and the template, has {len(found)} tokens, but the model reads "
             f"at most {limit} before an answer: shorten it, or lower max_new_tokens"
         )
-    too_few = 0
-    while fits - too_few > 1:
+    return found, dropped
+
+
+def without_oldest(
+    messages: Sequence[Message], ids_of: Callable[[Sequence[Message]], list[int]], limit: int
+) -> tuple[list[int], int]:
+    """The token ids of a conversation that is too long, without as many of its oldest turns as it takes to fit.
+
+    Args:
+        messages: as `checked_messages` returned them.
+        ids_of: the token ids of messages.
+        limit: maximum number of tokens.
+
+    Returns:
+        The ids, more than `limit` if the last turn alone has more, and the number of messages that were left out.
+    """
+    starts = [place for place, message in enumerate(messages) if message["role"] == USER] or [0]
+
+    def without(turns: int) -> list[int]:
+        return ids_of([*messages[: starts[0]], *messages[starts[turns] :]])
+
+    too_few, fits = 0, len(starts) - 1
+    found = without(fits)
+    while len(found) <= limit and fits - too_few > 1:
         middle = (fits + too_few) // 2
         tried = without(middle)
         if len(tried) <= limit:

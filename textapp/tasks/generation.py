@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from textapp.predictors.chat import chat_template, prompt_ids
+from textapp.predictors.chat import chat_template, prompt_ids, without_oldest
 from textapp.predictors.conversations import ConversationReader
-from textapp.records.messages import ASSISTANT, SYSTEM, USER, Message, asked, spoken
+from textapp.records.messages import ASSISTANT, Message, asked, spoken
 from textapp.tasks.generative import PAIRS, GenerativeTask, TextAnswer
 from textapp.tasks.task import Listing, Record
 from textapp.text.cutting import ending
@@ -38,6 +38,7 @@ class GenerationTask(GenerativeTask):
     name = "generation"
     measures = {"perplexity": "perplexity", "nats_per_character": "nats per character"}
     text_measures: tuple[str, ...] = ("perplexity", "perplexity_per_character", "loss", "nats_per_character")
+    fields: tuple[str, ...] = ("prompt",)
     input_field, target_field = "prompt", "text"
     converses = True
 
@@ -94,19 +95,13 @@ class GenerationTask(GenerativeTask):
         return ConversationReader(self.tokenizer, chat_template(self.tokenizer, None, "the model"))
 
     def _conversation_ids(self, record: Record) -> list[int]:
-        template = chat_template(self.tokenizer, None, "the model")
+        ids_of = partial(prompt_ids, self.tokenizer, chat_template(self.tokenizer, None, "the model"))
         waiting = asked(record["messages"])
-        ids = prompt_ids(self.tokenizer, template, waiting)
+        ids = ids_of(waiting)
         if len(ids) <= self.max_tokens:
             return ids
         self._check_length(spoken(waiting), len(ids), "last turns")
-        system = [message for message in waiting[:1] if message["role"] == SYSTEM]
-        begins = [place for place, message in enumerate(waiting) if message["role"] == USER]
-        for begin in begins[1:]:
-            ids = prompt_ids(self.tokenizer, template, [*system, *waiting[begin:]])
-            if len(ids) <= self.max_tokens:
-                return ids
-        return ids[-self.max_tokens :]
+        return without_oldest(waiting, ids_of, self.max_tokens)[0][-self.max_tokens :]
 
     def joined(self, ids: Sequence[int]) -> list[int]:
         """The ids of a whole prompt with the start id; a model of a text stream has none."""
