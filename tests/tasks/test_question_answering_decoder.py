@@ -27,7 +27,7 @@ class Printed(Letters):
 
 MANIFEST = {
     "task": "question_answering", "mode": "generative", "role": "decoder", "languages": ["en"], "lengths": [48],
-    "generate_lengths": [[32, 8], [40, 8]],
+    "generate_lengths": [[32, 8], [40, 8]], "running_text": False,
 }  # fmt: skip
 START, END = 2, 3
 

@@ -23,6 +23,7 @@ from textapp.decoding.signatures import (
     step_caches,
 )
 from textapp.layers.greedy_loop import is_one_of
+from textapp.metrics.generation import perplexity
 from textapp.models.generator import Generator
 from textapp.models.outliers import remove_outliers
 from textapp.objectives import decoding
@@ -72,6 +73,13 @@ class GenerativeObjective(Objective):
     def loss(self, prepared: Prepared) -> Loss:
         """See `Objective`."""
         return make_loss(prepared.config.training.label_smoothing)
+
+    def figures(self, prepared: Prepared, model: keras.Model, records: Sequence[Record]) -> dict[str, Any]:
+        """The scores of the answers, and the loss and the perplexity of the references."""
+        predictor = self.predictor(model, prepared.task)
+        texts = perplexity(predictor.score_texts(records))
+        scores = prepared.task.score(records, predictor.batch(records))
+        return {**scores, "loss": texts["loss"], "perplexity": texts["perplexity"]}
 
     def predictor(self, model: keras.Model, task: GenerativeTask) -> GenerativePredictor:
         """A predictor over a model in memory; later changes of its weights take effect."""

@@ -6,25 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from textapp.errors import UsageError
+from textapp.objectives.generative import GenerativeObjective
 from textapp.objectives.signature import Signature, TextSignature
 from textapp.objectives.translation import TranslationObjective
 from textapp.tasks.generative import GenerativeTask
 
-SCORED_FIGURES = ("exact_match", "f1")  # that an export reports
 
+class AnswersObjective(GenerativeObjective):
+    """What objectives of tasks that write answers have in common, before a base class of another task."""
 
-def no_text_signature() -> UsageError:
-    """The error of an export with the signature `text`."""
-    return UsageError(
-        "--text: a question and its context are two strings, and the signature takes one: leave it out, and use"
-        " textapp.load"
-    )
+    measure, scored = "f1", ("exact_match", "f1")
 
-
-class WrittenAnswersObjective(TranslationObjective):
-    """See `Objective`."""
-
-    measure, scored = "f1", SCORED_FIGURES
+    # Those of generation are for prompts and texts.
+    figures, _check_records = GenerativeObjective.figures, GenerativeObjective._check_records
 
     def text_signature(self, task: GenerativeTask, served: Sequence[Signature], run_folder: Path) -> TextSignature:
         """There is none.
@@ -32,4 +26,11 @@ class WrittenAnswersObjective(TranslationObjective):
         Raises:
             UsageError: always.
         """
-        raise no_text_signature()
+        raise UsageError(
+            "--text: a question and its context are two strings, and the signature takes one: leave it out, and use"
+            " textapp.load"
+        )
+
+
+class WrittenAnswersObjective(AnswersObjective, TranslationObjective):
+    """See `Objective`."""

@@ -12,7 +12,6 @@ import tensorflow as tf
 
 from textapp.batches.sequences import TokenBatches
 from textapp.errors import DataError
-from textapp.metrics.generation import perplexity
 from textapp.models import GeneratorSettings, build_generator
 from textapp.objectives.generative import GenerativeObjective, until_end
 from textapp.objectives.lessons import SequenceLesson, no_unlabelled
@@ -79,13 +78,6 @@ class TranslationObjective(GenerativeObjective):
         records = strided(prepared.splits.validation, SCORED)
         source = _batches(prepared, sides, BATCH_SIZE)
         return TextValidation(model, self.predictor(model, task), source, records, strided(records, SHOWN_SAMPLES))
-
-    def figures(self, prepared: Prepared, model: keras.Model, records: Sequence[Record]) -> dict[str, Any]:
-        """See `Objective`."""
-        predictor = self.predictor(model, prepared.task)
-        texts = perplexity(predictor.score_texts(records))
-        scores = prepared.task.score(records, predictor.batch(records))
-        return {**scores, "loss": texts["loss"], "perplexity": texts["perplexity"]}
 
     def manifest(self, prepared: Prepared) -> dict[str, Any]:
         """See `Objective`."""

@@ -15,7 +15,7 @@ from textapp.recipes.generation_defaults import training_defaults
 from textapp.recipes.lengths import MAX_IN_BUCKET, choose_lengths, covering
 from textapp.recipes.question_answering_generative import WrittenAnswersRecipe
 from textapp.recipes.recipe import Records
-from textapp.recipes.resolving import completed, filled
+from textapp.recipes.resolving import filled
 from textapp.recipes.tokenizers import make_tokenizer
 from textapp.records.splits import Splits
 from textapp.records.token_ids import Document, IdsOnDisk, Sides
@@ -50,42 +50,24 @@ class PromptedAnswersRecipe(WrittenAnswersRecipe):
 
         return PromptedAnswersObjective()
 
-    def resolve(
-        self, config: Config, num_examples: int, languages: Sequence[str], source_counts: Sequence[int] | None = None,
-        target_counts: Sequence[int] | None = None, max_tokens: int = MAX_IN_BUCKET,
-    ) -> Config:  # fmt: skip
-        """Fills in every field that a config leaves open.
-
-        Without token counts, before there is a tokenizer, lengths, model and training stay open.
+    def sized(
+        self, config: Config, source_counts: Sequence[int], target_counts: Sequence[int], longest: int
+    ) -> dict[str, Any]:
+        """See `TranslationRecipe`; prompts and answers share the context of the model.
 
         Args:
-            config: as `load_config` returned it.
-            num_examples: number of training questions.
-            languages: of the texts.
-            source_counts: tokens of each training prompt, with the start id.
-            target_counts: tokens of each answer, with the end id.
-            max_tokens: maximum length of prompt and answer together.
-
-        Raises:
-            ConfigError: the config conflicts with a value that was filled in.
+            config, source_counts, target_counts, longest: as there.
         """
-        role = config.model.model_copy(update={"role": self.keys.role})
-        update: dict[str, Any] = {
-            "mode": self.keys.mode,
-            "model": role,
-            "tokenizer": self.tokenizer_settings(config, num_examples, languages),
-            # No cleaning by default: a model cannot generate what is removed from its training texts.
-            "cleaning": [] if config.cleaning is None else config.cleaning,
+        pairs = config.generate_lengths or _signatures(config, source_counts, target_counts, longest)
+        lengths = config.lengths or [max(map(sum, pairs))]
+        whole = [prompt + answer - 1 for prompt, answer in zip(source_counts, target_counts, strict=True)]
+        defaults = {**training_defaults(config, whole, lengths[-1]), "monitor": self.monitor}
+        return {
+            "lengths": lengths,
+            "generate_lengths": pairs,
+            "model": filled(config.model, config.model.defaults(self.keys.role, Corpus(whole))),
+            "training": filled(config.training, defaults),
         }
-        if source_counts is not None and target_counts is not None:
-            pairs = config.generate_lengths or _signatures(config, source_counts, target_counts, max_tokens)
-            update["generate_lengths"] = pairs
-            update["lengths"] = lengths = config.lengths or [max(map(sum, pairs))]
-            whole = [prompt + answer - 1 for prompt, answer in zip(source_counts, target_counts, strict=True)]
-            update["model"] = filled(role, role.defaults(self.keys.role, Corpus(whole)))
-            defaults = {**training_defaults(config, whole, lengths[-1]), "monitor": self.monitor}
-            update["training"] = filled(config.training, defaults)
-        return completed(config, update, self.keys)
 
     def max_tokens(self, config: Config) -> int:
         """See `TranslationRecipe`."""

@@ -101,8 +101,8 @@ class WrittenAnswersRecipe(TranslationRecipe):
         Args:
             config, num_examples, languages, source_counts, target_counts, max_tokens: as there.
         """
-        resolved = super().resolve(config, num_examples, languages, source_counts, target_counts, max_tokens)
-        return resolved.model_copy(update={"model": resolved.model.model_copy(update={"role": self.keys.role})})
+        config = config.model_copy(update={"model": config.model.model_copy(update={"role": self.keys.role})})
+        return super().resolve(config, num_examples, languages, source_counts, target_counts, max_tokens)
 
     def tokenizers(self, config: Config, splits: Splits, languages: Sequence[str]) -> tuple[Tokenizer, Tokenizer]:
         """Makes the tokenizer for questions, answers and contexts, each context once."""

@@ -143,17 +143,29 @@ class TranslationRecipe(PreparableRecipe):
             "cleaning": [] if config.cleaning is None else config.cleaning,
         }
         if source_counts is not None:
-            target_counts = source_counts if target_counts is None else target_counts
-            longest = min(max_tokens, MAX_IN_BUCKET)
-            lengths = config.lengths or choose_lengths(source_counts, longest)
-            update["lengths"] = lengths
-            update["generate_lengths"] = config.generate_lengths or translation_lengths(
-                source_counts, target_counts, lengths, longest
-            )
-            update["model"] = filled(config.model, config.model.defaults(self.keys.role, Corpus(target_counts)))
-            defaults = {**training_defaults(config, target_counts), "monitor": self.monitor}
-            update["training"] = filled(config.training, defaults)
+            targets = source_counts if target_counts is None else target_counts
+            update |= self.sized(config, source_counts, targets, min(max_tokens, MAX_IN_BUCKET))
         return completed(config, update, self.keys)
+
+    def sized(
+        self, config: Config, source_counts: Sequence[int], target_counts: Sequence[int], longest: int
+    ) -> dict[str, Any]:
+        """The parts of the config that follow from the lengths of the training texts.
+
+        Args:
+            config: what is given in it stays.
+            source_counts, target_counts: as for `resolve`.
+            longest: maximum length of the longest bucket.
+        """
+        lengths = config.lengths or choose_lengths(source_counts, longest)
+        pairs = config.generate_lengths or translation_lengths(source_counts, target_counts, lengths, longest)
+        defaults = {**training_defaults(config, target_counts), "monitor": self.monitor}
+        return {
+            "lengths": lengths,
+            "generate_lengths": pairs,
+            "model": filled(config.model, config.model.defaults(self.keys.role, Corpus(target_counts))),
+            "training": filled(config.training, defaults),
+        }
 
     def tokenizer_settings(self, config: Config, num_examples: int, languages: Sequence[str]) -> TokenizerConfig:
         """The tokenizer part of the config, filled in."""

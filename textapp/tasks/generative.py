@@ -146,7 +146,6 @@ class GenerativeTask(Task):
     ) -> None:
         if overflow not in OVERFLOW:
             raise UsageError(f"overflow: found '{overflow}', expected one of {', '.join(OVERFLOW)}")
-        self.fields: tuple[str, ...] = (self.input_field,)
         self.tokenizer = tokenizer
         self.target_tokenizer = target_tokenizer
         self.lengths = list(lengths)

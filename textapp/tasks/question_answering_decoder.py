@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from textapp.tasks.generation import GenerationTask
-from textapp.tasks.generative import PAIRS
 from textapp.tasks.question_answering_generative import AnswerWriter
 from textapp.tasks.task import Record
-from textapp.untrusted import LENGTHS, TEXT, key, list_of
 
 if TYPE_CHECKING:
     from textapp.decoding.scoring import Window
@@ -29,6 +27,7 @@ class PromptedAnswersTask(AnswerWriter, GenerationTask):
         lengths: the last one is the context of the model, the maximum number of tokens of prompt and answer together.
         generate_lengths: `(prompt, new)` tokens of each signature; empty before they are known.
         language: of the texts, for the figures.
+        running_text: False, as a question with its answer is a document.
         overflow: for a context that does not fit: `truncate` it at its end, with a warning, or report an `error`.
 
     Example:
@@ -40,30 +39,6 @@ class PromptedAnswersTask(AnswerWriter, GenerationTask):
     text_measures: tuple[str, ...] = ("perplexity", "loss")
     converses = False
     one_line = True
-
-    def __init__(
-        self,
-        tokenizer: Tokenizer,
-        lengths: Sequence[int],
-        generate_lengths: Sequence[Sequence[int]] = (),
-        language: str = "en",
-        overflow: str = "truncate",
-    ) -> None:
-        super().__init__(tokenizer, lengths, generate_lengths, language, overflow=overflow)
-        self.fields = ("question", "context")
-
-    @classmethod
-    def from_manifest(
-        cls, manifest: Mapping[str, Any], tokenizers: tuple[Tokenizer, Tokenizer], **options: Any
-    ) -> PromptedAnswersTask:
-        """See `Task`."""
-        return cls(
-            tokenizers[0],
-            lengths=key(manifest, "lengths", LENGTHS),
-            generate_lengths=key(manifest, "generate_lengths", PAIRS),
-            language=key(manifest, "languages", list_of(TEXT, at_least=1))[0],
-            **options,
-        )
 
     def _texts(self, record: Record) -> tuple[str, str]:
         context = context_of(record)

@@ -81,6 +81,7 @@ class AnswerWriter(GenerativeTask):
 
     name = "question_answering"
     measures = {"exact_match": "EM", "f1": "F1", "bleu": "BLEU", "rougeL": "ROUGE-L", "perplexity": "perplexity"}
+    fields: tuple[str, ...] = ("question", "context")
     input_field, target_field = "question", "answer"
     optional = ("context",)
     language: str
@@ -218,7 +219,6 @@ class WrittenAnswersTask(AnswerWriter, TranslationTask):
         overflow: str = "truncate",
     ) -> None:
         super().__init__(tokenizer, target_tokenizer, lengths, generate_lengths, language, language, overflow)
-        self.fields = ("question", "context")
         self.language = language
 
     @classmethod

@@ -38,6 +38,7 @@ class TranslationTask(GenerativeTask):
     name = "translation"
     measures = {"bleu": "BLEU", "chrf": "chrF", "perplexity": "perplexity"}
     text_measures = ("perplexity", "loss")
+    fields: tuple[str, ...] = ("source",)
     input_field, target_field = "source", "target"
 
     def __init__(
