@@ -51,6 +51,11 @@ def main() -> None:
     options = parser.parse_args()
     splits = own_splits(open_artifact(options.run), options.data_dir)
     prompts = first_lines((record["text"] for record in splits.test), options.limit)
+    if not prompts:
+        raise SystemExit(
+            f"{options.run}: found no test poem whose clauses have all five or all seven characters, expected some: "
+            "name the folder of their data with --data-dir, or run a model of such poems"
+        )
     predictor = textapp.load(options.run / "exports" / "litert")
     print(f"{len(prompts)} first lines of the test poems, half of five characters a clause, half of seven\n")
     print("| how | form kept | sample |\n|---|---|---|")
