@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, run_textapp) -> Path:
+def trained(tmp_path_factory: pytest.TempPathFactory, textapp_here) -> Path:
     folder = tmp_path_factory.mktemp("disk")
     lines = ["label\ttext", *("\t".join(sample) for sample in make_samples()[0][:300])]
     (folder / "data.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -35,7 +35,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, run_textapp) -> Path:
     (folder / "run.yaml").write_text(json.dumps(config), encoding="utf-8")
     train = ("train", folder / "run.yaml", "--data-dir", folder)
     for arguments in (train, ("export", folder / "run", "--quantize", "none")):
-        done = run_textapp(*arguments)
+        done = textapp_here(*arguments)
         assert done.code == 0, done.stderr
     shutil.rmtree(folder / "run" / "logs")
     return folder

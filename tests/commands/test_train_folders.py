@@ -204,26 +204,27 @@ def test_data_that_changed_end_a_resumed_training(
     assert "resuming" in messages.text and open_artifact(tmp_path / "run").kind == "run"
 
 
-@pytest.mark.parametrize(
-    ("damage", "expected"),
-    [
+def test_damaged_checkpoints_are_found_when_a_training_is_resumed(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, work, whole = tmp_path / "run", tmp_path / "run.textapp-work", tmp_path / "whole"
+    stopped(config_of(run), finished, monkeypatch)
+    shutil.copytree(work, whole)
+    for damage, expected in (
         ("last.npz", "last.npz: damaged"),
         ("best.npz", "best.npz: damaged.*best weights of this training are lost"),
         ("-best.npz", "best.npz: missing, so the best weights of this training are lost"),
         ("request.json", "request.json: missing or damaged"),
         ("-request.json", "request.json: missing or damaged"),
-    ],
-)
-def test_damaged_checkpoints_are_found_when_a_training_is_resumed(
-    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str, expected: str
-) -> None:
-    stopped(config_of(tmp_path / "run"), finished, monkeypatch)
-    file = tmp_path / "run.textapp-work" / "new" / "checkpoints" / damage.removeprefix("-")
-    file.unlink() if damage[0] == "-" else file.write_bytes(b"")
-    with pytest.raises(ArtifactError, match=expected):
-        train_config(config_of(tmp_path / "run"), finished)
-    train_config(config_of(tmp_path / "run"), finished, overwrite=True)
-    assert [path.name for path in tmp_path.iterdir()] == ["run"] and open_artifact(tmp_path / "run").kind == "run"
+    ):
+        shutil.rmtree(work)
+        shutil.copytree(whole, work)
+        file = work / "new" / "checkpoints" / damage.removeprefix("-")
+        file.unlink() if damage[0] == "-" else file.write_bytes(b"")
+        with pytest.raises(ArtifactError, match=expected):
+            train_config(config_of(run), finished)
+    train_config(config_of(run), finished, overwrite=True)
+    assert {path.name for path in tmp_path.iterdir()} == {"run", "whole"} and open_artifact(run).kind == "run"
 
 
 def test_a_run_put_in_the_place_while_it_trains_stays(

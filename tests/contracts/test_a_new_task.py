@@ -304,7 +304,8 @@ def command(*arguments: object) -> None:
     assert left.value.code == 0
 
 
-def test_from_text_to_saved_model(folder: Path, capsys: pytest.CaptureFixture) -> None:
+def test_from_text_to_saved_model(folder: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("textapp.export.auto.SECONDS", 0.2)
     run, data = folder / "run", ("--data-dir", folder)
     command("check", folder / "parity.yaml", *data)
     assert "400" not in (shown := capsys.readouterr().out) and "rows" in shown  # a tenth is set aside

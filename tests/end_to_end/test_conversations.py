@@ -110,8 +110,8 @@ def test_the_loss_of_a_given_conversation_is_that_of_its_answers(run: Path) -> N
     assert characters == sum(len(message["content"]) for message in TALKS[5] if message["role"] == "assistant")
 
 
-def test_a_chat_with_run_and_bundle(run: Path) -> None:
-    bundle = export(run, ExportOptions("litert", "none"))
+def conversation(run: Path) -> list[dict[str, str]]:
+    """Two turns, with the answers of a run."""
     tuned = textapp.load(run)
     messages: list[dict[str, str]] = [{"role": "system", "content": "w51"}]
     for word in (12, 6):
@@ -119,7 +119,17 @@ def test_a_chat_with_run_and_bundle(run: Path) -> None:
         answer = tuned.chat(messages)
         assert answer.output == f"w{word + 1} w{word + 2}"
         messages.append(answer.message)
-    shipped = textapp.load(bundle)
+    return messages
+
+
+def test_a_chat(run: Path) -> None:
+    assert len(conversation(run)) == 5
+
+
+@pytest.mark.slow
+def test_a_bundle_chats_and_scores_as_its_run(run: Path) -> None:
+    bundle = export(run, ExportOptions("litert", "none"))
+    tuned, shipped, messages = textapp.load(run), textapp.load(bundle), conversation(run)
     assert shipped.chat(messages[:-1]).output == messages[-1]["content"]
     record = {"prompt": "w8", "text": "w9 w10", "messages": TALKS[5]}
     (one, *counts), (other, *others) = (each.score_texts([record])[0] for each in (tuned, shipped))

@@ -99,6 +99,7 @@ def test_a_run_and_an_export_name_the_extra_that_they_need(textapp: Callable, ti
         assert done.returncode == 2 and "pip install 'textapp[train]'" in done.stderr, done.stderr
 
 
+@pytest.mark.slow
 def test_the_tests_of_the_device_half_pass_there(python: Path, tmp_path: Path) -> None:
     packages = tmp_path / "packages"  # beside the environment, which stays as it is on a device
     pins = [f"{name}=={version(name)}" for name in ("pytest", "hypothesis")]

@@ -26,7 +26,8 @@ def test_when_all_are_refused_every_reason_is_told(tmp_path):
         choose(refuse, ["none", "int8"], "litert", {}, (), tmp_path)
 
 
-def test_auto_writes_down_all_that_it_tried(run, records, tmp_path):
+def test_auto_writes_down_all_that_it_tried(run, records, tmp_path, monkeypatch):
+    monkeypatch.setattr("textapp.export.auto.SECONDS", 0.2)
     manifest = open_artifact(export_run(run, "litert", "auto", 0.5, records, out=tmp_path / "litert")).manifest
     tried = {entry["quantize"]: entry for entry in manifest["tried"]}
     assert tried.keys() == {"none", "float16", "dynamic", "int8"}

@@ -21,6 +21,7 @@ from textapp.training.trainer import History, Interrupted, train_model
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
+import killed  # noqa: E402
 import tiny  # noqa: E402
 
 
@@ -118,29 +119,26 @@ def assert_equal_results(one: Path, other: Path) -> None:
         assert all(np.array_equal(first[name], second[name]) for name in first.files)
 
 
-def test_a_killed_process_resumes_to_equal_weights(tmp_path: Path) -> None:
-    """SIGKILL in the middle of the second epoch, twice saved by then; then the same call again."""
-
-    def run(folder: str, kill_at: int) -> int:
-        process = start_killed(tmp_path / folder, kill_at)
-        process.communicate(timeout=300)
-        return process.returncode
-
-    assert run("whole", 0) == 0
-    assert run("cut", 5) == -signal.SIGKILL
-    assert not (tmp_path / "cut" / "weights.npz").exists()
-    assert run("cut", 0) == 0
+def test_a_killed_process_resumes_to_equal_weights(tmp_path: Path, monkeypatch) -> None:
+    """SIGKILL in the middle of the second epoch, twice saved by then; then the same training in another process."""
+    for name in ("STEPS_BETWEEN_CHECKS", "SECONDS_BETWEEN_SAVES"):
+        monkeypatch.setattr(trainer, name, getattr(trainer, name))  # the script changes them
+    killed.main(tmp_path / "whole", 0, 0)
+    process = start_killed(tmp_path / "cut", 5)
+    process.communicate(timeout=300)
+    assert process.returncode == -signal.SIGKILL and not (tmp_path / "cut" / "weights.npz").exists()
+    killed.main(tmp_path / "cut", 0, 0)
     assert_equal_results(tmp_path / "whole", tmp_path / "cut")
 
 
 @pytest.mark.slow
-def test_twenty_kills_at_random_moments_change_nothing(tmp_path: Path) -> None:
+def test_ten_kills_at_random_moments_change_nothing(tmp_path: Path) -> None:
     """Each some tenths of a second after the training begins or resumes: in steps, in saves, between epochs."""
-    epochs, dice = 50, random.Random(3)
+    epochs, dice = 25, random.Random(3)
     whole = start_killed(tmp_path / "whole", 0, epochs)
     whole.communicate(timeout=600)
     assert whole.returncode == 0
-    for _ in range(20):
+    for _ in range(10):
         process = start_killed(tmp_path / "cut", 0, epochs)
         assert process.stdout.readline() == "begun\n"
         time.sleep(dice.uniform(0, 0.5))
