@@ -96,8 +96,11 @@ def test_a_language_model_goes_on_as_the_keras_model_does(
     else:
         with caplog.at_level(logging.INFO, "textapp"):
             bundle = export_run(language_model, "litert", quantize, 5.0, documents, out=tmp_path / "litert")
+        examples = open_artifact(bundle).manifest["quality"]["examples"]
         told = [record.getMessage() for record in caplog.records if record.name == "textapp"]
-        assert told == ["litert, quantize dynamic: converting", "litert, quantize dynamic: verifying on 240 examples"]
+        assert told[-2:] == [
+            "litert, quantize dynamic: converting", f"litert, quantize dynamic: verifying on {examples} examples"
+        ]  # fmt: skip
     manifest = open_artifact(bundle).manifest
     assert manifest["signatures"]["generate_8_12"]["inputs"] == {"num_tokens": [1], "token_ids": [1, 8]}
     report = manifest["verification"]
