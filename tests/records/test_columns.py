@@ -114,6 +114,15 @@ def test_an_ordinary_header_makes_no_noise(tmp_path: Path, told, content: str, c
     assert told.text == ""
 
 
+def test_a_header_that_has_the_names_of_two_fields_is_no_guess(tmp_path: Path, told) -> None:
+    columns = {"question": ["question"], "context": ["context"], "answer": ["answer"]}
+    (tmp_path / "a.csv").write_text("question,context\nWho?,Ada.\n")
+    layout = Layout(columns, usual={field: tuple(names) for field, names in columns.items()})
+    rows = list(read_rows(tmp_path / "a.csv", layout, ("question", "context")))
+    assert [row.values for row in rows] == [{"question": "Who?", "context": "Ada."}]
+    assert told.text == ""
+
+
 def test_a_header_without_the_label_is_told(tmp_path: Path, told) -> None:
     assert texts(tmp_path, "id,text\n1,good\n") == ["good"]
     assert "a.csv: the first row (id | text) is taken as the header" in told.text

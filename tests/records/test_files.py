@@ -46,7 +46,7 @@ def test_utf_8_with_or_without_a_mark_may_be_called_utf_8_sig(tmp_path: Path, co
     ],
 )
 def test_a_file_of_blanks_is_empty_in_wide_encodings_too(tmp_path: Path, encoding: str, content: bytes) -> None:
-    with pytest.raises(DataError, match=r"a\.json: the file is empty; expected one example per line"):
+    with pytest.raises(DataError, match=r"a\.json: the file is empty; expected a text"):
         read_source(file(tmp_path, content, "a.json"), encoding)
 
 
@@ -66,7 +66,7 @@ def test_a_file_in_another_encoding_is_an_error_that_names_it(tmp_path: Path, en
 
 
 def test_utf8_read_as_another_encoding_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"is UTF-8, not gb18030: set data.encoding: utf-8, or --encoding utf-8$"):
+    with pytest.raises(DataError, match=r"is UTF-8, not gb18030: set data.encoding: utf-8, or --encoding utf-8 .auto"):
         read_source(file(tmp_path, CHINESE), "gbk")
     assert list(read_source(file(tmp_path, "plain\n"), "gbk").lines()) == ["plain\n"]
 

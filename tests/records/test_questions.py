@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,19 @@ def test_tables(tmp_path: Path) -> None:
         {"text": "a", "start": 4},
         {"text": "b", "start": 2},
     ]
+
+
+def test_a_table_that_a_spreadsheet_saved_as_text(tmp_path: Path) -> None:
+    content = "question\tcontext\tanswer\r\nWho?\tThe cat sat.\tThe cat\r\n"
+    (tmp_path / "a.txt").write_text(content, encoding="utf-16", newline="")
+    (record,) = load_questions("a.txt", replace(LAYOUT, encoding="auto"), tmp_path)
+    assert (record["question"], record["answers"]) == ("Who?", [{"text": "The cat", "start": 0}])
+
+
+def test_a_text_without_columns_is_no_table(tmp_path: Path) -> None:
+    name = write(tmp_path, "Who?\nWhere?\n", "a.txt")
+    with pytest.raises(DataError, match=r"a\.txt: found text without columns, expected a table with question, context"):
+        load_questions(name, LAYOUT, tmp_path)
 
 
 def test_what_cannot_be_trained_on_is_counted_and_named(tmp_path: Path, caplog) -> None:

@@ -179,7 +179,7 @@ def _index(folder: Path, settings: Settings, predictor: Predictor, at: Path | No
     def progress(count: int) -> Any:
         if sys.stderr.isatty():
             return tables.progress(f"reading {folder}", count)
-        log.info("%s: %s files to read", folder, f"{count:,}")
+        log.info("%s: %s file%s to read", folder, f"{count:,}", "s" * (count != 1))
         return contextlib.nullcontext(lambda: None)
 
     if at is not None:

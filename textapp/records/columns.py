@@ -141,7 +141,7 @@ def _has_names(rows: Sequence[Sequence[str]], layout: Layout, required: Collecti
         return False
     named = {*found, *_usually_named(first, layout)}
     missing = {field for field in required if field in places} - named
-    if not missing and (len(first) == 1 or not _complete(layout, named)):
+    if not missing and len(named) == 1 and (len(first) == 1 or not _complete(layout, named)):
         tell(f"{shown} is taken as the header")
     return True
 

@@ -162,7 +162,7 @@ def broken_byte(line: str, encoding: str = UTF_8, offset: int = 0, others: bool 
     return f"{found}: {looks + ': ' + _how_to_read(likely[0]) if looks else _HOW}"
 
 
-_EMPTY = "the file is empty; expected one example per line"
+_EMPTY = "the file is empty; expected a text"
 _HOW = "save the file as UTF-8, or name its encoding with data.encoding or --encoding"
 
 
@@ -268,7 +268,7 @@ def _settled(path: Path, encoding: str, head: bytes) -> str:
         return likely[0] if likely and encoding in ("utf-16", "utf-32") else encoding
     if lines.most:
         broken = f", but for line {lines.first_broken}, which has to be corrected" if lines.first_broken else ""
-        how = f"set data.encoding: {UTF_8}, or --encoding {UTF_8}"
+        how = f"set data.encoding: {UTF_8}, or --encoding {UTF_8} (auto: the likely one of each file)"
         raise DataError(f"{path}: is UTF-8, not {encoding}{broken}: {how}")
     if likely and likely[0] in DOUBLE_BYTES and text_encoding(likely[0]) != encoding:
         _logger.warning("%s: read as %s, as it is named, though it looks like %s", path, encoding, likely[0])

@@ -74,8 +74,10 @@ def scan_rows(
         rows = _pattern_rows(path, source, pattern, required)
     elif kind == ".txt" and "source" in columns:
         rows = _sentence_rows(path, source, layout, required)
-    elif kind == ".txt":
+    elif kind == ".txt" and "text" in columns:
         rows = _fasttext_rows(path, source, required, names)
+    elif kind == ".txt":
+        rows = _tabbed_rows(path, source, layout, required, tell)
     elif kind in (".json", ".jsonl"):
         rows = json_rows(path, source, kind, columns, required)
     else:
@@ -229,6 +231,23 @@ def _fasttext_rows(
         if found is not None:
             raise DataError(f"{path}: has no {PREFIX}, and {found}")
     yield from fasttext_rows(path, source, required)
+
+
+def _tabbed_rows(
+    path: Path, source: Source, layout: Layout, required: Collection[str], tell: Tell | None
+) -> Iterator[Row | RowError]:
+    """Rows of a table that a spreadsheet saved as text with tabs.
+
+    Raises:
+        DataError: its first line has no tab.
+    """
+    first = next((line for line in source.head.splitlines() if line.strip()), "")
+    if "\t" not in first:
+        raise DataError(
+            f"{path}: found text without columns, expected a table with {', '.join(required)}:"
+            " save it as .tsv, .csv, .jsonl or .json"
+        )
+    return _table_rows(path, source, ".tsv", layout, required, tell)
 
 
 def _pattern_rows(path: Path, source: Source, pattern: str, required: Collection[str]) -> Iterator[Row | RowError]:
