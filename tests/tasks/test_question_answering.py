@@ -84,7 +84,7 @@ def test_special_tokens_of_a_preset() -> None:
     assert task.null(5) == 0 and task_of().null(4) == 3
 
 
-@given(st.integers(0, 200), st.integers(1, 40), st.integers(1, 50), st.integers(0, 6))
+@given(st.integers(0, 200), st.integers(1, 40), st.integers(1, 50), st.integers(1, 6))
 def test_every_token_of_the_context_is_read(size: int, stride: int, length: int, question: int) -> None:
     task = task_of(lengths=[length + 16], stride=stride, max_windows=10_000)
     context = "".join(Letters.alphabet[place % 26] for place in range(size))
@@ -186,7 +186,8 @@ def test_empty_texts_are_refused(field: str, text: str) -> None:
         task_of().check({"question": "who", "context": "ada", field: text})
 
 
-def test_an_empty_context_has_no_answer() -> None:
+@pytest.mark.parametrize(("question", "context"), [("who", ""), ("", "ada"), ("  ", "ada")])
+def test_an_empty_question_or_context_has_no_answer(question: str, context: str) -> None:
     class Runner:
         max_batch, shareable = 1, False
 
@@ -194,7 +195,7 @@ def test_an_empty_context_has_no_answer() -> None:
             raise AssertionError("there is nothing to run")
 
     predictor = Predictor(task_of(), Runner(), {}, Path())
-    for answer in (predictor("who", ""), *predictor.batch([("who", "")])):
+    for answer in (predictor(question, context), *predictor.batch([(question, context)])):
         assert (answer.answer, answer.start, answer.end, answer.score) == ("", None, None, 0.0)
 
 

@@ -248,6 +248,8 @@ class QuestionAnsweringTask(Task):
         return record.reading
 
     def _read(self, record: Record) -> Reading:
+        if is_blank(record["question"]):
+            return Reading([], [], 0, [])
         ids, context = self.tokenizer.ids(record["question"]), self.tokenizer.encode(record["context"])
         reading = self.read(ids, context)
         if len(ids) > self.max_question_tokens:
