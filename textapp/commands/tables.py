@@ -219,7 +219,8 @@ def shown(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):
-        return f"{value:.2f}"
+        text = f"{value:.2f}"
+        return f"{value:.4f}" if text == "1.00" and value < 1 else text  # of a probability that tells
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {shown(item)}" for key, item in value.items())
     if isinstance(value, (list, tuple)):
