@@ -56,8 +56,16 @@ def test_variants_table_of_models_that_write() -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(None, "-"), (True, "yes"), (1234, "1,234"), (12.345, "12.35"), (0.9978, "0.9978"),
-     (1.0, "1.00"), (["a", 2], "a, 2"), ({"p50": 1.0}, "p50 1.00")],
+    [
+        (None, "-"),
+        (True, "yes"),
+        (1234, "1,234"),
+        (12.345, "12.35"),
+        (0.9978, "0.9978"),
+        (1.0, "1.00"),
+        (["a", 2], "a, 2"),
+        ({"p50": 1.0}, "p50 1.00"),
+    ],
 )
 def test_values_as_a_reader_wants_them(value: object, text: str) -> None:
     assert tables.shown(value) == text
