@@ -262,7 +262,9 @@ def optimize(
     max_drop: Annotated[
         float,
         typer.Option(
-            min=0, callback=_finite, help="allowed loss on validation: points of accuracy, or percent of perplexity"
+            min=0,
+            callback=_finite,
+            help="allowed loss on validation: points of accuracy, F1 or BLEU, or percent of perplexity",
         ),
     ] = 0.5,
     max_size: Annotated[
@@ -378,7 +380,7 @@ def export(
         typer.Option(
             min=0,
             callback=_finite,
-            help="allowed loss: points of accuracy or BLEU, or percent of perplexity "
+            help="allowed loss: points of accuracy, F1 or BLEU, or percent of perplexity "
             "[default: 0.5; 2 if the run has no texts to measure it on]",
         ),
     ] = None,

@@ -153,6 +153,8 @@ def test_lengths_without_room_for_a_question_are_refused(tmp_path: Path) -> None
     config = config_of(lengths=[4, 9], tokenizer={"kind": "characters", "vocabulary_size": 100})
     with pytest.raises(ConfigError, match="lengths: found 9 as the longest, expected at least 10, .*: raise the last"):
         recipe_of("question_answering").prepare(config, splits, tmp_path)
+    with pytest.raises(ConfigError, match="lengths: found 9 as the longest"):
+        recipe_of("question_answering").profile(config, splits)
 
 
 @pytest.mark.parametrize(("handling", "kept"), [("skip", 1), ("error", None)])
@@ -183,6 +185,16 @@ def test_the_profile() -> None:
     assert any("validation have an answer that is not at its place" in line for line in found["warnings"])
     assert any("1 questions of test are about a context that is also in train" in line for line in found["warnings"])
     assert recipe.sections(found)[0].values["without an answer"] == 20
+
+
+def test_the_profile_counts_questions_that_are_cut() -> None:
+    recipe = recipe_of("question_answering")
+    short, long = (record("Ada sang in Rome.", ("Ada", 0), question=text) for text in ("Who?", "Who was it that sang?"))
+    splits = Splits([short, short, long] * 10, [long], [], {"train": "t", "validation": "v"})
+    config = config_of(lengths=[16], tokenizer={"kind": "characters", "vocabulary_size": 100})
+    found = recipe.profile(config, splits)
+    assert found["cut"] == 10
+    assert "10 of 30 training questions are longer than the window and will be cut: raise lengths" in found["warnings"]
 
 
 def test_the_profile_counts_answers_that_cleaning_removes() -> None:

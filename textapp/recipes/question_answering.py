@@ -193,14 +193,32 @@ class QuestionAnsweringRecipe(PreparableRecipe):
             config.lengths, config.stride, config.max_answer_tokens, tokenizer.vocabulary_size,
         )  # fmt: skip
         answerable = all(asked.answered for asked in train)
+        task = self.task_of(config, tokenizer, language, answerable, have_whole_words(train, MAX_CUT_WORDS))
+        data = {"train": _windows(task, train, config.data.misplaced_answers == "error")}
+        return Prepared(config, splits, task, [language], lengths_given, data)
+
+    def task_of(
+        self, config: Config, tokenizer: Tokenizer, language: str, answerable: bool = True, whole_words: bool = False
+    ) -> QuestionAnsweringTask:
+        """The task of a config.
+
+        Args:
+            config: with every field filled in.
+            tokenizer: of questions and contexts.
+            language: of the texts.
+            answerable: whether every training question has an answer.
+            whole_words: an answer that would end inside a word has all of it.
+
+        Raises:
+            ConfigError: the lengths leave no room for a question and some of its context.
+        """
         task = QuestionAnsweringTask(
             tokenizer, config.lengths, config.stride, config.max_answer_tokens, config.max_windows, language,
-            no_answer_threshold=None if answerable else 0.5, whole_words=have_whole_words(train, MAX_CUT_WORDS),
+            no_answer_threshold=None if answerable else 0.5, whole_words=whole_words,
         )  # fmt: skip
         if task.max_question_tokens < 1:
             raise ConfigError(f"lengths: {task.too_short}: raise the last of lengths")
-        data = {"train": _windows(task, train, config.data.misplaced_answers == "error")}
-        return Prepared(config, splits, task, [language], lengths_given, data)
+        return task
 
     def measured(self, config: Config, train: Records, encoded: Encoded, language: str) -> Config:
         """The config with the lengths that the tokens of the training questions need.

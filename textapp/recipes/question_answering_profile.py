@@ -33,6 +33,8 @@ def profile(recipe: QuestionAnsweringRecipe, config: Config, splits: Splits) -> 
     tokenizer = recipe.tokenizer(config, splits, language)
     encoded = Encoded(tokenizer)
     config = recipe.measured(config, train, encoded, language)
+    room = recipe.task_of(config, tokenizer, language).max_question_tokens
+    cut = sum(1 for record in train if len(encoded.ids(record["question"])) > room)
     tokens = [len(encoded.ids(record["question"])) + len(encoded.context(record["context"]).ids) for record in train]
     records = records_by_split(splits)
     contexts = {record["context"] for record in train}
@@ -66,7 +68,8 @@ def profile(recipe: QuestionAnsweringRecipe, config: Config, splits: Splits) -> 
         "stride": config.stride,
         "max_answer_tokens": config.max_answer_tokens,
         "overlaps": overlaps,
-        "warnings": _warnings(len(train), unanswerable, misplaced, cleaned_away, overlaps),
+        "cut": cut,
+        "warnings": _warnings(len(train), unanswerable, misplaced, cleaned_away, cut, overlaps),
     }
 
 
@@ -91,7 +94,12 @@ def sections(data: Mapping[str, Any]) -> list[Section]:
 
 
 def _warnings(
-    num_train: int, unanswerable: int, misplaced: Mapping[str, int], cleaned_away: int, overlaps: Mapping[str, int]
+    num_train: int,
+    unanswerable: int,
+    misplaced: Mapping[str, int],
+    cleaned_away: int,
+    cut: int,
+    overlaps: Mapping[str, int],
 ) -> list[str]:
     lines = [
         f"{count} questions of {name} have an answer that is not at its place in the context"
@@ -102,6 +110,10 @@ def _warnings(
         lines.append(
             f"{cleaned_away} of {num_train} training questions have an answer of which cleaning leaves no token: leave"
             f" a step out of cleaning, or they are dropped"
+        )
+    if cut:
+        lines.append(
+            f"{cut} of {num_train} training questions are longer than the window and will be cut: raise lengths"
         )
     if 0 < percent(unanswerable, num_train) < NOTABLE_SHARE:
         lines.append(
