@@ -122,6 +122,18 @@ def test_the_fastest_within_the_budget(tiny_run: Path, tmp_path: Path, half: Pat
     assert json.loads(capsys.readouterr().out)["best"] == "half + float16" and len(workshop.jobs) == made
 
 
+def test_few_validation_examples_are_told(
+    tiny_run: Path, tmp_path: Path, half: Path, workshop: Workshop, monkeypatch: pytest.MonkeyPatch, caplog
+) -> None:
+    monkeypatch.setattr(search, "MAX_RECORDS", 8)
+    optimize(tiny_run, max_drop=12.5, keep=tmp_path / "enough", recipes=[half])
+    assert "validation examples" not in caplog.text
+    optimize(tiny_run, max_drop=12.4, keep=tmp_path / "few", recipes=[half])
+    assert "8 validation examples: one of them is 12.5 points of accuracy, more than the allowed drop of 12.4" in (
+        caplog.text
+    )
+
+
 def test_a_budget_that_nothing_keeps(tiny_run: Path, tmp_path: Path, half: Path, workshop: Workshop, capsys) -> None:
     folder = tmp_path / "search"
     optimize(tiny_run, keep=folder, recipes=[half])

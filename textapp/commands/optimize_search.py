@@ -116,6 +116,7 @@ class Search:
             log.info("%d candidates are measured already; %.0f s are left", len(done), max(0.0, self.clock.left))
         self.reference = self._remembered(REFERENCE, self.base, self.validation)
         self.measure = limited(self.reference)
+        self._warn_of_few()
         first = known_good(self.recipes)
         for trial in self.journal.candidates(first):
             if self._left() < 0:
@@ -127,6 +128,15 @@ class Search:
                 trial.skip()
             elif not self._try(trial, length):
                 break
+
+    def _warn_of_few(self) -> None:
+        """Warns if one validation example weighs more than the budget, so that chance decides."""
+        count = len(self.validation)
+        if self.measure not in FALLING and 100 / count > self.budget.max_drop:
+            log.warning(
+                "%d validation examples: one of them is %.1f %s, more than the allowed drop of %g: raise "
+                "data.validation, or --max-drop", count, 100 / count, self._unit(), self.budget.max_drop,
+            )  # fmt: skip
 
     def _left(self) -> float:
         """The seconds that a training may take: what is left but for its export, and for the last measurement."""
@@ -289,7 +299,7 @@ class Search:
             if more == names:
                 break
             names = more
-            log.info("measuring %d finalists in turns", len(names))
+            log.info("measuring %d finalist%s in turns", len(names), "s" * (len(names) != 1))
             bundles = [open_artifact(self.folder / paths[name]) for name in names]
             latencies = dict(zip(names, timed_in_turns(bundles, self.validation), strict=True))
             rows = {**rows, **{
