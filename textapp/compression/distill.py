@@ -41,7 +41,7 @@ def store_answers(lesson: Lesson, model: keras.Model, folder: Path) -> dict[str,
         size = sum(
             lesson.rows * int(np.prod(shape)) * np.dtype(kind).itemsize for shape, kind in lesson.arrays.values()
         )
-        log.info("teacher: answers of %s rows, %.1f MB on disk", f"{lesson.rows:,}", size / 1e6)
+        log.info("teacher: answers of %s rows, %s kB on disk", f"{lesson.rows:,}", f"{size / 1e3:,.1f}")
         arrays = {
             name: np.lib.format.open_memmap(begun / f"{name}.npy", "w+", kind, (lesson.rows, *shape))
             for name, (shape, kind) in lesson.arrays.items()
