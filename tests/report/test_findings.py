@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pages import MEASURES, make_facts, make_variant
 
 from textapp.report.facts import Facts, RunFacts
@@ -81,6 +83,11 @@ def test_a_compressed_run_is_compared_with_its_parent_if_that_is_given_too() -> 
 def test_exports_are_compared_with_the_float32_file_and_that_with_keras() -> None:
     subjects = [each.subject for each in findings(make_facts())]
     assert subjects == ["run · litert float32, against keras float32", "run · litert int8, against litert float32"]
+    facts = make_facts()
+    run = replace(facts.runs[0], variants=[each for each in facts.runs[0].variants if each.name != "litert float32"])
+    assert [each.subject for each in findings(Facts([run], MEASURES))] == [
+        "run · litert int8, against keras float32, as there is no float32 file"
+    ]
 
 
 def test_a_method_of_later_versions_is_named() -> None:
