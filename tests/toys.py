@@ -26,6 +26,7 @@ class Chain:
         max_batch: rows of one call.
         score: whether it has the signature `score`.
         mixing: how much of all that was read goes into the logits; 0 for figures computed by hand.
+        several: tokens that it reads at once, as a .tflite file may; 1: it has no signature for that.
     """
 
     def __init__(
@@ -36,16 +37,18 @@ class Chain:
         max_batch: int = 1,
         score: bool = False,
         mixing: float = 0.01,
+        several: int = 1,
     ) -> None:
-        self.mixing = mixing
+        self.mixing, self.several = mixing, several
         self.logits = np.asarray(logits, np.float32)
         self.places, self.memory, self.max_batch = places, memory, max_batch
         self.signatures = ("prefill_4", "prefill_8", "decode", "generate_4_6", "generate_8_10") + ("score",) * score
+        self.signatures += (f"decode_{several}",) * (several > 1)
         self.calls: list[tuple[str, int]] = []
 
     def clone(self) -> Chain:
         score = "score" in self.signatures
-        twin = type(self)(self.logits, self.places, self.memory, self.max_batch, score, self.mixing)
+        twin = type(self)(self.logits, self.places, self.memory, self.max_batch, score, self.mixing, self.several)
         twin.calls = self.calls
         return twin
 
@@ -131,10 +134,12 @@ class InPlace(Chain):
     """The same chain behind buffers, as a .tflite file has them."""
 
     def buffers(self, signature: str) -> Buffers:
-        assert signature == "decode"
+        assert signature in self.signatures
         if not hasattr(self, "_buffers"):
-            self._buffers = Buffers(self)
-        return self._buffers
+            self._buffers: dict[str, Buffers] = {}
+        if signature not in self._buffers:
+            self._buffers[signature] = Buffers(self) if signature == "decode" else SeveralBuffers(self)
+        return self._buffers[signature]
 
 
 class Buffers:
@@ -150,9 +155,29 @@ class Buffers:
         self._chain = chain
 
     def invoke(self) -> None:
+        self._chain.calls.append(("decode", 1))
         outputs = self._chain._decode(self.inputs)
         for name, values in self.outputs.items():
             values[...] = outputs[name]
+
+
+class SeveralBuffers(Buffers):
+    """Those of a signature that reads several tokens at once; it returns only what they add to the cache."""
+
+    def __init__(self, chain: Chain) -> None:
+        super().__init__(chain)
+        self.inputs["token_ids"] = np.full((1, chain.several), 9, np.int32)
+        self.outputs["logits"] = np.full((1, chain.several, chain.logits.shape[1]), 9, np.float32)
+        self.outputs["cache_0_key"] = np.full((1, 1, chain.several, 1), 9, np.float32)
+
+    def invoke(self) -> None:
+        self._chain.calls.append(("decode", self._chain.several))
+        cache = {"cache_0_key": self.inputs["cache_0_key"].copy()}
+        for place, token_id in enumerate(self.inputs["token_ids"][0]):
+            position = self.inputs["position"] + place
+            outputs = self._chain._step(self.inputs["token_ids"][:, place], position, cache)
+            self.outputs["logits"][:, place] = outputs["logits"]
+            self.outputs["cache_0_key"][0, 0, place] = token_id
 
 
 def markov(probabilities: Mapping[int, Mapping[int, float]], size: int) -> np.ndarray:

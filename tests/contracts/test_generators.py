@@ -95,6 +95,22 @@ def test_a_language_model_steps_as_it_reads_at_once(language_models, name):
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=2e-4)
 
 
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "lstm"])
+def test_several_tokens_at_once_are_read_as_one_by_one(language_models, name):
+    model = language_models[name]
+    features = {"token_ids": tf.constant(PROMPTS[1:2]), "num_tokens": tf.constant(COUNTS[1:2])}
+    tokens = TARGETS[:1, :5]
+    expected = stepped(model, features, tokens, None)
+    _, position, cache = model.begin(features, CACHE)
+    found = decoding.read_more(model, {"token_ids": tf.constant(tokens), "position": position, **cache})
+    np.testing.assert_allclose(found["logits"], expected, rtol=1e-3, atol=2e-4)
+    for place in range(5):  # and what they add to the cache
+        _, rows = model.step(tf.constant(tokens[:, place]), position + place, cache)
+        for entry, row in rows.items():
+            np.testing.assert_allclose(found[entry][:, :, place], row[:, :, 0], rtol=1e-3, atol=2e-4)
+        cache |= written(cache, rows, position + place)
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_padding_of_the_source_changes_nothing(translators, name):
     model = translators[name]

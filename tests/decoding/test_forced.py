@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from toys import START, Chain
+from toys import START, Chain, InPlace, random_chain
 
 from textapp.decoding.forced import GENERATED, GENERATED_TOKENS, force, force_all, read_all
 
@@ -64,3 +64,13 @@ def test_a_text_that_two_groups_share_is_stepped_once():
     for name, values in force_all(Chain(LOGITS, mixing=0.0), {"generate_4_6.own": own}).items():
         np.testing.assert_array_equal(found[name], values)
     assert found["generate_4_6.own/gap"][1, 0] > 0 == found["generate_4_6.expected/gap"][1, 0]
+
+
+def test_several_tokens_at_once_are_told_one_by_one():
+    chain = random_chain(2, 9, InPlace, memory=False, several=3)
+    group = {"token_ids": np.array([[5, 4, 0, 0]], np.int32), "num_tokens": np.array([2])}
+    group |= {GENERATED: np.array([[4, 5, 8, 6, 7, 4, 8, 3]]), GENERATED_TOKENS: np.array([8])}
+    found = force_all(chain, {"generate_4_6.own": group, "generate_4_6.at_once": group})
+    assert [rows for kind, rows in chain.calls if kind == "decode"] == [1] * 7 + [3, 3, 3]
+    for name in ("best", "gap", "log_probability"):
+        np.testing.assert_array_equal(found[f"generate_4_6.own/{name}"], found[f"generate_4_6.at_once/{name}"])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from toys import Chain, InPlace, Letters, random_chain
 
+from textapp.decoding.lookup import GuessingSession
 from textapp.decoding.reading import Reading
 from textapp.decoding.steps import Session, open_session
 
@@ -73,6 +74,31 @@ def test_much_that_is_new_is_read_at_once() -> None:
     kept.read([5, 6, 7])
     kept.read([5, 6, 7, 8, 9, 10])  # three steps take longer than reading 8 tokens
     assert (kept.fresh, kept.steps) == (2, 0)
+
+
+def test_several_tokens_at_once_are_worth_it_sooner() -> None:
+    kept, whole = reading(InPlace, several=5), [5, 6, 7, 8, 9, 10, 11, 12]
+    kept.read(whole[:3])
+    kept.read(whole)  # five more in one pass, which is faster than reading 8 tokens
+    assert (kept.fresh, kept.steps) == (1, 5)
+    np.testing.assert_array_equal(kept.logits, after(InPlace, whole))
+    other = [*whole[:5], *range(19, 31)]
+    kept.read(other)
+    assert (kept.fresh, kept.token_ids) == (1, other)
+    np.testing.assert_array_equal(kept.logits, after(InPlace, other))
+
+
+def test_guesses_of_an_answer_that_were_read_do_no_harm_later() -> None:
+    """What a conversation keeps is what was read, not what was written."""
+    kept, prompt = reading(InPlace, several=5), [5, 6, 7, 5, 6, 7]
+    kept.read(prompt)
+    guessing = GuessingSession(kept, prompt)
+    for token_id in (5, 6, 9):  # 6 was guessed, the next two were guessed wrong
+        guessing.advance([0], [token_id])
+    assert guessing.passes == 2
+    for text in ([*prompt, 5, 6, 9, 10, 11], [*prompt, 5, 6, 7, 5, 6, 20]):
+        kept.read(text)
+        np.testing.assert_array_equal(kept.logits, after(InPlace, text))
 
 
 def test_two_readings_of_one_runner_may_take_turns() -> None:

@@ -9,6 +9,8 @@ from textapp.decoding.signatures import (
     lengths_of,
     prefill_name,
     rows_of,
+    several_name,
+    several_of,
     step_caches,
 )
 
@@ -25,6 +27,14 @@ def test_a_signature_for_several_texts_says_how_many():
     assert name == "batch_5_generate_16_24"
     assert (rows_of(name), lengths_of(name)) == (5, (16, 24))
     assert (batch_name("generate_16_24", 1), rows_of("generate_16_24")) == ("generate_16_24", 1)
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [(["prefill_8", "decode", several_name(5)], 5), (["decode", "decode_x", "decode_0", "batch_5_generate_8_9"], 1)],
+)
+def test_a_model_says_how_many_tokens_it_reads_at_once(names, expected):
+    assert several_of(names) == expected
 
 
 @pytest.mark.parametrize(("has_source", "expected"), [(True, CacheLengths(25, 16)), (False, CacheLengths(36, None))])

@@ -64,6 +64,14 @@ def test_a_loop_that_takes_another_token_than_the_steps_is_refused(check, export
         check.judge(exported(**{"generate_16_20/token_ids": other_token}), "keras", "none")
 
 
+def test_several_tokens_at_once_that_say_another_token_are_refused(check, exported):
+    arrays = exported()
+    signature = next(iter(check.expected))
+    arrays |= {f"{signature}.at_once/gap": np.array([[0.0, 0.5]])}
+    with pytest.raises(ExportError, match="a token of the loop is 0.5000 below the best one"):
+        check.judge(arrays, "keras", "none")
+
+
 def test_another_token_than_the_keras_model_is_refused_and_placed(check, exported):
     arrays = exported()
     arrays["generate_8_12/token_ids"] = other_token(arrays["generate_8_12/token_ids"])

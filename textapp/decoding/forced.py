@@ -18,6 +18,7 @@ from textapp.decoding.steps import open_session
 # Keys of a group beside its inputs: the given tokens `[rows, steps]`, their number `[rows]`, and the tokens that are
 # never generated `[tokens]`.
 GENERATED, GENERATED_TOKENS, NEVER_GENERATED = "generated_ids", "generated_tokens", "never_ids"
+AT_ONCE = ".at_once"  # ends the name of a group whose tokens are read several at once
 
 if TYPE_CHECKING:
     from textapp.runners.runner import Runner
@@ -44,6 +45,7 @@ def force(
     token_ids: np.ndarray,
     num_tokens: np.ndarray,
     never_ids: Sequence[int] | np.ndarray = (),
+    at_once: bool = False,
 ) -> Steps:
     """Runs a model on the features and then on each given token, and records its predictions.
 
@@ -54,6 +56,7 @@ def force(
         token_ids: the given tokens, `[rows, steps]` int32.
         num_tokens: the number of given tokens of each row, `[rows]` int32.
         never_ids: tokens that are never generated, although they may be given.
+        at_once: read as many tokens at once as the model can, and not by `decode`; it takes one row.
 
     Example: if the most probable first token is 7, `token_ids` `[[7, 3]]` give `best[0, 0] == 7` and `gap[0, 0] == 0`;
     `best[0, 1]` is the most probable token after 7.
@@ -63,7 +66,7 @@ def force(
         rows = slice(start, start + runner.max_batch)
         length = int(num_tokens[rows].max(initial=0))
         part = {name: values[rows] for name, values in features.items()}
-        for step, logits in enumerate(_logits(runner, prefill, part, token_ids[rows, :length])):
+        for step, logits in enumerate(_logits(runner, prefill, part, token_ids[rows, :length], at_once)):
             active = np.flatnonzero(step < num_tokens[rows])
             given = token_ids[rows][active, step]
             logits = logits[active].astype(np.float64)
@@ -86,28 +89,30 @@ def force_all(runner: Runner, groups: Mapping[str, Mapping[str, np.ndarray]]) ->
             GENERATED_TOKENS, optionally NEVER_GENERATED.
 
     Returns:
-        The fields of `Steps` by name, such as `generate_16_24.expected/gap`.
+        The fields of `Steps` by name, such as `generate_16_24.expected/gap`. The tokens of a group
+        `generate_16_24.at_once` are read several at once.
     """
     results: dict[str, np.ndarray] = {}
     known: dict[bytes, Steps] = {}  # the steps of each text, `[steps]` each
     for group, named in groups.items():
         prefill = prefill_name(lengths_of(group.split(".")[0])[0])
+        at_once = group.endswith(AT_ONCE)
         columns = {name: values for name, values in named.items() if name != NEVER_GENERATED}
-        keys = [_key(prefill, columns, row) for row in range(len(named[GENERATED]))]
+        keys = [_key(f"{prefill}{AT_ONCE * at_once}", columns, row) for row in range(len(named[GENERATED]))]
         rows = [row for row, key in enumerate(keys) if key not in known]
         if rows:
             parts = {name: values[rows] for name, values in columns.items()}
-            tokens, counts = parts.pop(GENERATED), parts.pop(GENERATED_TOKENS)
-            steps = force(runner, prefill, parts, tokens, counts, named.get(NEVER_GENERATED, ()))
+            given = parts.pop(GENERATED), parts.pop(GENERATED_TOKENS), named.get(NEVER_GENERATED, ())
+            steps = force(runner, prefill, parts, *given, at_once=at_once)
             known |= {keys[row]: Steps(*values) for row, *values in zip(rows, *steps, strict=True)}
         for name in Steps._fields:
             results[f"{group}/{name}"] = np.stack([getattr(known[key], name) for key in keys])
     return results
 
 
-def _key(prefill: str, columns: Mapping[str, np.ndarray], row: int) -> bytes:
+def _key(way: str, columns: Mapping[str, np.ndarray], row: int) -> bytes:
     """Equal for the same text after the same input."""
-    parts = [prefill.encode(), *(values[row].astype(np.int64).tobytes() for _, values in sorted(columns.items()))]
+    parts = [way.encode(), *(values[row].astype(np.int64).tobytes() for _, values in sorted(columns.items()))]
     return b"/".join(parts)
 
 
@@ -150,11 +155,11 @@ def _window(named: Mapping[str, np.ndarray], row: int, start_id: int, source_pad
 
 
 def _logits(
-    runner: Runner, prefill: str, features: Mapping[str, np.ndarray], token_ids: np.ndarray
+    runner: Runner, prefill: str, features: Mapping[str, np.ndarray], token_ids: np.ndarray, at_once: bool
 ) -> Iterator[np.ndarray]:
     """Yields the logits `[rows, vocabulary]` of each step."""
     if runner.max_batch == 1:
-        yield from _logits_of_one(runner, prefill, features, token_ids[0])
+        yield from _logits_of_one(runner, prefill, features, token_ids[0], at_once)
         return
     cache = dict(runner.run(prefill, features))
     logits = cache.pop("logits")
@@ -170,12 +175,15 @@ def _logits(
 
 
 def _logits_of_one(
-    runner: Runner, prefill: str, features: Mapping[str, np.ndarray], token_ids: np.ndarray
+    runner: Runner, prefill: str, features: Mapping[str, np.ndarray], token_ids: np.ndarray, at_once: bool
 ) -> Iterator[np.ndarray]:
     """The same for one row, in the memory of an interpreter: a step copies no cache."""
     position = int(features["num_tokens"][0]) if "num_tokens" in features else 1
-    session = open_session(runner, prefill, features, position)
-    for step, token_id in enumerate(token_ids):
-        yield session.logits
-        if step + 1 < len(token_ids):
-            session.advance([0], [int(token_id)])
+    session = open_session(runner, prefill, features, position, at_once)
+    ids = token_ids.tolist()
+    yield session.logits
+    step = 0
+    while step + 1 < len(ids):
+        part = ids[step : min(step + session.several, len(ids) - 1)]
+        yield from session.read_on(part)[:, None]
+        step += len(part)

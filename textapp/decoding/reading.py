@@ -10,6 +10,7 @@ from textapp.decoding.steps import Session
 
 # Tokens that `prefill` reads in the time of a step of `decode`, at the least: a step reads all weights for one token.
 TOKENS_PER_STEP = 4
+STEPS_PER_PASS = 2  # of the signature that reads several tokens at once, at the most
 
 
 class Reading:
@@ -21,7 +22,7 @@ class Reading:
 
     Attributes:
         token_ids: those read so far.
-        fresh: how often a text was read from its beginning, and `steps` how many tokens were read one by one.
+        fresh: how often a text was read from its beginning, and `steps` how many tokens behind others.
     """
 
     def __init__(self, open_session: Callable[[list[int]], Session], lengths: Sequence[int]) -> None:
@@ -34,7 +35,7 @@ class Reading:
     def read(self, token_ids: Sequence[int]) -> None:
         """Reads a text, so that the next token is the one after it.
 
-        The tokens that it has in common with what was read are kept, if reading the others one by one takes less time
+        The tokens that it has in common with what was read are kept, if reading the others by steps takes less time
         than reading all of them at once.
 
         Args:
@@ -44,16 +45,31 @@ class Reading:
         kept = self._common(ids)
         at_once = next((length for length in self._lengths if length >= len(ids)), longest)
         beyond = max(0, len(ids) - longest)
-        if kept and len(ids) - kept <= at_once // TOKENS_PER_STEP + beyond and self._rewind(kept):
+        time, saved = self._time(len(ids) - kept), at_once // TOKENS_PER_STEP + self._time(beyond)
+        if kept and time <= saved and self._rewind(kept):
             self.token_ids = ids[:kept]
         else:
             self.fresh += 1
             self._session, self.token_ids = None, []  # its memory is not needed while another is made
             self._session, self.token_ids = self._open(ids[:longest]), ids[:longest]
             self.logits = self._session.logits
-        for token_id in ids[len(self.token_ids) :]:
-            self.steps += 1
-            self.advance([0], [token_id])
+        new = ids[len(self.token_ids) :]
+        self.steps += len(new)
+        if new:
+            self.read_on(new)
+
+    @property
+    def several(self) -> int:
+        """See `Session`."""
+        return 1 if self._session is None else self._session.several
+
+    def read_on(self, token_ids: Sequence[int]) -> np.ndarray:
+        """Reads more tokens; see `Session`."""
+        assert self._session is not None
+        logits = self._session.read_on(token_ids)
+        self.logits = self._session.logits
+        self.token_ids += token_ids
+        return logits
 
     def advance(self, parents: Sequence[int], token_ids: Sequence[int]) -> None:
         """Reads one more token; see `Session`."""
@@ -68,6 +84,10 @@ class Reading:
             return False
         self.token_ids = self.token_ids[:position]
         return True
+
+    def _time(self, count: int) -> int:
+        """How many steps reading so many tokens takes the time of, about."""
+        return count if self.several == 1 else min(count, STEPS_PER_PASS * -(-count // self.several))
 
     def _rewind(self, position: int) -> bool:
         return self._session is not None and self._session.rewind(position)

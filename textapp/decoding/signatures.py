@@ -1,12 +1,14 @@
 """The names of the signatures of a model that generates text, and the lengths of their caches.
 
 `generate_<read>_<new>` is the whole greedy loop, `batch_<rows>_generate_<read>_<new>` the same for several texts at
-once, `prefill_<read>` reads a source or a prompt, `decode` reads one more token, and `score` (of a Keras model only)
-gives the log-probabilities of given texts. `read` and `new` are numbers of input and new tokens.
+once, `prefill_<read>` reads a source or a prompt, `decode` reads one more token, `decode_<tokens>` so many tokens at
+once, and `score` (of a Keras model only) gives the log-probabilities of given texts. `read` and `new` are numbers of
+input and new tokens.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -36,6 +38,17 @@ def generate_name(read: int, new: int) -> str:
 def prefill_name(read: int) -> str:
     """`prefill_name(16)` is `prefill_16`."""
     return f"{PREFILL}_{read}"
+
+
+def several_name(tokens: int) -> str:
+    """`several_name(5)` is `decode_5`."""
+    return f"{DECODE}_{tokens}"
+
+
+def several_of(signatures: Iterable[str]) -> int:
+    """How many tokens a model reads at once behind others: 5 if it has the signature `decode_5`, 1 if only `decode`."""
+    found = [re.fullmatch(rf"{DECODE}_([0-9]{{1,4}})", name) for name in signatures]
+    return max([1, *(int(match[1]) for match in found if match)])
 
 
 def batch_name(signature: str, rows: int) -> str:

@@ -1,4 +1,4 @@
-"""Runs a model step by step, by the signatures `prefill_<L>` and `decode` of any runner.
+"""Runs a model step by step, by the signatures `prefill_<L>`, `decode` and, if there is one, `decode_<tokens>`.
 
 Owns the cache and how hypotheses share it. The runner computes the steps: Keras, SavedModel or a .tflite file.
 """
@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 
-from textapp.decoding.signatures import DECODE
+from textapp.decoding.signatures import DECODE, several_name, several_of
 from textapp.runners.runner import Runner
 
 LOGITS = "logits"
@@ -26,6 +27,19 @@ class Session(Protocol):
     """
 
     logits: np.ndarray
+
+    @property
+    def several(self) -> int:
+        """How many tokens it reads at once, where it is now; 1: only one by one."""
+        ...
+
+    def read_on(self, token_ids: Sequence[int]) -> np.ndarray:
+        """Reads tokens behind those of its one row, as many at once as it can.
+
+        Returns:
+            `[tokens, vocabulary]`, the logits after each.
+        """
+        ...
 
     def advance(self, parents: Sequence[int], token_ids: Sequence[int]) -> None:
         """Replaces the rows: new row i continues the old row `parents[i]` with the token `token_ids[i]`.
@@ -66,7 +80,9 @@ class Buffers(Protocol):
     lock: AbstractContextManager[Any]
 
 
-def open_session(runner: Runner, prefill: str, features: Mapping[str, np.ndarray], position: int) -> Session:
+def open_session(
+    runner: Runner, prefill: str, features: Mapping[str, np.ndarray], position: int, at_once: bool = True
+) -> Session:
     """Runs `prefill`, and returns a session before the first new token.
 
     Args:
@@ -75,12 +91,15 @@ def open_session(runner: Runner, prefill: str, features: Mapping[str, np.ndarray
         features: its inputs, one row: `token_ids` `[1, 16]`, for a language model also `num_tokens` `[1]`.
         position: the position at which `decode` reads the first new token: 1 after a start token, else the length of
             the prompt.
+        at_once: use the signature that reads several tokens at once, if there is one.
     """
     cache = runner.run(prefill, features)
     logits = cache.pop(LOGITS)
     buffers = runner.buffers(DECODE) if hasattr(runner, "buffers") else None
     if buffers is not None:
-        return InPlaceSession(buffers, logits, cache, position)
+        tokens = several_of(getattr(runner, "signatures", ())) if at_once else 1
+        open_several = partial(runner.buffers, several_name(tokens))  # type: ignore[attr-defined]
+        return InPlaceSession(buffers, logits, cache, position, tokens, open_several)
     return CopySession(runner, logits, cache, position)
 
 
@@ -98,6 +117,7 @@ class CopySession:
         self.logits = logits
         self._runner = runner
         self._position = position
+        self.several = 1
         self._constant = {name: values for name, values in cache.items() if _is_constant(name)}
         self._changing = {name: values for name, values in cache.items() if not _is_constant(name)}
 
@@ -112,6 +132,9 @@ class CopySession:
         self.logits = outputs[LOGITS]
         self._changing = {name: outputs[name] for name in self._changing}
         self._position += 1
+
+    def read_on(self, token_ids: Sequence[int]) -> np.ndarray:
+        return one_by_one(self, token_ids)
 
     def rewind(self, position: int) -> bool:
         if position != self._position and not all(map(_has_positions, self._changing)):
@@ -142,11 +165,23 @@ class InPlaceSession:
         logits: `[1, vocabulary]`, as `prefill` returned them.
         cache: the other outputs of `prefill`.
         position: the position of the first new token.
+        tokens: how many a further signature reads at once; 1: there is none.
+        open_several: gives its memory, which takes time at first.
     """
 
-    def __init__(self, buffers: Buffers, logits: np.ndarray, cache: Cache, position: int) -> None:
+    def __init__(
+        self,
+        buffers: Buffers,
+        logits: np.ndarray,
+        cache: Cache,
+        position: int,
+        tokens: int = 1,
+        open_several: Callable[[], Buffers] | None = None,
+    ) -> None:
         self.logits = logits
-        self._buffers = buffers
+        self._memory = _Memory(buffers)
+        self._several: _Memory | None = None
+        self._tokens, self._open_several = tokens, open_several
         self._first_position = position
         self._initial_cache = cache  # as `prefill` returned it
         self._written = [  # name, shape and type of what a step writes
@@ -157,16 +192,51 @@ class InPlaceSession:
         self._states = {name: cache[name] for name in cache if not _has_positions(name) and not _is_constant(name)}
         self._steps: list[dict[str, np.ndarray]] = []  # what each step wrote, name -> [rows, heads, head_dim]
         self._histories: list[tuple[int, ...]] = [()]  # for each row, its row at every step
-        self._loaded: tuple[int, ...] = ()  # the history that is in the inputs
         self._mark = object()
 
+    @property
+    def several(self) -> int:
+        if self._tokens == 1 or self._states or len(self._histories) > 1:
+            return 1
+        places = self._initial_cache[self._written[0][0]].shape[2]
+        return self._tokens if self._first_position + len(self._steps) + self._tokens <= places else 1
+
     def advance(self, parents: Sequence[int], token_ids: Sequence[int]) -> None:
-        with self._buffers.lock:
+        if len(token_ids) == 1 and self.several > 1:  # so that a token has the same logits, read alone or with others
+            self._read(token_ids)
+            return
+        with self._memory.lock:
             self._advance(parents, token_ids)
 
+    def read_on(self, token_ids: Sequence[int]) -> np.ndarray:
+        logits, ids = [], list(token_ids)
+        while ids:
+            several = self.several
+            logits.append(self._read(ids[:several]) if several > 1 else one_by_one(self, ids[:1]))
+            ids = ids[several:]
+        return logits[0] if len(logits) == 1 else np.concatenate(logits)
+
+    def _read(self, token_ids: Sequence[int]) -> np.ndarray:
+        """Reads at most `several` tokens at once."""
+        if self._several is None:
+            assert self._open_several is not None
+            self._several = _Memory(self._open_several())
+        count, memory = len(token_ids), self._several
+        with memory.lock:
+            self._load(memory, self._histories[0])
+            memory.inputs["token_ids"][0, :count] = token_ids
+            memory.inputs["token_ids"][0, count:] = token_ids[-1]  # read behind the others, and forgotten
+            memory.inputs["position"][0] = self._first_position + len(self._steps)
+            memory.invoke()
+            logits = memory.outputs[LOGITS][0, :count].copy()
+            rows = {name: memory.outputs[name][0, :, :count].copy() for name, _, _ in self._written}
+        self._steps += [{name: values[None, :, place] for name, values in rows.items()} for place in range(count)]
+        self._histories = [self._histories[0] + (0,) * count]
+        self.logits = logits[-1:]
+        return logits
+
     def _advance(self, parents: Sequence[int], token_ids: Sequence[int]) -> None:
-        self._take_buffers()
-        inputs, outputs = self._buffers.inputs, self._buffers.outputs
+        inputs, outputs = self._memory.inputs, self._memory.outputs
         histories = [self._histories[parent] for parent in parents]
         states = {name: values[list(parents)] for name, values in self._states.items()}
         position = self._first_position + len(self._steps)
@@ -174,11 +244,11 @@ class InPlaceSession:
         logits = np.empty((len(histories), self.logits.shape[1]), self.logits.dtype)
         inputs["position"][0] = position
         for row, (history, token_id) in enumerate(zip(histories, token_ids, strict=True)):
-            self._load(history)
+            self._load(self._memory, history)
             for name, values in states.items():
                 inputs[name][0] = values[row]
             inputs["token_id"][0] = token_id
-            self._buffers.invoke()
+            self._memory.invoke()
             for name, written in step.items():
                 written[row] = _at(outputs[name], position)
             for name, values in states.items():
@@ -193,28 +263,56 @@ class InPlaceSession:
         if steps != len(self._steps) and self._states:
             return False
         kept = max(0, steps)
-        with self._buffers.lock:
+        with self._memory.lock:
             self._steps = self._steps[:kept]
             self._histories = [history[:kept] for history in self._histories]
             self._first_position = min(self._first_position, position)
+            for memory in filter(None, (self._memory, self._several)):
+                memory.loaded = memory.loaded[:kept]
         return True
 
-    def _load(self, history: tuple[int, ...]) -> None:
+    def _load(self, memory: _Memory, history: tuple[int, ...]) -> None:
         """Copies the keys and values of a row's history to the inputs where these hold other ones."""
-        for index, (row, step) in enumerate(zip(history, self._steps, strict=True)):
-            if index >= len(self._loaded) or self._loaded[index] != row:
-                for name, written in step.items():
-                    _at(self._buffers.inputs[name], self._first_position + index)[...] = written[row]
-        self._loaded = history
+        memory.take(self._mark, self._initial_cache)
+        for index in range(len(history)):
+            row = history[index]
+            if index >= len(memory.loaded) or memory.loaded[index] != row:
+                for name, written in self._steps[index].items():
+                    _at(memory.inputs[name], self._first_position + index)[...] = written[row]
+        memory.loaded = history
 
-    def _take_buffers(self) -> None:
-        """Copies the initial cache to the inputs if another session has used them since."""
-        if self._buffers.user is self._mark:
+
+class _Memory:
+    """The memory of a signature, and which steps of a session are in its inputs.
+
+    Attributes:
+        loaded: the history that is in the inputs.
+        others: see `Buffers`.
+    """
+
+    def __init__(self, buffers: Buffers) -> None:
+        self.inputs, self.outputs, self.invoke, self.lock = (
+            buffers.inputs, buffers.outputs, buffers.invoke, buffers.lock,
+        )  # fmt: skip
+        self.loaded: tuple[int, ...] = ()
+        self._buffers = buffers
+
+    def take(self, user: object, cache: Cache) -> None:
+        """Copies an initial cache to the inputs if another session has used them since."""
+        if self._buffers.user is user:
             return
-        self._buffers.user = self._mark
-        self._loaded = ()
-        for name, values in self._initial_cache.items():
-            self._buffers.inputs[name][...] = values
+        self._buffers.user, self.loaded = user, ()
+        for name, values in cache.items():
+            self.inputs[name][...] = values
+
+
+def one_by_one(session: Session, token_ids: Sequence[int]) -> np.ndarray:
+    """Reads tokens by `advance`; see `Session.read_on`."""
+    rows = []
+    for token_id in token_ids:
+        session.advance([0], [token_id])
+        rows.append(session.logits)
+    return np.concatenate(rows)
 
 
 def _at(values: np.ndarray, position: int) -> np.ndarray:

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from textapp.arrays import filled_up
-from textapp.decoding.forced import GENERATED, GENERATED_TOKENS, force_all
-from textapp.decoding.signatures import rows_of
+from textapp.decoding.forced import AT_ONCE, GENERATED, GENERATED_TOKENS, force_all
+from textapp.decoding.signatures import rows_of, several_of
 from textapp.errors import TextappError
 from textapp.runners.edge import EdgeRunner
 from textapp.runners.inputs import Inputs, load_inputs
@@ -33,12 +33,13 @@ def answers(runner: EdgeRunner, inputs: Inputs) -> dict[str, np.ndarray]:
     return outputs
 
 
-def with_own(forced: Inputs, outputs: Mapping[str, np.ndarray]) -> Inputs:
+def with_own(forced: Inputs, outputs: Mapping[str, np.ndarray], several: int = 1) -> Inputs:
     """Adds for each group `generate_*.expected` a group `generate_*.own` with the texts that the file generated.
 
     Args:
         forced: the groups for forced decoding, see `textapp.decoding.forced.force_all`.
         outputs: of the file, as `answers` returns them.
+        several: tokens that the file reads at once; above 1 the same texts are also in groups `generate_*.at_once`.
     """
     own = {}
     for group, named in forced.items():
@@ -47,6 +48,8 @@ def with_own(forced: Inputs, outputs: Mapping[str, np.ndarray]) -> Inputs:
             rows = slice(len(named[GENERATED]))
             texts = {name: outputs[f"{signature}/{name}"][rows] for name in ("token_ids", "num_tokens")}
             own[f"{signature}.own"] = {**named, GENERATED: texts["token_ids"], GENERATED_TOKENS: texts["num_tokens"]}
+            if several > 1:
+                own[f"{signature}{AT_ONCE}"] = own[f"{signature}.own"]
     return forced | own
 
 
@@ -95,7 +98,7 @@ def _work(job: Mapping[str, Any]) -> dict[str, Any]:
     runner = EdgeRunner(job["model"], job.get("threads", 1), runtime=job["runtime"])
     outputs = answers(runner, inputs)
     if "forced" in job:
-        outputs |= force_all(runner, with_own(load_inputs(job["forced"]), outputs))
+        outputs |= force_all(runner, with_own(load_inputs(job["forced"]), outputs, several_of(runner.signatures)))
     np.savez(job["outputs"], **outputs)
     return {"runtime": version(job["runtime"]), "tensorflow": "tensorflow" in sys.modules}
 

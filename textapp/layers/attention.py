@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from textapp.layers.cache import written_at
 from textapp.layers.embedding import constant_rows, rotary_angles
 from textapp.layers.normalization import RmsNorm
 from textapp.layers.shapes import axis_size
@@ -90,13 +91,15 @@ class _Attention(keras.layers.Layer):
         return self.projections["output"](tf.reshape(mixed, [-1, length, self.num_heads * self.head_dim]))
 
     def _grouped(self, query):
-        """One token's queries `[batch, heads, 1, head_dim]`, by group: `[batch, key-value heads, group, head_dim]`."""
+        """Queries `[batch, heads, tokens, head_dim]` by group: `[batch, key-value heads, group * tokens, head_dim]`."""
         group = self.num_heads // self.num_key_value_heads
-        return tf.reshape(query, [-1, self.num_key_value_heads, group, self.head_dim])
+        return tf.reshape(query, [-1, self.num_key_value_heads, group * query.shape[2], self.head_dim])
 
-    def _joined(self, mixed):
-        """Projects the heads of one token, `[batch, key-value heads, group, head_dim]`, to `[batch, 1, dim]`."""
-        return self.projections["output"](tf.reshape(mixed, [-1, 1, self.num_heads * self.head_dim]))
+    def _joined(self, mixed, tokens: int = 1):
+        """Projects heads `[batch, key-value heads, group * tokens, head_dim]` to `[batch, tokens, dim]`."""
+        if tokens > 1:
+            mixed = tf.transpose(tf.reshape(mixed, [-1, self.num_heads, tokens, self.head_dim]), [0, 2, 1, 3])
+        return self.projections["output"](tf.reshape(mixed, [-1, tokens, self.num_heads * self.head_dim]))
 
     def compute_output_shape(self, sequence_shape, *other_shapes):
         return sequence_shape
@@ -195,36 +198,45 @@ class SelfAttention(_Attention):
         return self._attend(query, key, value, mask), key, value
 
     def step(self, vector, position, mask, past):
-        """Attends with one token to itself and to the tokens before it.
+        """Attends with one token, or a few that follow each other, to themselves and to the tokens before them.
 
-        The token's key and value are returned and not written into the cache here. So caches are written after the
+        Their keys and values are returned and not written into the cache here. So caches are written after the
         last block, and nothing comes between the products of one block and those of the next.
 
         Args:
-            vector: the token, `[batch, 1, dim]`.
-            position: of the token, `[1]` or `[batch]` int32.
+            vector: the tokens, `[batch, tokens, dim]`.
+            position: of the first token, `[1]` or `[batch]` int32; of several tokens `[1]`.
             mask: `[1 or batch, 1, 1, rows + 1]`, added to the scores: for the rows of all pairs of `past` in order,
-                then for the token itself.
+                then for the token itself. Several tokens are among the rows: `[1, 1, tokens, rows]`.
             past: pairs of keys and values of the tokens before, `[batch, key-value heads, rows, head_dim]` each. They
-                are not concatenated, which would copy them. A pair may have 0 rows.
+                are not concatenated, which would copy them. A pair may have 0 rows. For several tokens one pair, with
+                room for theirs.
 
         Returns:
-            the attended vector `[batch, 1, dim]`, and the token's key and value,
-            `[batch, key-value heads, 1, head_dim]` each.
+            the attended vectors `[batch, tokens, dim]`, and the tokens' keys and values,
+            `[batch, key-value heads, tokens, head_dim]` each.
         """
+        tokens = vector.shape[1]
         query, new = self._query(vector), [self._key(vector), self._value(vector)]
         if self.rope:
-            rows = [constant_rows(wave, position, self.compute_dtype) for wave in self._waves()]
-            waves = [tf.reshape(row, [-1, 1, 1, self.head_dim]) for row in rows]
+            places = position if tokens == 1 else position + tf.range(tokens)
+            rows = [constant_rows(wave, places, self.compute_dtype) for wave in self._waves()]
+            waves = [tf.reshape(row, [-1, 1, tokens, self.head_dim]) for row in rows]
             query, new[0] = _turned(query, *waves), _turned(new[0], *waves)
         query = self._grouped(query)
         parts = [(key, value) for key, value in (*past, new) if key.shape[2]]
+        if tokens > 1:
+            # In their places, so that sums have one order, and what is computed for a token does not depend on which
+            # tokens it is read with.
+            ((key, value),) = past
+            parts = [(written_at(key, new[0], position), written_at(value, new[1], position))]
+            mask = tf.tile(mask, [1, 1, self.num_heads // self.num_key_value_heads, 1])
         weights = tf.nn.softmax(tf.concat([_scores(query, key) for key, _ in parts], axis=-1) + mask)
         mixed, start = 0.0, 0
         for _, value in parts:
             mixed += _mean(weights[..., start : start + value.shape[2]], value)
             start += value.shape[2]
-        return self._joined(mixed), *new
+        return self._joined(mixed, tokens), *new
 
     def _projected(self, sequence):
         query, key, value = self._query(sequence), self._key(sequence), self._value(sequence)

@@ -88,9 +88,14 @@ def written(cache: Cache, rows: Cache, position: tf.Tensor) -> Cache:
     }
 
 
+def written_at(values: tf.Tensor, rows: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
+    """Writes rows from a `position` `[1]` of the third axis on."""
+    return keras.ops.slice_update(values, [0, 0, position[0], 0], rows)
+
+
 def _write_row(values, row, position):
     """Writes a row at `position` of the third axis."""
     if position.shape[0] == 1:
-        return keras.ops.slice_update(values, [0, 0, position[0], 0], row)
+        return written_at(values, row, position)
     chosen = tf.equal(tf.range(values.shape[2]), tf.reshape(position, [-1, 1]))  # each text has a position of its own
     return tf.where(chosen[:, None, :, None], row, values)

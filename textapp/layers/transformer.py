@@ -196,7 +196,7 @@ class DecoderBlock(TransformerBlock):
         return self._feed_forward_part(self._add(self.attention_norm, sequence, attended)), key, value
 
     def step(self, vector, position, mask, past, memory=None, memory_mask=None):
-        """Decodes one token.
+        """Decodes one token or, without a memory, a few.
 
         Args:
             vector, position, mask, past: see `SelfAttention.step`.
@@ -204,7 +204,7 @@ class DecoderBlock(TransformerBlock):
             memory_mask: as in the call.
 
         Returns:
-            `[batch, 1, dim]`, and the token's key and value, `[batch, key-value heads, 1, head_dim]` each.
+            `[batch, tokens, dim]`, and their keys and values, `[batch, key-value heads, tokens, head_dim]` each.
         """
         query = self._pre_norm(self.attention_norm, vector)
         attended, key, value = self.attention.step(query, position, mask, past)

@@ -207,23 +207,27 @@ class TransformerDecoder(_TransformerStack):
         return cache
 
     def step(self, vector, position, cache: Cache, recent: Recent | None = None) -> tuple[tf.Tensor, Cache]:
-        """Decodes one token.
+        """Decodes one token or, without a memory, a few that follow each other.
 
         Args:
-            vector: the embedded token, `[batch, hidden_dim]`.
-            position: of the token, `[1]` (the same for all rows) or `[batch]`, int32.
+            vector: the embedded token, `[batch, hidden_dim]`; several are `[batch, tokens, hidden_dim]`.
+            position: of the first token, `[1]` (the same for all rows) or `[batch]`, int32; of several tokens `[1]`.
             cache: from `begin`, with the rows of later tokens written by `textapp.layers.cache.written`.
             recent: the latest tokens, where their rows are not in the cache.
 
         Returns:
-            `[batch, hidden_dim]`, and the rows to write at `position`: `cache_<layer>_key|value`
-            `[batch, key-value heads, 1, head_dim]`.
+            a vector for each of `vector`, in its shape, and the rows to write from `position` on:
+            `cache_<layer>_key|value` `[batch, key-value heads, tokens, head_dim]`.
         """
-        vector = tf.reshape(vector, [-1, 1, self.hidden_dim])
+        shape, tokens = [-1, *vector.shape[1:]], vector.shape[1] if len(vector.shape) == 3 else 1
+        vector = tf.reshape(vector, [-1, tokens, self.hidden_dim])
         if self.positions is not None:
-            vector = self.positions(vector, tf.reshape(position, [-1, 1]))
+            places = tf.reshape(position, [-1, 1])
+            vector = self.positions(vector, places if tokens == 1 else places + tf.range(tokens))
         vector = self._normalize_input(vector)
-        mask = self._step_mask(position, cache, recent)
+        mask = (
+            self._step_mask(position, cache, recent) if tokens == 1 else self._mask_of_several(position, tokens, cache)
+        )
         parts = [cache] if recent is None else [cache, recent.rows]
         new: Cache = {}
         for number, block in enumerate(self.blocks):
@@ -236,7 +240,7 @@ class TransformerDecoder(_TransformerStack):
                 memory or None, cache.get(MEMORY_MASK),
             )  # fmt: skip
             new |= dict(zip(names, rows, strict=True))
-        return tf.reshape(self._normalize_output(vector), [-1, self.hidden_dim]), new
+        return tf.reshape(self._normalize_output(vector), shape), new
 
     def _step_mask(self, position, cache: Cache, recent: Recent | None):
         """The mask of a step, `[1 or batch, 1 or heads, 1, rows]`: -1e9 for empty rows, else 0 or the relative bias.
@@ -258,6 +262,12 @@ class TransformerDecoder(_TransformerStack):
             return mask
         distances = tf.concat([*distances, tf.zeros_like(_as_scores(position))], axis=-1)
         return mask + self.relative(tf.cast(distances[:, 0], tf.int32))
+
+    def _mask_of_several(self, position, tokens: int, cache: Cache):
+        """The mask of several tokens, `[1, 1, tokens, rows]`: -1e9 for rows after each, else 0."""
+        places = np.arange(tokens)[:, None] - np.arange(cache["cache_0_key"].shape[2])
+        after = tf.minimum(_as_scores(position) + tf.constant(places, tf.float32), 0.0)
+        return tf.cast(after * -NEVER, self.compute_dtype)
 
     def _add_positions(self, sequence, segment_ids):
         if self.positions is None:

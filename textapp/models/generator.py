@@ -207,16 +207,17 @@ class Generator(keras.Model):
         return tf.fill([batch], self.start_id), tf.zeros([1], tf.int32), cache
 
     def step(self, token_id, position, cache: Cache, recent: Recent | None = None) -> tuple[tf.Tensor, Cache]:
-        """Decodes one token.
+        """Decodes one token or, in a language model whose cache has a row a token, a few that follow each other.
 
         Args:
-            token_id: `[batch]` int32.
-            position: of the token, `[1]` (the same for all rows) or `[batch]` int32.
+            token_id: `[batch]` int32; several are `[batch, tokens]`.
+            position: of the first token, `[1]` (the same for all rows) or `[batch]` int32; of several tokens `[1]`.
             cache: from `begin`, updated after each step; see `textapp.layers.cache.written`.
             recent: the latest tokens, where their rows are not in the cache.
 
         Returns:
-            logits of the next token `[batch, vocabulary_size]` float32, and the rows and states to write to the cache.
+            logits of the token after each, `[batch, vocabulary_size]` float32 or, of several,
+            `[batch, tokens, vocabulary_size]`, and the rows and states to write to the cache.
         """
         state, rows = self.decoder.step(self._embedded(token_id, self.token_embedding), position, cache, recent)
         return self._logits(state), rows
@@ -247,7 +248,7 @@ class Generator(keras.Model):
         logits = tf.cast(tf.matmul(flat, table, transpose_b=True), tf.float32)
         if len(states.shape) == 2:
             return logits
-        return tf.reshape(logits, [-1, tf.shape(states)[1], self.vocabulary_size])
+        return tf.reshape(logits, [-1, axis_size(states, 1), self.vocabulary_size])
 
     def get_config(self) -> dict[str, Any]:
         names = (

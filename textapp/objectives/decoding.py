@@ -84,6 +84,22 @@ def decode(model: Generator, features: Mapping[str, Any]) -> Tensors:
     return {"logits": logits, **written(cache, rows, features["position"])}
 
 
+def read_more(model: Generator, features: Mapping[str, Any]) -> Tensors:
+    """Reads a few tokens at once, and predicts the one after each.
+
+    Args:
+        model: a language model whose cache has a row for each token.
+        features: `token_ids` `[1, tokens]` int32, `position` `[1]` of the first of them, and the cache.
+
+    Returns:
+        `logits` `[1, tokens, vocabulary_size]`, and for each entry of the cache the rows to write from `position` on,
+        `[1, key-value heads, tokens, head_dim]`.
+    """
+    cache = {name: value for name, value in features.items() if name.startswith(CACHE)}
+    logits, rows = model.step(features["token_ids"], features["position"], cache)
+    return {"logits": logits, **rows}
+
+
 def log_probabilities(model: Generator, features: Mapping[str, Any], targets: Any) -> Any:
     """The log-probability of each target token `[batch, length]` float32, given all tokens before it; 0 on padding.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from textapp.decoding.signatures import (
     batch_name,
     generate_name,
     prefill_name,
+    several_name,
+    several_of,
     step_caches,
 )
 from textapp.layers.greedy_loop import is_one_of
@@ -39,6 +41,10 @@ from textapp.runners.keras import KerasRunner
 from textapp.tasks.generative import GenerativeTask
 from textapp.tasks.task import Record
 
+# Tokens that a language model reads at once behind others. The int8 kernels of x86 compute five rows at once.
+# A model of fewer weights than this computes for longer than it reads them, so its steps would become slower.
+SEVERAL = 5
+MIN_WEIGHTS_OF_SEVERAL = 50_000_000
 INT8_REFUSED = (
     "quantize int8 needs the ranges of all activations, and the converter finds none inside the decoding loop: take "
     "dynamic, whose weights are int8, too"
@@ -111,8 +117,9 @@ class GenerativeObjective(Objective):
         `generate_<S>_<N>`: `token_ids` `[1, S]` (for a language model also `num_tokens` `[1]`) to `token_ids` `[1, N]`,
         `num_tokens` `[1]` and `score` `[1]`. `prefill_<S>`: the same inputs to `logits` `[1, vocabulary]` of the first
         new token, and the cache. `decode`: `token_id` `[1]`, `position` `[1]` and the cache to `logits` and the changed
-        entries. With a `batch_size` above 1 also `batch_<rows>_generate_<S>_<N>`; the last sources of such a batch
-        may be empty, all padding.
+        entries. `decode_<tokens>`, of a language model: `token_ids` `[1, tokens]`, `position` of the first of them and
+        the cache to `logits` `[1, tokens, vocabulary]` and the rows that they add to the cache. With a `batch_size`
+        above 1 also `batch_<rows>_generate_<S>_<N>`; the last sources of such a batch may be empty, all padding.
         """
         pairs = sorted(task.generate_lengths)
         caches = step_caches(pairs, model.has_encoder, task.lengths[-1])
@@ -132,12 +139,19 @@ class GenerativeObjective(Objective):
             Signature(prefill_name(read), _inputs(model, read), partial(decoding.prefill, model, **steps))
             for read in dict(pairs)
         ]
-        inputs = {"token_id": (1,), "position": (1,), **_cache_shapes(prefills[-1])}
-        return [*generates, *prefills, Signature(DECODE, inputs, partial(decoding.decode, model))]
+        cache = _cache_shapes(prefills[-1])
+        inputs = {"token_id": (1,), "position": (1,), **cache}
+        several = []
+        if _reads_several(model, cache):
+            inputs_of_several = {"token_ids": (1, SEVERAL), "position": (1,), **cache}
+            several = [Signature(several_name(SEVERAL), inputs_of_several, partial(decoding.read_more, model))]
+        return [*generates, *prefills, Signature(DECODE, inputs, partial(decoding.decode, model)), *several]
 
     def served_signatures(self, model: Generator, task: GenerativeTask) -> list[Signature]:
         """Signatures for any number of rows, and `generate`, which takes ids of any length."""
-        signatures = [any_rows(signature) for signature in self.signatures(model, task)]
+        one_text = self.signatures(model, task)
+        several = several_of(signature.name for signature in one_text)
+        signatures = [any_rows(signature) for signature in one_text if signature.name != several_name(several)]
         loops = [compiled(signature) for signature in signatures if signature.name.startswith(GENERATE)]
         steps = [signature for signature in signatures if not signature.name.startswith(GENERATE)]
         return [*loops, *steps, any_length(loops, model.pad_id)]
@@ -189,6 +203,16 @@ class GenerativeObjective(Objective):
             min_count: for each signature, if texts are divided.
         """
         return list(records)
+
+
+def _reads_several(model: Generator, cache: Mapping[str, tuple[int, ...]]) -> bool:
+    """Whether an export has a signature that reads several tokens at once, for prompt lookup and for new turns.
+
+    Each token has to have a row of its own in the cache: a state that a token replaces could not be taken back.
+    """
+    if model.has_encoder or model.loops_copy or model.count_params() < MIN_WEIGHTS_OF_SEVERAL:
+        return False
+    return all(len(shape) == 4 and shape[2] >= SEVERAL for shape in cache.values())
 
 
 def _texts(task: GenerativeTask, records: Sequence[Record]) -> list[list[int]]:

@@ -15,8 +15,9 @@ from textapp.arrays import padded
 from textapp.decoding.beam import beam_search
 from textapp.decoding.choices import Choices
 from textapp.decoding.grammars import Grammar, matches
-from textapp.decoding.greedy import Hypothesis, argmax_token, greedy_search, walk
+from textapp.decoding.greedy import Choose, Hypothesis, argmax_token, greedy_search, walk
 from textapp.decoding.logits import Constraint, Rules
+from textapp.decoding.lookup import GuessingSession
 from textapp.decoding.options import GREEDY, DecodingOptions, decoding_options
 from textapp.decoding.reading import Reading
 from textapp.decoding.sampling import Sampler
@@ -105,7 +106,7 @@ class GenerativePredictor(Predictor):
                 session = self._session(runner, features)
             finally:
                 self._pool.give_back(runner)  # other threads may take steps between ours
-            steps = walk(session, rules, Sampler(options) if options.sampled else argmax_token)
+            steps = walk(*_chosen(session, features[TOKENS], rules, options))
         yield from _pieces(steps, rules, self._text_of(record), options, record[self.task.input_field])
 
     def chat(self, messages: Sequence[Message], template: str | None = None, **options: Any) -> ChatAnswer:
@@ -252,7 +253,7 @@ class GenerativePredictor(Predictor):
             return
         reading = self._borrow_reading()
         reading.read(ids)
-        steps = walk(reading, rules, Sampler(options) if options.sampled else argmax_token)
+        steps = walk(*_chosen(reading, ids, rules, options))
         try:
             yield from _pieces(steps, rules, self.task.decode, options, asked)
         except (GeneratorExit, DataError):  # between two tokens; an interruption inside one may leave it half read
@@ -304,7 +305,8 @@ class GenerativePredictor(Predictor):
         """Decodes one record step by step."""
         rules = self._rules(record, features, options)
         if rules.max_new_tokens:
-            hypotheses = self._of_form(_search(self._session(runner, features), rules, options), rules, options)
+            found = _search(self._session(runner, features), features[TOKENS], rules, options)
+            hypotheses = self._of_form(found, rules, options)
         else:
             hypotheses = [Hypothesis([], 0.0, 0.0)]
         counts = [len(each.token_ids) for each in hypotheses]
@@ -433,12 +435,12 @@ class GenerativePredictor(Predictor):
         return values[part.first - first :]
 
 
-def _search(session: Session, rules: Rules, options: DecodingOptions) -> list[Hypothesis]:
+def _search(session: Session, read: Sequence[int], rules: Rules, options: DecodingOptions) -> list[Hypothesis]:
     if options.beam_size > 1:
         # A hypothesis that is cut off does not count where a form is asked for, so a worse one may be the answer.
         wanted = options.num_hypotheses if options.form is None else options.beam_size
         return beam_search(session, rules, options.beam_size, options.length_penalty, wanted)
-    return [greedy_search(session, rules, Sampler(options) if options.sampled else argmax_token)]
+    return [greedy_search(*_chosen(session, read, rules, options))]
 
 
 def _pieces(
@@ -474,3 +476,12 @@ def _pieces(
         yield piece
     if options.form is not None and not matches(options.form, text := "".join(written)):
         raise unfinished(options.form, asked, text, count, rules.max_new_tokens)
+
+
+def _chosen(
+    session: Session, read: Sequence[int], rules: Rules, options: DecodingOptions
+) -> tuple[Session, Rules, Choose]:
+    """The arguments of `walk` for a text of which the session has read these tokens."""
+    if options.sampled:
+        return session, rules, Sampler(options)
+    return GuessingSession(session, read) if session.several > 1 else session, rules, argmax_token

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from textapp.decoding.signatures import CACHE, DECODE, generate_name, prefill_name
+from textapp.decoding.signatures import CACHE, DECODE, generate_name, prefill_name, several_name, several_of
 from textapp.errors import ArtifactError, DataError, UsageError
 from textapp.predictors.requests import TOKENS, Request
 from textapp.tasks.task import Record, Task, expect_shape, smallest
@@ -207,6 +207,21 @@ class GenerativeTask(Task):
                     f"model.tflite: signature {DECODE!r}: found {name} of the shape {list(shape)}, expected {places} "
                     "places as lengths and generate_lengths of manifest.json have it: copy the whole folder again"
                 )
+        tokens = several_of(shapes)
+        if tokens > 1:
+            self._check_several(shapes[several_name(tokens)], tokens, size, caches)
+
+    def _check_several(
+        self, several: SignatureShapes, tokens: int, size: int, caches: Mapping[str, tuple[int, ...]]
+    ) -> None:
+        """Checks the signature that reads several tokens at once."""
+        name = several_name(tokens)
+        expect_shape(several.inputs, TOKENS, (1, tokens), name, "its name")
+        expect_shape(several.inputs, "position", (1,), name, "generate_lengths")
+        expect_shape(several.outputs, "logits", (1, tokens, size), name, "tokenizer")
+        for entry, shape in caches.items():
+            expect_shape(several.inputs, entry, shape, name, f"the signature {DECODE!r}")
+            expect_shape(several.outputs, entry, (1, *shape[1:2], tokens, *shape[3:]), name, "its own inputs")
 
     def record(self, text: Any = None, *more: Any, **fields: Any) -> Record:
         """Makes a record from a text or a record.

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from textapp.arrays import padded, spread
-from textapp.decoding.forced import GENERATED, GENERATED_TOKENS, NEVER_GENERATED, force, force_all, read_all
+from textapp.decoding.forced import AT_ONCE, GENERATED, GENERATED_TOKENS, NEVER_GENERATED, force, force_all, read_all
 from textapp.decoding.signatures import batch_name, lengths_of, prefill_name, rows_of
 from textapp.errors import ExportError
 from textapp.objectives.checks.check import MIN_AGREEMENT, Arrays, Check, Verdict, check_finite
@@ -194,12 +194,15 @@ class GenerativeCheck(Check):
     def _check_steps(self, forced: Arrays, limit: float) -> float:
         """Every token of `generate_*` has to be the most probable one of `prefill_*` and `decode`, except for ties.
 
+        The same holds for `decode_<tokens>`, which reads several at once.
+
         Args:
             forced: the steps of the export.
             limit: how far a token may lie below the best one of its step. Two tokens change places if rounding moves
                 each by half of this; in a quantized file by no more than quantization moves a log-probability.
         """
-        gap = max(float(values.max()) for key, values in forced.items() if key.endswith(".own/gap"))
+        ends = (".own/gap", f"{AT_ONCE}/gap")
+        gap = max(float(values.max()) for key, values in forced.items() if key.endswith(ends))
         if gap > limit:
             raise ExportError(
                 f"generate_* and the steps of prefill_* and decode generate different texts: a token of the loop is "

@@ -1,0 +1,92 @@
+"""A file that reads several tokens at once writes what its greedy loop writes, whatever it guesses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from textapp.config import TransformerModel
+from textapp.decoding.greedy import argmax_token, walk
+from textapp.decoding.logits import Rules
+from textapp.decoding.lookup import GuessingSession
+from textapp.decoding.steps import open_session
+from textapp.export import tflite
+from textapp.export.folding import fold_norms
+from textapp.models import GeneratorSettings, build_generator
+from textapp.objectives import generative
+from textapp.runners.edge import EdgeRunner
+
+VOCABULARY, READ, NEW = 90, 16, 40
+
+
+class Lengths:
+    """What signatures need of a task."""
+
+    generate_lengths = ((READ, NEW),)
+    lengths = (READ + NEW,)
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An int8 file of random weights, with grouped heads. Greedily such a model soon repeats itself."""
+    config = TransformerModel(
+        architecture="transformer", hidden_dim=32, num_layers=2, num_heads=4, num_key_value_heads=2, positions="rope",
+        tie_embeddings=True, intermediate_dim=64, dropout=0.0,
+    )  # fmt: skip
+    model = build_generator(config, GeneratorSettings(VOCABULARY, 0, 2, 3, max_length=READ + NEW))
+    dice = np.random.default_rng(4)
+    for weight in model.weights:
+        scale = 0.25 if "embedding" in weight.path else 1.0 if "gamma" in weight.path else 1.5 * weight.shape[0] ** -0.5
+        weight.assign(scale * dice.normal(size=weight.shape) + np.asarray(weight) * (len(weight.shape) == 1))
+    fold_norms(model)
+    model.round_tables()
+    folder = tmp_path_factory.mktemp("several")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(generative, "MIN_WEIGHTS_OF_SEVERAL", 0)
+        signatures = generative.GenerativeObjective().signatures(model, Lengths())  # type: ignore[arg-type]
+    tflite.write_saved_model(model, signatures, folder / "saved_model")
+    names = [signature.name for signature in signatures]
+    assert names == [f"generate_{READ}_{NEW}", f"prefill_{READ}", "decode", "decode_5"]
+    tflite.convert(folder / "saved_model", folder / "model.tflite", names, "litert", "dynamic", folder / "unused")
+    return folder / "model.tflite"
+
+
+def prompts() -> list[list[int]]:
+    """Plain ones, and some that repeat a part of themselves."""
+    dice = np.random.default_rng(1)
+    rows = [dice.integers(4, VOCABULARY, READ).tolist() for _ in range(20)]
+    return rows + [[*row[:7], *row[:7]] for row in rows[:10]] + [row[:2] * 6 for row in rows[:10]]
+
+
+def test_guesses_change_no_token(file: Path) -> None:
+    runner, passes, tokens, as_loop = EdgeRunner(file), 0, 0, 0
+    for ids in prompts():
+        padded = np.zeros((1, READ), np.int32)
+        padded[0, : len(ids)] = ids
+        features = {"token_ids": padded, "num_tokens": np.array([len(ids)], np.int32)}
+        # Up to where the context ends so soon that tokens are read by `decode`, which rounds otherwise.
+        rules = Rules(min(NEW, READ + NEW - 5 - len(ids)), 3)
+        plain = open_session(runner, f"prefill_{READ}", features, len(ids))
+        guessing = GuessingSession(open_session(runner, f"prefill_{READ}", features, len(ids)), ids)
+        found = list(walk(guessing, rules, argmax_token))
+        assert found == list(walk(plain, rules, argmax_token))
+        loop = runner.run(f"generate_{READ}_{NEW}", features)["token_ids"][0, : len(found)].tolist()
+        as_loop += [token_id for token_id, _ in found] == loop
+        passes, tokens = passes + guessing.passes, tokens + len(found) - 1
+    assert passes < 0.8 * tokens
+    assert as_loop >= 36  # of 40; the loop rounds otherwise, so near ties may end otherwise
+
+
+def test_logits_after_several_tokens_are_those_of_single_ones(file: Path) -> None:
+    runner, ids = EdgeRunner(file), prompts()[0]
+    features = {"token_ids": np.array([ids], np.int32), "num_tokens": np.array([READ], np.int32)}
+    new = prompts()[1]
+    one, several = (open_session(runner, f"prefill_{READ}", features, READ) for _ in range(2))
+    expected = []
+    for token_id in new:
+        one.advance([0], [token_id])
+        expected.append(one.logits[0])
+    found = several.read_on(new)
+    np.testing.assert_array_equal(found, expected)
