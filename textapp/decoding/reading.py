@@ -10,7 +10,6 @@ from textapp.decoding.steps import Session
 
 # Tokens that `prefill` reads in the time of a step of `decode`, at the least: a step reads all weights for one token.
 TOKENS_PER_STEP = 4
-STEPS_PER_PASS = 2  # of the signature that reads several tokens at once, at the most
 
 
 class Reading:
@@ -87,7 +86,7 @@ class Reading:
 
     def _time(self, count: int) -> int:
         """How many steps reading so many tokens takes the time of, about."""
-        return count if self.several == 1 else min(count, STEPS_PER_PASS * -(-count // self.several))
+        return -(-count // self.several)
 
     def _rewind(self, position: int) -> bool:
         return self._session is not None and self._session.rewind(position)

@@ -89,7 +89,13 @@ def written(cache: Cache, rows: Cache, position: tf.Tensor) -> Cache:
 
 
 def written_at(values: tf.Tensor, rows: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
-    """Writes rows from a `position` `[1]` of the third axis on."""
+    """Writes rows one after the other along the third axis.
+
+    Args:
+        values: `[batch, heads, length, head_dim]`.
+        rows: `[batch, heads, rows, head_dim]`.
+        position: of the first row, `[1]` int32.
+    """
     return keras.ops.slice_update(values, [0, 0, position[0], 0], rows)
 
 
