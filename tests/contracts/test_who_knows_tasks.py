@@ -35,6 +35,22 @@ def literals(source: str) -> list[str]:
     return [node.value for node in constants if isinstance(node.value, str) and node.value in TASKS]
 
 
+def modules(source: str) -> list[str]:
+    """The modules that a source imports from, at its top or inside functions."""
+    return [node.module or "" for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)]
+
+
+def parts_of_tasks() -> set[str]:
+    """Names of tasks, and of their other modes and roles: each has a file in tasks/."""
+    return {name for room in (PACKAGE / "tasks").glob("*.py") if (name := room.stem).startswith(tuple(TASKS))}
+
+
+def is_own(module: str) -> bool:
+    """Whether a module is a part of a task: a file of its name, or of its name and more, in one of the rooms."""
+    room, _, name = module.removeprefix("textapp.").partition(".")
+    return room in OWN_ROOMS and name.removeprefix("checks.").startswith(tuple(TASKS))
+
+
 def _asks_for_a_part(call: ast.Call) -> bool:
     asks = ast.unparse(call.func) in ("isinstance", "issubclass")
     return asks and any(name.endswith(CLASS_ENDINGS) for name in _names(call.args[1]))
@@ -88,3 +104,16 @@ def test_nobody_else_names_a_task() -> None:
         if path not in skipped
     }
     assert {name: names for name, names in found.items() if names} == {}
+
+
+def test_a_task_touches_its_own_files_and_one_row() -> None:
+    """A task's parts are imported by the table and by each other."""
+    found = {
+        str(path.relative_to(PACKAGE)): {name for name in modules(path.read_text(encoding="utf-8")) if is_own(name)}
+        for path in files()
+        if path.relative_to(PACKAGE).parts[0] != "demo"
+    }
+    assert {name for name, own in found.items() if own} == {"catalog.py"}
+    assert len(found["catalog.py"]) == 2 * len(
+        parts_of_tasks()
+    )  # the task and its recipe, which leads to its objective

@@ -31,8 +31,7 @@ from textapp.export.saved_model import write_served
 from textapp.export.target import run_in_target
 from textapp.folders import WORK, remove_dead, resolved, scratch_folder
 from textapp.models.saving import MODEL, load_float32
-from textapp.objectives.checks.check import Check, Verdict
-from textapp.objectives.checks.classification import run_all
+from textapp.objectives.checks.check import Check, Verdict, run_all
 from textapp.objectives.checks.examples import make_examples, verification_and_calibration
 from textapp.objectives.objective import Objective
 from textapp.processes import usable_cores

@@ -9,8 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from textapp.errors import ExportError
-from textapp.objectives.checks.examples import Examples
+from textapp.objectives.checks.examples import Examples, concatenated
 from textapp.runners.inputs import Inputs
+from textapp.runners.runner import Runner
 
 Arrays = Mapping[str, np.ndarray]
 # A broken file may by chance score like a weak model, but not give the same answers.
@@ -91,3 +92,18 @@ def check_finite(values: np.ndarray, what: str) -> None:
     """
     if not np.isfinite(values).all():
         raise ExportError(f"found NaN or infinity in {what}")
+
+
+def run_all(runner: Runner, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Runs a signature on any number of rows, in batches that the runner takes.
+
+    Args:
+        runner: of the model.
+        signature: its name.
+        inputs: by name, `[examples, ...]`.
+    """
+    size, count = runner.max_batch, len(next(iter(inputs.values())))
+    starts = range(0, count, size)
+    return concatenated(
+        [runner.run(signature, {name: rows[at : at + size] for name, rows in inputs.items()}) for at in starts]
+    )

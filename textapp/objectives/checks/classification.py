@@ -9,8 +9,8 @@ import numpy as np
 
 from textapp.arrays import spread
 from textapp.errors import ExportError
-from textapp.objectives.checks.check import MIN_AGREEMENT, Arrays, Check, Verdict, check_finite
-from textapp.objectives.checks.examples import Examples, concatenated, make_examples
+from textapp.objectives.checks.check import MIN_AGREEMENT, Arrays, Check, Verdict, check_finite, run_all
+from textapp.objectives.checks.examples import Examples, make_examples
 from textapp.runners.runner import Outputs, Runner
 from textapp.tasks.classification import ClassificationAnswer, ClassificationTask
 from textapp.tasks.task import Record
@@ -118,21 +118,6 @@ class ClassificationCheck(Check):
         records = self.examples.records
         right = sum(_same(answer.label, record["label"]) for answer, record in zip(answers, records, strict=True))
         return 100 * right / len(records)
-
-
-def run_all(runner: Runner, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Runs a signature on any number of rows, in batches that the runner takes.
-
-    Args:
-        runner: of the model.
-        signature: its name.
-        inputs: by name, `[examples, ...]`.
-    """
-    size, count = runner.max_batch, len(next(iter(inputs.values())))
-    starts = range(0, count, size)
-    return concatenated(
-        [runner.run(signature, {name: rows[at : at + size] for name, rows in inputs.items()}) for at in starts]
-    )
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -16,8 +16,7 @@ from textapp.arrays import padded, spread
 from textapp.decoding.forced import AT_ONCE, GENERATED, GENERATED_TOKENS, NEVER_GENERATED, force, force_all, read_all
 from textapp.decoding.signatures import batch_name, lengths_of, prefill_name, rows_of
 from textapp.errors import ExportError
-from textapp.objectives.checks.check import MIN_AGREEMENT, Arrays, Check, Verdict, check_finite
-from textapp.objectives.checks.classification import run_all
+from textapp.objectives.checks.check import MIN_AGREEMENT, Arrays, Check, Verdict, check_finite, run_all
 from textapp.objectives.checks.examples import MIN_PER_SIGNATURE, Examples, make_examples
 from textapp.runners.inputs import Inputs
 from textapp.runners.runner import Outputs, Runner

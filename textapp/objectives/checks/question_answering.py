@@ -9,8 +9,7 @@ import numpy as np
 
 from textapp.arrays import spread
 from textapp.errors import ExportError
-from textapp.objectives.checks.check import MIN_AGREEMENT, Arrays, Check, Verdict, check_finite
-from textapp.objectives.checks.classification import run_all
+from textapp.objectives.checks.check import MIN_AGREEMENT, Arrays, Check, Verdict, check_finite, run_all
 from textapp.objectives.checks.examples import Examples, make_examples
 from textapp.runners.runner import Outputs, Runner
 from textapp.tasks.question_answering import END, START, Question, QuestionAnswer, QuestionAnsweringTask
