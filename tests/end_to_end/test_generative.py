@@ -81,11 +81,13 @@ def test_it_writes_the_same_where_only_litert_is_installed(device: tuple, enviro
     assert answers(environment("litert"), bundle, "auto", texts) == expected
 
 
-def test_answers_of_a_form_are_those_of_the_keras_model(device: tuple) -> None:
+@pytest.mark.parametrize("task", MADE_FOR)
+def test_answers_of_a_form_are_those_of_the_keras_model(
+    task: str, tiny_writer: Callable[[str], Path], tiny_writer_bundle: Callable[[str, str], Path]
+) -> None:
     import textapp
 
-    bundle, _, _ = device
-    keras = textapp.load(bundle.parents[1] / "run")
+    bundle, keras = tiny_writer_bundle(task, MADE_FOR[task]), textapp.load(tiny_writer(task))
     forms = [{"regex": pattern} for pattern in PATTERNS]
     own = {"PYTHONPATH": str(ROOT)}
     done = call(sys.executable, "-c", FORMS, json.dumps(BLOCKED), bundle, "litert", json.dumps(forms), env=own)
