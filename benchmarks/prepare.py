@@ -1,6 +1,6 @@
 """How fast `textapp prepare` is, and its memory: the lines of a text file, repeated, with a label each.
 
-    python benchmarks/prepare.py TEXTS --lines 5000000 --folder /tmp/prepare [--workers N] [--train]
+    python benchmarks/prepare.py TEXTS --lines 5000000 --folder prepare-5m [--workers N] [--train]
 
 TEXTS has a text a line (or is a .gz). Prints the lines a second, the CPU seconds of all processes, and the peak of the
 memory of all processes together (PSS, sampled four times a second). With --train one epoch is trained from the folder.

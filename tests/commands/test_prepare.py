@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from preparations import prepared_data
 
 from textapp.catalog import load_config, recipe_of
 from textapp.commands import prepare as command
@@ -22,7 +23,6 @@ from textapp.commands import prepare_shards, prepare_texts
 from textapp.commands.prepare_pool import Pool
 from textapp.errors import ArtifactError, ConfigError, DataError, UsageError
 from textapp.processes import child_environment
-from textapp.recipes.resolving import locate
 from textapp.recipes.splits import load_splits, open_prepared, settled_layout
 from textapp.records import parts
 from textapp.records import shards as shards_module
@@ -77,14 +77,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command.prepare(folder / "cp.yaml", data_dir=folder, workers=1, shards=3)
     command.prepare(folder / "tp.yaml", data_dir=folder, workers=1, shards=2)
     return folder
-
-
-def prepared_data(data: Path, name: str, folder: Path) -> Any:
-    """What the recipe prepares of a config."""
-    config = load_config(data / f"{name}.yaml")
-    recipe, prepared = recipe_of(config.task), open_prepared(config, data)
-    splits = load_splits(recipe, config, data, settled_layout(recipe, config, data, prepared), prepared)
-    return recipe.prepare(locate(config, data), splits, folder)
 
 
 def values(variables: list[Any]) -> list[np.ndarray]:

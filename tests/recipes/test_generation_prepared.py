@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from preparations import prepared_data
 
-from textapp.catalog import load_config, recipe_of
+from textapp.catalog import recipe_of
 from textapp.commands import prepare as command
 from textapp.errors import ConfigError, DataError
 from textapp.prepared import Prepared
-from textapp.recipes.resolving import locate
-from textapp.recipes.splits import load_splits, open_prepared, settled_layout
 
 WORDS = ["a", "bad", "cat", "dog", "fine", "good", "great", "in", "of", "on", "plot", "poor", "the", "very", "was"]
 CONFIG = """
@@ -50,13 +49,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / f"{name}p.yaml").write_text(CONFIG.format(**files, more=f", prepared: of-{name}"))
         command.prepare(folder / f"{name}.yaml", folder / f"of-{name}", data_dir=folder, workers=1, shards=3)
     return folder
-
-
-def prepared_data(data: Path, name: str, folder: Path, *change: str) -> Prepared:
-    config = load_config(data / f"{name}.yaml", change)
-    recipe, prepared = recipe_of(config.task), open_prepared(config, data)
-    splits = load_splits(recipe, config, data, settled_layout(recipe, config, data, prepared), prepared)
-    return recipe.prepare(locate(config, data), splits, folder)
 
 
 def losses(prepared: Prepared, weights: list[Any] | None) -> tuple[list[float], list[Any]]:

@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from preparations import prepared_data
 
-from textapp.catalog import load_config, recipe_of
+from textapp.catalog import recipe_of
 from textapp.commands import prepare as command
 from textapp.errors import DataError
 from textapp.prepared import Prepared
-from textapp.recipes.resolving import locate
-from textapp.recipes.splits import load_splits, open_prepared, settled_layout
 
 WORDS = ["a", "bad", "cat", "dog", "fine", "good", "great", "in", "of", "on", "plot", "poor", "the", "very", "was"]
 CONFIG = """
@@ -50,13 +49,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "qp.yaml").write_text(CONFIG.format(more=", prepared: of"))
     command.prepare(folder / "q.yaml", folder / "of", data_dir=folder, workers=1, shards=2)
     return folder
-
-
-def prepared_data(data: Path, name: str, folder: Path) -> Prepared:
-    config = load_config(data / f"{name}.yaml")
-    recipe, prepared = recipe_of(config.task), open_prepared(config, data)
-    splits = load_splits(recipe, config, data, settled_layout(recipe, config, data, prepared), prepared)
-    return recipe.prepare(locate(config, data), splits, folder)
 
 
 def first_losses(prepared: Prepared, weights: list[Any] | None) -> tuple[np.ndarray, list[Any]]:

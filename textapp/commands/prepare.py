@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from textapp.catalog import TASKS, load_config, parse_config, recipe_of
 from textapp.commands import tables
 from textapp.commands.prepare_pool import Pool
 from textapp.commands.prepare_shards import shards_of, write_shards
-from textapp.commands.prepare_texts import read_texts
+from textapp.commands.prepare_texts import preparable, read_texts
 from textapp.commands.train import changed, checksums
 from textapp.config import Config, data_directory, differing_key
 from textapp.errors import ArtifactError, ConfigError, DataError, TextappError, UsageError
@@ -120,7 +120,7 @@ def _check(config: Config) -> None:
             f"task: found {found}, expected {' or '.join(known)}: the others have no prepared data: train from the "
             "texts"
         )
-    if reason := cast(PreparableRecipe, recipe).unprepared(config):
+    if reason := preparable(config).unprepared(config):
         raise ConfigError(reason)
     if config.data.train is None:
         raise ConfigError("data.train: found nothing, expected the files to prepare")
@@ -138,7 +138,7 @@ def _without_other_splits(config: Config) -> Config:
 def _prepare(
     config: Config, data_dir: Path, final: Path, workers: int, shards: int | None, overwrite: bool
 ) -> dict[str, Any]:
-    place, recipe = resolved(final), cast(PreparableRecipe, recipe_of(config.task, config.mode))
+    place, recipe = resolved(final), preparable(config)
     replaces = check_target(final, KIND)
     if replaces and not overwrite:
         raise ArtifactError(f"{final}: is finished already: use --overwrite to replace it, or --to DIR for another one")

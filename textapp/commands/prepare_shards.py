@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
-from textapp.catalog import parse_config, recipe_of
+from textapp.catalog import parse_config
 from textapp.commands.prepare_pool import Lines, Pool
+from textapp.commands.prepare_texts import preparable
 from textapp.config import Config
-from textapp.recipes.recipe import PreparableRecipe
 from textapp.records.shards import FOLDER, Block, index_name, remove_partial, shard_name, write_shard
 from textapp.records.spool import Spool
 
@@ -85,7 +85,7 @@ def _finished(folder: Path, shard: Shard) -> bool:
 def _begin(job: _Job) -> Callable[[Shard], Counter[str]]:
     """The function that writes a shard, and returns the number of unknown tokens of each feature."""
     config, folder = parse_config(job.config), Path(job.folder)
-    encoder = cast(PreparableRecipe, recipe_of(config.task, config.mode)).encoder(config, job.labels, folder)
+    encoder = preparable(config).encoder(config, job.labels, folder)
     spool, single = Spool(folder), bool(job.labels) and config.data.labels == "single"
 
     def write(shard: Shard) -> Counter[str]:

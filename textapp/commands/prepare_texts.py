@@ -61,7 +61,7 @@ def read_texts(config: Config, data_dir: Path, layout: Layout, folder: Path, poo
     """
     if is_spool(folder):
         return Spool(folder)
-    recipe, tell, seen = _recipe(config), Lines("reading"), 0
+    recipe, tell, seen = preparable(config), Lines("reading"), 0
     assert config.data.train is not None
     groups = {
         f"{number:05}": parts
@@ -108,7 +108,8 @@ def _agree(folder: Path, names: list[str]) -> bool:
     return all(note in first for name in names[1:] for note in notes_of(folder, name))
 
 
-def _recipe(config: Config) -> PreparableRecipe:
+def preparable(config: Config) -> PreparableRecipe:
+    """The recipe of a config that can be prepared."""
     return cast(PreparableRecipe, recipe_of(config.task, config.mode))
 
 
@@ -118,7 +119,7 @@ def _recipe(config: Config) -> PreparableRecipe:
 def _begin(job: _Job) -> Callable[[_Task], int]:
     """The function that writes a part, and returns its number of records: 0 if the whole has to be read."""
     config, folder = parse_config(job.config), Path(job.folder)
-    recipe = _recipe(config)
+    recipe = preparable(config)
     keeps, heads = partial(recipe.has_text, config=config), dict[str, int]()
 
     def read(source: Source) -> Iterator[Records]:

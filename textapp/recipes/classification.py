@@ -16,11 +16,11 @@ from textapp.prepared import Prepared
 from textapp.recipes import classification_profile
 from textapp.recipes.classification_defaults import tokenizer_defaults, training_defaults
 from textapp.recipes.lengths import MAX_IN_BUCKET, choose_lengths
-from textapp.recipes.preparing import Begun, Encoder, check_prepared
+from textapp.recipes.preparing import Begun, Encoder, begun
 from textapp.recipes.profile import Section, records_by_split
 from textapp.recipes.recipe import PreparableRecipe, Records
 from textapp.recipes.resolving import completed, filled
-from textapp.recipes.tokenizers import load_or_make, make_tokenizer, stored_tokenizers
+from textapp.recipes.tokenizers import make_tokenizer
 from textapp.records import labelled
 from textapp.records.cache import lengths_of
 from textapp.records.layout import Layout
@@ -149,12 +149,7 @@ class ClassificationRecipe(PreparableRecipe):
             texts = (record["text"] for record in splits.train)
             language = prepared.languages[0] if prepared else guess_language(texts, config.cleaning)
         config = self.resolve(config, splits.train_size, language)
-        check_prepared(prepared, config)
-        log_sizes(splits, [language])
-        tokenizers = load_or_make(
-            folder, lambda: stored_tokenizers(prepared) or (self.tokenizer(config, splits, language),) * 2
-        )
-        return Begun(config, [language], tokenizers)
+        return begun(config, [language], splits, folder, lambda: (self.tokenizer(config, splits, language),) * 2)
 
     def encoder(self, config: Config, labels: Sequence[str], folder: Path) -> Encoder:
         """`token_ids` (and `segment_ids`), and the numbers of the `labels`."""
@@ -208,14 +203,6 @@ class ClassificationRecipe(PreparableRecipe):
     def sections(self, profile: dict[str, Any]) -> list[Section]:
         """See `Recipe`."""
         return classification_profile.sections(profile)
-
-
-def log_sizes(splits: Splits, languages: Sequence[str]) -> None:
-    """Logs the number of examples of each split, and the languages."""
-    log.info(
-        "data: %s training, %s validation, %s test examples (%s)",
-        splits.train_size, len(splits.validation), len(splits.test), " to ".join(languages),
-    )  # fmt: skip
 
 
 def _warn_of_lookalikes(splits: Splits) -> None:

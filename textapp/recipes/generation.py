@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,6 @@ from textapp.artifact import TOKENIZER
 from textapp.config import Config, Corpus, TaskKeys
 from textapp.prepared import Prepared
 from textapp.recipes import generation_prepared, generation_profile
-from textapp.recipes.classification import log_sizes
 from textapp.recipes.generation_conversations import Conversations, check_converses
 from textapp.recipes.generation_defaults import (
     LENGTHS_AS_IT_IS,
@@ -29,17 +27,17 @@ from textapp.recipes.generation_defaults import (
 from textapp.recipes.generation_prepared import Lines
 from textapp.recipes.generation_texts import TEXTS
 from textapp.recipes.lengths import MAX_IN_BUCKET, generation_lengths
-from textapp.recipes.preparing import Begun, Encoder, check_prepared
+from textapp.recipes.preparing import Begun, Encoder, check_prepared, log_sizes
 from textapp.recipes.profile import Section, records_by_split
 from textapp.recipes.recipe import PreparableRecipe, Records
 from textapp.recipes.resolving import completed, filled
-from textapp.recipes.tokenizers import load_or_make, make_tokenizer, stored_tokenizers, warn_of_unknown
+from textapp.recipes.tokenizers import load_or_make, make_tokenizer, warn_of_unknown
 from textapp.records import documents
 from textapp.records.layout import Layout
 from textapp.records.messages import spoken
 from textapp.records.parts import LINES, ROWS
 from textapp.records.rows import RowError
-from textapp.records.shards import BLOCK
+from textapp.records.shards import in_blocks
 from textapp.records.sources import Source
 from textapp.records.splits import Parts, Splits, split_connected
 from textapp.records.token_ids import Document, IdsOnDisk, one_stream
@@ -101,9 +99,7 @@ class GenerationRecipe(PreparableRecipe):
     def read(self, source: Source, layout: Layout, data_dir: Path, config: Config) -> Iterator[Records]:
         """See `Recipe`; running text line by line, as it is tokenised."""
         read = documents.read_text_lines if running_text(config) else documents.read_documents
-        records = read(source, layout, data_dir)
-        while block := list(islice(records, BLOCK)):
-            yield block
+        return in_blocks(read(source, layout, data_dir))
 
     def has_text(self, record: dict[str, Any], config: Config) -> bool:
         """See `Recipe`; an empty line belongs to its text."""
@@ -193,9 +189,7 @@ class GenerationRecipe(PreparableRecipe):
             generation_prepared.check_kind(prepared, config)
             check_prepared(prepared, config)
         _log_sizes(splits, language, running and prepared is None)
-        tokenizers = load_or_make(
-            folder, lambda: stored_tokenizers(prepared) or (self.tokenizer(config, splits, language),) * 2
-        )
+        tokenizers = load_or_make(folder, lambda: (self.tokenizer(config, splits, language),) * 2, prepared)
         return Begun(config, [language], tokenizers, size)
 
     def encoder(self, config: Config, labels: Sequence[str], folder: Path) -> Encoder:

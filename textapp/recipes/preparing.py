@@ -1,15 +1,19 @@
-"""What `textapp prepare` writes, and a training from it checks: the settings that token ids depend on."""
+"""How a run begins, before its texts become ids; what `textapp prepare` writes, and a training from it checks."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from textapp.config import Config, differing_entry
+from textapp.recipes.tokenizers import load_or_make
 from textapp.records.shards import TokenShards
+from textapp.records.splits import Splits
 from textapp.text.tokenizer import Tokenizer
 
+log = logging.getLogger("textapp")
 KEY = "data.prepared"  # of the tasks that can be prepared
 _READING = (
     "train", "columns", "header", "encoding", "pattern", "labels", "label_separator", "language", "source_language",
@@ -76,3 +80,35 @@ def check_prepared(prepared: TokenShards | None, config: Config) -> None:
     """
     if prepared is not None:
         prepared.check_settings(settings_of(config), differing_entry)
+
+
+def log_sizes(splits: Splits, languages: Sequence[str]) -> None:
+    """Logs the number of examples of each split, and the languages."""
+    log.info(
+        "data: %s training, %s validation, %s test examples (%s)",
+        splits.train_size, len(splits.validation), len(splits.test), " to ".join(languages),
+    )  # fmt: skip
+
+
+def begun(
+    config: Config,
+    languages: list[str],
+    splits: Splits,
+    folder: Path,
+    make: Callable[[], tuple[Tokenizer, Tokenizer]],
+) -> Begun:
+    """A run with its tokenizers: those of its folder or of prepared data, else new ones.
+
+    Args:
+        config: with its cleaning and tokenizer filled in.
+        languages: of the texts.
+        splits: the data.
+        folder: of the run.
+        make: makes the tokenizers of input and output; the same one twice if they are equal.
+
+    Raises:
+        ConfigError: the data were prepared with other settings.
+    """
+    check_prepared(splits.prepared, config)
+    log_sizes(splits, languages)
+    return Begun(config, languages, load_or_make(folder, make, splits.prepared))

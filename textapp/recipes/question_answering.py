@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +13,8 @@ from textapp.config import Config, Corpus, TaskKeys
 from textapp.errors import ConfigError, DataError
 from textapp.prepared import Prepared
 from textapp.recipes import question_answering_profile
-from textapp.recipes.classification import log_sizes
 from textapp.recipes.lengths import choose_lengths, covering
-from textapp.recipes.preparing import Begun, Encoder, check_prepared
+from textapp.recipes.preparing import Begun, Encoder, begun
 from textapp.recipes.profile import Section
 from textapp.recipes.question_answering_defaults import (
     MAX_LENGTH,
@@ -34,12 +32,12 @@ from textapp.recipes.question_answering_prepared import (
 )
 from textapp.recipes.recipe import PreparableRecipe, Records
 from textapp.recipes.resolving import completed, filled
-from textapp.recipes.tokenizers import load_or_make, make_tokenizer, stored_tokenizers
+from textapp.recipes.tokenizers import make_tokenizer
 from textapp.records import questions
 from textapp.records.layout import Layout
 from textapp.records.parts import ROWS
 from textapp.records.rows import RowError
-from textapp.records.shards import BLOCK
+from textapp.records.shards import in_blocks
 from textapp.records.sources import Source
 from textapp.records.splits import Parts, Splits, split_connected
 from textapp.records.token_ids import Labelled
@@ -101,9 +99,7 @@ class QuestionAnsweringRecipe(PreparableRecipe):
 
     def read(self, source: Source, layout: Layout, data_dir: Path, config: Config) -> Iterator[Records]:
         """See `Recipe`."""
-        records = questions.read_questions(source, layout, data_dir)
-        while block := list(islice(records, BLOCK)):
-            yield block
+        return in_blocks(questions.read_questions(source, layout, data_dir))
 
     def has_text(self, record: dict[str, Any], config: Config) -> bool:
         """Whether a question can be trained on, see `questions.with_answers`."""
@@ -167,12 +163,7 @@ class QuestionAnsweringRecipe(PreparableRecipe):
         prepared = splits.prepared
         language = prepared.languages[0] if prepared else self.language(config, splits.train)
         config = self.resolve(config, splits.train_size, language)
-        check_prepared(prepared, config)
-        log_sizes(splits, [language])
-        tokenizers = load_or_make(
-            folder, lambda: stored_tokenizers(prepared) or (self.tokenizer(config, splits, language),) * 2
-        )
-        return Begun(config, [language], tokenizers)
+        return begun(config, [language], splits, folder, lambda: (self.tokenizer(config, splits, language),) * 2)
 
     def encoder(self, config: Config, labels: Sequence[str], folder: Path) -> Encoder:
         """See `question_answering_prepared.features_of`."""

@@ -93,25 +93,23 @@ def make_side_tokenizers(
     return source, target
 
 
-def load_or_make(folder: Path, make: Callable[[], tuple[Tokenizer, Tokenizer]]) -> tuple[Tokenizer, Tokenizer]:
-    """Loads the tokenizers from the folder of a resumed run, else makes and saves them.
+def load_or_make(
+    folder: Path, make: Callable[[], tuple[Tokenizer, Tokenizer]], prepared: TokenShards | None = None
+) -> tuple[Tokenizer, Tokenizer]:
+    """Loads the tokenizers from the folder of a resumed run, else takes those of a prepared folder or makes them.
 
     Args:
         folder: of the run.
         make: makes the tokenizers of input and output; the same one twice if they are equal.
+        prepared: a folder of `textapp prepare`, if the training texts come from one.
     """
     if (folder / TOKENIZER / SETTINGS).is_file():
         return load_tokenizers(folder)
-    source, target = make()
+    source, target = make() if prepared is None else load_tokenizers(prepared.folder)
     if target is not source:  # saved first, because the other folder marks both as complete
         target.save(folder / TARGET_TOKENIZER)
     source.save(folder / TOKENIZER)
     return source, target
-
-
-def stored_tokenizers(prepared: TokenShards | None) -> tuple[Tokenizer, Tokenizer] | None:
-    """The tokenizers of a prepared folder; None if there is no such folder."""
-    return None if prepared is None else load_tokenizers(prepared.folder)
 
 
 def warn_of_unknown(texts: Sequence[np.ndarray], tokenizer: Tokenizer, what: str) -> None:

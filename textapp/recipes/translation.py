@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,20 +14,19 @@ from textapp.config import Config, Corpus, TaskKeys, TokenizerConfig
 from textapp.errors import DataError
 from textapp.prepared import Prepared
 from textapp.recipes import translation_profile
-from textapp.recipes.classification import log_sizes
 from textapp.recipes.lengths import MAX_IN_BUCKET, choose_lengths, translation_lengths
-from textapp.recipes.preparing import Begun, Encoder, check_prepared
+from textapp.recipes.preparing import Begun, Encoder, begun
 from textapp.recipes.profile import Section, records_by_split
 from textapp.recipes.recipe import PreparableRecipe, Records
 from textapp.recipes.resolving import completed, filled
-from textapp.recipes.tokenizers import load_or_make, make_side_tokenizers, stored_tokenizers, warn_of_unknown
+from textapp.recipes.tokenizers import make_side_tokenizers, warn_of_unknown
 from textapp.recipes.translation_defaults import tokenizer_defaults, training_defaults
 from textapp.records import pairs
 from textapp.records.cache import lengths_of
 from textapp.records.layout import Layout
 from textapp.records.parts import LINES
 from textapp.records.rows import RowError
-from textapp.records.shards import BLOCK
+from textapp.records.shards import in_blocks
 from textapp.records.sources import Source
 from textapp.records.splits import Parts, Splits, split_connected
 from textapp.records.token_ids import IdsOnDisk, Sides
@@ -79,9 +77,7 @@ class TranslationRecipe(PreparableRecipe):
 
     def read(self, source: Source, layout: Layout, data_dir: Path, config: Config) -> Iterator[Records]:
         """See `Recipe`."""
-        read = pairs.read_pairs(source, layout, data_dir)
-        while block := list(islice(read, BLOCK)):
-            yield block
+        return in_blocks(pairs.read_pairs(source, layout, data_dir))
 
     def unprepared(self, config: Config) -> str | None:
         """See `Recipe`."""
@@ -184,12 +180,7 @@ class TranslationRecipe(PreparableRecipe):
         prepared = splits.prepared
         languages = prepared.languages if prepared else self.languages(config, splits.leading)
         config = self.resolve(config, splits.train_size or len(splits.leading), languages)
-        check_prepared(prepared, config)
-        log_sizes(splits, languages)
-        tokenizers = load_or_make(
-            folder, lambda: stored_tokenizers(prepared) or self.tokenizers(config, splits, languages)
-        )
-        return Begun(config, languages, tokenizers)
+        return begun(config, languages, splits, folder, lambda: self.tokenizers(config, splits, languages))
 
     def encoder(self, config: Config, labels: Sequence[str], folder: Path) -> Encoder:
         """`token_ids` of the source and `targets`, with their special tokens."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,12 @@ BLOCK = 4096  # records that are read, and encoded, at once
 LABELS = "labels"  # feature with the numbers of the labels
 
 Block = Mapping[str, Sequence[Sequence[int]]]  # feature -> the integers of each example
+
+
+def in_blocks(records: Iterator[dict[str, Any]]) -> Iterator[Sequence[dict[str, Any]]]:
+    """Yields records, `BLOCK` of them at once."""
+    while block := list(islice(records, BLOCK)):
+        yield block
 
 
 def shard_name(number: int, count: int) -> str:
