@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import textapp
@@ -53,6 +54,19 @@ def test_a_saved_model_is_opened_only_when_asked_for(tmp_path: Path) -> None:
         textapp.load(tmp_path)
     with pytest.raises(ArtifactError, match="found 0 files in tokenizer/"):
         textapp.load(tmp_path, trusted=True)
+
+
+def test_what_is_no_path_and_what_is_no_flag(tiny_bundle: Path) -> None:
+    for path in (None, b"bundle", 5, ["bundle"]):
+        with pytest.raises(UsageError, match="path: found .*, expected that of a run folder or a bundle"):
+            textapp.load(path)  # type: ignore[arg-type]
+    for name in ("trusted", "isolated"):
+        for value in ("no", "false", 1, None):
+            with pytest.raises(UsageError, match=f"{name}: found {value!r}, expected True or False"):
+                textapp.load(tiny_bundle, **{name: value})
+    assert textapp.load(tiny_bundle, trusted=np.bool_(False))("good").label
+    with pytest.raises(UsageError, match="threshold: found True, expected a number from 0 to 1"):
+        textapp.load(tiny_bundle, threshold=True)
 
 
 def test_isolated_is_for_tflite_files(tiny_run: Path) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from textapp.artifact import MANIFEST, TARGET_TOKENIZER, TOKENIZER, Artifact, open_artifact
 from textapp.catalog import recipe_of_manifest, task_from_manifest
-from textapp.errors import ArtifactError, UsageError
+from textapp.errors import ArtifactError, OptionError, UsageError
 from textapp.noise import import_tensorflow
 from textapp.runners.pool import check_count
 from textapp.text.tokenizer import load_tokenizers
@@ -60,7 +62,11 @@ def load(
 
     Example: `textapp.load("downloads/reviews", isolated=True)("a gem of a film").label`.
     """
-    return load_artifact(open_artifact(path), threads, runtime, workers, trusted, isolated, **options)
+    try:
+        folder = Path(path)
+    except TypeError as error:
+        raise UsageError(f"path: found {shown(path)}, expected that of a run folder or a bundle") from error
+    return load_artifact(open_artifact(folder), threads, runtime, workers, trusted, isolated, **options)
 
 
 def load_artifact(
@@ -83,6 +89,7 @@ def load_artifact(
         UsageError: as for `load`.
     """
     threads, workers = check_count("threads", threads), check_count("workers", workers)
+    trusted, isolated = _flag("trusted", trusted), _flag("isolated", isolated)
     model = _model_file(artifact)
     if model == SAVED_MODEL and not trusted:
         raise UsageError(
@@ -97,6 +104,17 @@ def load_artifact(
     task = task_from_manifest(artifact.manifest, tokenizers, **options)
     runner = _runner(artifact, model, task, threads, runtime, isolated)
     return task.predictor(runner, artifact.manifest, artifact.path, workers)
+
+
+def _flag(name: str, value: Any) -> bool:
+    """Returns an option that is true or false; the text "no" is neither.
+
+    Raises:
+        OptionError: it is something else.
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        raise OptionError(f"{name}: found {shown(value)}, expected True or False", name)
+    return bool(value)
 
 
 def _model_file(artifact: Artifact) -> str:

@@ -27,7 +27,7 @@ def test_one_stop_string_needs_no_list():
     [
         ({"temperature": -1}, r"temperature: found -1, expected a number from 0 to 1000$"),
         ({"temperature": float("inf")}, "temperature: found inf"),
-        ({"temperature": 10**400}, "temperature: found 10+, expected a number from 0 to 1000"),
+        ({"temperature": 10**400}, "temperature: found 10+\.\.\.0+, expected a number from 0 to 1000"),
         ({"length_penalty": 1e9, "beam_size": 2}, "length_penalty: found 1000000000.0, expected a number from 0 to 10"),
         ({"repetition_penalty": 1e300}, r"repetition_penalty: found 1e\+300, expected a number from 1 to 1000"),
         ({"max_new_tokens": float("inf")}, "max_new_tokens: found inf"),

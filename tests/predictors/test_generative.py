@@ -245,8 +245,10 @@ def test_a_batch_is_a_list_and_someone_works_on_it() -> None:
 def test_one_call_has_one_text() -> None:
     for call in (
         lambda: translator()("cat", "dog"),
-        lambda: translator()("cat", source="dog"),
         lambda: translator().stream("cat", "dog"),
     ):
         with pytest.raises(UsageError, match="found 2 values, expected one text or one record"):
+            list(call())
+    for call in (lambda: translator()("cat", source="dog"), lambda: translator().stream("cat", source="dog")):
+        with pytest.raises(UsageError, match="source: found it twice"):
             list(call())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -105,6 +106,24 @@ def test_a_batch_is_a_list() -> None:
         with pytest.raises(UsageError, match="batch: found one .*, expected a list of them"):
             make().batch(one)
     assert [answer.input for answer in make().batch(np.array(["good", "bad"]))] == ["good", "bad"]
+    for none in (None, 5, b"good", Path("reviews.csv"), np.array("good")):
+        with pytest.raises(UsageError, match="batch: found .*, expected a list of texts or records"):
+            make().batch(none)  # type: ignore[arg-type]
+
+
+def test_the_columns_of_a_table_are_not_answered() -> None:
+    table = types.SimpleNamespace(columns=["text", "label"], __iter__=lambda: iter(["text", "label"]))
+    with pytest.raises(UsageError, match=r"batch: found a table with the columns \['text', 'label'\], expected a list"):
+        make().batch(table)  # type: ignore[arg-type]
+
+
+def test_a_field_is_given_once() -> None:
+    for pair in (False, True):
+        with pytest.raises(UsageError, match="found 3 values, expected text"):
+            make(pair=pair)("a", "b", "c")
+        with pytest.raises(UsageError, match="text: found it twice, by its place and by its name, expected it once"):
+            make(pair=pair)("a", text="b")
+    assert make(pair=True)("a", text_pair="b").input == ["a", "b"]
 
 
 @pytest.mark.parametrize(

@@ -215,16 +215,21 @@ def test_records() -> None:
             task.record(*wrong)
 
 
-@pytest.mark.parametrize("value", [-0.1, 1.1, float("nan")])
+@pytest.mark.parametrize("value", [-0.1, 1.1, float("nan"), "0.5", True, [0.5]])
 def test_a_threshold_is_a_probability(value: float) -> None:
     with pytest.raises(OptionError, match=r"no_answer_threshold: found .*, expected a number from 0 to 1"):
         task_of(no_answer_threshold=value)
 
 
-@pytest.mark.parametrize("value", [0, 101, 1.5])
+@pytest.mark.parametrize("value", [0, 101, 1.5, True, "3"])
 def test_a_number_of_answers(value: float) -> None:
-    with pytest.raises(OptionError, match=r"num_answers: found .*, expected a number from 1 to 100"):
+    with pytest.raises(OptionError, match=r"num_answers: found .*, expected a whole number from 1 to 100"):
         task_of(num_answers=value)
+
+
+def test_options_are_also_numbers_of_numpy() -> None:
+    task = task_of(num_answers=np.int64(3), no_answer_threshold=np.float32(0.5))
+    assert (task.num_answers, task.no_answer_threshold) == (3, 0.5)
 
 
 def test_manifest() -> None:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from textapp.decoding.json_schemas import schema_text
 from textapp.errors import OptionError, UsageError, did_you_mean
+from textapp.untrusted import shown
 
 REGEX, JSON_SCHEMA = "regex", "json_schema"
 _FORMS = ("choices", REGEX, JSON_SCHEMA)  # what an answer has to be, one at a time
@@ -179,7 +180,7 @@ def _strings(name: str, given: Any) -> tuple[str, ...]:
     """One string or several as a tuple."""
     strings = (given,) if isinstance(given, str) else given
     if not isinstance(strings, (list, tuple)) or not all(isinstance(string, str) for string in strings):
-        raise OptionError(f"{name}: found {given!r}, expected a string or a list of strings", name)
+        raise OptionError(f"{name}: found {shown(given)}, expected a string or a list of strings", name)
     return tuple(strings)
 
 
@@ -201,7 +202,7 @@ def _checked(option: Field[Any], value: Any) -> Any:
     allowed = f"{kind} from {low:g}" + ("" if high == math.inf else f" to {high:g}")
     number = isinstance(value, numbers.Integral if whole else numbers.Real) and not isinstance(value, bool)
     if not number or not low <= value <= high or value == math.inf:  # NaN is in no range
-        raise OptionError(f"{name}: found {value!r}, expected {allowed}", name)
+        raise OptionError(f"{name}: found {shown(value)}, expected {allowed}", name)
     if isinstance(value, (int, float)):
         return value
     return int(value) if isinstance(value, numbers.Integral) else float(value)

@@ -94,7 +94,7 @@ class GenerativePredictor(Predictor):
                 f"beam_size {checked.beam_size}: the output is known only at the end: stream with beam_size 1",
                 "beam_size",
             )
-        return self._stream(self.task.record(*values, **fields), checked)
+        return self._stream(self.record(*values, **fields), checked)
 
     def _stream(self, record: Record, options: DecodingOptions) -> Iterator[str]:
         features = self.task.features(record)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textapp.errors import DataError, OptionError, UsageError
 from textapp.predictors.requests import Request, groups, stacked
 from textapp.runners.pool import RunnerPool
+from textapp.untrusted import shown
 
 if TYPE_CHECKING:
     from textapp.runners.runner import Outputs, Runner
@@ -75,11 +76,26 @@ class Predictor:
             UsageError: this is no record, or an option is unknown or out of range.
         """
         if not options:
-            record = self.task.record(*values)
+            record = self.record(*values)
             return self.answer(record, self.outputs(record, self.defaults), self.defaults)
         fields, checked = self._fields_and_options(options)
-        record = self.task.record(*values, **fields)
+        record = self.record(*values, **fields)
         return self.answer(record, self.outputs(record, checked), checked)
+
+    def record(self, *values: Any, **fields: Any) -> Record:
+        """Makes a record from the values of a call; see `Task.record`.
+
+        Raises:
+            UsageError: this is no record, or a field is given twice.
+        """
+        names = self.task.fields
+        if len(values) > 2:
+            raise UsageError(
+                f"found {len(values)} values, expected {' and '.join(names)}, or one record; several texts go to batch"
+            )
+        if fields and (twice := next((name for name in names[: len(values)] if name in fields), None)) is not None:
+            raise UsageError(f"{twice}: found it twice, by its place and by its name, expected it once: leave one out")
+        return self.task.record(*values, **fields)
 
     def batch(self, records: Iterable[Any], workers: int = 1, **options: Any) -> list[Answer]:
         """Answers many records, in order, each as a single call does.
@@ -174,13 +190,28 @@ class Predictor:
         fields = {name: value for name, value in given.items() if name in self.task.fields}
         return fields, self.options({name: value for name, value in given.items() if name not in fields})
 
-    def _several(self, records: Iterable[Any]) -> Iterable[Any]:
+    def _several(self, records: Iterable[Any]) -> Iterator[Any]:
+        """The items of a list of records, or of anything else that has some.
+
+        Raises:
+            UsageError: it has none, or they would be no records, such as the names of the columns of a table.
+        """
         if isinstance(records, (str, Mapping)):
             what = "text" if isinstance(records, str) else "record"
             raise UsageError(
                 f"batch: found one {what}, expected a list of them: call the predictor itself, or pass [{what}]"
             )
-        return records
+        if hasattr(records, "columns"):  # as pandas has it, whose items are these
+            raise UsageError(
+                f"batch: found a table with the columns {shown(list(records.columns))}, expected a list of texts or"
+                " records: pass its column of texts, or with pandas table.to_dict('records')"
+            )
+        try:
+            if not isinstance(records, (bytes, bytearray)):
+                return iter(records)
+        except TypeError:  # also of an array without dimensions
+            pass
+        raise UsageError(f"batch: found {shown(records)}, expected a list of texts or records")
 
     def _max_rows(self, options: Any) -> int:
         """Maximum number of rows of one call."""

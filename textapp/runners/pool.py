@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from textapp.errors import OptionError, UsageError
 from textapp.runners.runner import Runner
+from textapp.untrusted import shown
 
 Job = TypeVar("Job")
 MAX_COUNT = 1024  # of threads or of runners; an interpreter keeps the number as a C int, and starts each at once
@@ -127,12 +128,17 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def check_count(name: str, count: int) -> int:
-    """Returns a number of threads or workers if it is valid.
+def check_count(name: str, count: int, most: int = MAX_COUNT) -> int:
+    """Returns a number such as that of threads or workers if it is valid.
+
+    Args:
+        name: of the option.
+        count: the number, also one of NumPy.
+        most: the highest that is allowed.
 
     Raises:
-        OptionError: it is not a whole number from 1 to `MAX_COUNT`.
+        OptionError: it is not a whole number from 1 to `most`.
     """
-    if isinstance(count, bool) or not isinstance(count, numbers.Integral) or not 1 <= count <= MAX_COUNT:
-        raise OptionError(f"{name}: found {count!r}, expected a whole number from 1 to {MAX_COUNT}", name)
+    if isinstance(count, bool) or not isinstance(count, numbers.Integral) or not 1 <= count <= most:
+        raise OptionError(f"{name}: found {shown(count)}, expected a whole number from 1 to {most}", name)
     return int(count)

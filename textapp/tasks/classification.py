@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from textapp.errors import ArtifactError, OptionError, UsageError
+from textapp.errors import ArtifactError, UsageError
 from textapp.predictors.predictor import Predictor
 from textapp.predictors.requests import Request
-from textapp.tasks.task import Listing, Record, Task, expect_shape, one_line, smallest
+from textapp.tasks.task import Listing, Record, Task, expect_shape, one_line, probability, smallest
 from textapp.text.cutting import beginning, whole_below
-from textapp.untrusted import FLAG, LENGTHS, TEXT, Kind, key, list_of, one_of
+from textapp.untrusted import FLAG, LENGTHS, TEXT, Kind, key, list_of, one_of, shown
 
 if TYPE_CHECKING:
     from textapp.runners.flatfile import SignatureShapes
@@ -92,7 +91,7 @@ class ClassificationTask(Task):
         self.pair = pair
         self.fields: tuple[str, ...] = ("text", "text_pair") if pair else ("text",)
         self.segments = segments
-        self.threshold = _probability(threshold)
+        self.threshold = probability("threshold", threshold)
         self._label_ids = {label: index for index, label in enumerate(self.labels)}
         self.signatures = [(f"classify_{length}", length) for length in self.lengths]
         self._short = whole_below(self.lengths[-1])
@@ -156,12 +155,12 @@ class ClassificationTask(Task):
         else:
             expected = "a text, a pair of texts, or a record" if self.pair else "a text or a record"
             several = "; several texts go to batch" if isinstance(text, (list, tuple)) else ""
-            raise UsageError(f"found {text!r:.80}, expected {expected} such as {{'text': 'a text'}}{several}")
+            raise UsageError(f"found {shown(text)}, expected {expected} such as {{'text': 'a text'}}{several}")
         second = record.get("text_pair")
         if second is not None and not self.pair:
-            raise UsageError(f"found a second text, {second!r:.80}: this model takes one text; leave it out")
+            raise UsageError(f"found a second text, {shown(second)}: this model takes one text; leave it out")
         if second is not None and not isinstance(second, str) or not isinstance(record["text"], str):
-            raise UsageError(f"found {record['text']!r:.80} and {second!r:.80}, expected two texts")
+            raise UsageError(f"found {shown(record['text'])} and {shown(second)}, expected two texts")
         return record
 
     def check(self, record: Record) -> None:
@@ -252,14 +251,3 @@ class ClassificationTask(Task):
 
         columns = ["text", *["text_pair"] * self.pair, "label", "predicted", "probability"]
         return Listing("mistakes", "the worst mistakes", columns, worst_mistakes(records, answers, MAX_MISTAKES))
-
-
-def _probability(threshold: float | None) -> float | None:
-    """Returns a threshold if it is valid.
-
-    Raises:
-        OptionError: it is no number from 0 to 1.
-    """
-    if threshold is not None and not (isinstance(threshold, numbers.Real) and 0 <= threshold <= 1):
-        raise OptionError(f"threshold: found {threshold!r}, expected a number from 0 to 1", "threshold")
-    return threshold

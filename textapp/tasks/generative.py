@@ -15,7 +15,7 @@ from textapp.errors import ArtifactError, DataError, UsageError
 from textapp.predictors.requests import TOKENS, Request
 from textapp.tasks.task import Record, Task, expect_shape, smallest
 from textapp.tasks.warned import Warned
-from textapp.untrusted import MAX_LENGTH, Kind, list_of, whole
+from textapp.untrusted import MAX_LENGTH, Kind, list_of, shown, whole
 
 if TYPE_CHECKING:
     from textapp.decoding.scoring import Window
@@ -235,7 +235,7 @@ class GenerativeTask(Task):
         record = {self.input_field: text} if isinstance(text, str) else fields or text
         if not isinstance(record, Mapping) or not isinstance(record.get(self.input_field), str):
             field = self.input_field
-            raise UsageError(f"found {text!r:.80}, expected a text, or a record such as {{'{field}': 'a text'}}")
+            raise UsageError(f"found {shown(text)}, expected a text, or a record such as {{'{field}': 'a text'}}")
         return record
 
     def check(self, record: Record) -> None:

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from textapp.errors import ArtifactError, DataError, OptionError, UsageError, is_blank
+from textapp.errors import ArtifactError, DataError, UsageError, is_blank
 from textapp.predictors.predictor import Predictor
 from textapp.predictors.requests import Request
+from textapp.runners.pool import check_count
 from textapp.tasks.spans import best_spans, windows
-from textapp.tasks.task import Listing, Record, Task, expect_shape, one_line, smallest
+from textapp.tasks.task import Listing, Record, Task, expect_shape, one_line, probability, smallest
 from textapp.tasks.warned import Warned
 from textapp.text.words import inside_character, inside_word
-from textapp.untrusted import FLAG, LENGTHS, MAX_LENGTH, NOTHING, SHARE, TEXT, either, key, list_of, whole
+from textapp.untrusted import FLAG, LENGTHS, MAX_LENGTH, NOTHING, SHARE, TEXT, either, key, list_of, shown, whole
 
 if TYPE_CHECKING:
     from textapp.runners.flatfile import SignatureShapes
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 START, END = "start_logits", "end_logits"
 MIN_CONTEXT = 8  # tokens of a context that a question has to leave room for
 MAX_WORST = 20
+MAX_ANSWERS = 100
 # Share of a context from which on its answers are compared by character. Of SQuAD's contexts none has over 0.15, of
 # CMRC 2018's none under 0.44.
 _LOGOGRAPHIC = 0.3
@@ -127,13 +129,8 @@ class QuestionAnsweringTask(Task):
         num_answers: int = 1,
         whole_words: bool = False,
     ) -> None:
-        if no_answer_threshold is not None and not 0 <= no_answer_threshold <= 1:
-            raise OptionError(
-                f"no_answer_threshold: found {no_answer_threshold}, expected a number from 0 to 1",
-                "no_answer_threshold",
-            )
-        if not isinstance(num_answers, int) or not 1 <= num_answers <= 100:
-            raise OptionError(f"num_answers: found {num_answers!r}, expected a number from 1 to 100", "num_answers")
+        no_answer_threshold = probability("no_answer_threshold", no_answer_threshold)
+        num_answers = check_count("num_answers", num_answers, MAX_ANSWERS)
         self.tokenizer = tokenizer
         self.lengths = list(lengths)
         self.stride, self.max_answer_tokens, self.max_windows = stride, max_answer_tokens, max_windows
@@ -202,7 +199,7 @@ class QuestionAnsweringTask(Task):
         for field in self.fields:
             if not isinstance(record.get(field), str):
                 raise UsageError(
-                    f"found the {field} {record.get(field)!r:.80}, expected a question and its context:"
+                    f"found the {field} {shown(record.get(field))}, expected a question and its context:"
                     f" predictor('Who wrote it?', 'Ada wrote it.')"
                 )
         return record

@@ -13,7 +13,7 @@ from textapp.tasks.question_answering import MIN_CONTEXT, answer_languages, aske
 from textapp.tasks.task import Listing, Record, one_line
 from textapp.tasks.translation import TranslationTask, framed
 from textapp.text.cutting import beginning
-from textapp.untrusted import LENGTHS, TEXT, key, list_of
+from textapp.untrusted import LENGTHS, TEXT, key, list_of, shown
 
 if TYPE_CHECKING:
     from textapp.runners.runner import Outputs
@@ -97,7 +97,7 @@ class AnswerWriter(GenerativeTask):
         for field in self.fields:
             if not isinstance(record.get(field), str):
                 raise UsageError(
-                    f"found the {field} {record.get(field)!r:.80}, expected a question, and its context if there is"
+                    f"found the {field} {shown(record.get(field))}, expected a question, and its context if there is"
                     f" one: predictor('Who wrote it?', 'Ada wrote it.')"
                 )
         return record

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from textapp.errors import ArtifactError
+from textapp.errors import ArtifactError, OptionError
+from textapp.untrusted import shown
 
 if TYPE_CHECKING:
     from textapp.predictors.predictor import Predictor
@@ -158,6 +160,18 @@ def expect_shape(
             f"model.tflite: signature {signature!r}: found {name} of the shape {found}, expected {list(expected)} as "
             f"{keys} of manifest.json and the tokenizer have it: copy the whole folder again"
         )
+
+
+def probability(name: str, value: Any) -> float | None:
+    """An option of `load` that is a number from 0 to 1, or None, if it is valid.
+
+    Raises:
+        OptionError: it is something else.
+    """
+    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if value is not None and not (number and 0 <= value <= 1):
+        raise OptionError(f"{name}: found {shown(value)}, expected a number from 0 to 1", name)
+    return None if value is None else float(value)
 
 
 def smallest(signatures: Sequence[tuple[str, int]], num_tokens: int) -> tuple[str, int]:
