@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,9 +15,11 @@ from writers import make_documents, make_pairs
 
 import textapp
 from textapp.catalog import recipe_of, task_from_manifest
+from textapp.decoding.options import Form
 from textapp.errors import UsageError
 from textapp.export.bundle import export_run
 from textapp.export.options import ExportOptions
+from textapp.predictors import answer_forms
 from textapp.runners.pool import RunnerPool
 from textapp.text.tokenizer import load_tokenizers
 
@@ -146,6 +149,26 @@ def test_a_pool_lends_as_many_as_it_may_and_makes_them_on_demand() -> None:
 
     together([call] * 40)
     assert (Counting.most, Counting.clones) == (3, 2)
+
+
+def test_no_more_forms_are_kept_if_another_thread_asks_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Slow:
+        def __init__(self, vocabulary: object, form: Form, frame: object) -> None:
+            self.form = form
+            if form.text == "a":
+                other = threading.Thread(target=forms.grammar, args=(Form("regex", "b"), str))
+                other.start()
+                other.join()
+
+        def fresh(self) -> Slow:
+            return self
+
+    monkeypatch.setattr(answer_forms, "Grammar", Slow)
+    monkeypatch.setattr(answer_forms, "_KEPT", 1)
+    forms = answer_forms.Forms(SimpleNamespace(one_line=False))  # type: ignore[arg-type]
+    forms._vocabulary = SimpleNamespace(blank_first=[])  # type: ignore[misc, assignment]
+    assert forms.grammar(Form("regex", "a"), str).form.text == "a"  # type: ignore[attr-defined]
+    assert [form.text for form, _ in forms._grammars] == ["a"]
 
 
 @pytest.mark.parametrize("workers", [0, -1, True, 1.5, "2"])

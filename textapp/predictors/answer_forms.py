@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -28,6 +29,7 @@ class Forms:
     def __init__(self, task: GenerativeTask) -> None:
         self._task = task
         self._grammars: dict[tuple[Form, Frame], Grammar] = {}
+        self._lock = threading.Lock()
 
     def grammar(self, form: Form, text_of: Callable[[Sequence[int]], str]) -> Grammar:
         """What constrains one answer.
@@ -43,11 +45,14 @@ class Forms:
         blank = self._vocabulary.blank_first
         drops_blank = bool(blank) and not text_of(blank).startswith(" ")
         key = form, Frame(drops_blank, self._task.one_line)
-        if key not in self._grammars:
-            while len(self._grammars) >= _KEPT:
-                self._grammars.pop(next(iter(self._grammars)), None)
-            self._grammars[key] = Grammar(self._vocabulary, *key)
-        return self._grammars[key].fresh()
+        grammar = self._grammars.get(key)
+        if grammar is None:
+            grammar = Grammar(self._vocabulary, *key)
+            with self._lock:  # other threads may keep theirs, and drop this one, at any time
+                while len(self._grammars) >= _KEPT:
+                    del self._grammars[next(iter(self._grammars))]
+                self._grammars[key] = grammar
+        return grammar.fresh()
 
     @cached_property
     def _vocabulary(self) -> Vocabulary:
