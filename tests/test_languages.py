@@ -51,6 +51,9 @@ def test_one_language_has_one_code(codes: str, language: str) -> None:
         ("hi mar npi", "devanagari"),
         ("el gre ell", "greek"),
         ("he heb", "hebrew"),
+        ("km khm km_KH", "khmer"),
+        ("my mya bur_Mymr", "myanmar"),
+        ("ta tam ta-Taml-IN", "tamil"),
         ("en de pt_BR vie", "latin"),
     ],
 )

@@ -14,11 +14,18 @@ SCRIPTS = {
     **dict.fromkeys(("ru", "uk", "bg", "sr", "be", "mk", "kk", "ky", "tg", "mn", "tt", "ba", "cv", "os"), "cyrillic"),
     **dict.fromkeys(("ar", "fa", "ur", "ps", "sd", "ug", "ckb", "arz", "ary", "prs"), "arabic"),
     **dict.fromkeys(("hi", "mr", "ne", "sa", "bho", "mai"), "devanagari"),
+    **dict.fromkeys(("bo", "dz"), "tibetan"), **dict.fromkeys(("bn", "as"), "bengali"),
+    **dict.fromkeys(("am", "ti"), "ethiopic"),
+    "lo": "lao", "my": "myanmar", "km": "khmer", "pa": "gurmukhi", "gu": "gujarati", "or": "oriya", "ta": "tamil",
+    "te": "telugu", "kn": "kannada", "ml": "malayalam", "si": "sinhala", "ka": "georgian", "hy": "armenian",
 }  # fmt: skip
 # Script subtags of BCP 47.
 _SUBTAGS = {
     "hans": "han", "hant": "han", "hani": "han", "jpan": "kana", "kore": "hangul", "hang": "hangul", "thai": "thai",
     "grek": "greek", "hebr": "hebrew", "cyrl": "cyrillic", "arab": "arabic", "deva": "devanagari", "latn": LATIN,
+    "laoo": "lao", "tibt": "tibetan", "mymr": "myanmar", "khmr": "khmer", "beng": "bengali", "guru": "gurmukhi",
+    "gujr": "gujarati", "orya": "oriya", "taml": "tamil", "telu": "telugu", "knda": "kannada", "mlym": "malayalam",
+    "sinh": "sinhala", "geor": "georgian", "armn": "armenian", "ethi": "ethiopic",
 }  # fmt: skip
 _WITHOUT_SPACES = ("lo", "km", "my", "bo", "dz")  # besides those in Han, kana and Thai
 

@@ -44,6 +44,8 @@ def test_normalized_answer() -> None:
         ("《三国志》ω-Force", ["三国志ω-force"], "zh_CN", 1, 1),
         ("3.5米", ["3.5"], "zh", 0, 2 / 3),
         ("", ["北"], "zh", 0, 0),
+        ("a\u0301nh sa\u0301ng", ["ánh sáng"], "vi", 1, 1),  # composed or not, and the first letter is no article
+        ("カ\u3099ス", ["ガス"], "ja", 1, 1),
     ],
 )
 def test_by_hand(prediction: str, references: list[str], language: str, exact: float, overlap: float) -> None:
@@ -117,7 +119,7 @@ def test_rare_first_words_are_together() -> None:
     [
         ("When's it?", "en", "when"), ("  ¿Quién fue?", "es", "quién"), ("?!", "en", ""),
         ("他在什么地方？", "zh", "什么"), ("他为什么来？", "zh", "为什么"), ("北京？", "zh", ""),
-        ("それはいつですか", "ja", "いつ"),
+        ("それはいつですか", "ja", "いつ"), ("किसने लिखा?", "hi", "किसने"), ("யார் எழுதினார்?", "ta", "யார்"),
     ],
 )  # fmt: skip
 def test_question_word(question: str, language: str, word: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import string
+import unicodedata
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -16,6 +17,7 @@ from textapp.languages import logographic
 from textapp.metrics.bootstrap import Intervals, mean_intervals
 from textapp.metrics.generation import best_rouge, rouge_intervals
 from textapp.metrics.translation import bleu_intervals, corpus_bleu
+from textapp.text.words import word_pattern
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _ASCII_PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -26,7 +28,6 @@ _CHARACTERS = re.compile(r"[\u3400-\u9fff\u3040-\u30ff]|\d+(?:[.,]\d+)*|(?:(?![\
 
 _LENGTHS = (250, 500, 1000, 2000, 4000, 16_000)  # characters
 _WORDS_SHOWN = 12
-_WORD = re.compile(r"[^\W_]+")
 _INTERROGATIVE = re.compile(
     "为什么|為什麼|什么|什麼|多少|怎么|怎麼|怎样|怎樣|如何|何时|何時|何地|哪|谁|誰|几|幾|是否|吗|嗎"  # Chinese
     "|なぜ|どう|いつ|どこ|だれ|どの|どれ|いくつ|いくら|何"  # Japanese
@@ -36,9 +37,11 @@ _INTERROGATIVE = re.compile(
 def normalized_answer(text: str) -> str:
     """An answer in lower case without punctuation, articles and further blanks (Rajpurkar et al., 2016).
 
+    Letters and their marks are composed, so that answers which look the same are.
+
     Example: `normalized_answer("The  Eiffel-Tower!")` is `eiffeltower`.
     """
-    return " ".join(_ARTICLES.sub(" ", text.lower().translate(_ASCII_PUNCTUATION)).split())
+    return " ".join(_ARTICLES.sub(" ", _lower(text).translate(_ASCII_PUNCTUATION)).split())
 
 
 def exact_match(prediction: str, references: Sequence[str], language: str = "en") -> float:
@@ -233,7 +236,7 @@ def question_word(question: str, language: str = "en") -> str:
 
     Example: `question_word("When's it?")` is `when`, `question_word("他在什么地方？", "zh")` is `什么`.
     """
-    found = (_INTERROGATIVE if logographic(language) else _WORD).search(question.lower())
+    found = (_INTERROGATIVE if logographic(language) else word_pattern()).search(question.lower())
     return found[0] if found else ""
 
 
@@ -301,7 +304,11 @@ def _f1(common: int, predicted: int, reference: int) -> float:
 
 
 def _unpunctuated(text: str) -> str:
-    return text.lower().strip().translate(_WITHOUT_PUNCTUATION)
+    return _lower(text).strip().translate(_WITHOUT_PUNCTUATION)
+
+
+def _lower(text: str) -> str:
+    return text.lower() if text.isascii() else unicodedata.normalize("NFC", text.lower())
 
 
 def _characters(text: str) -> list[str]:
