@@ -99,7 +99,7 @@ def test_every_column_has_to_be_there(tmp_path) -> None:
     with pytest.raises(DataError, match=r"train\.csv: no column for the label 'threat'"):
         labels(tmp_path, {"train_csv": FLAGS}, columns=wrong)
     test = "comment_text,toxic,obscene\nf,0,0\n"
-    with pytest.raises(DataError, match=r"test\.csv: no column for label:insult.*set columns: \{label: NAME\}"):
+    with pytest.raises(DataError, match=r"test\.csv: no column for the label .insult..*set columns: \{label: NAME\}"):
         labels(tmp_path, {"train_csv": FLAGS, "test_csv": test}, "test", test="test.csv", **COLUMNS)
 
 

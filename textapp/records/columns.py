@@ -295,9 +295,11 @@ def missing_column(
     shown = ", ".join(f"'{visible(name.strip()[:40])}'" for name in found[:12]) + (", ..." if len(found) > 12 else "")
     expected = repr(names[0]) if len(names) == 1 else "one of " + ", ".join(names)
     other = ", or numbers counted from 0 if the file has no header" if numbers else ""
+    field, _, label = field.partition(":")  # as `column_field` names the column of a label
+    what = f"the label '{visible(label)}'" if label else field
     return DataError(
-        f"{path}: no column for {field}: found {shown}; expected {expected}{near}"
-        f" (set columns: {{{field.partition(':')[0]}: NAME}}, or --columns {field.partition(':')[0]}=NAME{other})"
+        f"{path}: no column for {what}: found {shown}; expected {expected}{near}"
+        f" (set columns: {{{field}: NAME}}, or --columns {field}=NAME{other})"
     )
 
 
