@@ -224,6 +224,11 @@ def test_messages_with_a_fault_are_told_by_their_row(predicted: Any) -> None:
     rows = [json.loads(line) for line in out.splitlines()]
     assert rows[0]["error"].startswith("messages[0].role: found 'bot'") and rows[1]["output"] == expected("hi")[0]
     assert "1 input had no answer" in err
+    message = '{"role": "user", "content": "no", "content": "hi"}'
+    _, out, _ = predicted(f"[{message}]", '{"messages": [], "messages": [1]}', "hi", "--json")
+    errors = [json.loads(line).get("error") for line in out.splitlines()]
+    assert errors[0].startswith("messages[0]: the key 'content' occurs twice")
+    assert errors[1].startswith("the key 'messages' occurs twice") and errors[2] is None
     code, _, err = predicted("hi", "--stream")
     assert code == 2 and "--chat answers one line after the other" in " ".join(err.split())
 

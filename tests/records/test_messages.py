@@ -12,7 +12,7 @@ from talks import talk, write_lines
 from textapp.catalog import parse_config, recipe_of
 from textapp.errors import DataError
 from textapp.recipes.splits import load_splits
-from textapp.records.documents import load_conversations, scan_prompts
+from textapp.records.documents import load_conversations, load_documents, scan_prompts
 from textapp.records.layout import Layout
 from textapp.records.messages import conversation
 from textapp.records.rows import RowError
@@ -115,6 +115,33 @@ def test_what_is_refused_with_its_line(tmp_path: Path, messages: Any, message: s
     with pytest.raises(RowError, match=rf"talks.jsonl:2: {message}") as caught:
         load(tmp_path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["talks.jsonl", "talks.csv"])
+def test_neither_of_two_equal_keys_of_a_message_wins(tmp_path: Path, name: str) -> None:
+    talk = json.dumps(TALK).replace('"content": ', '"content": "other", "content": ', 1)
+    cell = '"' + talk.replace('"', '""') + '"'
+    lines = f'{{"messages": {talk}}}\n' if name == "talks.jsonl" else f"messages,id\n{cell},1\n"
+    (tmp_path / name).write_text(lines, encoding="utf-8")
+    with pytest.raises(RowError, match=rf"{name}:\d: messages\[0\]: the key 'content' occurs twice"):
+        load(tmp_path, name)
+
+
+def test_neither_of_two_equal_keys_of_a_part_wins(tmp_path: Path) -> None:
+    line = '{"messages": [{"role": "user", "content": [{"type": "text", "text": "a", "text": "b"}]}]}\n'
+    (tmp_path / "talks.jsonl").write_text(line, encoding="utf-8")
+    with pytest.raises(RowError, match=r"messages\[0\].content\[0\]: the key 'text' occurs twice"):
+        load(tmp_path)
+
+
+def test_a_conversation_is_not_read_as_documents(tmp_path: Path) -> None:
+    layout = Layout({"text": ["text", "content"], "prompt": ["prompt"]}, optional=frozenset({"prompt"}))
+    shared = [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello"}]
+    for key, messages in (("messages", TALK), ("conversations", shared)):
+        for name, count in (("talks.json", 1), ("talks.jsonl", 2)):
+            write_lines(tmp_path / name, [{"id": 1, key: messages}] * count)
+            with pytest.raises(DataError, match=rf"no column for text: .*set columns: {{messages: {key}}}"):
+                load_documents(name, layout, tmp_path)
 
 
 def test_files_without_conversations(tmp_path: Path) -> None:

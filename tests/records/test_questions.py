@@ -214,7 +214,7 @@ def test_whole_starts_of_other_programs(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ('{"version": "1", "data": []}', "data is an empty list, expected articles"),
-        ('[{"title": "t", "paragraphs": [{"context": "a", "qas": []}]}]', 'write {"data": [...]} around it'),
+        ('[{"title": "t", "paragraphs": [{"context": "a", "qas": []}]}]', "found parts of the JSON of SQuAD"),
         (
             '[{"question": "a", "context": "b"}]',
             "no column for answer: found 'question', 'context'; expected 'answer' (s",
@@ -231,3 +231,67 @@ def test_questions_of_invisible_characters_are_empty(tmp_path: Path, caplog) -> 
     name = write(tmp_path, "question,context,answer\n\u200b,a b,b\nq,a b,b\n", "a.csv")
     assert len(with_answers(load_questions(name, LAYOUT, tmp_path), name, strict=False)) == 1
     assert "the question is empty" in caplog.text
+
+
+QUESTION = {"id": "1", "question": "Who?", "answers": [{"text": "景色", "answer_start": 3}]}
+
+
+@pytest.mark.parametrize(
+    ("first", "place", "key"),
+    [
+        ('"context": ', r"data\[0\].paragraphs\[0\]", "context"),
+        ('"question": ', r"data\[0\].paragraphs\[0\].qas\[0\]", "question"),
+        ('"answers": ', r"data\[0\].paragraphs\[0\].qas\[0\]", "answers"),
+        ('"text": ', r"data\[0\].paragraphs\[0\].qas\[0\].answers\[0\]", "text"),
+        ('"data": ', "the document", "data"),
+    ],
+)
+def test_neither_of_two_equal_keys_of_squad_wins(tmp_path: Path, first: str, place: str, key: str) -> None:
+    name = write(tmp_path, squad([QUESTION]).replace(first, f'{first}"other", {first}', 1))
+    with pytest.raises(DataError, match=f"a.json: {place}: the key '{key}' occurs twice .*, expected one: delete or"):
+        load_questions(name, LAYOUT, tmp_path)
+
+
+def test_nan_is_missing_in_squad(tmp_path: Path) -> None:
+    text = squad([QUESTION]).replace('"id": "1"', '"id": NaN').replace('"answer_start": 3', '"answer_start": Infinity')
+    (record,) = load_questions(write(tmp_path, text), LAYOUT, tmp_path)
+    assert (record["id"], record["answers"]) == (None, [{"text": "景色", "start": 3}])
+
+
+def test_nothing_stands_behind_squad(tmp_path: Path) -> None:
+    name = write(tmp_path, squad([QUESTION]) + "\n" + squad([QUESTION]))
+    with pytest.raises(DataError, match=r"a\.json:2: found '{\"version\".*' behind the closing '}', expected the end"):
+        load_questions(name, LAYOUT, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl"])
+def test_parts_of_squad_are_told(tmp_path: Path, name: str) -> None:
+    article = json.loads(squad([QUESTION]))["data"][0]
+    forms = [[article], article, article["paragraphs"], article["paragraphs"][0]]
+    if name == "a.jsonl":
+        forms.append({"data": [article]})
+    for form in forms:
+        with pytest.raises(DataError, match=f'{name}: found parts of the JSON of SQuAD, .*: write {{"data":'):
+            load_questions(write(tmp_path, json.dumps(form), name), LAYOUT, tmp_path)
+    document = {"meta": {"by": "us"}, "data": [article]}
+    assert len(load_questions(write(tmp_path, json.dumps(document)), LAYOUT, tmp_path)) == 1
+
+
+def test_answers_of_a_row_as_squad_has_them(tmp_path: Path) -> None:
+    columns = {**COLUMNS, "answer": ["answer", "answers", "answers.text"], "start": ["start", "answers.answer_start"]}
+    row = {"question": "Who?", "context": CONTEXT}
+    answers = [{"text": "景色", "answer_start": 3}, {"text": "cat", "answer_start": 14}]
+    lines = [{**row, "answers": answers}, {**row, "answers": []}, {**row, "answers": {"text": ["cat"]}}]
+    name = write(tmp_path, "\n".join(map(json.dumps, lines)), "a.jsonl")
+    found = load_questions(name, replace(LAYOUT, columns=columns), tmp_path)
+    assert [[(each["text"], each["start"]) for each in record["answers"]] for record in found] == [
+        [("景色", 3), ("cat", 14)], [], [("cat", 14)],
+    ]  # fmt: skip
+
+
+def test_a_written_answer_in_a_cell_may_have_lines(tmp_path: Path) -> None:
+    name = write(tmp_path, 'question,answer\nq,"one\r\ntwo"\n', "a.csv")
+    columns = {field: COLUMNS[field] for field in ("question", "context", "answer")}
+    layout = replace(LAYOUT, columns=columns, optional=frozenset({"context"}))
+    (record,) = load_questions(name, layout, tmp_path, ("question",))
+    assert record["answers"] == [{"text": "one\ntwo", "start": None}]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from textapp.loading import load
 from textapp.predictors.chat import ChatAnswer
 from textapp.predictors.predictor import Predictor
 from textapp.records.files import read_source
+from textapp.records.json_objects import Repeated, whole
 from textapp.records.messages import ASSISTANT, SYSTEM, USER, Message
 from textapp.records.rows import RowError
 from textapp.terminal import printable
@@ -117,11 +117,17 @@ def chat_answers(
 
 
 def _messages(line: str) -> Any:
-    """The messages of a line; one that is no JSON of messages is itself a message."""
+    """The messages of a line; one that is no JSON of messages is itself a message.
+
+    Raises:
+        DataError: a key occurs twice.
+    """
     try:
-        value = json.loads(line)
+        value = whole(line)
     except (ValueError, RecursionError):
         value = None
+    if isinstance(value, Repeated) and "messages" in value:
+        raise DataError(value.twice())
     if isinstance(value, dict) and "messages" in value:
         return value["messages"]
     if isinstance(value, list) and value and isinstance(value[0], dict):

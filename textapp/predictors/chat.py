@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from textapp.errors import DataError, UsageError, did_you_mean, require
+from textapp.records.json_objects import Repeated
 from textapp.records.messages import ASSISTANT, MAX_CHARACTERS, ROLES, USER, Message, check_turn
 from textapp.text.chat import ChatTemplate, template_fault
 from textapp.untrusted import shown
@@ -70,6 +71,8 @@ def checked_messages(messages: Any) -> list[Message]:
 def _check_message(where: str, message: Any) -> None:
     if not isinstance(message, Mapping) or not {"role", "content"} <= message.keys():
         raise DataError(f"{where}: found {shown(message)}, expected a message such as {_EXPECTED}")
+    if isinstance(message, Repeated):
+        raise DataError(f"{where}: {message.twice()}")
     for name in message:
         if name not in ("role", "content"):
             raise DataError(f"{where}: found the key {shown(name)}, expected role and content alone: remove it")

@@ -140,7 +140,8 @@ def scan_prompts(source: Source, layout: Layout, data_dir: Path) -> Iterator[tup
             elif "text" in row.values:
                 yield row.line, {"prompt": row.values["text"]}
             else:
-                yield row.line, RowError(path, row.line, "found neither prompt nor text: set --columns prompt=NAME")
+                mend = "set --columns prompt=NAME, or messages=NAME for conversations"
+                yield row.line, RowError(path, row.line, f"found neither prompt nor text: {mend}")
 
 
 def _scanned(value: Any, path: Path, line: int) -> dict[str, Any] | RowError:

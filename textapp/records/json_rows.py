@@ -16,7 +16,8 @@ from textapp.errors import DataError
 from textapp.records.columns import missing_column, names_of, other_names
 from textapp.records.dialects import normalised
 from textapp.records.files import Source
-from textapp.records.json_text import Repeated, Value, Wanted, equal, objects
+from textapp.records.json_objects import Repeated, equal, is_message
+from textapp.records.json_text import Value, Wanted, objects
 from textapp.records.label_cells import flag
 from textapp.records.layout import Columns
 from textapp.records.rows import Row, RowError
@@ -103,7 +104,7 @@ def _with_fields(
     if missing and first is not None:
         names = tuple(names_of(columns[missing[0]]))
         fault = _missing(path, missing[0], names, _shown_names(first), other_names(columns, missing[0]))
-        raise DataError(f"{fault}{_into_list(_Keys(first), names)}")
+        raise DataError(f"{fault}{_into_list(_Keys(first), names)}{_conversation(first, columns)}")
     yield from chain(held, items)
 
 
@@ -113,7 +114,7 @@ def _values(path: Path, content: Any, columns: Columns, required: Collection[str
     if not isinstance(content, dict):
         raise _RowFault(f"found {_kind(content)}, expected an object: write {_example(columns, required)}")
     if isinstance(content, Repeated):
-        raise _RowFault(_twice(content.names[0]))
+        raise _RowFault(content.twice())
     keys, values = _Keys(content), dict[str, Any]()
     for field, column in columns.items():
         found = _value(keys, field, columns)
@@ -161,8 +162,13 @@ def _into_list(keys: _Keys, names: Sequence[str]) -> str:
     return ""
 
 
-def _twice(name: str) -> str:
-    return f"the key {name[:60]!r} occurs twice in an object with different values, expected one: delete or rename one"
+def _conversation(content: dict[str, Any], columns: Columns) -> str:
+    """What to do where a row of texts has a list of messages; empty if it has none."""
+    lists = ((key, value) for key, value in content.items() if isinstance(value, list))
+    name = next((key for key, value in lists if any(map(is_message, value))), None)
+    if name is None or "text" not in columns or "label" in columns:
+        return ""
+    return f"; {name[:40]!r} is a list of messages: for conversations set columns: {{messages: {name[:40]}}}"
 
 
 @lru_cache(maxsize=16)  # the same for all rows with the same keys
@@ -194,7 +200,7 @@ class _Keys:
         """
         keys = [name] if name in self.content else self._normalised.get(normalised(name), [])
         if isinstance(self.content, Repeated) and set(keys) & set(self.content.names):
-            raise _RowFault(_twice(keys[0]))
+            raise _RowFault(self.content.twice())
         return self.only(keys)
 
     def only(self, keys: list[str]) -> str | None:
@@ -216,18 +222,28 @@ def _has(keys: _Keys, field: str, columns: Columns) -> bool:
 
 def _value(keys: _Keys, field: str, columns: Columns) -> tuple[str, Any] | None:
     """The name and the value of a field: of the first name that is found, but an object only if nothing else is."""
-    names, nested = names_of(columns[field]), None
+    names, nested, lists = names_of(columns[field]), None, field in _LISTS
     for name in names:
-        found = _at(keys, name)
-        if found is not None and not isinstance(found[0], dict):
+        found = _at(keys, name, lists)
+        if found is not None and not isinstance(found[0], dict) and not (lists and _of_objects(found[0])):
             return name, found[0]
         if found is not None and nested is None:
             nested = name, found[0]
     return _in_language(keys, names, columns) or nested if field in _SIDES else nested
 
 
-def _at(keys: _Keys, name: str) -> tuple[Any] | None:
-    """The value at a key, or at a path: in a tuple, because it may be None; None if there is none."""
+def _of_objects(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(part, dict) for part in value)
+
+
+def _at(keys: _Keys, name: str, lists: bool = False) -> tuple[Any] | None:
+    """The value at a key, or at a path: in a tuple, because it may be None; None if there is none.
+
+    Args:
+        keys: of an object.
+        name: the key, or the path.
+        lists: whether a path enters lists of objects, and has the value of each: `answers.text` of SQuAD's answers.
+    """
     key = keys.find(name)
     if key is not None:
         return (keys.content[key],)
@@ -237,8 +253,12 @@ def _at(keys: _Keys, name: str) -> tuple[Any] | None:
         if parent is None:
             continue
         value = keys.content[parent]
-        if isinstance(value, dict) and (found := _at(_Keys(value), name[place + 1 :])) is not None:
+        if isinstance(value, dict) and (found := _at(_Keys(value), name[place + 1 :], lists)) is not None:
             return found
+        if lists and _of_objects(value):
+            parts = [_at(_Keys(part), name[place + 1 :]) for part in value]
+            if any(part is not None for part in parts):
+                return ([None if part is None else part[0] for part in parts],)
         if value is None:
             empty = (None,)
     return empty

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from textapp.errors import DataError
 from textapp.records.files import Source
+from textapp.records.json_objects import DECODER, Repeated, is_message
 from textapp.records.rows import RowError, nonempty_lines, readable
 
 SHOWN = 200  # characters of the input in an error
@@ -42,38 +43,7 @@ class Value(NamedTuple):
     excerpt: str
 
 
-class Repeated(dict):
-    """An object with keys that occur twice and have different values; it holds the last ones.
-
-    Attributes:
-        names: these keys.
-    """
-
-    names: list[str]
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    content = dict(pairs)
-    if len(content) == len(pairs):
-        return content
-    first: dict[str, Any] = {}
-    names = [name for name, value in pairs if not equal(first.setdefault(name, value), value)]
-    if not names:
-        return content
-    repeated = Repeated(content)
-    repeated.names = names
-    return repeated
-
-
-def equal(one: Any, other: Any) -> bool:
-    """Whether two values are the same; true is not 1. Values too deep to be compared are not."""
-    try:
-        return type(one) is type(other) and one == other
-    except RecursionError:
-        return False
-
-
-_decode = json.JSONDecoder(object_pairs_hook=_object, parse_constant=lambda _: None).raw_decode
+_decode = DECODER.raw_decode
 
 
 class Wanted(NamedTuple):
@@ -385,6 +355,8 @@ def _rows_of_object(path: Path, value: Value | RowError, text: str, wanted: Want
             f' per row: df.to_json({path.name!r}, orient="records"), or for a data set of lists:'
             f" pandas.DataFrame(content) first"
         )
+    elif any(isinstance(part, list) and part and is_message(part[0]) for part in content.values()):
+        yield value  # one conversation
     elif not wanted.has_field(content) and all(isinstance(part, list) and part for part in content.values()):
         kind = {str: "texts", list: "arrays"}.get(type(next(iter(content.values()))[0]), "values")
         raise DataError(
@@ -407,7 +379,7 @@ def _arrays_of_objects(content: dict[str, Any], depth: int = _MAX_WRAPPERS) -> l
     """The keys that lead to each array of objects, in objects within objects."""
     found: list[tuple[str, ...]] = []
     for key, part in content.items():
-        if isinstance(part, list) and part and isinstance(part[0], dict):
+        if isinstance(part, list) and part and isinstance(part[0], dict) and not is_message(part[0]):
             found.append((key,))
         elif isinstance(part, dict) and depth > 1:
             found += [(key, *keys) for keys in _arrays_of_objects(part, depth - 1)]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from textapp.errors import DataError, did_you_mean
+from textapp.records.json_objects import Repeated, whole
 from textapp.untrusted import shown
 
 SYSTEM, USER, ASSISTANT = "system", "user", "assistant"
@@ -108,7 +108,7 @@ def spoken(messages: Sequence[Message]) -> str:
 def _parsed(text: str) -> Any:
     """The value of a cell of a table, which holds the messages as JSON."""
     try:
-        return json.loads(text)
+        return whole(text)
     except (ValueError, RecursionError):
         return text
 
@@ -116,6 +116,8 @@ def _parsed(text: str) -> Any:
 def _message(where: str, message: Any) -> dict[str, str]:
     if not isinstance(message, Mapping):
         raise DataError(f"{where}: found {shown(message)}, expected a message of a list such as {_EXAMPLE}")
+    if isinstance(message, Repeated):
+        raise DataError(f"{where}: {message.twice()}")
     for key in _MEANINGFUL:
         if message.get(key) not in (None, [], {}, "", 1):
             raise DataError(f"{where}: found the key {key!r}, which is not supported: delete it, or the row")
@@ -142,6 +144,8 @@ def _text(where: str, content: Any) -> str:
         return _checked_text(where, content)
     texts = []
     for place, part in enumerate(content):
+        if isinstance(part, Repeated):
+            raise DataError(f"{where}[{place}]: {part.twice()}")
         kind = part.get("type") if isinstance(part, Mapping) else None
         if kind != "text":
             found = f"a part of the type {shown(kind)}" if kind is not None else shown(part)

@@ -16,6 +16,7 @@ from typing import Any
 
 from textapp.errors import DataError, is_blank
 from textapp.records.files import expand, kind_of, read_source
+from textapp.records.json_objects import Repeated, whole
 from textapp.records.layout import Layout
 from textapp.records.readers import scan_rows
 from textapp.records.rows import Row, RowError
@@ -24,6 +25,7 @@ from textapp.records.sources import Source, describe
 _logger = logging.getLogger("textapp")
 FIELDS = ("question", "context")
 _MEND = "mend or delete it, or set data.misplaced_answers: skip"
+_AROUND = 'write {"data": [{"paragraphs": [{"context": "...", "qas": [...]}]}]}'
 _NO_ARTICLES = re.compile(r'"data"\s*:\s*\[\s*\]')
 
 
@@ -81,7 +83,7 @@ def _scan(
     source: Source, layout: Layout, data_dir: Path, required: Sequence[str]
 ) -> Iterator[tuple[int, dict | RowError]]:
     for path in expand(source, data_dir):
-        document = _squad_document(path, layout.encoding) if kind_of(path) == ".json" else None
+        document = _squad_document(path, layout.encoding) if kind_of(path) in (".json", ".jsonl") else None
         if document is not None:
             yield from enumerate(_of_squad(path, document, answered="answer" in required), start=1)
             continue
@@ -90,7 +92,7 @@ def _scan(
                 yield row.line, row
             else:
                 try:
-                    yield row.line, _of_row(path, row)
+                    yield row.line, _of_row(path, row, "start" in layout.columns)
                 except RowError as error:
                     yield row.line, error
 
@@ -233,12 +235,19 @@ def placed(context: str, text: str, start: int | None) -> int | None:
 # --- tables --------------------------------------------------------------------------------------------------------
 
 
-def _of_row(path: Path, row: Row) -> dict[str, Any]:
-    """The record of a row; in a cell several answers, and their starts, are on lines of their own."""
+def _of_row(path: Path, row: Row, spans: bool) -> dict[str, Any]:
+    """The record of a row.
+
+    Args:
+        path: of the file.
+        row: of it.
+        spans: whether several answers in a cell, and their starts, are on lines of their own; else a cell is one
+            answer, as an answer in writing may have lines.
+    """
     values = row.values
     record = {"id": values.get("id") or None, "question": values["question"], "context": values.get("context", "")}
     if "answer" in values:
-        texts, starts = (_parts(values.get(field, "")) for field in ("answer", "start"))
+        texts, starts = (_parts(values.get(field, ""), spans) for field in ("answer", "start"))
         if starts and len(starts) != len(texts):
             raise RowError(
                 path, row.line,
@@ -249,8 +258,8 @@ def _of_row(path: Path, row: Row) -> dict[str, Any]:
     return {**record, "where": f"{path}:{row.line}"}
 
 
-def _parts(value: str | list[str]) -> list[str]:
-    parts = value.split("\n") if isinstance(value, str) else value
+def _parts(value: str | list[str], divided: bool) -> list[str]:
+    parts = value if isinstance(value, list) else value.split("\n") if divided else [value.replace("\r\n", "\n")]
     return [part for part in parts if part.strip()]
 
 
@@ -269,23 +278,29 @@ def _answers(context: str, answers: Any) -> list[dict[str, Any]]:
 
 
 def _squad_document(path: Path, encoding: str) -> dict[str, Any] | None:
-    """The content of a file in SQuAD's layout; None if it is an array of rows.
+    """The content of a file in SQuAD's layout; None if it has rows.
 
     Raises:
-        DataError: it is no JSON.
+        DataError: it is no JSON, or parts of this layout.
     """
     source = read_source(path, encoding)
     head = source.head.lstrip()
-    if head.startswith("[") and '"paragraphs"' in head and '"qas"' in head:
-        raise DataError(
-            f'{path}: found a list of articles, expected the JSON of SQuAD: write {{"data": [...]}} around it'
-        )
-    if not head.startswith("{") or not ('"paragraphs"' in head or _NO_ARTICLES.search(head)):
+    squad = '"qas"' in head and ('"paragraphs"' in head or '"context"' in head)
+    if squad and (kind_of(path) == ".jsonl" or head.startswith("[") or '"data"' not in head):
+        raise DataError(f"{path}: found parts of the JSON of SQuAD, expected it as one document in a .json: {_AROUND}")
+    if kind_of(path) == ".jsonl" or not head.startswith("{"):
+        return None
+    if not ('"paragraphs"' in head or _NO_ARTICLES.search(head)):
         return None
     text = "".join(source.pieces())
     try:
-        document = json.loads(text)
+        document = whole(text)
     except json.JSONDecodeError as error:
+        if error.msg == "Extra data":
+            raise DataError(
+                f"{path}:{error.lineno}: found {text[error.pos : error.pos + 40]!r} behind the closing '}}', expected"
+                f" the end of the file: delete it, or save it as a file of its own"
+            ) from error
         at_end = error.pos >= len(text.rstrip()) - 1 or error.msg.startswith("Unterminated string")
         cut = ": the file seems to be cut off, copy it again" if at_end else ""
         raise DataError(f"{path}:{error.lineno}: not JSON ({error.msg}){cut}") from error
@@ -309,14 +324,14 @@ def _of_squad(path: Path, document: Any, answered: bool) -> Iterator[dict[str, A
 
 def _of_question(path: Path, question: Any, context: str, at: str, answered: bool) -> dict[str, Any]:
     text = _string(path, question, "question", at)
-    name = question.get("id")
+    name = _given(path, question, "id", at)
     record = {"id": None if name is None else str(name), "question": text, "context": context}
     if answered or "answers" in question:
         pairs = []
-        given = [] if question.get("is_impossible") is True else _list(path, question, "answers", at)
+        given = [] if _given(path, question, "is_impossible", at) is True else _list(path, question, "answers", at)
         for index, answer in enumerate(given):
             inside = f"{at}answers[{index}]."
-            start = answer.get("answer_start") if isinstance(answer, dict) else None
+            start = _given(path, answer, "answer_start", inside)
             if start is not None and not (type(start) is int or isinstance(start, float) and start.is_integer()):
                 raise DataError(f"{path}: {inside}answer_start is {start!r:.40}, expected a whole number of characters")
             pairs.append((_string(path, answer, "text", inside), None if start is None else int(start)))
@@ -324,15 +339,26 @@ def _of_question(path: Path, question: Any, context: str, at: str, answered: boo
     return {**record, "where": f"{path}: question {name}" if name is not None else f"{path}: {at.removesuffix('.')}"}
 
 
+def _given(path: Path, part: Any, key: str, at: str) -> Any:
+    """The value of a key; None if there is none.
+
+    Raises:
+        DataError: it occurs twice, with different values.
+    """
+    if isinstance(part, Repeated) and key in part.names:
+        raise DataError(f"{path}: {at.removesuffix('.') or 'the document'}: {part.twice()}")
+    return part.get(key) if isinstance(part, dict) else None
+
+
 def _list(path: Path, part: Any, key: str, at: str) -> list[Any]:
-    found = part.get(key) if isinstance(part, dict) else None
+    found = _given(path, part, key, at)
     if not isinstance(found, list):
         raise DataError(f"{path}: {at}{key} is {_kind(part, key)}, expected a list, as in the JSON of SQuAD")
     return found
 
 
 def _string(path: Path, part: Any, key: str, at: str) -> str:
-    found = part.get(key) if isinstance(part, dict) else None
+    found = _given(path, part, key, at)
     if not isinstance(found, str):
         raise DataError(f"{path}: {at}{key} is {_kind(part, key)}, expected a text, as in the JSON of SQuAD")
     # A lone surrogate, which JSON can escape, is replaced; the length stays the same.
