@@ -96,9 +96,17 @@ def test_a_second_text_is_not_ignored() -> None:
     for several in (["good", "bad"], ("good", "bad")):
         with pytest.raises(UsageError, match="expected a text or a record .*; several texts go to batch"):
             make()(several)
-    for wrong in (("a", 7), (7, "b"), {"text": "a", "text_pair": 7}):
+    for wrong in (
+        ("a", 7),
+        (7, "b"),
+        {"text": "a", "text_pair": 7},
+        "a",
+        {"text": "a"},
+        {"text": "a", "text_pair": None},
+    ):
         with pytest.raises(UsageError, match="expected two texts"):
             make(pair=True)(wrong)
+    assert make(pair=True)("a", "").input == ["a", ""]
 
 
 def test_a_batch_is_a_list() -> None:

@@ -141,11 +141,11 @@ class ClassificationTask(Task):
         """Makes a record from a text, a pair of texts (also as a tuple), or a record.
 
         Raises:
-            UsageError: it is none of these, or has a second text although the model takes one.
+            UsageError: it is none of these, or has a second text although the model takes one, or lacks it.
         """
         record: dict[str, Any]
         if isinstance(text, str):
-            if text_pair is None:
+            if text_pair is None and not self.pair:
                 return {"text": text}
             record = {"text": text, "text_pair": text_pair}
         elif isinstance(text, Mapping) and isinstance(text.get("text"), str):
@@ -159,6 +159,11 @@ class ClassificationTask(Task):
         second = record.get("text_pair")
         if second is not None and not self.pair:
             raise UsageError(f"found a second text, {shown(second)}: this model takes one text; leave it out")
+        if self.pair and second is None and isinstance(record["text"], str):
+            raise UsageError(
+                f"found one text, {shown(record['text'])}, expected two texts, as this model takes pairs: give the"
+                " second one, '' if it is empty"
+            )
         if second is not None and not isinstance(second, str) or not isinstance(record["text"], str):
             raise UsageError(f"found {shown(record['text'])} and {shown(second)}, expected two texts")
         return record
