@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
+
+import numpy as np
 
 
 def parse(content: bytes) -> Any:
@@ -15,12 +18,46 @@ def parse(content: bytes) -> Any:
 
 
 def pack(model: Any) -> bytes:
-    """Writes a `ModelT` to a file."""
-    import flatbuffers
+    """Writes a `ModelT` to a file, as small as a runtime can read it.
 
-    builder = flatbuffers.Builder(1 << 20)
+    The signatures of a file repeat each other, so equal lists (scales, zero points, shapes) and names stand in the file
+    once, and what is computed between constants and outputs has no name.
+    """
+    for graph in model.subgraphs:
+        named = {*graph.inputs, *graph.outputs}
+        for index, tensor in enumerate(graph.tensors):
+            if index not in named and not size_bytes(model, tensor):
+                tensor.name = None
+            if tensor.quantization is not None and tensor.quantization.scale is None:
+                tensor.quantization = None
+    builder = _sharing_builder()(1 << 20)
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
     return bytes(builder.Output())
+
+
+@cache
+def _sharing_builder() -> Any:
+    """The class of a builder that writes equal strings and equal vectors of numbers once."""
+    import flatbuffers
+
+    class Sharing(flatbuffers.Builder):  # type: ignore[misc]
+        def __init__(self, size: int) -> None:
+            super().__init__(size)
+            self._vectors: dict[tuple[str, bytes], int] = {}
+
+        def CreateString(self, text: Any, *args: Any) -> int:  # noqa: N802
+            key = "string", text if isinstance(text, bytes) else text.encode()
+            if key not in self._vectors:
+                self._vectors[key] = super().CreateString(text, *args)
+            return self._vectors[key]
+
+        def CreateNumpyVector(self, values: np.ndarray) -> int:  # noqa: N802
+            key = values.dtype.str, hashlib.blake2b(np.ascontiguousarray(values).data).digest()
+            if key not in self._vectors:
+                self._vectors[key] = super().CreateNumpyVector(values)
+            return self._vectors[key]
+
+    return Sharing
 
 
 def operator_name(model: Any, operator: Any) -> str:
