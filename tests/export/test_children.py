@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from textapp.errors import ExportError
-from textapp.export.children import run_child
+from textapp.export.children import ForkingChild, run_child
 
 
 @pytest.fixture
@@ -33,3 +33,40 @@ def test_a_child_that_crashes_or_fails_is_told_with_its_signal_or_last_words(mod
     with pytest.raises(ExportError, match="converting failed: ValueError: no such op"):
         run_child(module("raise ValueError('no such op')"), {}, "converting")
     assert run_child(module("print('[1]'); print('{\"a\": 2}')"), {}, "converting") == {"a": 2}
+
+
+SERVER = """
+import json
+from textapp.export.children import serve
+imported = os.getpid()
+
+def work(arguments):
+    job = json.loads(arguments[0])
+    print("of a library")
+    exec(job["body"])
+    print(json.dumps({"imported": imported, "ran": os.getpid()}))
+
+serve(work)
+"""
+
+
+def test_jobs_of_one_child_share_its_imports_and_a_crash_ends_only_its_job(module):
+    with ForkingChild(module(SERVER)) as child:
+        first, second = (child.run({"body": ""}, "converting") for _ in range(2))
+        assert first["imported"] == second["imported"]
+        assert len({first["imported"], first["ran"], second["ran"]}) == 3
+        with pytest.raises(ExportError, match=r"converting crashed \(SIGABRT\): the library failed"):
+            child.run({"body": "os.abort()"}, "converting")
+        with pytest.raises(ExportError, match="converting failed: ValueError: no such op"):
+            child.run({"body": "raise ValueError('no such op')"}, "converting")
+        with pytest.raises(ExportError, match="converting was killed for memory"):
+            child.run({"body": "raise MemoryError"}, "converting")
+        assert child.run({"body": ""}, "converting")["imported"] == first["imported"]
+
+
+def test_a_child_that_does_not_start_is_told(module):
+    with (
+        pytest.raises(ExportError, match="converting failed: ImportError: no such library"),
+        ForkingChild(module("raise ImportError('no such library')")) as child,
+    ):
+        child.run({}, "converting")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from contextlib import nullcontext
 from functools import partial
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 
 from textapp.errors import ExportError
 from textapp.export import tflite
-from textapp.export.flatbuffer.graphs import parse
+from textapp.export.flatbuffer.graphs import is_constant, parse
 from textapp.layers import BlockSettings, TransformerDecoder
 from textapp.models.generator import Generator
 from textapp.objectives import decoding
@@ -24,7 +25,7 @@ PROMPT = {"token_ids": np.array([[5, 9, 4, 7, 0, 0, 0, 0]], np.int32), "num_toke
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """A language model with a tied table as int8 files, by way of conversion. The conversions run in this process."""
+    """A language model with a tied table as int8 files, by way of conversion; all at once it runs in this process."""
     folder = tmp_path_factory.mktemp("ways")
     settings = BlockSettings(4, 96, biases="none", normalization="rms", activation="swiglu", max_length=12)
     decoder = TransformerDecoder(64, 1, settings, positions="rope")
@@ -70,6 +71,24 @@ def test_signatures_that_are_converted_apart_share_every_weight(files):
     assert len(codes) == len(set(codes))
 
 
+def test_what_signatures_have_in_common_stands_in_a_file_once(files):
+    content = files[1].read_bytes()
+    model = parse(content)
+    several = [tensor for graph in model.subgraphs for tensor in graph.tensors if _num_scales(tensor) > 60]
+    scales = {tensor.quantization.scale.tobytes() for tensor in several}
+    assert len(several) > 2 * len(scales) > 0
+    assert all(content.count(values) == 1 for values in scales)
+    for graph in model.subgraphs:
+        ends = {*graph.inputs, *graph.outputs}
+        named = {index for index, tensor in enumerate(graph.tensors) if tensor.name is not None}
+        constant = {index for index in range(len(graph.tensors)) if is_constant(model, graph, index)}
+        assert named == ends | constant
+
+
+def _num_scales(tensor):
+    return 0 if tensor.quantization is None else len(tensor.quantization.scale)
+
+
 def test_signatures_that_are_converted_apart_answer_as_those_together(files):
     together, apart = map(EdgeRunner, files)
     steps = {"token_id": np.array([6], np.int32), "position": np.array([4], np.int32)}
@@ -83,10 +102,11 @@ def test_signatures_that_are_converted_apart_answer_as_those_together(files):
 
 
 def test_a_signature_that_does_not_convert_ends_the_conversion(tmp_path, monkeypatch):
-    def fail(module, job, what):
-        raise ExportError(f"{what} crashed")
+    class Crashing:
+        def run(self, job, what):
+            raise ExportError(f"{what} crashed")
 
-    monkeypatch.setattr(tflite, "run_child", fail)
+    monkeypatch.setattr(tflite, "ForkingChild", lambda module: nullcontext(Crashing()))
     monkeypatch.setattr(tflite, "write_saved_model", lambda model, signatures, folder: folder.mkdir())
     signatures = [Signature(name, {}, dict) for name in ("one", "two", "three", "four")]
     with pytest.raises(ExportError, match="to litert with quantize none: one crashed"):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textapp.errors import ExportError
-from textapp.export.children import run_child
+from textapp.export.children import SERVE, ForkingChild, run_child, serve
 from textapp.export.flatbuffer.graphs import parse
 from textapp.export.flatbuffer.in_place import write_in_place
 from textapp.export.flatbuffer.merge import merge
@@ -106,24 +106,24 @@ def convert_apart(
     saved = [model_path.with_name(f"{model_path.stem}_{signature.name}") for signature in signatures]
     files = [folder.with_suffix(".tflite") for folder in saved]
     jobs: list[Future[None]] = []
-    with ThreadPoolExecutor(1) as pool:
+    with ForkingChild("textapp.export.tflite") as child, ThreadPoolExecutor(1) as pool:
         for signature, folder, file in zip(signatures, saved, files, strict=True):
             for job in jobs[:-1]:
                 job.result()  # so there are two SavedModels at most
             write_saved_model(model, [signature], folder)
             options = {"target": target, "quantize": quantize, "calibration": str(calibration)}
-            jobs.append(pool.submit(_convert_one, folder, file, signature.name, options, f"{what}: {signature.name}"))
+            work = {"saved_model": str(folder), "model": str(file), "signatures": [signature.name], "apart": True}
+            jobs.append(pool.submit(_convert_one, child, work | options, f"{what}: {signature.name}"))
         for job in jobs:
             job.result()
-    run_child("textapp.export.tflite", {"files": [str(file) for file in files], "model": str(model_path)}, what)
+        child.run({"files": [str(file) for file in files], "model": str(model_path)}, what)
     for file in files:
         file.unlink()
 
 
-def _convert_one(folder: Path, file: Path, signature: str, options: Mapping[str, str], what: str) -> None:
-    job = {"saved_model": str(folder), "model": str(file), "signatures": [signature], "apart": True, **options}
-    run_child("textapp.export.tflite", job, what)
-    shutil.rmtree(folder)
+def _convert_one(child: ForkingChild, job: dict[str, Any], what: str) -> None:
+    child.run(job, what)
+    shutil.rmtree(job["saved_model"])
 
 
 def operators(model_path: Path) -> list[str]:
@@ -240,6 +240,9 @@ def main(arguments: Sequence[str]) -> None:
     """Runs a conversion job and prints `{}` or `{"error": message}`."""
     from tensorflow.lite.python.convert import ConverterError
 
+    if arguments[0] == SERVE:
+        serve(main)  # TensorFlow is imported and has started no threads yet
+        return
     try:
         _convert(json.loads(arguments[0]))
         print("{}")
