@@ -1,7 +1,8 @@
 """Runs a .tflite file, one text per call, with as little overhead between NumPy and the kernels as Python allows.
 
 The interpreter's signature runners resize and allocate at every call, which takes as long as a small model itself.
-Shapes are fixed here, so each signature is allocated once, and a call only sets inputs, invokes and gets outputs.
+Shapes are fixed here, so each signature is allocated once, and a call only sets inputs, invokes and gets outputs. The
+weights of a large file are packed once for all signatures; see compiled.py.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 
 from textapp.errors import ArtifactError
 from textapp.noise import suppress_stderr
+from textapp.runners.compiled import MIN_BYTES, open_compiled
 from textapp.runners.flatfile import SignatureShapes, check_flatfile
 from textapp.runners.interpreter import choose, open_interpreter
 
@@ -56,8 +58,12 @@ class EdgeRunner:
         self.shapes = check_flatfile(model_path) if shapes is None else shapes
         self.threads = threads
         self.runtime = choose(runtime)
-        self._interpreter = open_interpreter(model_path, threads, self.runtime)
-        self.signatures: dict[str, dict[str, list[str]]] = self._interpreter.get_signature_list()
+        self._compiled = None
+        if self.runtime == "litert" and self.model_path.stat().st_size >= MIN_BYTES:
+            self._compiled = open_compiled(model_path, threads)
+        self._interpreter = None if self._compiled else open_interpreter(model_path, threads, self.runtime)
+        opened: Any = self._compiled or self._interpreter
+        self.signatures: dict[str, dict[str, list[str]]] = opened.get_signature_list()
         self._lock = threading.RLock()  # setting inputs, invoking and getting outputs are three calls
         self._calls: dict[str, Call] = {}
         self._buffers: dict[str, EdgeBuffers | None] = {}
@@ -100,7 +106,11 @@ class EdgeRunner:
             if signature not in self._buffers:
                 self._check(signature)
                 with self._faults(signature):
-                    self._buffers[signature] = _edge_buffers(self._interpreter, signature, self._lock)
+                    self._buffers[signature] = (
+                        EdgeBuffers(*self._compiled.memory(signature), self._lock)
+                        if self._compiled
+                        else _edge_buffers(self._interpreter, signature, self._lock)
+                    )
             return self._buffers[signature]
 
     def clone(self) -> EdgeRunner:
@@ -109,6 +119,10 @@ class EdgeRunner:
 
     def _open(self, signature: str) -> Call:
         self._check(signature)
+        if self._compiled:
+            buffers = self.buffers(signature)
+            assert buffers is not None
+            return partial(_buffered, buffers)
         with self._faults(signature):
             return _direct_call(self._interpreter, signature) or _signature_call(self._interpreter, signature)
 
@@ -173,6 +187,19 @@ def _edge_buffers(interpreter: Any, signature: str, lock: threading.RLock) -> Ed
     except TypeError:
         return None
     return EdgeBuffers(inputs, outputs, partial(invoke, graph), lock)
+
+
+def _buffered(buffers: EdgeBuffers, features: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """A call by the memory of a signature."""
+    for name, memory in buffers.inputs.items():
+        found = features[name]
+        if (found.shape, found.dtype) != (memory.shape, memory.dtype):
+            raise ValueError(
+                f"{name} has shape {found.shape} and type {found.dtype}, expected {memory.shape} and {memory.dtype}"
+            )
+        memory[...] = found
+    buffers.invoke()
+    return {name: values.copy() for name, values in buffers.outputs.items()}
 
 
 def _direct_call(interpreter: Any, signature: str) -> Call | None:
