@@ -117,7 +117,8 @@ class Chain:
     def _score(self, features: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         read = features["target_ids"] if self.memory else features["token_ids"]
         rows, length = read.shape
-        found = np.zeros((rows, length), np.float32)
+        found = {"log_probability": np.zeros((rows, length), np.float32)}
+        found |= {"best": np.zeros((rows, length), np.int32), "gap": np.zeros((rows, length), np.float32)}
         for row in range(rows):
             cache = {"cache_0_key": np.zeros((1, 1, max(length, self.places), 1), np.float32)}
             if self.memory:
@@ -126,8 +127,11 @@ class Chain:
                 outputs = self._step(read[row : row + 1, place], np.array([place]), cache)
                 logits = outputs["logits"][0].astype(np.float64)
                 target = features["targets"][row, place]
-                found[row, place] = (logits[target] - np.log(np.exp(logits).sum())) * (target >= 0)
-        return {"log_probabilities": found}
+                if target >= 0:
+                    found["log_probability"][row, place] = logits[target] - np.log(np.exp(logits).sum())
+                    found["best"][row, place] = logits.argmax()
+                    found["gap"][row, place] = logits.max() - logits[target]
+        return found
 
 
 class InPlace(Chain):

@@ -221,14 +221,18 @@ def test_prefill_pads_the_memory_for_one_decode(translators):
     np.testing.assert_allclose(one, other, rtol=1e-3, atol=2e-4)
 
 
-def test_log_probabilities(translators):
+def test_score(translators):
     model = translators["sinusoidal"]
     targets = np.array([[5, PAD, -1]], np.int32)  # the padding id counts: of a preset it may be the end
     features = {"token_ids": TOKENS[:1], "target_ids": np.array([[START, 5, 3]], np.int32)}
-    found = np.asarray(decoding.log_probabilities(model, features, targets))
-    logits = np.asarray(model(features))[0]
-    expected = [logits[place, token] - np.log(np.exp(logits[place]).sum()) for place, token in enumerate((5, PAD))]
-    np.testing.assert_allclose(found, [[*expected, 0.0]], rtol=1e-4)
+    found = {name: np.asarray(values)[0] for name, values in decoding.score(model, features, targets).items()}
+    logits, places, given = np.asarray(model(features))[0, :2], [0, 1], [5, PAD]
+    expected = logits[places, given] - np.log(np.exp(logits).sum(axis=1))
+    np.testing.assert_allclose(found["log_probability"], [*expected, 0.0], rtol=1e-4)
+    allowed = [token for token in range(logits.shape[1]) if token not in model.never_ids]
+    assert found["best"].tolist() == [allowed[place] for place in logits[:, allowed].argmax(axis=1)] + [0]
+    gaps = logits[:, allowed].max(axis=1) - logits[places, given]
+    np.testing.assert_allclose(found["gap"], [*gaps, 0.0], atol=1e-5)
 
 
 def test_an_lstm_takes_no_packed_rows(language_models):

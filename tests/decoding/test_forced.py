@@ -39,12 +39,17 @@ def test_reading_whole_texts_gives_the_figures_of_the_steps(memory):
     group = {"token_ids": np.array([[5, 4, 0, 0], [4, 3, 5, 0]], np.int32)}
     group |= {GENERATED: np.array([[4, 5, 3], [2, 0, 0]]), GENERATED_TOKENS: np.array([3, 1])}
     group |= {} if memory else {"num_tokens": np.array([2, 3])}
-    read = read_all(chain, {"generate_4_6.expected": group}, START, pad_id=0, source_pad_id=0)
-    steps = force_all(chain, {"generate_4_6.expected": group})
-    assert list(read) == ["generate_4_6.expected/log_probability"]
+    groups = {
+        "generate_4_6.expected": group,
+        "generate_4_6.reference": {name: each[:1] for name, each in group.items()},
+    }
+    read = read_all(chain, groups, START, pad_id=0, source_pad_id=0)
+    assert sum(rows for kind, rows in chain.calls if kind == "score") == 2  # a text that two groups share is read once
+    steps = force_all(chain, groups)
+    assert read.keys() == steps.keys()
     for key, values in read.items():
         np.testing.assert_allclose(values, steps[key], atol=1e-6)
-        assert values[1, 0] < 0 and not values[1, 1:].any()
+        assert values[0].any() and not values[1:, 1:].any()
 
 
 def test_groups_go_through_the_prefill_of_their_signature():
@@ -66,11 +71,13 @@ def test_a_text_that_two_groups_share_is_stepped_once():
     assert found["generate_4_6.own/gap"][1, 0] > 0 == found["generate_4_6.expected/gap"][1, 0]
 
 
-def test_several_tokens_at_once_are_told_one_by_one():
+def test_tokens_read_at_once_are_told_one_by_one_and_those_of_own_texts_are_read_so():
     chain = random_chain(2, 9, InPlace, memory=False, several=3)
     group = {"token_ids": np.array([[5, 4, 0, 0]], np.int32), "num_tokens": np.array([2])}
     group |= {GENERATED: np.array([[4, 5, 8, 6, 7, 4, 8, 3]]), GENERATED_TOKENS: np.array([8])}
-    found = force_all(chain, {"generate_4_6.own": group, "generate_4_6.at_once": group})
+    names = ("own", "at_once", "expected", "reference")
+    found = force_all(chain, {f"generate_4_6.{name}": group for name in names})
     assert [rows for kind, rows in chain.calls if kind == "decode"] == [1] * 7 + [3, 3, 3]
     for name in ("best", "gap", "log_probability"):
-        np.testing.assert_array_equal(found[f"generate_4_6.own/{name}"], found[f"generate_4_6.at_once/{name}"])
+        for other in names[1:]:
+            np.testing.assert_array_equal(found[f"generate_4_6.own/{name}"], found[f"generate_4_6.{other}/{name}"])

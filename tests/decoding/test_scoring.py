@@ -39,7 +39,7 @@ def test_a_target_that_is_the_padding_id_counts():
 
         def run(self, signature, features):
             self.targets = features["targets"].tolist()
-            return {"log_probabilities": np.where(features["targets"] >= 0, -1.0, 9.0)}
+            return {"log_probability": np.where(features["targets"] >= 0, -1.0, 9.0)}
 
     runner = Runner()
     parts = [Window(0, [], [7, 5], [5, 7], 0), Window(1, [], [7], [7], 0)]

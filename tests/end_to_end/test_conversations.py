@@ -103,7 +103,7 @@ def test_the_loss_of_a_given_conversation_is_that_of_its_answers(run: Path) -> N
     turns = predictor.task.conversations.turns(TALKS[5])
     ids = np.array(turns.ids, np.int32)
     outputs = predictor.runner.run("score", {"token_ids": ids[None, :-1], "targets": ids[None, 1:]})
-    values = outputs["log_probabilities"][0]
+    values = outputs["log_probability"][0]
     expected = sum(float(values[start - 1 : end - 1].sum()) for start, end in turns.answers)
     assert count == sum(end - start for start, end in turns.answers) == 6
     assert math.isclose(total, expected, abs_tol=1e-4)

@@ -7,7 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from textapp.export.answers import latencies
+from textapp.decoding.forced import GENERATED, GENERATED_TOKENS, NEVER_GENERATED
+from textapp.export.answers import latencies, with_own
 from textapp.runners.edge import EdgeRunner
 from textapp.runners.inputs import save_inputs
 
@@ -49,3 +50,18 @@ def test_every_file_is_timed_on_every_input(model_path):
     times = latencies({"one": str(model_path), "two": str(model_path)}, "litert", INPUTS, seconds=0)
     assert {name: len(values) for name, values in times.items()} == {"one": 5, "two": 5}
     assert all(value > 0 for values in times.values() for value in values)
+
+
+@pytest.mark.parametrize(("several", "rows"), [(1, {".own": 2}), (5, {".own": 1, ".at_once": 2})])
+def test_the_texts_that_a_file_generated_are_forced_too(several, rows):
+    """Where it reads several tokens at once all of them so, and the first one by one."""
+    never = np.array([1, 2, 3])
+    given = {"token_ids": np.ones((3, 4)), GENERATED: np.zeros((3, 2)), GENERATED_TOKENS: np.zeros(3)}
+    forced = {"generate_4_2.expected": {**given, NEVER_GENERATED: never}, "generate_4_2.reference": given}
+    outputs = {"generate_4_2/token_ids": np.array([[5, 6], [7, 0]]), "generate_4_2/num_tokens": np.array([2, 1])}
+    found = with_own(forced, outputs, several)
+    assert found.keys() - forced.keys() == {f"generate_4_2{end}" for end in rows}
+    for end, count in rows.items():
+        group = found[f"generate_4_2{end}"]
+        assert group[GENERATED].tolist() == [[5, 6], [7, 0]][:count] and group[NEVER_GENERATED] is never
+        assert group[GENERATED_TOKENS].tolist() == [2, 1][:count] and len(group["token_ids"]) == count

@@ -87,6 +87,24 @@ def test_other_pairs_of_target_and_quantization_keep_the_text(translator, pairs,
     assert report["agreement"] >= 99
 
 
+def test_a_large_language_model_is_converted_apart_and_verified_by_reading(
+    language_model, documents, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("textapp.export.bundle.LARGE", 0)
+    monkeypatch.setattr("textapp.objectives.checks.generative.FULLY_VERIFIED", 1)
+    monkeypatch.setattr(generative, "MIN_WEIGHTS_OF_SEVERAL", 0)
+    bundle = export_run(language_model, "litert", "none", 5.0, documents, out=tmp_path / "litert")
+    report = open_artifact(bundle).manifest["verification"]
+    assert report["equal_texts"] == report["agreement"] == 100 and report["max_error"] < 1e-3
+    assert report["perplexity"] == pytest.approx(report["perplexity_of_run"], rel=1e-3)
+    runner = EdgeRunner(bundle / "model.tflite")
+    assert "decode_5" in runner.signatures
+    for example in json.loads((bundle / "golden.json").read_text(encoding="utf-8")):
+        inputs = {name: np.array([values], np.int32) for name, values in example["inputs"].items()}
+        found = runner.run(example["signature"], inputs)
+        assert found["token_ids"][0].tolist() == example["token_ids"]
+
+
 # Differences of logits: the weights of a dynamic file are int8, so it shows some; float32 differs in the last digits.
 @pytest.mark.parametrize(("quantize", "min_error", "max_error"), [("none", 0, 1e-4), ("dynamic", 0.01, 1)])
 def test_a_language_model_goes_on_as_the_keras_model_does(

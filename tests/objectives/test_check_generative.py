@@ -155,6 +155,45 @@ def test_a_large_model_is_verified_on_fewer_texts(weights, rows):
     assert rows_verified(share_verified(weights)) == rows
 
 
+@pytest.fixture(scope="module")
+def reading(tiny_writer):
+    """The check of a language model that counts as large, and what its own model would hand in."""
+    run = open_artifact(tiny_writer("generation"))
+    task = task_from_manifest(run.manifest, load_tokenizers(run.path))
+    runner = recipe_of("generation").objective().runner(load_float32(run.path / MODEL), task)
+    records = [{"prompt": pair["source"], "text": pair["target"]} for pair in make_pairs(20)]
+    check = GenerativeCheck(runner, task, records, "perplexity", max_drop=0.5, share=0.01)
+    return check, runner
+
+
+def generated(check, runner):
+    arrays = {
+        f"{name}/{key}": values
+        for name, inputs in check.inputs.items()
+        for key, values in runner.run(name, inputs).items()
+    }
+    return arrays | force_all(runner, with_own(check.forced, arrays))
+
+
+def test_a_large_language_model_reads_and_generates_nothing(reading):
+    check, runner = reading
+    assert not check.expected and all(len(inputs["token_ids"]) >= 4 for inputs in check.inputs.values())
+    report = check.judge(generated(check, runner), "keras", "none").report
+    assert (report["equal_texts"], report["agreement"], report["near_ties"]) == (100, 100, 0)
+    assert report["perplexity"] == pytest.approx(report["perplexity_of_run"], rel=1e-4)
+    assert "equal_texts" not in check.judge(generated(check, runner), "keras", "dynamic").report
+
+
+def test_another_token_than_a_large_model_takes_is_refused(reading):
+    check, runner = reading
+    arrays, (name, *_) = generated(check, runner), check.inputs
+    changed = arrays[f"{name}/token_ids"].copy()
+    changed[2, 1] = 7 if changed[2, 1] != 7 else 8
+    arrays[f"{name}/token_ids"] = changed
+    with pytest.raises(ExportError, match=f"{name}: .* for example 2: token [1-9]"):
+        check.judge(arrays, "keras", "none")
+
+
 def test_the_texts_of_a_large_model_are_chosen_from_all(runner_and_check):
     runner, check = runner_and_check
     few = GenerativeCheck(runner, check.task, check.examples.records[:20], "bleu", max_drop=0.5, share=0.05)

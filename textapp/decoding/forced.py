@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from textapp.decoding.scoring import Window, log_probabilities
-from textapp.decoding.signatures import lengths_of, prefill_name
+from textapp.decoding.scoring import Window, scores
+from textapp.decoding.signatures import lengths_of, prefill_name, several_of
 from textapp.decoding.steps import open_session
 
 # Keys of a group beside its inputs: the given tokens `[rows, steps]`, their number `[rows]`, and the tokens that are
 # never generated `[tokens]`.
 GENERATED, GENERATED_TOKENS, NEVER_GENERATED = "generated_ids", "generated_tokens", "never_ids"
-AT_ONCE = ".at_once"  # ends the name of a group whose tokens are read several at once
+# Ends of the names of groups with the texts that a file generated itself, read by `decode`, and several at once.
+OWN, AT_ONCE = ".own", ".at_once"
 
 if TYPE_CHECKING:
     from textapp.runners.runner import Runner
@@ -61,7 +62,7 @@ def force(
     Example: if the most probable first token is 7, `token_ids` `[[7, 3]]` give `best[0, 0] == 7` and `gap[0, 0] == 0`;
     `best[0, 1]` is the most probable token after 7.
     """
-    steps = Steps(*(np.zeros(token_ids.shape, kind) for kind in (np.int32, np.float32, np.float32)))
+    steps = _no_steps(token_ids.shape)
     for start in range(0, len(token_ids), runner.max_batch):
         rows = slice(start, start + runner.max_batch)
         length = int(num_tokens[rows].max(initial=0))
@@ -89,14 +90,15 @@ def force_all(runner: Runner, groups: Mapping[str, Mapping[str, np.ndarray]]) ->
             GENERATED_TOKENS, optionally NEVER_GENERATED.
 
     Returns:
-        The fields of `Steps` by name, such as `generate_16_24.expected/gap`. The tokens of a group
-        `generate_16_24.at_once` are read several at once.
+        The fields of `Steps` by name, such as `generate_16_24.expected/gap`. The tokens of all groups but
+        `generate_16_24.own` are read several at once, if the model can.
     """
     results: dict[str, np.ndarray] = {}
     known: dict[bytes, Steps] = {}  # the steps of each text, `[steps]` each
+    can = several_of(getattr(runner, "signatures", ())) > 1
     for group, named in groups.items():
         prefill = prefill_name(lengths_of(group.split(".")[0])[0])
-        at_once = group.endswith(AT_ONCE)
+        at_once = can and not group.endswith(OWN)
         columns = {name: values for name, values in named.items() if name != NEVER_GENERATED}
         keys = [_key(f"{prefill}{AT_ONCE * at_once}", columns, row) for row in range(len(named[GENERATED]))]
         rows = [row for row, key in enumerate(keys) if key not in known]
@@ -119,7 +121,7 @@ def _key(way: str, columns: Mapping[str, np.ndarray], row: int) -> bytes:
 def read_all(
     runner: Runner, groups: Mapping[str, Mapping[str, np.ndarray]], start_id: int, pad_id: int, source_pad_id: int
 ) -> dict[str, np.ndarray]:
-    """The log-probabilities of `force_all`, each text in one call of `score`: a model that has it needs no steps.
+    """Like `force_all`, each text read at once by the signature `score`: a model that has it needs no steps.
 
     Args:
         runner: a model with the signature `score`.
@@ -128,18 +130,35 @@ def read_all(
         pad_id, source_pad_id: padding ids of the side that is generated, and of the one that is read.
 
     Returns:
-        `log_probability` of each group, such as `generate_16_24.expected/log_probability`.
+        The fields of `Steps` by name, such as `generate_16_24.expected/gap`.
     """
+    rows = {group: _rows(group, named) for group, named in groups.items()}
+    parts = {
+        key: _window(groups[group], row, start_id, source_pad_id)
+        for group, keys in rows.items()
+        for row, key in keys.items()
+    }
+    found = dict(zip(parts, scores(runner, list(parts.values()), pad_id, source_pad_id), strict=True))
     results: dict[str, np.ndarray] = {}
-    for group, named in groups.items():
-        counts = named[GENERATED_TOKENS]
-        rows = [row for row, count in enumerate(counts) if count]
-        parts = [_window(named, row, start_id, source_pad_id) for row in rows]
-        values = np.zeros(named[GENERATED].shape, np.float32)
-        for row, found in zip(rows, log_probabilities(runner, parts, pad_id, source_pad_id), strict=True):
-            values[row, : len(found)] = found
-        results[f"{group}/log_probability"] = values
+    for group, keys in rows.items():
+        steps = _no_steps(groups[group][GENERATED].shape)
+        for row, key in keys.items():
+            for name in Steps._fields:
+                values = found[key][name]
+                getattr(steps, name)[row, : len(values)] = values
+        results |= {f"{group}/{name}": values for name, values in steps._asdict().items()}
     return results
+
+
+def _rows(group: str, named: Mapping[str, np.ndarray]) -> dict[int, bytes]:
+    """The rows of a group that have tokens, with a key that is equal for the same text after the same input."""
+    columns = {name: values for name, values in named.items() if name != NEVER_GENERATED}
+    signature = group.split(".")[0]
+    return {int(row): _key(signature, columns, row) for row in np.flatnonzero(named[GENERATED_TOKENS])}
+
+
+def _no_steps(shape: tuple[int, ...]) -> Steps:
+    return Steps(*(np.zeros(shape, kind) for kind in (np.int32, np.float32, np.float32)))
 
 
 def _window(named: Mapping[str, np.ndarray], row: int, start_id: int, source_pad_id: int) -> Window:

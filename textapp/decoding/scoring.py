@@ -13,7 +13,7 @@ from textapp.decoding.signatures import SCORE
 from textapp.decoding.steps import open_session
 from textapp.runners.runner import Runner
 
-MAX_TOKENS = 2048  # of one call of `score`, because the logits of a large vocabulary need much memory
+MAX_TOKENS = 1024  # of one call of `score`, because the logits of a large vocabulary need much memory
 
 
 class Window(NamedTuple):
@@ -59,19 +59,24 @@ def windows(owner: int, read: Sequence[int], targets: Sequence[int], context: in
 
 
 def log_probabilities(runner: Runner, parts: Sequence[Window], pad_id: int, source_pad_id: int) -> list[np.ndarray]:
-    """The log-probabilities of each window's scored targets, by the signature `score`.
+    """The log-probabilities of each window's scored targets `[scored targets]` float32, in nats; see `scores`."""
+    return [each["log_probability"] for each in scores(runner, parts, pad_id, source_pad_id)]
+
+
+def scores(runner: Runner, parts: Sequence[Window], pad_id: int, source_pad_id: int) -> list[dict[str, np.ndarray]]:
+    """What a model says of each window's scored targets, by the signature `score`.
 
     Args:
         runner: a model with the signature `score`: `token_ids`, with an encoder also `target_ids`, and `targets` (-1
-            where not scored), each `[batch, length]`, to `log_probabilities` `[batch, length]`.
+            where not scored), each `[batch, length]`, to `log_probability` and others, `[batch, length]` each.
         parts: the windows.
         pad_id: padding id of the decoder.
         source_pad_id: padding id of the encoder.
 
     Returns:
-        For each window `[scored targets]` float32, in nats.
+        For each window the outputs of `score`, `[scored targets]` each.
     """
-    found = [np.zeros(0, np.float32)] * len(parts)
+    found: list[dict[str, np.ndarray]] = [{}] * len(parts)
     order = sorted(range(len(parts)), key=lambda index: -len(parts[index].read))
     while order:
         length = len(parts[order[0]].read)
@@ -79,9 +84,10 @@ def log_probabilities(runner: Runner, parts: Sequence[Window], pad_id: int, sour
         indices, order = order[:count], order[count:]
         rows = [parts[index] for index in indices]
         features = _features(rows, length, pad_id, source_pad_id)
-        outputs = runner.run(SCORE, features)["log_probabilities"]
-        for index, row, values in zip(indices, rows, outputs, strict=True):
-            found[index] = values[row.first : len(row.targets)]
+        outputs = runner.run(SCORE, features)
+        for number, (index, row) in enumerate(zip(indices, rows, strict=True)):
+            scored = slice(row.first, len(row.targets))
+            found[index] = {name: values[number, scored] for name, values in outputs.items()}
     return found
 
 

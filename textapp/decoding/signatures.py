@@ -2,7 +2,7 @@
 
 `generate_<read>_<new>` is the whole greedy loop, `batch_<rows>_generate_<read>_<new>` the same for several texts at
 once, `prefill_<read>` reads a source or a prompt, `decode` reads one more token, `decode_<tokens>` so many tokens at
-once, and `score` (of a Keras model only) gives the log-probabilities of given texts. `read` and `new` are numbers of
+once, and `score` (of a Keras model only) reads given texts at once. `read` and `new` are numbers of
 input and new tokens.
 """
 

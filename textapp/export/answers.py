@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from textapp.arrays import filled_up
-from textapp.decoding.forced import AT_ONCE, GENERATED, GENERATED_TOKENS, force_all
+from textapp.decoding.forced import AT_ONCE, GENERATED, GENERATED_TOKENS, NEVER_GENERATED, OWN, force_all
 from textapp.decoding.signatures import rows_of, several_of
 from textapp.errors import TextappError
 from textapp.runners.edge import EdgeRunner
@@ -39,18 +39,25 @@ def with_own(forced: Inputs, outputs: Mapping[str, np.ndarray], several: int = 1
     Args:
         forced: the groups for forced decoding, see `textapp.decoding.forced.force_all`.
         outputs: of the file, as `answers` returns them.
-        several: tokens that the file reads at once; above 1 the same texts are also in groups `generate_*.at_once`.
+        several: tokens that the file reads at once; above 1 these texts are in groups `generate_*.at_once`, and only
+            the first also in `generate_*.own`, whose tokens are read one by one.
     """
     own = {}
     for group, named in forced.items():
         signature, origin = group.split(".")
         if origin == "expected":
-            rows = slice(len(named[GENERATED]))
-            texts = {name: outputs[f"{signature}/{name}"][rows] for name in ("token_ids", "num_tokens")}
-            own[f"{signature}.own"] = {**named, GENERATED: texts["token_ids"], GENERATED_TOKENS: texts["num_tokens"]}
+            token_ids, counts = (outputs[f"{signature}/{name}"] for name in ("token_ids", "num_tokens"))
+            rows = min(len(named[GENERATED]), len(token_ids))
+            group = {**named, GENERATED: token_ids, GENERATED_TOKENS: counts}
+            own[f"{signature}{OWN}"] = _first(group, rows if several == 1 else 1)
             if several > 1:
-                own[f"{signature}{AT_ONCE}"] = own[f"{signature}.own"]
+                own[f"{signature}{AT_ONCE}"] = _first(group, rows)
     return forced | own
+
+
+def _first(group: Mapping[str, np.ndarray], rows: int) -> dict[str, np.ndarray]:
+    """The first texts of a group for forced decoding."""
+    return {name: values if name == NEVER_GENERATED else values[:rows] for name, values in group.items()}
 
 
 def latencies(model_paths: Mapping[str, str], runtime: str, inputs: Inputs, seconds: float) -> dict[str, list[float]]:

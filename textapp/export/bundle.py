@@ -42,8 +42,8 @@ from textapp.tasks.task import Record, Task
 _logger = logging.getLogger("textapp")
 NUM_GOLDEN = 3
 # Weights from which each signature is converted alone. At 21 million and seven signatures this process takes 1.7 GB in
-# place of 4.5, which most machines have, but waits for TensorFlow to start once a signature, 5 s; at 135 million all
-# processes take 7.2 GB in place of 17.4.
+# place of 4.5, which most machines have, but writes the weights once a signature; at 135 million all processes take
+# 7.2 GB in place of 17.4.
 LARGE = 50_000_000
 NOT_INHERITED = ("format", "files", "data_dir")  # a bundle does not tell where it was made
 COPIES = (

@@ -130,6 +130,13 @@ def is_one_of(token: tf.Tensor, ids: Sequence[int]) -> tf.Tensor:
     return found
 
 
+def never_generated(size: int, never_ids: Sequence[int]) -> np.ndarray:
+    """What is added to the logits so that some tokens are not taken, `[size]` float32."""
+    never = np.zeros(size, np.float32)
+    never[list(never_ids)] = NEVER
+    return never
+
+
 def argmax_token(logits: tf.Tensor, never_ids: Sequence[int] = ()) -> tuple[tf.Tensor, tf.Tensor]:
     """The most probable token of each row, the first of equals, and its log-probability.
 
@@ -144,9 +151,8 @@ def argmax_token(logits: tf.Tensor, never_ids: Sequence[int] = ()) -> tuple[tf.T
         the token int32 and its log-probability float32, `[batch]` each.
     """
     size = logits.shape[-1]
-    never = np.zeros(size, np.float32)
-    never[list(never_ids)] = NEVER
-    allowed = tf.pad(logits + never if never_ids else logits, [[0, 0], [0, -size % BLOCK]], constant_values=NEVER)
+    allowed = logits + never_generated(size, never_ids) if never_ids else logits
+    allowed = tf.pad(allowed, [[0, 0], [0, -size % BLOCK]], constant_values=NEVER)
     blocks = tf.reshape(allowed, [-1, (size + BLOCK - 1) // BLOCK, BLOCK])
     largest = tf.reduce_max(blocks, axis=-1)
     number = tf.argmax(largest, axis=-1, output_type=tf.int32)

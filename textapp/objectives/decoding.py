@@ -10,6 +10,7 @@ import tensorflow as tf
 from textapp.decoding.signatures import CACHE
 from textapp.layers import greedy_loop, greedy_queue
 from textapp.layers.cache import MEMORY, written
+from textapp.layers.greedy_loop import never_generated
 from textapp.layers.masking import NEVER
 from textapp.models.generator import Generator
 
@@ -100,17 +101,27 @@ def read_more(model: Generator, features: Mapping[str, Any]) -> Tensors:
     return {"logits": logits, **rows}
 
 
-def log_probabilities(model: Generator, features: Mapping[str, Any], targets: Any) -> Any:
-    """The log-probability of each target token `[batch, length]` float32, given all tokens before it; 0 on padding.
+def score(model: Generator, features: Mapping[str, Any], targets: Any) -> Tensors:
+    """What a model says of given texts, read at once: each token given all before it.
 
     Args:
         model: as for `generate`.
         features: as for the call of the model.
         targets: `[batch, length]` int32, padded with -1, because the padding id of a preset may equal its end id.
+
+    Returns:
+        of each target, `[batch, length]`, 0 on padding: `log_probability` float32; `best` int32, the most probable
+        token that may be generated in its place; and `gap` float32, the logit of that token minus the target's.
     """
     logits = model(dict(features), training=False)
-    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=tf.maximum(targets, 0), logits=logits)
-    return -losses * tf.cast(targets >= 0, tf.float32)
+    real, ids = tf.cast(targets >= 0, tf.float32), tf.maximum(targets, 0)
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=ids, logits=logits)
+    given = tf.gather(logits, ids, batch_dims=2)
+    if model.never_ids:
+        logits += never_generated(logits.shape[-1], model.never_ids)
+    best = tf.argmax(logits, axis=-1, output_type=tf.int32)
+    gap = tf.gather(logits, best, batch_dims=2) - given
+    return {"log_probability": -losses * real, "best": best * tf.cast(real, tf.int32), "gap": gap * real}
 
 
 def _ids(model: Generator) -> dict[str, Any]:

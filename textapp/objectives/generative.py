@@ -92,13 +92,13 @@ class GenerativeObjective(Objective):
         return task.predictor(self.runner(model, task), {}, Path())
 
     def runner(self, model: Generator, task: GenerativeTask) -> KerasRunner:
-        """`generate_<S>_<N>`, `prefill_<S>`, `decode`, and `score` for the log-probabilities of given texts."""
+        """`generate_<S>_<N>`, `prefill_<S>`, `decode`, and `score` for given texts."""
         pairs = task.generate_lengths
         caches = step_caches(pairs, model.has_encoder, task.lengths[-1])
 
         def score(inputs: dict[str, Any]) -> dict[str, Any]:
             features = {name: values for name, values in inputs.items() if name != "targets"}
-            return {"log_probabilities": decoding.log_probabilities(model, features, inputs["targets"])}
+            return decoding.score(model, features, inputs["targets"])
 
         calls = {generate_name(read, new): partial(decoding.generate, model, new=new) for read, new in pairs}
         for read, _ in pairs:
@@ -139,7 +139,7 @@ class GenerativeObjective(Objective):
             Signature(prefill_name(read), _inputs(model, read), partial(decoding.prefill, model, **steps))
             for read in dict(pairs)
         ]
-        cache = _cache_shapes(prefills[-1])
+        cache = _cache_shapes(prefills[0])
         inputs = {"token_id": (1,), "position": (1,), **cache}
         several = []
         if _reads_several(model, cache):
@@ -227,7 +227,8 @@ def _inputs(model: Generator, length: int, rows: int = 1) -> dict[str, tuple[int
 
 
 def _cache_shapes(prefill: Signature) -> dict[str, tuple[int, ...]]:
-    outputs = tf.function(prefill.call).get_concrete_function(prefill.specs()).structured_outputs
+    """The shapes of what a prefill returns; run once, because tracing 30 layers takes longer than a short prompt."""
+    outputs = prefill.call({name: tf.ones(spec.shape, spec.dtype) for name, spec in prefill.specs().items()})
     return {name: tuple(value.shape) for name, value in outputs.items() if name.startswith(CACHE)}
 
 

@@ -3,6 +3,10 @@ the tokens of its loop with those of single steps.
 
 A near tie can make a quantized model continue a greedy text differently. So besides whole texts, all models decode the
 same forced tokens (`textapp.decoding.forced`), where steps are compared one by one.
+
+A large language model does not generate with Keras, one token after the other, at all: it reads texts of the data at
+once, whose steps are compared, and for an export that may change no token also the texts that the export generated. A
+text is the model's own if each token is the one that the model takes after those before it.
 """
 
 from __future__ import annotations
@@ -13,8 +17,17 @@ from typing import Any
 import numpy as np
 
 from textapp.arrays import padded, spread
-from textapp.decoding.forced import AT_ONCE, GENERATED, GENERATED_TOKENS, NEVER_GENERATED, force, force_all, read_all
-from textapp.decoding.signatures import batch_name, lengths_of, prefill_name, rows_of
+from textapp.decoding.forced import (
+    AT_ONCE,
+    GENERATED,
+    GENERATED_TOKENS,
+    NEVER_GENERATED,
+    OWN,
+    force,
+    force_all,
+    read_all,
+)
+from textapp.decoding.signatures import BATCH, batch_name, lengths_of, prefill_name, rows_of
 from textapp.errors import ExportError
 from textapp.objectives.checks.check import MIN_AGREEMENT, Arrays, Check, Verdict, check_finite, run_all
 from textapp.objectives.checks.examples import MIN_PER_SIGNATURE, Examples, make_examples
@@ -35,7 +48,7 @@ FORCED_TOKENS_OF_BATCH = 1000  # for each batch signature, whose texts are the s
 # A step reads every weight. Models with more weights than this are verified on fewer tokens, in about the same time.
 FULLY_VERIFIED = 6_000_000
 MIN_ROWS = 8  # texts of each signature, however large the model is
-MIN_FORCED_ROWS = 4
+MIN_FORCED_ROWS = 4  # of these, whose steps are compared
 OUTPUTS = ("token_ids", "num_tokens", "score")
 
 
@@ -88,14 +101,18 @@ class GenerativeCheck(Check):
         self.examples = make_examples(task, records, rows_verified(share))
         self.inputs = self.examples.inputs
         self._runner, self._never_ids = runner, task.target_tokenizer.never_ids
-        self.expected = {name: run_all(runner, name, inputs) for name, inputs in self.inputs.items()}
         self._add_batches(batch_size)
+        # Steps of a large Keras model take minutes. Where scores of its texts count it generates them nevertheless.
+        self._reads = share < 1.0 and not scored
+        self.expected = {} if self._reads else self._generated()
         self.forced = self._forced_texts()
-        pads = task.target_tokenizer.pad_id, task.tokenizer.pad_id
-        # Steps of a large Keras model take minutes; small ones are stepped as their exports are.
-        self._forced_run = (
-            force_all(runner, self.forced) if share == 1.0 else read_all(runner, self.forced, task.start_id, *pads)
-        )
+        # Small models are stepped as their exports are.
+        self._forced_run = force_all(runner, self.forced) if share == 1.0 else self._read(self.forced)
+        if self._reads:  # the export generates the texts whose steps are compared, and no others
+            self.inputs = {
+                name: {key: values[: self._num_forced(name)] for key, values in inputs.items()}
+                for name, inputs in self.inputs.items()
+            }
 
     def judge(self, arrays: Arrays, runtime: str, quantize: str) -> Verdict:
         """See `Check`; without quantization every token has to be that of the model, except after ties."""
@@ -107,10 +124,13 @@ class GenerativeCheck(Check):
         report = {"examples": len(self.examples.records), "max_error": error, "near_ties": 0}
         report["steps_gap"] = self._check_steps(forced, NEAR_TIE if exact else max(NEAR_TIE_QUANTIZED, 2 * error))
         if exact:
-            report["near_ties"] = self._check_tokens(outputs)
             self._check_error(report["max_error"])
+        if self._reads:
+            report |= self._check_read(outputs) if exact else {}
+        else:
+            report["near_ties"] = self._check_tokens(outputs) if exact else 0
+            report["equal_texts"] = self._equal_texts(outputs)
         report["agreement"] = self._agreement(forced)
-        report["equal_texts"] = self._equal_texts(outputs)
         before, after = self._scores(self.expected, self._forced_run), self._scores(outputs, forced)
         self._check_drop(before[self.measure], after[self.measure])
         report |= after | {f"{name}_of_run": value for name, value in before.items()}
@@ -121,8 +141,9 @@ class GenerativeCheck(Check):
     ) -> list[dict[str, Any]]:
         """See `Check`."""
         golden = []
-        for index in spread(range(len(examples.records)), max_count):
-            signature, row = examples.locate(index)
+        places = [(index, *examples.locate(index)) for index in range(len(examples.records))]
+        generated = [place for place in places if place[2] < len(outputs[place[1]]["token_ids"])]
+        for index, signature, row in spread(generated, max_count):
             own = {name: values[row] for name, values in outputs[signature].items()}
             record = examples.records[index]
             answer = self.task.answer(record, [own])
@@ -141,7 +162,8 @@ class GenerativeCheck(Check):
     def text_calls(self) -> list[list[int]]:
         """One call for each signature, because all rows of a batch get the new tokens of its longest input."""
         owners = self.examples.owners
-        return [[owners[request] for request in rows] for rows in self.examples.rows.values() if rows]
+        generated = [rows[: len(self.inputs[name]["token_ids"])] for name, rows in self.examples.rows.items()]
+        return [[owners[request] for request in rows] for rows in generated if rows]
 
     def check_text(self, index: int, outputs: Mapping[str, Any], verdict: Verdict) -> None:
         """See `Check`: the string has to be that of the ids."""
@@ -156,36 +178,66 @@ class GenerativeCheck(Check):
 
     def _add_batches(self, batch_size: int) -> None:
         """Adds the batch signatures, which have to generate the same as those for one text."""
-        for name in list(self.expected) if batch_size > 1 else ():
+        for name in list(self.inputs) if batch_size > 1 else ():
             batch = batch_name(name, batch_size)
             self.examples.inputs[batch], self.examples.rows[batch] = self.examples.inputs[name], []
-            self.expected[batch] = self.expected[name]
+
+    def _generated(self) -> dict[str, Outputs]:
+        """What the Keras model generates for each signature; a batch has the texts of the signature for one."""
+        found: dict[str, Outputs] = {}
+        for name, inputs in self.inputs.items():
+            alone = name.removeprefix(f"{BATCH}_{rows_of(name)}_")
+            found[name] = found[alone] if alone in found else run_all(self._runner, name, inputs)
+        return found
+
+    def _read(self, groups: Inputs) -> dict[str, np.ndarray]:
+        pads = self.task.target_tokenizer.pad_id, self.task.tokenizer.pad_id
+        return read_all(self._runner, groups, self.task.start_id, *pads)
+
+    def _num_forced(self, signature: str) -> int:
+        """The texts of a signature whose steps are compared."""
+        _, new = lengths_of(signature)
+        tokens = FORCED_TOKENS if rows_of(signature) == 1 else FORCED_TOKENS_OF_BATCH
+        return max(MIN_FORCED_ROWS, rows_of(signature), int(self._share * tokens) // new)
 
     def _forced_texts(self) -> Inputs:
-        """The tokens for forced decoding: the outputs of the Keras model, and the references of the data."""
+        """The tokens for forced decoding.
+
+        The groups `.expected` have the outputs of the Keras model or, of a model that reads, the texts of the data that
+        belong to the prompts. The groups `.reference` have the texts of the data, by which perplexity is measured.
+        """
         forced: Inputs = {}
-        never = {NEVER_GENERATED: np.array(self._never_ids, np.int32)}
         for signature, inputs in self.inputs.items():
             _, new = lengths_of(signature)
-            tokens = FORCED_TOKENS if rows_of(signature) == 1 else FORCED_TOKENS_OF_BATCH
-            rows = slice(max(MIN_FORCED_ROWS, rows_of(signature), int(self._share * tokens) // new))
-            expected = self.expected[signature]
-            generated = {GENERATED: expected["token_ids"][rows], GENERATED_TOKENS: expected["num_tokens"][rows]}
-            forced[f"{signature}.expected"] = (
-                {name: values[rows] for name, values in inputs.items()} | generated | never
-            )
-            records = [self.examples.records[self.examples.owners[row]] for row in self.examples.rows[signature][rows]]
-            texts = [self.task.reference_ids(record)[:new] for record in records]
+            rows = slice(max(self._num_forced(signature), MIN_ROWS if self._reads else 0))
+            owners = [self.examples.owners[row] for row in self.examples.rows[signature][rows]]
+            texts = [self._text(owner, new) for owner in owners]
+            if self._reads:
+                # Prompts of other signatures, if it has few of its own; a text need not belong to its prompt.
+                every = texts + [self._text(owner, new) for owner in range(len(self.examples.records))]
+                expected = _given(every[: len(inputs["token_ids"][rows])], new)
+            else:
+                of_model = self.expected[signature]
+                expected = {GENERATED: of_model["token_ids"][rows], GENERATED_TOKENS: of_model["num_tokens"][rows]}
+            forced[f"{signature}.expected"] = self._forced(inputs, expected)
             if any(texts):
-                counts = np.array([len(text) for text in texts], np.int32)
-                generated = {GENERATED: padded(texts, new, 0), GENERATED_TOKENS: counts}
-                named = {name: values[: len(texts)] for name, values in inputs.items()}
-                forced[f"{signature}.reference"] = named | generated | never
+                forced[f"{signature}.reference"] = self._forced(inputs, _given(texts, new))
         return forced
 
+    def _text(self, record: int, new: int) -> list[int]:
+        """The first tokens of a record's text."""
+        return self.task.reference_ids(self.examples.records[record])[:new]
+
+    def _forced(self, inputs: Mapping[str, np.ndarray], given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """A group for forced decoding: the given tokens after the first rows of the inputs."""
+        named = {name: values[: len(given[GENERATED])] for name, values in inputs.items()}
+        return named | given | {NEVER_GENERATED: np.array(self._never_ids, np.int32)}
+
     def _check_finite(self, outputs: Mapping[str, Outputs], forced: Arrays) -> None:
+        of_model = {name: values["score"] for name, values in self.expected.items()} or self._forced_run
+        for name, values in of_model.items():
+            check_finite(values, f"the outputs of the Keras model in {name}: train it again")
         for name in self.inputs:
-            check_finite(self.expected[name]["score"], f"the outputs of the Keras model in {name}: train it again")
             check_finite(outputs[name]["score"], f"the outputs of the export in {name}")
         for key, values in forced.items():
             check_finite(values, f"the steps of the export in {key.split('/')[0]}")
@@ -200,7 +252,7 @@ class GenerativeCheck(Check):
             limit: how far a token may lie below the best one of its step. Two tokens change places if rounding moves
                 each by half of this; in a quantized file by no more than quantization moves a log-probability.
         """
-        ends = (".own/gap", f"{AT_ONCE}/gap")
+        ends = (f"{OWN}/gap", f"{AT_ONCE}/gap")
         gap = max(float(values.max()) for key, values in forced.items() if key.endswith(ends))
         if gap > limit:
             raise ExportError(
@@ -227,15 +279,30 @@ class GenerativeCheck(Check):
             counts = (first_difference + 1).astype(np.int32)
             steps = force(self._runner, prefill, features, token_ids[rows], counts, self._never_ids)
             gaps = steps.gap[np.arange(len(rows)), first_difference]
-            if gaps.max() > NEAR_TIE:
-                worst = int(gaps.argmax())
-                step = first_difference[worst]
-                raise ExportError(
-                    f"{signature}: the export and the model generate different texts for example {rows[worst]}: token "
-                    f"{step} of the export is {gaps[worst]:.4f} below the best one, expected at most {NEAR_TIE:g}"
-                )
+            worst = int(gaps.argmax())
+            _check_near_tie(signature, int(rows[worst]), int(first_difference[worst]), float(gaps[worst]))
             ties += len(rows)
         return ties
+
+    def _check_read(self, outputs: Mapping[str, Outputs]) -> dict[str, float]:
+        """Every token has to be the one that the Keras model takes after those before it, except for near ties.
+
+        Returns:
+            the number of texts with such a tie, and the share of texts without, 0 to 100.
+        """
+        groups = {
+            name: self._forced(
+                self.inputs[name], {GENERATED: values["token_ids"], GENERATED_TOKENS: values["num_tokens"]}
+            )
+            for name, values in outputs.items()
+        }
+        steps, ties = self._read(groups), []
+        for name in groups:
+            gaps = steps[f"{name}/gap"]
+            row, step = np.unravel_index(int(gaps.argmax()), gaps.shape)
+            _check_near_tie(name, int(row), int(step), float(gaps[row, step]))
+            ties += (gaps > 0).any(axis=1).tolist()
+        return {"near_ties": sum(ties), "equal_texts": round(100 - 100 * sum(ties) / len(ties), 2)}
 
     def _error(self, forced: Arrays) -> float:
         """The largest difference of log-probabilities in forced decoding."""
@@ -249,12 +316,12 @@ class GenerativeCheck(Check):
             )
 
     def _agreement(self, forced: Arrays) -> float:
-        """The share of forced steps along the texts of the model, 0 to 100, where the export takes the same token."""
+        """The share of forced steps along the expected texts, 0 to 100, where the export takes the model's token."""
         same = steps = 0
         for signature in self.inputs:
             named, best = self.forced[f"{signature}.expected"], forced[f"{signature}.expected/best"]
             counted = np.arange(best.shape[1]) < named[GENERATED_TOKENS][:, None]
-            same += int((best == named[GENERATED])[counted].sum())
+            same += int((best == self._forced_run[f"{signature}.expected/best"])[counted].sum())
             steps += int(counted.sum())
         agreement = 100 * same / steps
         if agreement < MIN_AGREEMENT:
@@ -294,3 +361,16 @@ class GenerativeCheck(Check):
                 f"{self.measure} on {len(self.examples.records)} examples goes from {before:.2f} to {after:.2f}, "
                 f"expected a loss of at most {self.max_drop:g} {unit}: quantize less, or raise --max-drop"
             )
+
+
+def _given(texts: Sequence[list[int]], new: int) -> dict[str, np.ndarray]:
+    """Texts as the tokens of a group, see `textapp.decoding.forced`."""
+    return {GENERATED: padded(texts, new, 0), GENERATED_TOKENS: np.array([len(text) for text in texts], np.int32)}
+
+
+def _check_near_tie(signature: str, example: int, step: int, gap: float) -> None:
+    if gap > NEAR_TIE:
+        raise ExportError(
+            f"{signature}: the export and the model generate different texts for example {example}: token {step} of "
+            f"the export is {gap:.4f} below the best one, expected at most {NEAR_TIE:g}"
+        )
