@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from textapp.decoding.scoring import Window, log_probabilities, windows
+from textapp.decoding.scoring import Window, scores, windows
 
 
 def test_a_long_text_is_seen_in_windows_with_half_a_context_before_what_counts():
@@ -43,6 +43,6 @@ def test_a_target_that_is_the_padding_id_counts():
 
     runner = Runner()
     parts = [Window(0, [], [7, 5], [5, 7], 0), Window(1, [], [7], [7], 0)]
-    found = log_probabilities(runner, parts, pad_id=7, source_pad_id=7)
-    assert [values.sum() for values in found] == [-2.0, -1.0]
+    found = scores(runner, parts, pad_id=7, source_pad_id=7)
+    assert [values["log_probability"].sum() for values in found] == [-2.0, -1.0]
     assert runner.targets == [[5, 7], [7, -1]]

@@ -58,11 +58,6 @@ def windows(owner: int, read: Sequence[int], targets: Sequence[int], context: in
         first, end = max(first, end), min(end + max(1, context // 2), len(targets))
 
 
-def log_probabilities(runner: Runner, parts: Sequence[Window], pad_id: int, source_pad_id: int) -> list[np.ndarray]:
-    """The log-probabilities of each window's scored targets `[scored targets]` float32, in nats; see `scores`."""
-    return [each["log_probability"] for each in scores(runner, parts, pad_id, source_pad_id)]
-
-
 def scores(runner: Runner, parts: Sequence[Window], pad_id: int, source_pad_id: int) -> list[dict[str, np.ndarray]]:
     """What a model says of each window's scored targets, by the signature `score`.
 

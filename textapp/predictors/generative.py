@@ -21,7 +21,7 @@ from textapp.decoding.lookup import GuessingSession
 from textapp.decoding.options import GREEDY, DecodingOptions, decoding_options
 from textapp.decoding.reading import Reading
 from textapp.decoding.sampling import Sampler
-from textapp.decoding.scoring import Window, log_probabilities, stepwise_log_probabilities
+from textapp.decoding.scoring import Window, scores, stepwise_log_probabilities
 from textapp.decoding.signatures import SCORE, batch_name
 from textapp.decoding.steps import Session, open_session
 from textapp.decoding.stopping import Stops, pieces
@@ -418,7 +418,7 @@ class GenerativePredictor(Predictor):
     def _log_probabilities(self, parts: Sequence[Window]) -> list[np.ndarray]:
         if SCORE in getattr(self.runner, "signatures", ()):
             pads = (self.task.target_tokenizer.pad_id, self.task.tokenizer.pad_id)
-            return log_probabilities(self.runner, parts, *pads)
+            return [found["log_probability"] for found in scores(self.runner, parts, *pads)]
         return [self._stepwise(part) for part in parts]
 
     def _stepwise(self, part: Window) -> np.ndarray:
