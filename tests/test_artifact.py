@@ -192,6 +192,44 @@ def test_inputs_and_models_are_not_overwritten(folder: Path, tmp_path: Path) -> 
     check_not_of_an_artifact(folder / "answers.jsonl", folder)
 
 
+@pytest.mark.parametrize("name", ["model.keras", "tokenizer/chat_template.jinja", "saved_model/a/answers.jsonl"])
+def test_a_file_that_would_be_taken_for_a_part_of_a_model_is_not_written(folder: Path, name: str) -> None:
+    with pytest.raises(UsageError, match=f"{name}: is a file of {folder}, which would be damaged"):
+        check_not_of_an_artifact(folder / name)
+
+
+def test_what_the_caller_made_before_may_be_replaced(folder: Path) -> None:
+    (folder / "evaluation").mkdir()
+    (folder / "evaluation" / "metrics.json").touch()
+    with pytest.raises(UsageError, match="metrics.json: is a file of"):
+        check_not_of_an_artifact(folder / "evaluation" / "metrics.json")
+    check_not_of_an_artifact(folder / "evaluation" / "metrics.json", replaces={"evaluation/metrics.json"})
+
+
+def test_of_a_preparation_textapp_made_what_is_listed_alone(folder: Path) -> None:
+    write_manifest(folder, {"kind": "preparation", "task": "translation"}, ["model.bin"])
+    for name in ("checkpoints/last.npz", "logs/train/events.out.tfevents.1", "evaluation/metrics.json"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("mine")
+    write_bundle(folder / "exports" / "litert", "litert", "0" * 64)
+    made = made_files(folder)
+    assert {"manifest.json", "model.bin"} <= made and not any(name.split("/")[0] in made for name in (
+        "checkpoints/", "logs/", "evaluation/", "exports/"))  # fmt: skip
+    assert not any(name.startswith(("checkpoints", "logs", "evaluation", "exports")) for name in made)
+
+
+def test_a_pipe_in_place_of_a_manifest_or_a_report_is_not_waited_for(folder: Path) -> None:
+    (folder / "exports" / "litert").mkdir(parents=True)
+    os.mkfifo(folder / "exports" / "litert" / MANIFEST)
+    os.mkfifo(folder / "report.html")
+    assert "report.html" not in made_files(folder) and exports_of(folder) == [folder / "exports" / "litert"]
+
+
+def test_a_name_that_no_file_can_have_is_no_file(folder: Path) -> None:
+    (folder / MANIFEST).write_text(json.dumps({"kind": "run", "files": {"a\0b": "0" * 64}}))
+    check_not_of_an_artifact(folder / "answers.jsonl")
+
+
 def test_a_bundle_of_another_model_is_not_shown_with_the_run(folder: Path) -> None:
     (folder / "model.keras").write_bytes(b"weights")
     write_manifest(folder, {"kind": "run", "task": "classification"})

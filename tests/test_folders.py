@@ -93,6 +93,30 @@ def test_what_the_user_put_into_a_work_folder_stays(tmp_path: Path) -> None:
         pass
 
 
+def test_interrupted_work_of_another_kind_stays(tmp_path: Path) -> None:
+    with WorkFolder(tmp_path / "run", "training", keeps="last.npz") as work:
+        work.clear()
+        (work.new / "last.npz").write_text("hours of work")
+    for purpose, keeps in (("export", None), ("compression", "steps/1/done.json"), ("training", "other.npz")):
+        with pytest.raises(UsageError, match="run.textapp-work: found another training that was interrupted: end it"):
+            WorkFolder(tmp_path / "run", purpose, keeps).__enter__()
+    assert (work.new / "last.npz").read_text() == "hours of work"
+    with WorkFolder(tmp_path / "run", "training", keeps="last.npz") as again:
+        assert (again.new / "last.npz").is_file()
+    with WorkFolder(tmp_path / "run", "export", overwrite=True):
+        pass
+    assert not (tmp_path / "run.textapp-work").exists()
+
+
+def test_a_pipe_with_a_name_of_ours_is_neither_read_nor_written(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "metrics.json")
+    with pytest.raises(ArtifactError, match="metrics.json: found a folder, a pipe or a device, expected a file"):
+        write_text(tmp_path / "metrics.json", "{}")
+    (tmp_path / "run.textapp-work").mkdir()
+    os.mkfifo(tmp_path / "run.textapp-work" / MARKER)
+    assert folders.interrupted(tmp_path / "run") == ""
+
+
 def test_a_work_folder_that_was_deleted_does_not_become_a_run(tmp_path: Path) -> None:
     with (
         pytest.raises(ArtifactError, match="was deleted or replaced during the training"),
@@ -183,7 +207,8 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "folder" / "file")
     write_text(tmp_path / "link", "text")
     assert (tmp_path / "link").is_symlink() and (tmp_path / "folder" / "file").read_text() == "text"
-    write_text(Path("/dev/null"), "text")
+    with atomic_file(Path("/dev/null")) as file:
+        file.write("text")
     assert not Path("/dev/null").is_file()
     with pytest.raises(UsageError, match="is a folder"):
         check_output(tmp_path)

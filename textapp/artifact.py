@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +65,7 @@ TOKENIZER_FILES = (
     TOKENIZERS_FILE,
     CHAT_TEMPLATE,
 )  # what is loaded of a tokenizer's folder
+_LOADED = {*MODEL_FILES, *(f"{name}/{file}" for name in (TOKENIZER, TARGET_TOKENIZER) for file in TOKENIZER_FILES)}
 _COLUMN = either(whole(), TEXT, list_of(either(TEXT, whole())))
 _SIDES = mapping_of(mapping_of(list_of(either(whole(-1), NOTHING))))
 # The keys of a manifest that do not depend on the task; those after `files` may be missing.
@@ -233,8 +234,7 @@ def _check_listed(folder: Path, manifest: Mapping[str, Any]) -> None:
     Raises:
         ArtifactError: it does not list one.
     """
-    found = [folder / name for name in MODEL_FILES]
-    found += [folder / name / file for name in (TOKENIZER, TARGET_TOKENIZER) for file in TOKENIZER_FILES]
+    found = [folder / name for name in _LOADED]
     found += [file for file in sorted((folder / SAVED_MODEL).rglob("*")) if not file.is_dir()]
     for file in found:
         name = file.relative_to(folder).as_posix()
@@ -290,19 +290,19 @@ RUN_FOLDERS = {"checkpoints", "logs", "logs/train", "logs/validation", "exports"
 
 
 def made_files(folder: Path) -> set[str]:
-    """The names of what textapp made in a run or bundle: what its manifest lists, checkpoints, logs, figures, exports.
+    """The names of what textapp made: what a manifest lists, and in a run also checkpoints, logs, figures and exports.
 
     Everything else in it is the user's. Bundles in `exports/` are textapp's where it puts them without being told
     another place, in a folder named like their target; copies under other names are the user's.
 
     Args:
-        folder: a run or bundle, also one whose manifest is damaged.
+        folder: a run, bundle or preparation, also one whose manifest is damaged.
 
     Returns:
         Names relative to the folder, with slashes; with the folders that may be empty.
     """
     listed = _listed(folder)
-    if _kind(folder) == "bundle":
+    if _kind(folder) in ("bundle", "preparation"):
         return listed | {f"saved_model/{name}" for name in ("assets", "assets.extra", "variables")}
     made = listed or {name for name in RUN_FILES if (folder / name).is_file()}
     made |= RUN_FOLDERS | {BENCHMARK} | {f"evaluation/{name}" for name in EVALUATION}
@@ -318,9 +318,10 @@ def made_files(folder: Path) -> set[str]:
 def is_report(file: Path) -> bool:
     """Whether `textapp report` wrote a file."""
     try:
+        check_regular(file)
         with file.open(encoding="utf-8", errors="replace") as opened:
             return REPORT_MARK in opened.read(512)
-    except OSError:
+    except (OSError, ArtifactError):
         return False
 
 
@@ -354,8 +355,8 @@ def _bundles(run: Path) -> list[Path]:
 def _content(folder: Path) -> dict[str, Any]:
     """The manifest of a folder, unchecked; empty if there is none."""
     try:
-        content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        content = read_json(folder / MANIFEST)
+    except (OSError, ArtifactError):
         return {}
     return content if isinstance(content, dict) else {}
 
@@ -422,20 +423,23 @@ def check_no_input(place: Path, inputs: Iterable[Path]) -> None:
             raise UsageError(f"{file}: is a file of {place}, which will be replaced: copy it elsewhere")
 
 
-def check_not_of_an_artifact(output: Path, *artifacts: Path) -> None:
-    """Checks that a file to write is not a part of a run or a bundle.
+def check_not_of_an_artifact(output: Path, *artifacts: Path, replaces: Collection[str] = ()) -> None:
+    """Checks that a file to write is not a part of a run or a bundle, and would not be taken for one.
 
     Args:
         output: the file.
         artifacts: folders to look in, besides those around the file.
+        replaces: names in a run of what the caller itself made before.
 
     Raises:
         UsageError: it is, so writing it would damage the model; the message names the folder.
     """
     final = output.resolve()
     for folder in [*artifacts, *final.parents]:
-        made = made_files(folder) if (folder / MANIFEST).is_file() else set()
-        if any(same_file(final, folder / name) for name in made):
+        if not (folder / MANIFEST).is_file():
+            continue
+        made = (made_files(folder) | _LOADED).difference(replaces)
+        if any(same_file(final, folder / name) for name in made) or (folder / SAVED_MODEL).resolve() in final.parents:
             raise UsageError(f"{output}: is a file of {folder}, which would be damaged: use another name")
 
 

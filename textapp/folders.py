@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from textapp.errors import ArtifactError, UsageError
+from textapp.untrusted import read_json
 
 try:
     import fcntl
@@ -88,8 +89,8 @@ def is_ours(folder: Path) -> bool:
 def owner(folder: Path) -> dict[str, Any]:
     """What the marker of a work folder tells: made_by, purpose, pid, host, since; empty if it is not textapp's."""
     try:
-        content = json.loads((folder / MARKER).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content = read_json(folder / MARKER)
+    except (OSError, ArtifactError):
         return {}
     ours = isinstance(content, dict) and content.get("made_by") == "textapp"
     return content if ours else {}
@@ -108,14 +109,15 @@ class Marked:
         folder: made if it is missing.
         purpose: `training` or `export`.
         what: the folder that messages name.
+        keeps: see `WorkFolder`.
 
     Raises:
         ArtifactError: another process uses it.
         UsageError: it is not textapp's.
     """
 
-    def __init__(self, folder: Path, purpose: str, what: Path) -> None:
-        self.folder, self._purpose, self._what = folder, purpose, what
+    def __init__(self, folder: Path, purpose: str, what: Path, keeps: str | None = None) -> None:
+        self.folder, self._purpose, self._what, self._keeps = folder, purpose, what, keeps
         self._marker = folder / MARKER
         while True:
             folder.mkdir(parents=True, exist_ok=True)
@@ -144,6 +146,7 @@ class Marked:
             "made_by": "textapp",
             "about": f"textapp works here ({self._purpose}) for {self._what.name}, and removes this folder at the end",
             "purpose": self._purpose,
+            "keeps": self._keeps,
             "pid": os.getpid(),
             "host": socket.gethostname(),
             "since": time.strftime("%Y-%m-%d %H:%M:%S"),
@@ -231,10 +234,11 @@ class WorkFolder:
         final: the folder to replace, resolved.
         purpose: `training` or `export`.
         keeps: a file in `new` that is worth to be kept when the work ends early, such as a checkpoint.
+        overwrite: whether other work that was kept there may go, such as a training where a preparation is made.
 
     Raises:
         ArtifactError: another process works on the same folder.
-        UsageError: the place cannot be written, see `check_place`.
+        UsageError: the place cannot be written, see `check_place`, or other work was kept there.
 
     Example:
         with WorkFolder(final, "export") as work:
@@ -242,14 +246,26 @@ class WorkFolder:
             work.swap(made)
     """
 
-    def __init__(self, final: Path, purpose: str, keeps: str | None = None) -> None:
+    def __init__(self, final: Path, purpose: str, keeps: str | None = None, overwrite: bool = False) -> None:
         self.final, self.path, self.purpose, self.keeps = final, work_folder(final), purpose, keeps
+        self._overwrite = overwrite
         self.new, self.old = self.path / "new", self.path / "old"
 
     def __enter__(self) -> WorkFolder:
         check_place(self.final)
-        self._lock = Marked(self.path, self.purpose, self.final)
+        if not self._overwrite:
+            self._check_no_other_work()
+        self._lock = Marked(self.path, self.purpose, self.final, self.keeps)
         return self
+
+    def _check_no_other_work(self) -> None:
+        found = owner(self.path)
+        kept, purpose = found.get("keeps"), found.get("purpose")
+        if isinstance(kept, str) and (purpose, kept) != (self.purpose, self.keeps) and (self.new / kept).is_file():
+            raise UsageError(
+                f"{self.path}: found another {purpose} that was interrupted: end it by the command that began it, "
+                f"use another folder than {self.final}, or move this one away"
+            )
 
     def __exit__(self, *_: object) -> None:
         keep = self.keeps and (self.new / self.keeps).is_file()
@@ -330,7 +346,7 @@ def recover(final: Path, made: Made) -> None:
     if not (work_folder(final) / "old").is_dir() or not owner(work_folder(final)):
         return
     # What cannot be written, or is in use, stays: `interrupted` says so.
-    with suppress(OSError, ArtifactError, UsageError), WorkFolder(final, "recovery") as work:
+    with suppress(OSError, ArtifactError, UsageError), WorkFolder(final, "recovery", overwrite=True) as work:
         work.settle(made)
 
 
@@ -464,7 +480,13 @@ def atomic_file(path: Path, newline: str | None = None, encoding: str = "utf-8")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a file atomically: on a full disk the old one stays."""
+    """Writes a file of textapp's own atomically: on a full disk the old one stays.
+
+    Raises:
+        ArtifactError: something that is no file has its name, such as a pipe in a stranger's run.
+    """
+    if path.exists() and not path.is_file():
+        raise ArtifactError(f"{path}: found a folder, a pipe or a device, expected a file to replace: move it away")
     with atomic_file(path) as file:
         file.write(text)
 
@@ -487,6 +509,8 @@ def check_output(path: Path) -> None:
 
 def same_file(one: Path, other: Path) -> bool:
     """Whether two paths mean the same file: by links of both kinds, or in another case where that does not count."""
+    if "\0" in f"{one}{other}":  # as a damaged manifest may list it: no file has such a name
+        return False
     try:
         return os.path.samefile(one, other)
     except OSError:

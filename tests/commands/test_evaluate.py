@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from rich.console import Console
 from toys import Letters
 
+from textapp.artifact import write_manifest
 from textapp.commands import evaluate as command
 from textapp.commands.evaluate import measure
 from textapp.errors import ArtifactError, DataError, UsageError
@@ -141,6 +143,30 @@ def test_files_that_are_not_of_an_evaluation_are_not_overwritten(
     with pytest.raises(UsageError, match="outputs.tsv: would be overwritten in .*evaluation: use another --output"):
         command.evaluate(tmp_path / "run", data=[mistakes])
     assert mistakes.read_text() == "judged" and (tmp_path / "outputs.tsv").read_text() == "hours of work"
+
+
+def test_a_stranger_s_run_does_not_lead_to_other_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "open_artifact", lambda path: SimpleNamespace(path=path, kind="run"))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "metrics.json").write_text("{}")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "evaluation").symlink_to(tmp_path / "mine")
+    with pytest.raises(UsageError, match="metrics.json in it is not of textapp evaluate: use another folder"):
+        command.evaluate(tmp_path / "run")
+    (tmp_path / "other" / "evaluation").mkdir(parents=True)
+    os.mkfifo(tmp_path / "other" / "evaluation" / "outputs.tsv")
+    with pytest.raises(UsageError, match="outputs.tsv: found a pipe or a device, expected a file"):
+        command.evaluate(tmp_path / "other")
+    assert (tmp_path / "mine" / "metrics.json").read_text() == "{}"
+
+
+def test_a_model_is_not_overwritten_by_its_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "metrics.json").write_text('{"data": "", "latency_ms": {}}')
+    write_manifest(tmp_path / "run", {"kind": "run", "task": "translation"})
+    monkeypatch.setattr(command, "open_artifact", lambda path: SimpleNamespace(path=path, kind="run"))
+    with pytest.raises(UsageError, match="metrics.json: is a file of .*run, which would be damaged"):
+        command.evaluate(tmp_path / "run", output=tmp_path / "run")
 
 
 # --- by the command line -------------------------------------------------------------------------------------------

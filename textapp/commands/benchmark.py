@@ -26,6 +26,7 @@ from textapp.catalog import task_class
 from textapp.commands import tables
 from textapp.commands.examples import Record, evaluation_records
 from textapp.commands.measure import TRUSTED
+from textapp.folders import scratch_folder
 from textapp.metrics.machine import machine
 from textapp.metrics.size import size_bytes
 from textapp.processes import THREAD_SETTINGS, child_environment
@@ -252,8 +253,8 @@ class Child:
 
     def _ask_with_file(self, what: str, records: Sequence[Record]) -> dict[str, Any]:
         """Sends records in a file, as they may be many."""
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "records.json"
+        with scratch_folder("benchmark") as folder:
+            file = folder / "records.json"
             file.write_text(json.dumps(list(records)), encoding="utf-8")
             return self.ask({"do": what, "file": str(file)})
 

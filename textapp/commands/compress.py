@@ -32,6 +32,7 @@ from textapp.recipes.resolving import locate
 from textapp.recipes.splits import load_splits, settled_layout
 from textapp.recipes.training_run import METRICS, finish
 from textapp.records.files import expand
+from textapp.untrusted import read_json
 
 log = logging.getLogger("textapp")
 HONEST = (
@@ -115,7 +116,7 @@ def _compress(artifact: Artifact, recipe: LoadedRecipe, config: Config, data_dir
     if place == resolved(artifact.path):
         raise UsageError(f"--run {final}: is the run to compress itself: name another folder")
     replaces = replaces_run(final, overwrite)
-    work = WorkFolder(place, "compression", keeps=first_file(recipe.recipe))
+    work = WorkFolder(place, "compression", keeps=first_file(recipe.recipe), overwrite=overwrite)
     with ExitStack() as stack:
         enter(stack, work, overwrite)
         # Before the import of TensorFlow, which takes seconds, so that errors in the data are reported at once.
@@ -212,9 +213,9 @@ def _smaller(config: Config, recipe: LoadedRecipe, role: Role) -> Config:
 def _warn_of_other_data(artifact: Artifact, sums: Mapping[str, str]) -> None:
     """Warns if the data is not as it was when the run was trained, as far as that is known."""
     try:
-        before = json.loads((artifact.path / REQUEST).read_text(encoding="utf-8"))["data"]
+        before = read_json(artifact.path / REQUEST)["data"]
         found = changed(before, sums)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ArtifactError, KeyError, TypeError, AttributeError):
         return
     if found:
         log.warning("%s: the quality before and after is that on the data as it is now", found)
@@ -234,10 +235,10 @@ def _open_work(
     }
     if (work.new / first_file(recipe.recipe)).is_file() and not overwrite:
         try:
-            before = json.loads(request.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            before = read_json(request)
+            found = changed(before["data"], sums)
+        except (OSError, ArtifactError, KeyError, TypeError, AttributeError) as error:
             raise ArtifactError(f"{request}: missing or damaged ({error}): use --overwrite to start again") from error
-        found = changed(before["data"], sums)
         key = differing_entry({**before, "data": None}, {**content, "data": None})
         if found or key:
             raise ArtifactError(

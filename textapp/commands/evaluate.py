@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from textapp.arrays import plain
-from textapp.artifact import EVALUATION, inputs_overwritten, open_artifact
+from textapp.artifact import EVALUATION, check_not_of_an_artifact, inputs_overwritten, open_artifact
 from textapp.commands import tables
 from textapp.commands.examples import evaluation_records
 from textapp.commands.measure import scores
@@ -20,6 +20,7 @@ from textapp.metrics.speed import latency, ranks, timed
 from textapp.predictors.predictor import Predictor
 from textapp.records.files import expand
 from textapp.tasks.task import Listing, Record, one_line
+from textapp.untrusted import read_json
 
 MAX_QUERIES = 200  # prompts that a task makes from records without prompts
 SHOWN = 10  # answers printed
@@ -149,17 +150,20 @@ def _check_folder(folder: Path, data: Sequence[Path], asked: bool) -> None:
     for name in EVALUATION:
         file = folder / name
         check_output(file)
+        if file.exists() and not file.is_file():
+            raise UsageError(f"{file}: found a pipe or a device, expected a file: move it away, or use --output DIR")
+        check_not_of_an_artifact(file, replaces={f"evaluation/{each}" for each in EVALUATION})
         if (read := inputs_overwritten(file, inputs)) is not None:
             raise UsageError(f"--data {read}: would be overwritten in {folder}: use another --output, or copy it")
-        if asked and file.exists() and not _is_evaluation(folder):
-            raise UsageError(f"--output {folder}: {name} in it is not of textapp evaluate: use another folder")
+        if (asked or folder.is_symlink()) and file.exists() and not _is_evaluation(folder):
+            raise UsageError(f"{folder}: {name} in it is not of textapp evaluate: use another folder, by --output DIR")
 
 
 def _is_evaluation(folder: Path) -> bool:
     """Whether the figures in a folder are of this command."""
     try:
-        figures = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        figures = read_json(folder / "metrics.json")
+    except (OSError, ArtifactError):
         return False
     return isinstance(figures, dict) and {"data", "latency_ms"} <= figures.keys()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from textapp.commands.tpu_environment import (
 from textapp.config import Config
 from textapp.decoding.signatures import GENERATE
 from textapp.errors import TextappError, UsageError, did_you_mean
+from textapp.folders import scratch_folder
 from textapp.noise import import_tensorflow
 from textapp.recipes.resolving import locate
 from textapp.recipes.splits import load_splits, open_prepared, settled_layout
@@ -94,14 +94,14 @@ def check_tpu(config: Config, data_dir: Path, chip: str) -> dict[str, Any]:
     layout = settled_layout(recipe, config, data_dir, prepared_data)
     splits = load_splits(recipe, config, data_dir, layout, prepared_data)
     import_tensorflow()
-    with tempfile.TemporaryDirectory() as folder:
-        prepared = recipe.prepare(locate(config, data_dir), splits, Path(folder))
+    with scratch_folder("check") as folder:
+        prepared = recipe.prepare(locate(config, data_dir), splits, folder)
         python, reason = _compiler()
         precision, layers, steps = _steps(prepared, recipe.objective())
         rows = []
         with tables.progress(f"compiling for {chip}", len(steps)) as advance:
             for step in steps:
-                rows.append(_compiled(step, layers, python, chip, Path(folder)))
+                rows.append(_compiled(step, layers, python, chip, folder))
                 advance()
     return {
         "chip": chip,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -25,7 +24,7 @@ from textapp.artifact import (
 from textapp.catalog import load_config, parse_config, recipe_of_config
 from textapp.config import Config, data_directory, differing_key
 from textapp.errors import ArtifactError, DataError, TextappError
-from textapp.folders import WorkFolder, resolved, write_text
+from textapp.folders import WorkFolder, resolved, scratch_folder, write_text
 from textapp.noise import import_tensorflow
 from textapp.recipes.resolving import locate
 from textapp.recipes.splits import data_files, load_splits, open_prepared, settled_layout
@@ -81,7 +80,7 @@ def train_config(config: Config, data_dir: Path, overwrite: bool = False) -> Pat
     final = Path(os.path.expanduser(config.run))
     place = resolved(final)
     replaces = replaces_run(final, overwrite)
-    work = WorkFolder(place, "training", keeps=LAST)
+    work = WorkFolder(place, "training", keeps=LAST, overwrite=overwrite)
     with ExitStack() as stack:
         alone = "TF_CONFIG" not in os.environ  # else another worker may be the one that writes
         if alone:
@@ -105,7 +104,7 @@ def train_config(config: Config, data_dir: Path, overwrite: bool = False) -> Pat
         if chief and not alone:
             enter(stack, work, overwrite)
         # Every worker makes the same tokenizer and ids from the same data; only those of the chief are saved.
-        folder = work.new if chief else Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        folder = work.new if chief else stack.enter_context(scratch_folder("worker"))
         with disk_errors_reported(work):
             if chief:
                 _open_work(config, sums, work, overwrite)
