@@ -220,7 +220,7 @@ def prepare(
 @app.command()
 def launch(
     config: ConfigPath,
-    workers: Annotated[int, typer.Option(min=2, help="number of worker processes")] = 2,
+    workers: Annotated[int, typer.Option(min=2, max=64, help="number of worker processes")] = 2,
     overrides: Overrides = None,
     run: Annotated[str | None, typer.Option(metavar="DIR", help="run folder [default: run in the config]")] = None,
     data_dir: DataDir = None,

@@ -232,6 +232,8 @@ def test_wrong_calls_are_told(tiny_bundle: Path, texts: Path, tmp_path: Path) ->
         call(beam_options=["--runner=FlinkRunner"])
     with pytest.raises(UsageError, match="--beam-size: only for models that generate text"):
         call(decoding={"beam_size": 2})
+    with pytest.raises(UsageError, match="workers: found 2147483648, expected a whole number from 1 to 1024"):
+        call(workers=2**31)
     with pytest.raises(DataError, match=r"none\*.txt: no such file"):
         call(file=tmp_path / "none*.txt")
     with pytest.raises(UsageError, match="text=0: .*a.txt has a text per line"):
@@ -247,9 +249,35 @@ def test_the_work_of_another_command_is_left_alone(tiny_bundle: Path, texts: Pat
     with WorkFolder(tmp_path / "run", "training", keeps="last.npz") as work:
         work.clear()
         (work.new / "last.npz").write_bytes(b"a checkpoint")
-    with pytest.raises(UsageError, match="run.textapp-work: found other work that was interrupted"):
+    with pytest.raises(UsageError, match="run.textapp-work: found another training that was interrupted"):
         predict_files(tiny_bundle, [texts / "a.txt"], tmp_path / "run", "local")
     assert [path.name for path in work.new.iterdir()] == ["last.npz"]
+
+
+def test_a_folder_whose_state_is_not_ours_is_left_alone(
+    tiny_bundle: Path, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine").mkdir()
+    for content in ("{}", "[]", "[" * 100_000, '{"request": {"job": {}, "model": "x"}, "files": [{"name": 7}]}'):
+        (tmp_path / "mine" / "predict.json").write_text(content)
+        with pytest.raises(UsageError, match="predict.json: is not what textapp wrote there .*: move .*mine away"):
+            predict_files(tiny_bundle, [texts / "a.txt"], tmp_path / "mine", "local")
+        assert (tmp_path / "mine" / "predict.json").read_text() == content
+
+
+def test_no_name_of_a_state_leads_to_other_folders(
+    tiny_bundle: Path, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    monkeypatch.setattr(batch_local, "run", inline())
+    name = {"name": "../../../mine", "path": "a.txt", "size": 1, "changed": 1}
+    state = {"request": {"job": {}, "model": "x"}, "files": [name, {**name, "name": str(tmp_path / "mine")}]}
+    with WorkFolder(tmp_path / "out", "prediction", keeps="predict.json") as work:
+        work.clear()
+        (work.new / "predict.json").write_text(json.dumps(state))
+    predict_files(tiny_bundle, [texts / "a.txt"], tmp_path / "out", "local")
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
 
 
 def test_no_answer_at_all_is_a_failure(tiny_bundle: Path, tmp_path: Path, monkeypatch) -> None:

@@ -21,7 +21,7 @@ from textapp.catalog import load_config, recipe_of
 from textapp.commands import prepare as command
 from textapp.commands import prepare_shards, prepare_texts
 from textapp.commands.prepare_pool import Pool
-from textapp.errors import ArtifactError, ConfigError, DataError, UsageError
+from textapp.errors import ArtifactError, ConfigError, DataError, OptionError, UsageError
 from textapp.processes import child_environment
 from textapp.recipes.splits import load_splits, open_prepared, settled_layout
 from textapp.records import parts
@@ -295,6 +295,11 @@ def test_what_cannot_be_prepared(
     (data / "one.tsv").write_text("text\tlabel\ngood\tpos\n")
     with pytest.raises(error, match=message):
         command.prepare(data / "c.yaml", tmp_path / "of", change, data_dir=data, workers=1)
+
+
+def test_there_are_no_more_processes_than_a_machine_can_start(data: Path) -> None:
+    with pytest.raises(OptionError, match="workers: found 2147483647, expected a whole number from 1 to 1024"):
+        command.prepare(data / "pairs.yaml", data / "shards", workers=2**31 - 1)
 
 
 def test_the_folder_has_to_be_named(data: Path) -> None:

@@ -26,11 +26,13 @@ from textapp.commands import batch_local, tables
 from textapp.commands.batch_worker import BLOCKS, END, FAILED, Job, Stripe, answers_name, faults_name
 from textapp.commands.examples import check_has_columns, layout_of
 from textapp.decoding.options import decoding_options
-from textapp.errors import DataError, UsageError, require
-from textapp.folders import WorkFolder, recover, resolved, work_folder, write_text
+from textapp.errors import ArtifactError, DataError, UsageError, require
+from textapp.folders import WorkFolder, recover, resolved, write_text
 from textapp.loading import load
 from textapp.processes import usable_cores
 from textapp.records.files import expand
+from textapp.runners.pool import check_count
+from textapp.untrusted import OBJECT, TEXT, checked, key, list_of, read_json, whole
 
 log = logging.getLogger("textapp")
 
@@ -104,7 +106,7 @@ def predict_files(
         ArtifactError: the model cannot be opened, or another process works on `output`.
     """
     run = _runner(runner, beam_options)
-    workers = workers or usable_cores()
+    workers, threads = check_count("workers", workers or usable_cores()), check_count("threads", threads)
     final = resolved(output)
     if final.exists() and not final.is_dir():
         raise UsageError(f"--output {output}: is a file, expected a folder to be made: use another name")
@@ -120,7 +122,6 @@ def predict_files(
         return _told(before, output, 0.0, as_json)
     if final.is_dir() and any(final.iterdir()):
         raise UsageError(f"--output {output}: found a folder with other files, expected a new one: use another name")
-    _check_no_other_work(work_folder(final))
     started = time.monotonic()
     with WorkFolder(final, "prediction", keeps=STATE) as work:
         done = _state(work.new)
@@ -142,17 +143,6 @@ def predict_files(
 def _nothing_made(folder: Path) -> set[str]:
     """Of a folder in the place of the output, which is empty, nothing is to be deleted."""
     return set()
-
-
-def _check_no_other_work(work: Path) -> None:
-    """Checks that a work folder holds nothing of another command, such as the checkpoints of a training.
-
-    Raises:
-        UsageError: it does.
-    """
-    new = work / "new"
-    if new.is_dir() and _state(new) is None and any(not each.name.startswith(f".{STATE}") for each in new.iterdir()):
-        raise UsageError(f"{work}: found other work that was interrupted: end it, or use another --output")
 
 
 def _runner(name: str, beam_options: Sequence[str]) -> Any:
@@ -244,15 +234,21 @@ def _state(folder: Path) -> dict[str, Any] | None:
     Raises:
         UsageError: its file is damaged.
     """
+    file = folder / STATE
     try:
-        state = json.loads((folder / STATE).read_text(encoding="utf-8"))
-        return state if state["request"]["job"] and state["files"] else None
+        state = checked(read_json(file), OBJECT, str(file))
+        request = key(state, "request", OBJECT)
+        key(request, "job", OBJECT), key(request, "model", TEXT)
+        for each in key(state, "files", list_of(OBJECT, at_least=1)):
+            key(each, "name", TEXT)
+        if "rows" in state:
+            key(state, "rows", whole()), key(state, "without_answer", whole())
+        return state
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError, OSError) as error:
+    except (ArtifactError, OSError) as error:
         raise UsageError(
-            f"{folder / STATE}: found {error!r}, expected what textapp wrote there: delete {folder}, or use another"
-            " --output"
+            f"{file}: is not what textapp wrote there ({error}): move {folder} away, or use another --output"
         ) from error
 
 
@@ -288,8 +284,9 @@ def _begin(work: Path, state: Mapping[str, Any], before: Mapping[str, Any] | Non
         _check_same(before, state, work.parent, files=False)
     now = {file["name"]: file for file in state["files"]}
     for file in before["files"] if before else ():
-        if file != now.get(file["name"]):
-            shutil.rmtree(work / PARTS / file["name"], ignore_errors=True)
+        folder = Path(os.path.normpath(work / PARTS / file["name"]))
+        if file != now.get(file["name"]) and work / PARTS in folder.parents:  # somebody may have edited the name
+            shutil.rmtree(folder, ignore_errors=True)
     work.mkdir(exist_ok=True)
     write_text(work / STATE, json.dumps(state, ensure_ascii=False, indent=1) + "\n")
     for name in now:

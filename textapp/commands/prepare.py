@@ -43,6 +43,7 @@ from textapp.records.shards import KIND, VERSION, index_name
 from textapp.records.sources import describe
 from textapp.records.splits import Splits
 from textapp.records.spool import Spool
+from textapp.runners.pool import check_count
 
 log = logging.getLogger("textapp")
 REQUEST = "request.json"  # what an interrupted preparation was started with
@@ -80,7 +81,9 @@ def prepare(
         ArtifactError: the folder is finished, was started with another config or other data, or is in use.
         UsageError: there is no name for the folder, or its place cannot be written.
         DataError: the data cannot be read.
+        OptionError: `workers` is too large.
     """
+    workers = check_count("workers", workers or usable_cores())
     config, base = load_config(config_path, overrides), data_directory(data_dir)
     if to is None and config.data.prepared is None:
         raise UsageError("--to is missing: give the folder for the token ids, or name it in the config, data.prepared")
@@ -88,7 +91,7 @@ def prepare(
     config = config.model_copy(update={"data": config.data.model_copy(update={"prepared": None})})
     _check(config)
     with tables.stdout_for_json(as_json):
-        manifest = _prepare(config, base, final, workers or usable_cores(), shards, overwrite)
+        manifest = _prepare(config, base, final, workers, shards, overwrite)
     # A relative path of a config starts at the folder of the data.
     named = final if base == Path() else resolved(final)
     result = {
@@ -142,7 +145,7 @@ def _prepare(
     replaces = check_target(final, KIND)
     if replaces and not overwrite:
         raise ArtifactError(f"{final}: is finished already: use --overwrite to replace it, or --to DIR for another one")
-    with WorkFolder(place, "preparation", keeps=REQUEST) as work:
+    with WorkFolder(place, "preparation", keeps=REQUEST, overwrite=overwrite) as work:
         tell_renamed(work.settle(made_files))
         sums = checksums(_without_other_splits(config), data_dir)
         check_no_input(place, map(Path, sums))
