@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import gzip
 import io
@@ -289,3 +290,76 @@ def damaged_files(draw: st.DrawFn, headers: Sequence[Sequence[str]], markup: boo
         packed = draw(st.one_of(st.just(packed), flipped(packed)))
         return Damaged(f"a{table.extension}.gz", packed, encoding, header)
     return Damaged(f"a{table.extension}", data, encoding, header)
+
+
+# --- JSON ------------------------------------------------------------------------------------------------------------
+
+DEEP: Any = []
+for _ in range(300):
+    DEEP = [DEEP]
+VALUES = st.sampled_from(
+    [
+        None,
+        True,
+        False,
+        0,
+        1,
+        -1,
+        7,
+        2**31,
+        2**70,
+        10**9,
+        0.5,
+        -0.0,
+        1e308,
+        float("nan"),
+        float("inf"),
+        "",
+        "x",
+        "\0",
+        "\ud800",
+        "a\nb",
+        "x" * 100_000,
+        "../x",
+        "litert",
+        "é",
+        [],
+        {},
+        [[]],
+        [0],
+        [16, 32],
+        [10**9],
+        ["a", "a"],
+        {"": {}},
+        {"a": None},
+        DEEP,
+        list(range(5000)),
+    ]
+)
+
+
+@st.composite
+def damaged_json(draw: st.DrawFn, content: Any) -> str:
+    """JSON in which some values are replaced, lost, doubled or renamed."""
+    content = copy.deepcopy(content)
+    for _ in range(draw(st.integers(1, 3))):
+        holder, key, depth = content, None, draw(st.integers(1, 4))
+        for _ in range(depth):
+            inner = holder if key is None else holder[key]
+            if not isinstance(inner, dict | list) or not inner:
+                break
+            holder = inner
+            key = draw(st.sampled_from(list(holder) if isinstance(holder, dict) else range(len(holder))))
+        if key is None:
+            break
+        kind = draw(st.sampled_from(["value", "value", "lose", "other", "rename"]))
+        if kind == "value":
+            holder[key] = copy.deepcopy(draw(VALUES))
+        elif kind == "lose":
+            del holder[key]
+        elif kind == "other":  # the value of a neighbour
+            places = list(holder) if isinstance(holder, dict) else range(len(holder))
+            holder[key] = copy.deepcopy(holder[draw(st.sampled_from(list(places)))])
+        elif isinstance(holder, dict):
+            holder[draw(st.sampled_from(["x", "", "pad_id", "0"]))] = holder.pop(key)
+    return json.dumps(content)

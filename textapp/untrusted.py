@@ -6,7 +6,6 @@ Every fault becomes an error that names the file, the key, what was found and wh
 from __future__ import annotations
 
 import json
-import math
 import re
 import stat
 from collections.abc import Callable, Mapping
@@ -186,7 +185,8 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 _HEX = re.compile("[0-9a-f]{64}")
 TEXT = Kind("a text", _is_text)
 FLAG = Kind("true or false", lambda value: isinstance(value, bool))
-NUMBER = Kind("a number", lambda value: type(value) in (int, float) and math.isfinite(value))
+LARGEST = 1e100  # of numbers: whole ones in JSON may be too large for a float
+NUMBER = Kind("a number", lambda value: type(value) in (int, float) and abs(value) < LARGEST)
 SHARE = Kind("a number from 0 to 1", lambda value: type(value) in (int, float) and 0 <= value <= 1)
 NOTHING = Kind("null", lambda value: value is None)
 OBJECT = Kind("an object", lambda value: isinstance(value, Mapping))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -50,9 +51,16 @@ def test_a_bundle_and_a_file_of_the_user_are_refused(tmp_path: Path, tiny_bundle
     ):
         report([run])
     assert REPORT not in made_files(run)
-    with pytest.raises(UsageError, match="metrics.json: found a file that is no report"):
+    with pytest.raises(UsageError, match="metrics.json: is a file of .*run, which would be damaged"):
         report([run], output=run / "metrics.json")
     report([run], output=tmp_path / "page.html")
+
+
+def test_a_pipe_with_the_name_of_the_page_is_not_waited_for(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", {})
+    os.mkfifo(run / REPORT)
+    with pytest.raises(UsageError, match="report.html: found a folder, a pipe or a device, expected a file"):
+        report([run])
 
 
 def test_measured_figures_are_kept_and_told_again(

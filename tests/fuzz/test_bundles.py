@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 import random
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from asking import Asker
-from damaged import BYTES, damaged, flipped
+from damaged import BYTES, damaged, damaged_json, flipped
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,75 +20,6 @@ from textapp.artifact import MANIFEST, sha256
 TASKS = ("classification", "translation", "generation")
 EXAMPLES = int(os.environ.get("TEXTAPP_FUZZ", "30"))  # of each test; more find more
 KINDS = ("sentencepiece", "bpe", "characters", "wordpiece")
-DEEP: Any = []
-for _ in range(300):
-    DEEP = [DEEP]
-VALUES = st.sampled_from(
-    [
-        None,
-        True,
-        False,
-        0,
-        1,
-        -1,
-        7,
-        2**31,
-        2**70,
-        10**9,
-        0.5,
-        -0.0,
-        1e308,
-        float("nan"),
-        float("inf"),
-        "",
-        "x",
-        "\0",
-        "\ud800",
-        "a\nb",
-        "x" * 100_000,
-        "../x",
-        "litert",
-        "é",
-        [],
-        {},
-        [[]],
-        [0],
-        [16, 32],
-        [10**9],
-        ["a", "a"],
-        {"": {}},
-        {"a": None},
-        DEEP,
-        list(range(5000)),
-    ]
-)
-
-
-@st.composite
-def damaged_json(draw: st.DrawFn, content: Any) -> str:
-    """JSON in which some values are replaced, lost, doubled or renamed."""
-    content = copy.deepcopy(content)
-    for _ in range(draw(st.integers(1, 3))):
-        holder, key, depth = content, None, draw(st.integers(1, 4))
-        for _ in range(depth):
-            inner = holder if key is None else holder[key]
-            if not isinstance(inner, dict | list) or not inner:
-                break
-            holder = inner
-            key = draw(st.sampled_from(list(holder) if isinstance(holder, dict) else range(len(holder))))
-        if key is None:
-            break
-        kind = draw(st.sampled_from(["value", "value", "lose", "other", "rename"]))
-        if kind == "value":
-            holder[key] = copy.deepcopy(draw(VALUES))
-        elif kind == "lose":
-            del holder[key]
-        elif kind == "other":  # the value of a neighbour
-            places = list(holder) if isinstance(holder, dict) else range(len(holder))
-            holder[key] = copy.deepcopy(holder[draw(st.sampled_from(list(places)))])
-        elif isinstance(holder, dict):
-            holder[draw(st.sampled_from(["x", "", "pad_id", "0"]))] = holder.pop(key)
-    return json.dumps(content)
 
 
 def rewrite_manifest(bundle: Path) -> None:

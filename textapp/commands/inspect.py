@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from math import prod
@@ -13,6 +12,7 @@ from textapp.artifact import Artifact, exports_of, open_artifact
 from textapp.catalog import task_class
 from textapp.commands import tables
 from textapp.decoding.signatures import CACHE
+from textapp.untrusted import OBJECT, checked, read_json
 
 # Keys of the manifest that are shown unchanged.
 FACTS = (
@@ -58,13 +58,19 @@ def inspect(path: Path, as_json: bool = False) -> dict[str, Any]:
 def parameters(artifact: Artifact) -> int | None:
     """The number of parameters of the trained model; None if neither the artifact nor its run records it."""
     run = artifact.path if artifact.kind == "run" else artifact.parent
-    metrics = _metrics(run) if run else {}
-    return artifact.manifest.get("parameters", metrics.get("training", {}).get("parameters"))
+    training = _metrics(run).get("training") if run else None
+    counted = training.get("parameters") if isinstance(training, Mapping) else None
+    return artifact.manifest.get("parameters", counted)
 
 
 def _metrics(run: Path) -> dict[str, Any]:
+    """The figures of a training; empty if there are none.
+
+    Raises:
+        ArtifactError: the file is damaged.
+    """
     file = run / METRICS
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return checked(read_json(file), OBJECT, str(file)) if file.exists() else {}
 
 
 def sizes(folder: Path) -> dict[str, int]:

@@ -8,12 +8,12 @@ from pathlib import Path
 from subprocess import CalledProcessError
 from typing import Any
 
-from textapp.artifact import REPORT, Artifact, exports_of, inputs_overwritten, is_report, open_artifact
+from textapp.artifact import REPORT, Artifact, check_not_of_an_artifact, exports_of, is_report, open_artifact
 from textapp.commands import tables
 from textapp.commands.benchmark import Child, benchmark
 from textapp.commands.examples import evaluation_records
 from textapp.errors import ArtifactError, TextappError, UsageError
-from textapp.folders import check_output, write_text
+from textapp.folders import atomic_file, check_output
 from textapp.metrics.machine import core_speed
 from textapp.processes import THREAD_SETTINGS
 from textapp.report.facts import Facts, gather
@@ -58,12 +58,13 @@ def report(
     """
     opened, left_out = _opened(runs)
     file = output or opened[0].path / REPORT
-    _check_file(file, opened)
+    _check_file(file, opened, asked=output is not None)
     if measure:
         gather(opened)  # runs of different tasks are refused before minutes of measuring
         _measure(opened, data_dir, threads, runtime, trusted)
     facts = gather(opened, left_out)
-    write_text(file, page(facts))
+    with atomic_file(file) as opened_file:
+        opened_file.write(page(facts))
     result = {
         "path": str(file), "runs": [str(run.path) for run in opened], "left_out": left_out,
         "findings": [{"subject": each.subject, "sentence": each.sentence()} for each in findings(facts)],
@@ -91,15 +92,17 @@ def _opened(runs: Sequence[Path]) -> tuple[list[Artifact], list[str]]:
     return opened, left_out
 
 
-def _check_file(file: Path, runs: Sequence[Artifact]) -> None:
+def _check_file(file: Path, runs: Sequence[Artifact], asked: bool) -> None:
     """Checks, before the work, that the page replaces nothing but a page.
 
     Raises:
         UsageError: it would, or the file cannot be written.
     """
     check_output(file)
-    parts = [run.path / name for run in runs for name in run.manifest["files"]]
-    if inputs_overwritten(file, parts) is not None or (file.is_file() and file.stat().st_size and not is_report(file)):
+    check_not_of_an_artifact(file, *(run.path for run in runs), replaces={REPORT})
+    if not asked and file.exists() and not file.is_file():
+        raise UsageError(f"{file}: found a folder, a pipe or a device, expected a file: use --output, or move it")
+    if file.is_file() and file.stat().st_size and not is_report(file):
         raise UsageError(f"{file}: found a file that is no report of textapp: use another --output, or move it")
 
 

@@ -6,28 +6,46 @@ Everything outside of the manifests may be missing or damaged; then it is left o
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from textapp.artifact import Artifact, exports_of, open_artifact, stale_exports, variant
 from textapp.catalog import task_class
-from textapp.errors import ArtifactError, UsageError
+from textapp.config.yaml_text import read_yaml
+from textapp.errors import ArtifactError, ConfigError, UsageError
 from textapp.metrics.bootstrap import confusion_intervals, share_interval
 from textapp.records.sources import describe
 from textapp.report.kept import kept
 from textapp.report.sizes import KERAS, sizes
-from textapp.untrusted import read_json
+from textapp.untrusted import (
+    NUMBER,
+    OBJECT,
+    TEXT,
+    Kind,
+    check_regular,
+    list_of,
+    mapping_of,
+    read_json,
+    read_text,
+    whole,
+)
 
 METRICS, CONFIG, EVALUATED, GOLDEN = "metrics.json", "config.yaml", "evaluation/metrics.json", "golden.json"
 LISTINGS = {"mistakes": "Wrong answers, the surest first", "outputs": "Answers"}  # file -> title
 SHARES = ("accuracy", "exact_match")  # figures that are shares of the examples
 SAMPLES_SHOWN = 10
 _SPEED = ("latency_ms", "tokens_per_second", "time_to_first_token_ms", "start_ms", "peak_memory_mb", "threads")
-_MEASURED = ("measured", "machine", "profile", "limit")
+_MEASURED = {"measured": TEXT, "machine": OBJECT, "profile": OBJECT, "limit": OBJECT}
+_OPERATOR = Kind(
+    "its name and its percent of the time",
+    lambda value: isinstance(value, list) and len(value) == 2 and TEXT.fits(value[0]) and NUMBER.fits(value[1]),
+)
+_NOT_NEGATIVE = Kind("a number from 0", lambda value: NUMBER.fits(value) and value >= 0)
+_MOST_TEXT = 1 << 20  # characters that are read of a listing, bytes of a config
 
 
 @dataclass(frozen=True)
@@ -62,7 +80,7 @@ class Variant:
     @property
     def p50(self) -> float | None:
         """The median milliseconds of an answer."""
-        return self.speed.get("latency_ms", {}).get("p50")
+        return mapping(self.speed.get("latency_ms")).get("p50") or None
 
 
 @dataclass(frozen=True)
@@ -99,6 +117,11 @@ class RunFacts:
     def compression(self) -> Mapping[str, Any]:
         """What a compression did; empty if the run is none."""
         return mapping(self.metrics.get("compression"))
+
+    @property
+    def parent(self) -> Mapping[str, str]:
+        """The `run` that it was made from and the `sha256` of its model; empty if it was made from none."""
+        return {name: each for name, each in mapping(self.manifest.get("parent")).items() if isinstance(each, str)}
 
 
 @dataclass(frozen=True)
@@ -181,12 +204,34 @@ def variant_facts(artifact: Artifact, metrics: Mapping[str, Any], evaluated: Map
         name=variant(artifact.manifest) + _folder_if_unusual(artifact),
         run=run.resolve().name,
         sizes=sizes(artifact.path),
-        quality={name: float(value) for name, value in quality.items() if _is_number(value)},
+        quality=numbers(quality),
         intervals=intervals(quality),
         data=data,
-        speed={name: row[name] for name in _SPEED if name in row},
-        measured={name: row[name] for name in _MEASURED if name in row},
+        speed=_speed(row),
+        measured=_measured(row),
     )
+
+
+def numbers(value: Any) -> dict[str, float]:
+    """The entries of a mapping that are numbers a page can show; of those that are none, nothing."""
+    return {name: each for name, each in mapping(value).items() if NUMBER.fits(each)}
+
+
+def _speed(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Speed and memory as they were measured; no time is negative."""
+    given = {name: row[name] for name in _SPEED if name in row}
+    found = {name: numbers(each) if isinstance(each, Mapping) else each for name, each in given.items()}
+    times = mapping_of(_NOT_NEGATIVE)
+    return {name: each for name, each in found.items() if times.fits(each) or _NOT_NEGATIVE.fits(each)}
+
+
+def _measured(row: Mapping[str, Any]) -> dict[str, Any]:
+    """When and on which machine it was measured, its profile and its limit."""
+    found = {name: row[name] for name, kind in _MEASURED.items() if name in row and kind.fits(row[name])}
+    profile = mapping(found.get("profile"))
+    if not list_of(_OPERATOR).fits(profile.get("operators", [])):
+        del found["profile"]
+    return {**found, "limit": numbers(found["limit"])} if "limit" in found else found
 
 
 def intervals(quality: Mapping[str, Any]) -> dict[str, Sequence[float]]:
@@ -199,8 +244,8 @@ def intervals(quality: Mapping[str, Any]) -> dict[str, Sequence[float]]:
     if measured:
         return {name: ends for name, ends in measured.items() if _is_interval(ends)}
     examples, found = quality.get("examples"), {}
-    if isinstance(examples, int) and examples > 0:
-        shares = {name: share_interval(quality[name], examples) for name in SHARES if _is_number(quality.get(name))}
+    if whole(1).fits(examples):
+        shares = {name: share_interval(quality[name], examples) for name in SHARES if _is_percent(quality.get(name))}
         found = {name: ends for name, ends in shares.items() if ends is not None}
         confusion = quality.get("confusion")
         if _is_matrix(confusion) and sum(map(sum, confusion)) == examples:
@@ -268,9 +313,11 @@ def _samples(run: Path, bundles: Sequence[Artifact]) -> tuple[str, Sequence[Mapp
 
 def _table(file: Path) -> list[dict[str, str]]:
     try:
+        check_regular(file)
         with file.open(encoding="utf-8", errors="replace", newline="") as opened:
-            rows = [row for row, _ in zip(csv.DictReader(opened, delimiter="\t"), range(SAMPLES_SHOWN), strict=False)]
-    except (OSError, csv.Error):
+            lines = io.StringIO(opened.read(_MOST_TEXT), newline="")
+        rows = list(islice(csv.DictReader(lines, delimiter="\t"), SAMPLES_SHOWN))
+    except (OSError, ArtifactError, csv.Error):
         return []
     return [{str(name): str(value or "") for name, value in row.items()} for row in rows]
 
@@ -288,32 +335,31 @@ def _folder_if_unusual(artifact: Artifact) -> str:
 
 def _text(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8", errors="replace")
-    except OSError:
+        return read_text(file, _MOST_TEXT)
+    except (OSError, ArtifactError):
         return ""
 
 
 def _train_files(config: str) -> str:
     """What a config names as training data: `train.tsv`, `train.zh | train.en`."""
     try:
-        data = mapping(mapping(yaml.safe_load(config)).get("data"))
+        data = mapping(mapping(read_yaml(config, str).value).get("data"))
         return describe(data["train"]) if data.get("train") else ""
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError):
+    except (ConfigError, KeyError, TypeError, AttributeError):
         return ""
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+def _is_percent(value: Any) -> bool:
+    return NUMBER.fits(value) and 0 <= value <= 100
 
 
 def _is_interval(ends: Any) -> bool:
-    return isinstance(ends, Sequence) and len(ends) == 2 and all(map(_is_number, ends))
+    return list_of(NUMBER, exactly=2).fits(ends)
 
 
 def _is_matrix(counts: Any) -> bool:
     return (
         isinstance(counts, list)
         and bool(counts)
-        and all(isinstance(row, list) and len(row) == len(counts) for row in counts)
-        and all(isinstance(each, int) and each >= 0 for row in counts for each in row)
+        and all(list_of(whole(), exactly=len(counts)).fits(row) for row in counts)
     )

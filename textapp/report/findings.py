@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from textapp.metrics.generation import FALLING
-from textapp.report.facts import Facts, RunFacts, Variant, mapping
+from textapp.report.facts import Facts, RunFacts, Variant, mapping, numbers
 
 SAME_SIZE = 1.05  # ratios below it are no difference
 SAME_SPEED = 1.10  # what a busy machine may add
@@ -43,8 +43,7 @@ def findings(facts: Facts) -> list[Finding]:
     found = [compared(subject, new, old, facts.measures) for subject, new, old in _pairs(facts)]
     known = {run.sha256 for run in facts.runs}
     for run in facts.runs:
-        parent = mapping(run.manifest.get("parent"))
-        if run.compression and parent.get("sha256") not in known:
+        if run.compression and run.parent.get("sha256") not in known:
             found.append(_told(run, facts.measures))
     return [each for each in found if each.gained or each.not_gained or each.cost]
 
@@ -161,7 +160,8 @@ def method_words(steps: Sequence[Any]) -> str:
 
 def recipe_of(run: RunFacts) -> str:
     """What a compressed run was made by, in words."""
-    return method_words(mapping(run.compression.get("recipe")).get("steps") or [])
+    steps = mapping(run.compression.get("recipe")).get("steps")
+    return method_words(steps if isinstance(steps, list) else [])
 
 
 def bytes_words(count: int) -> str:
@@ -186,7 +186,7 @@ def _pairs(facts: Facts) -> Iterator[tuple[str, Variant, Variant]]:
             # Much of what is faster than Keras is the runtime, whatever the number format.
             why = ", as there is no float32 file" if plain is run.variants[0] else ""
             yield f"{each.title}, against {other.name}{why}", each, other
-        parent = parents.get(mapping(run.manifest.get("parent")).get("sha256", ""))
+        parent = parents.get(run.parent.get("sha256", ""))
         if parent is None or parent is run:
             continue
         before = {each.name: each for each in parent.variants}
@@ -203,9 +203,9 @@ def _told(run: RunFacts, measures: Mapping[str, str]) -> Finding:
     """What a compression itself measured before and after; its parent is not part of the report."""
     done = run.compression
     split = next((name for name in ("test", "validation") if mapping(mapping(done.get("before")).get(name))), "")
-    before, parent = mapping(done.get("before")), mapping(run.manifest.get("parent")).get("run", "its parent")
+    before, parent = mapping(done.get("before")), run.parent.get("run", "its parent")
     pair = [
-        Variant("", "", mapping(sizes), mapping(quality), {}, split)
+        Variant("", "", numbers(sizes), numbers(quality), {}, split)
         for sizes, quality in (
             (
                 done.get("sizes"),

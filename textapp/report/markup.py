@@ -7,6 +7,7 @@ from html import escape
 from typing import Any, NamedTuple
 
 from textapp.report.findings import bytes_words
+from textapp.untrusted import NUMBER
 
 DASH = "–"  # in a cell without a value
 _STRONGEST = 0.5  # of the colour of a cell, on which text stays readable
@@ -93,7 +94,7 @@ def note(words: str) -> str:
 
 def number(value: Any, digits: int) -> str:
     """A number with so many digits after the point; empty for anything else."""
-    return f"{value:,.{digits}f}" if isinstance(value, (int, float)) else ""
+    return f"{value:,.{digits}f}" if NUMBER.fits(value) else ""
 
 
 def count(value: Any) -> str:
@@ -103,7 +104,7 @@ def count(value: Any) -> str:
 
 def size(value: Any) -> str:
     """A number of bytes: `1.2 MB`; empty for anything else."""
-    return f'<span class="nowrap">{bytes_words(value)}</span>' if isinstance(value, int) else ""
+    return f'<span class="nowrap">{bytes_words(value)}</span>' if NUMBER.fits(value) else ""
 
 
 def _cell(content: str) -> str:

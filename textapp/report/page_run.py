@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from textapp.report import charts, markup
-from textapp.report.facts import RunFacts, mapping
+from textapp.report.facts import RunFacts, mapping, numbers
 from textapp.report.findings import recipe_of
 from textapp.report.markup import Column
+from textapp.untrusted import NUMBER
 
 MOST_CLASSES = 25  # of a confusion matrix; of more the most frequent confusions are listed
 CONFUSIONS_SHOWN = 20
@@ -32,7 +33,7 @@ def run_section(run: RunFacts) -> str:
 def _about(run: RunFacts) -> dict[str, str]:
     """What was trained on what: name -> HTML."""
     manifest, training = run.manifest, mapping(run.metrics.get("training"))
-    parent, tokenizer = mapping(manifest.get("parent")), mapping(manifest.get("tokenizer"))
+    parent, tokenizer = run.parent, mapping(manifest.get("tokenizer"))
     versions = ", ".join(f"{name} {version}" for name, version in mapping(manifest.get("versions")).items())
     return {
         "architecture": markup.text(manifest.get("architecture", "")),
@@ -64,7 +65,7 @@ def _examples(count: Any) -> str:
 def _duration(training: Mapping[str, Any]) -> str:
     history, seconds = training.get("history"), training.get("seconds")
     epochs = len(history) if isinstance(history, list) else 0
-    return f"{epochs} epochs, {seconds:,.0f} s" if isinstance(seconds, (int, float)) else ""
+    return f"{epochs} epochs, {seconds:,.0f} s" if NUMBER.fits(seconds) else ""
 
 
 def _curve(run: RunFacts) -> str:
@@ -73,7 +74,7 @@ def _curve(run: RunFacts) -> str:
     rows = [row for row in history if isinstance(row, Mapping)] if isinstance(history, list) else []
     names = [name for row in rows for name in row if name.startswith("validation_") and name != "validation_loss"]
     name = names[0] if names else "validation_loss"
-    values = [(float(row["epoch"]), float(row[name])) for row in rows if "epoch" in row and row.get(name) is not None]
+    values = [(row["epoch"], row[name]) for row in map(numbers, rows) if {"epoch", name} <= row.keys()]
     if len(values) < 2:
         return ""
     words = name.replace("_", " ")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,13 +37,19 @@ def sizes(folder: Path) -> dict[str, int]:
 
 
 def _in_keras(file: Path) -> dict[str, int] | None:
-    """The parameters of a `.keras` file; None without h5py, which comes with Keras."""
+    """The parameters of a `.keras` file; None without h5py, which comes with Keras, or if it is none."""
     if importlib.util.find_spec("h5py") is None:
         return None
     import h5py
 
-    with zipfile.ZipFile(file) as archive, archive.open(_WEIGHTS) as stored, h5py.File(stored, "r") as tree:
-        arrays = [np.asarray(each) for each in _datasets(tree)]
+    try:
+        with zipfile.ZipFile(file) as archive, archive.open(_WEIGHTS) as stored, h5py.File(stored, "r") as tree:
+            stranger = sum(each.nbytes for each in _datasets(tree)) > file.stat().st_size  # zeros that nobody stored
+            arrays = [] if stranger else [np.asarray(each) for each in _datasets(tree)]
+    except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, OSError, RuntimeError):
+        return None
+    if stranger:
+        return None
     return {
         "parameters": int(sum(array.size for array in arrays)),
         "nonzero": int(sum(np.count_nonzero(array) for array in arrays)),
