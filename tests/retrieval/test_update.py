@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import logging
@@ -199,12 +200,44 @@ def test_files_that_cannot_be_read_are_named_and_read_once(folder: Path, at: Pat
     assert again.faults == index.faults and reads == [] and again.snapshot.folder == index.snapshot.folder
 
 
+@pytest.mark.parametrize(
+    "name", ["snapshot-2024/thesis.txt", "index.json", "index.html", "snapshot-0123456789ab/thesis.txt"]
+)
+def test_a_folder_of_the_user_with_names_like_ours_is_left_alone(folder: Path, at: Path, name: str) -> None:
+    (at / name).parent.mkdir(parents=True)
+    (at / name).write_text("years of work")
+    with pytest.raises(UsageError, match=f"holds {name.split('/')[0]}, which is no part of an index: give a new"):
+        open_index(folder, at)
+    assert [path for path in at.rglob("*") if path.is_file()] == [at / name]
+    assert (at / name).read_text() == "years of work"
+
+
 def test_a_file_that_breaks_off_leaves_nothing(folder: Path, at: Path) -> None:
     before = everything(open_index(folder, at))
     rows = "".join(f'{{"text": "row {number}"}}\n' for number in range(3)).encode()
     (folder / "a.jsonl.gz").write_bytes(gzip.compress(rows * 20_000, 1)[:-2000])
     index = open_index(folder, at)
     assert everything(index) == before and "gzip" in index.faults["a.jsonl.gz"]
+
+
+def test_a_full_disk_is_no_document_that_cannot_be_read(
+    folder: Path, at: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = everything(open_index(folder, at))
+    (folder / "new.txt").write_text("A new lighthouse.", encoding="utf-8")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with (
+        monkeypatch.context() as patched,
+        pytest.raises(DataError, match=r"index could not be written \(No space left"),
+    ):
+        patched.setattr(module.SnapshotWriter, "add", full)
+        open_index(folder, at)
+    assert len(list(at.glob("snapshot-*"))) == 1
+    (folder / "new.txt").unlink()
+    assert everything(open_index(folder, at)) == before
 
 
 def test_a_folder_where_nothing_can_be_read_is_an_error(tmp_path: Path, at: Path) -> None:

@@ -12,6 +12,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,6 +34,8 @@ from textapp.retrieval.snapshot import Snapshot, SnapshotWriter, build_scores
 
 FORMAT = 1
 INDEX, LOCK, SNAPSHOT = "index.json", "lock", "snapshot-"
+_HIDDEN = re.compile(r"\..*")
+_OWN = re.compile(rf"{LOCK}|{re.escape(INDEX)}|{SNAPSHOT}[0-9a-f]{{12}}|\..*")  # beside a lock, which is made first
 _TICK = 2_000_000_000  # nanoseconds in which a file may change twice and keep its time
 
 _logger = logging.getLogger("textapp")
@@ -66,7 +69,7 @@ def open_index(
         progress: called with the number of files to look into; it returns a context with a function to call after each.
 
     Raises:
-        DataError: no file of the folder can be read.
+        DataError: no file of the folder can be read, or the index cannot be written.
         UsageError: bm25s is not installed, or `at` cannot be made or holds something else.
 
     Example: `open_index(Path("manuals"), Path("manuals.index")).search("Who wrote it?", 10)`
@@ -90,13 +93,11 @@ def _check_place(at: Path) -> None:
     """Raises a UsageError if a folder holds anything but an index."""
     if at.exists() and not at.is_dir():
         raise UsageError(f"{at}: is a file, expected a folder for the index: give another one")
-    foreign = [name for name in os.listdir(at) if not _own(name)] if at.exists() else []
+    names = os.listdir(at) if at.exists() else []
+    own = _OWN if LOCK in names else _HIDDEN
+    foreign = [name for name in names if not own.fullmatch(name)]
     if foreign:
         raise UsageError(f"{at}: holds {min(foreign)}, which is no part of an index: give a new or an empty folder")
-
-
-def _own(name: str) -> bool:
-    return name.startswith((SNAPSHOT, INDEX, ".")) or name == LOCK
 
 
 @contextmanager
@@ -130,7 +131,7 @@ def _opened(at: Path, key: Mapping[str, Any], listing: Listing) -> Index | None:
         if damaged:
             raise ValueError(f"{damaged[0]} has changed")
         return Index([FileRecord(**values) for values in content["documents"]], Snapshot(snapshot), listing.others)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         _logger.warning("%s: the index is damaged (%s): it is built again", at, error)
         return None
 
@@ -170,8 +171,13 @@ class _Update:
         try:
             records = self._write(snapshot, unchanged, len(changed))
             self._point_to(snapshot, records)
-        except BaseException:  # includes Ctrl-C
+        except BaseException as error:  # includes Ctrl-C
             shutil.rmtree(snapshot, ignore_errors=True)
+            if isinstance(error, OSError):
+                raise DataError(
+                    f"{self.at}: the index could not be written ({error.strerror or error}): free some space, or give "
+                    "another folder with --index; an older index is unchanged"
+                ) from error
             raise
         index = Index(records, Snapshot(snapshot), self.listing.others)
         self._remove_others(snapshot)
@@ -241,19 +247,20 @@ class _Update:
             size, changed_at = self._stat(name)
             record = FileRecord(name, size, self._settled(changed_at), sha256(path))
             # All of them first, so that a file that breaks off leaves nothing.
-            for document in list(read_documents(path, self.settings.encoding, self.settings.columns)):
-                rows += 1
-                if isinstance(document, RowError):
-                    bad += 1
-                    fault = fault or str(document).removeprefix(f"{path}:")
-                else:
-                    writer.add(number, document.line or 0, document.text)
+            documents = list(read_documents(path, self.settings.encoding, self.settings.columns))
         except OSError as error:
             record = FileRecord(name, 0, 0, "")
             fault = f"cannot be read: {error.strerror or error}"
         except DataError as error:  # of the file, not of a row
             fault = str(error).removeprefix(f"{path}: ").removeprefix(f"{path}:")
         else:
+            for document in documents:
+                rows += 1
+                if isinstance(document, RowError):
+                    bad += 1
+                    fault = fault or str(document).removeprefix(f"{path}:")
+                else:
+                    writer.add(number, document.line or 0, document.text)
             if bad:
                 fault = f"{bad:,} of {rows:,} rows are not read, such as line {fault}"
         record.passages = writer.count - first
