@@ -299,6 +299,32 @@ def test_runs_and_folders_that_do_not_fit(
     assert expected in refused(other, keep=tmp_path / "new")
 
 
+def test_a_folder_of_the_user_with_names_like_ours_is_left_alone(
+    tiny_run: Path, tmp_path: Path, half: Path, workshop: Workshop
+) -> None:
+    mine = {"runs/a/notes.txt": "", "result.json": "{}", "journal.log": "today I", "recipes/half.yaml": "# mine"}
+    for name, text in mine.items():
+        (tmp_path / "work" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "work" / name).write_text(text)
+    with pytest.raises(UsageError, match="work: exists and is no folder of a search: use one that is new or empty"):
+        optimize(tiny_run, keep=tmp_path / "work", recipes=[half])
+    assert {name: (tmp_path / "work" / name).read_text() for name in mine} == mine and workshop.jobs == []
+
+
+def test_a_recipe_in_the_folder_of_a_search_is_not_overwritten(
+    tiny_run: Path, tmp_path: Path, half: Path, workshop: Workshop
+) -> None:
+    folder = tmp_path / "search"
+    optimize(tiny_run, keep=folder, recipes=[half])
+    recipe = folder / "recipes" / "quarter.yaml"
+    recipe.write_text("# mine\n" + half.read_text())
+    with pytest.raises(UsageError, match="quarter.yaml: is where the search writes its own recipes: copy it elsewhere"):
+        optimize(tiny_run, keep=folder, recipes=[recipe])
+    assert recipe.read_text().startswith("# mine")
+    (folder / "journal.log").unlink()  # as the message about a damaged one advises
+    optimize(tiny_run, keep=folder, recipes=[half])
+
+
 def test_optuna_is_missing(tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(

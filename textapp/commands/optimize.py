@@ -10,15 +10,17 @@ from typing import Any
 from textapp.artifact import open_artifact
 from textapp.commands import tables
 from textapp.commands.compress import config_of_run
-from textapp.commands.optimize_runs import RUNS
+from textapp.commands.optimize_runs import RECIPES
 from textapp.commands.optimize_search import BEST, JOURNAL, Search
 from textapp.compression.search_budget import Budget, parse_latency, parse_size
+from textapp.compression.search_journal import is_journal
 from textapp.errors import ArtifactError, ExportError, OptionError, UsageError, require
 from textapp.export.options import EDGE_TARGETS
-from textapp.folders import WorkFolder, resolved, write_text
+from textapp.folders import MARKER, WorkFolder, owner, resolved, write_text
 from textapp.runners.interpreter import available
 
 RESULT = "result.json"  # in the folder of a search
+SEARCH = "search"  # in its marker
 SHOWN = 8  # names of candidates that were not started
 
 
@@ -70,8 +72,10 @@ def optimize(
         raise ArtifactError(f"{run}: found a bundle, expected a run folder: optimize the run that it came from")
     config = config_of_run(artifact)
     folder = keep or Path(f"{str(run).rstrip('/')}-optimize")
-    _check_folder(folder)
+    _check_folder(folder, recipes)
     with WorkFolder(resolved(folder), "search"):
+        resolved(folder).mkdir(parents=True, exist_ok=True)
+        write_text(folder / MARKER, json.dumps({"made_by": "textapp", "purpose": SEARCH}) + "\n")
         search = Search(artifact, config, folder, target, budget, recipes, data_dir)
         with tables.stdout_for_json(as_json):
             search.go(minutes)
@@ -90,13 +94,22 @@ def _check_target(target: str) -> None:
         raise UsageError(f"--target {target}: its interpreter is not installed: pip install 'textapp[{target}]'")
 
 
-def _check_folder(folder: Path) -> None:
+def _check_folder(folder: Path, recipes: Sequence[Path]) -> None:
+    """Checks that a folder holds a search, or nothing, and that no recipe that is read is in its way.
+
+    Raises:
+        UsageError: it does not, or a recipe is.
+    """
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not _is_search(folder)):
         raise UsageError(f"--keep {folder}: exists and is no folder of a search: use one that is new or empty")
+    for file in recipes:
+        if resolved(folder) / RECIPES in resolved(file).parents:
+            raise UsageError(f"--recipe {file}: is where the search writes its own recipes: copy it elsewhere")
 
 
 def _is_search(folder: Path) -> bool:
-    return (folder / JOURNAL).is_file() or (folder / RUNS).is_dir()
+    """Whether a folder has the mark of a search, or at least its journal."""
+    return owner(folder).get("purpose") == SEARCH or is_journal(folder / JOURNAL)
 
 
 # --- what is told ---------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from textapp.folders import write_text
 from textapp.recipes.training_run import METRICS
 
 log = logging.getLogger("textapp")
-RUNS = "runs"  # in the folder of a search
+RUNS, RECIPES = "runs", "recipes"  # in the folder of a search
 
 
 class CandidateRuns:
@@ -112,7 +112,7 @@ class CandidateRuns:
         recipe = shortened(self.recipes[candidate.recipe], length)
         if finished(run, self.model) and _recipe_of(run) == as_data(parse_recipe(recipe)):
             return {}
-        file = self.folder / "recipes" / f"{run.name.removeprefix(self.base.path.name + '-')}.yaml"
+        file = self.folder / RECIPES / f"{run.name.removeprefix(self.base.path.name + '-')}.yaml"
         write_text(file, yaml.safe_dump(recipe, sort_keys=False))
         expected, began = pace.seconds(recipe), time.monotonic()
         log.info("%s: training, %d epochs, about %.0f s", candidate.name, epochs_of(recipe), expected)

@@ -230,6 +230,18 @@ class Trial:
         self._journal._study.tell(self._asked, state=self._journal._optuna.trial.TrialState.FAIL)
 
 
+def is_journal(file: Path) -> bool:
+    """Whether a file begins as a journal of Optuna does."""
+    if not file.is_file():  # a pipe would wait
+        return False
+    try:
+        with file.open("rb") as opened:
+            first = json.loads(opened.readline(1 << 20))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(first, dict) and "op_code" in first
+
+
 def mend(file: Path) -> None:
     """Takes the last line from a journal if it is not whole, as of a process that was killed while it wrote.
 
@@ -249,7 +261,7 @@ def mend(file: Path) -> None:
     for number, line in enumerate(whole.split(b"\n") if whole else [], start=1):
         try:
             good = isinstance(json.loads(line), dict)
-        except ValueError:
+        except (ValueError, RecursionError):
             good = False
         if not good:
             raise ArtifactError(f"{file}, line {number}: {_damaged('found no JSON object')}")
