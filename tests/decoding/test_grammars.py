@@ -11,7 +11,7 @@ import pytest
 from toys import END, START, Chain, Letters, markov, random_chain
 
 from textapp.decoding.beam import beam_search
-from textapp.decoding.grammars import WHOLE, Frame, Grammar, Vocabulary, matches
+from textapp.decoding.grammars import WHOLE, Frame, Grammar, Vocabulary, check_form, matches
 from textapp.decoding.greedy import greedy_search
 from textapp.decoding.logits import Rules
 from textapp.decoding.options import Form, decoding_options
@@ -268,6 +268,20 @@ def test_a_schema_that_contains_itself_without_an_end(node, ends):
         return
     with pytest.raises(OptionError, match="no value satisfies it, as each would contain another one"):
         decoding_options({"json_schema": schema})
+
+
+@pytest.mark.parametrize("count", [400, 15_000])  # the second would overflow the stack of llguidance
+def test_a_long_chain_of_references_is_refused_at_once(count):
+    parts = {f"p{n}": {"type": "array", "items": {"$ref": f"#/$defs/p{n + 1}"}} for n in range(count)}
+    schema = {"$defs": {**parts, f"p{count}": {"type": "null"}}, "$ref": "#/$defs/p0"}
+    with pytest.raises(OptionError, match="found objects nested too deeply, expected at most 600 levels"):
+        decoding_options({"json_schema": schema})
+
+
+def test_a_hundred_parts_are_not_too_many():
+    parts = {f"p{n}": {"type": "object", "properties": {"a": {"$ref": f"#/$defs/p{n + 1}"}}} for n in range(100)}
+    schema = {"$defs": {**parts, "p100": {"type": "null"}}, "$ref": "#/$defs/p0"}
+    check_form(Form("json_schema", decoding_options({"json_schema": schema}).json_schema))
 
 
 def test_a_schema_from_a_file_is_the_one_given_inline(tmp_path):

@@ -12,6 +12,7 @@ from textapp.errors import OptionError
 from textapp.untrusted import shown, unique_keys
 
 MAX_BYTES = 1 << 20
+MAX_LEVELS = 600  # llguidance goes down all of them at once, and about 2,000 overflow the stack of a thread
 _EXPECTED = 'a JSON Schema, such as {"type": "object", ..}, as JSON or as a file that holds it'
 _NAME = "json_schema"
 
@@ -30,7 +31,10 @@ def schema_text(given: Any) -> str:
         raise OptionError(f"{_NAME}: found {shown(schema)}, expected {_EXPECTED}", _NAME)
     try:
         text = json.dumps(schema, ensure_ascii=False, allow_nan=False)
-        endless = not _has_end(schema)
+        targets = {reference: _target(schema, reference) for reference in set(_references(schema))}
+        if sum(map(_levels, (schema, *targets.values()))) > MAX_LEVELS:
+            raise _too_deep()
+        endless = not _has_end(schema, targets)
     except (TypeError, ValueError) as error:
         raise OptionError(f"{_NAME}: found what JSON does not have ({error}), expected {_EXPECTED}", _NAME) from error
     except RecursionError as error:
@@ -75,18 +79,38 @@ def _parsed(text: str, where: str) -> Any:
 
 
 def _too_deep() -> OptionError:
-    return OptionError(f"{_NAME}: found objects nested too deeply: name their parts with $defs and $ref", _NAME)
+    return OptionError(
+        f"{_NAME}: found objects nested too deeply, expected at most {MAX_LEVELS} levels in all that $ref names: use "
+        "fewer parts",
+        _NAME,
+    )
 
 
-def _has_end(schema: Any) -> bool:
-    """Whether some value of finite size may satisfy a schema, as far as references to itself are concerned."""
-    waiting = {reference: _target(schema, reference) for reference in set(_references(schema))}
-    finite = {reference for reference, target in waiting.items() if target is None}  # a fault that is reported later
-    while True:
-        found = {each for each, target in waiting.items() if each not in finite and _ends(target, finite)}
-        if not found:
-            return _ends(schema, finite)
-        finite |= found
+def _levels(value: Any) -> int:
+    """How deeply lists and objects are nested."""
+    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    return 1 + max(map(_levels, parts), default=0)
+
+
+def _has_end(schema: Any, targets: Mapping[str, Any]) -> bool:
+    """Whether some value of finite size may satisfy a schema, as far as references to itself are concerned.
+
+    Args:
+        schema: the schema.
+        targets: reference -> what it names; None: nothing.
+    """
+    finite = {reference for reference, target in targets.items() if target is None}  # a fault that is reported later
+    users: dict[str, set[str]] = {reference: set() for reference in targets}
+    for user, target in targets.items():
+        for reference in _references(target):
+            users[reference].add(user)
+    waiting = list(targets)  # each is looked at again only when one that it refers to is found to end
+    while waiting:
+        reference = waiting.pop()
+        if reference not in finite and _ends(targets[reference], finite):
+            finite.add(reference)
+            waiting += users[reference]
+    return _ends(schema, finite)
 
 
 def _ends(schema: Any, finite: set[str]) -> bool:
