@@ -124,6 +124,38 @@ def test_a_sheet_without_its_key_or_without_judgements(sheet: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("changed", "fault"),
+    [
+        ({"rows": []}, "key 'rows': found \\[\\], expected an object"),
+        ({"rows": {"1": 7}}, "key 'rows'"),
+        (
+            {"rows": {"1": [[0], [5]]}},
+            r"key 'rows': found \[\[0\], \[5\]\] for the id '1', expected each of the 2 variants",
+        ),
+        ({"rows": {"1": [[0]]}}, "expected each of the 2 variants once"),
+        ({"rows": {"1": [[0], [0], [1]]}}, "expected each of the 2 variants once"),
+        ({"variants": [str(n) for n in range(10_000)]}, "expected each of the 10000 variants once, of at most 26"),
+        ({"variants": [1, 2]}, "key 'variants': found"),
+        ({"identical": -1}, "key 'identical': found -1"),
+        ({"identical": "x"}, "key 'identical': found 'x'"),
+    ],
+)
+def test_a_damaged_key_is_told(sheet: Path, changed: dict[str, object], fault: str) -> None:
+    write_sheet(Path("one"), sheet, [Path("two")])
+    judge(sheet, {"句0": "one"})
+    key = sheet.with_name("sheet.key.json")
+    key.write_text(json.dumps({**json.loads(key.read_text(encoding="utf-8")), **changed}), encoding="utf-8")
+    with pytest.raises(DataError, match=fault):
+        read_sheet(sheet)
+
+
+def test_a_key_nested_deeply_is_told(sheet: Path) -> None:
+    sheet.with_name("sheet.key.json").write_text("[" * 100_000, encoding="utf-8")
+    with pytest.raises(DataError, match="sheet.key.json: found lists or objects nested too deeply"):
+        read_sheet(sheet)
+
+
+@pytest.mark.parametrize(
     ("line", "fault"),
     [
         ("99,x,x,x,x,A", "the id '99' is unknown"),

@@ -6,14 +6,15 @@ import csv
 import json
 import string
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from textapp.arrays import spread
-from textapp.artifact import open_artifact
+from textapp.artifact import check_not_of_an_artifact, open_artifact
 from textapp.commands import tables
 from textapp.commands.examples import evaluation_records
-from textapp.errors import DataError, UsageError
+from textapp.errors import ArtifactError, DataError, UsageError
 from textapp.folders import atomic_file, check_output, write_text
 from textapp.loading import load
 from textapp.metrics import preference
@@ -22,10 +23,17 @@ from textapp.records.layout import Layout
 from textapp.records.readers import read_rows
 from textapp.records.rows import Row, RowError
 from textapp.tasks.generative import GenerativeTask
+from textapp.untrusted import TEXT, Kind, checked, list_of, mapping_of, read_json, shown, whole
 
 SHEET_ROWS = 100  # about an hour of a judge's time
 SEED = 7
 Record = Mapping[str, Any]
+_KEYS: dict[str, Kind] = {
+    "data": TEXT,
+    "variants": list_of(TEXT, at_least=1),
+    "identical": whole(),
+    "rows": mapping_of(list_of(list_of(whole()))),
+}
 
 
 def write_sheet(
@@ -137,6 +145,7 @@ def _check_call(sheet: Path, paths: Sequence[Path]) -> None:
         raise UsageError(f"--side-by-side {sheet}: expected a name that ends in .csv")
     for file in (sheet, _key_file(sheet)):
         check_output(file)
+        check_not_of_an_artifact(file)
         if file.exists() or file.is_symlink():
             raise UsageError(f"{file}: exists, and may be judged: use another name, or delete it")
 
@@ -176,14 +185,23 @@ def _key_file(sheet: Path) -> Path:
 
 def _read_key(file: Path) -> dict[str, Any]:
     try:
-        key = json.loads(file.read_text(encoding="utf-8"))
+        content = read_json(file)
+        if not isinstance(content, dict) or not _KEYS.keys() <= content.keys():
+            raise DataError(f"{file}: not the key of a sheet; expected the keys {', '.join(_KEYS)}")
+        for name, kind in _KEYS.items():
+            checked(content[name], kind, f"{file}: key '{name}'")
     except FileNotFoundError as error:
         raise DataError(f"{file}: no such file; expected the key that --side-by-side wrote beside the sheet") from error
-    except (OSError, ValueError) as error:
-        raise DataError(f"{file}: cannot be read as JSON ({error}): copy it again") from error
-    if not isinstance(key, dict) or not {"data", "variants", "identical", "rows"} <= key.keys():
-        raise DataError(f"{file}: not the key of a sheet; expected the keys data, variants, identical and rows")
-    return key
+    except ArtifactError as error:
+        raise DataError(str(error)) from error
+    count = len(content["variants"])
+    for number, order in content["rows"].items():
+        if count > preference.MAX_VARIANTS or sorted(chain.from_iterable(order)) != list(range(count)):
+            raise DataError(
+                f"{file}: key 'rows': found {shown(order)} for the id {shown(number)}, expected each of the "
+                f"{count} variants once, of at most {preference.MAX_VARIANTS}: copy it again"
+            )
+    return content
 
 
 def _best(sheet: Path, row: Row, num_letters: int) -> set[int] | None:
