@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from textapp.catalog import load_config, parse_config
 from textapp.commands.compress import compress
 from textapp.commands.export import export
 from textapp.commands.train import train_config
+from textapp.compression import size
 from textapp.errors import ArtifactError, ConfigError, DataError, TextappError, UsageError
 from textapp.export.flatbuffer.graphs import parse, shape_of, type_name
 from textapp.export.options import ExportOptions
@@ -103,10 +105,20 @@ def test_a_chain_makes_a_new_run_and_tells_what_it_brought(trained: Path, textap
     assert textapp.load(new)("number 3 was a lovely thing").label == "good"
 
 
-def test_the_summary_and_the_name_of_the_new_run(trained: Path, capsys: pytest.CaptureFixture) -> None:
+def test_the_summary_and_the_name_of_the_new_run(
+    trained: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = size.sizes
+
+    def killed(model: Any, folder: Path) -> dict[str, Any]:
+        (folder / "tmp").mkdir(exist_ok=True)  # what a process leaves that is killed while it measures
+        return measured(model, folder)
+
+    monkeypatch.setattr(size, "sizes", killed)
     compress(trained / "run", RECIPES / "cluster16.yaml", ["steps.0.epochs=1"])
     shown = capsys.readouterr().out
     assert open_artifact(trained / "run-cluster16").kind == "run"
+    assert not list((trained / "run-cluster16").rglob("tmp"))
     for part in ("not zero", "as gzip", "validation: accuracy", "test: accuracy", "runs no faster"):
         assert part in shown
     with pytest.raises(ArtifactError, match="finished already: use --overwrite"):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -75,6 +77,19 @@ def test_the_loss_of_labels_is_the_formula(tmp_path: Path, temperature: float) -
     one, other = (1 / (1 + np.exp(-each / temperature)) for each in (teacher, student))
     expected = one * np.log(one / other) + (1 - one) * np.log((1 - one) / (1 - other))
     assert np.allclose(found, expected.mean(axis=1), atol=1e-5)
+
+
+def test_the_room_for_the_answers_is_taken_before_they_are_written(tmp_path: Path) -> None:
+    """Else a disk that fills up ends the process with SIGBUS, which no message can tell of."""
+    seen = []
+
+    def answers(_: object) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:
+        seen.append((tmp_path / "answers.part" / "logits.npy").stat().st_blocks * 512)
+        yield slice(0, 3), {"logits": np.ones((3, 50_000), np.float32)}
+
+    lesson: Any = SimpleNamespace(rows=3, arrays={"logits": ((50_000,), "float32")}, answers=answers)
+    stored = store_answers(lesson, None, tmp_path / "answers")
+    assert seen[0] >= 3 * 50_000 * 4 and (stored["logits"] == 1).all()
 
 
 def test_both_losses_are_mixed_by_alpha_and_unlabelled_texts_have_the_teachers_alone(tmp_path: Path) -> None:

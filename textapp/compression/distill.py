@@ -43,7 +43,7 @@ def store_answers(lesson: Lesson, model: keras.Model, folder: Path) -> dict[str,
         )
         log.info("teacher: answers of %s rows, %s kB on disk", f"{lesson.rows:,}", f"{size / 1e3:,.1f}")
         arrays = {
-            name: np.lib.format.open_memmap(begun / f"{name}.npy", "w+", kind, (lesson.rows, *shape))
+            name: _reserved(begun / f"{name}.npy", kind, (lesson.rows, *shape))
             for name, (shape, kind) in lesson.arrays.items()
         }
         for rows, found in lesson.answers(model):
@@ -54,6 +54,19 @@ def store_answers(lesson: Lesson, model: keras.Model, folder: Path) -> dict[str,
         (begun / COMPLETE).touch()
         os.replace(begun, folder)
     return {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in lesson.arrays}
+
+
+def _reserved(file: Path, kind: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """An array on disk that has its room there: else a disk that fills up kills the process that writes to it.
+
+    Raises:
+        OSError: there is no room.
+    """
+    array = np.lib.format.open_memmap(file, "w+", kind, shape)
+    if hasattr(os, "posix_fallocate"):
+        with file.open("rb+") as opened:
+            os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
+    return array
 
 
 def taught(

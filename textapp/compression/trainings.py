@@ -95,14 +95,15 @@ class Compression:
 
         model = load_float32(self.artifact.path / MODEL)
         self._check(model)
-        before = {"sizes": sizes(model, self.folder), **self._quality(model)}
+        (self.folder / STEPS).mkdir(exist_ok=True)  # goes at the end, with what a killed process left in it
+        before = {"sizes": sizes(model, self.folder / STEPS), **self._quality(model)}
         steps = []
         for number, step in enumerate(self.steps):
             log.info("step %d of %d: %s", number + 1, len(self.steps), step.method)
             model, row = self._step(number, model)
             steps.append({"method": step.method, **row})
         done = {"recipe": as_data(self.recipe.recipe), "before": before, "steps": steps}
-        return model, _history(steps[-1]), {**done, "sizes": sizes(model, self.folder)}
+        return model, _history(steps[-1]), {**done, "sizes": sizes(model, self.folder / STEPS)}
 
     def _training(self, step: Any) -> Any:
         """The keys of training of a step."""
