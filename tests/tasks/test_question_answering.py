@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from toys import Letters
 
 from textapp.errors import ArtifactError, DataError, OptionError, UsageError
+from textapp.export.options import golden_records
 from textapp.predictors.predictor import Predictor
 from textapp.tasks.question_answering import (
     END,
@@ -368,3 +369,17 @@ def test_an_answer_is_not_cut(context: str, first: int, last: int, whole_words: 
     ends = [index for index, (_, end) in enumerate(offsets) if end > last]
     answer = task.answer(record, outputs_of(task, record, {0: (starts[0], ends[0], 8.0)}))
     assert answer.answer == context[answer.start : answer.end] == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("who", "found text 2, 'who', expected question and context with a tab between them"),
+        ("who\tme\tyou", r"found text 2, 'who\\tme\\tyou', expected question and context"),
+        ("\tme", r"found text 2, '\\tme', which has no answer: "),
+    ],
+)
+def test_golden_texts_that_are_no_question_with_a_context(text, message):
+    assert [dict(each) for each in golden_records(task_of(), ["who\tme"])] == [{"question": "who", "context": "me"}]
+    with pytest.raises(UsageError, match=f"--golden: {message}"):
+        golden_records(task_of(), ["who\tme", text])

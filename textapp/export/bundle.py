@@ -26,7 +26,7 @@ from textapp.export import auto, tflite
 from textapp.export.auto import Candidate
 from textapp.export.flatbuffer.loops import check_loops, loop_copies
 from textapp.export.folding import fold_norms
-from textapp.export.options import MAX_DROP, ExportOptions
+from textapp.export.options import MAX_DROP, ExportOptions, golden_records
 from textapp.export.saved_model import write_served
 from textapp.export.target import run_in_target
 from textapp.folders import WORK, remove_dead, resolved, scratch_folder
@@ -136,6 +136,7 @@ class _Export:
     def write(self, records: Sequence[Record]) -> None:
         """Writes all files of the bundle, the manifest last."""
         options, run = self.options, self.run
+        golden_records(self.task, options.golden or ())  # their faults are told before minutes of work
         if not options.serves and run.manifest["lengths_from"] == "data":
             self.task = self.objective.export_task(self.task, records)
         verified, calibrated = verification_and_calibration(records)
@@ -159,8 +160,7 @@ class _Export:
             return check.golden(check.examples, verdict.outputs, NUM_GOLDEN)
         if not texts:
             return []
-        several = len(self.task.fields) > 1
-        records = [self.task.record(*(text.split("\t") if several else [text])) for text in texts]
+        records = golden_records(self.task, texts)
         examples = make_examples(self.task, records, min_rows=1)
         return check.golden(examples, self._outputs(examples.inputs), len(records))
 

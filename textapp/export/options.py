@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textapp.artifact import Artifact
-from textapp.errors import ExportError, UsageError
+from textapp.errors import DataError, ExportError, UsageError
 from textapp.runners.interpreter import PACKAGES, available
+from textapp.untrusted import shown
 
 if TYPE_CHECKING:
     from textapp.objectives.objective import Objective
+    from textapp.tasks.task import Record, Task
 
 EDGE_TARGETS = tuple(PACKAGES)
 SAVED_MODEL = "saved_model"
@@ -115,3 +117,27 @@ def golden_texts(option: str | None) -> tuple[str, ...] | None:
     if not texts:
         raise UsageError(f"--golden {option}: found no text, expected a text per line; without texts: --golden none")
     return texts
+
+
+def golden_records(task: Task, texts: Sequence[str]) -> list[Record]:
+    """The records of the texts of `--golden`; those of a task with several fields have tabs between them.
+
+    Args:
+        task: of the run.
+        texts: the lines.
+
+    Raises:
+        UsageError: a text has not the fields of the task, or cannot be answered.
+    """
+    names, records = task.fields, []
+    for number, text in enumerate(texts, start=1):
+        values = text.split("\t") if len(names) > 1 else [text]
+        where = f"--golden: found text {number}, {shown(text)}"
+        if not len(names) - len(task.optional) <= len(values) <= len(names):
+            raise UsageError(f"{where}, expected {' and '.join(names)} with a tab between them")
+        records.append(task.record(*values))
+        try:
+            task.check(records[-1])
+        except DataError as error:
+            raise UsageError(f"{where}, which has no answer: {error}") from error
+    return records
