@@ -142,7 +142,9 @@ def test_the_command_trains_from_shards(data: Path) -> None:
 
 
 def test_the_manifest(data: Path) -> None:
-    manifest = json.loads((data / "of-c" / "manifest.json").read_text(encoding="utf-8"))
+    text = (data / "of-c" / "manifest.json").read_text(encoding="utf-8")
+    manifest = json.loads(text)
+    assert str(data) not in text and all(not Path(name).is_absolute() for name in manifest["sources"])
     assert (manifest["examples"], manifest["dropped"], manifest["labels"]) == (53, 1, ["neg", "pos"])
     assert list(manifest["shards"].values()) == [17, 18, 18]
     assert sum(manifest["label_counts"]) == 53

@@ -232,7 +232,8 @@ def _make(
         "features": features, "tokens": {name: sizes[name] for name in encoder.unknown_ids}, "labels": labels,
         "label_counts": [spool.labels[label] for label in labels], "languages": begun.languages,
         "size": begun.size, "origin": describe(source), "layout": layout.to_manifest(), "settings": settings,
-        "hash": _hash([VERSION, settings, list(sums.values())]), "sources": dict(sums), "seed": config.seed,
+        "hash": _hash([VERSION, settings, list(sums.values())]), "sources": _named_from(data_dir, sums),
+        "seed": config.seed,
         "shards": {shard.name: shard.end - shard.begin for shard in wanted},
         "versions": {name: metadata.version(name) for name in PACKAGES},
     }  # fmt: skip
@@ -241,6 +242,16 @@ def _make(
     files += [name for shard in wanted for name in (shard.name, index_name(shard.name))]
     write_manifest(folder, manifest, files)
     return manifest
+
+
+def _named_from(data_dir: Path, sums: Mapping[str, str]) -> dict[str, str]:
+    """Checksums by the names of files from the folder of the data on: the folder may go to another machine."""
+    base = data_dir.resolve()
+    files = {Path(name).resolve(): sum for name, sum in sums.items()}
+    return {
+        (file.relative_to(base).as_posix() if file.is_relative_to(base) else file.name): sum
+        for file, sum in files.items()
+    }
 
 
 def _hash(value: Any) -> str:
