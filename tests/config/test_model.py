@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from textapp.config import PresetModel
-from textapp.config.model import Corpus
+from textapp.config.model import Corpus, published_config, published_dropout
+from textapp.recipes.resolving import writer_role
 
 LLAMA = {"model_type": "llama", "attention_dropout": 0.0, "hidden_size": 16}
 
@@ -45,3 +47,14 @@ def test_a_preset_is_tuned_with_its_own_dropout(tmp_path: Path, config: Any, dro
 )
 def test_the_dropout_of_a_name(path: str, role: Any, dropout: float) -> None:
     assert PresetModel(architecture="preset", path=path).defaults(role, Corpus(None)) == {"dropout": dropout}
+
+
+def test_a_config_of_a_preset_that_cannot_be_read_is_told_later(tmp_path: Path) -> None:
+    file = tmp_path / "config.json"
+    for content in ("[" * 100_000, "{", "[]", "\0"):
+        file.write_text(content)
+        assert published_config(tmp_path) == {}
+        assert published_dropout(str(tmp_path), "decoder") == 0.0 and writer_role(str(tmp_path)) == "decoder"
+    file.unlink()
+    os.mkfifo(file)
+    assert published_config(tmp_path) == {}

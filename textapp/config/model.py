@@ -324,14 +324,20 @@ def published_dropout(path: str, role: Role) -> float:
     if not Path(path).is_dir():
         older = any(word in path.lower() for word in ("gpt2", "opt_"))
         return 0.0 if role == "decoder" and not older else 0.1
-    config: Any = {}
-    with contextlib.suppress(OSError, ValueError):  # what is wrong with the file is told where the model is read
-        config = json.loads((Path(path) / "config.json").read_text(encoding="utf-8-sig"))
-    config = config if isinstance(config, dict) else {}
+    config = published_config(path)
     inner = config.get("config")
     settings = inner if isinstance(inner, dict) else config
     values = [settings[name] for name in DROPOUTS if type(settings.get(name)) in (int, float)]
     return next((float(value) for value in values if 0 <= value < 1), 0.0)
+
+
+def published_config(path: str | Path) -> dict[str, Any]:
+    """The config.json of a preset's folder; empty if none can be read, which is told where the model is read."""
+    file, config = Path(path) / "config.json", None
+    if file.is_file():  # a pipe would be waited for
+        with contextlib.suppress(OSError, ValueError, RecursionError):
+            config = json.loads(file.read_text(encoding="utf-8-sig"))
+    return config if isinstance(config, dict) else {}
 
 
 def architectures() -> dict[str, type[Architecture]]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from textapp.config import Config, Model, TaskKeys, parse_config
+from textapp.config.model import published_config
 from textapp.text.vectors import vector_dim
 
 ENCODER_DECODERS = ("bart", "t5")  # words in the kind or the name of a preset
@@ -44,10 +43,7 @@ def writer_role(path: str) -> Literal["decoder", "encoder-decoder"]:
 
     Example: `writer_role("bart_base_en")` is `"encoder-decoder"`, `writer_role("smollm2_135m")` `"decoder"`.
     """
-    config: Any = {}
-    with contextlib.suppress(OSError, ValueError):
-        config = json.loads((Path(path) / "config.json").read_text(encoding="utf-8-sig"))
-    config = config if isinstance(config, dict) else {}
+    config = published_config(path)
     kind = str(config.get("model_type") or config.get("class_name") or Path(path).name).lower()
     reads = config.get("is_encoder_decoder") is True or any(word in kind for word in ENCODER_DECODERS)
     return "encoder-decoder" if reads else "decoder"
