@@ -77,6 +77,20 @@ def test_the_settings_of_a_vocabulary_decide(tmp_path: Path) -> None:
     assert preset_tokenizer(tmp_path).ids("film Film") == [6, 1]
 
 
+def test_a_byte_order_mark_is_no_part_of_a_word(tmp_path: Path) -> None:
+    (tmp_path / "vocab.txt").write_text("\n".join(WORDS), encoding="utf-8")
+    plain = preset_tokenizer(tmp_path)
+    (tmp_path / "vocab.txt").write_text("\r\n".join(WORDS), encoding="utf-8-sig", newline="")
+    marked = preset_tokenizer(tmp_path)
+    assert marked.pad_id == plain.pad_id == 0 and marked.ids("film") == plain.ids("film") == [6]
+
+
+def test_a_vocabulary_in_another_encoding_is_named(tmp_path: Path) -> None:
+    (tmp_path / "vocab.txt").write_text("\n".join([*WORDS, "好"]), encoding="gb18030")
+    with pytest.raises(ConfigError, match=f"vocab.txt, line {len(WORDS) + 1}: found the byte 0xba, which is not UTF-8"):
+        preset_tokenizer(tmp_path)
+
+
 def test_roberta_layout(tmp_path: Path) -> None:
     ids = {"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3, "a": 4, "b": 5, "ab": 6, "Ġ": 7, "Ġab": 8}
     (tmp_path / "vocab.json").write_text(json.dumps(ids), encoding="utf-8")

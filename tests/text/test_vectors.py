@@ -48,6 +48,13 @@ def test_vector_dim(vec, text):
     assert vector_dim(vec(text)) == 3
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_line(vec):
+    for text in ("2 2\ngood 1 2\nbad 3 4\n", "good 1 2\nbad 3 4\n"):
+        path = vec("\ufeff" + text)
+        np.testing.assert_array_equal(load_vectors(path, PIECES, 2), load_vectors(vec(text), PIECES, 2))
+        assert vector_dim(vec("\ufeff" + text)) == 2
+
+
 def test_dim_differs(vec):
     with pytest.raises(ConfigError, match=r"embedding_dim: found 4.*line 2.*have 3 numbers"):
         load_vectors(vec("1 3\ngood 1 2 3\n"), PIECES, 4)

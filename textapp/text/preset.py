@@ -18,7 +18,7 @@ from textapp.errors import ConfigError, require
 from textapp.text import preset_gguf
 from textapp.text.chat import TOKENS, ChatTemplate, template_fault
 from textapp.text.huggingface import HuggingFaceTokenizer
-from textapp.text.preset_files import DOWNLOAD, check_file, check_folder, read_json
+from textapp.text.preset_files import DOWNLOAD, check_file, check_folder, read_json, read_text
 from textapp.text.preset_gguf import SPLIT_PATTERN
 from textapp.text.sentencepiece import SentencePieceTokenizer
 from textapp.text.template import Template
@@ -232,8 +232,7 @@ def _published_chat_template(folder: Path) -> tuple[Any, dict[str, str]]:
             tokens[key] = token
     file = folder / CHAT_TEMPLATE
     if file.is_file():
-        check_file(file)
-        return file.read_text(encoding="utf-8"), tokens
+        return read_text(file), tokens
     source = read_json(folder / "chat_template.json").get("chat_template") or config.get("chat_template")
     if isinstance(source, list):
         named_sources = {part.get("name"): part.get("template") for part in source if isinstance(part, dict)}
@@ -498,5 +497,4 @@ def _token(value: Any) -> str:
 
 def _read_vocabulary(file: Path) -> list[str]:
     """One word per line. Splits at line feeds only: `splitlines` would split inside words of BERT vocabularies."""
-    check_file(file)
-    return file.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    return read_text(file).removesuffix("\n").split("\n")

@@ -44,6 +44,23 @@ def check_file(file: Path) -> None:
         raise ConfigError(f"model.path: {file}: found an empty file: {DOWNLOAD}")
 
 
+def read_text(file: Path) -> str:
+    """The content of a file in UTF-8, without a byte order mark, which would be part of a word or of every prompt.
+
+    Raises:
+        ConfigError: it is empty, a pointer of Git LFS, or not UTF-8.
+    """
+    check_file(file)
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ConfigError(
+            f"model.path: {file}, line {line}: found the byte 0x{error.object[error.start]:02x}, which is not UTF-8:"
+            f" {DOWNLOAD}"
+        ) from error
+
+
 def read_json(file: Path) -> dict[str, Any]:
     """The object of a JSON file; empty if there is no such file.
 
@@ -52,9 +69,9 @@ def read_json(file: Path) -> dict[str, Any]:
     """
     if not file.is_file():
         return {}
-    check_file(file)
+    text = read_text(file)
     try:
-        content = json.loads(file.read_text(encoding="utf-8-sig"))
+        content = json.loads(text)
     except (ValueError, RecursionError) as error:
         reason = str(error) or "nested too deeply"
         raise ConfigError(f"model.path: {file}: found no JSON ({reason}), expected an object: {DOWNLOAD}") from error

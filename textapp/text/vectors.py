@@ -81,7 +81,7 @@ def _fill(rows: np.ndarray, found: np.ndarray, seed: int) -> None:
 def _lines(path: Path) -> Iterator[tuple[int, str, list[str]]]:
     """Yields the line number from 1, the word and its numbers as text; skips the header and empty lines."""
     try:
-        with path.open(encoding="utf-8", newline="\n") as file:
+        with path.open(encoding="utf-8-sig", newline="\n") as file:
             for line, text in enumerate(file, start=1):
                 word, *values = text.rstrip().split(" ")
                 if line == 1 and len(values) == 1 and word.isdigit() and values[0].isdigit():
