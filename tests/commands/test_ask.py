@@ -186,6 +186,21 @@ def test_lines_of_standard_input(call, folder: Path) -> None:
     assert "3 questions had no answer" in err
 
 
+def test_a_question_with_a_broken_byte_is_in_error(call, folder: Path) -> None:
+    questions = ("--question", "how many steps", "--question", "how many\udcff")
+    code, out, _ = call("--context", folder / "tower.txt", "--json", *questions)
+    good, bad = map(json.loads, out.splitlines())
+    assert code == 0 and good["answer"] == "704" and bad["question"] == "how many?"
+    assert bad["error"] == "--question:2: byte 9 of the text is 0xff, which is not UTF-8: give it in UTF-8"
+
+
+def test_an_answer_cannot_steer_a_terminal(call, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "tower.txt").write_text("the \x1b[2Jtower has 704 steps.", encoding="utf-8")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    _, out, _ = call("--context", folder / "tower.txt", "--question", "how many steps")
+    assert "the \\u001b[2Jtower has 704 steps." in out
+
+
 def test_no_question_had_an_answer(call, folder: Path) -> None:
     code, out, err = call("--context", folder / "tower.txt", "--question", "x" * 300)
     assert code == 1 and out.startswith("error: the question has") and "no question had an answer (1 given)" in err

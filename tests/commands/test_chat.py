@@ -127,7 +127,7 @@ def test_answers_of_a_form(call: Any, tmp_path: Path) -> None:
     _, out, err = call("--regex", "[a-c]{9}", stdin="hi\n")
     begun, error = out.splitlines()
     assert re.fullmatch("[a-c]{8}", begun) and error.startswith("error: regex: the answer to 'hi' was cut off after 8")
-    assert "1 message had no answer" in err
+    assert "error: no message had an answer (1 given): see above" in err
     code, _, err = call("--json-schema", tmp_path / "none.json", stdin="hi\n")
     assert code == 2 and "none.json', which is no file, expected a JSON Schema" in err
     code, _, err = call("--regex", "a", "--choices", "b", stdin="hi\n")
@@ -146,6 +146,14 @@ def test_a_line_with_an_error_is_left_out(call: Any) -> None:
     assert code == 0 and [lines[0], lines[3]] == expected("hi", "so")
     assert lines[1].startswith("error: messages[2].content: found a message without text") and "byte" in lines[2]
     assert "2 messages had no answer" in err
+
+
+def test_a_chat_without_any_answer_has_failed(call: Any) -> None:
+    code, _, err = call(stdin="\udcff\n\n")
+    assert code == 1 and "no message had an answer (2 given): see above" in err
+    assert call(stdin="")[0] == 0
+    code, _, err = call("--system", "be\udcff", stdin="hi\n")
+    assert code == 2 and "error: --system:1: byte 3 of the text is 0xff, which is not UTF-8: give it in UTF-8" in err
 
 
 def test_a_template_that_never_ends_is_an_error_of_a_line(call: Any, tmp_path: Path) -> None:
@@ -217,6 +225,17 @@ def test_each_line_is_a_conversation_of_its_own(predicted: Any, tmp_path: Path) 
     code, out, _ = predicted("--input", tmp_path / "talks.jsonl", "--json")
     assert code == 0 and [json.loads(line)["output"] for line in out.splitlines()] == answers
     assert json.loads(out.splitlines()[2]) == {"input": "so", "output": answers[2], "dropped": 0}
+
+
+def test_a_broken_byte_is_the_error_of_its_line(predicted: Any, tmp_path: Path) -> None:
+    (tmp_path / "talks.txt").write_bytes(b"hi\nso\xff\nso\0\nso\n")
+    code, out, _ = predicted("--input", tmp_path / "talks.txt", "--json")
+    first, second, third, last = (json.loads(line) for line in out.splitlines())
+    assert code == 0 and [first["output"], last["output"]] == [expected("hi")[0], expected("so")[0]]
+    assert f"{tmp_path / 'talks.txt'}:2: byte 3 of the line is 0xff" in second["error"]
+    assert f"{tmp_path / 'talks.txt'}:3: byte 3 of the line is zero" in third["error"]
+    _, out, _ = predicted("hi", "so\udcff", "--json")
+    assert json.loads(out.splitlines()[1])["error"].startswith("TEXT:2: byte 3 of the text is 0xff")
 
 
 def test_messages_with_a_fault_are_told_by_their_row(predicted: Any) -> None:

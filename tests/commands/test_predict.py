@@ -148,7 +148,7 @@ def test_what_benchmark_asks_of_its_child(predictor, tmp_path) -> None:
 
 
 def stdin(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content), encoding="ascii"))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(content)), encoding="ascii"))
 
 
 def test_a_line_of_stdin_an_answer_and_a_broken_one_its_error(predictor, capsys, monkeypatch) -> None:
@@ -159,6 +159,24 @@ def test_a_line_of_stdin_an_answer_and_a_broken_one_its_error(predictor, capsys,
     assert rows[1]["output"] == "" and "stdin:3: byte 3 of the line is 0xff, which is not UTF-8" in rows[2]["error"]
     stdin(monkeypatch, b"")
     assert predict(Path("bundle")) == 0 and capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "texts"),
+    [
+        (b"cat\rdog\rcow\r", ["cat", "dog", "cow"]),
+        (b"cat\r\ndog\r\ncow", ["cat", "dog", "cow"]),
+        (b"cat\rdog\ncow\n", ["cat\rdog", "cow"]),  # as in a file
+        ("cat\u2028dog\x0b\x85\ncow\n".encode(), ["cat\u2028dog\x0b\x85", "cow"]),
+    ],
+)
+def test_lines_of_stdin_end_as_those_of_a_file(predictor, capsys, monkeypatch, tmp_path, content, texts) -> None:
+    stdin(monkeypatch, content)
+    predict(Path("bundle"), as_json=True)
+    (tmp_path / "lines.txt").write_bytes(content)
+    predict(Path("bundle"), input_file=tmp_path / "lines.txt", as_json=True)
+    rows = capsys.readouterr().out.removesuffix("\n").split("\n")
+    assert [json.loads(row)["input"] for row in rows] == [*texts, *texts]
 
 
 def test_one_bad_input_is_counted_as_one(predictor, capsys, monkeypatch) -> None:
@@ -185,7 +203,7 @@ def test_a_broken_byte_as_an_argument_has_its_error(predictor, capsys) -> None:
     assert predict(Path("bundle"), ["cat", "d\udcffg"], as_json=True) == 1
     good, bad = lines(capsys.readouterr().out)
     assert good["input"] == "cat" and bad["input"] == "d?g"
-    message = "byte 2 of the line is 0xff, which is not UTF-8: give the text in UTF-8, or a file with --input"
+    message = "byte 2 of the text is 0xff, which is not UTF-8: give it in UTF-8"
     assert bad["error"] == f"TEXT:2: {message}"
 
 

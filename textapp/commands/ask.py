@@ -13,7 +13,7 @@ from typing import Any
 
 from textapp.artifact import Artifact
 from textapp.commands import tables
-from textapp.commands.typed import piped_lines, typed_lines
+from textapp.commands.typed import given_text, piped_lines, typed_lines
 from textapp.encodings import text_encoding
 from textapp.errors import DataError, OptionError, UsageError
 from textapp.loading import load
@@ -24,6 +24,7 @@ from textapp.retrieval.documents import COLUMNS, read_documents, shown
 from textapp.retrieval.index import Index, Passage
 from textapp.retrieval.update import Settings, index_name, open_index
 from textapp.tasks.task import one_line
+from textapp.terminal import printable
 
 PROMPT = "question> "
 _HELP = "an empty line or Ctrl-D leaves"
@@ -90,7 +91,7 @@ def ask(
         else _in_folder(documents or Path(), passages or PASSAGES, settings, predictor, index)
     )
     bad = count = 0
-    for question in questions or _asked():
+    for question in _given(questions) if questions else _asked():
         count += 1
         bad += not _show(predictor, question, look_up, workers, num_answers, as_json)
     if 0 < bad == count and (questions or not sys.stdin.isatty()):
@@ -202,6 +203,10 @@ def _warn_of(faults: Sequence[str]) -> None:
 # --- questions -----------------------------------------------------------------------------------------------------
 
 
+def _given(questions: Sequence[str]) -> Iterator[str | RowError]:
+    return (given_text(question, "--question", number) for number, question in enumerate(questions, start=1))
+
+
 def _asked() -> Iterator[str | RowError]:
     """The questions of a terminal, up to an empty one or Ctrl-D; else those of the lines of standard input."""
     if not sys.stdin.isatty():
@@ -283,7 +288,5 @@ def _excerpt(source: Source) -> str:
 
 
 def _print(text: str) -> None:
-    """Prints text, with escapes for what the output cannot show."""
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    sys.stdout.write(printable(text, sys.stdout) + "\n")
     sys.stdout.flush()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from textapp.commands import tables
-from textapp.commands.typed import piped_lines, typed_lines
+from textapp.commands.typed import given_text, piped_lines, typed_lines
 from textapp.decoding.options import decoding_options
 from textapp.errors import DataError, UsageError
 from textapp.loading import load
@@ -52,17 +52,22 @@ def chat(
 
     Raises:
         UsageError: the model cannot chat, or an option is not allowed.
-        DataError: the template cannot be read.
+        DataError: the template cannot be read, or no message of standard input had an answer.
     """
     decoding = dict(decoding or {})
     decoding_options(decoding)  # reports a wrong option before a model is opened
     if system is not None and not system.strip():
         raise UsageError("--system: found an empty text, expected what to tell the model: leave it out")
+    if isinstance(told := given_text(system or "", "--system"), RowError):
+        raise UsageError(str(told))
+    system = told or None
     source = None if template is None else "".join(read_source(template, "utf-8").pieces())
     predictor = load(path, threads=threads, runtime=runtime, trusted=trusted, overflow=overflow)
     conversation = Conversation(predictor, system, source, decoding)
     if not sys.stdin.isatty():
-        bad = sum(not conversation.take(line) for line in piped_lines("message"))
+        taken = [conversation.take(line) for line in piped_lines("message")]
+        if (bad := taken.count(False)) == len(taken) > 0:
+            raise DataError(f"no message had an answer ({bad} given): see above")
         if bad:
             tables.warn(f"{bad} message{'s' * (bad > 1)} had no answer because of an error: see above")
         return bad

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import os
 import sys
@@ -18,15 +17,16 @@ from textapp.catalog import recipe_of_manifest
 from textapp.commands import tables
 from textapp.commands.chat import chat_answers, check_chats
 from textapp.commands.examples import check_has_columns, layout_of
+from textapp.commands.typed import given_text
 from textapp.decoding.options import decoding_options
 from textapp.encodings import AUTO, text_encoding
 from textapp.errors import DataError, UsageError
 from textapp.folders import atomic_file, check_output
 from textapp.loading import load
 from textapp.predictors.predictor import Predictor
-from textapp.records.files import broken_byte, expand, read_source
-from textapp.records.readers import scan_stream
-from textapp.records.rows import RowError, readable
+from textapp.records.files import expand, read_source
+from textapp.records.readers import scan_lines, scan_stdin
+from textapp.records.rows import RowError
 from textapp.tasks.task import Answer, Record, Task
 from textapp.terminal import printable
 
@@ -83,14 +83,17 @@ def predict(
         UsageError: options conflict, or do not apply to this model, or `output` is a file that is read.
         DataError: no input had an answer, or a file of `named` cannot be read.
     """
-    values = {field: list(given) for field, given in (named or {}).items() if given}
+    values: dict[str, list[Any]] = {field: list(given) for field, given in (named or {}).items() if given}
     decoding = dict(decoding or {})
     decoding_options(decoding)  # reports a wrong option before a model is opened
     if texts and input_file:
         raise UsageError("TEXT and --input: found both, expected one of them: leave one out")
     if values and (texts or pair or input_file):
         raise UsageError(f"{_options(values)}: found also TEXT, --pair or --input, expected one of them: leave it out")
-    values = {field: [_read(value, encoding) for value in given] for field, given in values.items()}
+    values = {
+        field: [_read(value, encoding, f"--{field}", number) for number, value in enumerate(given, start=1)]
+        for field, given in values.items()
+    }
     if input_file and str(input_file) == "-":
         raise UsageError("--input -: found '-', expected a file: leave --input out to read standard input")
     if encoding and texts:
@@ -188,7 +191,7 @@ def _rows(
     return _argument_rows(task, texts, pair)
 
 
-def _named_rows(predictor: Predictor, path: Path, values: Mapping[str, Sequence[str]]) -> Iterator[Row]:
+def _named_rows(predictor: Predictor, path: Path, values: Mapping[str, Sequence[str | RowError]]) -> Iterator[Row]:
     """The records made of values of fields; a single value is repeated."""
     task = predictor.task
     missing = [field for field in task.fields if field not in values and field not in task.optional]
@@ -203,32 +206,33 @@ def _named_rows(predictor: Predictor, path: Path, values: Mapping[str, Sequence[
         if len(given) not in (1, count):
             raise UsageError(f"--{field}: found {len(given)} of them, expected 1 or {count}, one for each input")
     columns = [[*given] * (count if len(given) == 1 else 1) for given in values.values()]
-    return (task.record(**dict(zip(values, row, strict=True))) for row in zip(*columns, strict=True))
+    return (_row(task, dict(zip(values, row, strict=True))) for row in zip(*columns, strict=True))
 
 
 def _options(names: Iterable[str]) -> str:
     return ", ".join(f"--{name.replace('_', '-')}" for name in names)
 
 
-def _read(value: str | Path, encoding: str | None) -> str:
-    """A text, or that of a file, whose encoding is found where none is named."""
-    return "".join(read_source(value, encoding or AUTO).pieces()) if isinstance(value, Path) else value
+def _read(value: str | Path, encoding: str | None, name: str, number: int) -> str | RowError:
+    """A text of the call, or that of a file, whose encoding is found where none is named."""
+    if isinstance(value, Path):
+        return "".join(read_source(value, encoding or AUTO).pieces())
+    return given_text(value, name, number)
 
 
 def _argument_rows(task: Task, texts: Sequence[str], pair: Sequence[str]) -> Iterator[Row]:
-    for number, values in enumerate(zip(texts, pair, strict=True) if pair else zip(texts, strict=True), start=1):
-        values = tuple(map(_argument, values))
-        fault = next(filter(None, map(broken_byte, values)), None)
-        if fault is None:
-            yield task.record(*values)
-        else:
-            fault = f"{fault.partition(':')[0]}: give the text in UTF-8, or a file with --input"
-            yield RowError(Path("TEXT"), number, fault, readable(values[0]))
+    firsts = _given(texts, "TEXT")
+    rows = zip(firsts, _given(pair, "--pair"), strict=True) if pair else zip(firsts, strict=True)
+    yield from (_row(task, dict(zip(task.fields, row, strict=False))) for row in rows)
 
 
-def _argument(text: str) -> str:
-    """An argument whose bytes may be UTF-8 although the locale is not; other bytes stay lone surrogates."""
-    return os.fsencode(text).decode("utf-8", "surrogateescape") if broken_byte(text) else text
+def _given(texts: Iterable[str], name: str) -> Iterator[str | RowError]:
+    return (given_text(text, name, number) for number, text in enumerate(texts, start=1))
+
+
+def _row(task: Task, values: Mapping[str, str | RowError]) -> Row:
+    """The record of some texts, or the first error among them."""
+    return next((value for value in values.values() if isinstance(value, RowError)), None) or task.record(**values)
 
 
 def _stdin_rows(field: str, encoding: str | None) -> Iterator[Row]:
@@ -237,19 +241,16 @@ def _stdin_rows(field: str, encoding: str | None) -> Iterator[Row]:
     name = text_encoding(encoding or "utf-8", "--encoding")
     if name == AUTO:
         raise UsageError("--encoding auto: looks at a file before it is read: give --input FILE, or name the encoding")
-    if hasattr(sys.stdin, "reconfigure"):  # a broken byte becomes an error of its line
-        sys.stdin.reconfigure(encoding=name, errors="surrogateescape")
-    return (row if isinstance(row, RowError) else row.values for row in scan_stream(sys.stdin, "stdin", field, name))
+    return (row if isinstance(row, RowError) else row.values for row in scan_stdin(field, name))
 
 
 def _chat_lines(texts: Sequence[str], input_file: Path | None, encoding: str | None) -> Iterator[str | RowError]:
     """The texts, the lines of a file, or those of standard input."""
     if texts:
-        yield from map(_argument, texts)
+        yield from _given(texts, "TEXT")
         return
     rows: Iterable[Any] = _stdin_rows("input", encoding) if input_file is None else (
-        row if isinstance(row, RowError) else row.values
-        for row in scan_stream(io.StringIO(_read(input_file, encoding)), str(input_file), "input")
+        row if isinstance(row, RowError) else row.values for row in scan_lines(input_file, "input", encoding or AUTO)
     )  # fmt: skip
     for row in rows:
         yield row if isinstance(row, RowError) else row["input"]

@@ -65,7 +65,7 @@ class Source:
         self.head = data.head.decode("utf-8-sig" if encoding == UTF_8 else encoding, "ignore")
         self.broken: dict[int, str] = {}
         self._data = io.BufferedReader(data, 1 << 16)
-        self._line_end = "\r" if _ends_with_return(self.head) else "\n"
+        self._line_end = "\r" if ends_with_return(self.head) else "\n"
         self._others = _Utf8Lines.of(data.head).valid > 0 and encoding == UTF_8
 
     def lines(self) -> Iterator[str]:
@@ -122,7 +122,7 @@ class Source:
                 ) from error
 
 
-def _ends_with_return(head: str) -> bool:
+def ends_with_return(head: str) -> bool:
     r"""Whether lines end with `\r` alone; then a `\n` is inside a quoted cell, as Excel on a Mac writes it."""
     alone = head.count("\r") - head.count("\r\n")
     return alone > 2 * (head.count("\n") - head.count("\r\n")) and "\r\n" not in head

@@ -6,11 +6,13 @@ the whole file (`DataError`: it is empty, a column is missing) ends the reading.
 
 from __future__ import annotations
 
+import io
 import itertools
 import logging
 import re
+import sys
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from textapp.errors import DataError
 from textapp.records.columns import Placement, expected_of, find_columns, names_of, needs_names, repeats
 from textapp.records.dialects import normalised
 from textapp.records.fasttext import PREFIX, fasttext_rows
-from textapp.records.files import UTF_8, Source, broken_byte, kind_of, read_source
+from textapp.records.files import UTF_8, Source, broken_byte, ends_with_return, kind_of, read_source
 from textapp.records.json_rows import json_rows
 from textapp.records.layout import Columns, Layout
 from textapp.records.markup import refuse_markup
@@ -101,19 +103,23 @@ def scan_lines(path: Path, field: str, encoding: str = UTF_8) -> Iterator[Row | 
     yield from all_lines(path, read_source(path, encoding), field)
 
 
-def scan_stream(stream: Iterable[str], name: str, field: str, encoding: str = UTF_8) -> Iterator[Row | RowError]:
-    """Every line of a stream as one text.
+def scan_stdin(field: str, encoding: str = UTF_8) -> Iterator[Row | RowError]:
+    r"""Every line of standard input as one text, as soon as it is there.
+
+    Lines end as in a file: with `\n` or `\r\n`, and with `\r` where what can be read at first has no others.
 
     Args:
-        stream: the lines, such as `sys.stdin` with errors="surrogateescape".
-        name: name of the stream in error messages.
         field: the field that a line becomes.
-        encoding: that it was decoded from, for error messages.
+        encoding: of the lines.
     """
+    if isinstance(stream := sys.stdin, io.TextIOWrapper):
+        head = stream.buffer.peek() if isinstance(stream.buffer, io.BufferedReader) else b""
+        end = "\r" if ends_with_return(head.decode(encoding, "ignore")) else "\n"
+        stream.reconfigure(encoding=encoding, errors="surrogateescape", newline=end)
     for line, content in enumerate(stream, start=1):
         content = (content.removeprefix("\ufeff") if line == 1 else content).rstrip("\r\n")
         fault = broken_byte(content, encoding)
-        yield Row(line, {field: content}) if fault is None else RowError(Path(name), line, fault, readable(content))
+        yield Row(line, {field: content}) if fault is None else RowError(Path("stdin"), line, fault, readable(content))
 
 
 def _instead(columns: Columns) -> str:
