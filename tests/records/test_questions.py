@@ -112,6 +112,10 @@ def test_what_cannot_be_trained_on_is_counted_and_named(tmp_path: Path, caplog) 
         (squad([{"question": "q"}]), r"qas\[0\].answers is missing, expected a list"),
         (squad([{"question": "q", "answers": [{"text": "The", "answer_start": "8"}]}]), "answer_start is '8'"),
         (squad([{"question": "q", "answers": ["The"]}]), r"answers\[0\].text is in a str, expected a text"),
+        (squad([{"question": "q\0", "answers": []}]), r"a\.json: data.*qas\[0\].question has \\u0000, .*: delete it"),
+        (squad([], "half \ud83d"), r"a\.json: data\[0\].paragraphs\[0\].context has \\ud83d, which no text has"),
+        (squad([]).replace('"qas"', '"context": "other", "qas"'), r"paragraphs\[0\]: the key 'context' occurs twice"),
+        (squad([]).replace('"data"', '"data": [], "data"'), r"a\.json: the document: the key 'data' occurs twice"),
     ],
 )  # fmt: skip
 def test_a_damaged_file_names_the_place(tmp_path: Path, content: str, message: str) -> None:

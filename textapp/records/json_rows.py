@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property, lru_cache
 from itertools import chain, islice
@@ -20,13 +19,12 @@ from textapp.records.json_objects import Repeated, equal, is_message
 from textapp.records.json_text import Value, Wanted, objects
 from textapp.records.label_cells import flag
 from textapp.records.layout import Columns
-from textapp.records.rows import Row, RowError
+from textapp.records.rows import BROKEN, Row, RowError
 
 _FIRST_ROWS = 1000  # in which every required field must be found once
 _SHOWN_NAMES = 1000
 _SHOWN_DEPTH = 3
 _SIDES = ("source", "target")
-_BROKEN = re.compile("[\0\ud800-\udfff]")  # characters that JSON can escape, and that no text has
 _NO_LISTS = "paths do not enter lists: write an object for each text, with the text at a key of its own"
 _LISTS = ("answer", "start")  # fields whose values stay apart, as each may have several lines
 _AS_IT_IS = ("messages",)  # fields whose values are objects
@@ -328,7 +326,7 @@ def _string(field: str, name: str, value: Any) -> str:
 
 def _scalar(field: str, name: str, value: Any) -> str:
     if isinstance(value, str):
-        broken = _BROKEN.search(value) if not value.isascii() or "\0" in value else None
+        broken = BROKEN.search(value) if not value.isascii() or "\0" in value else None
         if broken is not None and broken[0] == "\0":
             raise _RowFault(f"found \\u0000 in {name[:40]!r}, a zero byte, which no text has: delete it")
         if broken is not None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from textapp.errors import DataError, did_you_mean
 from textapp.records.json_objects import Repeated, whole
+from textapp.records.rows import BROKEN
 from textapp.untrusted import shown
 
 SYSTEM, USER, ASSISTANT = "system", "user", "assistant"
@@ -21,8 +21,6 @@ _SPEAKERS = {
 # Keys that change what is said or learnt; all others, such as an id, are not read.
 _MEANINGFUL = ("tool_calls", "tool_call_id", "function_call", "images", "audio", "weight")
 _EXAMPLE = '[{"role": "user", "content": "a text"}, {"role": "assistant", "content": "its answer"}]'
-
-_BROKEN = re.compile("[\0\ud800-\udfff]")  # characters that JSON can escape, and that no text has
 
 Message = Mapping[str, str]
 
@@ -159,7 +157,7 @@ def _text(where: str, content: Any) -> str:
 def _checked_text(where: str, text: Any) -> str:
     if not isinstance(text, str):
         raise DataError(f"{where}: found {shown(text)}, expected a text: give text alone")
-    broken = None if text.isascii() and "\0" not in text else _BROKEN.search(text)
+    broken = None if text.isascii() and "\0" not in text else BROKEN.search(text)
     if broken is not None:
         raise DataError(f"{where}: found \\u{ord(broken[0]):04x}, which no text has: delete it")
     return text

@@ -19,7 +19,7 @@ from textapp.records.files import expand, kind_of, read_source
 from textapp.records.json_objects import Repeated, whole
 from textapp.records.layout import Layout
 from textapp.records.readers import scan_rows
-from textapp.records.rows import Row, RowError
+from textapp.records.rows import BROKEN, Row, RowError
 from textapp.records.sources import Source, describe
 
 _logger = logging.getLogger("textapp")
@@ -361,8 +361,10 @@ def _string(path: Path, part: Any, key: str, at: str) -> str:
     found = _given(path, part, key, at)
     if not isinstance(found, str):
         raise DataError(f"{path}: {at}{key} is {_kind(part, key)}, expected a text, as in the JSON of SQuAD")
-    # A lone surrogate, which JSON can escape, is replaced; the length stays the same.
-    return found if found.isascii() else found.encode("utf-8", "replace").decode("utf-8")
+    broken = BROKEN.search(found) if not found.isascii() or "\0" in found else None
+    if broken is not None:
+        raise DataError(f"{path}: {at}{key} has \\u{ord(broken[0]):04x}, which no text has: delete it")
+    return found
 
 
 def _kind(part: Any, key: str) -> str:
