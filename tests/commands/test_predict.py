@@ -331,6 +331,19 @@ def test_single_texts_a_batch_and_stdin_agree(tiny_bundle: Path) -> None:
     assert predictor.batch(TEXTS) == [predictor(text) for text in TEXTS] == predictor.batch(TEXTS, workers=2)
 
 
+def test_labels_are_left_out_of_lines_of_stdin_as_of_a_file(tiny_bundle: Path, capsys, monkeypatch, tmp_path) -> None:
+    content = b"__label__positive a good film\na good film __label__a,__label__b\n__label__positive,good\na good film\n"
+    stdin(monkeypatch, content)
+    assert predict(tiny_bundle, as_json=True) == 1
+    (tmp_path / "lines.txt").write_bytes(content)
+    assert predict(tiny_bundle, input_file=tmp_path / "lines.txt", as_json=True) == 1
+    rows = lines(capsys.readouterr().out)
+    texts = ["a good film", "a good film", "__label__positive,good", "a good film"]
+    assert [row["input"] for row in rows] == [*texts, *texts]
+    assert rows[2]["error"].startswith("stdin:3: found the label 'positive,good', which seems to be a label and a text")
+    assert rows[0]["probability"] == rows[1]["probability"] == rows[3]["probability"] == rows[4]["probability"]
+
+
 def test_a_bad_row_has_its_error_and_the_rest_goes_on(tiny_bundle: Path, run_textapp, tmp_path: Path) -> None:
     file, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     file.write_text('{"text": "good food"}\n{broken\n{"other": 1}\n{"text": "bad food"}\n', encoding="utf-8")

@@ -24,6 +24,7 @@ from textapp.errors import DataError, UsageError
 from textapp.folders import atomic_file, check_output
 from textapp.loading import load
 from textapp.predictors.predictor import Predictor
+from textapp.records.fasttext import without_labels
 from textapp.records.files import expand, read_source
 from textapp.records.readers import scan_lines, scan_stdin
 from textapp.records.rows import RowError
@@ -187,7 +188,8 @@ def _rows(
             check_has_columns([input_file], columns, recipe.keys.parallel_files)
         return (row for _, row in recipe.scan(input_file, layout_of(predictor.manifest, columns, encoding), Path()))
     if not texts:
-        return _stdin_rows(task.fields[0], encoding)
+        keys = recipe_of_manifest(predictor.manifest).keys
+        return _stdin_rows(task.fields[0], encoding, labelled="label" in keys.columns)
     return _argument_rows(task, texts, pair)
 
 
@@ -235,13 +237,17 @@ def _row(task: Task, values: Mapping[str, str | RowError]) -> Row:
     return next((value for value in values.values() if isinstance(value, RowError)), None) or task.record(**values)
 
 
-def _stdin_rows(field: str, encoding: str | None) -> Iterator[Row]:
+def _stdin_rows(field: str, encoding: str | None, labelled: bool = False) -> Iterator[Row]:
+    """The lines of standard input; without the labels of fastText if they may be `labelled`, as those of a `.txt`."""
     if sys.stdin is None:
         raise UsageError("found no TEXT and a closed stdin: give TEXT, --input FILE, or lines on stdin")
     name = text_encoding(encoding or "utf-8", "--encoding")
     if name == AUTO:
         raise UsageError("--encoding auto: looks at a file before it is read: give --input FILE, or name the encoding")
-    return (row if isinstance(row, RowError) else row.values for row in scan_stdin(field, name))
+    rows = scan_stdin(field, name)
+    if labelled:
+        rows = without_labels(Path("stdin"), rows)
+    return (row if isinstance(row, RowError) else {field: row.values[field]} for row in rows)
 
 
 def _chat_lines(texts: Sequence[str], input_file: Path | None, encoding: str | None) -> Iterator[str | RowError]:

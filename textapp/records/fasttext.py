@@ -7,7 +7,7 @@ texts have it.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -55,8 +55,7 @@ def fasttext_rows(path: Path, source: Source, required: Collection[str]) -> Iter
         DataError: labels are required, and the first 1,000 lines have none.
     """
     if "label" not in required:
-        for item in all_lines(path, source, "text"):
-            yield item if isinstance(item, RowError) else _row(path, item.line, item.values["text"])
+        yield from without_labels(path, all_lines(path, source, "text"))
         return
     lines = nonempty_lines(path, source)
     seen = []
@@ -71,6 +70,17 @@ def fasttext_rows(path: Path, source: Source, required: Collection[str]) -> Iter
         )
     for item in chain(seen, lines):
         yield item if isinstance(item, RowError) else _row(path, *item)
+
+
+def without_labels(path: Path, lines: Iterable[Row | RowError]) -> Iterator[Row | RowError]:
+    """Lines whose field `text` may hold labels, which become the field `label`, or an error of the line.
+
+    Args:
+        path: of the lines, for error messages.
+        lines: each a row with the field `text`.
+    """
+    for line in lines:
+        yield line if isinstance(line, RowError) else _row(path, line.line, line.values["text"])
 
 
 def taken_apart(line: str) -> Line:
