@@ -162,3 +162,10 @@ def test_the_data_folder_is_the_option_else_the_variable_else_here(
     assert data_directory(recorded=str(tmp_path / "on another machine")) == Path("from-variable")
     monkeypatch.delenv("TEXTAPP_DATA")
     assert data_directory() == Path(".")
+
+
+def test_a_pointer_of_git_lfs_is_no_config(tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:1a\nsize 12\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="a.yaml: found a Git LFS pointer instead of the file itself: run git lfs"):
+        load_config(file)

@@ -186,3 +186,20 @@ def test_what_it_looks_like(tmp_path: Path, encoding: str, data: bytes, likely: 
 def test_excel_on_a_mac_has_line_ends_of_its_own_in_cells(tmp_path: Path) -> None:
     path = file(tmp_path, 'text,label\r"two\nlines",a\rone,b\r')
     assert list(read_source(path).lines()) == ["text,label\n", '"two\nlines",a\n', "one,b\n"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:1a\n",
+            "is a pointer of Git LFS, in place of the file",
+        ),
+        (b"PK\x03\x04 xl/workbook.xml", "is an Excel workbook, though its name ends in .gz: open it in Excel"),
+        (b"text,label\n", "not a complete gzip file .*: copy it again, or rename it without .gz"),
+    ],
+)
+def test_what_is_called_gz_and_is_none_is_named(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "a.csv.gz").write_bytes(content)
+    with pytest.raises(DataError, match=f"a.csv.gz: {message}"):
+        read_source(tmp_path / "a.csv.gz")

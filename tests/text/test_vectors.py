@@ -55,6 +55,11 @@ def test_a_byte_order_mark_is_no_part_of_the_first_line(vec):
         assert vector_dim(vec("\ufeff" + text)) == 2
 
 
+def test_a_pointer_of_git_lfs_holds_no_vectors(vec):
+    with pytest.raises(DataError, match="words.vec: found a Git LFS pointer instead of the file itself"):
+        vector_dim(vec("version https://git-lfs.github.com/spec/v1\noid sha256:1a\nsize 12\n"))
+
+
 def test_dim_differs(vec):
     with pytest.raises(ConfigError, match=r"embedding_dim: found 4.*line 2.*have 3 numbers"):
         load_vectors(vec("1 3\ngood 1 2 3\n"), PIECES, 4)

@@ -18,6 +18,7 @@ from textapp.config.tasks import Known
 from textapp.config.yaml_text import MAX_DEPTH, Document, Place, read_yaml, write_yaml
 from textapp.encodings import likely_encoding
 from textapp.errors import ConfigError
+from textapp.untrusted import git_lfs_pointer
 
 MAX_BYTES = 1_000_000  # of a config
 KEYS = "keys such as task, run, data and model"
@@ -71,6 +72,8 @@ def _text(path: Path) -> str:
         raise ConfigError(f"{path}: no such file; expected a YAML config (configs/ holds complete ones)") from error
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
+    if (pointer := git_lfs_pointer(path)) is not None:
+        raise ConfigError(f"{path}: {pointer}")
     if len(data) > MAX_BYTES:
         raise ConfigError(f"{path}: found more than {MAX_BYTES:,} bytes, expected a YAML config; is it a file of data?")
     return _decoded(path, data)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol
 
 from textapp.encodings import AUTO, CONTROL, DOUBLE_BYTES, SAMPLE, likely_encodings, text_encoding
 from textapp.errors import DataError, UsageError
-from textapp.records.foreign import foreign
+from textapp.records.foreign import HEAD, foreign
 
 UTF_8 = "utf-8"
 MAX_LINE, MAX_UNPACKED = "TEXTAPP_MAX_LINE_MB", "TEXTAPP_MAX_UNPACKED_MB"
@@ -418,6 +418,11 @@ class _Bytes(io.RawIOBase):
         try:
             block = self._file.read(size)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            if self._path.is_file():  # and no pipe, which is read once
+                with self._path.open("rb") as packed:
+                    what = foreign(self._path, packed.read(HEAD))
+                if what is not None:  # a pointer of Git LFS, a workbook
+                    raise DataError(f"{self._path}: {what}") from error
             raise DataError(
                 f"{self._path}: not a complete gzip file ({error}): copy it again, or rename it without .gz"
             ) from error

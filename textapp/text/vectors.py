@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from textapp.errors import ConfigError, DataError
+from textapp.untrusted import git_lfs_pointer
 
 WORD_MARK = "\u2581"  # SentencePiece's mark for the start of a word
 
@@ -80,6 +81,8 @@ def _fill(rows: np.ndarray, found: np.ndarray, seed: int) -> None:
 
 def _lines(path: Path) -> Iterator[tuple[int, str, list[str]]]:
     """Yields the line number from 1, the word and its numbers as text; skips the header and empty lines."""
+    if (pointer := git_lfs_pointer(path)) is not None:  # whose lines are a word and another one
+        raise DataError(f"{path}: {pointer}")
     try:
         with path.open(encoding="utf-8-sig", newline="\n") as file:
             for line, text in enumerate(file, start=1):
