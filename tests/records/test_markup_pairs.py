@@ -398,3 +398,14 @@ def test_xml_of_another_kind(tmp_path: Path, name: str, content: str, words: str
     with pytest.raises(DataError) as caught:
         load_pairs(name, LAYOUT, tmp_path)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["a.tmx", "a.xml"])
+def test_elements_with_the_prefix_of_a_namespace(tmp_path: Path, name: str) -> None:
+    unit = '<x:tu><x:tuv xml:lang="en"><x:seg>good <x:ph>[1]</x:ph>day</x:seg></x:tuv>'
+    unit += '<x:tuv xml:lang="de"><x:seg>guten Tag</x:seg></x:tuv></x:tu>'
+    body = f'<x:header srclang="de"/><x:body>{unit}</x:body>'
+    (tmp_path / name).write_text(f'<x:tmx xmlns:x="http://www.lisa.org/tmx14">{body}</x:tmx>', encoding="utf-8")
+    layout = Layout({"source": ["source", "de"], "target": ["target", "en"]})
+    assert load_pairs(name, layout, tmp_path) == [{"source": "guten Tag", "target": "good day"}]
+    assert markup.source_language(tmp_path / name) == "de"

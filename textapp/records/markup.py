@@ -31,7 +31,7 @@ _LANGUAGES = {
 _CODES = ("bpt", "ept", "it", "ph", "ut")  # TMX: elements for the formatting of a text, which is not text itself
 
 _DECLARED = re.compile(rb"<\?xml[^>]*encoding\s*=\s*[\"']([A-Za-z0-9._-]+)")
-_TMX = re.compile(r"<tmx[\s>]", re.IGNORECASE)
+_TMX = re.compile(r"<(?:[\w.-]+:)?tmx[\s>]", re.IGNORECASE)
 _BEGINS = re.compile(r"\s*<(\?xml|!doctype|srcset|refset|tstset|mteval|tmx|dataset)\b", re.IGNORECASE)
 _SEGMENT = re.compile(r"\s*<((seg|tu|tuv)\b|s\s+id\s*=[^<>]*>.*</s>)", re.IGNORECASE)
 _ENTITY = re.compile(r"&(#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]*);")
@@ -134,7 +134,9 @@ def units(path: Path, encoding: str = UTF_8) -> Iterator[Unit]:
 
 def source_language(path: Path, encoding: str = UTF_8) -> str:
     """The source language that the header of a TMX file names; `*all*` or an empty string if it names none."""
-    header = re.search(r"<header\b[^<>]*?\bsrclang\s*=\s*[\"']([^\"']*)", _opened(path, encoding).head, re.IGNORECASE)
+    header = re.search(
+        r"<(?:[\w.-]+:)?header\b[^<>]*?\bsrclang\s*=\s*[\"']([^\"']*)", _opened(path, encoding).head, re.IGNORECASE
+    )
     return header[1] if header else ""
 
 
@@ -226,18 +228,21 @@ def _xml(path: Path, builder: _Builder) -> Callable[[str, bool], None]:
     parser.EntityDeclHandler = refuse
     parser.SkippedEntityHandler = skipped
 
+    def local_name(tag: str) -> str:  # without the prefix of a namespace
+        return tag.rpartition(":")[2].lower()
+
     def start(tag: str, attributes: dict[str, str]) -> None:
         line = parser.CurrentLineNumber
-        name = tag.rpartition(":")[2].lower()
+        name = local_name(tag)
         if name in _FOREIGN:
             raise DataError(
                 f"{path}:{line}: found <{tag[:40]}>, which is {_FOREIGN[name]}, expected a test set with <seg>, or TMX:"
                 f" export it as TMX from the translation program, or as a table with the columns source and target"
             )
-        builder.start(tag.lower(), {name.lower(): value for name, value in attributes.items()}, line)
+        builder.start(name, {name.lower(): value for name, value in attributes.items()}, line)
 
     parser.StartElementHandler = start
-    parser.EndElementHandler = lambda tag: builder.end(tag.lower(), parser.CurrentLineNumber)
+    parser.EndElementHandler = lambda tag: builder.end(local_name(tag), parser.CurrentLineNumber)
     parser.CharacterDataHandler = builder.text
 
     def feed(piece: str, final: bool) -> None:
