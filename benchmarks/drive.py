@@ -106,7 +106,7 @@ class Timing:
     """The result of one system.
 
     Attributes:
-        blocks: milliseconds of each query, `[blocks, BLOCK]`.
+        blocks: milliseconds of each query, `[blocks, queries of a block]`.
         quality: name -> figure of the timed system on the whole test set, 0 to 100.
         facts: version, size_bytes, first_answer_s, memory_mb.
     """
@@ -121,7 +121,11 @@ class Timing:
 
 
 def compare(
-    systems: Sequence[System], judge: Callable[[list[Any]], dict[str, float]], num_texts: int, num_queries: int
+    systems: Sequence[System],
+    judge: Callable[[list[Any]], dict[str, float]],
+    num_texts: int,
+    num_queries: int,
+    block_size: int = BLOCK,
 ) -> list[Timing]:
     """Runs every system on the whole test set, which warms it up, then times blocks of queries in turn.
 
@@ -129,13 +133,14 @@ def compare(
         systems: started; ratios are relative to the first one.
         judge: a function from the answers to the test set, in order, to figures by name, 0 to 100.
         num_texts: texts of the test set.
-        num_queries: timed queries of each system, at least 200.
+        num_queries: timed queries of each system, at least 200 for a p99.
+        block_size: queries that a system answers before the next one has its turn.
     """
     qualities = [judge(system.ask(indices=list(range(num_texts)))["answers"]) for system in systems]
     random = np.random.default_rng(SEED)
     times: dict[str, list[list[float]]] = {system.name: [] for system in systems}
-    for block in range(-(-num_queries // BLOCK)):
-        indices = random.integers(num_texts, size=BLOCK).tolist()
+    for block in range(-(-num_queries // block_size)):
+        indices = random.integers(num_texts, size=block_size).tolist()
         turn = block % len(systems)
         for system in [*systems[turn:], *systems[:turn]]:
             answer = system.ask(indices=indices)

@@ -24,8 +24,11 @@ def load_single(job: WritingJob) -> tuple[Callable[[int], Any], dict[str, Any]]:
     from textapp.runners.edge import EdgeRunner
 
     runner = EdgeRunner(model, threads=job.threads)
-    signature = f"generate_{job.source}_{job.new}"
     prepared = [_features(ids, job.source, facts_of(job.work)["pad_id"]) for ids in job.ids]
+    if job.new == 1:  # what reads a prompt, and gives the logits of the token behind it
+        prefill = f"prefill_{job.source}"
+        return lambda index: [int(runner.run(prefill, prepared[index])["logits"].argmax())], facts
+    signature = f"generate_{job.source}_{job.new}"
 
     def answer(index: int) -> list[int]:
         found = runner.run(signature, prepared[index])
