@@ -88,20 +88,15 @@ def check_tpu(config: Config, data_dir: Path, chip: str) -> dict[str, Any]:
     Raises:
         DataError: the data are invalid.
     """
-    # The data first, so that their faults are told before an environment is made.
-    recipe = recipe_of_config(config, data_dir)
-    prepared_data = open_prepared(config, data_dir)
-    layout = settled_layout(recipe, config, data_dir, prepared_data)
-    splits = load_splits(recipe, config, data_dir, layout, prepared_data)
-    import_tensorflow()
     with scratch_folder("check") as folder:
-        prepared = recipe.prepare(locate(config, data_dir), splits, folder)
+        # The data first, so that their faults are told before an environment is made.
+        prepared, objective = prepared_of(config, data_dir, folder)
         python, reason = _compiler()
-        precision, layers, steps = _steps(prepared, recipe.objective())
+        precision, layers, steps = steps_of(prepared, objective)
         rows = []
         with tables.progress(f"compiling for {chip}", len(steps)) as advance:
             for step in steps:
-                rows.append(_compiled(step, layers, python, chip, folder))
+                rows.append(compiled_step(step, layers, python, chip, folder))
                 advance()
     return {
         "chip": chip,
@@ -114,6 +109,25 @@ def check_tpu(config: Config, data_dir: Path, chip: str) -> dict[str, Any]:
     }
 
 
+def prepared_of(config: Config, data_dir: Path, folder: Path) -> tuple[Any, Any]:
+    """The data of a training and its objective.
+
+    Args:
+        config: of any task.
+        data_dir: base folder of relative data paths.
+        folder: for tokenizers and ids.
+
+    Raises:
+        DataError: the data are invalid.
+    """
+    recipe = recipe_of_config(config, data_dir)
+    prepared_data = open_prepared(config, data_dir)
+    layout = settled_layout(recipe, config, data_dir, prepared_data)
+    splits = load_splits(recipe, config, data_dir, layout, prepared_data)
+    import_tensorflow()
+    return recipe.prepare(locate(config, data_dir), splits, folder), recipe.objective()
+
+
 def _compiler() -> tuple[Path | None, str | None]:
     """The Python of the compiler's environment; or None, and why."""
     try:
@@ -122,7 +136,7 @@ def _compiler() -> tuple[Path | None, str | None]:
         return None, str(error)
 
 
-def _steps(prepared: Any, objective: Any) -> tuple[str, set[str], list[Step]]:
+def steps_of(prepared: Any, objective: Any) -> tuple[str, set[str], list[Step]]:
     """The precision of the model, the names of its layers, and the steps of its training on a TPU."""
     import keras
     import tensorflow as tf
@@ -169,7 +183,16 @@ def _of_one(call: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda features: call(features)
 
 
-def _compiled(step: Step, layers: set[str], python: Path | None, chip: str, folder: Path) -> dict[str, Any]:
+def compiled_step(step: Step, layers: set[str], python: Path | None, chip: str, folder: Path) -> dict[str, Any]:
+    """A row of `check_tpu`.
+
+    Args:
+        step: to compile.
+        layers: names of the layers of its model.
+        python: of the environment of the compiler; None: compile it for the CPU here.
+        chip: a key of `CHIPS`.
+        folder: for the module.
+    """
     from textapp.training.lowering import Lowered, Refused
 
     row = {"step": step.kind, "shape": step.shape, "share": step.share, "padding": step.padding}
