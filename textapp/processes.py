@@ -25,3 +25,9 @@ def child_environment(**extra: str) -> dict[str, str]:
     """
     search_path = os.pathsep.join(filter(None, [str(PACKAGE_ROOT), os.environ.get("PYTHONPATH")]))
     return {**os.environ, "PYTHONPATH": search_path, "TF_CPP_MIN_LOG_LEVEL": "3", **extra}
+
+
+def slurm_tasks() -> int:
+    """The number of tasks of the step of Slurm (`srun`) that this process is one of; 1 outside of one."""
+    found = os.environ.get("SLURM_STEP_NUM_TASKS", "1")
+    return int(found) if found.isdigit() else 1

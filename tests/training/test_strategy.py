@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,7 @@ import tensorflow as tf
 
 from textapp.config import MlpModel, Model, PresetModel, TransformerModel
 from textapp.errors import ConfigError, UsageError
+from textapp.processes import child_environment
 from textapp.training import strategy
 from textapp.training.strategy import choose_precision, is_chief, make_strategy
 
@@ -43,7 +47,7 @@ CLUSTER = {"worker": ["a:1", "b:1"]}
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (None, "needs the environment variable TF_CONFIG.*host1:4000"),
+        (None, "needs the environment variable TF_CONFIG, or several tasks.*host1:4000"),
         ("{", "not JSON"),
         ("[]", r"found \[\]; expected"),
         (json.dumps({"cluster": {"chief": ["a:1"]}}), "no list 'worker'"),
@@ -57,6 +61,86 @@ def test_tf_config_is_checked(monkeypatch, value: str | None, message: str) -> N
         monkeypatch.setenv("TF_CONFIG", value)
     with pytest.raises(UsageError, match=message):
         make_strategy("multi_worker")
+
+
+SLURM = {
+    "SLURM_JOB_ID": "2003", "SLURM_STEP_NUM_TASKS": "3", "SLURM_STEP_NODELIST": "n[2,10]",
+    "SLURM_STEP_TASKS_PER_NODE": "2,1", "SLURM_PROCID": "0", "SLURMD_NODENAME": "n2", "SLURM_LOCALID": "0",
+}  # fmt: skip
+PORT = 10_000 + 16 * 3
+
+
+@pytest.fixture()
+def slurm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variables of a step of Slurm; what is set of TF_CONFIG is gone after the test."""
+    monkeypatch.setenv("TF_CONFIG", "")
+    monkeypatch.delenv("TF_CONFIG")
+    for name, value in SLURM.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.usefixtures("slurm")
+@pytest.mark.parametrize(
+    ("task", "index"),
+    [
+        (("0", "n2", "0"), 1), (("1", "n2", "1"), 2), (("2", "n10", "0"), 0),  # hosts are sorted by name
+    ],
+)  # fmt: skip
+def test_the_tasks_of_a_step_of_slurm_are_workers(monkeypatch, task: tuple[str, str, str], index: int) -> None:
+    for name, value in zip(("SLURM_PROCID", "SLURMD_NODENAME", "SLURM_LOCALID"), task, strict=True):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    monkeypatch.setattr(strategy, "_over_workers", lambda: strategy._tf_config())
+    expected = {
+        "cluster": {"worker": [f"n10:{PORT}", f"n2:{PORT}", f"n2:{PORT + 1}"]},
+        "task": {"type": "worker", "index": index},
+    }
+    assert make_strategy("auto") == expected == json.loads(os.environ["TF_CONFIG"])
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "3"  # what Slurm gave to the task
+
+
+@pytest.mark.usefixtures("slurm")
+def test_one_task_of_slurm_trains_alone(monkeypatch) -> None:
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "1")
+    make_strategy("auto")
+    assert "TF_CONFIG" not in os.environ
+
+
+@pytest.mark.usefixtures("slurm")
+def test_tf_config_goes_before_slurm(monkeypatch) -> None:
+    content = json.dumps({"cluster": {"worker": ["a:1"]}})
+    monkeypatch.setenv("TF_CONFIG", content)
+    make_strategy("auto")
+    assert os.environ["TF_CONFIG"] == content
+
+
+@pytest.mark.usefixtures("slurm")
+@pytest.mark.parametrize("name", ["SLURM_STEP_NODELIST", "SLURMD_NODENAME"])
+def test_a_step_of_slurm_that_is_not_known_says_so(monkeypatch, name: str) -> None:
+    monkeypatch.delenv(name)
+    with pytest.raises(UsageError, match=f"Slurm: the workers of this step cannot be told .*{name}.*or set TF_CONFIG"):
+        make_strategy("multi_worker")
+
+
+WORKER = """
+import os
+from textapp.training.strategy import is_chief, make_largest, make_strategy, num_workers
+strategy = make_strategy("auto")
+print(num_workers(strategy), is_chief(strategy), make_largest(strategy)([int(os.environ["SLURM_PROCID"])]))
+"""
+
+
+@pytest.mark.slow
+def test_two_tasks_of_slurm_find_each_other() -> None:
+    """Real processes, with the variables that srun would set for them on this machine."""
+    processes = []
+    for rank in ("0", "1"):
+        step = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_NODELIST": "localhost", "SLURM_STEP_TASKS_PER_NODE": "2"}
+        task = {"SLURM_PROCID": rank, "SLURM_LOCALID": rank, "SLURMD_NODENAME": "localhost"}
+        environment = child_environment(**{**SLURM, **step, **task}, CUDA_VISIBLE_DEVICES="-1")
+        processes.append(subprocess.Popen([sys.executable, "-c", WORKER], env=environment, stdout=subprocess.PIPE))
+    found = [process.communicate(timeout=300)[0].decode().strip() for process in processes]
+    assert found == ["2 True [1]", "2 False [1]"]
 
 
 def test_no_tpu_says_so(monkeypatch) -> None:

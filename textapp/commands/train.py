@@ -26,6 +26,7 @@ from textapp.config import Config, data_directory, differing_key
 from textapp.errors import ArtifactError, DataError, TextappError
 from textapp.folders import WorkFolder, resolved, scratch_folder, write_text
 from textapp.noise import import_tensorflow
+from textapp.processes import slurm_tasks
 from textapp.recipes.resolving import locate
 from textapp.recipes.splits import data_files, load_splits, open_prepared, settled_layout
 from textapp.recipes.training_run import finish, fit
@@ -82,7 +83,7 @@ def train_config(config: Config, data_dir: Path, overwrite: bool = False) -> Pat
     replaces = replaces_run(final, overwrite)
     work = WorkFolder(place, "training", keeps=LAST, overwrite=overwrite)
     with ExitStack() as stack:
-        alone = "TF_CONFIG" not in os.environ  # else another worker may be the one that writes
+        alone = "TF_CONFIG" not in os.environ and slurm_tasks() == 1  # else another worker may be the one that writes
         if alone:
             enter(stack, work, overwrite)
         # Before the import of TensorFlow, which takes seconds, so that errors in the data are reported at once.

@@ -12,10 +12,13 @@ import tensorflow as tf
 
 from textapp.config import Architecture
 from textapp.errors import ConfigError, UsageError
+from textapp.processes import slurm_tasks
 
 logger = logging.getLogger(__name__)
 
 CPUINFO = Path("/proc/cpuinfo")  # Linux; elsewhere nothing is known of bfloat16
+
+SLURM_PORT = 10_000  # the first port of the workers of a job, and 15,999 above it
 
 TF_CONFIG_FORM = (
     '{"cluster": {"worker": ["host1:4000", "host2:4000"]}, "task": {"type": "worker", "index": 0}}, '
@@ -27,13 +30,15 @@ def make_strategy(device: str) -> tf.distribute.Strategy:
     """The strategy of a device by its config name; call it before anything else of TensorFlow.
 
     Args:
-        device: `auto` takes the workers of TF_CONFIG where it names several, else every GPU, else the CPU; `cpu`;
-            `gpu`, the first one; `mirrored`, every GPU, or every logical CPU where there is no GPU;
-            `multi_worker`, as TF_CONFIG says; `tpu`.
+        device: `auto` takes the workers of TF_CONFIG or of a step of Slurm where there are several, else every GPU,
+            else the CPU; `cpu`; `gpu`, the first one; `mirrored`, every GPU, or every logical CPU where there is none;
+            `multi_worker`, as TF_CONFIG or Slurm says; `tpu`.
 
     Raises:
         UsageError: the device is not there, or TF_CONFIG is missing or malformed.
     """
+    if device in ("auto", "multi_worker") and "TF_CONFIG" not in os.environ and slurm_tasks() > 1:
+        os.environ["TF_CONFIG"] = json.dumps(_config_of_slurm())
     if device == "auto":
         device = _best_device()
     match device:
@@ -149,7 +154,10 @@ def _tf_config() -> dict:
     """
     text = os.environ.get("TF_CONFIG")
     if not text:
-        raise UsageError(f"training.device: multi_worker needs the environment variable TF_CONFIG: {TF_CONFIG_FORM}")
+        raise UsageError(
+            "training.device: multi_worker needs the environment variable TF_CONFIG, or several tasks of Slurm's srun: "
+            + TF_CONFIG_FORM
+        )
     try:
         config = json.loads(text)
     except ValueError as error:
@@ -157,6 +165,32 @@ def _tf_config() -> dict:
     if not isinstance(config, dict) or not isinstance(config.get("cluster"), dict):
         raise UsageError(f"TF_CONFIG: found {text}; expected {TF_CONFIG_FORM}")
     return config
+
+
+def _config_of_slurm() -> dict:
+    """What TF_CONFIG has to say in a task of a step of Slurm; a worker is a task.
+
+    TensorFlow's resolver reads the variables of the step. It would also give GPUs to the tasks, which Slurm does
+    itself, and fails where there are none. It sorts hosts by name, n10 before n2, and Slurm does not: so the number of
+    this worker is that of its own address, not that of the task.
+
+    Raises:
+        UsageError: a variable is missing or malformed.
+    """
+    # Other jobs on a host have other ports, most probably.
+    port = SLURM_PORT + 16 * (int(os.environ.get("SLURM_JOB_ID", 0)) % 1000)
+    try:
+        resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
+            port_base=port, gpus_per_node=slurm_tasks(), gpus_per_task=1, auto_set_gpu=False
+        )
+        workers = resolver.cluster_spec().as_dict()["worker"]
+        own = f"{os.environ['SLURMD_NODENAME']}:{port + int(os.environ['SLURM_LOCALID'])}"
+        return {"cluster": {"worker": workers}, "task": {"type": "worker", "index": workers.index(own)}}
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise UsageError(
+            f"Slurm: the workers of this step cannot be told ({error}): start them by srun, or set TF_CONFIG: "
+            f"{TF_CONFIG_FORM}"
+        ) from error
 
 
 def _check_cluster(config: dict) -> None:
