@@ -63,6 +63,8 @@ setup(
         "chat": CHAT,
         "constraints": CONSTRAINTS,
         "optimize": OPTIMIZE,
+        # data by URL; other protocols of fsspec name the package that they need
+        "remote": ["fsspec>=2026.2", "aiohttp>=3.10", "s3fs>=2026.2", "gcsfs>=2026.2"],
         # where `predict --runner` answers files; both need no TensorFlow
         "beam": ["apache-beam>=2.70,<3", "ai-edge-litert>=2.1"],
         "ray": ["ray[data]>=2.50,<3", "ai-edge-litert>=2.1"],

@@ -11,6 +11,8 @@ import json
 import logging
 import os
 import re
+import shutil
+import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ from typing import Any
 from textapp.errors import ArtifactError, UsageError
 from textapp.folders import (
     WorkFolder,
+    cache_folder,
     check_place,
     interrupted,
     recover,
@@ -28,6 +31,7 @@ from textapp.folders import (
     work_folder,
     write_text,
 )
+from textapp.remote import RemotePath
 from textapp.untrusted import (
     FLAG,
     LENGTHS,
@@ -210,6 +214,67 @@ def open_artifact(path: str | Path) -> Artifact:
             )
     _check_listed(folder, manifest)
     return Artifact(folder, manifest)
+
+
+def publish(folder: Path, place: RemotePath) -> None:
+    """Copies a finished artifact to another place, its manifest last, so that half of one is never taken for a whole.
+
+    Args:
+        folder: the artifact.
+        place: where an older one is replaced; other files stay there.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    names = _read_manifest(folder)["files"]
+    try:
+        before = json.loads((place / MANIFEST).read_bytes())["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        before = {}
+    place.remove([MANIFEST])
+    place.upload(folder, list(names))
+    place.remove([name for name in before if name not in names and _inside(folder, name)])
+    place.upload(folder, [MANIFEST])
+
+
+def local_copy(place: RemotePath) -> Path:
+    """The files of an artifact that is elsewhere, in the cache of this machine, to which they are copied once.
+
+    Args:
+        place: the artifact.
+
+    Raises:
+        ArtifactError: it is not finished, damaged, or cannot be read.
+    """
+    try:
+        manifest = (place / MANIFEST).read_bytes()
+        folder = cache_folder() / f"artifact-{hashlib.sha256(manifest).hexdigest()[:16]}"
+        if folder.is_dir():
+            return folder
+        _logger.info("copying %s to %s, once", place, folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        new = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
+        try:
+            (new / MANIFEST).write_bytes(manifest)
+            names = list(_read_manifest(new)["files"])
+            for name in names:
+                _inside(new, name)
+            place.download(new, names)
+            open_artifact(new)
+            if not folder.is_dir():  # another process may have been faster
+                new.rename(folder)
+        except ArtifactError as error:
+            raise ArtifactError(str(error).replace(str(new), str(place))) from error
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
+    except FileNotFoundError as error:
+        raise ArtifactError(
+            f"{place}: has no {MANIFEST}, or a file that it lists is missing; expected a finished folder: copy or "
+            "prepare it again"
+        ) from error
+    except OSError as error:
+        raise ArtifactError(f"{place}: cannot be copied: {error}") from error
+    return folder
 
 
 def _inside(folder: Path, name: str) -> Path:

@@ -189,10 +189,8 @@ def train(
 def prepare(
     config: ConfigPath,
     to: Annotated[
-        Path | None,
-        typer.Option(
-            "--to", parser=_path, metavar="DIR", help="folder to write [default: data.prepared of the config]"
-        ),
+        str | None,
+        typer.Option("--to", metavar="DIR", help="folder, or URL, to write [default: data.prepared of the config]"),
     ] = None,
     overrides: Overrides = None,
     data_dir: DataDir = None,
@@ -209,8 +207,7 @@ def prepare(
 
     Cleans and tokenises in parallel, and writes TFRecord shards of token ids, the tokenizer and a manifest to DIR. With
     data.prepared: DIR in the config textapp train reads these in place of data.train, and makes the same model. For all
-    tasks but conversations and written answers, with files for data.validation. The same command goes on after an
-    interruption.
+    tasks, with files for data.validation. The same command goes on after an interruption.
     """
     from textapp.commands.prepare import prepare as command
 

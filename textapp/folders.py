@@ -37,6 +37,11 @@ def work_folder(final: Path) -> Path:
     return final.with_name(final.name + WORK)
 
 
+def cache_folder() -> Path:
+    """Where textapp keeps what it can get again: below `$XDG_CACHE_HOME`, else `~/.cache`."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "textapp"
+
+
 def resolved(path: Path) -> Path:
     """The folder or file that a path means, behind symbolic links, even if it does not exist yet.
 

@@ -18,7 +18,7 @@ PACKAGES = (
     "tensorflow", "keras", "keras-hub", "tensorflow-text", "tf-keras", "tensorflow-model-optimization",
     "ai-edge-litert", "tflite-runtime", "numpy", "ml-dtypes", "sentencepiece", "tokenizers", "scikit-learn",
     "matplotlib", "bm25s", "jinja2", "llguidance", "gguf", "safetensors", "pydantic", "typer", "rich",
-    "apache-beam", "ray", "optuna",
+    "apache-beam", "ray", "optuna", "fsspec", "aiohttp", "s3fs", "gcsfs",
 )  # fmt: skip
 # The packages that each stage requires, by the extra of textapp that installs them.
 EXTRAS = {
@@ -33,6 +33,7 @@ EXTRAS = {
     "tflite-runtime": ("tflite-runtime",),
     "beam": ("apache-beam", "ai-edge-litert"),
     "ray": ("ray", "ai-edge-litert"),
+    "remote": ("fsspec", "aiohttp", "s3fs", "gcsfs"),
 }
 # Packages that are built against one minor version of TensorFlow.
 BOUND_TO_TENSORFLOW = ("tensorflow-text", "tf-keras")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -14,15 +13,17 @@ from typing import Any
 import numpy as np
 
 from textapp.artifact import (
+    MANIFEST,
     TARGET_TOKENIZER,
     TOKENIZER,
     check_no_input,
     check_target,
     made_files,
+    publish,
     tell_renamed,
     write_manifest,
 )
-from textapp.catalog import TASKS, load_config, parse_config, recipe_of
+from textapp.catalog import TASKS, load_config, parse_config, recipe_of, recipe_of_config
 from textapp.commands import tables
 from textapp.commands.prepare_pool import Pool
 from textapp.commands.prepare_shards import shards_of, write_shards
@@ -30,7 +31,7 @@ from textapp.commands.prepare_texts import preparable, read_texts
 from textapp.commands.train import changed, checksums
 from textapp.config import Config, data_directory, differing_key
 from textapp.errors import ArtifactError, ConfigError, DataError, TextappError, UsageError
-from textapp.folders import WorkFolder, resolved, write_text
+from textapp.folders import WorkFolder, cache_folder, resolved, write_text
 from textapp.processes import usable_cores
 from textapp.recipes.preparing import KEY, settings_of
 from textapp.recipes.recipe import PreparableRecipe
@@ -43,6 +44,7 @@ from textapp.records.shards import KIND, VERSION, index_name
 from textapp.records.sources import describe
 from textapp.records.splits import Splits
 from textapp.records.spool import Spool
+from textapp.remote import RemotePath, place_of
 from textapp.runners.pool import check_count
 
 log = logging.getLogger("textapp")
@@ -60,12 +62,12 @@ def prepare(
     shards: int | None = None,
     overwrite: bool = False,
     as_json: bool = False,
-) -> Path:
+) -> Path | RemotePath:
     """Writes the training examples of a config as token ids; a training reads them by `data.prepared`.
 
     Args:
         config_path: the YAML.
-        to: the folder; None: `data.prepared` of the config.
+        to: the folder, or the URL of one; None: `data.prepared` of the config.
         overrides: `key=value` pairs that replace config keys.
         data_dir: base folder of relative data paths.
         workers: processes that tokenise; None: one for each core.
@@ -74,7 +76,7 @@ def prepare(
         as_json: print JSON.
 
     Returns:
-        The folder.
+        The folder, or its URL.
 
     Raises:
         ConfigError: the task has no prepared data, or a split would be a share of train.
@@ -87,13 +89,14 @@ def prepare(
     config, base = load_config(config_path, overrides), data_directory(data_dir)
     if to is None and config.data.prepared is None:
         raise UsageError("--to is missing: give the folder for the token ids, or name it in the config, data.prepared")
-    final = Path(to) if to is not None else base / os.path.expanduser(config.data.prepared or "")
+    final = place_of(to) if to is not None else place_of(config.data.prepared or "", base)
     config = config.model_copy(update={"data": config.data.model_copy(update={"prepared": None})})
+    config = _with_role(config, base)
     _check(config)
     with tables.stdout_for_json(as_json):
         manifest = _prepare(config, base, final, workers, shards, overwrite)
     # A relative path of a config starts at the folder of the data.
-    named = final if base == Path() else resolved(final)
+    named = final if base == Path() or isinstance(final, RemotePath) else resolved(final)
     result = {
         "path": str(final),
         "prepared": str(named),
@@ -134,15 +137,27 @@ def _check(config: Config) -> None:
         )
 
 
+def _with_role(config: Config, data_dir: Path) -> Config:
+    """A config whose model has its role, if the task has models of several; a preset's folder may tell it."""
+    keys = recipe_of_config(config, data_dir).keys
+    if "model.role" not in keys.keys:
+        return config
+    return config.model_copy(update={"model": config.model.model_copy(update={"role": keys.role})})
+
+
 def _without_other_splits(config: Config) -> Config:
     return config.model_copy(update={"data": config.data.model_copy(update={"validation": 0.5, "test": None})})
 
 
 def _prepare(
-    config: Config, data_dir: Path, final: Path, workers: int, shards: int | None, overwrite: bool
+    config: Config, data_dir: Path, final: Path | RemotePath, workers: int, shards: int | None, overwrite: bool
 ) -> dict[str, Any]:
-    place, recipe = resolved(final), preparable(config)
-    replaces = check_target(final, KIND)
+    recipe, remote = preparable(config), final if isinstance(final, RemotePath) else None
+    # What is to be elsewhere is made here, and copied when it is finished: an object store renames nothing.
+    local = cache_folder() / f"prepare-{_hash(str(final))[:16]}" if remote else final
+    if remote:
+        local.parent.mkdir(parents=True, exist_ok=True)
+    place, replaces = resolved(local), _check_remote(remote) if remote else check_target(local, KIND)
     if replaces and not overwrite:
         raise ArtifactError(f"{final}: is finished already: use --overwrite to replace it, or --to DIR for another one")
     with WorkFolder(place, "preparation", keeps=REQUEST, overwrite=overwrite) as work:
@@ -154,6 +169,8 @@ def _prepare(
             layout = settled_layout(recipe, config, data_dir)
             with Pool(workers) as pool:
                 manifest = _make(config, data_dir, recipe, layout, work.new, pool, shards, sums)
+            if remote:
+                publish(work.new, remote)
             Spool.remove(work.new)
             (work.new / REQUEST).unlink()
         except OSError as error:
@@ -161,8 +178,18 @@ def _prepare(
                 f"{work.path}: could not be written or read: {error}; what is finished is kept: mend it and run the "
                 "same command again"
             ) from error
-        tell_renamed(work.swap(made_files))
+        if not remote:
+            tell_renamed(work.swap(made_files))
     return manifest
+
+
+def _check_remote(place: RemotePath) -> bool:
+    """Checks that a folder elsewhere can be written; returns whether there is a finished preparation."""
+    try:
+        place.check_writable()
+        return (place / MANIFEST).is_file()
+    except OSError as error:
+        raise UsageError(f"{place}: cannot be written: {error}") from error
 
 
 def _open_work(config: Config, sums: Mapping[str, str], shards: int | None, work: WorkFolder, overwrite: bool) -> None:

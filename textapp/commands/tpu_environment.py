@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from textapp.errors import TextappError
+from textapp.folders import cache_folder
 
 # Together, as the script calls what jax keeps private. The packages that they need are pinned too, so that the
 # environment of tomorrow is the one that was tried.
@@ -48,10 +49,9 @@ class NoCompiler(TextappError):
 
 def compiler_folder() -> Path:
     """The place of the environment: below `$XDG_CACHE_HOME`, else `~/.cache`; its name has the versions."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     versions = f"jax-{PACKAGES['jax']}-libtpu-{PACKAGES['libtpu']}-python-{python}"
-    return Path(cache) / "textapp" / f"tpu-{versions}"
+    return cache_folder() / f"tpu-{versions}"
 
 
 def compiler_python(tell: Callable[[str], None]) -> Path:

@@ -41,11 +41,12 @@ class Data(Model):
     train: Source | None = Field(
         default=None,
         description=(
-            "a path, a glob or a list: .csv .tsv .jsonl .json .txt (translation: .sgm .xml .tmx), each also .gz"
+            "a path, a URL, a glob or a list: .csv .tsv .jsonl .json .txt (translation: .sgm .xml .tmx), each also .gz"
         ),
     )
     prepared: PathText | None = Field(
-        default=None, description="folder of textapp prepare, whose token ids are read in place of the texts of train"
+        default=None,
+        description="folder or URL of textapp prepare, whose token ids are read in place of the texts of train",
     )
     validation: ShareOrSource = Field(default=0.1, description="files, or a share of train")
     test: ShareOrSource | None = Field(default=None, description="files, or a share of train")

@@ -17,7 +17,8 @@ from textapp.config.run import Config
 from textapp.config.tasks import Known
 from textapp.config.yaml_text import MAX_DEPTH, Document, Place, read_yaml, write_yaml
 from textapp.encodings import likely_encoding
-from textapp.errors import ConfigError
+from textapp.errors import ConfigError, UsageError
+from textapp.remote import is_remote
 from textapp.untrusted import git_lfs_pointer
 
 MAX_BYTES = 1_000_000  # of a config
@@ -155,9 +156,18 @@ def data_directory(option: str | Path | None = None, recorded: str | None = None
 
     Returns:
         the first of these that is given, else `TEXTAPP_DATA`, else the working directory.
+
+    Raises:
+        UsageError: it is a URL.
     """
     existing = recorded if recorded and Path(recorded).is_dir() else None
-    return Path(os.path.expanduser(option or existing or os.environ.get("TEXTAPP_DATA") or "."))
+    folder = option or existing or os.environ.get("TEXTAPP_DATA") or "."
+    if is_remote(str(folder).replace(":/", "://", 1)):  # a Path has one slash of two
+        raise UsageError(
+            f"--data-dir: found {folder}, expected a folder of this machine: name files elsewhere by their whole URL "
+            "in the config, such as data.train=s3://bucket/train.tsv"
+        )
+    return Path(os.path.expanduser(folder))
 
 
 # --- writing and comparing -----------------------------------------------------------------------------------------

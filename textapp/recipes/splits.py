@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from textapp.artifact import local_copy
 from textapp.config import Config
 from textapp.errors import ConfigError, DataError
 from textapp.recipes.recipe import Recipe, Records
@@ -16,6 +16,7 @@ from textapp.records.layout import Layout, settle_columns
 from textapp.records.shards import TokenShards
 from textapp.records.sources import describe, parallel_sides
 from textapp.records.splits import Parts, Splits
+from textapp.remote import RemotePath, place_of
 from textapp.untrusted import OBJECT, key
 
 FIRST = 3  # records of a split that `textapp check` shows
@@ -61,7 +62,8 @@ def open_prepared(config: Config, data_dir: Path) -> TokenShards | None:
     """
     if config.data.prepared is None:
         return None
-    shards = TokenShards.open(data_dir / os.path.expanduser(config.data.prepared))
+    place = place_of(config.data.prepared, data_dir)
+    shards = TokenShards.open(local_copy(place) if isinstance(place, RemotePath) else place)
     found, expected = [shards.settings.get(name) for name in ("task", "mode")], [config.task, config.mode]
     if found != expected and (found[0] != config.task or config.mode is not None):  # else the mode is a default
         named = [" ".join(filter(None, parts)) for parts in (found, expected)]

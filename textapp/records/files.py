@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, Protocol
 from textapp.encodings import AUTO, CONTROL, DOUBLE_BYTES, SAMPLE, likely_encodings, text_encoding
 from textapp.errors import DataError, UsageError
 from textapp.records.foreign import HEAD, foreign
+from textapp.remote import RemotePath, is_remote
 
 UTF_8 = "utf-8"
 MAX_LINE, MAX_UNPACKED = "TEXTAPP_MAX_LINE_MB", "TEXTAPP_MAX_UNPACKED_MB"
@@ -182,17 +183,20 @@ def expand(source: str | Path | list[str], data_dir: Path) -> list[Path]:
     """Finds the files that a config names.
 
     Args:
-        source: a path, a glob, or a list of them; relative ones start at `data_dir`.
+        source: a path, a URL, a glob, or a list of them; relative ones start at `data_dir`.
         data_dir: the folder of the data.
 
     Returns:
-        The files, each once, in the given order; those of one glob are sorted by name.
+        The files, each once, in the given order; those of one glob are sorted by name. A `RemotePath` for a URL.
 
     Raises:
-        DataError: a path or a glob matches no file.
+        DataError: a path or a glob matches no file, or a server cannot be asked.
     """
     paths: list[Path] = []
     for name in source if isinstance(source, list) else [source]:
+        if is_remote(name):
+            paths += [path for path in _remote_files(str(name)) if path not in paths]
+            continue
         whole = Path(data_dir) / os.path.expanduser(name)
         matches = [whole] if whole.exists() else [Path(path) for path in sorted(glob.glob(str(whole), recursive=True))]
         files = [path for path in matches if not path.is_dir()]
@@ -204,6 +208,16 @@ def expand(source: str | Path | list[str], data_dir: Path) -> list[Path]:
             )
         paths += [path for path in files if path not in paths]
     return paths
+
+
+def _remote_files(url: str) -> list[Any]:
+    try:
+        files = RemotePath(url).matching()
+    except OSError as error:
+        raise DataError(f"{url}: cannot be read: {error.strerror or error}") from error
+    if not files:
+        raise DataError(f"{url}: no such file; expected the URL of a file, or a glob such as s3://bucket/data/*.tsv")
+    return files
 
 
 def kind_of(path: Path) -> str:
@@ -391,12 +405,12 @@ class _Bytes(io.RawIOBase):
     def __init__(self, path: Path) -> None:
         self._path = path
         self._count, self._limit = 0, float("inf")
+        self._stored: _Readable = _FileRanges(path, _only[path]) if path in _only else path.open("rb")
+        self._file = self._stored
         if path.name.lower().endswith(".gz"):
-            self._file: _Readable = gzip.open(path)  # noqa: SIM115
+            self._file = gzip.open(self._stored)  # type: ignore[call-overload] # noqa: SIM115
             usual = max(_UNPACKED_MB, _UNPACKED_TIMES * path.stat().st_size // _MB)
             self._limit = megabytes(MAX_UNPACKED, usual)
-        else:
-            self._file = _FileRanges(path, _only[path]) if path in _only else path.open("rb")
         self.head = b""
         while len(self.head) < SAMPLE and (block := self._unpacked(SAMPLE - len(self.head))):
             self.head += block
@@ -438,6 +452,7 @@ class _Bytes(io.RawIOBase):
 
     def close(self) -> None:
         self._file.close()
+        self._stored.close()  # which gzip leaves open
         super().close()
 
 

@@ -191,8 +191,9 @@ def _opened(path: Path, encoding: str) -> Source:
 def _encoding(path: Path, encoding: str) -> str:
     """The encoding of a file: by its mark or its declaration, else the given one."""
     try:
-        with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as file:
-            head = file.read(1 << 16)
+        with path.open("rb") as stored:
+            packed = path.name.lower().endswith(".gz")
+            head = (gzip.GzipFile(fileobj=stored) if packed else stored).read(1 << 16)
     except (OSError, EOFError, zlib.error):  # is reported when the file is read
         return encoding
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
