@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import numpy as np
 import pytest
 from preparations import prepared_data
 
-from textapp.catalog import load_config, recipe_of
+from textapp.catalog import load_config, recipe_of, recipe_of_config
 from textapp.commands import prepare as command
 from textapp.commands import prepare_shards, prepare_texts
 from textapp.commands.prepare_pool import Pool
@@ -46,6 +47,18 @@ model: {{architecture: lstm, embedding_dim: 8, units: [8], dropout: 0}}
 training: {{epochs: 1, batch_tokens: 128, device: cpu}}
 """
 
+WRITER = """
+task: question_answering
+mode: generative
+run: run
+data: {{train: "q-*.jsonl", validation: qv.jsonl{more}}}
+tokenizer: {{vocabulary_size: 60}}
+lengths: [16, 24]
+generate_lengths: [[12, 6], [16, 8]]
+model: {{architecture: lstm, role: {role}, embedding_dim: 8, units: [8], dropout: 0}}
+training: {{epochs: 1, batch_tokens: 128, device: cpu}}
+"""
+
 
 def sentence(choice: random.Random, longest: int = 9) -> str:
     return " ".join(choice.choice(WORDS) for _ in range(choice.randint(1, longest)))
@@ -71,19 +84,34 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (folder / f"{name}{side}.txt").write_text(
                 "\n".join([*lines, "" if side == "a" and not name else "good"]) + "\n"
             )
-    for name, text in (("c", CLASSIFIER), ("t", TRANSLATOR)):
+    for name, count in (("q-0", 30), ("q-1", 11), ("qv", 6)):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in asked(choice, count)))
+    writers = {name: WRITER.replace("{role}", role) for name, role in (("w", "encoder-decoder"), ("d", "decoder"))}
+    for name, text in {"c": CLASSIFIER, "t": TRANSLATOR, **writers}.items():
         (folder / f"{name}.yaml").write_text(text.format(more=""))
         (folder / f"{name}p.yaml").write_text(text.format(more=f", prepared: of-{name}"))
-    command.prepare(folder / "cp.yaml", data_dir=folder, workers=1, shards=3)
-    command.prepare(folder / "tp.yaml", data_dir=folder, workers=1, shards=2)
+        command.prepare(folder / f"{name}p.yaml", data_dir=folder, workers=1, shards=3)
     return folder
+
+
+def asked(choice: random.Random, count: int) -> list[dict[str, str]]:
+    """Questions about contexts of which several share one, some too long for the model; one has no answer."""
+    contexts = [sentence(choice, longest) for longest in (9, 30, 60)] + [""]
+    rows = [
+        {"question": sentence(choice), "context": contexts[number % 4], "answer": sentence(choice, 4)}
+        for number in range(count - 1)
+    ]
+    return [*rows, {**rows[0], "answer": ""}]
 
 
 def values(variables: list[Any]) -> list[np.ndarray]:
     return [np.array(variable) for variable in variables]
 
 
-@pytest.mark.parametrize("name", ["c", "t"])
+EXAMPLES = {"c": 53, "t": 50, "w": 39, "d": 39}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
 def test_a_training_from_shards_makes_the_model_of_a_training_from_texts(data: Path, tmp_path: Path, name: str) -> None:
     """The same config, first weights, and losses and last weights of two epochs, by one compiled step."""
     import keras
@@ -92,10 +120,10 @@ def test_a_training_from_shards_makes_the_model_of_a_training_from_texts(data: P
     from textapp.training.loop import Hooks
     from textapp.training.trainer import make_loop
 
-    objective = recipe_of({"c": "classification", "t": "translation"}[name]).objective()
+    objective = recipe_of_config(load_config(data / f"{name}.yaml"), data).objective()
     texts = prepared_data(data, name, tmp_path / "texts")
     shards = prepared_data(data, f"{name}p", tmp_path / "shards")
-    assert shards.splits.train == [] and shards.splits.train_size == len(texts.splits.train) == {"c": 53, "t": 50}[name]
+    assert shards.splits.train == [] and shards.splits.train_size == len(texts.splits.train) == EXAMPLES[name]
     found, expected = (each.config.model_dump() for each in (shards, texts))
     assert found["data"].pop("prepared") == f"of-{name}" and expected["data"].pop("prepared") is None
     assert found == expected
@@ -309,13 +337,16 @@ def test_the_folder_has_to_be_named(data: Path) -> None:
         command.prepare(data / "c.yaml", data_dir=data)
 
 
-def test_other_tasks_have_no_prepared_data(data: Path, tmp_path: Path) -> None:
-    path = tmp_path / "g.yaml"
-    path.write_text(
-        "task: question_answering\nmode: generative\nrun: r\ndata: {train: a.json}\nmodel: {architecture: lstm}\n"
-    )
-    with pytest.raises(ConfigError, match="task: found generative question_answering, expected .*: the others have no"):
-        command.prepare(path, tmp_path / "of", data_dir=data)
+def test_a_task_without_prepared_data_is_refused(data: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    recipe = type(recipe_of("translation"))
+    monkeypatch.setattr(recipe, "keys", replace(recipe.keys, keys=recipe.keys.keys - {"data.prepared"}))
+    with pytest.raises(ConfigError, match="task: found translation, expected classification .*: the others have no"):
+        command.prepare(data / "t.yaml", tmp_path / "of", data_dir=data)
+
+
+def test_answers_prepared_for_a_model_of_another_role_are_refused(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="was prepared with role 'encoder-decoder', expected 'decoder'"):
+        prepared_data(data, "dp", tmp_path, "data.prepared=of-w")
 
 
 # --- processes -----------------------------------------------------------------------------------------------------

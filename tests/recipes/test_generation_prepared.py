@@ -11,11 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 from preparations import prepared_data
+from talks import talk, write_lines, write_words
 
-from textapp.catalog import recipe_of
+from textapp.catalog import load_config, recipe_of
 from textapp.commands import prepare as command
 from textapp.errors import ConfigError, DataError
 from textapp.prepared import Prepared
+from textapp.recipes.generation_prepared import check_kind
+from textapp.recipes.splits import open_prepared
 
 WORDS = ["a", "bad", "cat", "dog", "fine", "good", "great", "in", "of", "on", "plot", "poor", "the", "very", "was"]
 CONFIG = """
@@ -97,11 +100,67 @@ def test_what_is_refused(data: Path, tmp_path: Path) -> None:
         command.prepare(
             data / "s.yaml", tmp_path / "of", [f"data.train={tmp_path}/broken.txt"], data_dir=data, workers=1
         )
-    with pytest.raises(
-        ConfigError, match="data.columns: found messages, expected texts: conversations have no prepared"
-    ):
-        command.prepare(data / "d.yaml", tmp_path / "of", ["data.columns.messages=chat"], data_dir=data, workers=1)
     with pytest.raises(ConfigError, match="data.train: found running text for a preset, whose tokenizer reads it as a"):
         command.prepare(data / "s.yaml", tmp_path / "of", ["tokenizer={kind: preset, path: p}"], data_dir=data)
     with pytest.raises(ConfigError, match="of-s: was prepared from running text, expected documents, as the files of"):
         prepared_data(data, "dp", tmp_path, "data.prepared=of-s")
+
+
+# --- conversations ---------------------------------------------------------------------------------------------------
+
+
+CHAT = """
+task: generation
+run: run
+data: {{train: talks.jsonl, validation: val.jsonl, columns: {{messages: messages}}{more}}}
+lengths: [14]
+generate_lengths: [[6, 6]]
+model: {{architecture: preset, path: preset, dropout: 0.0}}
+training: {{epochs: 1, batch_tokens: 64, device: cpu}}
+"""
+
+
+@pytest.fixture(scope="module")
+def chats(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Conversations, some longer than the context: with turns to divide between, and with one turn that is too long."""
+    folder, choice = tmp_path_factory.mktemp("chats"), random.Random(3)
+    write_words(folder / "preset", end="w54")
+    for name, count in (("talks", 30), ("val", 4)):
+        rows = [
+            talk(
+                *(f"w{choice.randint(3, 49)}" for _ in range(2 * choice.randint(1, 4))),
+                system=choice.choice([None, "w50"]),
+            )
+            for _ in range(count)
+        ]
+        long = talk("w9", "w8 " * 20, "über", "w7")
+        write_lines(folder / f"{name}.jsonl", [{"messages": messages} for messages in [*rows, long]])
+    for name, more in (("c", ""), ("cp", ", prepared: of")):
+        (folder / f"{name}.yaml").write_text(CHAT.format(more=more))
+    command.prepare(folder / "cp.yaml", data_dir=folder, workers=1, shards=3)
+    return folder
+
+
+def test_conversations_have_the_documents_of_a_training_from_texts(chats: Path, tmp_path: Path, caplog: Any) -> None:
+    texts = prepared_data(chats, "c", tmp_path / "texts")
+    told, _ = [record.getMessage() for record in caplog.records if "are divided" in record.getMessage()], caplog.clear()
+    shards = prepared_data(chats, "cp", tmp_path / "shards")
+    assert told == [record.getMessage() for record in caplog.records if "are divided" in record.getMessage()] != []
+    assert shards.splits.train == [] and len(texts.splits.train) == 31 < len(texts.data["train"])
+    assert shards.config.model_copy(update={"data": texts.config.data}) == texts.config
+    assert shards.task.tokenizer.other_end_ids == texts.task.tokenizer.other_end_ids != []
+    for split in ("train", "validation"):
+        assert len(shards.data[split]) == len(texts.data[split])
+        for one, other in zip(shards.data[split], texts.data[split], strict=True):
+            assert np.array_equal(one.inputs, other.inputs) and np.array_equal(one.targets, other.targets)
+
+
+def test_what_is_refused_of_conversations(chats: Path, data: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="of-d: was prepared from documents, expected conversations, as the files of"):
+        check_kind(open_prepared(load_config(data / "dp.yaml"), data), load_config(chats / "c.yaml"))
+    rows = [{"messages": talk("w3", "w4")}, {"messages": talk("w5")}]
+    write_lines(tmp_path / "talks.jsonl", rows)
+    with pytest.raises(DataError, match=r"talks.jsonl:2: "):
+        command.prepare(
+            chats / "c.yaml", tmp_path / "of", [f"data.train={tmp_path}/talks.jsonl"], data_dir=chats, workers=1
+        )

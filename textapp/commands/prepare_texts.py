@@ -95,7 +95,7 @@ def read_texts(config: Config, data_dir: Path, layout: Layout, folder: Path, poo
         log.warning(
             "%s: dropped %s of %s training examples: a text is empty%s", describe(config.data.train),
             f"{spool.dropped:,}", f"{len(spool) + spool.dropped:,}",
-            ", or no answer stands in its context" if "answer" in recipe.keys.columns else "",
+            ", or there is no answer to learn from" if "answer" in recipe.keys.columns else "",
         )  # fmt: skip
     return spool
 
@@ -110,7 +110,7 @@ def _agree(folder: Path, names: list[str]) -> bool:
 
 def preparable(config: Config) -> PreparableRecipe:
     """The recipe of a config that can be prepared."""
-    return cast(PreparableRecipe, recipe_of(config.task, config.mode))
+    return cast(PreparableRecipe, recipe_of(config.task, config.mode, config.model.role))
 
 
 # --- in the processes ----------------------------------------------------------------------------------------------

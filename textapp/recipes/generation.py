@@ -14,7 +14,7 @@ from textapp.artifact import TOKENIZER
 from textapp.config import Config, Corpus, TaskKeys
 from textapp.prepared import Prepared
 from textapp.recipes import generation_prepared, generation_profile
-from textapp.recipes.generation_conversations import Conversations, check_converses
+from textapp.recipes.generation_conversations import Conversations, check_converses, conversation_encoder
 from textapp.recipes.generation_defaults import (
     LENGTHS_AS_IT_IS,
     NEW_TOKENS,
@@ -89,15 +89,19 @@ class GenerationRecipe(PreparableRecipe):
         return documents.load_documents(source, layout, data_dir)
 
     def unprepared(self, config: Config) -> str | None:
-        """Conversations, and running text of a preset."""
+        """Running text of a preset."""
         return generation_prepared.unprepared(config)
 
     def line_files(self, config: Config) -> Collection[str]:
-        """See `Recipe`; a `.txt` among others is one document."""
+        """See `Recipe`; a `.txt` among others is one document, and what a template refuses is told by its line."""
+        if conversations(config):
+            return ()
         return LINES if running_text(config) else ROWS
 
     def read(self, source: Source, layout: Layout, data_dir: Path, config: Config) -> Iterator[Records]:
         """See `Recipe`; running text line by line, as it is tokenised."""
+        if conversations(config):
+            return in_blocks(documents.read_conversations(source, layout, data_dir))
         read = documents.read_text_lines if running_text(config) else documents.read_documents
         return in_blocks(read(source, layout, data_dir))
 
@@ -194,6 +198,8 @@ class GenerationRecipe(PreparableRecipe):
 
     def encoder(self, config: Config, labels: Sequence[str], folder: Path) -> Encoder:
         """See `generation_prepared.encoder`."""
+        if conversations(config):
+            return conversation_encoder(load_tokenizers(folder)[0])
         return generation_prepared.encoder(load_tokenizers(folder)[0], running_text(config))
 
     def prepare(self, config: Config, splits: Splits, folder: Path) -> Prepared:
@@ -204,7 +210,7 @@ class GenerationRecipe(PreparableRecipe):
         config, (language,), (tokenizer, _), examples = self.begin(config, splits, folder)
         running = running_text(config)
         learnt = {name: records for name, records in records_by_split(splits).items() if name != "test"}
-        talks = Conversations(tokenizer, folder, learnt) if conversations(config) else None
+        talks = Conversations(tokenizer, folder, learnt, prepared) if conversations(config) else None
         if talks is None:
             ids = IdsOnDisk(folder, tokenizer.ids, folder / TOKENIZER)
             task = GenerationTask(tokenizer, [1], language=language, running_text=running)

@@ -16,12 +16,16 @@ from textapp.config import Config
 from textapp.errors import ConfigError, DataError
 from textapp.predictors.chat import chat_template
 from textapp.predictors.conversations import ConversationReader, Turns
+from textapp.recipes.preparing import Encoder
 from textapp.recipes.recipe import Records
+from textapp.records.documents import MESSAGES
 from textapp.records.messages import Message
+from textapp.records.shards import TokenShards
 from textapp.records.token_ids import Document, IdsOnDisk
 from textapp.text.tokenizer import Tokenizer
 
 log = logging.getLogger("textapp")
+ANSWERS, TOKENS = "answers", "token_ids"  # features of shards, besides the messages
 
 
 def check_converses(config: Config, tokenizer: Tokenizer) -> None:
@@ -62,16 +66,23 @@ class Conversations:
         tokenizer: with a chat template.
         folder: of the run, where token ids are kept.
         records: of each split, with `messages` and `where`.
+        prepared: those of train, if they were prepared.
 
     Raises:
         DataError: the template refuses a conversation (with its line).
     """
 
-    def __init__(self, tokenizer: Tokenizer, folder: Path, records: Mapping[str, Records]) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, folder: Path, records: Mapping[str, Records], prepared: TokenShards | None = None
+    ) -> None:
         self._reader = _reader(tokenizer)
-        self._records = records
         self._ids = IdsOnDisk(folder, self._packed, folder / TOKENIZER)
         self._whole = {name: self._turns(each) for name, each in records.items()}
+        self._messages: dict[str, Sequence[Sequence[Message]]] = {
+            name: [record["messages"] for record in each] for name, each in records.items()
+        }
+        if prepared is not None:
+            self._whole["train"], self._messages["train"] = stored_turns(prepared), StoredMessages(prepared)
 
     def counts(self) -> tuple[list[int], list[int]]:
         """The tokens of each training conversation, and those of its last answer."""
@@ -87,8 +98,8 @@ class Conversations:
         Raises:
             DataError: no training conversation has an answer within the context.
         """
-        documents = {name: self._divided(name, context) for name in self._records}
-        if self._records["train"] and not documents["train"]:
+        documents = {name: self._divided(name, context) for name in self._whole}
+        if self._whole["train"] and not documents["train"]:
             raise DataError(
                 f"data.train: no conversation has an answer in its first {context} tokens, the context: set lengths to"
                 " more, or shorten the messages"
@@ -97,11 +108,11 @@ class Conversations:
 
     def _divided(self, name: str, context: int) -> list[Document]:
         documents, divided, cut = [], 0, 0
-        for record, turns in zip(self._records[name], self._whole[name], strict=True):
+        for number, turns in enumerate(self._whole[name]):
             if len(turns.ids) <= context + 1:
                 documents.append(document(turns))
                 continue
-            parts = self._reader.within(record["messages"], context + 1)
+            parts = self._reader.within(self._messages[name][number], context + 1)
             divided += 1
             ended = [part.ids[part.answers[-1][1] - 1] == self._reader.end_id for part in parts]
             cut += not all(ended) or sum(len(part.answers) for part in parts) < len(turns.answers)
@@ -110,7 +121,7 @@ class Conversations:
             log.warning(
                 "%s of %s conversations of %s are longer than the context of %s tokens: they are divided between turns,"
                 " each part with the system message; %s have a turn that alone is longer, which is cut at its end",
-                f"{divided:,}", f"{len(self._records[name]):,}", name, context, f"{cut:,}",
+                f"{divided:,}", f"{len(self._whole[name]):,}", name, context, f"{cut:,}",
             )  # fmt: skip
         return documents
 
@@ -122,6 +133,50 @@ class Conversations:
         """The number of answers, their places, and the ids of a conversation."""
         turns = _read(self._reader, *json.loads(text))
         return [len(turns.answers), *(place for answer in turns.answers for place in answer), *turns.ids]
+
+
+def conversation_encoder(tokenizer: Tokenizer) -> Encoder:
+    """Conversations to their ids and the places of the answers, with their messages, by which long ones are divided.
+
+    Args:
+        tokenizer: with a chat template.
+    """
+
+    def encode(records: Any) -> dict[str, list[list[int]]]:
+        turns = turns_of(tokenizer, records)
+        return {
+            ANSWERS: [[place for answer in each.answers for place in answer] for each in turns],
+            MESSAGES: [list(json.dumps(record["messages"]).encode()) for record in records],
+            TOKENS: [each.ids for each in turns],
+        }
+
+    return Encoder(encode, {TOKENS: tokenizer.unknown_id})
+
+
+def stored_turns(prepared: TokenShards) -> list[Turns]:
+    """The conversations of a prepared folder; their ids are in memory."""
+    ids, places = prepared.rows(TOKENS), (row.tolist() for row in prepared.column(ANSWERS))
+    return [
+        Turns(row.tolist(), list(zip(answers[::2], answers[1::2], strict=True)))
+        for row, answers in zip(ids, places, strict=True)
+    ]
+
+
+class StoredMessages(Sequence[Sequence[Message]]):
+    """The messages of a prepared folder, each read when it is asked for.
+
+    Args:
+        prepared: the folder.
+    """
+
+    def __init__(self, prepared: TokenShards) -> None:
+        self._rows = prepared.column(MESSAGES)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: Any) -> Any:
+        return json.loads(bytes(self._rows[index].tolist()))
 
 
 def turns_of(tokenizer: Tokenizer, records: Records) -> list[Turns]:

@@ -13,6 +13,7 @@ from textapp.config import Config
 from textapp.errors import ConfigError
 from textapp.recipes.generation_defaults import conversations, running_text
 from textapp.recipes.preparing import Encoder
+from textapp.records.documents import MESSAGES
 from textapp.records.shards import TokenShards
 from textapp.records.token_ids import Document, one_stream
 from textapp.tasks.generation import GenerationTask
@@ -45,8 +46,6 @@ class Lines(Sequence[dict[str, Any]]):
 
 def unprepared(config: Config) -> str | None:
     """See `PreparableRecipe`."""
-    if conversations(config):
-        return "data.columns: found messages, expected texts: conversations have no prepared data: train from the files"
     if running_text(config) and (config.model.pretrained or (config.tokenizer and config.tokenizer.kind == "preset")):
         return (
             "data.train: found running text for a preset, whose tokenizer reads it as a whole, expected documents, such"
@@ -76,13 +75,14 @@ def encoder(tokenizer: Tokenizer, running: bool) -> Encoder:
 
 
 def check_kind(prepared: TokenShards, config: Config) -> None:
-    """Checks that lines were prepared for running text, and documents for others.
+    """Checks that lines were prepared for running text, messages for conversations, and documents for others.
 
     Raises:
         ConfigError: they were not.
     """
-    kinds = "documents", "running text"
-    found, expected = PROMPTS not in prepared.features, running_text(config)
+    kinds = {MESSAGES: "conversations", PROMPTS: "documents", TOKENS: "running text"}
+    found = next(name for name in kinds if name in prepared.features)
+    expected = MESSAGES if conversations(config) else TOKENS if running_text(config) else PROMPTS
     if found != expected:
         raise ConfigError(
             f"data.prepared: {prepared.folder}: was prepared from {kinds[found]}, expected {kinds[expected]}, as the "

@@ -60,6 +60,7 @@ def settings_of(config: Config) -> dict[str, Any]:
     return {
         "task": config.task,
         "mode": config.mode,
+        **({"role": config.model.role} if config.model.role else {}),
         "multiple": config.data.labels == "multiple",
         "cleaning": list(config.cleaning),
         "tokenizer": {**tokenizer, "path": tokenizer["path"] and Path(tokenizer["path"]).name},

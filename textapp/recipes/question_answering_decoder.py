@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,10 +14,12 @@ from textapp.config import Config, Corpus
 from textapp.recipes.generation import GenerationRecipe, max_context
 from textapp.recipes.generation_defaults import training_defaults
 from textapp.recipes.lengths import MAX_IN_BUCKET, choose_lengths, covering
+from textapp.recipes.preparing import Encoder
 from textapp.recipes.question_answering_generative import WrittenAnswersRecipe
 from textapp.recipes.recipe import Records
 from textapp.recipes.resolving import filled
 from textapp.recipes.tokenizers import make_tokenizer
+from textapp.records.shards import TokenShards
 from textapp.records.splits import Splits
 from textapp.records.token_ids import Document, IdsOnDisk, Sides
 from textapp.tasks.generative import GenerativeTask
@@ -28,10 +31,12 @@ from textapp.tasks.question_answering_decoder import (
     without_middle,
     written,
 )
-from textapp.text.tokenizer import Tokenizer
+from textapp.text.tokenizer import Tokenizer, load_tokenizers
 
 if TYPE_CHECKING:
     from textapp.objectives.generative import GenerativeObjective
+
+QUESTIONS = "questions"  # feature of shards: the number of tokens of each
 
 
 class PromptedAnswersRecipe(WrittenAnswersRecipe):
@@ -109,21 +114,35 @@ class PromptedAnswersRecipe(WrittenAnswersRecipe):
             for row, record in zip(ids([written(record["answer"]) for record in records]), records, strict=True)
         ]
 
+    def encoder(self, config: Config, labels: Sequence[str], folder: Path) -> Encoder:
+        """Prompts and answers, with the number of tokens of each question, which a cut prompt keeps."""
+        tokenizer, (encode, unknown_ids) = load_tokenizers(folder)[0], super().encoder(config, labels, folder)
+        return Encoder(
+            lambda records: {
+                **encode(records),
+                QUESTIONS: [[len(row)] for row in tokenizer.many_ids([_asked(record) for record in records])],
+            },
+            unknown_ids,
+        )
+
     def longest(self, config: Config) -> int:
         """The longest prompt."""
         return config.generate_lengths[-1][0]
 
-    def fitted(self, task: GenerativeTask, records: Records, sides: Sides) -> list[Document]:
+    def fitted(
+        self, task: GenerativeTask, records: Records, sides: Sides, prepared: TokenShards | None = None
+    ) -> list[Document]:  # fmt: skip
         """A document for each record, its prompt without loss; what does not fit is cut as on the device.
 
         Args:
-            task, records, sides: as for `WrittenAnswersRecipe`.
+            task, records, sides, prepared: as for `WrittenAnswersRecipe`.
         """
-        documents = []
-        for record, source, target in zip(records, sides.sources, sides.targets, strict=True):
+        documents, column = [], prepared and prepared.column(QUESTIONS)
+        for number, (source, target) in enumerate(zip(sides.sources, sides.targets, strict=True)):
             prompt = source.tolist()
             if len(prompt) > task.max_tokens:
-                prompt = without_middle(prompt, len(task.tokenizer.ids(_asked(record))), task.max_tokens)
+                asked = int(column[number][0]) if column else len(task.tokenizer.ids(_asked(records[number])))
+                prompt = without_middle(prompt, asked, task.max_tokens)
             answer = target.tolist()[: task.lengths[-1] - len(prompt) + 1]
             inputs, targets = [*prompt, *answer[:-1]], [*[IGNORED] * (len(prompt) - 1), *answer]
             documents.append(Document(np.array(inputs, np.int32), np.array(targets, np.int32)))

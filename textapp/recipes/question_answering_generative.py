@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,18 +11,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from textapp.config import Config, TaskKeys, TokenizerConfig
+from textapp.errors import is_blank
 from textapp.prepared import Prepared
 from textapp.recipes import question_answering_generative_profile
 from textapp.recipes.generation_defaults import tokenizer_defaults
 from textapp.recipes.lengths import MAX_IN_BUCKET
+from textapp.recipes.preparing import Encoder
 from textapp.recipes.profile import Section, records_by_split
 from textapp.recipes.question_answering import COLUMNS, ID
 from textapp.recipes.recipe import Records
 from textapp.recipes.tokenizers import make_tokenizer
-from textapp.recipes.translation import TranslationRecipe
+from textapp.recipes.translation import TARGETS, TOKENS, TranslationRecipe
 from textapp.records import questions
+from textapp.records.cache import lengths_of
 from textapp.records.layout import Layout
+from textapp.records.parts import ROWS
 from textapp.records.rows import RowError
+from textapp.records.shards import TokenShards, in_blocks
 from textapp.records.sources import Source
 from textapp.records.splits import Parts, Splits, split_connected
 from textapp.records.token_ids import IdsOnDisk, Sides
@@ -30,7 +35,7 @@ from textapp.tasks.generative import GenerativeTask
 from textapp.tasks.question_answering_generative import WrittenAnswersTask, joined
 from textapp.tasks.translation import framed
 from textapp.text.language import guess_language
-from textapp.text.tokenizer import Tokenizer
+from textapp.text.tokenizer import Tokenizer, load_tokenizers
 
 if TYPE_CHECKING:
     from textapp.objectives.generative import GenerativeObjective
@@ -47,8 +52,9 @@ class WrittenAnswersRecipe(TranslationRecipe):
         role="encoder-decoder",
         columns={**COLUMNS, "id": ID},
         keys=frozenset({
-            "mode", "data.language", "generate_lengths", "model.encoder_layers", "model.decoder_layers",
-            "model.bidirectional", "model.tie_embeddings", "model.lora_rank", "model.role", "training.batch_tokens",
+            "mode", "data.prepared", "data.language", "generate_lengths", "model.encoder_layers",
+            "model.decoder_layers", "model.bidirectional", "model.tie_embeddings", "model.lora_rank", "model.role",
+            "training.batch_tokens",
         }),
         monitors=("f1", "exact_match", "bleu", "rougeL", "perplexity", "loss"),
         optional=frozenset({"context", "id"}),
@@ -67,6 +73,18 @@ class WrittenAnswersRecipe(TranslationRecipe):
         """See `load_questions`; questions without an answer are skipped."""
         records = questions.load_questions(source, layout, data_dir, ("question",))
         return questions.with_written_answers(records, source)
+
+    def read(self, source: Source, layout: Layout, data_dir: Path, config: Config) -> Iterator[Records]:
+        """See `Recipe`."""
+        return in_blocks(questions.read_written_answers(source, layout, data_dir))
+
+    def line_files(self, config: Config) -> Collection[str]:
+        """See `Recipe`; the lines that its records tell are not kept."""
+        return ROWS
+
+    def has_text(self, record: dict[str, Any], config: Config) -> bool:
+        """Whether it has a question and an answer."""
+        return "answer" in record and not is_blank(record["question"])
 
     def scan(self, source: Source, layout: Layout, data_dir: Path) -> Iterator[tuple[int, dict | RowError]]:
         """See `Recipe`."""
@@ -122,33 +140,56 @@ class WrittenAnswersRecipe(TranslationRecipe):
             for question, record in zip(of_question, records, strict=True)
         ]
 
+    def encoder(self, config: Config, labels: Sequence[str], folder: Path) -> Encoder:
+        """`token_ids` of the question with its context, and `targets`, with their special tokens."""
+        tokenizer, _ = load_tokenizers(folder)
+
+        def ids(texts: Sequence[str]) -> Any:
+            return [np.array(row, np.int32) for row in tokenizer.many_ids(texts)]
+
+        def encode(records: Any) -> dict[str, list[list[int]]]:
+            sides = {
+                TOKENS: self.sources(tokenizer, records, ids),
+                TARGETS: self.targets(tokenizer, records, ids),
+            }
+            return {name: [row.tolist() for row in rows] for name, rows in sides.items()}
+
+        return Encoder(encode, {TOKENS: tokenizer.unknown_id, TARGETS: tokenizer.unknown_id})
+
     def prepare(self, config: Config, splits: Splits, folder: Path) -> Prepared:
         """See `Recipe`; a context that does not fit the model is cut at its end, which is told once."""
         prepared = super().prepare(config, splits, folder)
         longest, train = self.longest(prepared.config), prepared.data["train"].sources
-        long = sum(len(source) > longest for source in train)
+        long = int((lengths_of(train) > longest).sum())
         if long:
             log.warning(
                 "%s of %s training questions have more than %s tokens with their context, which is cut at its end",
                 f"{long:,}", f"{len(train):,}", longest,
             )  # fmt: skip
         records = records_by_split(splits)
-        data = {name: self.fitted(prepared.task, records[name], sides) for name, sides in prepared.data.items()}
+        stored = {"train": splits.prepared} if splits.prepared is not None else {}
+        data = {
+            name: self.fitted(prepared.task, records[name], sides, stored.get(name))
+            for name, sides in prepared.data.items()
+        }
         return replace(prepared, data=data)
 
     def longest(self, config: Config) -> int:
         """The most tokens that are read of a question with its context."""
         return config.lengths[-1]
 
-    def fitted(self, task: GenerativeTask, records: Records, sides: Sides) -> Any:
+    def fitted(
+        self, task: GenerativeTask, records: Records, sides: Sides, prepared: TokenShards | None = None
+    ) -> Any:  # fmt: skip
         """What the objective takes: questions and answers, those that are too long cut.
 
         Args:
             task: on the device.
-            records: of a split.
+            records: of a split; none if it was prepared.
             sides: questions with their contexts, and answers.
+            prepared: where they are from, if they were prepared.
         """
-        return sides.truncated(task.lengths[-1], max(map(len, sides.targets), default=0))
+        return sides.truncated(task.lengths[-1], max(lengths_of(sides.targets), default=0))
 
     def counts(self, tokenizer: Tokenizer, records: Records) -> tuple[list[int], list[int]]:
         """The tokens that are read for each record, and those of its answer."""

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("textapp")
 FIELDS = ("source", "target")
-TARGETS = "targets"  # feature of shards
+TOKENS, TARGETS = "token_ids", "targets"  # features of shards
 
 
 class TranslationRecipe(PreparableRecipe):
@@ -188,11 +188,11 @@ class TranslationRecipe(PreparableRecipe):
 
         def encode(records: Sequence[Mapping[str, Any]]) -> dict[str, list[list[int]]]:
             return {
-                "token_ids": [framed(source, row) for row in source.many_ids([each["source"] for each in records])],
+                TOKENS: [framed(source, row) for row in source.many_ids([each["source"] for each in records])],
                 TARGETS: [framed(target, row) for row in target.many_ids([each["target"] for each in records])],
             }
 
-        return Encoder(encode, {"token_ids": source.unknown_id, TARGETS: target.unknown_id})
+        return Encoder(encode, {TOKENS: source.unknown_id, TARGETS: target.unknown_id})
 
     def prepare(self, config: Config, splits: Splits, folder: Path) -> Prepared:
         """See `Recipe`."""
@@ -216,7 +216,7 @@ class TranslationRecipe(PreparableRecipe):
             if name != "test" or name == leading  # else its ids are not needed
         }
         if prepared is not None:
-            sides["train"] = Sides(prepared.column("token_ids"), prepared.column(TARGETS))
+            sides["train"] = Sides(prepared.column(TOKENS), prepared.column(TARGETS))
         sources, targets = sides[leading].sources, sides[leading].targets
         if prepared is None:
             warn_of_unknown(sources, source, "the training sources")

@@ -80,7 +80,12 @@ def read_text_lines(source: Source, layout: Layout, data_dir: Path) -> Iterator[
 
 
 def load_conversations(source: Source, layout: Layout, data_dir: Path) -> list[dict[str, Any]]:
-    """Loads the conversations of one source, each up to its last answer; see `conversation`.
+    """The conversations of one source; see `read_conversations`."""
+    return list(read_conversations(source, layout, data_dir))
+
+
+def read_conversations(source: Source, layout: Layout, data_dir: Path) -> Iterator[dict[str, Any]]:
+    """Yields the conversations of one source, each up to its last answer; see `conversation`.
 
     Args:
         source: the files.
@@ -98,7 +103,6 @@ def load_conversations(source: Source, layout: Layout, data_dir: Path) -> list[d
         if isinstance(names, int) or not set(names) <= set(layout.usual.get(field, ())):
             raise DataError(f"data.columns: found messages and {field}, expected one of them: leave {field} out")
     columns = {MESSAGES: layout.columns[MESSAGES]}
-    records = []
     for path in expand(source, data_dir):
         if kind_of(path) == ".txt":
             raise DataError(f"{path}: found lines of text, expected conversations in a .jsonl, .json, .csv or .tsv")
@@ -107,8 +111,7 @@ def load_conversations(source: Source, layout: Layout, data_dir: Path) -> list[d
                 messages = answered(conversation(row.values[MESSAGES]))
             except DataError as error:
                 raise RowError(path, row.line, str(error)) from error
-            records.append(_conversation_record(messages, path, row.line))
-    return records
+            yield _conversation_record(messages, path, row.line)
 
 
 def _conversation_record(messages: Sequence[Any], path: Path, line: int) -> dict[str, Any]:

@@ -167,6 +167,12 @@ def with_written_answers(records: list[dict], source: Source) -> list[dict]:
     return kept
 
 
+def read_written_answers(source: Source, layout: Layout, data_dir: Path) -> Iterator[dict]:
+    """Yields the questions that `with_written_answers` keeps, and the others without `answer`, while it reads."""
+    for record in read_questions(source, layout, data_dir, ("question",)):
+        yield {**record, "answer": record["answers"][0]["text"]} if record["answers"] else record
+
+
 def without_empty(records: list[dict], source: Source) -> list[dict]:
     """The records whose question is not empty; the others are dropped, with a warning that counts them.
 
