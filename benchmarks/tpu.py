@@ -1,6 +1,7 @@
 """Compiles the steps of configs for TPUs, without one, and prints a table: what `textapp check --device tpu` does.
 
-    python benchmarks/tpu.py configs/*/*.yaml --data-dir DATA --output tpu.jsonl [--chips v5e v6e] [--all-buckets]
+    python benchmarks/tpu.py configs/*/*.yaml --data-dir DATA --output tpu.jsonl [--chips v5e v6e] [--all-buckets] \\
+        [--kinds training evaluation decoding]
     python benchmarks/tpu.py --output tpu.jsonl         # the table of what is there
 
 Each step is a line of the output, written when it is compiled; those that are there are not compiled again, so it may
@@ -42,7 +43,7 @@ def compile_config(path: Path, arguments: argparse.Namespace, done: set[tuple[st
         precision, layers, steps = steps_of(prepared, objective)
         for chip in arguments.chips:
             for step in steps if arguments.all_buckets else longest(steps):
-                if (str(path), chip, step.kind, step.shape) in done:
+                if step.kind not in arguments.kinds or (str(path), chip, step.kind, step.shape) in done:
                     continue
                 started = time.monotonic()
                 row = compiled_step(step, layers, compiler_python(print), chip, Path(folder))
@@ -74,6 +75,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, default=Path())
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--chips", nargs="+", choices=CHIPS, default=["v5e", "v6e"])
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--all-buckets", action="store_true")
     arguments = parser.parse_args()
     arguments.output.touch()

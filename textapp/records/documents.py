@@ -80,7 +80,11 @@ def read_text_lines(source: Source, layout: Layout, data_dir: Path) -> Iterator[
 
 
 def load_conversations(source: Source, layout: Layout, data_dir: Path) -> list[dict[str, Any]]:
-    """The conversations of one source; see `read_conversations`."""
+    """The conversations of one source.
+
+    Args:
+        source, layout, data_dir: as for `read_conversations`.
+    """
     return list(read_conversations(source, layout, data_dir))
 
 

@@ -168,7 +168,11 @@ def with_written_answers(records: list[dict], source: Source) -> list[dict]:
 
 
 def read_written_answers(source: Source, layout: Layout, data_dir: Path) -> Iterator[dict]:
-    """Yields the questions that `with_written_answers` keeps, and the others without `answer`, while it reads."""
+    """Yields the questions that `with_written_answers` keeps, and the others without `answer`, while it reads.
+
+    Args:
+        source, layout, data_dir: as for `load_questions`.
+    """
     for record in read_questions(source, layout, data_dir, ("question",)):
         yield {**record, "answer": record["answers"][0]["text"]} if record["answers"] else record
 
