@@ -21,6 +21,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import tensorflow as tf
+
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from textapp.catalog import load_config  # noqa: E402
@@ -32,8 +34,12 @@ KINDS = ("training", "evaluation", "decoding")
 
 
 def longest(steps: Iterable[Step]) -> list[Step]:
-    """The last step of each kind: shapes ascend."""
-    return list({step.kind: step for step in steps}.values())
+    """The step of each kind that reads the longest rows."""
+    return list({step.kind: step for step in sorted(steps, key=_length)}.values())
+
+
+def _length(step: Step) -> int:
+    return max(spec.shape[1] for spec in tf.nest.flatten(step.specs) if spec.shape.rank == 2)
 
 
 def compile_config(path: Path, arguments: argparse.Namespace, done: set[tuple[str, str, str, str]]) -> None:
