@@ -8,7 +8,7 @@ MIN_QUANTIZED = 1024  # weights; the converter leaves smaller constants in float
 OFF_GRID = 1e-3  # of an int8 step; float32 is off by 1e-5, an untrained kernel by up to 0.5
 MANY_ZEROS = 0.1  # share of a pruned kernel; a trained one has next to none
 DAMPING = 0.01  # of the second moments, as a share of their mean
-COLUMNS = 64  # inputs whose errors are spread together
+COLUMNS = 32  # inputs whose errors are spread together
 
 
 def on_grid(kernel: np.ndarray) -> bool:
@@ -59,8 +59,9 @@ def rounded_kernel(kernel: np.ndarray, moments: np.ndarray) -> np.ndarray:
         for index in range(start, end):
             row = np.clip(np.round(weights[index] / steps), -127, 127) * steps
             rounded[index] = np.where(largest == index, fixed, row)
-            errors[index - start] = (weights[index] - rounded[index]) / upper[index, index]
-            weights[index:end] -= np.outer(upper[index, index:end], errors[index - start])
+            error = (weights[index] - rounded[index]) / upper[index, index]
+            weights[index:end] -= upper[index, index:end, None] * error
+            errors[index - start] = error
         weights[end:] -= upper[start:end, end:].T @ errors
     result = np.empty_like(rounded)
     result[order] = rounded
@@ -68,8 +69,22 @@ def rounded_kernel(kernel: np.ndarray, moments: np.ndarray) -> np.ndarray:
 
 
 def _inverse_factor(moments: np.ndarray) -> np.ndarray:
-    """The upper Cholesky factor of the inverse of the damped moments."""
+    """The upper triangular factor U of the inverse of the damped moments, which is `U.T @ U`.
+
+    With the rows and columns in reverse order Cholesky's lower factor is upper, R of `R @ R.T`, and U is its inverse.
+    """
     damping = DAMPING * np.mean(np.diag(moments)) or 1.0
-    identity = np.eye(len(moments))
-    inverse = np.linalg.inv(moments + damping * identity)
-    return np.linalg.cholesky((inverse + inverse.T) / 2).T
+    reverse = np.linalg.cholesky((moments + damping * np.eye(len(moments)))[::-1, ::-1])
+    return _inverse_of_upper(np.ascontiguousarray(reverse[::-1, ::-1]))  # BLAS takes no negative strides
+
+
+def _inverse_of_upper(matrix: np.ndarray) -> np.ndarray:
+    """The inverse of an upper triangular matrix, by halves: NumPy has no solver for triangles, and `inv` is slower."""
+    half = len(matrix) // 2
+    if half < COLUMNS:
+        return np.triu(np.linalg.inv(matrix))
+    inverse = np.zeros_like(matrix)
+    inverse[:half, :half] = _inverse_of_upper(matrix[:half, :half])
+    inverse[half:, half:] = _inverse_of_upper(matrix[half:, half:])
+    inverse[:half, half:] = -inverse[:half, :half] @ matrix[:half, half:] @ inverse[half:, half:]
+    return inverse

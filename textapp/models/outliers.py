@@ -136,11 +136,10 @@ class _Rotation:
     def apply(self, rows: Sequence[Sequence[int]]) -> None:
         sequences = [_embedded(self.model, row) for row in rows]
         for block in self.model.decoder.blocks:
-            moments: dict[int, np.ndarray] = {}
+            inputs: dict[int, list[np.ndarray]] = {}
 
-            def note(layer: Any, values: np.ndarray, moments: dict[int, np.ndarray] = moments) -> None:
-                wide = values.astype(np.float64)
-                moments[id(layer)] = moments.get(id(layer), 0.0) + wide.T @ wide
+            def note(layer: Any, values: np.ndarray, inputs: dict[int, list[np.ndarray]] = inputs) -> None:
+                inputs.setdefault(id(layer), []).append(values)
 
             projections = block.attention.projections
             read = {
@@ -149,7 +148,7 @@ class _Rotation:
             }  # fmt: skip
             with _observed(list(read.values()), note):
                 sequences = [(block(sequence, mask), mask) for sequence, mask in sequences]
-            self._turn_block(block, {name: moments[id(layer)] for name, layer in read.items()})
+            self._turn_block(block, {name: _moments(inputs.pop(id(layer))) for name, layer in read.items()})
         self._turn_ends()
 
     def _turn_block(self, block: DecoderBlock, moments: dict[str, np.ndarray]) -> None:
@@ -182,6 +181,12 @@ class _Rotation:
             model.output_rotation = tf.Variable(rest.astype(np.float32), trainable=False)
         table = model.token_embedding.embeddings
         table.assign((np.asarray(table, np.float64) @ turn).astype(np.float32))
+
+
+def _moments(values: Sequence[np.ndarray]) -> np.ndarray:
+    """The sum of the products of inputs `[tokens, dim]`, `[dim, dim]` float64."""
+    inputs = np.concatenate(values).astype(np.float64)
+    return inputs.T @ inputs
 
 
 def _turn_inputs(layers: Sequence[keras.layers.Dense], turn: np.ndarray, moments: np.ndarray) -> None:
