@@ -57,6 +57,8 @@ setup(
         "litert": ["ai-edge-litert>=2.1"],
         # its wheels end at Python 3.11 and were built against numpy 1
         "tflite-runtime": ["tflite-runtime==2.14.0; python_version < '3.12'", "numpy<2"],
+        # the graphs in a file are also run by LiteRT; 0.18.1 is what exports were verified with
+        "litert-lm": ["litert-lm-builder>=0.18.1,<0.19", "litert-lm-api>=0.18.1,<0.19", "ai-edge-litert>=2.1"],
         "gguf": ["gguf>=0.17", "protobuf>=4"],  # presets in GGUF files; their SentencePiece models are rebuilt
         "evaluate": EVALUATE,
         "retrieval": RETRIEVAL,

@@ -59,7 +59,8 @@ _logger = logging.getLogger("textapp")
 MANIFEST = "manifest.json"
 TOKENIZER, TARGET_TOKENIZER = "tokenizer", "target_tokenizer"  # folders; the second where the sides share no vocabulary
 FORMAT = 1
-MODEL_FILES = ("model.tflite", "model.keras")
+LITERT_LM_FILE = "model.litertlm"  # LiteRT-LM answers from it, textapp does not
+MODEL_FILES = ("model.tflite", "model.keras", LITERT_LM_FILE)
 SAVED_MODEL = "saved_model"  # all files of this folder may be loaded
 SETTINGS, SENTENCEPIECE_FILE, TOKENIZERS_FILE = "settings.json", "sentencepiece.model", "tokenizer.json"
 CHAT_TEMPLATE = "chat_template.jinja"
@@ -131,6 +132,11 @@ class Artifact:
     @property
     def kind(self) -> str:
         return self.manifest["kind"]
+
+    @property
+    def answers(self) -> bool:
+        """Whether `textapp.load` opens it; a bundle for LiteRT-LM is for LiteRT-LM's own apps and packages."""
+        return LITERT_LM_FILE not in self.manifest["files"]
 
     @property
     def data_dir(self) -> str | None:

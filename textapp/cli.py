@@ -40,6 +40,7 @@ class Target(str, Enum):
     litert = "litert"
     tflite_runtime = "tflite-runtime"
     saved_model = "saved_model"
+    litert_lm = "litert-lm"
 
 
 class Quantize(str, Enum):
@@ -368,9 +369,15 @@ def evaluate(
 @app.command()
 def export(
     run: Annotated[Path, typer.Argument(parser=_path, metavar="RUN", help="a run folder")],
-    target: Annotated[Target, typer.Option(help="target runtime")] = Target.litert,
+    target: Annotated[
+        Target, typer.Option(help="target runtime; litert-lm: LiteRT-LM's apps, for language models")
+    ] = Target.litert,
     quantize: Annotated[
-        Quantize, typer.Option(help="number format of the weights; auto measures all and takes the fastest that passes")
+        Quantize,
+        typer.Option(
+            help="number format of the weights; auto measures all and takes the fastest that passes, for litert-lm the "
+            "smallest"
+        ),
     ] = Quantize.auto,
     max_drop: Annotated[
         float | None,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from textapp.artifact import MANIFEST, TARGET_TOKENIZER, TOKENIZER, Artifact, open_artifact
+from textapp.artifact import LITERT_LM_FILE, MANIFEST, TARGET_TOKENIZER, TOKENIZER, Artifact, open_artifact
 from textapp.catalog import recipe_of_manifest, task_from_manifest
 from textapp.errors import ArtifactError, OptionError, UsageError
 from textapp.noise import import_tensorflow
@@ -122,8 +122,15 @@ def _model_file(artifact: Artifact) -> str:
 
     Raises:
         ArtifactError: the manifest lists none, or several.
+        UsageError: it is for LiteRT-LM.
     """
     listed = artifact.manifest["files"].keys()
+    if not artifact.answers:
+        raise UsageError(
+            f"{artifact.path / LITERT_LM_FILE}: is for LiteRT-LM, whose apps and packages run it, such as Python's "
+            "litert-lm-api: litert_lm.Engine(path).create_conversation(); textapp answers from a bundle that "
+            "--target litert makes"
+        )
     known = (KERAS,) if artifact.kind == "run" else (TFLITE, SAVED_MODEL)
     found = [name for name in known if name in listed]
     if len(found) != 1:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +21,7 @@ import numpy as np
 
 from textapp import errors
 from textapp.arrays import spread
-from textapp.artifact import TARGET_TOKENIZER, TOKENIZER, Artifact, exports_of, open_artifact
+from textapp.artifact import LITERT_LM_FILE, TARGET_TOKENIZER, TOKENIZER, Artifact, exports_of, open_artifact
 from textapp.catalog import task_class
 from textapp.commands import tables
 from textapp.commands.examples import Record, evaluation_records
@@ -39,7 +39,7 @@ BLOCK = 20  # queries that one model answers before the next one continues
 STARTS = 3  # processes that are started; the start-up time is their median
 SLOW_START = 2000  # ms; above, one start is enough
 PERCENTILES = (50, 90, 99)
-MODEL_FILES = ("model.keras", "model.tflite", "saved_model", TOKENIZER, TARGET_TOKENIZER)
+MODEL_FILES = ("model.keras", "model.tflite", LITERT_LM_FILE, "saved_model", TOKENIZER, TARGET_TOKENIZER)
 
 
 def benchmark(
@@ -125,8 +125,20 @@ def open_all(paths: Sequence[Path]) -> list[Artifact]:
     """Opens the runs and bundles to measure, each folder once."""
     artifacts = [open_artifact(path) for path in dict.fromkeys(map(Path, paths))]
     if len(artifacts) == 1 and artifacts[0].kind == "run":
-        artifacts += map(open_artifact, exports_of(artifacts[0].path))
+        artifacts += answering(map(open_artifact, exports_of(artifacts[0].path)))
     return artifacts
+
+
+def answering(bundles: Iterable[Artifact]) -> list[Artifact]:
+    """The bundles that textapp answers from; the others are told."""
+    found = []
+    for bundle in bundles:
+        if bundle.answers:
+            found.append(bundle)
+        else:
+            size = tables.size(model_size(bundle.path))
+            tables.note(f"not measured: {bundle.path}: {size} for LiteRT-LM, whose own runtime answers from it")
+    return found
 
 
 def model_size(folder: Path) -> int:

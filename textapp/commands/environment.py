@@ -16,9 +16,9 @@ from textapp.processes import THREAD_SETTINGS, usable_cores
 
 PACKAGES = (
     "tensorflow", "keras", "keras-hub", "tensorflow-text", "tf-keras", "tensorflow-model-optimization",
-    "ai-edge-litert", "tflite-runtime", "numpy", "ml-dtypes", "sentencepiece", "tokenizers", "scikit-learn",
-    "matplotlib", "bm25s", "jinja2", "llguidance", "gguf", "safetensors", "pydantic", "typer", "rich",
-    "apache-beam", "ray", "optuna", "fsspec", "aiohttp", "s3fs", "gcsfs",
+    "ai-edge-litert", "tflite-runtime", "litert-lm-api", "litert-lm-builder", "numpy", "ml-dtypes", "sentencepiece",
+    "tokenizers", "scikit-learn", "matplotlib", "bm25s", "jinja2", "llguidance", "gguf", "safetensors", "pydantic",
+    "typer", "rich", "apache-beam", "ray", "optuna", "fsspec", "aiohttp", "s3fs", "gcsfs",
 )  # fmt: skip
 # The packages that each stage requires, by the extra of textapp that installs them.
 EXTRAS = {
@@ -31,6 +31,7 @@ EXTRAS = {
     "gguf": ("gguf",),
     "litert": ("ai-edge-litert",),
     "tflite-runtime": ("tflite-runtime",),
+    "litert-lm": ("litert-lm-builder", "litert-lm-api", "ai-edge-litert"),
     "beam": ("apache-beam", "ai-edge-litert"),
     "ray": ("ray", "ai-edge-litert"),
     "remote": ("fsspec", "aiohttp", "s3fs", "gcsfs"),

@@ -10,7 +10,7 @@ from typing import Any
 
 from textapp.artifact import REPORT, Artifact, check_not_of_an_artifact, exports_of, is_report, open_artifact
 from textapp.commands import tables
-from textapp.commands.benchmark import Child, benchmark
+from textapp.commands.benchmark import Child, answering, benchmark
 from textapp.commands.examples import evaluation_records
 from textapp.errors import ArtifactError, TextappError, UsageError
 from textapp.folders import atomic_file, check_output
@@ -118,6 +118,7 @@ def _measure(runs: Sequence[Artifact], data_dir: Path | None, threads: int, runt
             usable.append(open_artifact(bundle))
         except ArtifactError as error:
             tables.warn(f"not measured: {error}")
+    usable = answering(usable)
     variants += [each for each in usable if trusted or not (each.path / "saved_model").is_dir()]
     for each in usable:
         if each not in variants:

@@ -20,9 +20,10 @@ from textapp.errors import TextappError
 from textapp.runners.edge import EdgeRunner
 from textapp.runners.inputs import Inputs, load_inputs
 from textapp.runners.interpreter import version
+from textapp.runners.runner import Runner
 
 
-def answers(runner: EdgeRunner, inputs: Inputs) -> dict[str, np.ndarray]:
+def answers(runner: Runner, inputs: Inputs) -> dict[str, np.ndarray]:
     """Runs every signature on all of its inputs: `{"classify_16/probabilities": [examples, classes]}`."""
     outputs: dict[str, np.ndarray] = {}
     for signature, named in inputs.items():

@@ -51,6 +51,35 @@ def choose(
     Raises:
         ExportError: all failed.
     """
+    candidates, refused = _made(make, formats)
+    latency_ms = _latencies(candidates, target, inputs, work)
+    tried = [_figures(candidate, latency_ms[candidate.quantize], figures) for candidate in candidates]
+    best = fastest(tried)
+    return next(c for c in candidates if c.quantize == best), [*tried, *refused]
+
+
+def smallest(
+    make: Callable[[str], Candidate], formats: Sequence[str], figures: Sequence[str]
+) -> tuple[Candidate, list[dict[str, Any]]]:
+    """Like `choose`, for a target whose speed is not measured here: the smallest file, which reads the fewest bytes.
+
+    Args:
+        make, formats, figures: as for `choose`.
+
+    Raises:
+        ExportError: all failed.
+    """
+    candidates, refused = _made(make, formats)
+    tried = [_figures(candidate, None, figures) for candidate in candidates]
+    return min(candidates, key=lambda each: each.model_path.stat().st_size), [*tried, *refused]
+
+
+def _made(make: Callable[[str], Candidate], formats: Sequence[str]) -> tuple[list[Candidate], list[dict[str, Any]]]:
+    """The candidates that pass, and for each other `{quantize, reason}`.
+
+    Raises:
+        ExportError: all failed.
+    """
     candidates, refused = [], []
     for quantize in formats:
         try:
@@ -61,10 +90,7 @@ def choose(
         raise ExportError(
             "\n".join(["no number format passes the check:", *(f"  {e['quantize']}: {e['reason']}" for e in refused)])
         )
-    latency_ms = _latencies(candidates, target, inputs, work)
-    tried = [_figures(candidate, latency_ms[candidate.quantize], figures) for candidate in candidates]
-    best = fastest(tried)
-    return next(c for c in candidates if c.quantize == best), [*tried, *refused]
+    return candidates, refused
 
 
 def fastest(tried: list[dict[str, Any]]) -> str:
@@ -89,10 +115,11 @@ def _latencies(candidates: list[Candidate], target: str, inputs: Inputs, work: P
     return run_child("textapp.export.answers", job, f"timing in {target}")["latency_ms"]
 
 
-def _figures(candidate: Candidate, latency_ms: dict[str, float], figures: Sequence[str]) -> dict[str, Any]:
+def _figures(candidate: Candidate, latency_ms: dict[str, float] | None, figures: Sequence[str]) -> dict[str, Any]:
+    timed = {} if latency_ms is None else {"latency_ms": {name: round(ms, 4) for name, ms in latency_ms.items()}}
     return {
         "quantize": candidate.quantize,
         "size_bytes": candidate.model_path.stat().st_size,
-        "latency_ms": {name: round(value, 4) for name, value in latency_ms.items()},
+        **timed,
         **{name: candidate.verdict.report[name] for name in figures},
     }

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from textapp.artifact import (
+    LITERT_LM_FILE,
     TARGET_TOKENIZER,
     TOKENIZER,
     Artifact,
@@ -22,7 +23,7 @@ from textapp.artifact import (
     write_manifest,
 )
 from textapp.errors import ExportError
-from textapp.export import auto, tflite
+from textapp.export import auto, litert_lm, tflite
 from textapp.export.auto import Candidate
 from textapp.export.flatbuffer.loops import check_loops, loop_copies
 from textapp.export.folding import fold_norms
@@ -141,6 +142,9 @@ class _Export:
             self.task = self.objective.export_task(self.task, records)
         verified, calibrated = verification_and_calibration(records)
         model = load_float32(run.path / MODEL)
+        if options.for_litert_lm:
+            self.objective.check_litert_lm(model, self.task)
+            litert_lm.check_golden(self.task, options.golden or ())
         max_drop = MAX_DROP if options.max_drop is None else options.max_drop
         check = self.objective.check(model, self.task, verified, max_drop, options.batch_size)
         made = self._served(model, check) if options.serves else self._tflite(model, check, calibrated)
@@ -156,6 +160,10 @@ class _Export:
     def _golden(self, verdict: Verdict, check: Check) -> list[dict[str, Any]]:
         """The test cases for ports: three of the verified examples, or the answers to texts that the user chose."""
         texts = self.options.golden
+        if self.options.for_litert_lm:
+            records = check.examples.records if texts is None else [self.task.record(text) for text in texts]
+            count = NUM_GOLDEN if texts is None else len(records)
+            return litert_lm.golden(self.folder / LITERT_LM_FILE, self.task, records, count, self.work)
         if texts is None:
             return check.golden(check.examples, verdict.outputs, NUM_GOLDEN)
         if not texts:
@@ -194,12 +202,17 @@ class _Export:
             calibration = make_examples(self.task, calibrated).inputs
         save_inputs(self.work / "calibration.npz", calibration)
         make, quantize = self._maker(model, check, calibrated), self.options.quantize
-        if quantize == "auto":
+        if quantize == "auto" and self.options.for_litert_lm:
+            chosen, tried = auto.smallest(make, self.objective.quantizations, check.figures)
+        elif quantize == "auto":
             formats, inputs = self.objective.quantizations, check.examples.own_inputs()
             chosen, tried = auto.choose(make, formats, self.options.target, inputs, check.figures, self.work)
         else:
             chosen, tried = make(quantize), []
-        shutil.copyfile(chosen.model_path, self.folder / "model.tflite")
+        if self.options.for_litert_lm:
+            shutil.copyfile(_packed(chosen.model_path), self.folder / LITERT_LM_FILE)
+        else:
+            shutil.copyfile(chosen.model_path, self.folder / "model.tflite")
         return Made(chosen.verdict, chosen.quantize, tried, tflite.signature_shapes(chosen.model_path))
 
     def _maker(self, model: keras.Model, check: Check, calibrated: Sequence[Record]) -> Callable[[str], Candidate]:
@@ -208,7 +221,10 @@ class _Export:
 
         def make(quantize: str) -> Candidate:
             done = self.objective.quantize_model(model, quantize, self.task, calibrated)
-            signatures = self.objective.signatures(model, self.task, self.options.batch_size)
+            if self.options.for_litert_lm:
+                signatures = self.objective.litert_lm_signatures(model, self.task)
+            else:
+                signatures = self.objective.signatures(model, self.task, self.options.batch_size)
             file, calibration = work / f"{quantize}.tflite", work / "calibration.npz"
             _logger.info("%s, quantize %s: converting", target, quantize)
             large = model.count_params() >= LARGE
@@ -224,10 +240,7 @@ class _Export:
             if self.objective.decodes and not copies:
                 check_loops(file, quantize)
             _logger.info("%s, quantize %s: verifying on %d examples", target, quantize, len(check.examples.records))
-            runtime, arrays = run_in_target(
-                file, target, quantize, check.inputs, check.forced, threads=usable_cores() if large else 1
-            )
-            verdict = check.judge(arrays, runtime, quantize)
+            verdict = self._verdict(file, check, quantize, threads=usable_cores() if large else 1)
             verdict.report.update(done or {})
             if copies:
                 verdict.report.update(loop_copies(file, quantize))
@@ -237,6 +250,17 @@ class _Export:
             return Candidate(quantize, file, verdict)
 
         return make
+
+    def _verdict(self, file: Path, check: Check, quantize: str, threads: int) -> Verdict:
+        """Runs a file in its target, and judges its outputs."""
+        if self.options.for_litert_lm:
+            packed = _packed(file)
+            litert_lm.pack(file, self.run.path / TOKENIZER, self.task, packed)
+            return litert_lm.verify(packed, file, self.task, check, quantize, threads)
+        runtime, arrays = run_in_target(
+            file, self.options.target, quantize, check.inputs, check.forced, threads=threads
+        )
+        return check.judge(arrays, runtime, quantize)
 
     def _manifest(self, made: Made, check: Check) -> dict[str, Any]:
         inherited = {key: value for key, value in self.run.manifest.items() if key not in NOT_INHERITED}
@@ -255,3 +279,8 @@ class _Export:
             "tried": made.tried,
             "quality": {name: report[name] for name in check.quality if name in report},
         }
+
+
+def _packed(model_path: Path) -> Path:
+    """Where the .litertlm file of a .tflite file is."""
+    return model_path.with_suffix(".litertlm")

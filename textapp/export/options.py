@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
     from textapp.tasks.task import Record, Task
 
 EDGE_TARGETS = tuple(PACKAGES)
-SAVED_MODEL = "saved_model"
-TARGETS = (*EDGE_TARGETS, SAVED_MODEL)
+SAVED_MODEL, LITERT_LM = "saved_model", "litert-lm"
+TARGETS = (*EDGE_TARGETS, SAVED_MODEL, LITERT_LM)
+LITERT_LM_PACKAGES = ("litert_lm", "litert_lm_builder", "ai_edge_litert")  # run, write, and check the graphs in it
 QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
 MAX_DROP = 0.5  # points of accuracy or of BLEU, percent of perplexity
 MAX_ROWS = 64  # of a batch: more rows take memory without gain, for a language model already from 5 rows on
@@ -29,7 +31,7 @@ class ExportOptions:
     """How a run is exported.
 
     Attributes:
-        target: `litert`, `tflite-runtime` or `saved_model`.
+        target: `litert`, `tflite-runtime`, `saved_model`, or `litert-lm` for a language model.
         quantize: `none`, `float16`, `dynamic`, `int8` or `auto`; for a SavedModel `none` or `auto`, which are the same.
         max_drop: maximum loss against the run: points of accuracy or of BLEU, percent of perplexity; None: `MAX_DROP`.
         text_signature: whether a SavedModel also has a signature that takes strings.
@@ -61,6 +63,8 @@ class ExportOptions:
             )
         if self.serves and self.batch_size > 1:
             raise UsageError(f"batch size {self.batch_size}: a SavedModel takes batches of any size: leave it out")
+        if self.for_litert_lm and self.batch_size > 1:
+            raise UsageError(f"batch size {self.batch_size}: LiteRT-LM reads one text at a time: leave it out")
         if not self.serves and self.text_signature:
             raise UsageError(
                 "the text signature needs target saved_model, as a .tflite file takes token ids: leave it out"
@@ -70,6 +74,11 @@ class ExportOptions:
     def serves(self) -> bool:
         """Whether the target is a SavedModel, for servers."""
         return self.target == SAVED_MODEL
+
+    @property
+    def for_litert_lm(self) -> bool:
+        """Whether the target is a .litertlm file, for LiteRT-LM's apps and packages."""
+        return self.target == LITERT_LM
 
     def check(self, run: Artifact, objective: Objective, records: Sequence[Any]) -> None:
         """Checks the options against a run.
@@ -89,7 +98,12 @@ class ExportOptions:
             raise UsageError(objective.refusals[self.quantize])
         if self.batch_size > 1 and not objective.decodes:
             raise UsageError(f"batch size {self.batch_size}: is for models that generate text: leave it out")
-        if not self.serves and self.target not in available():
+        if self.for_litert_lm and not all(map(util.find_spec, LITERT_LM_PACKAGES)):
+            raise UsageError(
+                "target litert-lm: LiteRT-LM, which packs and verifies the export, is not installed: "
+                "pip install 'textapp[litert-lm]'"
+            )
+        if self.target in EDGE_TARGETS and self.target not in available():
             raise UsageError(
                 f"target {self.target}: its interpreter, which verifies the export, is not installed: "
                 f"pip install 'textapp[{self.target}]'"

@@ -219,7 +219,8 @@ class SelfAttention(_Attention):
         tokens = vector.shape[1]
         query, new = self._query(vector), [self._key(vector), self._value(vector)]
         if self.rope:
-            places = position if tokens == 1 else position + tf.range(tokens)
+            # Of several tokens the last may be padding, behind the longest text.
+            places = position if tokens == 1 else tf.minimum(position + tf.range(tokens), self.max_length - 1)
             rows = [constant_rows(wave, places, self.compute_dtype) for wave in self._waves()]
             waves = [tf.reshape(row, [-1, 1, tokens, self.head_dim]) for row in rows]
             query, new[0] = _turned(query, *waves), _turned(new[0], *waves)

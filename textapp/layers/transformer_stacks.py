@@ -223,7 +223,9 @@ class TransformerDecoder(_TransformerStack):
         vector = tf.reshape(vector, [-1, tokens, self.hidden_dim])
         if self.positions is not None:
             places = tf.reshape(position, [-1, 1])
-            vector = self.positions(vector, places if tokens == 1 else places + tf.range(tokens))
+            if tokens > 1:  # the last may be padding, behind the longest text
+                places = tf.minimum(places + tf.range(tokens), self.settings.max_length - 1)
+            vector = self.positions(vector, places)
         vector = self._normalize_input(vector)
         mask = (
             self._step_mask(position, cache, recent) if tokens == 1 else self._mask_of_several(position, tokens, cache)

@@ -14,6 +14,7 @@ from textapp.batches.sequences import PackedBatches, StreamBatches, TokenBatches
 from textapp.errors import DataError
 from textapp.metrics.generation import perplexity
 from textapp.models import GeneratorSettings, build_generator, packs
+from textapp.objectives import litert_lm
 from textapp.objectives.checks.prompts import prompts
 from textapp.objectives.generative import GenerativeObjective, until_end
 from textapp.objectives.lessons import TokenLesson, no_unlabelled
@@ -112,6 +113,14 @@ class GenerationObjective(GenerativeObjective):
 
     def _check_records(self, task: GenerationTask, records: Sequence[Record], min_count: int) -> list[Record]:
         return prompts(task, records, min_count)
+
+    def check_litert_lm(self, model: keras.Model, task: GenerationTask) -> None:
+        """See `Objective`."""
+        litert_lm.check_served(model, task)
+
+    def litert_lm_signatures(self, model: keras.Model, task: GenerationTask) -> list[Signature]:
+        """See `Objective`."""
+        return litert_lm.signatures(model, task)
 
     def _text_call(
         self, task: GenerationTask, generate: Signature, source: Any, target: Any

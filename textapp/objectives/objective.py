@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import keras
 
 from textapp.batches.pipeline import Batch, BatchSource
+from textapp.errors import UsageError
 from textapp.objectives.checks.check import Check
 from textapp.objectives.signature import Signature, TextSignature
 from textapp.prepared import Prepared
@@ -86,6 +87,17 @@ class Objective(Protocol):
 
     def served_signatures(self, model: keras.Model, task: Any) -> list[Signature]:
         """The signatures of a SavedModel, for any number of rows."""
+
+    def check_litert_lm(self, model: keras.Model, task: Any) -> None:
+        """Checks that LiteRT-LM, which runs language models, can run this one.
+
+        Raises:
+            UsageError: it cannot; with the reason.
+        """
+        raise UsageError(f"target litert-lm: is for language models, found one of {task.name}: take --target litert")
+
+    def litert_lm_signatures(self, model: keras.Model, task: Any) -> list[Signature]:
+        """The signatures of a model that `check_litert_lm` accepts, as LiteRT-LM runs them."""
 
     def text_signature(self, task: Any, served: Sequence[Signature], run_folder: Path) -> TextSignature:
         """The signature of a SavedModel that takes strings.

@@ -19,6 +19,7 @@ class AnswersObjective(GenerativeObjective):
 
     # Those of generation are for prompts and texts.
     figures, _check_records = GenerativeObjective.figures, GenerativeObjective._check_records
+    check_litert_lm = GenerativeObjective.check_litert_lm
 
     def text_signature(self, task: GenerativeTask, served: Sequence[Signature], run_folder: Path) -> TextSignature:
         """There is none.

@@ -29,7 +29,7 @@ class Signature(NamedTuple):
     def specs(self) -> dict[str, tf.TensorSpec]:
         """The TensorSpecs of the inputs: a cache is float32, all others are int32."""
         return {
-            name: tf.TensorSpec(shape, tf.float32 if name.startswith(CACHE) else tf.int32, name=name)
+            name: tf.TensorSpec(shape, tf.float32 if CACHE in name else tf.int32, name=name)
             for name, shape in self.inputs.items()
         }
 
