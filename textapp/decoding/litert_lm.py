@@ -88,7 +88,7 @@ class StepRunner:
             return self._generate(ids, lengths_of(signature)[1])
         return self._prefill(ids)
 
-    def generate(self, ids: Sequence[int], new: int) -> list[Step]:
+    def generate(self, ids: Sequence[int] | np.ndarray, new: int) -> list[Step]:
         """Generates greedily.
 
         Args:

@@ -29,7 +29,7 @@ from textapp.runners.inputs import save_inputs
 
 if TYPE_CHECKING:
     from textapp.objectives.checks.check import Check, Verdict
-    from textapp.tasks.generation import GenerationTask
+    from textapp.tasks.generative import GenerativeTask
     from textapp.tasks.task import Record
 
 TOP_P = 2  # kind of sampler; with k = 1 it is greedy, and GREEDY itself is not implemented in LiteRT-LM 0.18
@@ -46,7 +46,7 @@ PRELUDE = """{%- set texts = namespace(messages=[]) -%}
 """
 
 
-def pack(model_path: Path, tokenizer: Path, task: GenerationTask, file: Path) -> None:
+def pack(model_path: Path, tokenizer: Path, task: GenerativeTask, file: Path) -> None:
     """Writes a .litertlm file.
 
     Args:
@@ -70,7 +70,7 @@ def pack(model_path: Path, tokenizer: Path, task: GenerationTask, file: Path) ->
         packed.build(opened, validate_metadata=True)
 
 
-def _metadata(task: GenerationTask) -> Any:
+def _metadata(task: GenerativeTask) -> Any:
     """What LiteRT-LM has to know of a model besides its graphs and its tokenizer."""
     protos = require("litert_lm_builder.runtime.proto.llm_metadata_pb2", "litert-lm")
     tokenizer, found = task.tokenizer, protos.LlmMetadata(max_num_tokens=task.lengths[-1])
@@ -92,7 +92,7 @@ def _metadata(task: GenerationTask) -> Any:
     return found
 
 
-def _start(task: GenerationTask) -> list[int]:
+def _start(task: GenerativeTask) -> list[int]:
     """The start token that LiteRT-LM puts before whatever it reads.
 
     Of a model that chats, what stands before a conversation is told by its template. A tokenizer.json reads the start
@@ -107,7 +107,7 @@ def _start(task: GenerationTask) -> list[int]:
     return ids[:1] if ids[0] == task.start_id and hasattr(tokenizer, "model") else []
 
 
-def verify(file: Path, model_path: Path, task: GenerationTask, check: Check, quantize: str, threads: int) -> Verdict:
+def verify(file: Path, model_path: Path, task: GenerativeTask, check: Check, quantize: str, threads: int) -> Verdict:
     """Verifies a .litertlm file.
 
     Args:
@@ -143,7 +143,7 @@ def verify(file: Path, model_path: Path, task: GenerationTask, check: Check, qua
 
 
 def golden(
-    file: Path, task: GenerationTask, records: Sequence[Record], max_count: int, scratch: Path
+    file: Path, task: GenerativeTask, records: Sequence[Record], max_count: int, scratch: Path
 ) -> list[dict[str, Any]]:
     """The test cases of golden.json: prompts or messages with their tokens, and what LiteRT-LM writes.
 
@@ -161,7 +161,7 @@ def golden(
     return [{**prompt, "output": found["text"]} for prompt, found in zip(prompts, written, strict=True)]
 
 
-def check_golden(task: GenerationTask, texts: Sequence[str]) -> None:
+def check_golden(task: GenerativeTask, texts: Sequence[str]) -> None:
     """Checks that the texts that a user chose for golden.json can be prompts.
 
     Raises:
@@ -175,7 +175,7 @@ def check_golden(task: GenerationTask, texts: Sequence[str]) -> None:
             )
 
 
-def prompts_of(task: GenerationTask, records: Sequence[Record], max_count: int) -> list[dict[str, Any]]:
+def prompts_of(task: GenerativeTask, records: Sequence[Record], max_count: int) -> list[dict[str, Any]]:
     """Records as LiteRT-LM takes them: conversations if the model has a chat template, else texts.
 
     Args:
@@ -190,7 +190,7 @@ def prompts_of(task: GenerationTask, records: Sequence[Record], max_count: int) 
     return spread([prompt for prompt in found if prompt is not None], max_count)
 
 
-def _prompt(task: GenerationTask, record: Record) -> dict[str, Any] | None:
+def _prompt(task: GenerativeTask, record: Record) -> dict[str, Any] | None:
     template = task.tokenizer.chat_template
     if template is None:
         asked_for: Any = record.get("prompt")
@@ -233,7 +233,7 @@ def continued(
     return f"litert-lm-api {metadata.version('litert-lm-api')}", written
 
 
-def _compared(task: GenerationTask, prompt: Mapping[str, Any], found: Mapping[str, Any], limit: float) -> bool:
+def _compared(task: GenerativeTask, prompt: Mapping[str, Any], found: Mapping[str, Any], limit: float) -> bool:
     """Compares what LiteRT-LM read and wrote with what it should; a text may differ from a near tie on.
 
     Args:
