@@ -158,7 +158,7 @@ def test_a_broken_byte_as_an_argument_is_an_error_of_its_line(tiny_bundle: Path)
     code, out, err = shell(r"textapp predict $1 good $'go\xff' --json", tiny_bundle)
     good, bad = map(json.loads, out.splitlines())
     assert code == 0 and "label" in good and set(bad) == {"input", "error"} and bad["input"] == "go?"
-    assert "TEXT:2: byte 3 of the line is 0xff" in bad["error"] and "1 input had no answer" in err
+    assert "TEXT:2: byte 3 of the text is 0xff" in bad["error"] and "1 input had no answer" in err
     assert shell(r"textapp predict $1 $'go\xff' --json", tiny_bundle)[0] == 1
 
 
