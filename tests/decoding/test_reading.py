@@ -88,6 +88,15 @@ def test_several_tokens_at_once_are_worth_it_sooner() -> None:
     np.testing.assert_array_equal(kept.logits, after(InPlace, other))
 
 
+def test_a_large_model_reads_a_new_conversation_at_once() -> None:
+    """Conversations begin alike: the system message of another one is no reason to read hundreds of tokens by fives."""
+    kept, whole = reading(InPlace, several=5), [5, 6, 7, 8, 9, 10, 11, 12]
+    kept.read([5, 20])
+    kept.read(whole)  # two passes for seven tokens, against one prefill
+    assert (kept.fresh, kept.steps) == (2, 0)
+    np.testing.assert_array_equal(kept.logits, after(InPlace, whole))
+
+
 def test_guesses_of_an_answer_that_were_read_do_no_harm_later() -> None:
     """What a conversation keeps is what was read, not what was written."""
     kept, prompt = reading(InPlace, several=5), [5, 6, 7, 5, 6, 7]
