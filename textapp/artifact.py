@@ -305,7 +305,7 @@ def _check_listed(folder: Path, manifest: Mapping[str, Any]) -> None:
     Raises:
         ArtifactError: it does not list one.
     """
-    found = [folder / name for name in _LOADED]
+    found = [folder / name for name in sorted(_LOADED)]
     found += [file for file in sorted((folder / SAVED_MODEL).rglob("*")) if not file.is_dir()]
     for file in found:
         name = file.relative_to(folder).as_posix()

@@ -25,7 +25,7 @@ from textapp.folders import atomic_file, check_output
 from textapp.loading import load
 from textapp.predictors.predictor import Predictor
 from textapp.records.fasttext import without_labels
-from textapp.records.files import expand, read_source
+from textapp.records.files import UTF_8, expand, read_source
 from textapp.records.readers import scan_lines, scan_stdin
 from textapp.records.rows import RowError
 from textapp.tasks.task import Answer, Record, Task
@@ -256,7 +256,7 @@ def _chat_lines(texts: Sequence[str], input_file: Path | None, encoding: str | N
         yield from _given(texts, "TEXT")
         return
     rows: Iterable[Any] = _stdin_rows("input", encoding) if input_file is None else (
-        row if isinstance(row, RowError) else row.values for row in scan_lines(input_file, "input", encoding or AUTO)
+        row if isinstance(row, RowError) else row.values for row in scan_lines(input_file, "input", encoding or UTF_8)
     )  # fmt: skip
     for row in rows:
         yield row if isinstance(row, RowError) else row["input"]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
+
+BROKEN = re.compile("[\0\ud800-\udfff]")  # characters that JSON can escape, and that no text has
 
 
 class Repeated(dict):

@@ -15,11 +15,11 @@ from textapp.errors import DataError
 from textapp.records.columns import missing_column, names_of, other_names
 from textapp.records.dialects import normalised
 from textapp.records.files import Source
-from textapp.records.json_objects import Repeated, equal, is_message
+from textapp.records.json_objects import BROKEN, Repeated, equal, is_message
 from textapp.records.json_text import Value, Wanted, objects
 from textapp.records.label_cells import flag
 from textapp.records.layout import Columns
-from textapp.records.rows import BROKEN, Row, RowError
+from textapp.records.rows import Row, RowError
 
 _FIRST_ROWS = 1000  # in which every required field must be found once
 _SHOWN_NAMES = 1000

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from textapp.errors import DataError, did_you_mean
-from textapp.records.json_objects import Repeated, whole
-from textapp.records.rows import BROKEN
+from textapp.records.json_objects import BROKEN, Repeated, whole
 from textapp.untrusted import shown
 
 SYSTEM, USER, ASSISTANT = "system", "user", "assistant"

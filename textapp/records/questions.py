@@ -16,10 +16,10 @@ from typing import Any
 
 from textapp.errors import DataError, is_blank
 from textapp.records.files import expand, kind_of, read_source
-from textapp.records.json_objects import Repeated, whole
+from textapp.records.json_objects import BROKEN, Repeated, whole
 from textapp.records.layout import Layout
 from textapp.records.readers import scan_rows
-from textapp.records.rows import BROKEN, Row, RowError
+from textapp.records.rows import Row, RowError
 from textapp.records.sources import Source, describe
 
 _logger = logging.getLogger("textapp")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +10,6 @@ from textapp.errors import DataError
 from textapp.records.files import Source
 
 MAX_SHOWN = 1000  # characters of a row in its error
-BROKEN = re.compile("[\0\ud800-\udfff]")  # characters that JSON can escape, and that no text has
 
 
 class Row(NamedTuple):
