@@ -47,12 +47,13 @@ def compile_config(path: Path, arguments: argparse.Namespace, done: set[tuple[st
     with tempfile.TemporaryDirectory() as folder, arguments.output.open("a", encoding="utf-8") as output:
         prepared, objective = prepared_of(load_config(path), arguments.data_dir, Path(folder))
         precision, layers, steps = steps_of(prepared, objective)
+        python = compiler_python(print)
         for chip in arguments.chips:
             for step in steps if arguments.all_buckets else longest(steps):
                 if step.kind not in arguments.kinds or (str(path), chip, step.kind, step.shape) in done:
                     continue
                 started = time.monotonic()
-                row = compiled_step(step, layers, compiler_python(print), chip, Path(folder))
+                row = compiled_step(step, layers, python, chip, Path(folder))
                 row = {"config": str(path), "chip": chip, "precision": precision, **row}
                 row["all_seconds"] = round(time.monotonic() - started, 1)
                 print(json.dumps(row), file=output, flush=True)

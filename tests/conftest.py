@@ -263,3 +263,12 @@ def _succeed(*args: object) -> None:
     done = textapp_command(*args)
     if done.code:
         raise AssertionError(f"textapp {' '.join(map(str, args))} ended with {done.code}:\n{done.stderr}")
+
+
+@pytest.fixture()
+def memory() -> Iterator[Any]:
+    """The files of memory://, which are gone after the test."""
+    system = pytest.importorskip("fsspec").filesystem("memory")
+    yield system
+    system.store.clear()
+    system.pseudo_dirs[:] = [""]

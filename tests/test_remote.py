@@ -4,7 +4,6 @@ import gzip
 import io
 import sys
 import threading
-from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,16 +16,7 @@ from textapp.errors import DataError, UsageError
 from textapp.records.files import expand, read_source, reading_only
 from textapp.remote import RemotePath, is_remote
 
-fsspec = pytest.importorskip("fsspec")
-
-
-@pytest.fixture()
-def memory() -> Iterator[Any]:
-    """The files of memory://, which are gone after the test."""
-    system = fsspec.filesystem("memory")
-    yield system
-    system.store.clear()
-    system.pseudo_dirs[:] = [""]
+pytest.importorskip("fsspec")
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,11 @@ def owner(folder: Path) -> dict[str, Any]:
 # --- one process at a time -----------------------------------------------------------------------------------------
 
 
+def mark(folder: Path, purpose: str) -> None:
+    """Marks a folder that stays as textapp's; see `owner`."""
+    write_text(folder / MARKER, json.dumps({"made_by": "textapp", "purpose": purpose}) + "\n")
+
+
 class Marked:
     """A folder of textapp that one process uses at a time.
 

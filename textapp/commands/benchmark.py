@@ -21,7 +21,15 @@ import numpy as np
 
 from textapp import errors
 from textapp.arrays import spread
-from textapp.artifact import LITERT_LM_FILE, TARGET_TOKENIZER, TOKENIZER, Artifact, exports_of, open_artifact
+from textapp.artifact import (
+    MODEL_FILES,
+    SAVED_MODEL,
+    TARGET_TOKENIZER,
+    TOKENIZER,
+    Artifact,
+    exports_of,
+    open_artifact,
+)
 from textapp.catalog import task_class
 from textapp.commands import tables
 from textapp.commands.examples import Record, evaluation_records
@@ -39,7 +47,7 @@ BLOCK = 20  # queries that one model answers before the next one continues
 STARTS = 3  # processes that are started; the start-up time is their median
 SLOW_START = 2000  # ms; above, one start is enough
 PERCENTILES = (50, 90, 99)
-MODEL_FILES = ("model.keras", "model.tflite", LITERT_LM_FILE, "saved_model", TOKENIZER, TARGET_TOKENIZER)
+MEASURED = (*MODEL_FILES, SAVED_MODEL, TOKENIZER, TARGET_TOKENIZER)
 
 
 def benchmark(
@@ -143,7 +151,7 @@ def answering(bundles: Iterable[Artifact]) -> list[Artifact]:
 
 def model_size(folder: Path) -> int:
     """Bytes of the model and its tokenizer, without the other files of a run folder."""
-    return sum(size_bytes(folder / name) for name in MODEL_FILES if (folder / name).exists())
+    return sum(size_bytes(folder / name) for name in MEASURED if (folder / name).exists())
 
 
 def start(

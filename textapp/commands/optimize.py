@@ -16,7 +16,7 @@ from textapp.compression.search_budget import Budget, parse_latency, parse_size
 from textapp.compression.search_journal import is_journal
 from textapp.errors import ArtifactError, ExportError, OptionError, UsageError, require
 from textapp.export.options import EDGE_TARGETS
-from textapp.folders import MARKER, WorkFolder, owner, resolved, write_text
+from textapp.folders import WorkFolder, mark, owner, resolved, write_text
 from textapp.runners.interpreter import available
 
 RESULT = "result.json"  # in the folder of a search
@@ -75,7 +75,7 @@ def optimize(
     _check_folder(folder, recipes)
     with WorkFolder(resolved(folder), "search"):
         resolved(folder).mkdir(parents=True, exist_ok=True)
-        write_text(folder / MARKER, json.dumps({"made_by": "textapp", "purpose": SEARCH}) + "\n")
+        mark(folder, SEARCH)
         search = Search(artifact, config, folder, target, budget, recipes, data_dir)
         with tables.stdout_for_json(as_json):
             search.go(minutes)

@@ -49,10 +49,10 @@ def with_own(forced: Inputs, outputs: Mapping[str, np.ndarray], several: int = 1
         if origin == "expected":
             token_ids, counts = (outputs[f"{signature}/{name}"] for name in ("token_ids", "num_tokens"))
             rows = min(len(named[GENERATED]), len(token_ids))
-            group = {**named, GENERATED: token_ids, GENERATED_TOKENS: counts}
-            own[f"{signature}{OWN}"] = _first(group, rows if several == 1 else 1)
+            texts = {**named, GENERATED: token_ids, GENERATED_TOKENS: counts}
+            own[f"{signature}{OWN}"] = _first(texts, rows if several == 1 else 1)
             if several > 1:
-                own[f"{signature}{AT_ONCE}"] = _first(group, rows)
+                own[f"{signature}{AT_ONCE}"] = _first(texts, rows)
     return forced | own
 
 
