@@ -417,16 +417,18 @@ def _has_foreign(folder: Path, made: set[str], prefix: str) -> bool:
 
 
 @contextmanager
-def scratch_folder(purpose: str) -> Iterator[Path]:
+def scratch_folder(purpose: str, parent: Path | None = None) -> Iterator[Path]:
     """A temporary folder, removed at the end; those that killed processes left are removed first.
 
     Args:
         purpose: a word of its name: `export` gives `textapp-export-...`.
+        parent: where it is made, such as the disk to which it will be moved; None: where temporary files are.
     """
     prefix = f"textapp-{purpose}-"
-    for folder in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+    parent = parent or Path(tempfile.gettempdir())
+    for folder in parent.glob(f"{prefix}*"):
         remove_dead(folder, purpose)
-    with tempfile.TemporaryDirectory(prefix=f"{prefix}{os.getpid()}-") as name:
+    with tempfile.TemporaryDirectory(prefix=f"{prefix}{os.getpid()}-", dir=parent) as name:
         lock = Marked(Path(name), purpose, Path(name))
         try:
             (inside := Path(name) / "new").mkdir()

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from textapp.errors import TextappError
-from textapp.folders import cache_folder
+from textapp.folders import cache_folder, scratch_folder
 
 # Together, as the script calls what jax keeps private. The packages that they need are pinned too, so that the
 # environment of tomorrow is the one that was tried.
@@ -77,14 +75,11 @@ def compiler_python(tell: Callable[[str], None]) -> Path:
 
 def _make(folder: Path, wanted: list[str]) -> None:
     """Makes the environment beside its place and moves it there as a whole, so that half of one is never used."""
-    new = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
-    try:
+    with scratch_folder("compiler", folder.parent) as new:
         _run([sys.executable, "-m", "venv", new], folder)
         _run([new / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-input", *wanted], folder)
         if not folder.is_dir():  # another process may have been faster
             new.rename(folder)
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
 
 
 def _run(command: list[Any], folder: Path) -> None:
