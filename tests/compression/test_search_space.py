@@ -54,6 +54,9 @@ def test_what_is_tried_first() -> None:
     )
     assert known_good(["x"], ("none",))[1] == Candidate("x", "none")
     assert "bag" not in own_recipes(TRANSFORMER, "encoder-decoder", 7, False)  # a translator is no bag of words
+    deep, shallow = ({**TRANSFORMER, "encoder_layers": 4, "decoder_layers": layers} for layers in (4, 1))
+    assert list(own_recipes(deep, "encoder-decoder", 7, False))[:2] == ["structure50", "shallow_decoder"]
+    assert "shallow_decoder" not in own_recipes(shallow, "encoder-decoder", 7, False)
 
 
 def test_what_has_parts_to_spare() -> None:

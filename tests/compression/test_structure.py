@@ -218,6 +218,14 @@ def test_of_equal_units_the_first_stay() -> None:
     [
         ({**BLOCKS, "num_layers": 4}, {"keep": 0.25}, {"num_layers": 4, "num_heads": 1, "intermediate_dim": 3}),
         ({**BLOCKS, "num_layers": 4}, {"layers": 0.5}, {"num_layers": 2, "num_heads": 4, "head_dim": None}),
+        (
+            {**BLOCKS, "encoder_layers": 4, "decoder_layers": 4}, {"decoder_layers": 0.25},
+            {"encoder_layers": 4, "decoder_layers": 1},
+        ),
+        (
+            {**BLOCKS, "encoder_layers": 4, "decoder_layers": 4}, {"layers": 0.5, "decoder_layers": 0.25},
+            {"encoder_layers": 2, "decoder_layers": 1},
+        ),
         ({**BLOCKS, "num_layers": 1, "intermediate_dim": None}, {"feed_forward": 0.5}, {"intermediate_dim": 16}),
         (
             {**BLOCKS, "num_layers": 1, "num_key_value_heads": 2}, {"heads": 0.5},
@@ -232,7 +240,8 @@ def test_of_equal_units_the_first_stay() -> None:
     ],
 )  # fmt: skip
 def test_the_config_of_the_smaller_model(model: dict[str, Any], shares: dict[str, float], expected: dict) -> None:
-    less = smaller_model(config_of("classification", model), step_of(**shares))
+    task = "translation" if "encoder_layers" in model else "classification"
+    less = smaller_model(config_of(task, model), step_of(**shares))
     assert {key: getattr(less, key) for key in expected} == expected
 
 
@@ -242,6 +251,8 @@ def test_the_config_of_the_smaller_model(model: dict[str, Any], shares: dict[str
         ({"architecture": "cnn", "filters": 8}, {"heads": 0.5},
          "steps.0.heads: found a share of heads, of which this cnn has none to spare, expected of it: units"),
         ({**BLOCKS, "num_layers": 2}, {"units": 0.5}, "expected of it: feed_forward, heads, layers"),
+        ({**BLOCKS, "num_layers": 2}, {"decoder_layers": 0.5},
+         "steps.0.decoder_layers: found a share of decoder layers, of which this transformer has none to spare"),
         ({**BLOCKS, "num_layers": 2}, {"heads": 0.1},
          "steps.0.heads: found 0.1 of 4 heads, which leaves none, expected at least 0.25"),
         ({"architecture": "mlp", "hidden_dims": []}, {"keep": 0.5},

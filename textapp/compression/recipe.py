@@ -147,6 +147,12 @@ class Structure(Trained):
     layers: PartShare | None = Field(
         default=None, description="share that stays of the layers of a Transformer; None: all"
     )
+    encoder_layers: PartShare | None = Field(
+        default=None, description="share that stays of the layers of a translator's encoder; None: layers"
+    )
+    decoder_layers: PartShare | None = Field(
+        default=None, description="share that stays of the layers of a translator's decoder; None: layers"
+    )
     units: PartShare | None = Field(
         default=None, description="share that stays of the units of each LSTM or hidden layer, or of the filters"
     )
@@ -155,7 +161,9 @@ class Structure(Trained):
 
     @model_validator(mode="after")
     def _something_leaves(self) -> Structure:
-        shares = [self.keep, self.feed_forward, self.heads, self.layers, self.units]
+        shares = [
+            self.keep, self.feed_forward, self.heads, self.layers, self.encoder_layers, self.decoder_layers, self.units
+        ]  # fmt: skip
         if all(share in (None, 1) for share in shares):
             raise ValueError("found no share below 1 of any part, expected one, such as keep: 0.5")
         return self

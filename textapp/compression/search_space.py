@@ -75,6 +75,8 @@ def own_recipes(model: Mapping[str, Any], role: str, epochs: int, preset: bool) 
     halved = {"method": "structure", "keep": 0.5, "epochs": 5}
     if model["architecture"] != "mlp" and (model["architecture"] != "preset" or role not in WRITERS):
         found["structure50"] = [halved]
+    if (model.get("decoder_layers") or 1) > 1 and role == "encoder-decoder":
+        found["shallow_decoder"] = [{"method": "structure", "decoder_layers": 0.25, "epochs": 5}]
     found |= distilled
     found["quantize_aware"] = [adapted]
     if preset:

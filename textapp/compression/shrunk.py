@@ -9,19 +9,23 @@ from textapp.compression.recipe import Structure
 from textapp.config import ModelConfig
 from textapp.errors import ConfigError
 
-PARTS = ("feed_forward", "heads", "layers", "units")
 # The parts of each architecture, with the keys of its config that hold their sizes.
 SIZES: dict[str, dict[str, tuple[str, ...]]] = {
     "transformer": {
         "feed_forward": ("intermediate_dim",), "heads": ("num_heads",),
         "layers": ("num_layers", "encoder_layers", "decoder_layers"),
+        "encoder_layers": ("encoder_layers",), "decoder_layers": ("decoder_layers",),  # in place of `layers`
     },
     "preset": {"feed_forward": ("intermediate_dim",), "heads": ("num_heads",), "layers": ("num_layers",)},
     "lstm": {"units": ("units", "dense_units")},
     "cnn": {"units": ("filters",)},
     "mlp": {"units": ("hidden_dims",)},
 }  # fmt: skip
-WORDS = {"feed_forward": "feed-forward units", "heads": "heads", "layers": "layers", "units": "units"}
+WORDS = {
+    "feed_forward": "feed-forward units", "heads": "heads", "layers": "layers", "encoder_layers": "encoder layers",
+    "decoder_layers": "decoder layers", "units": "units",
+}  # fmt: skip
+DEPTHS = ("layers", "encoder_layers", "decoder_layers")  # which `keep` does not mean
 
 
 def smaller_model(
@@ -53,7 +57,7 @@ def smaller_model(
         )
     sizes = preset or _sizes(config)
     able = [part for part in known if any(sizes.get(name) for name in known[part])]
-    for part in PARTS:
+    for part in WORDS:
         if getattr(step, part) is not None and part not in able:
             key = f"steps.0.{part}"
             raise ConfigError(
@@ -65,9 +69,9 @@ def smaller_model(
         share = getattr(step, part)
         named = share is not None
         if not named:
-            share = (step.keep if part != "layers" else None) or 1.0
+            share = (step.keep if part not in DEPTHS else None) or 1.0
         for name in names:
-            if sizes.get(name):
+            if sizes.get(name) and (named or name not in update):
                 update[name] = _kept(sizes[name], share, named, part, where)
     if all(size == sizes[name] for name, size in update.items()):
         raise ConfigError(
