@@ -352,6 +352,8 @@ def test_a_student_that_was_stopped_does_not_ask_its_teacher_again(teacher: Path
         ({"model": {"architecture": "transformer", "hidden_dim": 10, "num_heads": 4}},
          "student.yaml, line 1: model.hidden_dim 10 is not a multiple of model.num_heads 4"),
         ({"unlabelled": "none.txt"}, "none.txt: no such file"),
+        ({"hidden_states": 1},
+         "student.yaml, line 1: steps.0.hidden_states: found 1, but the student is no Transformer on textapp's own"),
     ],
 )  # fmt: skip
 def test_a_student_that_does_not_fit_is_refused(

@@ -18,8 +18,9 @@ import tensorflow as tf
 from textapp.arrays import IGNORED
 from textapp.batches.taught import TEACHER
 from textapp.catalog import parse_config, recipe_of
-from textapp.compression.distill import store_answers, taught
+from textapp.compression.distill import state_fault, store_answers, student_hooks, taught
 from textapp.errors import ConfigError
+from textapp.layers import hidden_states, with_hidden_states
 from textapp.objectives import lessons
 from textapp.objectives.generation import overlapping
 from textapp.objectives.lessons import Mix
@@ -135,6 +136,146 @@ def test_windows_of_a_stream_begin_in_the_middle_of_the_one_before() -> None:
         covered = [range(start + skip, start + length) for start, skip in zip(starts, skipped, strict=True)]
         assert [place for part in covered for place in part] == list(range(count))
         assert all(skip >= length // 2 for skip in skipped[1:])
+
+
+# --- hidden states ---------------------------------------------------------------------------------------------------
+
+
+def test_each_layer_has_one_of_the_teacher() -> None:
+    pairs = {(2, 6): [2, 5], (4, 6): [1, 2, 4, 5], (3, 3): [0, 1, 2], (1, 4): [3], (2, 1): [0, 0]}
+    assert {pair: lessons.matching_layers(*pair) for pair in pairs} == pairs
+
+
+def test_the_distance_of_hidden_states_is_that_of_their_directions() -> None:
+    """Two tokens, two layers, compared with the second and the fourth of the teacher."""
+    student = [[[[3.0, 4.0], [1.0, 0.0]]], [[[1.0, 0.0], [1.0, 1.0]]]]
+    teacher = np.full((4, 1, 2, 2), np.nan, np.float32)
+    teacher[1], teacher[3] = [[6.0, 8.0], [0.0, 2.0]], [[-5.0, 0.0], [1.0, 0.0]]
+    found = lessons.state_distance(list(teacher), [tf.constant(each) for each in student]).numpy()
+    assert np.allclose(found, [[(0 + 4) / 2, (2 + 2 - math.sqrt(2)) / 2]])
+
+
+def test_the_distance_is_added_to_the_loss_over_the_tokens_of_a_text(tmp_path: Path) -> None:
+    data = small.prepared(tmp_path, "transformer")
+    lesson = recipe_of("classification").objective().lesson(data)
+    batch = batch_of(lesson, {"logits": DICE.normal(0, 2, (64, 4)).astype(np.float16)})[0]
+    ids = batch["features"]["token_ids"].numpy()
+    student, teacher = DICE.normal(0, 1, (2, *ids.shape, 3)).astype(np.float32)
+
+    def asked(features: Any, training: bool) -> None:
+        assert not training and np.array_equal(features["token_ids"], ids)
+        hidden_states.hidden_state(tf.constant(teacher))
+
+    logits = tf.constant(DICE.normal(0, 2, (8, 4)).astype(np.float32))
+    without = lesson.loss(Mix())(batch, logits).numpy()
+    found = lesson.loss(Mix(hidden_states=0.5), asked)(batch, (logits, [tf.constant(student)])).numpy()
+    cosines = (student * teacher).sum(-1) / np.linalg.norm(student, axis=-1) / np.linalg.norm(teacher, axis=-1)
+    for row, present in enumerate(ids != data.task.tokenizer.pad_id):
+        assert 0 < present.sum() < len(present)
+        assert found[row] == pytest.approx(without[row] + 0.5 * (2 - 2 * cosines[row][present]).mean(), abs=1e-4)
+
+
+def test_a_language_model_compares_where_it_has_targets(tmp_path: Path) -> None:
+    data = language(tmp_path, False, architecture="transformer", hidden_dim=8, num_layers=1, num_heads=2)
+    lesson = recipe_of("generation").objective().lesson(data)
+    batch = {"targets": tf.constant([[3, 4, IGNORED], [IGNORED, 5, 6]])}
+    assert lesson._counted(batch).numpy().tolist() == [[1, 1, 0], [0, 1, 1]]
+
+
+SIZES = {"hidden_dim": 8, "num_heads": 2, "intermediate_dim": 16, "dropout": 0}
+
+
+def many_layers(task: str, folder: Path, layers: int) -> Any:
+    """Data of a Transformer of so many layers, for two epochs."""
+    model = {"architecture": "transformer", **SIZES, "num_layers": layers}
+    if task == "classification":
+        data = small.prepared(folder, "transformer")
+        update = {"model": data.config.model.model_copy(update={"num_layers": layers})}
+    else:
+        data = questions(folder, **model) if task == "question_answering" else language(folder, False, **model)
+        update = {}
+    training = data.config.training.model_copy(update={"epochs": 2})
+    return replace(data, config=data.config.model_copy(update={**update, "training": training}))
+
+
+def distance(teacher: keras.Model, student: keras.Model, objective: Any, data: Any) -> float:
+    """How far apart the hidden states of two models are on the first batch."""
+    lesson, source = objective.lesson(data), objective.batches(data)
+    batch = next(source.distributed(source.plan(0), STRATEGY))
+    states = [with_hidden_states(model, batch["features"])[1] for model in (teacher, student)]
+    return float(tf.reduce_mean(lessons._mean(lessons.state_distance(*states), lesson._counted(batch))))
+
+
+@pytest.mark.parametrize(
+    "task",
+    ["classification", *(pytest.param(name, marks=pytest.mark.slow) for name in ("question_answering", "generation"))],
+)
+def test_hidden_states_come_closer_and_a_stop_changes_nothing(tmp_path: Path, task: str) -> None:
+    data, others = many_layers(task, tmp_path / "t", 4), many_layers(task, tmp_path / "s", 2)
+    objective = recipe_of(task).objective()
+    keras.utils.set_random_seed(1)
+    teacher = objective.build_inference(data)
+    stored = store_answers(objective.lesson(data), teacher, tmp_path / "answers")
+
+    def student(name: str, weight: float | None, changed: Any = None) -> keras.Model:
+        step = small.step_of(**{**STUDENT, "hidden_states": weight})
+        pupil = taught(objective, objective.lesson(others), step, stored, teacher)
+        return fit(others, changed(pupil) if changed else pupil, tmp_path / name, STRATEGY, student_hooks(step))[0]
+
+    class Stopped(Exception):
+        pass
+
+    def stops(pupil: Any) -> Any:
+        """Stops in the second epoch, after the checkpoint of the first."""
+
+        def validation(*given: Any) -> Any:
+            measured, first = objective.validation(*given), iter([True])
+
+            def measure() -> Any:
+                if next(first, False):
+                    return measured()
+                raise Stopped
+
+            return measure
+
+        pupil.validation = validation
+        return pupil
+
+    without, closer = student("without", None), student("with", 5.0)
+    assert distance(teacher, closer, objective, others) < 0.7 * distance(teacher, without, objective, others)
+    with pytest.raises(Stopped):
+        student("stopped", 5.0, stops)
+    resumed = student("stopped", 5.0)
+    for one, other in zip(closer.get_weights(), resumed.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_hidden_states_that_cannot_be_compared(tmp_path: Path) -> None:
+    lesson: Any = SimpleNamespace(mixes=True)
+    models = {name: small.start(small.prepared(tmp_path / name, name)) for name in ("cnn", "transformer")}
+    data = small.prepared(tmp_path / "wide", "transformer")
+    wide = data.config.model.model_copy(update={"hidden_dim": 12})
+    models["wide"] = small.start(replace(data, config=data.config.model_copy(update={"model": wide})))
+    pair = {name: keras.Input((None,), dtype="int32", name=name) for name in ("token_ids", "segment_ids")}
+    models["pair"] = keras.Model(pair, models["transformer"]({"token_ids": pair["token_ids"]}))
+
+    def fault(teacher: str, student: str) -> str | None:
+        return state_fault(lesson, models[teacher], models[student])
+
+    assert fault("transformer", "transformer") is None
+    assert fault("cnn", "transformer") == (
+        "the teacher is no Transformer on textapp's own layers, expected both to be: leave it out"
+    )
+    assert fault("transformer", "cnn").startswith("the student is no Transformer")
+    assert fault("wide", "transformer") == (
+        "the hidden states of this student have 8 numbers, expected the 12 of its teacher: set hidden_dim: 12 in its "
+        "model, or leave it out"
+    )
+    assert fault("pair", "transformer") == (
+        "the student reads token_ids, expected what its teacher reads, segment_ids, token_ids: leave it out"
+    )
+    lesson.mixes = False
+    assert fault("transformer", "transformer").startswith("this student learns from the texts that its teacher writes")
 
 
 # --- classifiers -----------------------------------------------------------------------------------------------------

@@ -109,6 +109,14 @@ def test_defaults_and_overrides(tmp_path: Path) -> None:
             "steps.0.temperature: found 0: expected a number above 0",
         ),
         (
+            "steps: [{method: distill, model: {architecture: transformer}, hidden_states: 0}]",
+            "steps.0.hidden_states: found 0: expected a number above 0",
+        ),
+        (
+            "steps:\n- method: structure\n  keep: 0.5\n  teacher: false\n  hidden_states: 1",
+            "small.yaml, line 2: steps.0: hidden_states: found 1 beside teacher: false, expected teacher: true",
+        ),
+        (
             "steps:\n- {method: cluster}\n- {method: distill, model: {architecture: cnn}}",
             "small.yaml, line 3: steps.1.method: found distill after another step, expected it as the first",
         ),

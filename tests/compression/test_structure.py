@@ -357,7 +357,10 @@ def recipe(folder: Path, steps: str) -> Path:
 def test_a_run_becomes_smaller_after_a_stop_and_its_file_answers_as_it_does(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    steps = "[{method: structure, keep: 0.5, layers: 0.5, epochs: 3, learning_rate: 0.003, examples: 16}]"
+    steps = (
+        "[{method: structure, keep: 0.5, layers: 0.5, epochs: 3, learning_rate: 0.003, examples: 16, "
+        "hidden_states: 0.5}]"
+    )
     file, work = recipe(tmp_path, steps), tmp_path / "new.textapp-work" / "new" / "steps" / "1"
 
     def stop(*args: Any, **settings: Any) -> None:

@@ -129,6 +129,28 @@ def test_loss_may_use_what_the_batch_carries(make_layer) -> None:
     assert float(loop.step(batch | {"teacher": teacher})) == pytest.approx(float(expected), rel=1e-5)
 
 
+@pytest.mark.parametrize("transforms", [False, True])
+def test_the_loss_takes_what_forward_returns(transforms: bool) -> None:
+    model, batch = make_model(dense), make_batch()
+    loss, expected = by_hand(model, batch)
+    seen = []
+
+    def forward(features: dict, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
+        seen.append(training)
+        outputs = model(features, training=training)
+        return outputs, 2 * outputs
+
+    def half_of_the_second(batch: dict, outputs: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+        return cross_entropy(batch, outputs[1] / 2)
+
+    kernel = model.trainable_variables[1]
+    hook = {"transform_weights": lambda: [(kernel, kernel.value * 1.0)]} if transforms else {}
+    loop = make_loop(model, loss=half_of_the_second, forward=forward, **hook)
+    assert float(loop.step(batch)) == pytest.approx(loss, abs=1e-5)
+    assert_close(arrays(model), expected)
+    assert set(seen) == {True}
+
+
 @LAYERS
 def test_after_update_sees_the_updated_weights(make_layer) -> None:
     model, batch = make_model(make_layer), make_batch()

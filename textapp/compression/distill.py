@@ -1,11 +1,15 @@
-"""Distillation: the answers of a teacher on disk, and the objective of a student that learns from them."""
+"""Distillation: the answers of a teacher on disk, and the objective of a student that learns from them.
+
+Hidden states are not on disk: a teacher gives them in each step, for the tokens of the batch.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,6 +22,7 @@ if TYPE_CHECKING:
 
     from textapp.objectives.lessons import Lesson
     from textapp.objectives.objective import Objective
+    from textapp.training.loop import Hooks
 
 COMPLETE = "complete"  # a file that is there when the answers are
 log = logging.getLogger("textapp")
@@ -70,7 +75,11 @@ def _reserved(file: Path, kind: Any, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def taught(
-    objective: Objective, lesson: Lesson, step: Distill | Structure, stored: Mapping[str, np.ndarray]
+    objective: Objective,
+    lesson: Lesson,
+    step: Distill | Structure,
+    stored: Mapping[str, np.ndarray],
+    teacher: keras.Model | None = None,
 ) -> Objective:
     """The objective of a task, with the batches and the loss of a lesson.
 
@@ -79,13 +88,18 @@ def taught(
         lesson: of the data as the student reads it.
         step: of the recipe.
         stored: the answers of the teacher.
+        teacher: its hidden states are computed in each step, if the step compares them: see `student_hooks`.
     """
-    return cast("Objective", _Taught(objective, lesson, step, stored))
+    return cast("Objective", _Taught(objective, lesson, step, stored, teacher))
 
 
 class _Taught:
-    def __init__(self, objective: Objective, lesson: Lesson, step: Any, stored: Mapping[str, np.ndarray]) -> None:
+    def __init__(
+        self, objective: Objective, lesson: Lesson, step: Any, stored: Mapping[str, np.ndarray],
+        teacher: keras.Model | None,
+    ) -> None:  # fmt: skip
         self._objective, self._lesson, self._step, self._stored = objective, lesson, step, stored
+        self._teacher = teacher
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._objective, name)
@@ -97,4 +111,58 @@ class _Taught:
         from textapp.objectives.lessons import Mix
 
         given = {name: getattr(self._step, name, None) for name in Mix._fields}
-        return self._lesson.loss(Mix(**{name: value for name, value in given.items() if value is not None}))
+        return self._lesson.loss(
+            Mix(**{name: value for name, value in given.items() if value is not None}), self._teacher
+        )
+
+
+# --- hidden states -------------------------------------------------------------------------------------------------
+
+
+def student_hooks(step: Distill | Structure) -> Callable[[keras.Model], Hooks] | None:
+    """What `fit` needs for a step that compares hidden states: the loss gets those of the student; else None."""
+    if step.hidden_states is None:
+        return None
+    from textapp.layers import with_hidden_states
+    from textapp.training.loop import Hooks
+
+    return lambda model: Hooks(forward=partial(with_hidden_states, model))
+
+
+def state_fault(lesson: Lesson, teacher: keras.Model, student: keras.Model) -> str | None:
+    """Why the hidden states of two models cannot be compared, for a message; None if they can.
+
+    Args:
+        lesson: of the student.
+        teacher, student: the models.
+    """
+    if not lesson.mixes:
+        return "this student learns from the texts that its teacher writes: leave it out"
+    width, expected = hidden_dim(student), hidden_dim(teacher)
+    if width is None or expected is None:
+        name = "student" if width is None else "teacher"
+        return f"the {name} is no Transformer on textapp's own layers, expected both to be: leave it out"
+    if width != expected:
+        return (
+            f"the hidden states of this student have {width} numbers, expected the {expected} of its teacher: set "
+            f"hidden_dim: {expected} in its model, or leave it out"
+        )
+    read, needed = inputs_of(student), inputs_of(teacher)
+    if read != needed:
+        return (
+            f"the student reads {', '.join(read)}, expected what its teacher reads, {', '.join(needed)}: leave it out"
+        )
+    return None
+
+
+def hidden_dim(model: keras.Model) -> int | None:
+    """The width of the blocks of a model; None if it has none."""
+    from textapp.layers import TransformerBlock
+
+    blocks = (layer for layer in model._flatten_layers() if isinstance(layer, TransformerBlock))
+    return next((block.outward.units for block in blocks), None)
+
+
+def inputs_of(model: keras.Model) -> list[str]:
+    """The names of the inputs of a classifier or a reader; models that write read tokens alike."""
+    return sorted(each.name for each in getattr(model, "inputs", ()))

@@ -102,6 +102,12 @@ class Cluster(Step):
     )
 
 
+HiddenStates = Annotated[Float, Field(gt=0, le=1000)] | None
+OF_HIDDEN_STATES = (
+    "weight of the distance between the hidden states of both, Transformers of one width; None: they are not compared"
+)
+
+
 class Distill(Trained):
     """A smaller model learns from the answers of the run, its teacher (Hinton et al., 2015; Kim and Rush, 2016).
 
@@ -117,6 +123,7 @@ class Distill(Trained):
     alpha: Annotated[Float, Field(gt=0, le=1), BeforeValidator(_no_percent)] | None = Field(
         default=None, description="share of the teacher's loss against that of the labels; None: 0.7"
     )
+    hidden_states: HiddenStates = Field(default=None, description=OF_HIDDEN_STATES)
     unlabelled: Files | None = Field(default=None, description="further texts without labels, for a classifier")
 
 
@@ -158,6 +165,7 @@ class Structure(Trained):
     )
     examples: Count = Field(default=256, description="training examples that importance is measured on")
     teacher: bool = Field(default=True, description="whether the smaller model also learns from the answers of the run")
+    hidden_states: HiddenStates = Field(default=None, description=OF_HIDDEN_STATES)
 
     @model_validator(mode="after")
     def _something_leaves(self) -> Structure:
@@ -166,6 +174,11 @@ class Structure(Trained):
         ]  # fmt: skip
         if all(share in (None, 1) for share in shares):
             raise ValueError("found no share below 1 of any part, expected one, such as keep: 0.5")
+        if self.hidden_states is not None and not self.teacher:
+            raise ValueError(
+                f"hidden_states: found {self.hidden_states:g} beside teacher: false, expected teacher: true: they are "
+                "compared with those of the run, its teacher"
+            )
         return self
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textapp.artifact import Artifact
-from textapp.compression.distill import COMPLETE, store_answers, taught
+from textapp.compression.distill import COMPLETE, state_fault, store_answers, student_hooks, taught
 from textapp.compression.recipe import (
     Distill,
     LoadedRecipe,
@@ -93,7 +93,8 @@ class Compression:
         from textapp.compression.size import sizes
         from textapp.models.saving import load_float32
 
-        model = load_float32(self.artifact.path / MODEL)
+        with self.strategy.scope():  # a teacher may compute in the steps of a training
+            model = load_float32(self.artifact.path / MODEL)
         self._check(model)
         (self.folder / STEPS).mkdir(exist_ok=True)  # goes at the end, with what a killed process left in it
         before = {"sizes": sizes(model, self.folder / STEPS), **self._quality(model)}
@@ -136,10 +137,14 @@ class Compression:
                 f"{self.artifact.path}: was trained on the labels {', '.join(expected or ())}, but the data has "
                 f"{', '.join(found or ())}: use the data that it was trained on"
             )
+        teacher = model
         if self.recipe.recipe.distills:
             model = self._checked_student(model)
         elif self.recipe.recipe.shrinks:
             model = self.objective.build_inference(self.prepared)
+            if self.recipe.recipe.shrinks.teacher:
+                self.lesson = self.objective.lesson(self.prepared)
+        self._check_hidden_states(teacher, model)
         for number, step in enumerate(self.steps):
             if isinstance(step, QuantizeAware) and not quantized_kernels(model):
                 raise ConfigError(
@@ -182,6 +187,20 @@ class Compression:
                     "it out"
                 )
         return student
+
+    def _check_hidden_states(self, teacher: keras.Model, student: keras.Model) -> None:
+        """Checks that hidden states can be compared, if the first step compares them.
+
+        Raises:
+            ConfigError: they cannot.
+        """
+        weight, key = getattr(self.steps[0], "hidden_states", None), "steps.0.hidden_states"
+        if weight is None:
+            return
+        assert self.lesson is not None
+        fault = state_fault(self.lesson, teacher, student)
+        if fault is not None:
+            raise ConfigError(f"{self.recipe.where(key)}: {key}: found {weight:g}, but {fault}")
 
     def _quality(self, model: keras.Model) -> dict[str, Any]:
         """The measures of the task on validation and test."""
@@ -229,7 +248,8 @@ class Compression:
         lesson = self.lesson
         assert lesson is not None
         stored = store_answers(self.objective.lesson(self.source, self.unlabelled), teacher, folder / ANSWERS)
-        model, history = fit(prepared, taught(self.objective, lesson, step, stored), folder, self.strategy)
+        objective = taught(self.objective, lesson, step, stored, teacher)
+        model, history = fit(prepared, objective, folder, self.strategy, student_hooks(step))
         run = {"run": self.artifact.path.resolve().name}
         pairs = (("teacher", self.source, teacher), ("student", prepared, model))
         return model, history, {
@@ -250,12 +270,12 @@ class Compression:
         return model, _history({"monitor": "loss", "history": [], "average": None}), {"pieces": pieces}
 
     def _smaller(
-        self, step: Structure, prepared: Prepared, before: keras.Model, folder: Path
+        self, step: Structure, prepared: Prepared, teacher: keras.Model, folder: Path
     ) -> tuple[keras.Model, History, dict[str, Any]]:
         """The model without the units, heads and layers of the least importance, after its training."""
         from textapp.compression import structure
 
-        objective, weights = self.objective, before.get_weights()
+        objective, weights = self.objective, teacher.get_weights()
         before = build_under(lambda: begun(self.source, objective, weights), "float32")  # as its config describes it
         found = structure.anatomy(before)
         kept = structure.stored_kept(folder / KEPT)
@@ -267,9 +287,10 @@ class Compression:
             structure.store_kept(kept, folder / KEPT)
         weights = structure.kept_weights(before, found, kept)
         if step.teacher:
-            stored = store_answers(objective.lesson(self.source), before, folder / ANSWERS)
-            objective = taught(objective, objective.lesson(prepared), step, stored)
-        model, history = fit(prepared, objective, folder, self.strategy, weights=weights)
+            stored = store_answers(objective.lesson(self.source), teacher, folder / ANSWERS)
+            assert self.lesson is not None
+            objective = taught(objective, self.lesson, step, stored, teacher)
+        model, history = fit(prepared, objective, folder, self.strategy, student_hooks(step), weights)
         return model, history, structure.told(found, kept)
 
     def _hooks(self, number: int, model: keras.Model) -> Hooks:

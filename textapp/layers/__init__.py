@@ -1,12 +1,13 @@
 """The layers of the models: serialisable Keras layers that convert to LiteRT's builtin operators alone.
 
-Also two functions that build decoding loops, `greedy_loop` and `greedy_queue`.
+Also two functions that build decoding loops, `greedy_loop` and `greedy_queue`, and one that reads hidden states.
 """
 
 from textapp.layers.attention import CrossAttention, SelfAttention
 from textapp.layers.embedding import Positions, SubwordEmbedding, TokenEmbedding
 from textapp.layers.greedy_loop import Greedy, greedy_loop
 from textapp.layers.greedy_queue import greedy_queue
+from textapp.layers.hidden_states import with_hidden_states
 from textapp.layers.inference import inference_weights
 from textapp.layers.lstm import Lstm
 from textapp.layers.lstm_stacks import LstmDecoder, LstmEncoder
@@ -55,4 +56,5 @@ __all__ = [
     "greedy_loop",
     "greedy_queue",
     "inference_weights",
+    "with_hidden_states",
 ]

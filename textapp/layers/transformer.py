@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from textapp.layers.attention import CrossAttention, SelfAttention
+from textapp.layers.hidden_states import hidden_state
 from textapp.layers.normalization import NORMALIZATIONS
 from textapp.layers.shapes import axis_size
 
@@ -107,7 +108,7 @@ class TransformerBlock(keras.layers.Layer):
     def call(self, sequence, mask, training=None):
         attended = self.attention(self._pre_norm(self.attention_norm, sequence), mask, training=training)
         sequence = self._add(self.attention_norm, sequence, self.dropout(attended, training=training))
-        return self._feed_forward_part(sequence, training)
+        return hidden_state(self._feed_forward_part(sequence, training))
 
     def _feed_forward_part(self, sequence, training=None):
         """The feed-forward part with its residual connection."""
@@ -188,7 +189,7 @@ class DecoderBlock(TransformerBlock):
             keys_values = self.cross_attention.keys_values(memory)
             attended = self.cross_attention(query, *keys_values, memory_mask, training=training)
             sequence = self._add(self.cross_attention_norm, sequence, self.dropout(attended, training=training))
-        return self._feed_forward_part(sequence, training)
+        return hidden_state(self._feed_forward_part(sequence, training))
 
     def prefill(self, sequence, mask):
         """Reads a prompt, without a memory; see `SelfAttention.prefill`."""

@@ -6,7 +6,7 @@ student reads it, whose batches and loss take them. Both have the same rows in t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
@@ -19,6 +19,7 @@ from textapp.batches.pipeline import TOKENS, Batch, BatchSource, evaluation_batc
 from textapp.batches.tables import positions_of
 from textapp.batches.taught import TEACHER, TaughtBatches
 from textapp.errors import ConfigError
+from textapp.layers.hidden_states import with_hidden_states
 from textapp.layers.masking import NEVER
 from textapp.objectives import decoding
 from textapp.objectives.objective import Loss
@@ -36,15 +37,17 @@ STEP = 64  # the lengths of such a batch are multiples of it
 
 
 class Mix(NamedTuple):
-    """How the two losses are mixed.
+    """How the losses are mixed.
 
     Attributes:
         temperature: divides the logits of both, so that small probabilities count (Hinton et al., 2015).
         alpha: share of the teacher's loss; the rest is that of the labels.
+        hidden_states: weight of a third one, the distance of the hidden states; 0: there is none.
     """
 
     temperature: float = TEMPERATURE
     alpha: float = ALPHA
+    hidden_states: float = 0.0
 
 
 class Lesson(Protocol):
@@ -66,8 +69,13 @@ class Lesson(Protocol):
     def batches(self, stored: Mapping[str, np.ndarray]) -> BatchSource:
         """The training batches, with the answers."""
 
-    def loss(self, mix: Mix) -> Loss:
-        """A function from such a batch and the student's outputs to losses `[rows]`."""
+    def loss(self, mix: Mix, teacher: Callable[..., Any] | None = None) -> Loss:
+        """A function from such a batch and the student's outputs to losses `[rows]`.
+
+        Args:
+            mix: with a weight of hidden states the outputs are what `with_hidden_states` returns.
+            teacher: reads each batch beside the student; for hidden states only.
+        """
 
 
 def no_unlabelled(prepared: Prepared, unlabelled: Sequence[Record]) -> None:
@@ -103,19 +111,33 @@ class _Logits:
         """See `Lesson`."""
         return TaughtBatches(self._source, stored, self._places)
 
-    def loss(self, mix: Mix) -> Loss:
-        """`alpha * T² * KL + (1 - alpha) * the loss by the labels`; where there is no label, the first term alone."""
+    def loss(self, mix: Mix, teacher: Callable[..., Any] | None = None) -> Loss:
+        """`alpha * T² * KL + (1 - alpha) * the loss by the labels`; where there is no label, the first term alone.
+
+        With hidden states, plus their weight times the mean of `state_distance` over the tokens that count.
+        """
 
         def of_batch(batch: Batch, outputs: Any) -> Any:
             soft = mix.alpha * mix.temperature**2 * self._divergence(batch, outputs, mix.temperature)
             return soft if mix.alpha == 1 else soft + (1 - mix.alpha) * self._by_labels(batch, outputs)
 
-        return of_batch
+        def with_states(batch: Batch, found: tuple[Any, Sequence[Any]]) -> Any:
+            assert teacher is not None
+            outputs, student = found
+            _, states = with_hidden_states(teacher, batch["features"])
+            distances = state_distance([tf.stop_gradient(each) for each in states], student)
+            return of_batch(batch, outputs) + mix.hidden_states * _mean(distances, self._counted(batch))
+
+        return with_states if mix.hidden_states else of_batch
 
     def _by_labels(self, batch: Batch, outputs: Any) -> Any:
         return self._own(batch, outputs)
 
     def _places(self, batch: Batch) -> tf.Tensor:
+        raise NotImplementedError
+
+    def _counted(self, batch: Batch) -> Any:
+        """1.0 for each token whose hidden states count, `[rows, length]`."""
         raise NotImplementedError
 
     def _divergence(self, batch: Batch, outputs: Any, temperature: float) -> Any:
@@ -150,6 +172,9 @@ class LabelLesson(_Logits):
         call, rows = _compiled(model), max(1, TOKENS_AT_ONCE // self._lengths[-1])
         for chosen, features in evaluation_batches(self._features, self._lengths, self._pad_id, rows):
             yield chosen, {"logits": _kept(call(features))}
+
+    def _counted(self, batch: Batch) -> Any:
+        return _present(batch, self._pad_id)
 
     def _places(self, batch: Batch) -> tf.Tensor:
         return batch["rows"]
@@ -188,6 +213,9 @@ class SpanLesson(_Logits):
             positions = self._starts[chosen][:, None] + np.arange(length)
             inside = positions < self._starts[chosen + 1][:, None]
             yield positions[inside], {"logits": logits[inside]}
+
+    def _counted(self, batch: Batch) -> Any:
+        return _present(batch, self._pad_id)
 
     def _places(self, batch: Batch) -> tf.Tensor:
         return positions_of(tf.constant(self._starts), batch["rows"], tf.shape(batch["features"][TOKENS])[1])
@@ -244,13 +272,16 @@ class TokenLesson(_Logits):
                     {"ids": tokens[first:last], "logits": values[first:last]},
                 )
 
+    def _counted(self, batch: Batch) -> Any:
+        return tf.cast(tf.not_equal(batch["targets"], IGNORED), tf.float32)  # as for the logits
+
     def _places(self, batch: Batch) -> tf.Tensor:
         return batch["positions"]
 
     def _divergence(self, batch: Batch, outputs: Any, temperature: float) -> Any:
-        answers, counted = batch[TEACHER], tf.cast(tf.not_equal(batch["targets"], IGNORED), tf.float32)
+        answers = batch[TEACHER]
         losses = token_divergence(answers["logits"], answers["ids"], outputs, temperature)
-        return tf.math.divide_no_nan(tf.reduce_sum(losses * counted, axis=1), tf.reduce_sum(counted, axis=1))
+        return _mean(losses, self._counted(batch))
 
 
 def divergence(teacher: Any, student: Any, axis: int = -1) -> Any:
@@ -321,6 +352,15 @@ def span_mask(targets: Any, length: Any, has_start: bool) -> Any:
     return tf.where(((positions >= begin) & (positions < end)) | (positions == null), 0.0, NEVER)
 
 
+def _present(batch: Batch, pad_id: int) -> Any:
+    return tf.cast(tf.not_equal(batch["features"][TOKENS], pad_id), tf.float32)
+
+
+def _mean(losses: Any, counted: Any) -> Any:
+    """The mean over the tokens that count: `[rows, length]` to `[rows]`, 0 if none does."""
+    return tf.math.divide_no_nan(tf.reduce_sum(losses * counted, axis=1), tf.reduce_sum(counted, axis=1))
+
+
 def _compiled(model: keras.Model) -> Any:
     return tf.function(lambda features: model(dict(features), training=False), reduce_retracing=True)
 
@@ -328,6 +368,40 @@ def _compiled(model: keras.Model) -> Any:
 def _kept(logits: Any) -> np.ndarray:
     """Logits as they are stored: float16, whose range masked ones would leave."""
     return np.clip(logits.numpy(), -LARGEST, LARGEST).astype(np.float16)
+
+
+# --- hidden states -------------------------------------------------------------------------------------------------
+
+
+def state_distance(teacher: Sequence[Any], student: Sequence[Any]) -> Any:
+    """The mean squared distance between hidden states of length 1 (Sun et al., 2019), over the layers of the student.
+
+    Args:
+        teacher, student: the states of each layer, `[batch, length, hidden_dim]`.
+
+    Returns:
+        `[batch, length]` float32, from 0 (the same direction) to 4 (opposite ones): it is 2 - 2 cos.
+
+    Example: `state_distance([[[[2.0, 0.0]]]], [[[[0.0, 5.0]]]])` is `[[2.0]]`.
+    """
+    chosen = [teacher[layer] for layer in matching_layers(len(student), len(teacher))]
+    distances = [
+        tf.reduce_sum(tf.math.squared_difference(_of_length_one(one), _of_length_one(other)), axis=-1)
+        for one, other in zip(chosen, student, strict=True)
+    ]
+    return tf.add_n(distances) / len(distances)
+
+
+def _of_length_one(states: Any) -> Any:
+    return tf.math.l2_normalize(tf.cast(states, tf.float32), axis=-1)
+
+
+def matching_layers(student: int, teacher: int) -> list[int]:
+    """The teacher's layer, from 0, for each layer of a student: at equal distances, the last for the last.
+
+    Example: `matching_layers(2, 6)` is `[2, 5]`, as in TinyBERT (Jiao et al., 2020).
+    """
+    return [-(-layer * teacher // student) - 1 for layer in range(1, student + 1)]
 
 
 # --- sequences -----------------------------------------------------------------------------------------------------
@@ -377,6 +451,6 @@ class SequenceLesson:
         ]
         return self._make(targets)
 
-    def loss(self, mix: Mix) -> Loss:
+    def loss(self, mix: Mix, teacher: Callable[..., Any] | None = None) -> Loss:
         """That of the task."""
         return self._own

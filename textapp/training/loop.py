@@ -24,6 +24,7 @@ class Hooks(NamedTuple):
         trained: the variables to train, such as those that transformed weights are computed from; None: the model's.
         complete: whether the weights have what the finished ones must have, such as all zeros; an epoch that ends
             before is neither the best nor averaged. None: always.
+        forward: see `TrainingLoop`.
     """
 
     transform_weights: Callable[[], WeightPairs] | None = None
@@ -31,6 +32,7 @@ class Hooks(NamedTuple):
     variables: Sequence[keras.Variable] = ()
     trained: Sequence[keras.Variable] | None = None
     complete: Callable[[], bool] | None = None
+    forward: Callable[..., Any] | None = None
 
 
 class TrainingLoop:
@@ -39,9 +41,10 @@ class TrainingLoop:
     The loss is the sum over all replicas of `weights * loss`, divided by the sum of weights of the global batch, so it
     does not depend on the number of replicas.
 
-    Three hooks let compression methods share this loop: `loss(batch, outputs)`, which may ask a teacher;
-    `transform_weights()`, tensors that replace variables in the forward pass, computed inside the gradient tape; and
-    `after_update()`, run inside the step, after the update.
+    Four hooks let compression methods share this loop: `loss(batch, outputs)`, which may ask a teacher;
+    `transform_weights()`, tensors that replace variables in the forward pass, computed inside the gradient tape;
+    `after_update()`, run inside the step, after the update; and `forward(features, training)`, which calls the model
+    and may give the loss more than its outputs.
 
     Args:
         model: takes `batch["features"]`; built under `strategy.scope()`.
@@ -51,6 +54,7 @@ class TrainingLoop:
         transform_weights: returns pairs of a variable and the tensor that replaces it, of the same shape.
         trained: the variables to train; None: the model's.
         after_update: takes no arguments; TensorFlow operations only.
+        forward: takes features and `training`, and returns what the loss takes; None: the model.
         gradient_accumulation_steps: batches of one update, which moves the weights as one batch of all their rows
             would. Fewer are left at the end of an epoch: call `update_from_rest` there.
         jit_compile: compile the forward and backward pass by XLA.
@@ -73,12 +77,14 @@ class TrainingLoop:
         *,
         transform_weights: Callable[[], WeightPairs] | None = None,
         after_update: Callable[[], Any] | None = None,
+        forward: Callable[..., Any] | None = None,
         trained: Sequence[keras.Variable] | None = None,
         gradient_accumulation_steps: int = 1,
         jit_compile: bool = False,
     ) -> None:
         self.model, self.optimizer, self.strategy = model, optimizer, strategy
         self._loss, self._transform, self._after_update = loss, transform_weights, after_update
+        self._call = forward or model
         self._scales = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
         self._trained = list(model.trainable_variables if trained is None else trained)
         with strategy.scope():
@@ -162,10 +168,10 @@ class TrainingLoop:
 
     def _forward(self, features: dict[str, tf.Tensor]) -> Any:
         if self._transform is None:
-            return self.model(features, training=True)
+            return self._call(features, training=True)
         pairs = list(self._transform())
         with keras.StatelessScope(state_mapping=pairs) as scope:
-            outputs = self.model(features, training=True)
+            outputs = self._call(features, training=True)
         # The scope only recorded what layers assign to their own variables: seeds, moving averages.
         transformed = {id(variable) for variable, _ in pairs}
         for variable in self.model.non_trainable_variables:

@@ -181,8 +181,8 @@ def make_loop(
         optimizer = make_optimizer(config, updates, trained, loss_scaling=float16)
     return TrainingLoop(
         model, optimizer, loss, strategy,
-        transform_weights=hooks.transform_weights, after_update=hooks.after_update, trained=trained,
-        gradient_accumulation_steps=config.gradient_accumulation_steps, jit_compile=config.xla,
+        transform_weights=hooks.transform_weights, after_update=hooks.after_update, forward=hooks.forward,
+        trained=trained, gradient_accumulation_steps=config.gradient_accumulation_steps, jit_compile=config.xla,
     )  # fmt: skip
 
 
