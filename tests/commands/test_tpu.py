@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from textapp.catalog import parse_config
 from textapp.commands import check as check_module
 from textapp.commands import tables, tpu, tpu_environment
 from textapp.commands.check import check
@@ -91,6 +94,45 @@ def test_the_loops_of_a_model_that_writes_are_compiled_too(tmp_path: Path, monke
         ("decoding", "64 x 8 to 4", None),
     ]
     assert len(given) == 3
+
+
+WORDS = ["a", "bad", "cat", "dog", "fine", "good", "great", "in", "of", "on", "plot", "poor", "the", "very", "was"]
+LSTM = {"architecture": "lstm", "embedding_dim": 4, "units": [4]}
+BY_TOKENS = {
+    "translation": {"task": "translation", "generate_lengths": [[48, 24]]},
+    "answers": {"task": "question_answering", "mode": "generative"},
+    "documents": {"task": "generation", "lengths": [64], "generate_lengths": [[16, 16]]},
+}
+
+
+def sentence(choice: random.Random, most: int) -> str:
+    return " ".join(choice.choices(WORDS, k=choice.randint(1, most)))
+
+
+@pytest.mark.parametrize("name", BY_TOKENS)
+def test_batches_by_tokens_have_the_few_shapes_that_a_training_on_a_tpu_makes(
+    name: str, tmp_path: Path, monkeypatch
+) -> None:
+    choice = random.Random(3)
+    keys = {"translation": ("source", "target"), "answers": ("question", "answer"), "documents": ("text",)}[name]
+    rows = [{key: sentence(choice, 9 if key != "answer" else 3) for key in keys} for _ in range(120)]
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    languages = {"source_language": "en", "target_language": "en"} if name == "translation" else {"language": "en"}
+    content = {
+        **BY_TOKENS[name], "run": "never", "model": LSTM, "training": {"batch_tokens": 128},
+        "data": {"train": "train.jsonl", "validation": "train.jsonl", **languages},
+        "tokenizer": {"kind": "characters", "vocabulary_size": 60},
+    }  # fmt: skip
+    prepared, objective = tpu.prepared_of(parse_config(content), tmp_path, tmp_path / "ids")
+    source = objective.batches(prepared)
+    plan = source.plan(0)
+    shapes = set(zip(plan.rows.tolist(), *(each.tolist() for each in plan.lengths.values()), strict=True))
+    assert not source.many_shapes and 1 < len(shapes) <= 12 < plan.steps
+    found = {f"{rows} x {' + '.join(map(str, lengths))}" for rows, *lengths in shapes}
+    assert {shape.words for shape in lowering.static_shapes(source, prepared.task.tokenizer.pad_id)} == found
+    training = prepared.config.training.model_copy(update={"device": "cpu"})
+    here = replace(prepared, config=prepared.config.model_copy(update={"training": training}))
+    assert objective.batches(here).many_shapes
 
 
 def test_the_table_says_what_only_hardware_shows(monkeypatch, capsys) -> None:

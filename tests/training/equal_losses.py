@@ -30,7 +30,8 @@ def train(
 
     Args:
         strategy: of the training.
-        options: `xla`, `tokens` (batches by tokens), `linear` (half the learning rate, scaled by the replicas).
+        options: `xla`, `tokens` (batches by tokens), `static` (those of fixed shapes), `linear` (half the learning
+            rate, scaled by the replicas).
         steps: how many.
         folder: one that stays.
     """
@@ -48,7 +49,7 @@ def train(
         with strategy.scope():
             model = tiny.make_model()
         tokens = "tokens" in options
-        batches = tiny.make_token_batches() if tokens else tiny.make_batches()
+        batches = tiny.make_token_batches("static" in options) if tokens else tiny.make_batches()
         arguments["loss"] = tiny.first_target_loss if tokens else tiny.loss
         trainer.train_model(model, batches, **arguments, steps_limit=steps)
         written = sorted(path.name for path in Path(folder).iterdir())

@@ -82,10 +82,12 @@ def test_accumulated_batches_on_two_replicas_move_as_one_of_all_their_rows() -> 
 
 def test_batches_by_tokens_on_three_replicas() -> None:
     """Their rows are no multiple of three: the last replica gets rows that only fill."""
-    one = equal_losses.train(make_strategy("cpu"), ["tokens"])["losses"]
-    (three,) = result(start("equal_losses.py", "mirrored", 3, json.dumps([{"options": ["tokens"]}])))
-    assert three["replicas"] == 3 and len(one) == 30
-    assert three["losses"] == pytest.approx(one, abs=1e-4)
+    kinds = [["tokens"], ["tokens", "static"]]
+    found = result(start("equal_losses.py", "mirrored", 3, json.dumps([{"options": kind} for kind in kinds])))
+    for kind, three in zip(kinds, found, strict=True):
+        one = equal_losses.train(make_strategy("cpu"), kind)["losses"]
+        assert three["replicas"] == 3 and len(one) == 30
+        assert three["losses"] == pytest.approx(one, abs=1e-4)
 
 
 def two_workers(one: list[dict[str, Any]], other: list[dict[str, Any]]) -> list[subprocess.Popen]:

@@ -31,19 +31,26 @@ def test_the_shapes_of_an_epoch_are_its_buckets_with_their_padding() -> None:
         assert shape.specs["targets"].shape == (8,) and shape.specs["total_weight"].shape == ()
 
 
-def test_batches_of_open_shapes_get_few_fixed_ones_that_hold_each_of_them() -> None:
-    source = tiny.make_token_batches()
-    shapes = static_shapes(source, PAD)
+def test_batches_by_tokens_are_compiled_in_the_shapes_that_are_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rare ones, too: `MEASURED_STEPS` limits what is read of each."""
+    monkeypatch.setattr("textapp.training.lowering.MEASURED_STEPS", 1)
+    source = tiny.make_token_batches(static_shapes=True)
+    plan, shapes = source.plan(0), static_shapes(source, PAD)
+    trained = [tuple(batch["targets"].shape) for batch in source.distributed(plan, tf.distribute.get_strategy())]
+    assert [tuple(shape.specs["targets"].shape) for shape in shapes] == sorted(set(trained), key=lambda s: s[::-1])
+    for shape in shapes:
+        assert shape.share == pytest.approx(trained.count(tuple(shape.specs["targets"].shape)) / plan.steps)
+        assert shape.specs["features"]["token_ids"].shape == shape.specs["targets"].shape
+        assert shape.specs["weights"].shape == shape.specs["targets"].shape[:1]
+
+
+def test_padding_counts_the_rows_that_fill() -> None:
+    source = tiny.make_token_batches(static_shapes=True)
     plan = source.plan(0)
-    found = {shape.specs["features"]["token_ids"].shape[1]: shape for shape in shapes}
-    assert set(found) <= {8, 16, max(plan.lengths["token_ids"])}
-    rows = plan.offsets[1:] - plan.offsets[:-1]
-    for length, count in zip(plan.lengths["token_ids"], rows, strict=True):
-        fitting = found[min(each for each in found if each >= length)].specs
-        assert fitting["features"]["token_ids"].shape[0] >= count and fitting["weights"].shape[0] >= count
-        assert fitting["targets"].shape == fitting["features"]["token_ids"].shape
-    size = sum(s.share * plan.steps * s.specs["targets"].shape.num_elements() for s in shapes)
-    padding = sum(s.padding * s.share * plan.steps * s.specs["targets"].shape.num_elements() for s in shapes)
+    size = sum(s.share * plan.steps * s.specs["targets"].shape.num_elements() for s in static_shapes(source, PAD))
+    padding = sum(
+        s.padding * s.share * plan.steps * s.specs["targets"].shape.num_elements() for s in static_shapes(source, PAD)
+    )
     assert size - padding == pytest.approx(sum(source._counts["token_ids"]))
 
 

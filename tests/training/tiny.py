@@ -28,11 +28,11 @@ def make_batches(seed: int = 1, batch_size: int = 8) -> BucketBatches:
     return BucketBatches(make_examples(), LENGTHS, 0, batch_size, seed)
 
 
-def make_token_batches() -> TokenBatches:
+def make_token_batches(static_shapes: bool = False) -> TokenBatches:
     """Rows of several lengths; the first target of each is its first token."""
     rng = np.random.default_rng(0)
     rows = [rng.integers(2, 30, rng.integers(1, 30)).astype(np.int32) for _ in range(61)]
-    return TokenBatches({"token_ids": rows}, rows, 0, batch_tokens=96, seed=1)
+    return TokenBatches({"token_ids": rows}, rows, 0, batch_tokens=96, seed=1, static_shapes=static_shapes)
 
 
 def make_model(dropout: float = 0.0) -> keras.Model:

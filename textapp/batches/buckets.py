@@ -31,6 +31,11 @@ class BatchPlan(NamedTuple):
         """Examples of the epoch."""
         return int((self.indices != FILL).sum())
 
+    @property
+    def shapes(self) -> np.ndarray:
+        """See `Plan`."""
+        return self.lengths
+
 
 def training_plan(counts: Sequence[int], lengths: Sequence[int], batch_size: int, seed: int, epoch: int) -> BatchPlan:
     """Shuffles the examples and groups those of similar length.

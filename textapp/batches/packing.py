@@ -30,6 +30,11 @@ class PackedPlan(NamedTuple):
         """Batches of the epoch."""
         return len(self.positions)
 
+    @property
+    def shapes(self) -> np.ndarray:
+        """See `Plan`."""
+        return np.zeros(self.steps, np.int32)
+
 
 def packed_plan(counts: Sequence[int], length: int, batch_size: int, seed: int, epoch: int) -> PackedPlan:
     """Packs documents into rows: each starts with the longest remaining document and takes the longest that still fits.

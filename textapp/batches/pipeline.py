@@ -31,6 +31,10 @@ class Plan(Protocol):
     def examples(self) -> int:
         """Examples of the epoch: texts, pairs, or windows of a text stream."""
 
+    @property
+    def shapes(self) -> np.ndarray:
+        """Int `[steps]`, equal numbers for batches of the same shape."""
+
 
 class BatchSource(Protocol):
     """Training batches for any epoch, from any step, for any number of replicas.
@@ -45,6 +49,9 @@ class BatchSource(Protocol):
 
     def plan(self, epoch: int) -> Plan:
         """The order of an epoch, the same on every machine. All epochs have the same number of steps."""
+
+    def maker(self, plan: Plan) -> MakeBatch:
+        """Returns a function that makes the batches of a plan as tensors."""
 
     def distributed(self, plan: Plan, strategy: tf.distribute.Strategy, start: int = 0) -> Iterator:
         """Iterates over the batches; every replica gets its share of the same global batch.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -13,10 +14,13 @@ from textapp.batches.packing import PackedPlan, packed_plan
 from textapp.batches.pipeline import TOKENS, Batch, MakeBatch, replicated
 from textapp.batches.stream import StreamPlan, stream_plan
 from textapp.batches.tables import make_table, positions_of, starts_of
+from textapp.batches.token_buckets import bucketed_plan, token_buckets
 from textapp.batches.tokens import TokenPlan, token_plan
 from textapp.errors import DataError
 from textapp.records.cache import lengths_of
 from textapp.records.shards import ShardColumn
+
+logger = logging.getLogger(__name__)
 
 SEGMENTS = "segment_ids"
 TARGETS = "targets"
@@ -26,18 +30,20 @@ Rows = Sequence[np.ndarray]
 class TokenBatches:
     """Batches of a maximum number of tokens, of examples of similar length.
 
+    With `static_shapes` all batches have one of a few shapes, see `token_buckets`; else many, see `token_plan`.
+
     Args:
         features: `token_ids`, and for an encoder-decoder `target_ids`, each a list of int32 arrays, one an example.
         targets: of the decoder's outputs, one for each of its inputs; `IGNORED` has no loss.
         pad_id: pads the features.
-        batch_tokens: tokens of a batch at most, see `token_plan`; None: `batch_size` rows.
+        batch_tokens: tokens of a batch at most; None: `batch_size` rows.
         batch_size: rows of a batch, without `batch_tokens`.
         seed: determines the order.
-        max_lengths: maximum length of each sequence, see `token_plan`.
+        max_lengths: maximum length of each sequence, which padding does not exceed either.
+        static_shapes: for a compiler that makes a program for each shape.
     """
 
     batch_size = None
-    many_shapes = True
 
     def __init__(
         self,
@@ -49,6 +55,7 @@ class TokenBatches:
         batch_size: int = 1,
         seed: int = 0,
         max_lengths: Mapping[str, int] | None = None,
+        static_shapes: bool = False,
     ) -> None:
         fills = {**dict.fromkeys(features, pad_id), TARGETS: IGNORED}
         self._table = make_table({**features, TARGETS: targets}, fills)
@@ -56,11 +63,18 @@ class TokenBatches:
         self._target_starts = starts_of(lengths_of(targets))
         self._target_name = next(name for name in reversed(features))
         self._weights = _weights(targets)
-        self._limits, self._max_lengths = (batch_tokens, batch_size, seed), max_lengths
+        self._limits, self._seed, self._max_lengths = (batch_tokens, batch_size), seed, max_lengths
+        self.many_shapes, self._buckets = not static_shapes, None
+        if static_shapes:
+            self._buckets = token_buckets(self._counts, *self._limits, max_lengths)
+            told = len(self._buckets.rows), 100 * self._buckets.useful
+            logger.info("batches: %d shapes, %.1f %% of their tokens are no padding", *told)
 
     def plan(self, epoch: int) -> TokenPlan:
-        """See `token_plan`."""
-        return token_plan(self._counts, *self._limits, epoch, self._max_lengths)
+        """See `bucketed_plan` and `token_plan`."""
+        if self._buckets is not None:
+            return bucketed_plan(self._buckets, self._seed, epoch)
+        return token_plan(self._counts, *self._limits, self._seed, epoch, self._max_lengths)
 
     def distributed(self, plan: TokenPlan, strategy: tf.distribute.Strategy, start: int = 0) -> Iterator:
         """See `BatchSource`; the weight of a row is the number of its targets."""
@@ -68,14 +82,14 @@ class TokenBatches:
 
     def maker(self, plan: TokenPlan) -> MakeBatch:
         """Returns a function that makes the batches of a plan; rows are filled up to a multiple of the replicas."""
-        indices, offsets = tf.constant(plan.indices), tf.constant(plan.offsets)
+        indices, offsets, rows_of = (tf.constant(each) for each in (plan.indices, plan.offsets, plan.rows))
         lengths = {name: tf.constant(numbers) for name, numbers in plan.lengths.items()}
         totals = np.add.reduceat(self._weights[plan.indices].astype(np.float64), plan.offsets[:-1])
         totals, weights = tf.constant(totals.astype(np.float32)), tf.constant(self._weights)
 
         def make(step: tf.Tensor, replica: tf.Tensor, replicas: int) -> Batch:
             begin, end = offsets[step], offsets[step + 1]
-            rows = (end - begin + replicas - 1) // replicas
+            rows = (rows_of[step] + replicas - 1) // replicas
             positions = begin + tf.cast(replica, tf.int32) * rows + tf.range(rows)
             # A batch is filled with repeated rows of weight 0: a row of padding alone could give NaN.
             chosen = tf.gather(indices, tf.minimum(positions, end - 1))

@@ -28,6 +28,11 @@ class StreamPlan(NamedTuple):
         """Windows of the epoch."""
         return int((self.starts != FILL).sum())
 
+    @property
+    def shapes(self) -> np.ndarray:
+        """See `Plan`."""
+        return np.zeros(self.steps, np.int32)
+
 
 def stream_plan(num_tokens: int, length: int, batch_size: int, seed: int, epoch: int) -> StreamPlan:
     """Cuts a text stream into adjacent windows, with another offset each epoch, and shuffles them.

@@ -17,11 +17,13 @@ class TokenPlan(NamedTuple):
         lengths: for each feature int32 `[steps]`, the length that the rows of each batch are padded to.
         indices: int32 `[examples]`; batch `i` is `indices[offsets[i]:offsets[i + 1]]`.
         offsets: int32 `[steps + 1]`.
+        rows: int32 `[steps]`, of each batch, with those that only fill it.
     """
 
     lengths: dict[str, np.ndarray]
     indices: np.ndarray
     offsets: np.ndarray
+    rows: np.ndarray
 
     @property
     def steps(self) -> int:
@@ -32,6 +34,11 @@ class TokenPlan(NamedTuple):
     def examples(self) -> int:
         """Examples of the epoch."""
         return len(self.indices)
+
+    @property
+    def shapes(self) -> np.ndarray:
+        """See `Plan`."""
+        return np.unique([self.rows, *self.lengths.values()], axis=1, return_inverse=True)[1].ravel()
 
 
 def token_plan(
@@ -70,12 +77,31 @@ def token_plan(
     order = order[np.lexsort((sum(rounded.values())[order], longest[order]))]
     offsets = _cuts(longest[order], batch_tokens, batch_size)
     lengths = {name: np.maximum.reduceat(numbers[order], offsets[:-1]) for name, numbers in rounded.items()}
-    batches = generator.permutation(len(offsets) - 1)
-    indices = np.concatenate([order[offsets[i] : offsets[i + 1]] for i in batches])
+    return shuffled_batches(order, offsets, lengths, np.diff(offsets), generator)
+
+
+def shuffled_batches(
+    order: np.ndarray,
+    offsets: np.ndarray,
+    lengths: Mapping[str, np.ndarray],
+    rows: np.ndarray,
+    generator: np.random.Generator,
+) -> TokenPlan:
+    """The plan of some batches in shuffled order.
+
+    Args:
+        order: int `[examples]`, the examples of all batches.
+        offsets: int `[steps + 1]`, of the batches in it.
+        lengths: for each feature int `[steps]`.
+        rows: int `[steps]`.
+        generator: shuffles them.
+    """
+    batches = generator.permutation(len(rows))
     return TokenPlan(
         {name: numbers[batches].astype(np.int32) for name, numbers in lengths.items()},
-        indices.astype(np.int32),
+        np.concatenate([order[offsets[i] : offsets[i + 1]] for i in batches]).astype(np.int32),
         np.concatenate([[0], np.cumsum(np.diff(offsets)[batches])]).astype(np.int32),
+        rows[batches].astype(np.int32),
     )
 
 

@@ -110,7 +110,7 @@ def check_tpu(config: Config, data_dir: Path, chip: str) -> dict[str, Any]:
 
 
 def prepared_of(config: Config, data_dir: Path, folder: Path) -> tuple[Any, Any]:
-    """The data of a training and its objective.
+    """The data of a training on a TPU and its objective.
 
     Args:
         config: of any task.
@@ -120,6 +120,8 @@ def prepared_of(config: Config, data_dir: Path, folder: Path) -> tuple[Any, Any]
     Raises:
         DataError: the data are invalid.
     """
+    training = config.training.model_copy(update={"device": "tpu"})  # which decides on shapes and precision
+    config = config.model_copy(update={"training": training})
     recipe = recipe_of_config(config, data_dir)
     prepared_data = open_prepared(config, data_dir)
     layout = settled_layout(recipe, config, data_dir, prepared_data)
@@ -147,7 +149,7 @@ def steps_of(prepared: Any, objective: Any) -> tuple[str, set[str], list[Step]]:
     from textapp.training.trainer import make_loop
 
     config, task = prepared.config, prepared.task
-    precision = choose_precision(config.training.precision, config.model, "tpu")
+    precision = choose_precision(config.training.precision, config.model, config.training.device)
     keras.utils.set_random_seed(config.seed)
     model = build_under(lambda: objective.build(prepared), precision)
     source, loss = objective.batches(prepared), objective.loss(prepared)

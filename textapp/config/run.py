@@ -86,6 +86,11 @@ class Training(Model):
     clip_norm: Annotated[Float, Field(gt=0)] | None = None
     xla: bool = False
 
+    @property
+    def static_shapes(self) -> bool:
+        """Whether batches have to have few shapes: a TPU compiles a program for each."""
+        return self.device == "tpu"
+
 
 class Config(Model):
     """The config of a run."""

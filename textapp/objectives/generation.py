@@ -56,7 +56,7 @@ class GenerationObjective(GenerativeObjective):
             return StreamBatches(documents[0].inputs, context, rows, config.seed)
         parts = list(pieces(documents, context))
         if not packs(config.model):
-            return one_per_row(prepared, parts)
+            return one_per_row(prepared, parts, config.training.static_shapes)
         inputs, targets = [part.inputs for part in parts], [part.targets for part in parts]
         return PackedBatches(inputs, targets, task.tokenizer.pad_id, context, rows, config.seed)
 
@@ -166,11 +166,11 @@ def overlapping(count: int, length: int) -> tuple[list[int], list[int]]:
     return starts, skipped
 
 
-def one_per_row(prepared: Prepared, documents: Sequence[Document]) -> TokenBatches:
+def one_per_row(prepared: Prepared, documents: Sequence[Document], static_shapes: bool = False) -> TokenBatches:
     """Batches of documents, each in a row of its own."""
     training, task = prepared.config.training, prepared.task
     return TokenBatches(
         {"token_ids": [document.inputs for document in documents]}, [document.targets for document in documents],
         task.tokenizer.pad_id, batch_tokens=training.batch_tokens, batch_size=training.batch_size or BATCH_SIZE,
-        seed=prepared.config.seed, max_lengths={"token_ids": task.lengths[-1]},
+        seed=prepared.config.seed, max_lengths={"token_ids": task.lengths[-1]}, static_shapes=static_shapes,
     )  # fmt: skip

@@ -56,7 +56,8 @@ class TranslationObjective(GenerativeObjective):
         return self._of_pairs(prepared, _fitting(prepared))
 
     def _of_pairs(self, prepared: Prepared, sides: Sides) -> TokenBatches:
-        return _batches(prepared, sides, prepared.config.training.batch_size or BATCH_SIZE)
+        training = prepared.config.training
+        return _batches(prepared, sides, training.batch_size or BATCH_SIZE, training.static_shapes)
 
     def lesson(self, prepared: Prepared, unlabelled: Sequence[Record] = ()) -> SequenceLesson:
         """See `Objective`; of the pairs that fit the buckets."""
@@ -125,11 +126,11 @@ def _fitting(prepared: Prepared) -> Sides:
     return fitting
 
 
-def _batches(prepared: Prepared, sides: Sides, batch_size: int) -> TokenBatches:
+def _batches(prepared: Prepared, sides: Sides, batch_size: int, static_shapes: bool = False) -> TokenBatches:
     task = prepared.task
     inputs = preceded(sides.targets, task.start_id)
     return TokenBatches(
         {"token_ids": sides.sources, "target_ids": inputs}, sides.targets, task.tokenizer.pad_id,
         batch_tokens=prepared.config.training.batch_tokens, batch_size=batch_size, seed=prepared.config.seed,
-        max_lengths={"token_ids": task.lengths[-1], "target_ids": task.max_new_tokens},
+        max_lengths={"token_ids": task.lengths[-1], "target_ids": task.max_new_tokens}, static_shapes=static_shapes,
     )  # fmt: skip

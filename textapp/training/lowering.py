@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
-from itertools import islice
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from textapp.batches.pipeline import BatchSource
@@ -15,7 +15,7 @@ from textapp.batches.sequences import SEGMENTS
 from textapp.errors import TextappError
 from textapp.training.loop import Batch
 
-MEASURED_STEPS = 1000  # of an epoch, whose order is random
+MEASURED_STEPS = 100  # of each shape; their order is random
 
 
 class StaticShape(NamedTuple):
@@ -42,31 +42,22 @@ class StaticShape(NamedTuple):
 def static_shapes(source: BatchSource, pad_id: int) -> list[StaticShape]:
     """The shapes of an epoch, on one device, in ascending order.
 
-    Batches of open shapes get few fixed ones: their lengths are rounded up to powers of two, at most to the longest of
-    the epoch, and rows are added up to the largest number of rows at these lengths. `padding` counts what this adds.
-
     Args:
-        source: of the training; of a longer epoch `MEASURED_STEPS` are read.
+        source: of the training; of each shape at most `MEASURED_STEPS` are read.
         pad_id: the padding id.
     """
-    batches = source.distributed(source.plan(0), tf.distribute.get_strategy())
-    seen = [(_shapes(batch), _useful(batch, pad_id)) for batch in islice(batches, MEASURED_STEPS)]
-    key = _rounded([shapes for shapes, _ in seen]) if source.many_shapes else tuple
-    groups: dict[tuple, list] = {}
-    for shapes, useful in seen:
-        groups.setdefault(key(shapes), []).append((shapes, useful))
-    found = []
-    for lengths, members in groups.items():
-        rows = max(shapes[0][0] for shapes, _ in members)
-        specs = _specs(batches.element_spec, lengths, rows)
-        whole = len(members) * sum(spec.shape.num_elements() for spec in _token_features(specs))
-        padding = 1 - sum(useful for _, useful in members) / whole
-        found.append(StaticShape(specs, len(members) / len(seen), padding))
-    return sorted(found, key=lambda shape: [spec.shape.as_list() for spec in _token_features(shape.specs)])
-
-
-def _shapes(batch: Batch) -> tuple[tuple[int, ...], ...]:
-    return tuple(tuple(tensor.shape) for tensor in tf.nest.flatten(batch))
+    plan = source.plan(0)
+    make, found = source.maker(plan), []
+    for shape in np.unique(plan.shapes):
+        steps = np.flatnonzero(plan.shapes == shape)
+        useful = []
+        for step in steps[:MEASURED_STEPS]:
+            batch = make(tf.constant(step), tf.constant(0), 1)
+            useful.append(_useful(batch, pad_id))
+        specs = tf.nest.map_structure(lambda tensor: tf.TensorSpec(tensor.shape, tensor.dtype), batch)
+        whole = sum(spec.shape.num_elements() for spec in _token_features(specs))
+        found.append(StaticShape(specs, len(steps) / plan.steps, 1 - np.mean(useful).item() / whole))
+    return sorted(found, key=lambda shape: [spec.shape.as_list()[::-1] for spec in _token_features(shape.specs)])
 
 
 def _token_features(batch: Any) -> list[Any]:
@@ -78,29 +69,6 @@ def _useful(batch: Batch, pad_id: int) -> int:
     counts = batch["weights"][:, None] > 0 if batch["weights"].shape.rank == 1 else None
     present = [tf.not_equal(tokens, pad_id) for tokens in _token_features(batch)]
     return sum(int(tf.reduce_sum(tf.cast(each if counts is None else each & counts, tf.int32))) for each in present)
-
-
-def _rounded(epoch: Sequence[tuple]) -> Callable[[tuple], tuple]:
-    """A function from the shapes of a batch to those with lengths of which there are few; rows are not changed."""
-    longest = [[max(sizes) for sizes in zip(*shapes, strict=True)] for shapes in zip(*epoch, strict=True)]
-
-    def key(shapes: tuple) -> tuple:
-        power = 1 << (max(max(shape[1:], default=1) for shape in shapes) - 1).bit_length()
-        return tuple(
-            (0, *(min(power, most) for most in limits[1:])) if shape else ()
-            for shape, limits in zip(shapes, longest, strict=True)
-        )
-
-    return key
-
-
-def _specs(element_spec: Any, lengths: tuple, rows: int) -> Any:
-    flat = tf.nest.flatten(element_spec)
-    fixed = [
-        tf.TensorSpec((rows, *shape[1:]) if shape else (), spec.dtype)
-        for spec, shape in zip(flat, lengths, strict=True)
-    ]
-    return tf.nest.pack_sequence_as(element_spec, fixed)
 
 
 def evaluation_step(model: keras.Model, loss: Callable[[Batch, Any], Any]) -> Callable[[Batch], Any]:
