@@ -167,7 +167,13 @@ def overlapping(count: int, length: int) -> tuple[list[int], list[int]]:
 
 
 def one_per_row(prepared: Prepared, documents: Sequence[Document], static_shapes: bool = False) -> TokenBatches:
-    """Batches of documents, each in a row of its own."""
+    """Batches of documents, each in a row of its own.
+
+    Args:
+        prepared: with the config and the task.
+        documents: of at most as many tokens as the context.
+        static_shapes: see `TokenBatches`.
+    """
     training, task = prepared.config.training, prepared.task
     return TokenBatches(
         {"token_ids": [document.inputs for document in documents]}, [document.targets for document in documents],
