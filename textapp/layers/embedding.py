@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from textapp.layers.quantized import QuantizedWeight, gather_rows
 from textapp.layers.shapes import axis_size
 
 FIXED_POINT = 2.0**30
@@ -51,11 +52,15 @@ class TokenEmbedding(keras.layers.Layer):
 
     def call(self, token_ids):
         if self.int8_rows is None:
-            rows = tf.cast(tf.gather(tf.convert_to_tensor(self.embeddings), token_ids), self.compute_dtype)
+            rows = tf.cast(gather_rows(self.embeddings, token_ids), self.compute_dtype)
         else:
             rows, scales = (tf.cast(tf.gather(part, token_ids), self.compute_dtype) for part in self.int8_rows)
             rows = rows * (scales * FIXED_POINT**-1)
         return rows - tf.reduce_mean(rows, axis=-1, keepdims=True) if self.center_rows else rows
+
+    def quantize(self, mode: str | None = None, type_check: bool = True, config: Any = None) -> None:
+        """Quantizes the table in place, as `keras.layers.Embedding.quantize` does: called by `keras.Model.quantize`."""
+        self.embeddings = QuantizedWeight(self, self.embeddings, config, table=True)
 
     def round_rows(self) -> None:
         """Quantizes the table in place; from now on a call gathers int8 rows, each with a scale of its own.

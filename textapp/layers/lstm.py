@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from textapp.layers.quantized import QuantizedWeight
 from textapp.layers.shapes import axis_size
 
 # Time steps in one iteration of the loop. An edge runtime copies inputs and states at each iteration: with 128 tokens
@@ -115,6 +116,13 @@ class Lstm(keras.layers.Layer):
         gate_input, forget, new, output = tf.split(tf.cast(gates, tf.float32), 4, axis=-1)
         cell = tf.sigmoid(forget) * cell + tf.sigmoid(gate_input) * tf.tanh(new)
         return tf.cast(tf.sigmoid(output) * tf.tanh(cell), self.compute_dtype), cell
+
+    def quantize(self, mode: str | None = None, type_check: bool = True, config: Any = None) -> None:
+        """Quantizes the kernels in place; called by `keras.Model.quantize`."""
+        self.directions = [
+            (QuantizedWeight(self, kernel, config), QuantizedWeight(self, recurrent, config), bias)
+            for kernel, recurrent, bias in self.directions
+        ]
 
     def compute_output_shape(self, sequence_shape, mask_shape=None, first_shape=None):
         return (*sequence_shape[:-1], self.units * (2 if self.bidirectional else 1))

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from textapp.arrays import truncated_and_padded
+from textapp.layers.quantized import QuantizedWeight, gather_rows
 from textapp.layers.shapes import axis_size
 
 # Rows of the n-gram table: 4 MB as int8 with 16 features a row. `hash * MULTIPLIER + id` stays below 2**31 for every
@@ -107,11 +108,10 @@ class NgramEmbedding(keras.layers.Layer):
         self.owners.assign(owners)
 
     def call(self, token_ids):
-        table = tf.convert_to_tensor(self.embeddings)
         total = None
         for rows, real in self.read(token_ids):
             share = tf.cast(_shares(rows, real), self.compute_dtype)
-            vectors = tf.cast(tf.gather(table, rows), self.compute_dtype) * tf.expand_dims(share, -1)
+            vectors = tf.cast(gather_rows(self.embeddings, rows), self.compute_dtype) * tf.expand_dims(share, -1)
             total = vectors if total is None else total + vectors
         return total
 
@@ -140,6 +140,10 @@ class NgramEmbedding(keras.layers.Layer):
             owner = tf.math.floormod(_shifted(owner) * OWNER_MULTIPLIER + token_ids, OWNERS)
             # Padding is on the right only, so the first n - 1 positions are the same for every text: a constant.
             yield rows, owner + 1, real * tf.cast(tf.range(length) >= n - 1, tf.int32)
+
+    def quantize(self, mode: str | None = None, type_check: bool = True, config: Any = None) -> None:
+        """Quantizes the table in place; called by `keras.Model.quantize`."""
+        self.embeddings = QuantizedWeight(self, self.embeddings, config, table=True)
 
     def compute_output_shape(self, input_shape):
         return (*input_shape, self.output_dim)

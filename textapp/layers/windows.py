@@ -8,6 +8,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from textapp.layers.quantized import QuantizedWeight
+
 
 @keras.saving.register_keras_serializable(package="textapp")
 class WindowFeatures(keras.layers.Layer):
@@ -43,6 +45,10 @@ class WindowFeatures(keras.layers.Layer):
     def call(self, sequence):
         features = [tf.nn.conv1d(sequence, kernel, stride=1, padding="SAME") for kernel in self.kernels]
         return tf.nn.relu(tf.concat(features, axis=-1) + self.bias)
+
+    def quantize(self, mode: str | None = None, type_check: bool = True, config: Any = None) -> None:
+        """Quantizes the kernels in place; called by `keras.Model.quantize`."""
+        self.kernels = [QuantizedWeight(self, kernel, config) for kernel in self.kernels]
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.filters * len(self.kernel_sizes))
