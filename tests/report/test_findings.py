@@ -90,5 +90,15 @@ def test_exports_are_compared_with_the_float32_file_and_that_with_keras() -> Non
     ]
 
 
+def test_an_export_is_compared_with_the_float32_one_of_its_own_target() -> None:
+    run = make_facts().runs[0]
+    served = [make_variant(f"saved_model {format}") for format in ("int8-weights", "float32")]
+    subjects = [each.subject for each in findings(Facts([replace(run, variants=[*run.variants, *served])], MEASURES))]
+    assert subjects[-2:] == [
+        "run · saved_model int8-weights, against saved_model float32",
+        "run · saved_model float32, against keras float32",
+    ]
+
+
 def test_a_method_of_later_versions_is_named() -> None:
     assert method_words([{"method": "fold", "rate": 3}, {}]) == "fold, then a method"

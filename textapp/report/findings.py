@@ -180,8 +180,9 @@ def _pairs(facts: Facts) -> Iterator[tuple[str, Variant, Variant]]:
     """What led to a variant, the variant, and the one to compare it with."""
     parents = {run.sha256: run for run in facts.runs}
     for run in facts.runs:
-        plain = next((each for each in run.variants[1:] if each.name.startswith("litert float32")), run.variants[0])
         for each in run.variants[1:]:
+            same = f"{each.name.split()[0]} float32"
+            plain = next((other for other in run.variants[1:] if other.name.startswith(same)), run.variants[0])
             other = run.variants[0] if each is plain else plain
             # Much of what is faster than Keras is the runtime, whatever the number format.
             why = ", as there is no float32 file" if plain is run.variants[0] else ""
