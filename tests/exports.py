@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from textapp.artifact import Artifact
 from textapp.catalog import recipe_of, task_from_manifest
 from textapp.export import bundle
@@ -24,6 +26,15 @@ def export_run(
     checked = ExportOptions(target, quantize, max_drop, **options)
     task = task_from_manifest(run.manifest, load_tokenizers(run.path))
     return bundle.export_run(run, task, recipe_of(task.name).objective(), checked, records, out)
+
+
+def stored_variables(bundle: Path) -> list[np.ndarray]:
+    """The variables on the disk of a SavedModel."""
+    import tensorflow as tf
+
+    reader = tf.train.load_checkpoint(str(bundle / "saved_model" / "variables" / "variables"))
+    values = (np.asarray(reader.get_tensor(name)) for name in reader.get_variable_to_shape_map())
+    return [each for each in values if each.dtype.kind in "fiu" and each.ndim]
 
 
 def write_small_model(folder: Path) -> Path:

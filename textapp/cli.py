@@ -48,6 +48,8 @@ class Quantize(str, Enum):
     float16 = "float16"
     dynamic = "dynamic"
     int8 = "int8"
+    int8_weights = "int8-weights"
+    int4_weights = "int4-weights"
     auto = "auto"
 
 
@@ -376,7 +378,7 @@ def export(
         Quantize,
         typer.Option(
             help="number format of the weights; auto measures all and takes the fastest that passes, for litert-lm the "
-            "smallest"
+            "smallest; of saved_model: none, int8-weights or int4-weights, and auto is none"
         ),
     ] = Quantize.auto,
     max_drop: Annotated[

@@ -176,7 +176,8 @@ def test_two_exports_to_one_folder_are_refused(run, records, tmp_path):
     [
         ("onnx", "none", False, "target: found 'onnx', expected one of litert, tflite-runtime, saved_model"),
         ("litert", "int4", False, "quantize: found 'int4', expected one of none"),
-        ("saved_model", "int8", False, "found 'int8', expected none for target saved_model"),
+        ("saved_model", "int8", False, "found 'int8', expected none, int8-weights or int4-weights for target"),
+        ("litert", "int4-weights", False, "found 'int4-weights', expected one of none, float16, dynamic, int8, auto"),
         ("litert", "none", True, "the text signature needs target saved_model"),
     ],
 )

@@ -5,10 +5,12 @@ import sys
 
 import numpy as np
 import pytest
-from exports import export_run
+from exports import export_run, stored_variables
 
 import textapp
 from textapp.artifact import open_artifact
+from textapp.errors import ExportError
+from textapp.export import weights_only
 from textapp.models.saving import load_float32
 from textapp.runners.saved_model import SavedModelRunner
 
@@ -63,3 +65,28 @@ def test_text_answers_as_the_python_tokenizer_does(with_text, records):
     expected = textapp.load(with_text, trusted=True).batch(texts)
     found = SavedModelRunner(with_text).texts(texts)["probabilities"]
     np.testing.assert_allclose(found, [list(answer.probabilities.values()) for answer in expected], atol=1e-5)
+
+
+@pytest.mark.parametrize(("quantize", "per_byte"), [("int8-weights", 1), ("int4-weights", 2)])
+def test_weights_only_holds_each_large_matrix_as_integers_once(run, records, tmp_path, quantize, per_byte):
+    bundle = export_run(run, "saved_model", quantize, 0.5, records, out=tmp_path / "saved_model")
+    rows = run.manifest["tokenizer"]["vocabulary_size"]
+    large = {rows * 32, 32 * 64}  # the table and a kernel; 64 x 2 is a small one
+    stored = stored_variables(bundle)
+    scales = {rows, 64}
+    integers = [each.size for each in stored if each.dtype == np.int8 and each.size not in scales]
+    assert sorted(integers) == sorted(size // per_byte for size in large)
+    assert max(each.size for each in stored if each.dtype == np.float32) < 1024
+    manifest = open_artifact(bundle).manifest
+    report, small = manifest["verification"], 64 + 64 * 2 + 2
+    assert manifest["quantize"] == quantize and 0 < report["max_error"] < 0.2
+    assert report["quantized_share"] == round(100 * sum(large) / (sum(large) + small), 2)
+    answers = textapp.load(bundle, trusted=True).batch([record["text"] for record in records[:30]])
+    assert [answer.label for answer in answers] == [record["label"] for record in records[:30]]
+
+
+def test_a_model_without_a_large_matrix_is_refused(run, records, tmp_path, monkeypatch):
+    monkeypatch.setattr(weights_only, "MIN_QUANTIZED", 100_000)
+    with pytest.raises(ExportError, match="found no layer with a matrix of 100,000 weights or more that Keras"):
+        export_run(run, "saved_model", "int8-weights", 0.5, records, out=tmp_path / "saved_model")
+    assert not (tmp_path / "saved_model").exists()

@@ -27,9 +27,10 @@ from textapp.export import auto, litert_lm, tflite
 from textapp.export.auto import Candidate
 from textapp.export.flatbuffer.loops import check_loops, loop_copies
 from textapp.export.folding import fold_norms
-from textapp.export.options import MAX_DROP, ExportOptions, golden_records
+from textapp.export.options import MAX_DROP, WEIGHTS_ONLY, ExportOptions, golden_records
 from textapp.export.saved_model import write_served
 from textapp.export.target import run_in_target
+from textapp.export.weights_only import quantize_weights
 from textapp.folders import WORK, remove_dead, resolved, scratch_folder
 from textapp.models.saving import MODEL, load_float32
 from textapp.objectives.checks.check import Check, Verdict, run_all
@@ -187,13 +188,17 @@ class _Export:
         return outputs
 
     def _served(self, model: keras.Model, check: Check) -> Made:
+        # Before the signatures are traced, and after the check has the answers of the float model.
+        quantize = self.options.quantize if self.options.quantize in WEIGHTS_ONLY else "none"
+        done = {} if quantize == "none" else quantize_weights(model, quantize)
         _logger.info("%s: converting and verifying on %d examples", self.options.target, len(check.examples.records))
         signatures = self.objective.served_signatures(model, self.task)
         text = None
         if self.options.text_signature:
             text = self.objective.text_signature(self.task, signatures, self.run.path)
-        verdict, shapes = write_served(self.folder, self.work, model, signatures, text, check)
-        return Made(verdict, "none", [], shapes)
+        verdict, shapes = write_served(self.folder, self.work, model, signatures, text, check, quantize)
+        verdict.report.update(done)
+        return Made(verdict, quantize, [], shapes)
 
     def _tflite(self, model: keras.Model, check: Check, calibrated: Sequence[Record]) -> Made:
         fold_norms(model)

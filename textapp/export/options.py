@@ -22,6 +22,7 @@ SAVED_MODEL, LITERT_LM = "saved_model", "litert-lm"
 TARGETS = (*EDGE_TARGETS, SAVED_MODEL, LITERT_LM)
 LITERT_LM_PACKAGES = ("litert_lm", "litert_lm_builder", "ai_edge_litert")  # run, write, and check the graphs in it
 QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
+WEIGHTS_ONLY = ("int8-weights", "int4-weights")  # of a SavedModel, which has no other number formats
 MAX_DROP = 0.5  # points of accuracy or of BLEU, percent of perplexity
 MAX_ROWS = 64  # of a batch: more rows take memory without gain, for a language model already from 5 rows on
 
@@ -32,7 +33,8 @@ class ExportOptions:
 
     Attributes:
         target: `litert`, `tflite-runtime`, `saved_model`, or `litert-lm` for a language model.
-        quantize: `none`, `float16`, `dynamic`, `int8` or `auto`; for a SavedModel `none` or `auto`, which are the same.
+        quantize: `none`, `float16`, `dynamic`, `int8` or `auto`; for a SavedModel `none` or `auto`, which are the same,
+            `int8-weights` or `int4-weights`.
         max_drop: maximum loss against the run: points of accuracy or of BLEU, percent of perplexity; None: `MAX_DROP`.
         text_signature: whether a SavedModel also has a signature that takes strings.
         batch_size: rows of batch signatures, which a generative .tflite file has besides those for one text.
@@ -53,13 +55,20 @@ class ExportOptions:
         target, quantize = self.target, self.quantize
         if target not in TARGETS:
             raise UsageError(f"target: found '{target}', expected one of {', '.join(TARGETS)}")
-        if quantize not in (*QUANTIZATIONS, "auto"):
-            raise UsageError(f"quantize: found '{quantize}', expected one of {', '.join(QUANTIZATIONS)}, auto")
+        known = (*QUANTIZATIONS, *WEIGHTS_ONLY, "auto")
+        if quantize not in known:
+            raise UsageError(f"quantize: found '{quantize}', expected one of {', '.join(known)}")
         if not 1 <= self.batch_size <= MAX_ROWS:
             raise UsageError(f"batch size: found {self.batch_size}, expected 1 to {MAX_ROWS}")
-        if self.serves and quantize not in ("none", "auto"):
+        if self.serves and quantize not in ("none", *WEIGHTS_ONLY, "auto"):
             raise UsageError(
-                f"quantize: found '{quantize}', expected none for target saved_model: the others are for .tflite files"
+                f"quantize: found '{quantize}', expected none, {' or '.join(WEIGHTS_ONLY)} for target saved_model: the "
+                "others are for .tflite files"
+            )
+        if quantize in WEIGHTS_ONLY and not self.serves:
+            raise UsageError(
+                f"quantize: found '{quantize}', expected one of {', '.join(QUANTIZATIONS)}, auto for target {target}: "
+                "it is for target saved_model; int8 weights of a .tflite file are dynamic"
             )
         if self.serves and self.batch_size > 1:
             raise UsageError(f"batch size {self.batch_size}: a SavedModel takes batches of any size: leave it out")

@@ -32,16 +32,18 @@ def write_served(
     signatures: Sequence[Signature],
     text: TextSignature | None,
     check: Check,
+    quantize: str = "none",
 ) -> tuple[Verdict, dict[str, Any]]:
     """Writes and verifies `saved_model/`.
 
     Args:
         folder: of the bundle.
         work: for scratch files.
-        model: the Keras model, in float32.
+        model: the Keras model; but for what is quantized, in float32.
         signatures: for any number of rows.
         text: the signature that takes strings, if requested.
         check: that it has to pass.
+        quantize: the number format of the weights.
 
     Returns:
         The verdict, and the shapes of the signatures.
@@ -56,7 +58,7 @@ def write_served(
     records, field = check.examples.records, check.text_field
     texts = [[records[index][field] for index in call] for call in calls]
     runtime, arrays = run_saved_model(saved, work, check.inputs, texts, check.forced)
-    verdict = check.judge(arrays, runtime, "none")
+    verdict = check.judge(arrays, runtime, quantize)
     by_text = {name.split("/")[1]: values for name, values in arrays.items() if name.startswith("text/")}
     for row, index in enumerate(index for call in calls for index in call):
         check.check_text(index, {name: values[row] for name, values in by_text.items()}, verdict)

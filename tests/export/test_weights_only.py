@@ -1,0 +1,58 @@
+"""Weights-only quantization of models that write: one table, and the same answers in the compiled loop as in Keras."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from exports import stored_variables
+
+from textapp.config import TransformerModel
+from textapp.export.tflite import write_saved_model
+from textapp.export.weights_only import quantize_weights
+from textapp.models import GeneratorSettings, build_generator
+from textapp.objectives import decoding
+from textapp.objectives.serving import any_rows, compiled
+from textapp.objectives.signature import Signature
+
+VOCABULARY, DIM = 60, 32
+TOKEN_IDS = np.array([[7, 8, 9, 3, 0, 0], [11, 12, 3, 0, 0, 0]], np.int32)
+
+
+@pytest.mark.parametrize("quantize", ["int8-weights", "int4-weights"])
+def test_a_tied_table_is_stored_once_and_read_in_the_loop(quantize: str, tmp_path: Path) -> None:
+    keras.utils.set_random_seed(1)
+    model = make_translator()
+    plain = model.get_weights()
+    report = quantize_weights(model, quantize)
+    outputs = decoding.generate(model, {"token_ids": tf.constant(TOKEN_IDS)}, new=5)
+    signature = compiled(
+        any_rows(Signature("generate", {"token_ids": (1, 6)}, partial(decoding.generate, model, new=5)))
+    )
+    write_saved_model(model, [signature], tmp_path / "saved_model")
+    saved = tf.saved_model.load(str(tmp_path / "saved_model")).signatures["generate"](token_ids=tf.constant(TOKEN_IDS))
+    np.testing.assert_array_equal(saved["token_ids"], outputs["token_ids"])
+    np.testing.assert_allclose(saved["score"], outputs["score"], atol=1e-4)
+
+    stored = stored_variables(tmp_path)
+    table = (VOCABULARY, DIM if quantize == "int8-weights" else DIM // 2)
+    assert [each.dtype for each in stored if each.shape == table] == [np.int8]
+    positions = (40, DIM), (16, DIM)  # learned, which stay float
+    assert max(each.size for each in stored if each.dtype == np.float32 and each.shape not in positions) < 1024
+    large = [each.size for each in plain if each.ndim > 1 and each.size >= 1024 and each.shape not in positions]
+    assert report["quantized_share"] == round(100 * sum(large) / sum(each.size for each in plain), 2)
+
+
+def make_translator() -> keras.Model:
+    config = TransformerModel(
+        architecture="transformer", hidden_dim=DIM, num_layers=1, num_heads=2, intermediate_dim=64, dropout=0.0,
+        positions="learned", tie_embeddings=True,
+    )  # fmt: skip
+    settings = GeneratorSettings(
+        vocabulary_size=VOCABULARY, pad_id=0, start_id=2, end_id=3, max_length=40, max_source_length=16
+    )
+    return build_generator(config, settings)
