@@ -14,8 +14,9 @@ from textapp.export.tflite import convert, write_saved_model
 from textapp.layers import BlockSettings, TransformerDecoder
 from textapp.models import outliers as module
 from textapp.models.generator import Generator
+from textapp.models.int4_kernels import as_int4
 from textapp.models.int8_kernels import on_grid, rounded_kernel
-from textapp.models.outliers import block_mixing, orthogonal, remove_outliers
+from textapp.models.outliers import block_mixing, orthogonal, remove_outliers, round_to_int4
 from textapp.objectives import decoding
 from textapp.objectives.signature import Signature
 from textapp.runners.edge import EdgeRunner
@@ -73,6 +74,24 @@ def test_a_model_without_outliers_stays_as_it_is(few_units):
     assert found["rotated"] is False and 2 < found["outliers"] < 3.5
     assert all(np.array_equal(one, two) for one, two in zip(weights, model.get_weights(), strict=True))
     assert remove_outliers(model, []) == {}
+
+
+@pytest.mark.parametrize(("outlier", "rotated"), [(12.0, True), (0.0, False)])
+def test_kernels_become_int4_with_a_rotation_where_outliers_are(outlier, rotated):
+    model = make_llama(64, outlier=outlier)
+    before = logits_of(model)
+    found = round_to_int4(model, IDS.tolist())
+    assert found["rotated"] is rotated and (model.output_rotation is not None) is rotated
+    assert all(as_int4(np.asarray(layer.kernel)) is not None for layer in module._products(model.decoder.blocks[0]))
+    assert 0.95 < np.corrcoef(logits_of(model).reshape(-1), before.reshape(-1))[0, 1] < 0.99999
+
+
+def test_without_texts_kernels_become_the_nearest_of_int4():
+    model = make_llama(64)
+    kernel = model.decoder.blocks[0].inward.kernel
+    before = np.asarray(kernel)
+    assert round_to_int4(model, []) == {} and as_int4(np.asarray(kernel)) is not None
+    assert np.abs(np.asarray(kernel) - before).max() < 0.36 * np.abs(before).max()
 
 
 def test_a_pruned_model_keeps_its_zeros(few_units):

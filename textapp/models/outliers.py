@@ -1,22 +1,22 @@
-"""Prepares a language model for int8 activations, which a few large values would otherwise make coarse.
+"""Prepares a language model for int8 activations, which a few large values would otherwise make coarse, and rounds it.
 
-An int8 file for LiteRT quantizes the input of each product with one scale for each token. Pretrained language models
-have tokens whose largest value is many times the others, which then share a few steps. Two changes of the weights take
-these outliers apart, without a change of the function:
+A quantized file for LiteRT quantizes the input of each product with one scale for each token. Pretrained language
+models have tokens whose largest value is many times the others, which then share a few steps. Two changes of the
+weights take these outliers apart, without a change of the function:
 
 - The residual sequence is rotated by a random orthogonal matrix (QuaRot; Ashkboos et al., 2024). The scales of its RMS
   normalisations are folded first; then the kernels before and after absorb the rotation. A tied table is rotated with
   them, and one product of the model's width before the output layer turns the sequence as that table needs it.
 - The hidden layer of each feed-forward part is mixed in blocks of neighbours, and the kernel that reads it mixes back.
 
-Then each kernel is rounded to int8 so that the error of its product on real inputs, not that of its weights, is small
-(GPTQ; Frantar et al., 2023).
+Then each kernel is rounded to int8 or int4 so that the error of its product on real inputs, not that of its weights, is
+small (GPTQ; Frantar et al., 2023). In int8 that pays where outliers were; in int4 it always does.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,6 +26,7 @@ import tensorflow as tf
 
 from textapp.layers import DecoderBlock, RmsNorm, TransformerDecoder
 from textapp.models.generator import Generator
+from textapp.models.int4_kernels import is_int4, rounded_to_int4
 from textapp.models.int8_kernels import MIN_QUANTIZED, is_pruned, rounded_kernel
 
 OUTLIERS = 6.0  # largest value of a token, in units of its root mean square; 3 to 4 without outliers
@@ -33,6 +34,8 @@ OUTLIERS = 6.0  # largest value of a token, in units of its root mean square; 3 
 BLOCKS = (16, 8)
 TOKENS = 16_384  # read at most for the rounding
 _SEED = 7
+
+Rounding = Callable[[np.ndarray, np.ndarray], np.ndarray]  # of a kernel, by the moments of its inputs
 
 log = logging.getLogger("textapp")
 
@@ -48,10 +51,9 @@ def remove_outliers(model: keras.Model, texts: Sequence[Sequence[int]]) -> dict[
         What was done, for the manifest: `{"outliers": 11.2, "rotated": true}`, the figure as for `OUTLIERS`; empty if
         the model is of another kind, or there are no texts.
     """
-    rows = [row for row in texts if len(row) > 1]
+    rows = _first(texts)
     if not rows or not _rotatable(model):
         return {}
-    rows = rows[: max(1, int(np.searchsorted(np.cumsum([len(row) for row in rows]), TOKENS)))]
     found = _outliers(model, rows[0])
     if found < OUTLIERS:
         return {"outliers": round(found, 2), "rotated": False}
@@ -59,17 +61,54 @@ def remove_outliers(model: keras.Model, texts: Sequence[Sequence[int]]) -> dict[
         "a token's largest activation is %.1f times its root mean square: rotating the weights, and rounding them on %d"
         " tokens", found, sum(map(len, rows)),
     )  # fmt: skip
-    _Rotation(model).apply(rows)
+    _Rotation(model, _to_int8).apply(rows)
     return {"outliers": round(found, 2), "rotated": True}
+
+
+def round_to_int4(model: keras.Model, texts: Sequence[Sequence[int]]) -> dict[str, Any]:
+    """Rounds the kernels of a model to int4 in place; those of a language model by real texts, after `remove_outliers`.
+
+    Args:
+        model: in float32, with folded normalisations (`fold_norms`).
+        texts: token ids of real texts as a language model reads them; for other models empty.
+
+    Returns:
+        What was done, for the manifest, as by `remove_outliers`; empty if each weight became the nearest of the grid.
+    """
+    rows = _first(texts)
+    if rows and _walkable(model):
+        found = _outliers(model, rows[0])
+        rotated = _rotatable(model) and found >= OUTLIERS
+        log.info("rounding to int4 on %d tokens%s", sum(map(len, rows)), ", after a rotation" if rotated else "")
+        (_Rotation if rotated else _Rounding)(model, _to_int4).apply(rows)
+        return {"outliers": round(found, 2), "rotated": rotated}
+    for layer in model._flatten_layers():
+        if type(layer) is keras.layers.Dense and layer is not getattr(model, "output_projection", None):
+            kernel = np.asarray(layer.kernel)
+            if is_int4(kernel):
+                layer.kernel.assign(rounded_to_int4(kernel))
+    return {}
+
+
+def _first(texts: Sequence[Sequence[int]]) -> list[Sequence[int]]:
+    """The first texts, up to `TOKENS` tokens; at least one, if there is one of two tokens."""
+    rows = [row for row in texts if len(row) > 1]
+    return rows[: max(1, int(np.searchsorted(np.cumsum([len(row) for row in rows]), TOKENS)))]
+
+
+def _walkable(model: keras.Model) -> bool:
+    """Whether it is a Transformer decoder alone, with weights of no grid."""
+    if not isinstance(model, Generator) or model.has_encoder or not isinstance(model.decoder, TransformerDecoder):
+        return False
+    return not any(_compressed(block) for block in model.decoder.blocks)
 
 
 def _rotatable(model: keras.Model) -> bool:
     """Whether it is a decoder whose residual sequence only RMS normalisations read, with weights of no grid."""
-    if not isinstance(model, Generator) or model.has_encoder or not isinstance(model.decoder, TransformerDecoder):
+    if not _walkable(model):
         return False
     decoder = model.decoder
-    fits = decoder.settings.normalize_first and decoder.positions is None and isinstance(decoder.norm, RmsNorm)
-    return fits and not any(_compressed(block) for block in decoder.blocks)
+    return decoder.settings.normalize_first and decoder.positions is None and isinstance(decoder.norm, RmsNorm)
 
 
 def _compressed(block: DecoderBlock) -> bool:
@@ -102,8 +141,10 @@ def _outliers(model: Generator, row: Sequence[int]) -> float:
 
 def _embedded(model: Generator, row: Sequence[int]) -> tuple[tf.Tensor, tf.Tensor]:
     """The input of the first block for one text `[1, length, dim]`, and its mask."""
+    decoder = model.decoder
     sequence = model._embedded(tf.constant([list(row)], tf.int32), model.token_embedding)
-    return sequence, model.decoder._causal_mask(sequence, None)
+    sequence = decoder._normalize_input(decoder._add_positions(sequence, None))
+    return sequence, decoder._causal_mask(sequence, None)
 
 
 @contextmanager
@@ -126,12 +167,11 @@ def _observed(layers: Sequence[keras.layers.Dense], note: Any) -> Iterator[None]
             vars(layer).pop("call", None)  # so that the method of the class counts again
 
 
-class _Rotation:
-    """Rotates the residual sequence of a model, and rounds its kernels, block after block."""
+class _Rounding:
+    """Rounds the kernels of a model, block after block."""
 
-    def __init__(self, model: Generator) -> None:
-        self.model = model
-        self.turn = orthogonal(model.embedding_dim, np.random.default_rng(_SEED))
+    def __init__(self, model: Generator, rounding: Rounding) -> None:
+        self.model, self.rounding = model, rounding
 
     def apply(self, rows: Sequence[Sequence[int]]) -> None:
         sequences = [_embedded(self.model, row) for row in rows]
@@ -148,14 +188,45 @@ class _Rotation:
             }  # fmt: skip
             with _observed(list(read.values()), note):
                 sequences = [(block(sequence, mask), mask) for sequence, mask in sequences]
-            self._turn_block(block, {name: _moments(inputs.pop(id(layer))) for name, layer in read.items()})
+            self._block(block, {name: _moments(inputs.pop(id(layer))) for name, layer in read.items()})
+
+    def _block(self, block: DecoderBlock, moments: dict[str, np.ndarray]) -> None:
+        projections = block.attention.projections
+        self._round([projections[name] for name in ("query", "key", "value")], moments["sequence"])
+        self._round([projections["output"]], moments["heads"])
+        self._round([layer for layer in (block.inward, block.linear) if layer is not None], moments["attended"])
+        self._round([block.outward], moments["hidden"])
+
+    def _round(self, layers: Sequence[keras.layers.Dense], moments: np.ndarray, *kernels: np.ndarray) -> None:
+        """Rounds the kernels of layers that read the same input together.
+
+        Args:
+            layers: which read it.
+            moments: of the input.
+            kernels: of the layers, if they are to be others than theirs.
+        """
+        kernel = np.concatenate(kernels or [np.asarray(layer.kernel) for layer in layers], axis=1)
+        ends = np.cumsum([layer.units for layer in layers])[:-1]
+        for layer, part in zip(layers, np.split(self.rounding(kernel, moments), ends, axis=1), strict=True):
+            layer.kernel.assign(part.astype(np.float32))
+
+
+class _Rotation(_Rounding):
+    """Rotates the residual sequence of a model, and rounds its kernels."""
+
+    def __init__(self, model: Generator, rounding: Rounding) -> None:
+        super().__init__(model, rounding)
+        self.turn = orthogonal(model.embedding_dim, np.random.default_rng(_SEED))
+
+    def apply(self, rows: Sequence[Sequence[int]]) -> None:
+        super().apply(rows)
         self._turn_ends()
 
-    def _turn_block(self, block: DecoderBlock, moments: dict[str, np.ndarray]) -> None:
-        turn, projections = self.turn, block.attention.projections
-        _turn_inputs([projections[name] for name in ("query", "key", "value")], turn, moments["sequence"])
-        _turn_outputs(projections["output"], turn, np.asarray(projections["output"].kernel), moments["heads"])
-        _turn_inputs([layer for layer in (block.inward, block.linear) if layer is not None], turn, moments["attended"])
+    def _block(self, block: DecoderBlock, moments: dict[str, np.ndarray]) -> None:
+        projections = block.attention.projections
+        self._turn_inputs([projections[name] for name in ("query", "key", "value")], moments["sequence"])
+        self._turn_outputs(projections["output"], np.asarray(projections["output"].kernel), moments["heads"])
+        self._turn_inputs([layer for layer in (block.inward, block.linear) if layer is not None], moments["attended"])
         kernel, hidden = np.asarray(block.outward.kernel, np.float64), moments["hidden"]
         mixing = block_mixing(len(kernel))
         if mixing is not None:
@@ -164,7 +235,18 @@ class _Rotation:
             blocks = hidden.reshape(-1, size, len(hidden) // size, size)
             hidden = np.einsum("aibj,ik,jl->akbl", blocks, mixing, mixing, optimize=True).reshape(hidden.shape)
             block.mixing = mixing.astype(np.float32)
-        _turn_outputs(block.outward, turn, kernel, hidden)
+        self._turn_outputs(block.outward, kernel, hidden)
+
+    def _turn_inputs(self, layers: Sequence[keras.layers.Dense], moments: np.ndarray) -> None:
+        """Turns what layers read, and rounds their kernels."""
+        turn = self.turn
+        self._round(layers, turn.T @ moments @ turn, *(turn.T @ np.asarray(layer.kernel) for layer in layers))
+
+    def _turn_outputs(self, layer: keras.layers.Dense, kernel: np.ndarray, moments: np.ndarray) -> None:
+        """Turns what a layer writes, and rounds its kernel."""
+        if layer.use_bias:
+            layer.bias.assign((np.asarray(layer.bias) @ self.turn).astype(np.float32))
+        self._round([layer], moments, kernel @ self.turn)
 
     def _turn_ends(self) -> None:
         """Turns the token table and the output layer."""
@@ -189,26 +271,14 @@ def _moments(values: Sequence[np.ndarray]) -> np.ndarray:
     return inputs.T @ inputs
 
 
-def _turn_inputs(layers: Sequence[keras.layers.Dense], turn: np.ndarray, moments: np.ndarray) -> None:
-    """Turns the kernels of layers that read the same input, and rounds them together."""
-    kernel = turn.T @ np.concatenate([np.asarray(layer.kernel) for layer in layers], axis=1)
-    ends = np.cumsum([layer.units for layer in layers])[:-1]
-    parts = np.split(_rounded(kernel, turn.T @ moments @ turn), ends, axis=1)
-    for layer, part in zip(layers, parts, strict=True):
-        layer.kernel.assign(part)
-
-
-def _turn_outputs(layer: keras.layers.Dense, turn: np.ndarray, kernel: np.ndarray, moments: np.ndarray) -> None:
-    """Turns what a layer writes, and rounds its kernel."""
-    if layer.use_bias:
-        layer.bias.assign((np.asarray(layer.bias) @ turn).astype(np.float32))
-    layer.kernel.assign(_rounded(kernel @ turn, moments))
-
-
-def _rounded(kernel: np.ndarray, moments: np.ndarray) -> np.ndarray:
+def _to_int8(kernel: np.ndarray, moments: np.ndarray) -> np.ndarray:
     """The kernel on the grid of int8, unless the file holds it in float32."""
-    rounded = kernel if kernel.size < MIN_QUANTIZED else rounded_kernel(kernel, moments)
-    return rounded.astype(np.float32)
+    return kernel if kernel.size < MIN_QUANTIZED else rounded_kernel(kernel, moments)
+
+
+def _to_int4(kernel: np.ndarray, moments: np.ndarray) -> np.ndarray:
+    """The kernel on the grid of int4, or of what else the file holds."""
+    return rounded_to_int4(kernel, moments) if is_int4(kernel) else _to_int8(kernel, moments)
 
 
 def orthogonal(dim: int, random: np.random.Generator) -> np.ndarray:
