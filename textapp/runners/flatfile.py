@@ -25,7 +25,10 @@ _BITS = {
 }  # fmt: skip
 # Operators whose inputs may be missing (-1), from the third on; of an LSTM from the second on.
 _BUILTINS_WITH_OPTIONAL_INPUTS = {3: 2, 4: 2, 9: 2, 67: 2, 132: 2, 16: 1, 27: 1, 35: 1, 44: 1, 46: 1, 52: 1}
+_FULLY_CONNECTED = 9
 _IF, _WHILE, _CALL_ONCE = 118, 119, 129
+_FLOAT16, _INT4 = 1, 17
+_BLOCKWISE = 2  # the kind of a quantization with a scale for each block of a row, which another tensor holds
 _CUSTOM = 32
 # Operators with two or one numbers of subgraphs in their options.
 _GRAPHS_IN_OPTIONS = {_IF: 2, _WHILE: 2, _CALL_ONCE: 1}
@@ -82,8 +85,10 @@ class _Table(NamedTuple):
 
 class _Tensor(NamedTuple):
     shape: tuple[int, ...]
+    kind: int
     constant: bool
     variable: bool
+    in_blocks: bool
 
 
 class _Graph(NamedTuple):
@@ -149,6 +154,9 @@ class _Checker:
         for index in (*inputs, *outputs):
             self._index(index, len(tensors), "an input or an output of a graph")
         ready = [tensor.constant or tensor.variable for tensor in tensors]
+        for each, tensor in zip(tables, tensors, strict=True):
+            if tensor.in_blocks:
+                self._blocks(each, tensor, tensors)
         for index in inputs:
             if tensors[index].constant:
                 raise _Fault(f"the constant tensor {index} is the input of a graph")
@@ -189,22 +197,49 @@ class _Checker:
             raise _Fault("a constant holds strings or resources, which textapp does not export")
         if table.at(9):
             raise _Fault("a tensor is a variant, which textapp does not export")
-        self._quantization(table, shape)
-        return _Tensor(shape, have > 0 or (need == 0 and bool(_BITS[kind])), bool(variable and self.content[variable]))
+        in_blocks = self._quantization(table, shape)
+        constant = have > 0 or (need == 0 and bool(_BITS[kind]))
+        return _Tensor(shape, kind, constant, bool(variable and self.content[variable]), in_blocks)
 
-    def _quantization(self, table: _Table, shape: tuple[int, ...]) -> None:
+    def _quantization(self, table: _Table, shape: tuple[int, ...]) -> bool:
+        """Checks the scales of a tensor; returns whether it is quantized in blocks, whose scales `_blocks` checks."""
         position = table.at(4)
         if not position:
-            return
+            return False
         quantization = self._table(position + self._u32(self.content, position)[0])
         scales, zeros = self._vector(quantization, 2, 4)[1], self._vector(quantization, 3, 8)[1]
         details, axis = quantization.at(4), self._number(quantization, 6, self._i32)
         if details and self.content[details]:
-            raise _Fault("a tensor has a custom quantization, which textapp does not export")
+            if self.content[details] != _BLOCKWISE or scales or zeros:
+                raise _Fault("a tensor has a custom quantization, which textapp does not export")
+            return True
         if scales not in (0, 1) and (not 0 <= axis < len(shape) or shape[axis] != scales):
             raise _Fault(f"a tensor of the shape {list(shape)} has {scales} scales along axis {axis}")
         if zeros not in (0, 1, scales):
             raise _Fault(f"a tensor has {scales} scales and {zeros} zero points")
+        return False
+
+    def _blocks(self, table: _Table, tensor: _Tensor, tensors: list[_Tensor]) -> None:
+        """Checks the scales of a kernel that is quantized in blocks."""
+        position = table.at(4)
+        quantization = self._table(position + self._u32(self.content, position)[0])
+        position = quantization.at(5)
+        if not position:
+            raise _Fault("a tensor is quantized in blocks of no size")
+        blocks = self._table(position + self._u32(self.content, position)[0])
+        size = self._number(blocks, 2, self._i32)
+        kernel = tensor.kind == _INT4 and tensor.constant and len(tensor.shape) == 2
+        if not kernel or self._number(blocks, 1, self._i32) != -1:
+            raise _Fault("a tensor in blocks is no kernel of int4, or has zero points, which textapp does not export")
+        outputs, inputs = tensor.shape
+        if size <= 0 or inputs % size:
+            raise _Fault(f"a tensor of the shape {list(tensor.shape)} has blocks of {size}")
+        scales = tensors[self._index(self._number(blocks, 0, self._i32), len(tensors), "the scales of a tensor")]
+        if scales.kind != _FLOAT16 or not scales.constant or scales.shape != (outputs, inputs // size):
+            raise _Fault(
+                f"a tensor of the shape {list(tensor.shape)} in blocks of {size} has scales of the shape "
+                f"{list(scales.shape)}, or of no float16"
+            )
 
     def _operator(
         self, table: _Table, codes: list[int], tensors: list[_Tensor], ready: list[bool], num_graphs: int
@@ -218,6 +253,8 @@ class _Checker:
                 continue
             if not ready[self._index(index, len(tensors), "an input of an operator")]:
                 raise _Fault(f"an operator reads tensor {index} before it is computed")
+            if tensors[index].in_blocks and (code, place) != (_FULLY_CONNECTED, 1):
+                raise _Fault(f"tensor {index} is in blocks, and an operator reads it that is no matrix product")
         for index in outputs:
             tensor = tensors[self._index(index, len(tensors), "an output of an operator")]
             if tensor.constant and 0 not in tensor.shape:

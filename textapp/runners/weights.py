@@ -48,6 +48,10 @@ def parameters(model_path: Path) -> dict[str, int] | None:
     if model is None:
         return None
     tensors = {tensor.buffer: tensor for graph in model.subgraphs for tensor in graph.tensors}
+    for graph in model.subgraphs:
+        for tensor in graph.tensors:
+            for scales in _scales(graph, tensor):
+                tensors.pop(scales.buffer, None)
     counts = [_counted(model, tensor) for tensor in tensors.values()]
     return {"parameters": sum(total for total, _ in counts), "nonzero": sum(nonzero for _, nonzero in counts)}
 
@@ -72,7 +76,8 @@ def work(model_path: Path, signature: str) -> Work | None:
         if name not in ("FULLY_CONNECTED", "BATCH_MATMUL", "CONV_2D", "UNIDIRECTIONAL_SEQUENCE_LSTM"):
             continue
         sides = [graph.tensors[index] for index in operator.inputs if index >= 0]
-        read |= {each.buffer: _data(model, each).size for each in sides[1:]}
+        weights = [part for each in sides[1:] for part in (each, *_scales(graph, each))]
+        read |= {each.buffer: _data(model, each).size for each in weights}
         shape, out = tuple(sides[1].shape), tuple(graph.tensors[operator.outputs[0]].shape)
         if name == "FULLY_CONNECTED":
             products += prod(shape) * (prod(out) // max(1, shape[0]))
@@ -106,6 +111,12 @@ def _counted(model: Any, tensor: Any) -> tuple[int, int]:
     points = getattr(tensor.quantization, "zeroPoint", None)
     zero = int(points[0]) if points is not None and len(points) else 0
     return values.size, int(np.count_nonzero(values != zero))
+
+
+def _scales(graph: Any, tensor: Any) -> list[Any]:
+    """The tensor with the scales of one that is quantized in blocks; of others none."""
+    blocks = getattr(tensor.quantization, "details", None)
+    return [] if blocks is None else [graph.tensors[blocks.scales]]
 
 
 def _data(model: Any, tensor: Any) -> np.ndarray:

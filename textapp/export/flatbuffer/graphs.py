@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -28,7 +28,8 @@ def pack(model: Any) -> bytes:
         for index, tensor in enumerate(graph.tensors):
             if index not in named and not size_bytes(model, tensor):
                 tensor.name = None
-            if tensor.quantization is not None and tensor.quantization.scale is None:
+            quantization = tensor.quantization
+            if quantization is not None and quantization.scale is None and quantization.details is None:
                 tensor.quantization = None
     builder = _sharing_builder()(1 << 20)
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
@@ -108,6 +109,33 @@ def is_constant(model: Any, graph: Any, index: int) -> bool:
         index: of the tensor in the graph.
     """
     return size_bytes(model, graph.tensors[index]) > 0
+
+
+def append_buffer(model: Any, values: np.ndarray) -> int:
+    """Adds the bytes of an array to a file; returns the number of their buffer."""
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    buffer = schema.BufferT()
+    buffer.data = np.frombuffer(values.tobytes(), np.uint8)
+    model.buffers.append(buffer)
+    return len(model.buffers) - 1
+
+
+def append_tensor(graph: Any, shape: Sequence[int], kind: int, buffer: int) -> int:
+    """Adds a constant without a name to a graph; returns its index.
+
+    Args:
+        graph: of the file.
+        shape: of the tensor.
+        kind: its `TensorType`.
+        buffer: the number of the buffer that holds its values.
+    """
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    tensor = schema.TensorT()
+    tensor.shape, tensor.type, tensor.buffer, tensor.name = list(shape), kind, buffer, b""
+    graph.tensors.append(tensor)
+    return len(graph.tensors) - 1
 
 
 @cache

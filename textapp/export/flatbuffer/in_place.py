@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 
 from textapp.export.flatbuffer.graphs import (
+    append_buffer,
+    append_tensor,
     builtin_of,
     is_constant,
     loops_of,
@@ -113,14 +115,7 @@ def _zeros(model: Any, graph: Any, loop: Any, number: int) -> int:
 
 
 def _constant(model: Any, graph: Any, values: np.ndarray, kind: int) -> int:
-    from tensorflow.lite.python import schema_py_generated as schema
-
-    buffer, tensor = schema.BufferT(), schema.TensorT()
-    buffer.data = np.frombuffer(values.tobytes(), np.uint8)
-    model.buffers.append(buffer)
-    tensor.shape, tensor.type, tensor.buffer, tensor.name = list(values.shape), kind, len(model.buffers) - 1, b""
-    graph.tensors.append(tensor)
-    return len(graph.tensors) - 1
+    return append_tensor(graph, values.shape, kind, append_buffer(model, values))
 
 
 def _append_copy(graph: Any, index: int) -> int:

@@ -12,12 +12,20 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from textapp.errors import ExportError
-from textapp.export.flatbuffer.graphs import loops_of, operator_name, parse, shape_of, size_bytes, type_name
+from textapp.export.flatbuffer.graphs import (
+    loops_of,
+    operator_name,
+    parse,
+    read_in,
+    shape_of,
+    size_bytes,
+    type_name,
+)
 
 # An int8 file may hold float constants up to this size, or this share of all constants: biases, tables of positions.
 MAX_FLOAT_BYTES = 1 << 18
 MAX_FLOAT_SHARE = 1 / 64
-QUANTIZED = ("dynamic", "int8")
+QUANTIZED = ("dynamic", "int8", "int4")
 MIN_WEIGHT_SIZE = 1024  # elements; a smaller constant in a loop costs next to nothing
 BYTES = {"BOOL": 1, "INT8": 1, "UINT8": 1, "INT16": 2, "FLOAT16": 2, "INT64": 8}  # an element; 4 for other types
 REWRITERS = ("DEQUANTIZE", "RESHAPE", "TRANSPOSE", "CAST")  # their output for a constant is the same weight
@@ -116,7 +124,7 @@ def float_weights(model: Any) -> Iterator[tuple[str, tuple[int, ...]]]:
     limit = max(MAX_FLOAT_BYTES, int(constants * MAX_FLOAT_SHARE))
     seen = set()  # signatures share their buffers
     for graph in model.subgraphs:
-        for tensor in graph.tensors:
+        for tensor in map(graph.tensors.__getitem__, sorted(read_in(graph))):  # and no scales, which no operator reads
             if type_name(tensor) not in ("FLOAT32", "FLOAT16") or size_bytes(model, tensor) <= limit:
                 continue
             if tensor.buffer not in seen and not _has_two_values(model, tensor):
