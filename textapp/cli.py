@@ -48,6 +48,7 @@ class Quantize(str, Enum):
     float16 = "float16"
     dynamic = "dynamic"
     int8 = "int8"
+    int4 = "int4"
     int8_weights = "int8-weights"
     int4_weights = "int4-weights"
     auto = "auto"
@@ -377,8 +378,9 @@ def export(
     quantize: Annotated[
         Quantize,
         typer.Option(
-            help="number format of the weights; auto measures all and takes the fastest that passes, for litert-lm the "
-            "smallest; of saved_model: none, int8-weights or int4-weights, and auto is none"
+            help="number format of the weights; int4: of Transformers that write; auto measures all and takes the "
+            "fastest that passes, for litert-lm the smallest; of saved_model: none, int8-weights or int4-weights, and "
+            "auto is none"
         ),
     ] = Quantize.auto,
     max_drop: Annotated[
@@ -387,7 +389,7 @@ def export(
             min=0,
             callback=_finite,
             help="allowed loss: points of accuracy, F1 or BLEU, or percent of perplexity "
-            "[default: 0.5; 2 if the run has no texts to measure it on]",
+            "[default: 0.5; 2 if the run has no texts to measure it on; 6 for a language model in int4]",
         ),
     ] = None,
     text: Annotated[bool, typer.Option("--text", help="saved_model: add a signature that takes strings")] = False,

@@ -175,9 +175,11 @@ def test_two_exports_to_one_folder_are_refused(run, records, tmp_path):
     ("target", "quantize", "text", "message"),
     [
         ("onnx", "none", False, "target: found 'onnx', expected one of litert, tflite-runtime, saved_model"),
-        ("litert", "int4", False, "quantize: found 'int4', expected one of none"),
+        ("litert", "int3", False, "quantize: found 'int3', expected one of none"),
+        ("litert", "int4", False, "quantize int4: is for models that write"),
+        ("tflite-runtime", "int4", False, "quantize int4: tflite-runtime 2.14 has no matrix product with int4"),
         ("saved_model", "int8", False, "found 'int8', expected none, int8-weights or int4-weights for target"),
-        ("litert", "int4-weights", False, "found 'int4-weights', expected one of none, float16, dynamic, int8, auto"),
+        ("litert", "int4-weights", False, "found 'int4-weights', expected one of none, float16, dynamic, int8, int4"),
         ("litert", "none", True, "the text signature needs target saved_model"),
     ],
 )

@@ -16,7 +16,8 @@ import textapp
 from textapp.artifact import open_artifact
 from textapp.errors import ExportError, UsageError
 from textapp.export import auto
-from textapp.export.flatbuffer.graphs import parse
+from textapp.export.flatbuffer import narrow
+from textapp.export.flatbuffer.graphs import parse, type_name
 from textapp.export.flatbuffer.loops import float_weights, loop_variables
 from textapp.objectives import generative
 from textapp.runners.edge import EdgeRunner
@@ -143,6 +144,41 @@ def test_auto_tries_what_a_model_that_writes_can_be(language_model, documents, t
     monkeypatch.setattr(auto, "choose", choose)
     with pytest.raises(ExportError, match=r"tried \('none', 'float16', 'dynamic'\)"):
         export_run(language_model, "litert", "auto", 5.0, documents[:20], out=tmp_path / "litert")
+    monkeypatch.setattr("textapp.export.bundle.MIN_WEIGHTS_OF_INT4", 0)
+    with pytest.raises(ExportError, match=r"tried \('none', 'float16', 'dynamic', 'int4'\)"):
+        export_run(language_model, "litert", "auto", 5.0, documents[:20], out=tmp_path / "litert")
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_language_model_in_int4_writes_what_its_rounded_weights_say(
+    language_model, documents, tmp_path, monkeypatch, apart
+):
+    if apart:
+        monkeypatch.setattr("textapp.export.bundle.LARGE", 0)
+        monkeypatch.setattr("textapp.objectives.checks.generative.FULLY_VERIFIED", 1)
+    bundle = export_run(language_model, "litert", "int4", None, documents, out=tmp_path / "litert")
+    manifest = open_artifact(bundle).manifest
+    report = manifest["verification"]
+    assert manifest["quantize"] == "int4" and report["int4_kernels"] == 10  # keys and values are small
+    assert report["agreement"] >= 95 and report["perplexity"] < 1.06 * report["perplexity_of_run"]
+    graphs = parse((bundle / "model.tflite").read_bytes()).subgraphs
+    kinds = {type_name(tensor) for graph in graphs for tensor in graph.tensors}
+    assert {"INT4", "INT8"} <= kinds  # the table is int8
+    answers, golden = textapp.load(bundle), json.loads((bundle / "golden.json").read_text(encoding="utf-8"))
+    assert [answers(example["input"]).output for example in golden] == [example["output"] for example in golden]
+
+
+def test_a_translator_in_int4_translates(translator, pairs, tmp_path):
+    bundle = export_run(translator, "litert", "int4", 30.0, pairs, out=tmp_path / "litert")
+    report = open_artifact(bundle).manifest["verification"]
+    assert report["bleu"] > report["bleu_of_run"] - 30 and report["agreement"] >= 95 and report["int4_kernels"] > 10
+
+
+def test_wrong_int4_weights_are_found_beside_the_rounded_model(language_model, documents, tmp_path, monkeypatch):
+    packed = narrow._packed
+    monkeypatch.setattr(narrow, "_packed", lambda values: packed(values[:, ::-1]))  # as if halves were swapped
+    with pytest.raises(ExportError, match="agrees with the model on|different texts"):
+        export_run(language_model, "litert", "int4", 1e9, documents, out=tmp_path / "litert")
 
 
 def test_int8_activations_are_refused_with_the_reason(translator, pairs, tmp_path):

@@ -70,7 +70,7 @@ def export(
             tables.note(f"examples: {len(records)} of test")
         elif not records:
             records = recipe.own_texts()
-            if options.max_drop is None:
+            if options.max_drop is None and options.quantize not in recipe.objective().max_drops:
                 options = replace(options, max_drop=MAX_DROP_OF_OWN_TEXTS)
             tables.note(
                 f"examples: {len(records)} texts that textapp brings along, too few to tell less than "

@@ -26,12 +26,14 @@ from textapp.errors import ExportError
 from textapp.export import auto, litert_lm, tflite
 from textapp.export.auto import Candidate
 from textapp.export.flatbuffer.loops import check_loops, loop_copies
+from textapp.export.flatbuffer.narrow import narrow_kernels
 from textapp.export.folding import fold_norms
-from textapp.export.options import MAX_DROP, WEIGHTS_ONLY, ExportOptions, golden_records
+from textapp.export.options import MAX_DROP, NO_INT4, WEIGHTS_ONLY, ExportOptions, golden_records
 from textapp.export.saved_model import write_served
 from textapp.export.target import run_in_target
 from textapp.export.weights_only import quantize_weights
 from textapp.folders import WORK, remove_dead, resolved, scratch_folder
+from textapp.models.int4_kernels import BLOCK
 from textapp.models.saving import MODEL, load_float32
 from textapp.objectives.checks.check import Check, Verdict, run_all
 from textapp.objectives.checks.examples import make_examples, verification_and_calibration
@@ -47,6 +49,7 @@ NUM_GOLDEN = 3
 # place of 4.5, which most machines have, but writes the weights once a signature; at 135 million all processes take
 # 7.2 GB in place of 17.4.
 LARGE = 50_000_000
+MIN_WEIGHTS_OF_INT4 = 30_000_000  # from which `auto` tries int4
 NOT_INHERITED = ("format", "files", "data_dir")  # a bundle does not tell where it was made
 COPIES = (
     "quantize %s: the export is correct but slow, because of KerasHub's own layers: each token copies at least %.3f MB "
@@ -146,7 +149,9 @@ class _Export:
         if options.for_litert_lm:
             self.objective.check_litert_lm(model, self.task)
             litert_lm.check_golden(self.task, options.golden or ())
-        max_drop = MAX_DROP if options.max_drop is None else options.max_drop
+        max_drop = options.max_drop
+        if max_drop is None:
+            max_drop = self.objective.max_drops.get(options.quantize, MAX_DROP)
         check = self.objective.check(model, self.task, verified, max_drop, options.batch_size)
         made = self._served(model, check) if options.serves else self._tflite(model, check, calibrated)
         for name in (TOKENIZER, TARGET_TOKENIZER):
@@ -207,10 +212,11 @@ class _Export:
             calibration = make_examples(self.task, calibrated).inputs
         save_inputs(self.work / "calibration.npz", calibration)
         make, quantize = self._maker(model, check, calibrated), self.options.quantize
+        formats = tuple(each for each in self.objective.quantizations if each != "int4" or self._tries_int4(model))
         if quantize == "auto" and self.options.for_litert_lm:
-            chosen, tried = auto.smallest(make, self.objective.quantizations, check.figures)
+            chosen, tried = auto.smallest(make, formats, check.figures)
         elif quantize == "auto":
-            formats, inputs = self.objective.quantizations, check.examples.own_inputs()
+            inputs = check.examples.own_inputs()
             chosen, tried = auto.choose(make, formats, self.options.target, inputs, check.figures, self.work)
         else:
             chosen, tried = make(quantize), []
@@ -219,6 +225,10 @@ class _Export:
         else:
             shutil.copyfile(chosen.model_path, self.folder / "model.tflite")
         return Made(chosen.verdict, chosen.quantize, tried, tflite.signature_shapes(chosen.model_path))
+
+    def _tries_int4(self, model: keras.Model) -> bool:
+        """Whether `auto` tries int4: a small model computes for longer than it reads weights, and loses more."""
+        return self.options.target not in NO_INT4 and model.count_params() >= MIN_WEIGHTS_OF_INT4
 
     def _maker(self, model: keras.Model, check: Check, calibrated: Sequence[Record]) -> Callable[[str], Candidate]:
         """A function from a number format to a verified file. Formats that change the model have to come last."""
@@ -232,15 +242,17 @@ class _Export:
                 signatures = self.objective.signatures(model, self.task, self.options.batch_size)
             file, calibration = work / f"{quantize}.tflite", work / "calibration.npz"
             _logger.info("%s, quantize %s: converting", target, quantize)
-            large = model.count_params() >= LARGE
+            large, converted = model.count_params() >= LARGE, "dynamic" if quantize == "int4" else quantize
             if large:
-                tflite.convert_apart(model, signatures, file, target, quantize, calibration)
+                tflite.convert_apart(model, signatures, file, target, converted, calibration)
             else:
-                source = work / ("saved_model" if done is None else "quantized_model")
+                source = work / ("saved_model" if done is None else f"{quantize}_model")
                 if not source.exists():
                     tflite.write_saved_model(model, signatures, source)
                 names = [signature.name for signature in signatures]
-                tflite.convert(source, file, names, target, quantize, calibration)
+                tflite.convert(source, file, names, target, converted, calibration)
+            if quantize == "int4":
+                done = {**(done or {}), "int4_kernels": _narrowed(file, model)}
             tflite.check_builtins(file)
             if self.objective.decodes and not copies:
                 check_loops(file, quantize)
@@ -284,6 +296,23 @@ class _Export:
             "tried": made.tried,
             "quality": {name: report[name] for name in check.quality if name in report},
         }
+
+
+def _narrowed(model_path: Path, model: keras.Model) -> int:
+    """Makes the kernels of a file int4 that its model has on the grid of int4; returns their number.
+
+    Raises:
+        ExportError: there are none.
+    """
+    kernels = (np.asarray(weight) for weight in model.weights if len(weight.shape) == 2)
+    content, count = narrow_kernels(model_path.read_bytes(), kernels)
+    if not count:
+        raise ExportError(
+            f"quantize int4: found no matrix of a Dense layer with a multiple of {BLOCK} inputs, expected some, as a "
+            "Transformer has: take dynamic"
+        )
+    model_path.write_bytes(content)
+    return count
 
 
 def _packed(model_path: Path) -> Path:

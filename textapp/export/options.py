@@ -21,7 +21,8 @@ EDGE_TARGETS = tuple(PACKAGES)
 SAVED_MODEL, LITERT_LM = "saved_model", "litert-lm"
 TARGETS = (*EDGE_TARGETS, SAVED_MODEL, LITERT_LM)
 LITERT_LM_PACKAGES = ("litert_lm", "litert_lm_builder", "ai_edge_litert")  # run, write, and check the graphs in it
-QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
+QUANTIZATIONS = ("none", "float16", "dynamic", "int8", "int4")
+NO_INT4 = ("tflite-runtime",)  # targets whose kernels multiply with int8 at least
 WEIGHTS_ONLY = ("int8-weights", "int4-weights")  # of a SavedModel, which has no other number formats
 MAX_DROP = 0.5  # points of accuracy or of BLEU, percent of perplexity
 MAX_ROWS = 64  # of a batch: more rows take memory without gain, for a language model already from 5 rows on
@@ -33,9 +34,10 @@ class ExportOptions:
 
     Attributes:
         target: `litert`, `tflite-runtime`, `saved_model`, or `litert-lm` for a language model.
-        quantize: `none`, `float16`, `dynamic`, `int8` or `auto`; for a SavedModel `none` or `auto`, which are the same,
-            `int8-weights` or `int4-weights`.
-        max_drop: maximum loss against the run: points of accuracy or of BLEU, percent of perplexity; None: `MAX_DROP`.
+        quantize: `none`, `float16`, `dynamic`, `int8`, `int4` or `auto`; for a SavedModel `none` or `auto`, which are
+            the same, `int8-weights` or `int4-weights`.
+        max_drop: maximum loss against the run: points of accuracy or of BLEU, percent of perplexity; None: `MAX_DROP`,
+            or what the objective names for the number format.
         text_signature: whether a SavedModel also has a signature that takes strings.
         batch_size: rows of batch signatures, which a generative .tflite file has besides those for one text.
         golden: texts for golden.json; None: three of the examples that the export is verified on; empty: no such file.
@@ -69,6 +71,11 @@ class ExportOptions:
             raise UsageError(
                 f"quantize: found '{quantize}', expected one of {', '.join(QUANTIZATIONS)}, auto for target {target}: "
                 "it is for target saved_model; int8 weights of a .tflite file are dynamic"
+            )
+        if quantize == "int4" and target in NO_INT4:
+            raise UsageError(
+                f"quantize int4: {target} 2.14 has no matrix product with int4 weights in blocks: take target litert, "
+                "or quantize dynamic"
             )
         if self.serves and self.batch_size > 1:
             raise UsageError(f"batch size {self.batch_size}: a SavedModel takes batches of any size: leave it out")
@@ -105,6 +112,8 @@ class ExportOptions:
             raise UsageError(f"{run.path}: is a {run.kind}, expected a run folder: export the run that it came from")
         if self.quantize in objective.refusals:
             raise UsageError(objective.refusals[self.quantize])
+        if self.quantize == "int4" and "int4" not in objective.quantizations:
+            raise UsageError("quantize int4: is for models that write, whose steps read all weights: take dynamic")
         if self.batch_size > 1 and not objective.decodes:
             raise UsageError(f"batch size {self.batch_size}: is for models that generate text: leave it out")
         if self.for_litert_lm and not all(map(util.find_spec, LITERT_LM_PACKAGES)):

@@ -33,6 +33,7 @@ class GenerationObjective(GenerativeObjective):
     """See `Objective`; `Prepared.data` has the `Document`s of train and validation; a text stream is one."""
 
     measure = "perplexity"
+    max_drops = {"int4": 6.0}
 
     def _build(self, prepared: Prepared, inference: bool) -> keras.Model:
         task, tokenizer = prepared.task, prepared.task.tokenizer

@@ -27,7 +27,7 @@ from textapp.decoding.signatures import (
 from textapp.layers.greedy_loop import is_one_of
 from textapp.metrics.generation import perplexity
 from textapp.models.generator import Generator
-from textapp.models.outliers import remove_outliers
+from textapp.models.outliers import remove_outliers, round_to_int4
 from textapp.objectives import decoding
 from textapp.objectives.checks.generative import GenerativeCheck, rows_verified, share_verified
 from textapp.objectives.language import make_loss
@@ -59,7 +59,7 @@ class GenerativeObjective(Objective):
         scored: the figures of the score that an export reports, besides perplexity.
     """
 
-    quantizations = ("none", "float16", "dynamic")
+    quantizations = ("none", "float16", "dynamic", "int4")
     refusals = {"int8": INT8_REFUSED}
     decodes = True
     measure: str
@@ -173,10 +173,14 @@ class GenerativeObjective(Objective):
     def quantize_model(
         self, model: Generator, quantize: str, task: GenerativeTask, records: Sequence[Record]
     ) -> dict[str, Any] | None:
-        """With `dynamic`, a language model's outliers go, and the token table becomes int8 rows with one scale each."""
-        if quantize != "dynamic":
+        """With `dynamic` and `int4`, a language model's outliers go, and the token table becomes int8 rows.
+
+        With `int4` the kernels of Dense layers are rounded to its grid.
+        """
+        if quantize not in ("dynamic", "int4"):
             return None
-        done = {} if model.has_encoder else remove_outliers(model, _texts(task, records))
+        texts = [] if model.has_encoder else _texts(task, records)
+        done = (round_to_int4 if quantize == "int4" else remove_outliers)(model, texts)
         model.round_tables()
         return done
 

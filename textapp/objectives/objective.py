@@ -27,12 +27,14 @@ class Objective(Protocol):
 
     Attributes:
         quantizations: number formats that an export may have, besides `auto`.
+        max_drops: what a number format may lose, where that is more than `textapp.export.options.MAX_DROP`.
         refusals: number format -> why it is not available.
         decodes: whether the model generates text token by token; then the loops of a file are checked, and batch
             signatures are available.
     """
 
     quantizations: Sequence[str]
+    max_drops: Mapping[str, float] = {}
     refusals: Mapping[str, str]
     decodes: bool
 

@@ -32,7 +32,8 @@ from textapp.errors import ExportError
 from textapp.objectives.checks.check import MIN_AGREEMENT, Arrays, Check, Verdict, check_finite, run_all
 from textapp.objectives.checks.examples import MIN_PER_SIGNATURE, Examples, make_examples
 from textapp.runners.inputs import Inputs
-from textapp.runners.runner import Outputs, Runner
+from textapp.runners.keras import KerasRunner
+from textapp.runners.runner import Outputs
 from textapp.tasks.generative import Generated, GenerativeTask
 from textapp.tasks.task import Record
 
@@ -84,7 +85,7 @@ class GenerativeCheck(Check):
 
     def __init__(
         self,
-        runner: Runner,
+        runner: KerasRunner,
         task: GenerativeTask,
         records: Sequence[Record],
         measure: str,
@@ -106,8 +107,7 @@ class GenerativeCheck(Check):
         self._reads = share < 1.0 and not scored
         self.expected = {} if self._reads else self._generated()
         self.forced = self._forced_texts()
-        # Small models are stepped as their exports are.
-        self._forced_run = force_all(runner, self.forced) if share == 1.0 else self._read(self.forced)
+        self._forced_run = self._forced_steps()
         if self._reads:  # the export generates the texts whose steps are compared, and no others
             self.inputs = {
                 name: {key: values[: self._num_forced(name)] for key, values in inputs.items()}
@@ -120,7 +120,9 @@ class GenerativeCheck(Check):
         forced = {key: values for key, values in arrays.items() if "." in key}
         self._check_finite(outputs, forced)
         exact = quantize == "none"
-        error = self._error(forced)
+        # Int4 may change much; that the file computes what its rounded weights say is judged beside the rounded model.
+        of_model = self._rounded_steps() if quantize == "int4" else self._forced_run
+        error = self._error(forced, of_model)
         report = {"examples": len(self.examples.records), "max_error": error, "near_ties": 0}
         report["steps_gap"] = self._check_steps(forced, NEAR_TIE if exact else max(NEAR_TIE_QUANTIZED, 2 * error))
         if exact:
@@ -130,7 +132,7 @@ class GenerativeCheck(Check):
         else:
             report["near_ties"] = self._check_tokens(outputs) if exact else 0
             report["equal_texts"] = self._equal_texts(outputs)
-        report["agreement"] = self._agreement(forced)
+        report["agreement"] = self._agreement(forced, of_model)
         before, after = self._scores(self.expected, self._forced_run), self._scores(outputs, forced)
         self._check_drop(before[self.measure], after[self.measure])
         report |= after | {f"{name}_of_run": value for name, value in before.items()}
@@ -193,6 +195,15 @@ class GenerativeCheck(Check):
     def _read(self, groups: Inputs) -> dict[str, np.ndarray]:
         pads = self.task.target_tokenizer.pad_id, self.task.tokenizer.pad_id
         return read_all(self._runner, groups, self.task.start_id, *pads)
+
+    def _forced_steps(self) -> dict[str, np.ndarray]:
+        """The steps of the Keras model; a small one is stepped as its exports are."""
+        return force_all(self._runner, self.forced) if self._share == 1.0 else self._read(self.forced)
+
+    def _rounded_steps(self) -> dict[str, np.ndarray]:
+        """The steps of the Keras model as it is now, its weights changed by the objective."""
+        self._runner.forget()
+        return self._forced_steps()
 
     def _num_forced(self, signature: str) -> int:
         """The texts of a signature whose steps are compared."""
@@ -304,10 +315,10 @@ class GenerativeCheck(Check):
             ties += (gaps > 0).any(axis=1).tolist()
         return {"near_ties": sum(ties), "equal_texts": round(100 - 100 * sum(ties) / len(ties), 2)}
 
-    def _error(self, forced: Arrays) -> float:
+    def _error(self, forced: Arrays, of_model: Arrays) -> float:
         """The largest difference of log-probabilities in forced decoding."""
-        keys = [key for key in self._forced_run if key.endswith("/log_probability")]
-        return max(float(np.abs(forced[key] - self._forced_run[key]).max()) for key in keys)
+        keys = [key for key in of_model if key.endswith("/log_probability")]
+        return max(float(np.abs(forced[key] - of_model[key]).max()) for key in keys)
 
     def _check_error(self, error: float) -> None:
         if error > MAX_ERROR:
@@ -315,13 +326,13 @@ class GenerativeCheck(Check):
                 f"the export's log-probabilities differ from the model's by {error:.4f}, expected at most {MAX_ERROR:g}"
             )
 
-    def _agreement(self, forced: Arrays) -> float:
+    def _agreement(self, forced: Arrays, of_model: Arrays) -> float:
         """The share of forced steps along the expected texts, 0 to 100, where the export takes the model's token."""
         same = steps = 0
         for signature in self.inputs:
             named, best = self.forced[f"{signature}.expected"], forced[f"{signature}.expected/best"]
             counted = np.arange(best.shape[1]) < named[GENERATED_TOKENS][:, None]
-            same += int((best == self._forced_run[f"{signature}.expected/best"])[counted].sum())
+            same += int((best == of_model[f"{signature}.expected/best"])[counted].sum())
             steps += int(counted.sum())
         agreement = 100 * same / steps
         if agreement < MIN_AGREEMENT:
