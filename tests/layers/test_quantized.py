@@ -51,6 +51,15 @@ def test_a_table_is_quantized_as_the_embedding_of_keras_is(config) -> None:
 
 
 @CONFIGS
+def test_the_size_of_a_vector_is_known_while_a_graph_is_traced(config) -> None:
+    layer = TokenEmbedding(12, 20)
+    layer.build((None, None))
+    layer.quantize(config=config)
+    traced = tf.function(layer).get_concrete_function(tf.TensorSpec([None, None], tf.int32))
+    assert traced.structured_outputs.shape.as_list() == [None, None, 20]
+
+
+@CONFIGS
 def test_a_kernel_is_quantized_as_the_dense_layer_of_keras_is(config) -> None:
     dense = keras.layers.Dense(6)
     dense.build((None, 20))

@@ -64,7 +64,8 @@ class QuantizedWeight:
         """The floats of rows `[..., inputs]`, from their integers, scales and zero points."""
         integers = parts["integers"]
         if self.packed:
-            integers = keras.quantizers.unpack_int4(integers, self.inputs, axis=-1)
+            shape = [*integers.shape[:-1], self.inputs]  # which unpacking forgets where the number of rows is open
+            integers = tf.ensure_shape(keras.quantizers.unpack_int4(integers, self.inputs, axis=-1), shape)
         values = tf.cast(integers, tf.float32)
         if "zeros" in parts:
             values -= self._spread(tf.cast(parts["zeros"], tf.float32))
