@@ -179,7 +179,15 @@ def open_artifact(path: str | Path) -> Artifact:
 
 
 def inside(folder: Path, name: str) -> Path:
-    """The path of a file that the manifest lists, if it lies in the folder, also after symbolic links."""
+    """The path of a file that the manifest lists, if it lies in the folder, also after symbolic links.
+
+    Args:
+        folder: the artifact.
+        name: as the manifest has it.
+
+    Raises:
+        ArtifactError: it leads out of the folder.
+    """
     where = f"{folder / MANIFEST}: key 'files': found {shown(name)}"
     parts = name.split("/")
     if "\0" in name or "\\" in name or Path(name).is_absolute() or not {"", ".", ".."}.isdisjoint(parts):
@@ -212,6 +220,14 @@ def _check_listed(folder: Path, manifest: Mapping[str, Any]) -> None:
 
 
 def read_manifest(folder: Path) -> Document:
+    """The manifest of a folder, checked, but for the files that it lists.
+
+    Args:
+        folder: the artifact.
+
+    Raises:
+        ArtifactError: it is missing or damaged, or of another version.
+    """
     file = folder / MANIFEST
     try:
         content = read_json(file)
