@@ -114,12 +114,11 @@ def test_the_zeros_that_a_cache_begins_with_are_no_weight(monkeypatch):
 
 
 def file_of(*constants: np.ndarray):
-    """A file of one graph that has these constants and no operators."""
+    """A file of one graph, with one operator that reads these constants and, as one without a bias, nothing."""
     from tensorflow.lite.python import schema_py_generated as schema
 
     model, graph = schema.ModelT(), schema.SubGraphT()
-    model.buffers, model.subgraphs, model.operatorCodes = [schema.BufferT()], [graph], []
-    graph.tensors, graph.operators = [], []
+    model.buffers, model.subgraphs, graph.tensors = [schema.BufferT()], [graph], []
     for values in constants:
         buffer, tensor = schema.BufferT(), schema.TensorT()
         buffer.data = np.frombuffer(values.tobytes(), np.uint8)
@@ -127,6 +126,11 @@ def file_of(*constants: np.ndarray):
         tensor.name, tensor.shape, tensor.buffer = b"constant", list(values.shape), len(model.buffers) - 1
         tensor.type = {"float32": schema.TensorType.FLOAT32, "int8": schema.TensorType.INT8}[values.dtype.name]
         graph.tensors.append(tensor)
+    code, operator = schema.OperatorCodeT(), schema.OperatorT()
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.FULLY_CONNECTED
+    model.operatorCodes = [code]
+    operator.inputs = [*range(len(constants)), -1]
+    graph.operators = [operator]
     return model
 
 
@@ -135,6 +139,12 @@ def test_masks_and_what_is_little_beside_the_weights_are_no_float_weights():
     positions = np.random.default_rng(0).normal(size=(2048, 64)).astype(np.float32)  # 524 kB
     assert list(float_weights(file_of(mask, positions))) == [("constant", (2048, 64))]
     assert not list(float_weights(file_of(mask, positions, np.ones(40_000_000, np.int8))))
+
+
+def test_the_scales_of_a_kernel_are_no_float_weights():
+    model = file_of(np.ones((64, 64), np.int8), np.ones((2048, 64), np.float32))
+    model.subgraphs[0].operators[0].inputs = [0, -1]  # no operator reads the scales, which are the last tensor
+    assert not list(float_weights(model))
 
 
 def test_a_float_copy_in_a_quantized_file_is_refused(looped, tmp_path, monkeypatch):

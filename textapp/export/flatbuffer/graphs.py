@@ -81,7 +81,7 @@ def loops_of(model: Any) -> Iterator[tuple[Any, Any]]:
 
 def read_in(graph: Any) -> set[int]:
     """The tensors that the operators of a graph read."""
-    return {index for operator in graph.operators for index in operator.inputs}
+    return {index for operator in graph.operators for index in operator.inputs if index >= 0}  # -1: no bias
 
 
 def type_name(tensor: Any) -> str:
