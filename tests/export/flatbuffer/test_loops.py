@@ -142,7 +142,8 @@ def test_masks_and_what_is_little_beside_the_weights_are_no_float_weights():
 
 
 def test_the_scales_of_a_kernel_are_no_float_weights():
-    model = file_of(np.ones((64, 64), np.int8), np.ones((2048, 64), np.float32))
+    scales = np.random.default_rng(0).normal(size=(2048, 64)).astype(np.float32)
+    model = file_of(np.ones((64, 64), np.int8), scales)
     model.subgraphs[0].operators[0].inputs = [0, -1]  # no operator reads the scales, which are the last tensor
     assert not list(float_weights(model))
 
