@@ -152,7 +152,8 @@ class ParityCheck:
 class ParityObjective:
     """On TensorFlow: the encoder's sequence to the product of a sign a token."""
 
-    quantizations, refusals, decodes = ("none", "dynamic"), {"int8": "parity has no int8"}, False
+    quantizations, max_drops, decodes = ("none", "dynamic"), {}, False
+    refusals = {"int8": "parity has no int8"}
 
     def build(self, prepared: Prepared) -> keras.Model:
         tokenizer = prepared.task.tokenizer
