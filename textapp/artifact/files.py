@@ -11,7 +11,6 @@ from textapp.untrusted import check_regular, read_json
 
 MANIFEST = "manifest.json"
 TOKENIZER, TARGET_TOKENIZER = "tokenizer", "target_tokenizer"  # folders; the second where the sides share no vocabulary
-FORMAT = 1
 LITERT_LM_FILE = "model.litertlm"  # LiteRT-LM answers from it, textapp does not
 MODEL_FILES = ("model.tflite", "model.keras", LITERT_LM_FILE)
 SAVED_MODEL = "saved_model"  # all files of this folder may be loaded

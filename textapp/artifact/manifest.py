@@ -35,7 +35,7 @@ from textapp.untrusted import (
     read_json,
     shown,
     whole,
-)  # fmt: skip
+)
 
 FORMAT = 1
 _COLUMN = either(whole(), TEXT, list_of(either(TEXT, whole())))
@@ -116,8 +116,8 @@ class Artifact:
     def parent(self) -> Path | None:
         """The run folder of a bundle in `<run>/exports/<target>/`; None if it is elsewhere."""
         run = self.path.resolve().parent.parent
-        inside = self.kind == "bundle" and self.path.resolve().parent.name == "exports" and (run / MANIFEST).is_file()
-        return run if inside else None
+        exported = self.kind == "bundle" and self.path.resolve().parent.name == "exports"
+        return run if exported and (run / MANIFEST).is_file() else None
 
 
 def sha256(path: Path) -> str:
@@ -255,5 +255,5 @@ def _hint(folder: Path) -> str:
     """A hint for a folder without a manifest: the work on it that was interrupted, or subfolders with a manifest."""
     if hint := interrupted(resolved(folder)):
         return hint
-    inside = sorted(str(file.parent) for file in folder.glob(f"*/{MANIFEST}"))
-    return f": use {' or '.join(inside)}" if inside else ""
+    below = sorted(str(file.parent) for file in folder.glob(f"*/{MANIFEST}"))
+    return f": use {' or '.join(below)}" if below else ""

@@ -12,9 +12,7 @@ from textapp.batches.tokens import TokenPlan, shuffled_batches
 MAX_BUCKETS = 12  # each shape is compiled on its own
 BATCHES_OF_A_BUCKET = 4  # on average at least, as its last batch is not full
 MAX_LEVELS = 512  # lengths that a bucket may end at; the search takes their square
-ROWS_MULTIPLE = (
-    8  # of which all numbers of rows are multiples: a register of a TPU holds 8 of them, whatever the length
-)
+ROWS_MULTIPLE = 8  # of all numbers of rows: a register of a TPU holds 8 of them, whatever the length
 
 
 class TokenBuckets(NamedTuple):
