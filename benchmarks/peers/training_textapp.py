@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,22 +16,25 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 
 def load(job: dict[str, Any]) -> tuple[Callable[[int], float], dict[str, Any]]:
+    for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+        os.environ.pop(name, None)  # as `textapp train` runs: on the cores of this process, by its own division
     import keras
     import tensorflow as tf
 
     from textapp.catalog import load_config
     from textapp.commands.tpu import prepared_of
     from textapp.training.loop import Hooks
+    from textapp.training.strategy import make_strategy, parts_of_a_batch
     from textapp.training.trainer import make_loop
 
-    work = Path(job["work"])
+    strategy, work = make_strategy("cpu", job["xla"]), Path(job["work"])
     fixed = ["model.dropout=0", "training.warmup_steps=0", "training.schedule=constant", f"training.xla={job['xla']}"]
     prepared, objective = prepared_of(load_config(Path(job["config"]), fixed), Path(job["data_dir"]), work)
     config = prepared.config
     keras.utils.set_random_seed(config.seed)
     model, source = objective.build(prepared), objective.batches(prepared)
-    plan, strategy = source.plan(0), tf.distribute.get_strategy()
-    loop = make_loop(model, objective.loss(prepared), config.training, plan.steps, strategy, Hooks())
+    plan, loss = source.plan(0), objective.loss(prepared)
+    loop = make_loop(model, loss, config.training, plan.steps, strategy, Hooks(), parts_of_a_batch(strategy))
     batches = [batch for batch, _ in zip(source.distributed(plan, strategy), range(job["batches"]), strict=False)]
     arrays = {
         f"{number}/{name}": values.numpy()

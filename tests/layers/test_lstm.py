@@ -3,6 +3,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from textapp.layers import Lstm
 
@@ -28,6 +29,42 @@ def test_answers_as_keras(bidirectional, length):
     real = mask.astype(bool)
     expected = np.asarray(theirs(sequence, mask=real))
     np.testing.assert_allclose(np.asarray(ours(sequence, mask))[real], expected[real], atol=1e-5)
+
+
+@pytest.mark.parametrize("length", [16, 12, 7], ids=["whole_chunks", "smaller_chunks", "single_steps"])
+def test_gradients_are_those_of_keras(length):
+    ours, theirs = Lstm(4), keras.layers.LSTM(4, return_sequences=True, return_state=True)
+    sequence, mask = tf.constant(SEQUENCE[:, :length]), MASK[:, :length]
+    first = [tf.constant(np.random.default_rng(seed).normal(size=(3, 4)), tf.float32) for seed in (1, 2)]
+    ours(sequence, mask, first)
+    theirs.build(sequence.shape)
+    theirs.set_weights([np.random.default_rng(3).normal(scale=0.5, size=weight.shape) for weight in ours.weights])
+    ours.set_weights(theirs.get_weights())
+    found = []
+    for call in (
+        lambda: ours(sequence, mask, first),
+        lambda: theirs(sequence, mask=mask.astype(bool), initial_state=first)[0],
+    ):
+        with tf.GradientTape() as tape:
+            tape.watch([sequence, *first])
+            loss = tf.reduce_sum(call() ** 2 * mask[..., None])
+        layer = theirs if found else ours
+        found.append(tape.gradient(loss, [sequence, *first, *(weight.value for weight in layer.trainable_variables)]))
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_bfloat16_goes_on_from_a_state():
+    """Keras casts what a call gets, the float32 cell too."""
+    layer, exact = Lstm(4, dtype="mixed_bfloat16"), Lstm(4)
+    first = [np.full((3, 4), 0.25, np.float32), np.full((3, 4), 0.5, np.float32)]
+    answer = layer(SEQUENCE, MASK, first)
+    exact(SEQUENCE, MASK, first)
+    exact.set_weights(layer.get_weights())
+    assert answer.dtype == tf.bfloat16
+    real = MASK.astype(bool)
+    expected = np.asarray(exact(SEQUENCE, MASK, first))
+    np.testing.assert_allclose(np.asarray(tf.cast(answer, tf.float32))[real], expected[real], atol=0.02)
 
 
 def test_forget_gate_starts_open():

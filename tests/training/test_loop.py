@@ -99,6 +99,22 @@ def test_a_step_is_the_step_by_hand(make_layer, jit_compile: bool) -> None:
 
 
 @LAYERS
+@pytest.mark.parametrize("open_rows", [False, True])
+@pytest.mark.parametrize("parts", [2, 3, 5])
+def test_parts_of_a_batch_add_up_to_it(make_layer, parts: int, open_rows: bool) -> None:
+    """Five parts of four rows: one has none."""
+    model, batch = make_model(make_layer), make_batch()
+    loss, expected = by_hand(model, batch)
+    loop = make_loop(model, parts=parts)
+    if open_rows:
+        total = batch["total_weight"]
+        shapes = tf.nest.map_structure(lambda each: tf.TensorSpec([None, *each.shape[1:]], each.dtype), batch)
+        loop.open_shapes({**shapes, "total_weight": tf.TensorSpec([], total.dtype)})
+    assert float(loop.step(batch)) == pytest.approx(loss, abs=1e-5)
+    assert_close(arrays(model), expected)
+
+
+@LAYERS
 def test_transform_weights_passes_gradients_straight_through(make_layer) -> None:
     """Weights seen on a grid of 1/64; the gradient is the one at the rounded weights, given to the true ones."""
     model, batch = make_model(make_layer), make_batch()

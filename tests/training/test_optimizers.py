@@ -64,6 +64,27 @@ def test_lazy_adam_equals_adam_where_every_row_is_used() -> None:
     np.testing.assert_allclose(one.numpy(), other.numpy(), atol=1e-6)
 
 
+@pytest.mark.parametrize("decay", [None, 0.05])
+def test_lazy_adam_moves_dense_weights_as_adam(decay: float | None) -> None:
+    rng = np.random.default_rng(1)
+    start, gradients = rng.normal(size=(3, 2)), rng.normal(size=(6, 3, 2)).astype(np.float32)
+    one, other = variable(start), variable(start)
+    lazy, plain = LazyAdam(0.1, weight_decay=decay), keras.optimizers.Adam(0.1, weight_decay=decay)
+    for optimizer, weights in ((lazy, one), (plain, other)):
+        optimizer.build([weights])
+        for gradient in gradients:
+            optimizer.apply([tf.constant(gradient)], [weights])
+    np.testing.assert_allclose(one.numpy(), other.numpy(), atol=1e-5)  # 1 - 0.999 is rounded to float32 before, or after
+
+
+def test_lazy_adam_decays_the_rows_that_it_moves() -> None:
+    table = variable(np.ones((3, 2)))
+    optimizer = LazyAdam(0.1, weight_decay=0.5)
+    optimizer.build([table])
+    optimizer.apply([tf.IndexedSlices(tf.zeros((1, 2)), [1], [3, 2])], [table])
+    np.testing.assert_allclose(table.numpy(), [[1, 1], [0.95, 0.95], [1, 1]], atol=1e-6)
+
+
 def test_lazy_adam_leaves_unused_rows_alone() -> None:
     table = variable(np.ones((4, 2)))
     optimizer = LazyAdam(0.1)

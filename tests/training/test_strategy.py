@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from textapp.config import MlpModel, Model, PresetModel, TransformerModel
 from textapp.errors import ConfigError, UsageError
-from textapp.processes import child_environment
+from textapp.processes import child_environment, usable_cores
 from textapp.training import strategy
 from textapp.training.strategy import choose_precision, is_chief, make_strategy
 
@@ -21,6 +21,27 @@ def test_cpu_is_one_replica_that_writes() -> None:
     one = make_strategy("cpu")
     assert one.num_replicas_in_sync == 1
     assert is_chief(one)
+
+
+PARTS = """
+import os, sys
+from textapp.training.strategy import make_strategy, parts_of_a_batch
+os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
+print(parts_of_a_batch(make_strategy("cpu", xla=bool(sys.argv[1]))))
+"""
+
+
+@pytest.mark.skipif(usable_cores() < 2, reason="needs two cores")
+@pytest.mark.parametrize(("xla", "threads", "parts"), [("", None, "2"), ("yes", None, "1"), ("", "2", "1")])
+def test_each_core_takes_a_part_of_a_batch(monkeypatch, xla: str, threads: str | None, parts: str) -> None:
+    """In a process of its own, as TensorFlow takes the number of its threads once. Who set it, or XLA, decides."""
+    for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    if threads:
+        monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", threads)
+    environment = child_environment(CUDA_VISIBLE_DEVICES="-1")
+    done = subprocess.run([sys.executable, "-c", PARTS, xla], env=environment, capture_output=True, text=True)
+    assert done.stdout.split() == [parts], done.stderr
 
 
 @pytest.mark.parametrize(("gpus", "device"), [(0, "cpu"), (1, "gpu"), (4, "mirrored")])

@@ -132,7 +132,7 @@ def _compress(artifact: Artifact, recipe: LoadedRecipe, config: Config, data_dir
         import_tensorflow()
         from textapp.training.strategy import make_strategy
 
-        strategy = make_strategy(config.training.device)
+        strategy = make_strategy(config.training.device, config.training.xla)
         started = time.perf_counter()
         with disk_errors_reported(work):
             _open_work(artifact, recipe, config, {**sums, **more}, work, overwrite)

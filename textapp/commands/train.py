@@ -99,7 +99,7 @@ def train_config(config: Config, data_dir: Path, overwrite: bool = False) -> Pat
         import_tensorflow()
         from textapp.training.strategy import is_chief, make_strategy
 
-        strategy = make_strategy(config.training.device)
+        strategy = make_strategy(config.training.device, config.training.xla)
         started = time.perf_counter()
         chief = is_chief(strategy)
         if chief and not alone:

@@ -85,10 +85,13 @@ class Lstm(keras.layers.Layer):
         length = axis_size(sequence, 1)
         batch = axis_size(sequence, 0)
         chunk = _chunk(sequence.shape[1])
-        inputs = tf.transpose(tf.matmul(sequence, kernel) + bias, [1, 0, 2])  # [length, batch, 4 * units]
+        # One product of two matrices: the gradient of a batch of them is a kernel for each row, and then their sum.
+        rows = tf.reshape(tf.transpose(sequence, [1, 0, 2]), [length * batch, sequence.shape[2]])
+        recurrent, before = tf.convert_to_tensor(recurrent), []
+        inputs = _with_gradient(tf.matmul(rows, kernel) + bias, recurrent, before)
         inputs = tf.reshape(inputs, [length // chunk, chunk, batch, 4 * self.units])
         inputs = tf.TensorArray(self.compute_dtype, size=length // chunk).unstack(inputs)
-        recurrent = tf.convert_to_tensor(recurrent)
+        recurrent = tf.stop_gradient(recurrent)
 
         def step(position, state, cell, states):
             chunk_states = []
@@ -100,8 +103,9 @@ class Lstm(keras.layers.Layer):
         shape = (chunk, sequence.shape[0], self.units)
         empty = tf.TensorArray(self.compute_dtype, size=length // chunk, element_shape=shape)
         if first is None:
-            first = tf.zeros((batch, self.units), self.compute_dtype), tf.zeros((batch, self.units))
-        start = (tf.constant(0), *first, empty)
+            first = [tf.zeros((batch, self.units), self.compute_dtype)] * 2
+        state, cell = first
+        start = (tf.constant(0), state, tf.cast(cell, tf.float32), empty)
         *_, states = tf.while_loop(
             lambda position, *_: position * chunk < steps,
             step,
@@ -109,7 +113,9 @@ class Lstm(keras.layers.Layer):
             maximum_iterations=length // chunk,
             parallel_iterations=1,
         )
-        return tf.transpose(tf.reshape(states.stack(), [length, batch, self.units]), [1, 0, 2])
+        states = tf.reshape(states.stack(), [length * batch, self.units])
+        before.append(lambda: tf.concat([state, states[:-batch]], 0))
+        return tf.transpose(tf.reshape(states, [length, batch, self.units]), [1, 0, 2])
 
     def _cell(self, gates, cell):
         """The new state and cell from the gates' inputs `[batch, 4 * units]`. The cell is a sum, so it is float32."""
@@ -134,6 +140,25 @@ class Lstm(keras.layers.Layer):
 def _chunk(length: int | None) -> int:
     """The number of time steps in one iteration, which divides the length; 1 where the length is dynamic."""
     return 1 if length is None else math.gcd(length, CHUNK)
+
+
+def _with_gradient(gates, recurrent, before):
+    """The gates' inputs as they are; in the backward pass they give the recurrent kernel its gradient.
+
+    The gradient of a product in a loop is a product and a sum of kernels at each time step. This is one product over
+    all steps, as in cuDNN: of the states before them, known only after the loop, and the gradient of the gates.
+
+    Args:
+        gates: `[length * batch, 4 * units]`.
+        recurrent: the kernel; in the loop it must have no gradient.
+        before: gets a function that returns the states before each step, `[length * batch, units]`.
+    """
+
+    @tf.custom_gradient
+    def same(gates, recurrent):
+        return tf.identity(gates), lambda gradient: (gradient, tf.matmul(before[0](), gradient, transpose_a=True))
+
+    return same(gates, recurrent)
 
 
 def _reversed(sequence, num_tokens):

@@ -82,7 +82,8 @@ def gather_rows(table: Any, indices: Any) -> tf.Tensor:
     """Rows of a table `[rows, dim]`, which may be a `QuantizedWeight`: `[*indices, dim]`."""
     if isinstance(table, QuantizedWeight):
         return table.rows(indices)
-    return tf.gather(tf.convert_to_tensor(table), indices)
+    # Of the variable itself: TensorFlow copies a whole table that a training updates by rows, each time it is read.
+    return tf.gather(table.value if isinstance(table, keras.Variable) else table, indices)
 
 
 def _added(layer: keras.layers.Layer, name: str, values: np.ndarray) -> keras.Variable:

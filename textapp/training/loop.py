@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
+from textapp.layers.shapes import axis_size
 from textapp.training.optimizers import LazyAdam
 
 Batch = dict[str, Any]
@@ -58,6 +59,8 @@ class TrainingLoop:
         gradient_accumulation_steps: batches of one update, which moves the weights as one batch of all their rows
             would. Fewer are left at the end of an epoch: call `update_from_rest` there.
         jit_compile: compile the forward and backward pass by XLA.
+        parts: of the rows of a batch, whose forward and backward passes run side by side; see `parts_of_a_batch`. They
+            must not assign variables but seeds, so not with `transform_weights`.
 
     Attributes:
         variables: its own state between two updates, for checkpoints.
@@ -81,10 +84,11 @@ class TrainingLoop:
         trained: Sequence[keras.Variable] | None = None,
         gradient_accumulation_steps: int = 1,
         jit_compile: bool = False,
+        parts: int = 1,
     ) -> None:
         self.model, self.optimizer, self.strategy = model, optimizer, strategy
         self._loss, self._transform, self._after_update = loss, transform_weights, after_update
-        self._call = forward or model
+        self._call, self._num_parts = forward or model, parts
         self._scales = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
         self._trained = list(model.trainable_variables if trained is None else trained)
         with strategy.scope():
@@ -159,6 +163,10 @@ class TrainingLoop:
         return [None if gradient is None else next(remaining) for gradient in gradients]
 
     def _loss_and_gradients(self, batch: Batch) -> tuple[tf.Tensor, list]:
+        parts = [self._of_part(part) for part in _parts(batch, self._num_parts)]
+        return tf.add_n([loss for loss, _ in parts]), [_sum(each) for each in zip(*(of for _, of in parts), strict=True)]
+
+    def _of_part(self, batch: Batch) -> tuple[tf.Tensor, list]:
         with tf.GradientTape() as tape:
             outputs = self._forward(batch["features"])
             losses = tf.cast(self._loss(batch, outputs), tf.float32)
@@ -179,6 +187,32 @@ class TrainingLoop:
             if value is not None and id(variable) not in transformed:
                 variable.assign(value)
         return outputs
+
+
+def _parts(batch: Batch, number: int) -> Iterator[Batch]:
+    """Cuts a batch by rows; `total_weight` stays that of the whole, so the losses of the parts add up."""
+    if number == 1:
+        yield batch
+        return
+    rows = axis_size(batch["weights"], 0)
+    smaller, larger = (min, max) if isinstance(rows, int) else (tf.minimum, tf.maximum)
+    total, of_rows = batch["total_weight"], {name: each for name, each in batch.items() if name != "total_weight"}
+    for part in range(number):
+        start, end = rows * part // number, rows * (part + 1) // number
+        # A part without rows repeats one, of weight 0: the mean of none could be NaN.
+        cut = slice(smaller(start, rows - 1), larger(end, smaller(start, rows - 1) + 1))
+        made = tf.nest.map_structure(lambda values, cut=cut: values[cut], of_rows)
+        yield {**made, "weights": made["weights"] * tf.cast(end > start, tf.float32), "total_weight": total}
+
+
+def _sum(gradients: Sequence[Any]) -> Any:
+    """The sum of the gradients of one variable by parts; rows of an embedding stay rows, None stays None."""
+    if gradients[0] is None or len(gradients) == 1:
+        return gradients[0]
+    if isinstance(gradients[0], tf.IndexedSlices):
+        values, indices = (tf.concat([getattr(each, of) for each in gradients], 0) for of in ("values", "indices"))
+        return tf.IndexedSlices(values, indices, gradients[0].dense_shape)
+    return tf.add_n(gradients)
 
 
 class _Sums:

@@ -6,17 +6,21 @@ import json
 import logging
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import tensorflow as tf
 
 from textapp.config import Architecture
 from textapp.errors import ConfigError, UsageError
-from textapp.processes import slurm_tasks
+from textapp.processes import slurm_tasks, usable_cores
 
 logger = logging.getLogger(__name__)
 
 CPUINFO = Path("/proc/cpuinfo")  # Linux; elsewhere nothing is known of bfloat16
+
+THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")  # who sets them decides
+MOST_PARTS = 4  # each has gradients of its own; measured on two cores, so many cores are left to TensorFlow
 
 SLURM_PORT = 10_000  # the first port of the workers of a job, and 15,999 above it
 
@@ -26,13 +30,14 @@ TF_CONFIG_FORM = (
 )
 
 
-def make_strategy(device: str) -> tf.distribute.Strategy:
+def make_strategy(device: str, xla: bool = False) -> tf.distribute.Strategy:
     """The strategy of a device by its config name; call it before anything else of TensorFlow.
 
     Args:
         device: `auto` takes the workers of TF_CONFIG or of a step of Slurm where there are several, else every GPU,
             else the CPU; `cpu`; `gpu`, the first one; `mirrored`, every GPU, or every logical CPU where there is none;
             `multi_worker`, as TF_CONFIG or Slurm says; `tpu`.
+        xla: whether XLA compiles the steps: it divides each operation between the cores, and batches stay whole.
 
     Raises:
         UsageError: the device is not there, or TF_CONFIG is missing or malformed.
@@ -43,7 +48,7 @@ def make_strategy(device: str) -> tf.distribute.Strategy:
         device = _best_device()
     match device:
         case "cpu":
-            return _on_cpu()
+            return _on_cpu(xla)
         case "gpu":
             return _on_gpu()
         case "mirrored":
@@ -53,6 +58,16 @@ def make_strategy(device: str) -> tf.distribute.Strategy:
         case "tpu":
             return _on_tpu()
     raise ValueError(f"device: expected auto, cpu, gpu, mirrored, multi_worker or tpu, found {device!r}")
+
+
+def parts_of_a_batch(strategy: tf.distribute.Strategy) -> int:
+    """How many parts of a batch a training computes side by side: one for each core, where `make_strategy` set that.
+
+    A step of small operations wastes time where several cores share each of them: they wait for each other, and what
+    one core wrote the other one reads. Two halves of a batch need no waiting before their gradients are added.
+    """
+    one_thread = tf.config.threading.get_intra_op_parallelism_threads() == 1
+    return usable_cores() if one_thread and strategy.num_replicas_in_sync == 1 and _cores_take_parts() else 1
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
@@ -124,7 +139,14 @@ def _names(kind: str) -> list[str]:
     return [device.name for device in tf.config.list_logical_devices(kind)]
 
 
-def _on_cpu() -> tf.distribute.Strategy:
+def _cores_take_parts() -> bool:
+    return 1 < usable_cores() <= MOST_PARTS and not any(name in os.environ for name in THREADS)
+
+
+def _on_cpu(xla: bool) -> tf.distribute.Strategy:
+    if not xla and _cores_take_parts():
+        with suppress(RuntimeError):  # TensorFlow runs already, as in a notebook: then it keeps its threads
+            tf.config.threading.set_intra_op_parallelism_threads(1)
     # The default strategy has the least overhead, but would go to a GPU where there is one.
     return tf.distribute.OneDeviceStrategy("/cpu:0") if _names("GPU") else tf.distribute.get_strategy()
 

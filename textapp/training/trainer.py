@@ -25,7 +25,7 @@ from textapp.training.checkpoints import LAST, Checkpoints
 from textapp.training.loop import Batch, Hooks, TrainingLoop
 from textapp.training.optimizers import make_optimizer, scaled_learning_rate
 from textapp.training.progress import Progress, figures, make_progress
-from textapp.training.strategy import is_chief, make_largest, num_workers, of_all_replicas
+from textapp.training.strategy import is_chief, make_largest, num_workers, of_all_replicas, parts_of_a_batch
 
 logger = logging.getLogger(__name__)
 
@@ -147,7 +147,7 @@ def train_model(
         logger.info("learning rate: %g (%s in %d replicas)", *told)
         config = config.model_copy(update={"learning_rate": rate})
     steps = source.plan(0).steps
-    loop = make_loop(model, loss, config, steps, strategy, hooks)
+    loop = make_loop(model, loss, config, steps, strategy, hooks, parts_of_a_batch(strategy))
     variables = [*loop.variables, *hooks.variables]
     checkpoints = Checkpoints(folder / "checkpoints", model, loop.optimizer, variables, writes=is_chief(strategy))
     run = _Run(loop, checkpoints, source, config)
@@ -166,6 +166,7 @@ def make_loop(
     steps: int,
     strategy: tf.distribute.Strategy,
     hooks: Hooks,
+    parts: int = 1,
 ) -> TrainingLoop:
     """Makes the loop of a training, with its optimizer.
 
@@ -173,6 +174,7 @@ def make_loop(
         model, loss, config, strategy: as for `train_model`.
         steps: of an epoch.
         hooks: of a compression method, or `Hooks()`.
+        parts: see `TrainingLoop`; 1 where XLA or a method that transforms weights needs the batch whole.
     """
     float16 = any(layer.compute_dtype == "float16" for layer in model._flatten_layers())
     with strategy.scope():
@@ -183,6 +185,7 @@ def make_loop(
         model, optimizer, loss, strategy,
         transform_weights=hooks.transform_weights, after_update=hooks.after_update, forward=hooks.forward,
         trained=trained, gradient_accumulation_steps=config.gradient_accumulation_steps, jit_compile=config.xla,
+        parts=1 if config.xla or hooks.transform_weights is not None else parts,
     )  # fmt: skip
 
 
