@@ -74,7 +74,7 @@ def test_lazy_adam_moves_dense_weights_as_adam(decay: float | None) -> None:
         optimizer.build([weights])
         for gradient in gradients:
             optimizer.apply([tf.constant(gradient)], [weights])
-    np.testing.assert_allclose(one.numpy(), other.numpy(), atol=1e-5)  # 1 - 0.999 is rounded to float32 before, or after
+    np.testing.assert_allclose(one.numpy(), other.numpy(), atol=1e-5)  # 1 - 0.999 is rounded before or after
 
 
 def test_lazy_adam_decays_the_rows_that_it_moves() -> None:

@@ -86,7 +86,8 @@ class Lstm(keras.layers.Layer):
         batch = axis_size(sequence, 0)
         chunk = _chunk(sequence.shape[1])
         # One product of two matrices: the gradient of a batch of them is a kernel for each row, and then their sum.
-        rows = tf.reshape(tf.transpose(sequence, [1, 0, 2]), [length * batch, sequence.shape[2]])
+        rows = sequence if sequence.shape[0] == 1 else tf.transpose(sequence, [1, 0, 2])
+        rows = tf.reshape(rows, [length * batch, sequence.shape[2]])
         recurrent, before = tf.convert_to_tensor(recurrent), []
         inputs = _with_gradient(tf.matmul(rows, kernel) + bias, recurrent, before)
         inputs = tf.reshape(inputs, [length // chunk, chunk, batch, 4 * self.units])

@@ -164,7 +164,8 @@ class TrainingLoop:
 
     def _loss_and_gradients(self, batch: Batch) -> tuple[tf.Tensor, list]:
         parts = [self._of_part(part) for part in _parts(batch, self._num_parts)]
-        return tf.add_n([loss for loss, _ in parts]), [_sum(each) for each in zip(*(of for _, of in parts), strict=True)]
+        gradients = zip(*(gradients for _, gradients in parts), strict=True)
+        return tf.add_n([loss for loss, _ in parts]), [_sum(each) for each in gradients]
 
     def _of_part(self, batch: Batch) -> tuple[tf.Tensor, list]:
         with tf.GradientTape() as tape:
