@@ -7,9 +7,8 @@ from pathlib import Path
 
 PACKAGE_ROOT = Path(__file__).parents[1]
 # Variables that set how many threads the libraries start; without them one a core.
-THREAD_SETTINGS = (
-    "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"
-)  # fmt: skip
+TENSORFLOW_THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+THREAD_SETTINGS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", *TENSORFLOW_THREADS)
 
 
 def usable_cores() -> int:

@@ -16,7 +16,9 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 
 def load(job: dict[str, Any]) -> tuple[Callable[[int], float], dict[str, Any]]:
-    for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+    from textapp.processes import TENSORFLOW_THREADS
+
+    for name in TENSORFLOW_THREADS:
         os.environ.pop(name, None)  # as `textapp train` runs: on the cores of this process, by its own division
     import keras
     import tensorflow as tf

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from textapp.config import MlpModel, Model, PresetModel, TransformerModel
 from textapp.errors import ConfigError, UsageError
-from textapp.processes import child_environment, usable_cores
+from textapp.processes import TENSORFLOW_THREADS, child_environment, usable_cores
 from textapp.training import strategy
 from textapp.training.strategy import choose_precision, is_chief, make_strategy
 
@@ -35,7 +35,7 @@ print(parts_of_a_batch(make_strategy("cpu", xla=bool(sys.argv[1]))))
 @pytest.mark.parametrize(("xla", "threads", "parts"), [("", None, "2"), ("yes", None, "1"), ("", "2", "1")])
 def test_each_core_takes_a_part_of_a_batch(monkeypatch, xla: str, threads: str | None, parts: str) -> None:
     """In a process of its own, as TensorFlow takes the number of its threads once. Who set it, or XLA, decides."""
-    for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+    for name in TENSORFLOW_THREADS:
         monkeypatch.delenv(name, raising=False)
     if threads:
         monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", threads)

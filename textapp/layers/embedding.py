@@ -116,7 +116,7 @@ class SubwordEmbedding(TokenEmbedding):
 
     def call(self, token_ids):
         ngrams = tf.gather(tf.constant(self.ngrams), token_ids)  # [batch, length, max n-grams]
-        vectors = tf.cast(tf.gather(tf.convert_to_tensor(self.parts), ngrams), self.compute_dtype)
+        vectors = tf.cast(gather_rows(self.parts, ngrams), self.compute_dtype)
         present = tf.cast(ngrams > 0, self.compute_dtype)
         return super().call(token_ids) + tf.einsum("blnd,bln->bld", vectors, present)
 

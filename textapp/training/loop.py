@@ -201,7 +201,8 @@ def _parts(batch: Batch, number: int) -> Iterator[Batch]:
     for part in range(number):
         start, end = rows * part // number, rows * (part + 1) // number
         # A part without rows repeats one, of weight 0: the mean of none could be NaN.
-        cut = slice(smaller(start, rows - 1), larger(end, smaller(start, rows - 1) + 1))
+        first = smaller(start, rows - 1)
+        cut = slice(first, larger(end, first + 1))
         made = tf.nest.map_structure(lambda values, cut=cut: values[cut], of_rows)
         yield {**made, "weights": made["weights"] * tf.cast(end > start, tf.float32), "total_weight": total}
 

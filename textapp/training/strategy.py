@@ -13,13 +13,12 @@ import tensorflow as tf
 
 from textapp.config import Architecture
 from textapp.errors import ConfigError, UsageError
-from textapp.processes import slurm_tasks, usable_cores
+from textapp.processes import TENSORFLOW_THREADS, slurm_tasks, usable_cores
 
 logger = logging.getLogger(__name__)
 
 CPUINFO = Path("/proc/cpuinfo")  # Linux; elsewhere nothing is known of bfloat16
 
-THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")  # who sets them decides
 MOST_PARTS = 4  # each has gradients of its own; measured on two cores, so many cores are left to TensorFlow
 
 SLURM_PORT = 10_000  # the first port of the workers of a job, and 15,999 above it
@@ -140,7 +139,8 @@ def _names(kind: str) -> list[str]:
 
 
 def _cores_take_parts() -> bool:
-    return 1 < usable_cores() <= MOST_PARTS and not any(name in os.environ for name in THREADS)
+    set_by_user = any(name in os.environ for name in TENSORFLOW_THREADS)
+    return 1 < usable_cores() <= MOST_PARTS and not set_by_user
 
 
 def _on_cpu(xla: bool) -> tf.distribute.Strategy:
