@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from toys import InPlace, random_chain
 
-from textapp.decoding.scoring import Window, scores, windows
+from textapp.decoding.scoring import Window, scores, stepwise_log_probabilities, windows
 
 
 def test_a_long_text_is_seen_in_windows_with_half_a_context_before_what_counts():
@@ -46,3 +47,15 @@ def test_a_target_that_is_the_padding_id_counts():
     found = scores(runner, parts, pad_id=7, source_pad_id=7)
     assert [values["log_probability"].sum() for values in found] == [-2.0, -1.0]
     assert runner.targets == [[5, 7], [7, -1]]
+
+
+def test_a_text_is_scored_several_tokens_at_a_time_where_the_file_can():
+    targets = [5, 6, 4, 7, 5, 5, 8, 4]
+    features = {"token_ids": np.array([[5, 6, 0, 0]], np.int32), "num_tokens": np.array([2], np.int32)}
+    values, passes = [], []
+    for several in (1, 3):
+        chain = random_chain(2, 9, InPlace, memory=False, several=several)
+        values.append(stepwise_log_probabilities(chain, "prefill_4", features, 2, targets))
+        passes.append([kind for kind, _ in chain.calls].count("decode"))
+    np.testing.assert_allclose(values[1], values[0], atol=1e-6)
+    assert passes == [7, 3]

@@ -13,7 +13,7 @@ import numpy as np
 
 from textapp.decoding.scoring import Window, scores
 from textapp.decoding.signatures import lengths_of, prefill_name, several_of
-from textapp.decoding.steps import open_session
+from textapp.decoding.steps import logits_before, open_session
 
 # Keys of a group beside its inputs: the given tokens `[rows, steps]`, their number `[rows]`, and the tokens that are
 # never generated `[tokens]`.
@@ -199,10 +199,5 @@ def _logits_of_one(
     """The same for one row, in the memory of an interpreter: a step copies no cache."""
     position = int(features["num_tokens"][0]) if "num_tokens" in features else 1
     session = open_session(runner, prefill, features, position, at_once)
-    ids = token_ids.tolist()
-    yield session.logits
-    step = 0
-    while step + 1 < len(ids):
-        part = ids[step : min(step + session.several, len(ids) - 1)]
-        yield from session.read_on(part)[:, None]
-        step += len(part)
+    for logits in logits_before(session, token_ids.tolist()):
+        yield logits[None]

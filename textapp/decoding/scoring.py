@@ -10,7 +10,7 @@ import numpy as np
 from textapp.arrays import IGNORED, padded
 from textapp.decoding.logits import log_sum_exp
 from textapp.decoding.signatures import SCORE
-from textapp.decoding.steps import open_session
+from textapp.decoding.steps import logits_before, open_session
 from textapp.runners.runner import Runner
 
 MAX_TOKENS = 1024  # of one call of `score`, because the logits of a large vocabulary need much memory
@@ -99,7 +99,7 @@ def _features(rows: Sequence[Window], length: int, pad_id: int, source_pad_id: i
 def stepwise_log_probabilities(
     runner: Runner, prefill: str, features: Mapping[str, np.ndarray], position: int, targets: Sequence[int]
 ) -> np.ndarray:
-    """The log-probability of each token of one text, by `prefill_*` and `decode`.
+    """The log-probability of each token of one text, by `prefill_*` and `decode` or, several at once, `decode_<tokens>`.
 
     Args:
         runner, prefill, features, position: as for `open_session`.
@@ -109,10 +109,5 @@ def stepwise_log_probabilities(
         `[targets]` float64, in nats.
     """
     session = open_session(runner, prefill, features, position)
-    values = []
-    for index, token_id in enumerate(targets):
-        logits = session.logits[0]
-        values.append(float(logits[token_id]) - log_sum_exp(logits))
-        if index + 1 < len(targets):
-            session.advance([0], [token_id])
-    return np.array(values, np.float64)
+    pairs = zip(targets, logits_before(session, targets), strict=True)
+    return np.array([float(logits[token_id]) - log_sum_exp(logits) for token_id, logits in pairs], np.float64)

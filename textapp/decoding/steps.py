@@ -5,7 +5,7 @@ Owns the cache and how hypotheses share it. The runner computes the steps: Keras
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, Protocol
@@ -304,6 +304,21 @@ class _Memory:
         self._buffers.user, self.loaded = user, ()
         for name, values in cache.items():
             self.inputs[name][...] = values
+
+
+def logits_before(session: Session, token_ids: Sequence[int]) -> Iterator[np.ndarray]:
+    """Yields the logits `[vocabulary]` before each of given tokens, which are read as many at once as possible.
+
+    Args:
+        session: with one row, before the first of the tokens. The last one is not read.
+        token_ids: one or more.
+    """
+    yield session.logits[0]
+    read = 0
+    while read + 1 < len(token_ids):
+        part = token_ids[read : min(read + session.several, len(token_ids) - 1)]
+        yield from session.read_on(part)
+        read += len(part)
 
 
 def one_by_one(session: Session, token_ids: Sequence[int]) -> np.ndarray:
