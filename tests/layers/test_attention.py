@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from textapp.layers import AttentionMask, SelfAttention
-from textapp.layers.attention import _turned
+from textapp.layers.attention import BLOCK, _turned
 
 SEQUENCE = np.random.default_rng(3).normal(size=(2, 5, 8)).astype(np.float32)
 REAL = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]], np.float32)
@@ -72,3 +72,18 @@ def test_normalised_heads_do_not_care_how_large_they_are():
     np.testing.assert_allclose(layer(SEQUENCE, mask), before, atol=1e-4)
     value.assign(value * 7.0)
     assert np.abs(np.asarray(layer(SEQUENCE, mask)) - before).max() > 0.1
+
+
+@pytest.mark.parametrize(("heads", "key_value_heads"), [(4, 4), (6, 2)])
+@pytest.mark.parametrize("length", [BLOCK, 2 * BLOCK + 40])
+def test_a_prompt_that_is_read_by_blocks_attends_as_one_that_is_not(heads, key_value_heads, length):
+    layer = SelfAttention(heads, key_value_heads, rope=True, max_length=length, head_dim=8)
+    sequence = keras.random.normal((2, length, 16), seed=1)
+    bias = np.random.default_rng(2).normal(size=(1, heads, length, length))  # one a head, as of relative positions
+    mask = keras.ops.convert_to_tensor(np.where(np.tri(length), bias, -1e9), "float32")
+
+    expected = layer(sequence, mask)
+    attended, key, value = layer.prefill(sequence, mask)
+
+    np.testing.assert_allclose(attended, expected, atol=1e-5)
+    assert key.shape == value.shape == (2, key_value_heads, length, 8)
