@@ -18,6 +18,7 @@ from textapp.errors import ArtifactError
 MAX_TENSOR_BYTES = 1 << 31
 MAX_RANK = 8
 _MAX_NAMES = 1 << 16
+_MAX_FIELDS = 16  # of a table that are read
 # Bits of an element by TensorType; 0: strings, resources and variants, whose size is not that of the shape.
 _BITS = {
     0: 32, 1: 16, 2: 32, 3: 8, 4: 64, 5: 0, 6: 8, 7: 16, 8: 64, 9: 8, 10: 64, 11: 128, 12: 64, 13: 0, 14: 0, 15: 32,
@@ -72,14 +73,14 @@ def check_flatfile(path: str | Path) -> dict[str, SignatureShapes]:
 
 
 class _Table(NamedTuple):
-    """A table of the file: where it starts, and where its fields are: 0 for those that it lacks."""
+    """A table of the file: where it starts, and where its fields are: 0 for those that it lacks, `_MAX_FIELDS` or more."""
 
     start: int
     fields: Sequence[int]
 
     def at(self, number: int) -> int:
         """The position of a field; 0: it has its default."""
-        offset = self.fields[number] if number < len(self.fields) else 0
+        offset = self.fields[number]
         return self.start + offset if offset else 0
 
 
@@ -93,8 +94,8 @@ class _Tensor(NamedTuple):
 
 class _Graph(NamedTuple):
     tensors: list[_Tensor]
-    inputs: list[int]
-    outputs: list[int]
+    inputs: Sequence[int]
+    outputs: Sequence[int]
     called: set[int]
 
 
@@ -109,6 +110,7 @@ class _Checker:
         self.content, self.size = content, len(content)
         self._u16, self._u32 = struct.Struct("<H").unpack_from, struct.Struct("<I").unpack_from
         self._layouts: dict[int, tuple[int, tuple[int, ...]]] = {}
+        self._lists: dict[int, Callable[..., tuple[int, ...]]] = {}  # of so many integers
         self._i32, self._u64 = struct.Struct("<i").unpack_from, struct.Struct("<Q").unpack_from
 
     def check(self) -> dict[str, SignatureShapes]:
@@ -173,7 +175,7 @@ class _Checker:
         return _Graph(tensors, inputs, outputs, called)
 
     def _tensor(self, table: _Table, sizes: list[int]) -> _Tensor:
-        shape = tuple(self._integers(table, 0))
+        shape = self._integers(table, 0)
         position = table.at(1)
         kind = self.content[position] if position else 0
         if len(shape) > MAX_RANK or min(shape, default=0) < 0:
@@ -185,7 +187,7 @@ class _Checker:
             raise _Fault(f"a tensor of the shape {list(shape)} takes {need >> 20} MB, expected at most 2048 MB")
         open_shape = self._integers(table, 7)
         if open_shape and (len(open_shape) != len(shape) or min(open_shape) < -1):
-            raise _Fault(f"a tensor of the shape {list(shape)} has the signature {open_shape}")
+            raise _Fault(f"a tensor of the shape {list(shape)} has the signature {list(open_shape)}")
         buffer = self._index(self._number(table, 2), len(sizes), "the buffer of a tensor")
         have = sizes[buffer]
         sparse, variable = table.at(6), table.at(5)
@@ -246,23 +248,26 @@ class _Checker:
     ) -> set[int]:
         """Checks one operator, marks its outputs as computed, and returns the graphs that it calls."""
         code = codes[self._index(self._number(table, 0), len(codes), "the code of an operator")]
-        inputs, outputs, between = (self._integers(table, number) for number in (1, 2, 8))
+        inputs, outputs, between = self._integers(table, 1), self._integers(table, 2), self._integers(table, 8)
         optional = _BUILTINS_WITH_OPTIONAL_INPUTS.get(code, len(inputs))
+        count = len(tensors)
         for place, index in enumerate(inputs):
             if index == -1 and place >= optional:
                 continue
-            if not ready[self._index(index, len(tensors), "an input of an operator")]:
+            if not 0 <= index < count:
+                self._index(index, count, "an input of an operator")
+            if not ready[index]:
                 raise _Fault(f"an operator reads tensor {index} before it is computed")
             if tensors[index].in_blocks and (code, place) != (_FULLY_CONNECTED, 1):
                 raise _Fault(f"tensor {index} is in blocks, and an operator reads it that is no matrix product")
         for index in outputs:
-            tensor = tensors[self._index(index, len(tensors), "an output of an operator")]
+            tensor = tensors[self._index(index, count, "an output of an operator")]
             if tensor.constant and 0 not in tensor.shape:
                 raise _Fault(f"an operator writes tensor {index}, which is constant")
             ready[index] = True
         for index in between:
             if index != -1:
-                self._index(index, len(tensors), "a tensor of an operator")
+                self._index(index, count, "a tensor of an operator")
         self._vector(table, 5, 1)
         if table.at(9) or table.at(12):
             raise _Fault("an operator has options outside of the flatbuffer, which textapp does not export")
@@ -290,7 +295,7 @@ class _Checker:
             raise _Fault(f"the signature {name!r} names {len(inputs)} inputs of {len(graph.inputs)}")
         return name, SignatureShapes(inputs, outputs)
 
-    def _sides(self, table: _Table, number: int, graph: _Graph, members: list[int]) -> Shapes:
+    def _sides(self, table: _Table, number: int, graph: _Graph, members: Sequence[int]) -> Shapes:
         shapes = {}
         for each in self._tables(table, number):
             name, index = self._name(each, 0), self._number(each, 1)
@@ -318,14 +323,15 @@ class _Checker:
         fields = struct.unpack_from(f"<{length // 2 - 2}H", self.content, vtable + 4)
         if fields and max(fields) >= extent:
             raise _Fault(f"a table at byte {vtable} has a field behind its end")
-        self._layouts[vtable] = (extent, fields)
-        return extent, fields
+        self._layouts[vtable] = layout = (extent, fields + (0,) * (_MAX_FIELDS - len(fields)))
+        return layout
 
     def _vector(self, table: _Table, number: int, width: int) -> tuple[int, int]:
         """The start and the number of elements of a vector, each of `width` bytes."""
-        position = table.at(number)
-        if not position:
+        offset = table.fields[number]  # read here and not by `at`: large files have a million vectors
+        if not offset:
             return 0, 0
+        position = table.start + offset
         start = position + self._u32(self.content, position)[0]
         count = self._u32(self.content, start)[0]
         if start + 4 + count * width > self.size:
@@ -339,9 +345,13 @@ class _Checker:
         ):
             yield self._table(position + offset)
 
-    def _integers(self, table: _Table, number: int) -> list[int]:
+    def _integers(self, table: _Table, number: int) -> tuple[int, ...]:
         start, count = self._vector(table, number, 4)
-        return list(struct.unpack_from(f"<{count}i", self.content, start)) if count else []
+        if not count:
+            return ()
+        if count not in self._lists:
+            self._lists[count] = struct.Struct(f"<{count}i").unpack_from
+        return self._lists[count](self.content, start)
 
     def _name(self, table: _Table, number: int) -> str:
         start, count = self._vector(table, number, 1)
