@@ -99,7 +99,7 @@ def _features(rows: Sequence[Window], length: int, pad_id: int, source_pad_id: i
 def stepwise_log_probabilities(
     runner: Runner, prefill: str, features: Mapping[str, np.ndarray], position: int, targets: Sequence[int]
 ) -> np.ndarray:
-    """The log-probability of each token of one text, by `prefill_*` and `decode` or, several at once, `decode_<tokens>`.
+    """The log-probability of each token of one text, by `prefill_*` and then as many tokens at once as possible.
 
     Args:
         runner, prefill, features, position: as for `open_session`.

@@ -73,7 +73,7 @@ def check_flatfile(path: str | Path) -> dict[str, SignatureShapes]:
 
 
 class _Table(NamedTuple):
-    """A table of the file: where it starts, and where its fields are: 0 for those that it lacks, `_MAX_FIELDS` or more."""
+    """A table of the file: where it starts, and where its `_MAX_FIELDS` or more fields are: 0 for one that it lacks."""
 
     start: int
     fields: Sequence[int]
