@@ -82,8 +82,20 @@ def test_kernels_become_int4_with_a_rotation_where_outliers_are(outlier, rotated
     before = logits_of(model)
     found = round_to_int4(model, IDS.tolist())
     assert found["rotated"] is rotated and (model.output_rotation is not None) is rotated
-    assert all(as_int4(np.asarray(layer.kernel)) is not None for layer in module._products(model.decoder.blocks[0]))
+    in_int8 = [model.decoder.blocks[0].attention.projections[name] for name in ("value", "output")]
+    for layer in module._products(model.decoder.blocks[0]):
+        kernel = np.asarray(layer.kernel)
+        assert on_grid(kernel) if layer in in_int8 else as_int4(kernel) is not None
     assert 0.95 < np.corrcoef(logits_of(model).reshape(-1), before.reshape(-1))[0, 1] < 0.99999
+
+
+@pytest.mark.parametrize(("texts", "written"), [(IDS.tolist(), (50, 12)), (IDS.tolist() * 20, None)])
+def test_few_texts_are_joined_by_those_that_the_model_writes(monkeypatch, texts, written):
+    asked = []
+    monkeypatch.setattr(module, "TOKENS_FOR_INT4", 48 + 50 * 12)
+    monkeypatch.setattr(module, "own_texts", lambda model, *numbers: asked.append(numbers) or IDS.tolist())
+    round_to_int4(make_llama(64), texts)
+    assert asked == ([written] if written else [])
 
 
 def test_without_texts_kernels_become_the_nearest_of_int4():

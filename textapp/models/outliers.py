@@ -28,11 +28,14 @@ from textapp.layers import DecoderBlock, RmsNorm, TransformerDecoder
 from textapp.models.generator import Generator
 from textapp.models.int4_kernels import is_int4, rounded_to_int4
 from textapp.models.int8_kernels import MIN_QUANTIZED, is_pruned, rounded_kernel
+from textapp.models.own_texts import own_texts
 
 OUTLIERS = 6.0  # largest value of a token, in units of its root mean square; 3 to 4 without outliers
 # Units that are mixed; matrices of 32 by 32 the converter quantizes, with the outliers in their input.
 BLOCKS = (16, 8)
 TOKENS = 16_384  # read at most for the rounding
+# Read at least for int4, if need be of texts that the model writes itself, each of so many tokens.
+TOKENS_FOR_INT4, OWN_LENGTH = 8_192, 256
 _SEED = 7
 
 Rounding = Callable[[np.ndarray, np.ndarray], np.ndarray]  # of a kernel, by the moments of its inputs
@@ -70,7 +73,8 @@ def round_to_int4(model: keras.Model, texts: Sequence[Sequence[int]]) -> dict[st
 
     Args:
         model: in float32, with folded normalisations (`fold_norms`).
-        texts: token ids of real texts as a language model reads them; for other models empty.
+        texts: token ids of real texts as a language model reads them; for other models empty. Where they are few, the
+            model writes more.
 
     Returns:
         What was done, for the manifest, as by `remove_outliers`; empty if each weight became the nearest of the grid.
@@ -79,6 +83,7 @@ def round_to_int4(model: keras.Model, texts: Sequence[Sequence[int]]) -> dict[st
     if rows and _walkable(model):
         found = _outliers(model, rows[0])
         rotated = _rotatable(model) and found >= OUTLIERS
+        rows += _own_texts(model, TOKENS_FOR_INT4 - sum(map(len, rows)))
         log.info("rounding to int4 on %d tokens%s", sum(map(len, rows)), ", after a rotation" if rotated else "")
         (_Rotation if rotated else _Rounding)(model, _to_int4).apply(rows)
         return {"outliers": round(found, 2), "rotated": rotated}
@@ -94,6 +99,15 @@ def _first(texts: Sequence[Sequence[int]]) -> list[Sequence[int]]:
     """The first texts, up to `TOKENS` tokens; at least one, if there is one of two tokens."""
     rows = [row for row in texts if len(row) > 1]
     return rows[: max(1, int(np.searchsorted(np.cumsum([len(row) for row in rows]), TOKENS)))]
+
+
+def _own_texts(model: Generator, tokens: int) -> list[list[int]]:
+    """Texts that the model writes, of so many tokens or a few more; none, if `tokens` is not positive."""
+    if tokens <= 0:
+        return []
+    length = min(OWN_LENGTH, model.decoder.settings.max_length)
+    log.info("writing %d tokens of its own, as there are few texts to round by", tokens)
+    return own_texts(model, -(-tokens // length), length)
 
 
 def _walkable(model: keras.Model) -> bool:
@@ -168,10 +182,16 @@ def _observed(layers: Sequence[keras.layers.Dense], note: Any) -> Iterator[None]
 
 
 class _Rounding:
-    """Rounds the kernels of a model, block after block."""
+    """Rounds the kernels of a model, block after block; those of values and of the output of attention always to int8.
+
+    In SmolLM2 these are an eighth of the weights, and in int4 they lose nearly as much as all others together.
+    """
 
     def __init__(self, model: Generator, rounding: Rounding) -> None:
         self.model, self.rounding = model, rounding
+        self._in_int8 = {
+            id(block.attention.projections[name]) for block in model.decoder.blocks for name in ("value", "output")
+        }
 
     def apply(self, rows: Sequence[Sequence[int]]) -> None:
         sequences = [_embedded(self.model, row) for row in rows]
@@ -198,17 +218,16 @@ class _Rounding:
         self._round([block.outward], moments["hidden"])
 
     def _round(self, layers: Sequence[keras.layers.Dense], moments: np.ndarray, *kernels: np.ndarray) -> None:
-        """Rounds the kernels of layers that read the same input together.
+        """Rounds the kernels of layers that read the same input.
 
         Args:
             layers: which read it.
             moments: of the input.
             kernels: of the layers, if they are to be others than theirs.
         """
-        kernel = np.concatenate(kernels or [np.asarray(layer.kernel) for layer in layers], axis=1)
-        ends = np.cumsum([layer.units for layer in layers])[:-1]
-        for layer, part in zip(layers, np.split(self.rounding(kernel, moments), ends, axis=1), strict=True):
-            layer.kernel.assign(part.astype(np.float32))
+        for layer, kernel in zip(layers, kernels or [np.asarray(layer.kernel) for layer in layers], strict=True):
+            rounding = _to_int8 if id(layer) in self._in_int8 else self.rounding
+            layer.kernel.assign(rounding(kernel, moments).astype(np.float32))
 
 
 class _Rotation(_Rounding):
