@@ -29,6 +29,7 @@ def own_texts(model: Generator, count: int, length: int) -> list[list[int]]:
     Returns:
         the token ids of each text.
     """
+
     @tf.function
     def step(token_id: tf.Tensor, position: tf.Tensor, cache: Cache) -> tuple[tf.Tensor, Cache]:
         logits, rows = model.step(token_id, position, cache)
