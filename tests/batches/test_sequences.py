@@ -26,19 +26,21 @@ def pairs(**options) -> TokenBatches:
 
 
 def test_each_side_has_its_own_length_and_a_row_weighs_its_targets() -> None:
-    source = pairs(batch_size=4)
+    source = pairs(batch_tokens=200)
     (batch,) = source.distributed(source.plan(0), STRATEGY)
-    assert batch["features"]["token_ids"].shape == (4, 16)
-    assert batch["features"]["target_ids"].shape == batch["targets"].shape == (4, 8)
+    assert batch["features"]["token_ids"].shape == (4, 9)
+    assert batch["features"]["target_ids"].shape == batch["targets"].shape == (4, 3)
     assert sorted(batch["weights"].numpy()) == [1, 2, 2, 3] and float(batch["total_weight"]) == 8
     row = batch["weights"].numpy().tolist().index(3)
-    assert batch["features"]["token_ids"][row].numpy().tolist() == [6, 7, 3] + [0] * 13
-    assert batch["features"]["target_ids"][row].numpy().tolist() == [2, 5, 6] + [0] * 5
-    assert batch["targets"][row].numpy().tolist() == [5, 6, 3] + [IGNORED] * 5
+    assert batch["features"]["token_ids"][row].numpy().tolist() == [6, 7, 3] + [0] * 6
+    assert batch["features"]["target_ids"][row].numpy().tolist() == [2, 5, 6]
+    assert batch["targets"][row].numpy().tolist() == [5, 6, 3]
+    row = batch["weights"].numpy().tolist().index(1)
+    assert batch["targets"][row].numpy().tolist() == [3, IGNORED, IGNORED]
 
 
 def test_three_replicas_share_a_batch_of_four_rows() -> None:
-    source = pairs(batch_size=4)
+    source = pairs(batch_tokens=200)
     plan = source.plan(0)
     parts = list(dataset(source.maker(plan), plan.steps, 0, replicas=3, first=0, local=3))
     assert [len(part["weights"]) for part in parts] == [2, 2, 2]

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from textapp.batches.pipeline import BatchSource
 from textapp.catalog import parse_config
 from textapp.commands import check as check_module
 from textapp.commands import tables, tpu, tpu_environment
@@ -111,7 +112,7 @@ def sentence(choice: random.Random, most: int) -> str:
 
 @pytest.mark.parametrize("name", BY_TOKENS)
 def test_batches_by_tokens_have_the_few_shapes_that_a_training_on_a_tpu_makes(
-    name: str, tmp_path: Path, monkeypatch
+    name: str, tmp_path: Path, caplog
 ) -> None:
     choice = random.Random(3)
     keys = {"translation": ("source", "target"), "answers": ("question", "answer"), "documents": ("text",)}[name]
@@ -130,9 +131,17 @@ def test_batches_by_tokens_have_the_few_shapes_that_a_training_on_a_tpu_makes(
     assert not source.many_shapes and 1 < len(shapes) <= 12 < plan.steps
     found = {f"{rows} x {' + '.join(map(str, lengths))}" for rows, *lengths in shapes}
     assert {shape.words for shape in lowering.static_shapes(source, prepared.task.tokenizer.pad_id)} == found
-    training = prepared.config.training.model_copy(update={"device": "cpu"})
-    here = replace(prepared, config=prepared.config.model_copy(update={"training": training}))
-    assert objective.batches(here).many_shapes
+
+    def here(xla: bool) -> BatchSource:
+        training = prepared.config.training.model_copy(update={"device": "cpu", "xla": xla})
+        return objective.batches(replace(prepared, config=prepared.config.model_copy(update={"training": training})))
+
+    caplog.clear()
+    with caplog.at_level("INFO", "textapp"):
+        opened = here(xla=False)
+    assert opened.many_shapes and not here(xla=True).many_shapes
+    ((number, share),) = re.findall(r"batches: (\d+) shapes, ([\d.]+) % of their tokens are no padding", caplog.text)
+    assert int(number) == len(set(opened.plan(0).shapes)) > len(shapes) and 70 < float(share) < 100
 
 
 def test_the_table_says_what_only_hardware_shows(monkeypatch, capsys) -> None:

@@ -16,7 +16,7 @@ import tensorflow as tf
 from textapp.arrays import IGNORED
 from textapp.batches.pipeline import dataset
 from textapp.batches.sequences import TokenBatches
-from textapp.batches.tokens import TokenPlan
+from textapp.batches.token_buckets import TokenPlan
 from textapp.catalog import parse_config
 from textapp.models import GeneratorSettings, build_generator
 from textapp.objectives.language import make_loss
@@ -45,7 +45,7 @@ INPUTS = [np.concatenate([[2], row[:-1]]).astype(np.int32) for row in TARGETS]
 
 def pairs() -> TokenBatches:
     features = {"token_ids": SOURCES, "target_ids": INPUTS}
-    return TokenBatches(features, TARGETS, pad_id=0, batch_tokens=128, seed=3, static_shapes=True)
+    return TokenBatches(features, TARGETS, pad_id=0, batch_tokens=96, seed=3, static_shapes=True)
 
 
 def open_shapes(plan: TokenPlan) -> TokenPlan:
@@ -133,7 +133,7 @@ def test_the_step_is_traced_once_for_each_shape_and_a_resumed_training_ends_with
     plan = tiny.make_token_batches(static_shapes=True).plan(0)
     shapes = set(zip(plan.rows.tolist(), plan.lengths["token_ids"].tolist(), strict=True))
     whole = run("whole")
-    assert sorted(map(tuple, steps)) == sorted(shapes) and len(shapes) == 2
+    assert sorted(map(tuple, steps)) == sorted(shapes) and 1 < len(shapes) < plan.steps
     stop = tiny.Quiet(lambda count: os.kill(os.getpid(), signal.SIGTERM) if count == 4 else None)
     with pytest.raises(Interrupted):
         run("cut", progress=stop)

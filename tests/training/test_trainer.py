@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from textapp.errors import ConfigError, TextappError
+from textapp.errors import ArtifactError, ConfigError, TextappError
 from textapp.objectives import language
 from textapp.training import trainer
 from textapp.training.loop import Hooks
@@ -167,6 +167,22 @@ def test_a_training_whose_last_checkpoint_is_damaged_goes_on_from_the_one_before
     resumed, _ = trained(tmp_path / "cut")
     assert "last.npz: damaged" in caplog.text and "going on from" in caplog.text
     assert equal(weights(resumed), weights(whole))
+
+
+def test_a_training_does_not_go_on_within_an_epoch_of_other_batches(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(trainer, "STEPS_BETWEEN_CHECKS", 3)
+
+    def train(batch_size: int, epochs: int = 3, stop_at: int = 0) -> History:
+        stop = tiny.Quiet(lambda count: os.kill(os.getpid(), signal.SIGTERM) if count == stop_at else None)
+        arguments = {**tiny.arguments(tmp_path, epochs=epochs), "progress": stop}
+        return train_model(tiny.make_model(), tiny.make_batches(batch_size=batch_size), **arguments)
+
+    with pytest.raises(Interrupted, match="after 3 steps"):
+        train(8, stop_at=1)
+    with pytest.raises(ArtifactError, match="last.npz: saved within an epoch of 8 steps, expected 15.*--overwrite"):
+        train(4)
+    train(8, epochs=1)
+    assert len(train(4).epochs) == 3  # between two epochs it does
 
 
 def test_several_workers_ask_each_other_and_stop_after_the_same_step(monkeypatch) -> None:

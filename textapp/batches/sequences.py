@@ -14,8 +14,7 @@ from textapp.batches.packing import PackedPlan, packed_plan
 from textapp.batches.pipeline import TOKENS, Batch, MakeBatch, replicated
 from textapp.batches.stream import StreamPlan, stream_plan
 from textapp.batches.tables import make_table, positions_of, starts_of
-from textapp.batches.token_buckets import bucketed_plan, token_buckets
-from textapp.batches.tokens import TokenPlan, token_plan
+from textapp.batches.token_buckets import TokenPlan, token_buckets, token_plan
 from textapp.errors import DataError
 from textapp.records.cache import lengths_of
 from textapp.records.shards import ShardColumn
@@ -28,9 +27,7 @@ Rows = Sequence[np.ndarray]
 
 
 class TokenBatches:
-    """Batches of a maximum number of tokens, of examples of similar length.
-
-    With `static_shapes` all batches have one of a few shapes, see `token_buckets`; else many, see `token_plan`.
+    """Batches of a maximum number of tokens, of examples of similar length, see `token_buckets`.
 
     Args:
         features: `token_ids`, and for an encoder-decoder `target_ids`, each a list of int32 arrays, one an example.
@@ -40,7 +37,7 @@ class TokenBatches:
         batch_size: rows of a batch, without `batch_tokens`.
         seed: determines the order.
         max_lengths: maximum length of each sequence, which padding does not exceed either.
-        static_shapes: for a compiler that makes a program for each shape.
+        static_shapes: few of them, for a compiler that makes a program for each.
     """
 
     batch_size = None
@@ -59,22 +56,21 @@ class TokenBatches:
     ) -> None:
         fills = {**dict.fromkeys(features, pad_id), TARGETS: IGNORED}
         self._table = make_table({**features, TARGETS: targets}, fills)
-        self._counts = {name: lengths_of(rows) for name, rows in features.items()}
         self._target_starts = starts_of(lengths_of(targets))
         self._target_name = next(name for name in reversed(features))
         self._weights = _weights(targets)
-        self._limits, self._seed, self._max_lengths = (batch_tokens, batch_size), seed, max_lengths
-        self.many_shapes, self._buckets = not static_shapes, None
-        if static_shapes:
-            self._buckets = token_buckets(self._counts, *self._limits, max_lengths)
-            told = len(self._buckets.rows), 100 * self._buckets.useful
-            logger.info("batches: %d shapes, %.1f %% of their tokens are no padding", *told)
+        self.many_shapes, self._seed = not static_shapes, seed
+        counts = {name: lengths_of(rows) for name, rows in features.items()}
+        self._buckets = token_buckets(counts, batch_tokens, batch_size, max_lengths, static_shapes)
+
+    def log_shapes(self) -> None:
+        """Logs the number of shapes, and the share of tokens that are no padding."""
+        told = self._buckets.shapes, 100 * self._buckets.useful
+        logger.info("batches: %d shapes, %.1f %% of their tokens are no padding", *told)
 
     def plan(self, epoch: int) -> TokenPlan:
-        """See `bucketed_plan` and `token_plan`."""
-        if self._buckets is not None:
-            return bucketed_plan(self._buckets, self._seed, epoch)
-        return token_plan(self._counts, *self._limits, self._seed, epoch, self._max_lengths)
+        """See `token_plan`."""
+        return token_plan(self._buckets, self._seed, epoch)
 
     def distributed(self, plan: TokenPlan, strategy: tf.distribute.Strategy, start: int = 0) -> Iterator:
         """See `BatchSource`; the weight of a row is the number of its targets."""

@@ -1,4 +1,4 @@
-"""Batches by tokens of a few fixed shapes, for a TPU. Decides the order alone: no tensors, no TensorFlow."""
+"""Batches of a maximum number of tokens, in buckets chosen by the data. Decides the order alone: no tensors."""
 
 from __future__ import annotations
 
@@ -7,28 +7,67 @@ from typing import NamedTuple
 
 import numpy as np
 
-from textapp.batches.tokens import TokenPlan, shuffled_batches
-
-MAX_BUCKETS = 12  # each shape is compiled on its own
-BATCHES_OF_A_BUCKET = 4  # on average at least, as its last batch is not full
-MAX_LEVELS = 512  # lengths that a bucket may end at; the search takes their square
-ROWS_MULTIPLE = 8  # of all numbers of rows: a register of a TPU holds 8 of them, whatever the length
+MAX_BUCKETS, MAX_PROGRAMS = 48, 12  # of open shapes, and of static ones, as each of these is compiled on its own
+LEAST_SAVED, LEAST_SAVED_BY_PROGRAM = 0.125, 0.25  # of a batch: the padding that such a bucket has to save
+MAX_KINDS = 1024  # of examples by their lengths, which buckets are made of
+ROWS_MULTIPLE = 8  # of the rows of static shapes: a register of a TPU holds 8 of them, whatever the length
+_NEVER = np.iinfo(np.int64).max
 
 
 class TokenBuckets(NamedTuple):
-    """The buckets of a data set; all batches of one have the same shape.
+    """The buckets of a data set; all batches of one have the same lengths.
 
     Attributes:
         lengths: for each feature int32 `[buckets]`, the length that its rows are padded to.
-        rows: int32 `[buckets]`, of each batch, with those that only fill it.
-        members: int32 `[examples]`, the bucket of each example.
+        steps: int32 `[buckets]`, the batches of each.
+        rows: int32 `[buckets]`, of each batch, with those that only fill it; None: batches are not filled, and those of
+            a bucket differ by one row.
+        members: int16 `[examples]`, the bucket of each example.
         useful: share of the tokens of an epoch that are neither padding nor in rows that fill, 0 to 1.
     """
 
     lengths: dict[str, np.ndarray]
-    rows: np.ndarray
+    steps: np.ndarray
+    rows: np.ndarray | None
     members: np.ndarray
     useful: float
+
+    @property
+    def shapes(self) -> int:
+        """The number of different shapes of batches."""
+        several = 0 if self.rows is not None else np.count_nonzero(np.bincount(self.members) % self.steps)
+        return len(self.steps) + int(several)
+
+
+class TokenPlan(NamedTuple):
+    """The global order of one epoch.
+
+    Attributes:
+        lengths: for each feature int32 `[steps]`, the length that the rows of each batch are padded to.
+        indices: int32 `[examples]`; batch `i` is `indices[offsets[i]:offsets[i + 1]]`.
+        offsets: int32 `[steps + 1]`.
+        rows: int32 `[steps]`, of each batch, with those that only fill it.
+    """
+
+    lengths: dict[str, np.ndarray]
+    indices: np.ndarray
+    offsets: np.ndarray
+    rows: np.ndarray
+
+    @property
+    def steps(self) -> int:
+        """Batches of the epoch."""
+        return len(self.offsets) - 1
+
+    @property
+    def examples(self) -> int:
+        """Examples of the epoch."""
+        return len(self.indices)
+
+    @property
+    def shapes(self) -> np.ndarray:
+        """See `Plan`."""
+        return np.unique([self.rows, *self.lengths.values()], axis=1, return_inverse=True)[1].ravel()
 
 
 def token_buckets(
@@ -36,74 +75,121 @@ def token_buckets(
     batch_tokens: int | None,
     batch_size: int,
     max_lengths: Mapping[str, int] | None = None,
+    static_shapes: bool = False,
 ) -> TokenBuckets:
-    """Chooses buckets by the lengths of the examples.
+    """Chooses buckets by the lengths of the examples, those of all features together.
 
-    An example is in a bucket by the length of its longest feature, and each feature has its own length there, that of
-    the longest example. Among all ways to cut the lengths, this one has the fewest tokens with padding. Rows are as
-    many as `batch_tokens` hold at the longest feature, or fewer where then fewer rows fill the last batch.
+    Each feature has its own length in a bucket, that of its longest example there. Buckets are merged from examples of
+    equal lengths, see `_merged`, until they are few, and each saves enough padding. A bucket has as few batches as
+    `batch_tokens` allow, with equal numbers of examples. Equal arguments give equal buckets, on every machine.
 
     Args:
         counts: for each feature int `[examples]`, the tokens of each example.
-        batch_tokens: tokens of a batch at most, of its longest feature; None: a batch has at most `batch_size` rows.
+        batch_tokens: tokens of a batch at most, of its longest feature, padding included, but for a batch of one row;
+            None: a batch has at most `batch_size` rows.
         batch_size: rows of a batch, without `batch_tokens`.
         max_lengths: maximum length of each feature, to which longer examples are truncated; None: no limit.
+        static_shapes: all batches of a bucket have one shape, for a compiler that makes a program for each: there are
+            fewer buckets, and rows are filled up.
 
-    Example: counts `{"token_ids": [3, 3, 20, 20]}` in two buckets have the lengths 3 and 20, and no padding.
+    Example: counts `{"token_ids": [3, 20, 3, 20]}` and 20 tokens give three batches without padding: two rows of 3
+        tokens, and two batches of a row of 20.
     """
     lengths = np.stack([np.maximum(1, np.asarray(numbers)) for numbers in counts.values()])  # [features, examples]
     if max_lengths is not None:
         lengths = np.minimum(lengths, [[max_lengths[name]] for name in counts])
-    longest = lengths.max(axis=0)
-    batches = len(longest) // batch_size if batch_tokens is None else int(longest.sum()) // batch_tokens
-    step = -(-int(longest.max()) // MAX_LEVELS)
-    levels, sizes = np.unique(-(-longest // step), return_counts=True)
-    order = np.argsort(longest, kind="stable")
-    tops = np.maximum.reduceat(lengths[:, order], np.cumsum(sizes) - sizes, axis=1)  # [features, levels]
-    firsts = _cheapest_runs(sizes, tops, min(MAX_BUCKETS, max(1, batches // BATCHES_OF_A_BUCKET)))
-    members = np.searchsorted(levels[firsts], -(-longest // step), side="right") - 1
-    padded = np.maximum.reduceat(tops, firsts, axis=1)  # [features, buckets]
-    examples = np.add.reduceat(sizes, firsts)
-    limits = [batch_size if batch_tokens is None else max(1, batch_tokens // int(top)) for top in padded.max(axis=0)]
-    rows = np.array([_rows(int(number), limit) for number, limit in zip(examples, limits, strict=True)], np.int32)
-    used = (-(-examples // rows) * rows * padded.sum(axis=0)).sum()
+    kinds, of_kinds = _kinds(lengths)
+    limit, whole = (batch_size, len(kinds)) if batch_tokens is None else (batch_tokens, int(lengths.max(axis=0).sum()))
+    buckets, saved = (MAX_PROGRAMS, LEAST_SAVED_BY_PROGRAM) if static_shapes else (MAX_BUCKETS, LEAST_SAVED)
+    found = _merged(of_kinds, np.bincount(kinds), buckets, int(saved * int(lengths.sum()) * limit / whole))
+    members = found[kinds].astype(np.int16)
+    tops, examples = _longest(of_kinds, found), np.bincount(members)
+    most = np.full_like(examples, limit) if batch_tokens is None else np.maximum(1, limit // tops.max(axis=0))
+    steps, rows, used = -(-examples // most), None, examples
+    if static_shapes:
+        rows = np.array([_rows(int(n), int(limit)) for n, limit in zip(examples, most, strict=True)], np.int32)
+        steps = -(-examples // rows)
+        used = steps * rows
     return TokenBuckets(
-        dict(zip(counts, padded.astype(np.int32), strict=True)),
+        dict(zip(counts, tops.astype(np.int32), strict=True)),
+        steps.astype(np.int32),
         rows,
-        members.astype(np.int32),
-        float(lengths.sum() / used),
+        members,
+        float(lengths.sum() / (used * tops.sum(axis=0)).sum()),
     )
 
 
-def _cheapest_runs(sizes: np.ndarray, tops: np.ndarray, most: int) -> np.ndarray:
-    """Cuts ascending lengths into runs of the fewest tokens, padding included, by dynamic programming.
+def _kinds(lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Examples of equal lengths, or of about equal ones where there are more than `MAX_KINDS`.
 
     Args:
-        sizes: int `[levels]`, the examples of each length.
-        tops: int `[features, levels]`, the longest of each feature among them.
-        most: runs at most.
+        lengths: int `[features, examples]`.
 
     Returns:
-        the first level of each run, int `[runs]`.
+        the kind of each example, int `[examples]`, and the longest of each feature among them, `[features, kinds]`.
     """
-    levels, before = len(sizes), np.concatenate([[0], np.cumsum(sizes)])
-    costs = np.full((levels, levels), np.inf)  # of a run from the first level to the second
-    for first in range(levels):
-        padded = np.maximum.accumulate(tops[:, first:], axis=1).sum(axis=0)
-        costs[first, first:] = (before[first + 1 :] - before[first]) * padded
-    least, choices = costs[0], []
-    for _ in range(min(most, levels) - 1):
-        totals = least[:-1, None] + costs[1:]  # of runs of which the last begins after the first index
-        choices.append(totals.argmin(axis=0) + 1)
-        least = totals.min(axis=0)
-    firsts = [levels]
-    for choice in reversed(choices):
-        firsts.append(int(choice[firsts[-1] - 1]))
-    return np.array([0, *reversed(firsts[1:])])
+    firsts, kinds = _equal(lengths)
+    distinct, step = lengths[:, firsts], 1
+    rough, members = firsts, np.arange(len(firsts))
+    while len(rough) > MAX_KINDS:
+        step += 1
+        rough, members = _equal(-(-distinct // step))
+    return members[kinds], _longest(distinct, members)
+
+
+def _equal(lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The first of each group of equal columns, and the group of each column."""
+    numbers = np.ravel_multi_index(tuple(lengths), tuple(lengths.max(axis=1) + 1))
+    return np.unique(numbers, return_index=True, return_inverse=True)[1:]
+
+
+def _longest(lengths: np.ndarray, members: np.ndarray) -> np.ndarray:
+    """The longest of each feature in each group, `[features, groups]`; `members` are the groups of the columns."""
+    tops = np.zeros((len(lengths), members.max() + 1), np.int64)
+    for of_feature, numbers in zip(tops, lengths, strict=True):
+        np.maximum.at(of_feature, members, numbers)
+    return tops
+
+
+def _merged(lengths: np.ndarray, sizes: np.ndarray, most: int, saved: int) -> np.ndarray:
+    """Merges kinds of examples into buckets: again and again the two that need the least padding for it.
+
+    It is agglomerative clustering (Ward, 1963), with the tokens of padding for a distance. At the end each kind goes to
+    the shortest bucket that holds it.
+
+    Args:
+        lengths: int `[features, kinds]`.
+        sizes: int `[kinds]`, the examples of each.
+        most: buckets at most.
+        saved: tokens of padding that a bucket saves at least.
+
+    Returns:
+        the bucket of each kind, int `[kinds]`.
+    """
+    tops, sizes, left = lengths.copy(), sizes.copy(), np.ones(len(sizes), bool)
+
+    def padding(one: int) -> np.ndarray:
+        """Tokens of merging a bucket with each other one."""
+        joined = np.maximum(tops[:, [one]], tops).sum(axis=0)
+        tokens = sizes[one] * (joined - tops[:, one].sum()) + sizes * (joined - tops.sum(axis=0))
+        return np.where(left & (np.arange(len(sizes)) != one), tokens, _NEVER)
+
+    costs = np.stack([padding(one) for one in range(len(sizes))])
+    for buckets in range(len(sizes), 1, -1):
+        one, other = divmod(int(costs.argmin()), len(sizes))
+        if buckets <= most and costs[one, other] > saved:
+            break
+        tops[:, one], sizes[one] = np.maximum(tops[:, one], tops[:, other]), sizes[one] + sizes[other]
+        left[other], costs[other], costs[:, other] = False, _NEVER, _NEVER
+        costs[one] = costs[:, one] = padding(one)
+    tops = tops[:, left]
+    holds = (lengths[:, :, None] <= tops[:, None, :]).all(axis=0)
+    shortest = np.where(holds, tops.sum(axis=0), _NEVER).argmin(axis=1)
+    return np.unique(shortest, return_inverse=True)[1]
 
 
 def _rows(examples: int, most: int) -> int:
-    """The rows of the batches of a bucket: at most `most`, and about so many, with few that fill the last batch.
+    """The rows of the batches of a bucket: at most `most`, and about so many, with few that fill the batches.
 
     Example: 140 examples in at most 136 rows are two batches of 72 rows, not of 136.
     """
@@ -113,7 +199,7 @@ def _rows(examples: int, most: int) -> int:
     return min(choices, key=lambda rows: -(-examples // rows) * rows)
 
 
-def bucketed_plan(buckets: TokenBuckets, seed: int, epoch: int) -> TokenPlan:
+def token_plan(buckets: TokenBuckets, seed: int, epoch: int) -> TokenPlan:
     """Shuffles the examples of each bucket, and the batches of all.
 
     Every epoch has the same number of steps. Equal arguments give an equal plan, on every machine.
@@ -125,9 +211,17 @@ def bucketed_plan(buckets: TokenBuckets, seed: int, epoch: int) -> TokenPlan:
     generator = np.random.default_rng([seed, epoch])
     order = generator.permutation(len(buckets.members))
     order = order[np.argsort(buckets.members[order], kind="stable")]
-    ends = np.cumsum(np.bincount(buckets.members, minlength=len(buckets.rows)))
-    cuts = [np.arange(start, end, rows) for start, end, rows in zip([0, *ends], ends, buckets.rows, strict=False)]
-    numbers = np.repeat(np.arange(len(cuts)), [len(each) for each in cuts])
-    lengths = {name: each[numbers] for name, each in buckets.lengths.items()}
-    offsets = np.concatenate([*cuts, [len(order)]])
-    return shuffled_batches(order, offsets, lengths, buckets.rows[numbers], generator)
+    ends = np.cumsum(np.bincount(buckets.members))
+    cuts = [
+        start + np.arange(steps) * (end - start) // steps
+        for start, end, steps in zip([0, *ends], ends, buckets.steps.tolist(), strict=False)
+    ]
+    offsets = np.concatenate([*cuts, ends[-1:]])
+    batches = generator.permutation(len(offsets) - 1)
+    numbers, sizes = np.repeat(np.arange(len(ends)), buckets.steps)[batches], np.diff(offsets)[batches]
+    return TokenPlan(
+        {name: lengths[numbers] for name, lengths in buckets.lengths.items()},
+        np.concatenate([order[offsets[i] : offsets[i + 1]] for i in batches]).astype(np.int32),
+        np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32),
+        (sizes if buckets.rows is None else buckets.rows[numbers]).astype(np.int32),
+    )

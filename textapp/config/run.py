@@ -88,8 +88,8 @@ class Training(Model):
 
     @property
     def static_shapes(self) -> bool:
-        """Whether batches have to have few shapes: a TPU compiles a program for each."""
-        return self.device == "tpu"
+        """Whether batches have to have few shapes: XLA compiles a program for each, on a TPU always."""
+        return self.device == "tpu" or self.xla
 
 
 class Config(Model):

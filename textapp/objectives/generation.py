@@ -57,7 +57,9 @@ class GenerationObjective(GenerativeObjective):
             return StreamBatches(documents[0].inputs, context, rows, config.seed)
         parts = list(pieces(documents, context))
         if not packs(config.model):
-            return one_per_row(prepared, parts, config.training.static_shapes)
+            batches = one_per_row(prepared, parts, config.training.static_shapes)
+            batches.log_shapes()
+            return batches
         inputs, targets = [part.inputs for part in parts], [part.targets for part in parts]
         return PackedBatches(inputs, targets, task.tokenizer.pad_id, context, rows, config.seed)
 

@@ -57,7 +57,9 @@ class TranslationObjective(GenerativeObjective):
 
     def _of_pairs(self, prepared: Prepared, sides: Sides) -> TokenBatches:
         training = prepared.config.training
-        return _batches(prepared, sides, training.batch_size or BATCH_SIZE, training.static_shapes)
+        batches = _batches(prepared, sides, training.batch_size or BATCH_SIZE, training.static_shapes)
+        batches.log_shapes()
+        return batches
 
     def lesson(self, prepared: Prepared, unlabelled: Sequence[Record] = ()) -> SequenceLesson:
         """See `Objective`; of the pairs that fit the buckets."""

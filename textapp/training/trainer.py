@@ -87,10 +87,11 @@ class History:
 
 @dataclass
 class _Position:
-    """The position of a training: `step` steps of an epoch (from 0) are done, with losses of `loss_sum` in all."""
+    """The position of a training: `step` of `steps` of an epoch (from 0) are done, with losses of `loss_sum` in all."""
 
     epoch: int = 0
     step: int = 0
+    steps: int = 0
     total_steps: int = 0
     loss_sum: float = 0.0
     seconds: float = 0.0
@@ -284,6 +285,13 @@ class _Run:
         """Runs the remaining steps of an epoch."""
         position = self.position
         plan = self.source.plan(position.epoch)
+        if position.step and position.steps != plan.steps:
+            raise ArtifactError(
+                f"{self.checkpoints.folder / LAST}: saved within an epoch of {position.steps or 'untold'} steps, "
+                f"expected {plan.steps}, so other data or another version of textapp had other batches: "
+                "run the command with --overwrite to train anew"
+            )
+        position.steps = plan.steps
         last = min(plan.steps, position.step + self.limit - position.total_steps)
         self.progress.begin(position.epoch + 1, self.config.epochs, last, position.step)
         batches = self.source.distributed(plan, self.loop.strategy, position.step)
