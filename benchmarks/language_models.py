@@ -31,7 +31,7 @@ PEERS = {
     for name, script in {"llama.cpp": "writer_llamacpp.py", "OpenVINO GenAI": "writer_openvino.py"}.items()
     for kind in ("Q8_0", "Q4_0")
 }
-SCRIPTS = {"textapp int8": "writer_textapp.py", **PEERS}
+SCRIPTS = {"textapp": "writer_textapp.py", **PEERS}
 # (tokens of a prompt, new tokens): prompts, and timed queries of each system in rounds of one.
 ROWS = {(32, 64): (4, 16), (512, 128): (2, 6), (512, 1): (2, 8)}
 STARTS = 4  # fresh processes of each system

@@ -82,8 +82,9 @@ def test_kernels_become_int4_with_a_rotation_where_outliers_are(outlier, rotated
     before = logits_of(model)
     found = round_to_int4(model, IDS.tolist())
     assert found["rotated"] is rotated and (model.output_rotation is not None) is rotated
-    in_int8 = [model.decoder.blocks[0].attention.projections[name] for name in ("value", "output")]
-    for layer in module._products(model.decoder.blocks[0]):
+    block = model.decoder.blocks[0]
+    in_int8 = [block.attention.projections["value"], block.attention.projections["output"], block.outward]
+    for layer in module._products(block):
         kernel = np.asarray(layer.kernel)
         assert on_grid(kernel) if layer in in_int8 else as_int4(kernel) is not None
     assert 0.95 < np.corrcoef(logits_of(model).reshape(-1), before.reshape(-1))[0, 1] < 0.99999
@@ -96,6 +97,14 @@ def test_few_texts_are_joined_by_those_that_the_model_writes(monkeypatch, texts,
     monkeypatch.setattr(module, "own_texts", lambda model, *numbers: asked.append(numbers) or IDS.tolist())
     round_to_int4(make_llama(64), texts)
     assert asked == ([written] if written else [])
+
+
+def test_of_16_blocks_the_last_product_stays_in_int8_at_both_ends_and_in_a_third_between():
+    settings = BlockSettings(2, 16, max_length=4)
+    blocks = TransformerDecoder(8, 16, settings).blocks
+    found = module._delicate(blocks)
+    assert [number for number, block in enumerate(blocks) if block.outward in found] == [0, 1, 4, 7, 10, 13, 14, 15]
+    assert len(found) == 8 + 2 * 16
 
 
 def test_without_texts_kernels_become_the_nearest_of_int4():

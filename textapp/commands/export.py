@@ -19,7 +19,7 @@ from textapp.text.tokenizer import load_tokenizers
 MIN_EXAMPLES = 200  # with fewer validation examples, training examples are added
 # Percent of perplexity. The 1,592 tokens of the texts that textapp brings along tell what a published model of 135
 # million weights loses to ±0.4 % (one standard error), and an export is verified on less than all of them.
-MAX_DROP_OF_OWN_TEXTS = 2.0
+MAX_DROP_OF_OWN_TEXTS, MAX_DROP_OF_OWN_TEXTS_INT4 = 2.0, 10.0
 
 
 def export(
@@ -70,11 +70,12 @@ def export(
             tables.note(f"examples: {len(records)} of test")
         elif not records:
             records = recipe.own_texts()
-            if options.max_drop is None and options.quantize not in recipe.objective().max_drops:
-                options = replace(options, max_drop=MAX_DROP_OF_OWN_TEXTS)
+            told = MAX_DROP_OF_OWN_TEXTS_INT4 if options.quantize == "int4" else MAX_DROP_OF_OWN_TEXTS
+            if options.max_drop is None:
+                options = replace(options, max_drop=told)
             tables.note(
-                f"examples: {len(records)} texts that textapp brings along, too few to tell less than "
-                f"{MAX_DROP_OF_OWN_TEXTS:g} % of perplexity: name texts of yours as data.test for a closer look"
+                f"examples: {len(records)} texts that textapp brings along, in two languages and too few to tell less "
+                f"than {told:g} % of perplexity: name texts of yours as data.test for a closer look"
             )
         task = task_from_manifest(artifact.manifest, load_tokenizers(run))
         bundle = export_run(artifact, task, recipe.objective(), options, records, output)

@@ -17,8 +17,9 @@ from textapp.models.int8_kernels import MIN_QUANTIZED
 BLOCK = 32  # inputs with one scale
 LOWEST, HIGHEST = -8, 7
 SMALLEST_SCALE = 2.0**-14  # of float16 with all its digits
-# Scales that are tried, as shares of the one at which no weight of a block is clipped (as OCTAV; Sakr et al., 2022).
-SHARES = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65)
+# Scales that are tried, as shares of the one at which no weight of a block is clipped (as OCTAV; Sakr et al., 2022). At
+# 0.875 a largest weight that is negative is -8 times the scale.
+SHARES = (1.0, 0.95, 0.9, 0.875, 0.85, 0.8, 0.75, 0.7, 0.65)
 
 
 class Int4Kernel(NamedTuple):
