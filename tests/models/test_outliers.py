@@ -101,7 +101,9 @@ def test_few_texts_are_joined_by_those_that_the_model_writes(monkeypatch, texts,
 
 def test_of_16_blocks_the_last_product_stays_in_int8_at_both_ends_and_in_a_third_between():
     settings = BlockSettings(2, 16, max_length=4)
-    blocks = TransformerDecoder(8, 16, settings).blocks
+    decoder = TransformerDecoder(8, 16, settings)
+    decoder(tf.zeros((1, 4, 8)))
+    blocks = decoder.blocks
     found = module._delicate(blocks)
     assert [number for number, block in enumerate(blocks) if block.outward in found] == [0, 1, 4, 7, 10, 13, 14, 15]
     assert len(found) == 8 + 2 * 16
