@@ -19,7 +19,8 @@ from textapp.text.tokenizer import load_tokenizers
 MIN_EXAMPLES = 200  # with fewer validation examples, training examples are added
 # Percent of perplexity. The 1,592 tokens of the texts that textapp brings along tell what a published model of 135
 # million weights loses to ±0.4 % (one standard error), and an export is verified on less than all of them.
-MAX_DROP_OF_OWN_TEXTS, MAX_DROP_OF_OWN_TEXTS_INT4 = 2.0, 10.0
+# In int4 a model of English loses 4 % of English, and 9 % of these texts, of which a part is Chinese.
+MAX_DROP_OF_OWN_TEXTS, MAX_DROP_OF_OWN_TEXTS_INT4 = 2.0, 15.0
 
 
 def export(
