@@ -68,7 +68,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "architecture": "transformer", "hidden_dim": 32, "encoder_layers": 2, "decoder_layers": 1, "num_heads": 2,
             "intermediate_dim": 64, "dropout": 0.0,
         },
-        "training": {"epochs": 16, "batch_size": 32, "learning_rate": 0.01, "precision": "float32",
+        "training": {"epochs": 20, "batch_size": 32, "learning_rate": 0.01, "precision": "float32",
                      "warmup_steps": 50, "average_checkpoints": 0},
     }  # fmt: skip
     file = folder / "config.yaml"
