@@ -189,7 +189,8 @@ class SelfAttention(_Attention):
 
     def _query(self, sequence):
         heads = self._heads(self.projections["query"](sequence), self.num_heads)
-        return (self.norms["query"](heads) if self.norms else heads) * self.head_dim**-0.5
+        heads = self.norms["query"](heads) if self.norms else heads
+        return heads if self.rope else heads * self.head_dim**-0.5  # else the rotation scales it
 
     def _key(self, sequence):
         heads = super()._key(sequence)
@@ -245,9 +246,12 @@ class SelfAttention(_Attention):
         if self.rope:
             # Of several tokens the last may be padding, behind the longest text.
             places = position if tokens == 1 else tf.minimum(position + tf.range(tokens), self.max_length - 1)
-            rows = [constant_rows(wave, places, self.compute_dtype) for wave in self._waves()]
-            waves = [tf.reshape(row, [-1, 1, tokens, self.head_dim]) for row in rows]
-            query, new[0] = _turned(query, *waves), _turned(new[0], *waves)
+
+            def rows(waves: list[np.ndarray]) -> list[tf.Tensor]:
+                found = [constant_rows(wave, places, self.compute_dtype) for wave in waves]
+                return [tf.reshape(each, [-1, 1, tokens, self.head_dim]) for each in found]
+
+            query, new[0] = _turned(query, *rows(self._query_waves())), _turned(new[0], *rows(self._waves()))
         query = self._grouped(query)
         parts = [(key, value) for key, value in (*past, new) if key.shape[2]]
         if tokens > 1:
@@ -266,16 +270,22 @@ class SelfAttention(_Attention):
     def _projected(self, sequence):
         query, key, value = self._query(sequence), self._key(sequence), self._value(sequence)
         if self.rope:
-            waves = [
-                tf.slice(tf.constant(wave, self.compute_dtype), [0, 0], [axis_size(sequence, 1), -1])
-                for wave in self._waves()
-            ]
-            query, key = _turned(query, *waves), _turned(key, *waves)
+
+            def rows(waves: list[np.ndarray]) -> list[tf.Tensor]:
+                size = [axis_size(sequence, 1), -1]
+                return [tf.slice(tf.constant(wave, self.compute_dtype), [0, 0], size) for wave in waves]
+
+            query, key = _turned(query, *rows(self._query_waves())), _turned(key, *rows(self._waves()))
         return query, key, value
 
     def _waves(self) -> list[np.ndarray]:
-        """Cosines and sines of the rotation, `[max_length, head_dim]` each."""
-        return [np.tile(wave(self.angles), 2) for wave in (np.cos, np.sin)]
+        """Cosines and sines of the rotation, `[max_length, head_dim]` each, see `_turned`."""
+        sines = np.sin(self.angles)
+        return [np.tile(np.cos(self.angles), 2), np.concatenate([-sines, sines], axis=-1)]
+
+    def _query_waves(self) -> list[np.ndarray]:
+        """The same for queries, which also scales them: an operation less."""
+        return [wave * self.head_dim**-0.5 for wave in self._waves()]
 
     def get_config(self) -> dict[str, Any]:
         names = ("rope", "max_length", "rope_rates", "head_norms", "epsilon")
@@ -343,6 +353,6 @@ def _mean(weights, value):
 
 
 def _turned(heads, cosine, sine):
-    """Rotates each pair of elements (i, i + head_dim / 2) by its angle."""
+    """Rotates each pair of elements (i, i + head_dim / 2) by its angle; the sine of i is negative."""
     low, high = tf.split(heads, 2, axis=-1)
-    return heads * cosine + tf.concat([-high, low], axis=-1) * sine
+    return heads * cosine + tf.concat([high, low], axis=-1) * sine
