@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from textapp.runners.tenancy import Tenancy, Tenant
 from textapp.text.base import Encoding
 from textapp.text.template import Template
 
@@ -27,6 +28,7 @@ class Chain:
         score: whether it has the signature `score`.
         mixing: how much of all that was read goes into the logits; 0 for figures computed by hand.
         several: tokens that it reads at once, as a .tflite file may; 1: it has no signature for that.
+        extends: tokens of a new turn that it reads at once; 0: it has no signature for that.
     """
 
     def __init__(
@@ -38,17 +40,19 @@ class Chain:
         score: bool = False,
         mixing: float = 0.01,
         several: int = 1,
+        extends: int = 0,
     ) -> None:
-        self.mixing, self.several = mixing, several
+        self.mixing, self.several, self.extends = mixing, several, extends
         self.logits = np.asarray(logits, np.float32)
         self.places, self.memory, self.max_batch = places, memory, max_batch
         self.signatures = ("prefill_4", "prefill_8", "decode", "generate_4_6", "generate_8_10") + ("score",) * score
-        self.signatures += (f"decode_{several}",) * (several > 1)
+        self.signatures += (f"decode_{several}",) * (several > 1) + (f"extend_{extends}",) * (extends > 0)
         self.calls: list[tuple[str, int]] = []
 
     def clone(self) -> Chain:
         score = "score" in self.signatures
-        twin = type(self)(self.logits, self.places, self.memory, self.max_batch, score, self.mixing, self.several)
+        settings = self.places, self.memory, self.max_batch, score, self.mixing, self.several, self.extends
+        twin = type(self)(self.logits, *settings)
         twin.calls = self.calls
         return twin
 
@@ -142,8 +146,35 @@ class InPlace(Chain):
         if not hasattr(self, "_buffers"):
             self._buffers: dict[str, Buffers] = {}
         if signature not in self._buffers:
-            self._buffers[signature] = Buffers(self) if signature == "decode" else SeveralBuffers(self)
+            self._buffers[signature] = self._opened(signature)
         return self._buffers[signature]
+
+    def _opened(self, signature: str) -> Buffers:
+        if signature == "decode":
+            return Buffers(self)
+        return SeveralBuffers(self, self.several) if signature.startswith("decode") else TurnBuffers(self, self.extends)
+
+
+class Shared(InPlace):
+    """The same, with one cache for all signatures, as a large .tflite file has."""
+
+    def _opened(self, signature: str) -> Buffers:
+        found = super()._opened(signature)
+        first = next(iter(self._buffers.values()), found)
+        found.tenancy, found.lock = first.tenancy, first.lock
+        found.inputs |= {name: values for name, values in first.inputs.items() if name.startswith("cache_")}
+        return found
+
+    def run_in_place(
+        self, signature: str, features: Mapping[str, np.ndarray], tenant: Tenant
+    ) -> dict[str, np.ndarray] | None:
+        buffers = self.buffers("decode")
+        buffers.tenancy.take(tenant)
+        outputs = self.run(signature, features)
+        for name, values in outputs.items():
+            if name in buffers.inputs:
+                buffers.inputs[name][...] = values
+        return {"logits": outputs["logits"]}
 
 
 class Buffers:
@@ -155,7 +186,7 @@ class Buffers:
         self.inputs |= {name: np.full(1, 9, np.int32) for name in ("token_id", "position")}
         self.outputs = {name: np.full(shape, 9, np.float32) for name, shape in cache.items()}
         self.outputs["logits"] = np.full((1, size), 9, np.float32)
-        self.user, self.lock = None, threading.RLock()
+        self.tenancy, self.lock = Tenancy(), threading.RLock()
         self._chain = chain
 
     def invoke(self) -> None:
@@ -168,20 +199,35 @@ class Buffers:
 class SeveralBuffers(Buffers):
     """Those of a signature that reads several tokens at once; it returns only what they add to the cache."""
 
-    def __init__(self, chain: Chain) -> None:
+    def __init__(self, chain: Chain, tokens: int) -> None:
         super().__init__(chain)
-        self.inputs["token_ids"] = np.full((1, chain.several), 9, np.int32)
-        self.outputs["logits"] = np.full((1, chain.several, chain.logits.shape[1]), 9, np.float32)
-        self.outputs["cache_0_key"] = np.full((1, 1, chain.several, 1), 9, np.float32)
+        self.inputs["token_ids"] = np.full((1, tokens), 9, np.int32)
+        self.outputs["logits"] = np.full((1, tokens, chain.logits.shape[1]), 9, np.float32)
+        self.outputs["cache_0_key"] = np.full((1, 1, tokens, 1), 9, np.float32)
 
     def invoke(self) -> None:
-        self._chain.calls.append(("decode", self._chain.several))
+        self._chain.calls.append(("decode", self.inputs["token_ids"].shape[1]))
         cache = {"cache_0_key": self.inputs["cache_0_key"].copy()}
         for place, token_id in enumerate(self.inputs["token_ids"][0]):
             position = self.inputs["position"] + place
             outputs = self._chain._step(self.inputs["token_ids"][:, place], position, cache)
             self.outputs["logits"][:, place] = outputs["logits"]
             self.outputs["cache_0_key"][0, 0, place] = token_id
+
+
+class TurnBuffers(SeveralBuffers):
+    """Those of a signature that reads a new turn, and gives the logits after its last token alone."""
+
+    def __init__(self, chain: Chain, tokens: int) -> None:
+        super().__init__(chain, tokens)
+        self.inputs["num_tokens"] = np.full(1, 9, np.int32)
+        self._after_each, self.outputs["logits"] = self.outputs["logits"], np.full((1, chain.logits.shape[1]), 9.0)
+
+    def invoke(self) -> None:
+        after_last, self.outputs["logits"] = self.outputs["logits"], self._after_each
+        super().invoke()
+        self.outputs["logits"] = after_last
+        after_last[...] = self._after_each[:, self.inputs["num_tokens"][0] - 1]
 
 
 def markov(probabilities: Mapping[int, Mapping[int, float]], size: int) -> np.ndarray:

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from toys import Chain, InPlace, Letters, random_chain
+from toys import Chain, InPlace, Letters, Shared, random_chain
 
 from textapp.decoding.lookup import GuessingSession
 from textapp.decoding.reading import Reading
 from textapp.decoding.steps import Session, open_session
 
-KINDS = [Chain, InPlace]
+KINDS = [Chain, InPlace, Shared]
 
 
 def reading(kind: type[Chain], **settings: Any) -> Reading:
@@ -26,6 +26,12 @@ def reading(kind: type[Chain], **settings: Any) -> Reading:
         return open_session(chain, f"prefill_{length}", features, len(ids))
 
     return Reading(opened, [4, 8])
+
+
+def _prompt(ids: list[int]) -> dict[str, np.ndarray]:
+    padded = np.zeros((1, 4), np.int32)
+    padded[0, : len(ids)] = ids
+    return {"token_ids": padded, "num_tokens": np.array([len(ids)], np.int32)}
 
 
 def after(kind: type[Chain], ids: list[int]) -> np.ndarray:
@@ -110,9 +116,34 @@ def test_guesses_of_an_answer_that_were_read_do_no_harm_later() -> None:
         np.testing.assert_array_equal(kept.logits, after(InPlace, text))
 
 
-def test_two_readings_of_one_runner_may_take_turns() -> None:
-    one, other = (reading(InPlace) for _ in range(2))
-    one._open = other._open = reading(InPlace)._open
+@pytest.mark.parametrize("kind", [InPlace, Shared])
+def test_a_long_turn_is_read_in_fewer_passes(kind: type[Chain]) -> None:
+    """By eight tokens as long as each pass saves more than one over two, and the last few by two."""
+    chain = random_chain(2, Letters.vocabulary_size, kind, memory=False, places=64, several=2, extends=8)
+    kept = Reading(lambda ids: open_session(chain, "prefill_4", _prompt(ids), len(ids)), [4])
+    turns = [list(range(5, 8)), list(range(8, 30)), [9], [30, 29], [7, 9, 11, 13, 15]]
+    for count in range(1, len(turns) + 1):
+        kept.read(sum(turns[:count], []))
+    assert kept.fresh == 1
+    assert chain.calls[1:] == [("decode", width) for width in (8, 8, 8, 2, 2, 8)]
+    assert [kept.cost(number) for number in (1, 4, 5, 8, 9, 13, 16)] == [1, 2, 2, 2, 3, 4, 4]
+    np.testing.assert_array_equal(kept.logits, after(InPlace, sum(turns, [])))
+
+
+@pytest.mark.parametrize("kind", [InPlace, Shared])
+def test_a_turn_at_the_end_of_the_context_is_read_by_less(kind: type[Chain]) -> None:
+    chain = random_chain(2, Letters.vocabulary_size, kind, memory=False, places=14, several=2, extends=8)
+    kept, text = Reading(lambda ids: open_session(chain, "prefill_4", _prompt(ids), len(ids)), [4]), list(range(5, 19))
+    kept.read(text[:3])
+    kept.read(text)
+    assert chain.calls[1:] == [("decode", width) for width in (8, 2, 1)]
+    np.testing.assert_array_equal(kept.logits, after(InPlace, text))
+
+
+@pytest.mark.parametrize("kind", [InPlace, Shared])
+def test_two_readings_of_one_runner_may_take_turns(kind: type[Chain]) -> None:
+    one, other = (reading(kind, several=3, extends=8) for _ in range(2))
+    one._open = other._open = reading(kind, several=3, extends=8)._open
     one.read([5, 6, 7])
     other.read([8, 9])
     one.read([5, 6, 7, 10])

@@ -5,6 +5,8 @@ import pytest
 from textapp.decoding.signatures import (
     CacheLengths,
     batch_name,
+    extend_name,
+    extend_of,
     generate_name,
     lengths_of,
     prefill_name,
@@ -35,6 +37,11 @@ def test_a_signature_for_several_texts_says_how_many():
 )
 def test_a_model_says_how_many_tokens_it_reads_at_once(names, expected):
     assert several_of(names) == expected
+
+
+@pytest.mark.parametrize(("names", "expected"), [(["decode_5", extend_name(32)], 32), (["decode_5", "extend_"], 0)])
+def test_a_model_says_how_many_tokens_of_a_turn_it_reads_at_once(names, expected):
+    assert extend_of(names) == expected
 
 
 @pytest.mark.parametrize(("has_source", "expected"), [(True, CacheLengths(25, 16)), (False, CacheLengths(36, None))])

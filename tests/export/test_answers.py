@@ -52,16 +52,24 @@ def test_every_file_is_timed_on_every_input(model_path):
     assert all(value > 0 for values in times.values() for value in values)
 
 
-@pytest.mark.parametrize(("several", "rows"), [(1, {".own": 2}), (5, {".own": 1, ".at_once": 2})])
-def test_the_texts_that_a_file_generated_are_forced_too(several, rows):
+@pytest.mark.parametrize(
+    ("signatures", "rows"),
+    [
+        (["decode"], {".own": 2}),
+        (["decode", "decode_5"], {".own": 1, ".at_once": 2}),
+        (["decode", "decode_5", "extend_32"], {".own": 1, ".at_once": 2, ".extended": 2}),
+    ],
+)
+def test_the_texts_that_a_file_generated_are_forced_too(signatures, rows):
     """Where it reads several tokens at once all of them so, and the first one by one."""
     never = np.array([1, 2, 3])
     given = {"token_ids": np.ones((3, 4)), GENERATED: np.zeros((3, 2)), GENERATED_TOKENS: np.zeros(3)}
     forced = {"generate_4_2.expected": {**given, NEVER_GENERATED: never}, "generate_4_2.reference": given}
     outputs = {"generate_4_2/token_ids": np.array([[5, 6], [7, 0]]), "generate_4_2/num_tokens": np.array([2, 1])}
-    found = with_own(forced, outputs, several)
+    found = with_own(forced, outputs, signatures)
     assert found.keys() - forced.keys() == {f"generate_4_2{end}" for end in rows}
     for end, count in rows.items():
         group = found[f"generate_4_2{end}"]
-        assert group[GENERATED].tolist() == [[5, 6], [7, 0]][:count] and group[NEVER_GENERATED] is never
-        assert group[GENERATED_TOKENS].tolist() == [2, 1][:count] and len(group["token_ids"]) == count
+        texts = ([[5], [7]], [1, 1]) if end == ".extended" else ([[5, 6], [7, 0]], [2, 1])  # the first token alone
+        assert group[GENERATED].tolist() == texts[0][:count] and group[NEVER_GENERATED] is never
+        assert group[GENERATED_TOKENS].tolist() == texts[1][:count] and len(group["token_ids"]) == count

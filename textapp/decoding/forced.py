@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from textapp.decoding.scoring import Window, scores
-from textapp.decoding.signatures import lengths_of, prefill_name, several_of
+from textapp.decoding.signatures import extend_of, lengths_of, prefill_name, several_of
 from textapp.decoding.steps import logits_before, open_session
 
 # Keys of a group beside its inputs: the given tokens `[rows, steps]`, their number `[rows]`, and the tokens that are
 # never generated `[tokens]`.
 GENERATED, GENERATED_TOKENS, NEVER_GENERATED = "generated_ids", "generated_tokens", "never_ids"
-# Ends of the names of groups with the texts that a file generated itself, read by `decode`, and several at once.
-OWN, AT_ONCE = ".own", ".at_once"
+# Ends of the names of groups with the texts that a file generated itself: read by `decode`; several at once; and with
+# the end of each prompt behind the rest of it, as a new turn.
+OWN, AT_ONCE, EXTENDED = ".own", ".at_once", ".extended"
 
 if TYPE_CHECKING:
     from textapp.runners.runner import Runner
@@ -46,7 +47,7 @@ def force(
     token_ids: np.ndarray,
     num_tokens: np.ndarray,
     never_ids: Sequence[int] | np.ndarray = (),
-    at_once: bool = False,
+    way: str = OWN,
 ) -> Steps:
     """Runs a model on the features and then on each given token, and records its predictions.
 
@@ -57,7 +58,7 @@ def force(
         token_ids: the given tokens, `[rows, steps]` int32.
         num_tokens: the number of given tokens of each row, `[rows]` int32.
         never_ids: tokens that are never generated, although they may be given.
-        at_once: read as many tokens at once as the model can, and not by `decode`; it takes one row.
+        way: `OWN`: by `decode`; `AT_ONCE`: as many tokens at once as the model can; `EXTENDED`: so is the prompt's end.
 
     Example: if the most probable first token is 7, `token_ids` `[[7, 3]]` give `best[0, 0] == 7` and `gap[0, 0] == 0`;
     `best[0, 1]` is the most probable token after 7.
@@ -67,7 +68,7 @@ def force(
         rows = slice(start, start + runner.max_batch)
         length = int(num_tokens[rows].max(initial=0))
         part = {name: values[rows] for name, values in features.items()}
-        for step, logits in enumerate(_logits(runner, prefill, part, token_ids[rows, :length], at_once)):
+        for step, logits in enumerate(_logits(runner, prefill, part, token_ids[rows, :length], way)):
             active = np.flatnonzero(step < num_tokens[rows])
             given = token_ids[rows][active, step]
             logits = logits[active].astype(np.float64)
@@ -98,14 +99,14 @@ def force_all(runner: Runner, groups: Mapping[str, Mapping[str, np.ndarray]]) ->
     can = several_of(getattr(runner, "signatures", ())) > 1
     for group, named in groups.items():
         prefill = prefill_name(lengths_of(group.split(".")[0])[0])
-        at_once = can and not group.endswith(OWN)
+        way = OWN if group.endswith(OWN) or not can else EXTENDED if group.endswith(EXTENDED) else AT_ONCE
         columns = {name: values for name, values in named.items() if name != NEVER_GENERATED}
-        keys = [_key(f"{prefill}{AT_ONCE * at_once}", columns, row) for row in range(len(named[GENERATED]))]
+        keys = [_key(f"{prefill}{way}", columns, row) for row in range(len(named[GENERATED]))]
         rows = [row for row, key in enumerate(keys) if key not in known]
         if rows:
             parts = {name: values[rows] for name, values in columns.items()}
             given = parts.pop(GENERATED), parts.pop(GENERATED_TOKENS), named.get(NEVER_GENERATED, ())
-            steps = force(runner, prefill, parts, *given, at_once=at_once)
+            steps = force(runner, prefill, parts, *given, way=way)
             known |= {keys[row]: Steps(*values) for row, *values in zip(rows, *steps, strict=True)}
         for name in Steps._fields:
             results[f"{group}/{name}"] = np.stack([getattr(known[key], name) for key in keys])
@@ -174,11 +175,11 @@ def _window(named: Mapping[str, np.ndarray], row: int, start_id: int, source_pad
 
 
 def _logits(
-    runner: Runner, prefill: str, features: Mapping[str, np.ndarray], token_ids: np.ndarray, at_once: bool
+    runner: Runner, prefill: str, features: Mapping[str, np.ndarray], token_ids: np.ndarray, way: str
 ) -> Iterator[np.ndarray]:
     """Yields the logits `[rows, vocabulary]` of each step."""
     if runner.max_batch == 1:
-        yield from _logits_of_one(runner, prefill, features, token_ids[0], at_once)
+        yield from _logits_of_one(runner, prefill, features, token_ids[0], way)
         return
     cache = dict(runner.run(prefill, features))
     logits = cache.pop("logits")
@@ -194,10 +195,16 @@ def _logits(
 
 
 def _logits_of_one(
-    runner: Runner, prefill: str, features: Mapping[str, np.ndarray], token_ids: np.ndarray, at_once: bool
+    runner: Runner, prefill: str, features: Mapping[str, np.ndarray], token_ids: np.ndarray, way: str
 ) -> Iterator[np.ndarray]:
     """The same for one row, in the memory of an interpreter: a step copies no cache."""
     position = int(features["num_tokens"][0]) if "num_tokens" in features else 1
-    session = open_session(runner, prefill, features, position, at_once)
+    if way == EXTENDED:
+        ids, count = features["token_ids"][0].tolist(), position
+        position = max(1, count - extend_of(runner.signatures))  # type: ignore[attr-defined]
+        session = open_session(runner, prefill, {**features, "num_tokens": np.array([position], np.int32)}, position)
+        session.extend(ids[position:count])
+    else:
+        session = open_session(runner, prefill, features, position, way == AT_ONCE)
     for logits in logits_before(session, token_ids.tolist()):
         yield logits[None]

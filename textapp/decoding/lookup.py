@@ -92,6 +92,14 @@ class GuessingSession:
         """Reads tokens one by one; see `Session`."""
         return one_by_one(self, token_ids)
 
+    def extend(self, token_ids: Sequence[int]) -> None:
+        """Reads tokens one by one; see `Session`."""
+        one_by_one(self, token_ids)
+
+    def cost(self, count: int) -> int:
+        """See `Session`."""
+        return count
+
     def rewind(self, position: int) -> bool:
         """Not supported: what was guessed is a text that goes on."""
         return False

@@ -47,7 +47,7 @@ class Reading:
         at_once = next((length for length in self._lengths if length >= len(ids)), longest)
         beyond = max(0, len(ids) - longest)
         per_step = TOKENS_PER_PASS if self.several > 1 else TOKENS_PER_STEP
-        time, time_anew = self._time(len(ids) - kept), max(1, at_once // per_step) + self._time(beyond)
+        time, time_anew = self.cost(len(ids) - kept), max(1, at_once // per_step) + self.cost(beyond)
         if kept and time <= time_anew and self._rewind(kept):
             self.token_ids = ids[:kept]
         else:
@@ -58,7 +58,7 @@ class Reading:
         new = ids[len(self.token_ids) :]
         self.steps += len(new)
         if new:
-            self.read_on(new)
+            self.extend(new)
 
     @property
     def several(self) -> int:
@@ -73,6 +73,17 @@ class Reading:
         self.token_ids += token_ids
         return logits
 
+    def extend(self, token_ids: Sequence[int]) -> None:
+        """Reads more tokens; see `Session`."""
+        assert self._session is not None
+        self._session.extend(token_ids)
+        self.logits = self._session.logits
+        self.token_ids += token_ids
+
+    def cost(self, count: int) -> int:
+        """See `Session`."""
+        return count if self._session is None else self._session.cost(count)
+
     def advance(self, parents: Sequence[int], token_ids: Sequence[int]) -> None:
         """Reads one more token; see `Session`."""
         assert self._session is not None
@@ -86,10 +97,6 @@ class Reading:
             return False
         self.token_ids = self.token_ids[:position]
         return True
-
-    def _time(self, count: int) -> int:
-        """How many steps reading so many tokens takes the time of, about."""
-        return -(-count // self.several)
 
     def _rewind(self, position: int) -> bool:
         return self._session is not None and self._session.rewind(position)

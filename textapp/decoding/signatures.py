@@ -2,8 +2,8 @@
 
 `generate_<read>_<new>` is the whole greedy loop, `batch_<rows>_generate_<read>_<new>` the same for several texts at
 once, `prefill_<read>` reads a source or a prompt, `decode` reads one more token, `decode_<tokens>` so many tokens at
-once, and `score` (of a Keras model only) reads given texts at once. `read` and `new` are numbers of
-input and new tokens.
+once, `extend_<tokens>` up to so many of a new turn, and `score` (of a Keras model only) reads given texts at once.
+`read` and `new` are numbers of input and new tokens.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from textapp.runners.runner import CACHE as CACHE
+
 GENERATE, PREFILL, DECODE, SCORE = "generate", "prefill", "decode", "score"
-BATCH = "batch"
-CACHE = "cache_"  # prefix of the name of every tensor that a step passes to the next
+EXTEND, BATCH = "extend", "batch"
 Pairs = Iterable[Sequence[int]]
 
 
@@ -47,8 +48,23 @@ def several_name(tokens: int) -> str:
 
 def several_of(signatures: Iterable[str]) -> int:
     """How many tokens a model reads at once behind others: 5 if it has the signature `decode_5`, 1 if only `decode`."""
-    found = [re.fullmatch(rf"{DECODE}_([0-9]{{1,4}})", name) for name in signatures]
-    return max([1, *(int(match[1]) for match in found if match)])
+    return max(1, _longest(DECODE, signatures))
+
+
+def extend_name(tokens: int) -> str:
+    """`extend_name(32)` is `extend_32`."""
+    return f"{EXTEND}_{tokens}"
+
+
+def extend_of(signatures: Iterable[str]) -> int:
+    """How many tokens of a new turn a model reads at once: 32 if it has the signature `extend_32`, else 0."""
+    return _longest(EXTEND, signatures)
+
+
+def _longest(kind: str, signatures: Iterable[str]) -> int:
+    """The largest number of tokens in the names of a kind, 0 if there is none."""
+    found = [re.fullmatch(rf"{kind}_([0-9]{{1,4}})", name) for name in signatures]
+    return max([0, *(int(match[1]) for match in found if match)])
 
 
 def batch_name(signature: str, rows: int) -> str:

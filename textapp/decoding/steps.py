@@ -1,21 +1,22 @@
-"""Runs a model step by step, by the signatures `prefill_<L>`, `decode` and, if there is one, `decode_<tokens>`.
+"""Runs a model step by step: `prefill_<L>`, `decode` and, if they are there, `decode_<tokens>` and `extend_<tokens>`.
 
 Owns the cache and how hypotheses share it. The runner computes the steps: Keras, SavedModel or a .tflite file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 
-from textapp.decoding.signatures import DECODE, several_name, several_of
+from textapp.decoding.signatures import CACHE, DECODE, extend_name, extend_of, several_name, several_of
 from textapp.runners.runner import Runner
+from textapp.runners.tenancy import Tenancy
 
 LOGITS = "logits"
+PASSES_OF_EXTEND = 2  # passes of `decode_<tokens>` in the time of one of `extend_<tokens>`, about
 Cache = dict[str, np.ndarray]
 
 
@@ -39,6 +40,14 @@ class Session(Protocol):
         Returns:
             `[tokens, vocabulary]`, the logits after each.
         """
+        ...
+
+    def extend(self, token_ids: Sequence[int]) -> None:
+        """Reads tokens behind those of its one row, in as few passes as it can; the logits are those after the last."""
+        ...
+
+    def cost(self, count: int) -> int:
+        """How many times as long as one more token it takes to `extend` by so many."""
         ...
 
     def advance(self, parents: Sequence[int], token_ids: Sequence[int]) -> None:
@@ -68,16 +77,16 @@ class Buffers(Protocol):
 
     Attributes:
         inputs, outputs: name -> the runner's own array, whose address does not change.
-        user: marks the session whose state is in `inputs`; None: no session.
         invoke: reads the inputs and writes the outputs.
         lock: held from writing inputs until outputs are read, so that sessions of several threads may alternate.
+        tenancy: whose cache is in the inputs; signatures that share the memory of their caches share it.
     """
 
     inputs: Mapping[str, np.ndarray]
     outputs: Mapping[str, np.ndarray]
-    user: Any
     invoke: Callable[[], None]
     lock: AbstractContextManager[Any]
+    tenancy: Tenancy
 
 
 def open_session(
@@ -91,16 +100,20 @@ def open_session(
         features: its inputs, one row: `token_ids` `[1, 16]`, for a language model also `num_tokens` `[1]`.
         position: the position at which `decode` reads the first new token: 1 after a start token, else the length of
             the prompt.
-        at_once: use the signature that reads several tokens at once, if there is one.
+        at_once: use the signatures that read several tokens at once, if there are some.
     """
-    cache = runner.run(prefill, features)
-    logits = cache.pop(LOGITS)
     buffers = runner.buffers(DECODE) if hasattr(runner, "buffers") else None
-    if buffers is not None:
-        tokens = several_of(getattr(runner, "signatures", ())) if at_once else 1
-        open_several = partial(runner.buffers, several_name(tokens))  # type: ignore[attr-defined]
-        return InPlaceSession(buffers, logits, cache, position, tokens, open_several)
-    return CopySession(runner, logits, cache, position)
+    if buffers is None:
+        outputs = runner.run(prefill, features)
+        return CopySession(runner, outputs.pop(LOGITS), outputs, position)
+    memory = _Memory(buffers)
+    signatures = getattr(runner, "signatures", ()) if at_once else ()
+    with buffers.lock:
+        found = runner.run_in_place(prefill, features, memory) if hasattr(runner, "run_in_place") else None
+        if found is None:
+            found = runner.run(prefill, features)
+            memory.saved = {name: values for name, values in found.items() if name != LOGITS}
+        return InPlaceSession(runner.buffers, memory, found[LOGITS], position, signatures)  # type: ignore[attr-defined]
 
 
 class CopySession:
@@ -136,6 +149,12 @@ class CopySession:
     def read_on(self, token_ids: Sequence[int]) -> np.ndarray:
         return one_by_one(self, token_ids)
 
+    def extend(self, token_ids: Sequence[int]) -> None:
+        one_by_one(self, token_ids)
+
+    def cost(self, count: int) -> int:
+        return count
+
     def rewind(self, position: int) -> bool:
         if position != self._position and not all(map(_has_positions, self._changing)):
             return False
@@ -161,82 +180,112 @@ class InPlaceSession:
     runner may alternate, also those of several threads.
 
     Args:
-        buffers: the memory of the signature `decode`.
+        buffers: gives the memory of a signature, which takes time at first.
+        memory: of `decode`, with the cache of `prefill`.
         logits: `[1, vocabulary]`, as `prefill` returned them.
-        cache: the other outputs of `prefill`.
         position: the position of the first new token.
-        tokens: how many a further signature reads at once; 1: there is none.
-        open_several: gives its memory, which takes time at first.
+        signatures: names of those that may be used beside `decode`.
     """
 
     def __init__(
         self,
-        buffers: Buffers,
+        buffers: Callable[[str], Buffers],
+        memory: _Memory,
         logits: np.ndarray,
-        cache: Cache,
         position: int,
-        tokens: int = 1,
-        open_several: Callable[[], Buffers] | None = None,
+        signatures: Iterable[str] = (),
     ) -> None:
+        signatures = list(signatures)
         self.logits = logits
-        self._memory = _Memory(buffers)
-        self._several: _Memory | None = None
-        self._tokens, self._open_several = tokens, open_several
+        self._buffers = buffers
+        self._memories = [memory]
         self._first_position = position
-        self._initial_cache = cache  # as `prefill` returned it
+        self._tokens, self._most = several_of(signatures), extend_of(signatures)
+        cache = memory.cache if memory.saved is None else memory.saved
+        # Memory that is not shared begins with the same cache when it is first used.
+        self._initial = memory.saved
         self._written = [  # name, shape and type of what a step writes
             (name, _at(values, 0).shape, values.dtype)
             for name, values in cache.items()
             if _has_positions(name) and not _is_constant(name)
         ]
-        self._states = {name: cache[name] for name in cache if not _has_positions(name) and not _is_constant(name)}
+        self._states = {
+            name: values.copy() for name, values in cache.items()
+            if not _has_positions(name) and not _is_constant(name)
+        }  # fmt: skip
+        self._places = cache[self._written[0][0]].shape[2] if self._written else 0
         self._steps: list[dict[str, np.ndarray]] = []  # what each step wrote, name -> [rows, heads, head_dim]
         self._histories: list[tuple[int, ...]] = [()]  # for each row, its row at every step
-        self._mark = object()
 
     @property
     def several(self) -> int:
-        if self._tokens == 1 or self._states or len(self._histories) > 1:
-            return 1
-        places = self._initial_cache[self._written[0][0]].shape[2]
-        return self._tokens if self._first_position + len(self._steps) + self._tokens <= places else 1
+        return self._tokens if self._tokens > 1 and self._has_room(self._tokens) else 1
 
     def advance(self, parents: Sequence[int], token_ids: Sequence[int]) -> None:
         if len(token_ids) == 1 and self.several > 1:  # so that a token has the same logits, read alone or with others
-            self._read(token_ids)
+            self._read(several_name(self._tokens), token_ids)
             return
-        with self._memory.lock:
-            self._advance(parents, token_ids)
+        buffers = self._buffers(DECODE)
+        with buffers.lock:
+            self._advance(buffers, parents, token_ids)
 
     def read_on(self, token_ids: Sequence[int]) -> np.ndarray:
         logits, ids = [], list(token_ids)
         while ids:
             several = self.several
-            logits.append(self._read(ids[:several]) if several > 1 else one_by_one(self, ids[:1]))
-            ids = ids[several:]
+            part, ids = ids[:several], ids[several:]
+            logits.append(self._read(several_name(several), part) if several > 1 else one_by_one(self, part))
         return logits[0] if len(logits) == 1 else np.concatenate(logits)
 
-    def _read(self, token_ids: Sequence[int]) -> np.ndarray:
-        """Reads at most `several` tokens at once."""
-        if self._several is None:
-            assert self._open_several is not None
-            self._several = _Memory(self._open_several())
-        count, memory = len(token_ids), self._several
-        with memory.lock:
-            self._load(memory, self._histories[0])
-            memory.inputs["token_ids"][0, :count] = token_ids
-            memory.inputs["token_ids"][0, count:] = token_ids[-1]  # read behind the others, and forgotten
-            memory.inputs["position"][0] = self._first_position + len(self._steps)
-            memory.invoke()
-            logits = memory.outputs[LOGITS][0, :count].copy()
-            rows = {name: memory.outputs[name][0, :, :count].copy() for name, _, _ in self._written}
-        self._steps += [{name: values[None, :, place] for name, values in rows.items()} for place in range(count)]
-        self._histories = [self._histories[0] + (0,) * count]
+    def extend(self, token_ids: Sequence[int]) -> None:
+        ids = list(token_ids)
+        while self._extends(len(ids)):
+            self._read(extend_name(self._most), ids[: self._most])
+            ids = ids[self._most :]
+        if ids:
+            self.read_on(ids)
+
+    def cost(self, count: int) -> int:
+        whole, rest = divmod(count, self._most) if self._extends(count) else (0, count)
+        if self._extends(rest):
+            whole, rest = whole + 1, 0
+        return PASSES_OF_EXTEND * whole + -(-rest // self.several)
+
+    def _extends(self, count: int) -> bool:
+        """Whether so many tokens are read faster by `extend`."""
+        return self._most > 0 and count > PASSES_OF_EXTEND * self.several and self._has_room(self._most)
+
+    def _has_room(self, tokens: int) -> bool:
+        """Whether a signature for so many tokens can read the next ones, or fewer and padding behind them."""
+        if self._states or len(self._histories) > 1:
+            return False
+        return self._first_position + len(self._steps) + tokens <= self._places
+
+    def _read(self, signature: str, token_ids: Sequence[int]) -> np.ndarray:
+        """Reads at most as many tokens at once as a signature takes."""
+        count, buffers = len(token_ids), self._buffers(signature)
+        position = self._first_position + len(self._steps)
+        with buffers.lock:
+            memory = self._load(buffers, self._histories[0])
+            buffers.inputs["token_ids"][0, :count] = token_ids
+            buffers.inputs["token_ids"][0, count:] = token_ids[-1]  # read behind the others, and forgotten
+            buffers.inputs["position"][0] = position
+            if "num_tokens" in buffers.inputs:
+                buffers.inputs["num_tokens"][0] = count
+            buffers.invoke()
+            logits = buffers.outputs[LOGITS]
+            logits = logits[0, :count].copy() if logits.ndim == 3 else logits.copy()
+            rows = {name: buffers.outputs[name][0, :, :count].copy() for name, _, _ in self._written}
+            for name, values in rows.items():
+                memory.cache[name][0, :, position : position + count] = values
+            self._steps += [{name: values[None, :, place] for name, values in rows.items()} for place in range(count)]
+            self._histories = [self._histories[0] + (0,) * count]
+            memory.loaded = self._histories[0]
         self.logits = logits[-1:]
         return logits
 
-    def _advance(self, parents: Sequence[int], token_ids: Sequence[int]) -> None:
-        inputs, outputs = self._memory.inputs, self._memory.outputs
+    def _advance(self, buffers: Buffers, parents: Sequence[int], token_ids: Sequence[int]) -> None:
+        inputs, outputs = buffers.inputs, buffers.outputs
         histories = [self._histories[parent] for parent in parents]
         states = {name: values[list(parents)] for name, values in self._states.items()}
         position = self._first_position + len(self._steps)
@@ -244,11 +293,11 @@ class InPlaceSession:
         logits = np.empty((len(histories), self.logits.shape[1]), self.logits.dtype)
         inputs["position"][0] = position
         for row, (history, token_id) in enumerate(zip(histories, token_ids, strict=True)):
-            self._load(self._memory, history)
+            self._load(buffers, history)
             for name, values in states.items():
                 inputs[name][0] = values[row]
             inputs["token_id"][0] = token_id
-            self._memory.invoke()
+            buffers.invoke()
             for name, written in step.items():
                 written[row] = _at(outputs[name], position)
             for name, values in states.items():
@@ -263,47 +312,59 @@ class InPlaceSession:
         if steps != len(self._steps) and self._states:
             return False
         kept = max(0, steps)
-        with self._memory.lock:
+        with self._buffers(DECODE).lock:
             self._steps = self._steps[:kept]
             self._histories = [history[:kept] for history in self._histories]
             self._first_position = min(self._first_position, position)
-            for memory in filter(None, (self._memory, self._several)):
+            for memory in self._memories:
                 memory.loaded = memory.loaded[:kept]
         return True
 
-    def _load(self, memory: _Memory, history: tuple[int, ...]) -> None:
+    def _load(self, buffers: Buffers, history: tuple[int, ...]) -> _Memory:
         """Copies the keys and values of a row's history to the inputs where these hold other ones."""
-        memory.take(self._mark, self._initial_cache)
+        memory = next((each for each in self._memories if each.tenancy is buffers.tenancy), None)
+        if memory is None:
+            memory = _Memory(buffers, self._initial)
+            self._memories.append(memory)
+        memory.take()
         for index in range(len(history)):
             row = history[index]
             if index >= len(memory.loaded) or memory.loaded[index] != row:
                 for name, written in self._steps[index].items():
-                    _at(memory.inputs[name], self._first_position + index)[...] = written[row]
+                    _at(memory.cache[name], self._first_position + index)[...] = written[row]
         memory.loaded = history
+        return memory
 
 
 class _Memory:
-    """The memory of a signature, and which steps of a session are in its inputs.
+    """The cache of a session in memory that others use as well; saved while another one is there.
+
+    Args:
+        buffers: of a signature.
+        saved: what it begins with; None: what is written in place.
 
     Attributes:
-        loaded: the history that is in the inputs.
-        others: see `Buffers`.
+        cache: name -> array in the memory.
+        saved: name -> array while another session's is there.
+        loaded: the history of the row whose steps it has.
     """
 
-    def __init__(self, buffers: Buffers) -> None:
-        self.inputs, self.outputs, self.invoke, self.lock = (
-            buffers.inputs, buffers.outputs, buffers.invoke, buffers.lock,
-        )  # fmt: skip
+    def __init__(self, buffers: Buffers, saved: Cache | None = None) -> None:
+        self.tenancy, self.saved = buffers.tenancy, saved
+        self.cache = {name: values for name, values in buffers.inputs.items() if name.startswith(CACHE)}
         self.loaded: tuple[int, ...] = ()
-        self._buffers = buffers
 
-    def take(self, user: object, cache: Cache) -> None:
-        """Copies an initial cache to the inputs if another session has used them since."""
-        if self._buffers.user is user:
+    def take(self) -> None:
+        """Sees that the cache is in the memory."""
+        if self.tenancy.take(self):
             return
-        self._buffers.user, self.loaded = user, ()
-        for name, values in cache.items():
-            self.inputs[name][...] = values
+        for name, values in (self.saved or {}).items():
+            self.cache[name][...] = values
+        self.saved = None
+
+    def save(self) -> None:
+        """See `Tenant`."""
+        self.saved = {name: values.copy() for name, values in self.cache.items()}
 
 
 def logits_before(session: Session, token_ids: Sequence[int]) -> Iterator[np.ndarray]:

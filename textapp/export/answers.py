@@ -8,14 +8,14 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from textapp.arrays import filled_up
-from textapp.decoding.forced import AT_ONCE, GENERATED, GENERATED_TOKENS, NEVER_GENERATED, OWN, force_all
-from textapp.decoding.signatures import rows_of, several_of
+from textapp.decoding.forced import AT_ONCE, EXTENDED, GENERATED, GENERATED_TOKENS, NEVER_GENERATED, OWN, force_all
+from textapp.decoding.signatures import extend_of, rows_of, several_of
 from textapp.errors import TextappError
 from textapp.runners.edge import EdgeRunner
 from textapp.runners.inputs import Inputs, load_inputs
@@ -34,25 +34,30 @@ def answers(runner: Runner, inputs: Inputs) -> dict[str, np.ndarray]:
     return outputs
 
 
-def with_own(forced: Inputs, outputs: Mapping[str, np.ndarray], several: int = 1) -> Inputs:
+def with_own(forced: Inputs, outputs: Mapping[str, np.ndarray], signatures: Iterable[str] = ()) -> Inputs:
     """Adds for each group `generate_*.expected` a group `generate_*.own` with the texts that the file generated.
 
     Args:
         forced: the groups for forced decoding, see `textapp.decoding.forced.force_all`.
         outputs: of the file, as `answers` returns them.
-        several: tokens that the file reads at once; above 1 these texts are in groups `generate_*.at_once`, and only
-            the first also in `generate_*.own`, whose tokens are read one by one.
+        signatures: of the file. If it reads several tokens at once, these texts are in groups `generate_*.at_once`, and
+            only the first also in `generate_*.own`, whose tokens are read one by one; if it reads the end of a prompt
+            as a new turn, `generate_*.extended` has the first token after each prompt.
     """
-    own = {}
+    own, signatures = {}, list(signatures)
+    several, extends = several_of(signatures) > 1, extend_of(signatures) > 0
     for group, named in forced.items():
         signature, origin = group.split(".")
         if origin == "expected":
             token_ids, counts = (outputs[f"{signature}/{name}"] for name in ("token_ids", "num_tokens"))
             rows = min(len(named[GENERATED]), len(token_ids))
             texts = {**named, GENERATED: token_ids, GENERATED_TOKENS: counts}
-            own[f"{signature}{OWN}"] = _first(texts, rows if several == 1 else 1)
-            if several > 1:
+            own[f"{signature}{OWN}"] = _first(texts, 1 if several else rows)
+            if several:
                 own[f"{signature}{AT_ONCE}"] = _first(texts, rows)
+            if extends:
+                one = {**texts, GENERATED: token_ids[:, :1], GENERATED_TOKENS: np.minimum(counts, 1)}
+                own[f"{signature}{EXTENDED}"] = _first(one, rows)
     return forced | own
 
 
@@ -106,7 +111,7 @@ def _work(job: Mapping[str, Any]) -> dict[str, Any]:
     runner = EdgeRunner(job["model"], job.get("threads", 1), runtime=job["runtime"])
     outputs = answers(runner, inputs)
     if "forced" in job:
-        outputs |= force_all(runner, with_own(load_inputs(job["forced"]), outputs, several_of(runner.signatures)))
+        outputs |= force_all(runner, with_own(load_inputs(job["forced"]), outputs, runner.signatures))
     np.savez(job["outputs"], **outputs)
     return {"runtime": version(job["runtime"]), "tensorflow": "tensorflow" in sys.modules}
 

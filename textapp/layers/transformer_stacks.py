@@ -19,7 +19,7 @@ from textapp.layers.cache import MEMORY_MASK, Cache, Recent
 from textapp.layers.embedding import Positions
 from textapp.layers.masking import NEVER, additive
 from textapp.layers.relative import RelativePositions
-from textapp.layers.shapes import axis_size
+from textapp.layers.shapes import axis_size, row_at
 from textapp.layers.transformer import BlockSettings, DecoderBlock, TransformerBlock
 
 
@@ -186,14 +186,34 @@ class TransformerDecoder(_TransformerStack):
         """
         if memory is not None:
             return self._begin_with_memory(cache_length, memory, memory_mask)
+        return self._read(cache_length, prompt)[1]
+
+    def read(self, cache_length: int, prompt, num_tokens) -> tuple[tf.Tensor, Cache]:
+        """Reads a prompt as `begin` does, and its last token with it, which `begin` leaves to the first step.
+
+        Args:
+            cache_length, prompt: see `begin`.
+            num_tokens: of each prompt, `[batch]` int32.
+
+        Returns:
+            the vector of each last token, `[batch, hidden_dim]`, and the cache.
+        """
+        sequence, cache = self._read(cache_length, prompt)
+        last, number = num_tokens - 1, self.num_layers - 1  # nothing but its keys and values is needed of the others
+        past = [(cache[f"cache_{number}_key"], cache[f"cache_{number}_value"])]
+        vector, _, _ = self.blocks[-1].step(row_at(sequence, last), last, self._step_mask(last, cache, None), past)
+        return tf.squeeze(self._normalize_output(vector), 1), cache
+
+    def _read(self, cache_length: int, prompt) -> tuple[tf.Tensor, Cache]:
+        """The input of the last block, `[batch, prompt length, hidden_dim]`, and the cache of a prompt."""
         cache: Cache = {}
         sequence = self._normalize_input(self._add_positions(prompt, None))
-        mask = self._causal_mask(sequence, None)
+        mask, padding = self._causal_mask(sequence, None), [[0, 0], [0, 0], [0, cache_length - prompt.shape[1]], [0, 0]]
         for number, block in enumerate(self.blocks):
+            before = sequence
             sequence, key, value = block.prefill(sequence, mask)
-            padding = [[0, 0], [0, 0], [0, cache_length - prompt.shape[1]], [0, 0]]
             cache[f"cache_{number}_key"], cache[f"cache_{number}_value"] = tf.pad(key, padding), tf.pad(value, padding)
-        return cache
+        return before, cache
 
     def _begin_with_memory(self, cache_length: int, memory, memory_mask) -> Cache:
         cache: Cache = {MEMORY_MASK: additive(memory_mask)}

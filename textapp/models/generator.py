@@ -10,9 +10,9 @@ import keras
 import tensorflow as tf
 
 from textapp.config import ModelConfig, Role
-from textapp.layers import PaddingMask, TokenEmbedding
+from textapp.layers import PaddingMask, TokenEmbedding, TransformerDecoder
 from textapp.layers.cache import Cache, Recent
-from textapp.layers.shapes import axis_size
+from textapp.layers.shapes import axis_size, row_at
 from textapp.text.template import END_ID
 
 
@@ -206,6 +206,24 @@ class Generator(keras.Model):
         batch = axis_size(token_ids, 0)
         return tf.fill([batch], self.start_id), tf.zeros([1], tf.int32), cache
 
+    @property
+    def reads_at_once(self) -> bool:
+        """Whether it has `read`: a language model that needs no step for the last token of a prompt."""
+        return self.encoder is None and isinstance(self.decoder, TransformerDecoder)
+
+    def read(self, features, cache_length: int) -> tuple[tf.Tensor, Cache]:
+        """Reads a prompt and predicts the token after it.
+
+        Args:
+            features, cache_length: as for `begin`.
+
+        Returns:
+            logits of the first new token, `[batch, vocabulary_size]` float32, and the cache.
+        """
+        prompt = self._embedded(features["token_ids"], self.token_embedding)
+        vector, cache = self.decoder.read(cache_length, prompt, features["num_tokens"])
+        return self._logits(vector), cache
+
     def step(self, token_id, position, cache: Cache, recent: Recent | None = None) -> tuple[tf.Tensor, Cache]:
         """Decodes one token or, in a language model whose cache has a row a token, a few that follow each other.
 
@@ -221,6 +239,20 @@ class Generator(keras.Model):
         """
         state, rows = self.decoder.step(self._embedded(token_id, self.token_embedding), position, cache, recent)
         return self._logits(state), rows
+
+    def extend(self, token_ids, num_tokens, position, cache: Cache) -> tuple[tf.Tensor, Cache]:
+        """Reads a few tokens that follow each other, as `step` does, and predicts the one after the last.
+
+        Args:
+            token_ids: `[batch, tokens]` int32.
+            num_tokens: how many of them count, `[batch]` int32; the others are padding behind them.
+            position, cache: as for `step`.
+
+        Returns:
+            logits `[batch, vocabulary_size]` float32, and the rows to write to the cache.
+        """
+        states, rows = self.decoder.step(self._embedded(token_ids, self.token_embedding), position, cache)
+        return self._logits(tf.squeeze(row_at(states, num_tokens - 1), 1)), rows
 
     def round_tables(self) -> None:
         """Quantizes the embedding tables in place; see `TokenEmbedding.round_rows`."""

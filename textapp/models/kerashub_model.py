@@ -34,6 +34,7 @@ class KerasHubLanguageModel(keras.Model):
         has_encoder: False, it is a language model.
         other_end_ids: further tokens that end a text.
         never_ids: empty: a pretrained model has learned which tokens to generate.
+        reads_at_once: False: it has no `read`.
         loops_copy: True: a decoding loop copies the whole cache; an export reports this instead of failing.
 
     Call arguments:
@@ -45,6 +46,7 @@ class KerasHubLanguageModel(keras.Model):
 
     has_encoder = False
     never_ids = ()
+    reads_at_once = False
     loops_copy = True
 
     def __init__(

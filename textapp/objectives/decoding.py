@@ -63,6 +63,9 @@ def prefill(
         `logits` `[batch, vocabulary_size]` of the first new token, and the cache. The next position is 1 after a
         source, and `num_tokens` after a prompt.
     """
+    if model.reads_at_once:
+        logits, cache = model.read(features, cache_length)
+        return {"logits": logits, **cache}
     token_id, position, cache = model.begin(features, cache_length)
     if memory_length is not None:
         cache = {name: _longer(value, name, memory_length) for name, value in cache.items()}
@@ -98,6 +101,21 @@ def read_more(model: Generator, features: Mapping[str, Any]) -> Tensors:
     """
     cache = {name: value for name, value in features.items() if name.startswith(CACHE)}
     logits, rows = model.step(features["token_ids"], features["position"], cache)
+    return {"logits": logits, **rows}
+
+
+def extend(model: Generator, features: Mapping[str, Any]) -> Tensors:
+    """Reads a new turn, or as much of it as fits, behind what was read before.
+
+    Args:
+        model: a language model whose cache has a row for each token.
+        features: `token_ids` `[1, tokens]` int32, padded; `num_tokens` `[1]`; `position` `[1]` of the first; the cache.
+
+    Returns:
+        `logits` `[1, vocabulary_size]` of the token after the last, and rows as `read_more` has them.
+    """
+    cache = {name: value for name, value in features.items() if name.startswith(CACHE)}
+    logits, rows = model.extend(features["token_ids"], features["num_tokens"], features["position"], cache)
     return {"logits": logits, **rows}
 
 

@@ -18,6 +18,8 @@ from textapp.decoding.signatures import (
     GENERATE,
     SCORE,
     batch_name,
+    extend_name,
+    extend_of,
     generate_name,
     prefill_name,
     several_name,
@@ -44,6 +46,7 @@ from textapp.tasks.task import Record
 # Tokens that a language model reads at once behind others. The int8 kernels of x86 compute five rows at once.
 # A model of fewer weights than this computes for longer than it reads them, so its steps would become slower.
 SEVERAL = 5
+EXTENDS = 32  # tokens of a new turn that it reads at once, in about the time of two passes over five
 MIN_WEIGHTS_OF_SEVERAL = 50_000_000
 INT8_REFUSED = (
     "quantize int8 needs the ranges of all activations, and the converter finds none inside the decoding loop: take "
@@ -118,8 +121,9 @@ class GenerativeObjective(Objective):
         `num_tokens` `[1]` and `score` `[1]`. `prefill_<S>`: the same inputs to `logits` `[1, vocabulary]` of the first
         new token, and the cache. `decode`: `token_id` `[1]`, `position` `[1]` and the cache to `logits` and the changed
         entries. `decode_<tokens>`, of a language model: `token_ids` `[1, tokens]`, `position` of the first of them and
-        the cache to `logits` `[1, tokens, vocabulary]` and the rows that they add to the cache. With a `batch_size`
-        above 1 also `batch_<rows>_generate_<S>_<N>`; the last sources of such a batch may be empty, all padding.
+        the cache to `logits` `[1, tokens, vocabulary]` and the rows that they add to the cache. `extend_<tokens>`: the
+        same, with `num_tokens` `[1]`, to `logits` `[1, vocabulary]` after the last. With a `batch_size` above 1 also
+        `batch_<rows>_generate_<S>_<N>`; the last sources of such a batch may be empty, all padding.
         """
         pairs = sorted(task.generate_lengths)
         caches = step_caches(pairs, model.has_encoder, task.lengths[-1])
@@ -143,15 +147,19 @@ class GenerativeObjective(Objective):
         inputs = {"token_id": (1,), "position": (1,), **cache}
         several = []
         if _reads_several(model, cache):
-            inputs_of_several = {"token_ids": (1, SEVERAL), "position": (1,), **cache}
-            several = [Signature(several_name(SEVERAL), inputs_of_several, partial(decoding.read_more, model))]
+            tokens = {"token_ids": (1, SEVERAL), "position": (1,), **cache}
+            several = [Signature(several_name(SEVERAL), tokens, partial(decoding.read_more, model))]
+            if all(shape[2] >= EXTENDS for shape in cache.values()):
+                tokens = {"token_ids": (1, EXTENDS), "num_tokens": (1,), "position": (1,), **cache}
+                several.append(Signature(extend_name(EXTENDS), tokens, partial(decoding.extend, model)))
         return [*generates, *prefills, Signature(DECODE, inputs, partial(decoding.decode, model)), *several]
 
     def served_signatures(self, model: Generator, task: GenerativeTask) -> list[Signature]:
         """Signatures for any number of rows, and `generate`, which takes ids of any length."""
         one_text = self.signatures(model, task)
-        several = several_of(signature.name for signature in one_text)
-        signatures = [any_rows(signature) for signature in one_text if signature.name != several_name(several)]
+        names = [signature.name for signature in one_text]
+        of_one_row = several_name(several_of(names)), extend_name(extend_of(names))
+        signatures = [any_rows(signature) for signature in one_text if signature.name not in of_one_row]
         loops = [compiled(signature) for signature in signatures if signature.name.startswith(GENERATE)]
         steps = [signature for signature in signatures if not signature.name.startswith(GENERATE)]
         return [*loops, *steps, any_length(loops, model.pad_id)]

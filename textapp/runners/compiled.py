@@ -4,6 +4,9 @@ An interpreter packs the weights for its kernels once a signature, when the file
 takes 1.3 GB. LiteRT's CompiledModel can keep packed weights in a cache, in memory, where equal ones stand once; the
 kernels and their results are the same. It copies inputs and outputs, though, which at each token would be all keys and
 values, and Python has no other access. So the address of a buffer is asked for by the C API of the same package.
+
+A buffer may serve several signatures, too: keys and values are written by the signature that reads a prompt where those
+that go on read them, and are in memory once.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from textapp.noise import suppress_stderr
+from textapp.runners.runner import CACHE
 
 MIN_BYTES = 50_000_000  # of a file; smaller ones gain little, and an interpreter opens them faster
 _IN_MEMORY = ":memory"  # XNNPACK's name for a cache that is no file
@@ -34,11 +38,13 @@ class Memory(NamedTuple):
     Attributes:
         inputs, outputs: by name.
         invoke: reads the inputs and writes the outputs.
+        shared: whether signatures share some of it.
     """
 
     inputs: dict[str, np.ndarray]
     outputs: dict[str, np.ndarray]
     invoke: Callable[[], None]
+    shared: bool
 
 
 def open_compiled(model_path: str | Path, threads: int) -> CompiledFile | None:
@@ -71,6 +77,7 @@ class CompiledFile:
         _c_functions()  # fails now, and not at the first call
         model = _module("compiled_model").CompiledModel
         self._told = False
+        self._shared: dict[tuple[Any, ...], Any] = {}  # the buffers of caches, by name, type and shape
         self._model = model.from_file(str(model_path), environment=_environment(), options=options)
 
     def get_signature_list(self) -> dict[str, dict[str, list[str]]]:
@@ -78,19 +85,41 @@ class CompiledFile:
         return self._model.get_signature_list()
 
     def memory(self, signature: str) -> Memory:
-        """Allocates the inputs and outputs of a signature."""
+        """Allocates the inputs and outputs of a signature.
+
+        Inputs of one name, type and shape whose name begins with `CACHE` are the same memory in all signatures, and so
+        are the outputs of a signature that has no such input.
+        """
         model, names = self._model, self.get_signature_list()[signature]
-        inputs = {name: model.create_input_buffer_by_name(signature, name) for name in names["inputs"]}
-        outputs = {name: model.create_output_buffer_by_name(signature, name) for name in names["outputs"]}
         # Outputs are described under the names of their tensors, in the order of the signature.
-        shapes = model.get_input_tensor_details(signature), model.get_output_tensor_details(signature).values()
-        views = {name: _view(buffer, shapes[0][name]) for name, buffer in inputs.items()}
-        results = {
-            name: _view(buffer, details) for (name, buffer), details in zip(outputs.items(), shapes[1], strict=True)
+        details = model.get_input_tensor_details(signature)
+        described = dict(zip(names["outputs"], model.get_output_tensor_details(signature).values(), strict=True))
+        made: list[str] = []
+
+        def buffer(create: Callable[[str, str], Any], name: str, about: dict[str, Any], shares: bool) -> Any:
+            key = (name, str(np.dtype(about["dtype"])), tuple(about["shape"]))
+            if not shares:
+                return create(signature, name)
+            if key not in self._shared:
+                made.append(name)
+                self._shared[key] = create(signature, name)
+            return self._shared[key]
+
+        inputs = {
+            name: buffer(model.create_input_buffer_by_name, name, details[name], name.startswith(CACHE))
+            for name in names["inputs"]
         }
-        for values in views.values():
-            values.fill(0)
-        return Memory(views, results, partial(self._run, signature, inputs, outputs))
+        outputs = {
+            name: buffer(model.create_output_buffer_by_name, name, about, name.startswith(CACHE) and name not in inputs)
+            for name, about in described.items()
+        }
+        views = {name: _view(each, details[name]) for name, each in inputs.items()}
+        results = {name: _view(each, described[name]) for name, each in outputs.items()}
+        for name, values in views.items():
+            if name in made or not name.startswith(CACHE):
+                values.fill(0)
+        shared = any(name.startswith(CACHE) for name in (*inputs, *outputs))
+        return Memory(views, results, partial(self._run, signature, inputs, outputs), shared)
 
     def _run(self, signature: str, inputs: dict[str, Any], outputs: dict[str, Any]) -> None:
         if self._told:

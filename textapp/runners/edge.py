@@ -21,6 +21,8 @@ from textapp.noise import suppress_stderr
 from textapp.runners.compiled import MIN_BYTES, open_compiled
 from textapp.runners.flatfile import SignatureShapes, check_flatfile
 from textapp.runners.interpreter import choose, open_interpreter
+from textapp.runners.runner import CACHE
+from textapp.runners.tenancy import Tenancy, Tenant
 
 Call = Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
 
@@ -67,6 +69,7 @@ class EdgeRunner:
         self._lock = threading.RLock()  # setting inputs, invoking and getting outputs are three calls
         self._calls: dict[str, Call] = {}
         self._buffers: dict[str, EdgeBuffers | None] = {}
+        self._tenancy = Tenancy()  # of the memory that signatures share
 
     def run(self, signature: str, features: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Runs a signature on one text.
@@ -91,10 +94,37 @@ class EdgeRunner:
             except RuntimeError as error:  # such as an id that the embedding lacks
                 raise self._fault(signature, error) from error
 
+    def run_in_place(
+        self, signature: str, features: Mapping[str, np.ndarray], tenant: Tenant
+    ) -> dict[str, np.ndarray] | None:
+        """Runs a signature whose caches stay in the memory where other signatures read them, see `buffers`.
+
+        Args:
+            signature, features: as for `run`.
+            tenant: whose state the caches are.
+
+        Returns:
+            the other outputs, as copies; None: signatures share no memory, nothing was run.
+
+        Raises:
+            ArtifactError, ValueError: as `run`.
+        """
+        if self._compiled is None:
+            return None
+        with self._lock:
+            buffers = self.buffers(signature)
+            assert buffers is not None
+            try:
+                _invoke(buffers, features, tenant)
+            except RuntimeError as error:
+                raise self._fault(signature, error) from error
+            return {name: values.copy() for name, values in buffers.outputs.items() if not name.startswith(CACHE)}
+
     def buffers(self, signature: str) -> EdgeBuffers | None:
         """The memory of a signature, to call it for each token without copying inputs and outputs.
 
-        `run` of the same signature overwrites this memory, so do not use both.
+        Signatures of a large file share the memory of their caches. `run` overwrites all of it, but for the state of a
+        tenant, which is saved before.
 
         Returns:
             The buffers; None if the interpreter does not expose its memory.
@@ -106,11 +136,12 @@ class EdgeRunner:
             if signature not in self._buffers:
                 self._check(signature)
                 with self._faults(signature):
-                    self._buffers[signature] = (
-                        EdgeBuffers(*self._compiled.memory(signature), self._lock)
-                        if self._compiled
-                        else _edge_buffers(self._interpreter, signature, self._lock)
-                    )
+                    if self._compiled:
+                        memory = self._compiled.memory(signature)
+                        tenancy = self._tenancy if memory.shared else Tenancy()
+                        self._buffers[signature] = EdgeBuffers(*memory[:3], self._lock, tenancy)
+                    else:
+                        self._buffers[signature] = _edge_buffers(self._interpreter, signature, self._lock)
             return self._buffers[signature]
 
     def clone(self) -> EdgeRunner:
@@ -154,7 +185,7 @@ class EdgeBuffers:
         inputs, outputs: name -> the interpreter's own array. A call does not change the inputs.
         invoke: reads the inputs and writes the outputs.
         lock: of the interpreter; hold it from writing the inputs to reading the outputs.
-        user: the object that keeps state in the inputs, set by that object; None: there is none.
+        tenancy: whose state is in the inputs; signatures that share memory share it.
     """
 
     def __init__(
@@ -163,9 +194,10 @@ class EdgeBuffers:
         outputs: Mapping[str, np.ndarray],
         invoke: Callable[[], Any],
         lock: threading.RLock,
+        tenancy: Tenancy,
     ) -> None:
         self.inputs, self.outputs, self.invoke, self.lock = inputs, outputs, invoke, lock
-        self.user: Any = None
+        self.tenancy = tenancy
 
 
 def _edge_buffers(interpreter: Any, signature: str, lock: threading.RLock) -> EdgeBuffers | None:
@@ -186,20 +218,27 @@ def _edge_buffers(interpreter: Any, signature: str, lock: threading.RLock) -> Ed
         outputs = {name: tensor(wrapper, index, graph) for name, index in definition["outputs"].items()}
     except TypeError:
         return None
-    return EdgeBuffers(inputs, outputs, partial(invoke, graph), lock)
+    return EdgeBuffers(inputs, outputs, partial(invoke, graph), lock, Tenancy())
 
 
 def _buffered(buffers: EdgeBuffers, features: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """A call by the memory of a signature."""
+    _invoke(buffers, features, None)
+    return {name: values.copy() for name, values in buffers.outputs.items()}
+
+
+def _invoke(buffers: EdgeBuffers, features: Mapping[str, np.ndarray], tenant: Tenant | None) -> None:
+    """Writes the inputs of a signature and runs it, for a tenant whose state its outputs are."""
     for name, memory in buffers.inputs.items():
         found = features[name]
         if (found.shape, found.dtype) != (memory.shape, memory.dtype):
             raise ValueError(
                 f"{name} has shape {found.shape} and type {found.dtype}, expected {memory.shape} and {memory.dtype}"
             )
-        memory[...] = found
+    buffers.tenancy.take(tenant)
+    for name, memory in buffers.inputs.items():
+        memory[...] = features[name]
     buffers.invoke()
-    return {name: values.copy() for name, values in buffers.outputs.items()}
 
 
 def _direct_call(interpreter: Any, signature: str) -> Call | None:

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 
 Outputs = Mapping[str, np.ndarray]
+CACHE = "cache_"  # prefix of the name of every tensor that one call of a signature leaves for the next
 
 
 class Runner(Protocol):

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from textapp.decoding.signatures import CACHE, DECODE, generate_name, prefill_name, several_name, several_of
+from textapp.decoding.signatures import (
+    CACHE,
+    DECODE,
+    extend_name,
+    extend_of,
+    generate_name,
+    prefill_name,
+    several_name,
+    several_of,
+)
 from textapp.errors import ArtifactError, DataError, UsageError
 from textapp.predictors.requests import TOKENS, Request
 from textapp.tasks.task import Record, Task, expect_shape, smallest
@@ -207,18 +216,27 @@ class GenerativeTask(Task):
                     f"model.tflite: signature {DECODE!r}: found {name} of the shape {list(shape)}, expected {places} "
                     "places as lengths and generate_lengths of manifest.json have it: copy the whole folder again"
                 )
-        tokens = several_of(shapes)
+        tokens, most = several_of(shapes), extend_of(shapes)
         if tokens > 1:
-            self._check_several(shapes[several_name(tokens)], tokens, size, caches)
+            name = several_name(tokens)
+            self._check_several(name, shapes[name], tokens, (1, tokens, size), caches)
+        if most:
+            name = extend_name(most)
+            self._check_several(name, shapes[name], most, (1, size), caches)
+            expect_shape(shapes[name].inputs, "num_tokens", (1,), name, "generate_lengths")
 
     def _check_several(
-        self, several: SignatureShapes, tokens: int, size: int, caches: Mapping[str, tuple[int, ...]]
+        self,
+        name: str,
+        several: SignatureShapes,
+        tokens: int,
+        logits: tuple[int, ...],
+        caches: Mapping[str, tuple[int, ...]],
     ) -> None:
-        """Checks the signature that reads several tokens at once."""
-        name = several_name(tokens)
+        """Checks a signature that reads several tokens at once."""
         expect_shape(several.inputs, TOKENS, (1, tokens), name, "its name")
         expect_shape(several.inputs, "position", (1,), name, "generate_lengths")
-        expect_shape(several.outputs, "logits", (1, tokens, size), name, "tokenizer")
+        expect_shape(several.outputs, "logits", logits, name, "tokenizer")
         for entry, shape in caches.items():
             expect_shape(several.inputs, entry, shape, name, f"the signature {DECODE!r}")
             expect_shape(several.outputs, entry, (1, *shape[1:2], tokens, *shape[3:]), name, "its own inputs")
