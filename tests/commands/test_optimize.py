@@ -191,7 +191,9 @@ def test_the_time_decides_how_long_is_trained(
     result = result_of(tmp_path / "b")
     assert "half + dynamic" in result["not_started"] and result["best"] == "dynamic"
     assert "not started, as they would pass the time (--minutes): half + dynamic" in capsys.readouterr().out
-    with pytest.raises(ExportError, match="found no time for a candidate: none, dynamic, structure50 [+] dynamic would"):
+    with pytest.raises(
+        ExportError, match="found no time for a candidate: none, dynamic, structure50 [+] dynamic would"
+    ):
         monkeypatch.setattr(search, "FIRST_EXPORT", 60.0)
         optimize(tiny_run, minutes=0.5, keep=tmp_path / "c")
 

@@ -52,6 +52,10 @@ def test_what_is_tried_first() -> None:
     assert names[:3] == ["none", "dynamic", "structure50 + dynamic"] and names[-2:] == ["float16", "int8"]
     assert len(names) == 4 + len(recipes)
     assert [each.name for each in known_good(["x"], ("float16", "none"))] == ["float16", "none", "x + float16"]
+    of_labels = own_recipes(CNN, "encoder", 7, False, classes=3)
+    student = {"architecture": "mlp", "embedding_dim": 2}  # as many numbers as a linear model has for each n-gram
+    assert of_labels["ngrams"] == {"steps": [{"method": "distill", "model": student, "epochs": 7}]}
+    assert of_labels.keys() - recipes.keys() == {"ngrams"}
     assert known_good(["x"], ("none",))[1] == Candidate("x", "none")
     assert "bag" not in own_recipes(TRANSFORMER, "encoder-decoder", 7, False)  # a translator is no bag of words
     deep, shallow = ({**TRANSFORMER, "encoder_layers": 4, "decoder_layers": layers} for layers in (4, 1))

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from textapp.layers import CountOnce, NgramEmbedding
+from textapp.layers import CountOnce, NgramEmbedding, Sum
 from textapp.layers.ngrams import MULTIPLIER, NGRAM_ROWS
 
 
@@ -61,3 +63,14 @@ def test_hashes_stay_below_the_largest_integer():
 def test_ngrams_out_of_range(options):
     with pytest.raises(ValueError, match="expected max_n >= 2"):
         NgramEmbedding(**{"output_dim": 2, "pad_id": 0, **options})
+
+
+def test_the_sum_of_single_numbers_is_one_that_litert_converts():
+    """Keras's own layer makes it a BiasAdd; when it no longer does, `Sum` can go."""
+    spec = tf.TensorSpec([1, 5, 1], tf.float32)
+    found = {}
+    for layer in (Sum(), keras.layers.Add()):
+        call = tf.function(lambda *pair, layer=layer: layer(pair)).get_concrete_function(spec, spec)
+        found[type(layer).__name__] = "BiasAdd" in {operation.type for operation in call.graph.get_operations()}
+    assert found == {"Sum": False, "Add": True}
+    np.testing.assert_array_equal(Sum()([np.ones((2, 3, 1)), np.full((2, 3, 1), 4.0)]), np.full((2, 3, 1), 5.0))

@@ -89,7 +89,9 @@ class Search:
         self.measures = task.task.measures
         epochs, epoch_seconds = own_training(artifact)
         preset = config.tokenizer is not None and config.tokenizer.kind == "preset"
-        own = own_recipes(config.model.model_dump(mode="json"), task.keys.role, epochs, preset)
+        labels = artifact.manifest.get("labels")
+        classes = len(labels) if labels else None
+        own = own_recipes(config.model.model_dump(mode="json"), task.keys.role, epochs, preset, classes)
         self.recipes = given_recipes(files, epochs) if files else own
         self.runs = CandidateRuns(artifact, folder, target, self.recipes, self.data_dir)
         self.base = self.runs.base

@@ -1,7 +1,7 @@
 """What `textapp optimize` tries: recipes of compression by name, each with the number formats of an export.
 
 The recipes are data as in configs/compression/. What students there are follows from the model of the run: the same
-architecture at a half and a quarter of its width and depth, and for a classifier a bag of words.
+architecture at a half and a quarter of its width and depth, and for a classifier a bag of words and one of n-grams.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ _DEPTHS = ("num_layers", "encoder_layers", "decoder_layers")
 _MULTIPLE = 8  # of widths
 _SMALL = {"architecture": "transformer", "hidden_dim": 128, "num_layers": 2, "num_heads": 4, "dropout": 0.1}
 _BAG = {"architecture": "mlp", "embedding_dim": 32, "ngrams": 1, "subwords": []}
+_DIMS = 10  # of a bag of n-grams
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,9 @@ class Candidate:
         return self.recipe == ALONE
 
 
-def own_recipes(model: Mapping[str, Any], role: str, epochs: int, preset: bool) -> dict[str, dict[str, Any]]:
+def own_recipes(
+    model: Mapping[str, Any], role: str, epochs: int, preset: bool, classes: int | None = None
+) -> dict[str, dict[str, Any]]:
     """The recipes that make sense for a run, by name, in the order in which they are tried.
 
     Args:
@@ -56,6 +59,7 @@ def own_recipes(model: Mapping[str, Any], role: str, epochs: int, preset: bool) 
         role: that its task asks of a model, such as `encoder`.
         epochs: that it was trained for; a student is trained as long.
         preset: whether its tokenizer is that of a preset, with pieces that the run's texts never have.
+        classes: labels of a classifier; None: it is none.
 
     Example: `own_recipes({"architecture": "cnn", "filters": 100}, "encoder", 5, False)` begins with `structure50`.
     """
@@ -64,6 +68,8 @@ def own_recipes(model: Mapping[str, Any], role: str, epochs: int, preset: bool) 
         students = {"small": dict(_SMALL)}
     if role == "encoder" and model["architecture"] != "mlp":
         students["bag"] = dict(_BAG)
+        if classes is not None:  # n-grams are many, and as many numbers as a linear model needs for each do
+            students["ngrams"] = {"architecture": "mlp", "embedding_dim": min(_DIMS, max(1, classes - 1))}
     distilled = {
         name: [{"method": "distill", "model": student, "epochs": epochs}]
         for name, student in students.items()
@@ -81,7 +87,7 @@ def own_recipes(model: Mapping[str, Any], role: str, epochs: int, preset: bool) 
     found["quantize_aware"] = [adapted]
     if preset:
         found["vocabulary_cut_quantize_aware"] = [cut, adapted]
-    found |= {f"{name}_quantize_aware": [*steps, adapted] for name, steps in distilled.items()}
+    found |= {f"{name}_quantize_aware": [*steps, adapted] for name, steps in distilled.items() if name != "ngrams"}
     pruned = {"method": "prune", "sparsity": 0.8, "epochs": 6}
     clustered = {"method": "cluster", "clusters": 16, "embeddings": True, "epochs": 3}
     found |= {"prune80": [pruned], "prune80_quantize_aware": [pruned, adapted], "cluster16": [clustered]}

@@ -327,8 +327,7 @@ class InPlaceSession:
             memory = _Memory(buffers, self._initial)
             self._memories.append(memory)
         memory.take()
-        for index in range(len(history)):
-            row = history[index]
+        for index, row in enumerate(history if memory.loaded != history else ()):
             if index >= len(memory.loaded) or memory.loaded[index] != row:
                 for name, written in self._steps[index].items():
                     _at(memory.cache[name], self._first_position + index)[...] = written[row]

@@ -12,7 +12,7 @@ from textapp.layers.inference import inference_weights
 from textapp.layers.lstm import Lstm
 from textapp.layers.lstm_stacks import LstmDecoder, LstmEncoder
 from textapp.layers.masking import AttentionMask, PaddingMask
-from textapp.layers.ngrams import CountOnce, NgramEmbedding
+from textapp.layers.ngrams import CountOnce, NgramEmbedding, Sum
 from textapp.layers.normalization import LayerNorm, RmsNorm
 from textapp.layers.pooling import POOLINGS, FirstPooling, LastPooling, MaxPooling, MeanPooling, ScaledSumPooling
 from textapp.layers.reading import AlignedQuestion, QuestionFlags, SpanLogits
@@ -48,6 +48,7 @@ __all__ = [
     "SelfAttention",
     "SpanLogits",
     "SubwordEmbedding",
+    "Sum",
     "TokenEmbedding",
     "TransformerBlock",
     "TransformerDecoder",

@@ -53,6 +53,17 @@ class CountOnce(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="textapp")
+class Sum(keras.layers.Add):
+    """The sum of sequences of one shape.
+
+    Keras's own takes one of `[1, length, 1]` for the biases of `length` channels, which LiteRT's converter refuses.
+    """
+
+    def _merge_function(self, inputs):
+        return tf.add_n(inputs)
+
+
+@keras.saving.register_keras_serializable(package="textapp")
 class NgramEmbedding(keras.layers.Layer):
     """The sum of the vectors of the n-grams that end at each token, from one hashed table (Joulin et al., 2016).
 

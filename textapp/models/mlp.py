@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import keras
 
 from textapp.config import MlpModel
-from textapp.layers import CountOnce, NgramEmbedding, SubwordEmbedding, TokenEmbedding
+from textapp.layers import CountOnce, NgramEmbedding, SubwordEmbedding, Sum, TokenEmbedding
 from textapp.text.subwords import piece_ngrams
 
 POOLING = "scaled_sum"
@@ -36,7 +36,7 @@ def encoder(
     sequence = CountOnce(pad_id, name="count_once")(table(token_ids), token_ids)
     if config.ngrams > 1:
         ngrams = NgramEmbedding(config.ngrams, config.embedding_dim, pad_id, name="ngram_embedding")(token_ids)
-        sequence = keras.layers.Add(name="sum")([sequence, ngrams])
+        sequence = Sum(name="sum")([sequence, ngrams])
     return keras.Model({"token_ids": token_ids}, sequence, name="encoder")
 
 
