@@ -94,7 +94,7 @@ def test_kernels_become_int4_with_a_rotation_where_outliers_are(outlier, rotated
 def test_few_texts_are_joined_by_those_that_the_model_writes(monkeypatch, texts, written):
     asked = []
     monkeypatch.setattr(module, "TOKENS_FOR_INT4", 48 + 50 * 12)
-    monkeypatch.setattr(module, "own_texts", lambda model, *numbers: asked.append(numbers) or IDS.tolist())
+    monkeypatch.setattr(module, "sampled_texts", lambda model, *numbers: asked.append(numbers) or IDS.tolist())
     round_to_int4(make_llama(64), texts)
     assert asked == ([written] if written else [])
 

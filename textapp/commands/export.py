@@ -20,7 +20,7 @@ MIN_EXAMPLES = 200  # with fewer validation examples, training examples are adde
 # Percent of perplexity. The 1,592 tokens of the texts that textapp brings along tell what a published model of 135
 # million weights loses to ±0.4 % (one standard error), and an export is verified on less than all of them.
 # In int4 a model of English loses 4 % of English, and 9 % of these texts, of which a part is Chinese.
-MAX_DROP_OF_OWN_TEXTS, MAX_DROP_OF_OWN_TEXTS_INT4 = 2.0, 15.0
+MAX_DROP_OF_BUILT_IN_TEXTS, MAX_DROP_OF_BUILT_IN_TEXTS_INT4 = 2.0, 15.0
 
 
 def export(
@@ -70,8 +70,8 @@ def export(
             records = splits.test
             tables.note(f"examples: {len(records)} of test")
         elif not records:
-            records = recipe.own_texts()
-            told = MAX_DROP_OF_OWN_TEXTS_INT4 if options.quantize == "int4" else MAX_DROP_OF_OWN_TEXTS
+            records = recipe.built_in_texts()
+            told = MAX_DROP_OF_BUILT_IN_TEXTS_INT4 if options.quantize == "int4" else MAX_DROP_OF_BUILT_IN_TEXTS
             if options.max_drop is None:
                 options = replace(options, max_drop=told)
             tables.note(

@@ -28,14 +28,14 @@ from textapp.layers import DecoderBlock, RmsNorm, TransformerDecoder
 from textapp.models.generator import Generator
 from textapp.models.int4_kernels import is_int4, rounded_to_int4
 from textapp.models.int8_kernels import MIN_QUANTIZED, is_pruned, rounded_kernel
-from textapp.models.own_texts import own_texts
+from textapp.models.sampled_texts import sampled_texts
 
 OUTLIERS = 6.0  # largest value of a token, in units of its root mean square; 3 to 4 without outliers
 # Units that are mixed; matrices of 32 by 32 the converter quantizes, with the outliers in their input.
 BLOCKS = (16, 8)
 TOKENS = 16_384  # read at most for the rounding
 # Read at least for int4, if need be of texts that the model writes itself, each of so many tokens.
-TOKENS_FOR_INT4, OWN_LENGTH = 8_192, 256
+TOKENS_FOR_INT4, SAMPLED_LENGTH = 8_192, 256
 _SEED = 7
 
 Rounding = Callable[[np.ndarray, np.ndarray], np.ndarray]  # of a kernel, by the moments of its inputs
@@ -83,7 +83,7 @@ def round_to_int4(model: keras.Model, texts: Sequence[Sequence[int]]) -> dict[st
     if rows and _walkable(model):
         found = _outliers(model, rows[0])
         rotated = _rotatable(model) and found >= OUTLIERS
-        rows += _own_texts(model, TOKENS_FOR_INT4 - sum(map(len, rows)))
+        rows += _sampled(model, TOKENS_FOR_INT4 - sum(map(len, rows)))
         log.info("rounding to int4 on %d tokens%s", sum(map(len, rows)), ", after a rotation" if rotated else "")
         (_Rotation if rotated else _Rounding)(model, _to_int4).apply(rows)
         return {"outliers": round(found, 2), "rotated": rotated}
@@ -101,13 +101,13 @@ def _first(texts: Sequence[Sequence[int]]) -> list[Sequence[int]]:
     return rows[: max(1, int(np.searchsorted(np.cumsum([len(row) for row in rows]), TOKENS)))]
 
 
-def _own_texts(model: Generator, tokens: int) -> list[list[int]]:
+def _sampled(model: Generator, tokens: int) -> list[list[int]]:
     """Texts that the model writes, of so many tokens or a few more; none, if `tokens` is not positive."""
     if tokens <= 0:
         return []
-    length = min(OWN_LENGTH, model.decoder.settings.max_length)
+    length = min(SAMPLED_LENGTH, model.decoder.settings.max_length)
     log.info("writing %d tokens of its own, as there are few texts to round by", tokens)
-    return own_texts(model, -(-tokens // length), length)
+    return sampled_texts(model, -(-tokens // length), length)
 
 
 def _walkable(model: keras.Model) -> bool:

@@ -131,7 +131,7 @@ class GenerationRecipe(PreparableRecipe):
             return [each["record"] for each in rest], [each["record"] for each in taken]
         return split_connected(records, share, config.seed, ("text",))
 
-    def own_texts(self) -> Records:
+    def built_in_texts(self) -> Records:
         """English and Chinese paragraphs."""
         return [{"text": text} for text in TEXTS]
 

@@ -80,7 +80,7 @@ class Recipe(Protocol):
     def set_aside(self, records: Records, share: float, config: Config) -> Parts:
         """Splits a share off the training records, so that equal ones stay together."""
 
-    def own_texts(self) -> Records:
+    def built_in_texts(self) -> Records:
         """Records to verify an export with if a run has no data; none if the task cannot do without data."""
         return []
 

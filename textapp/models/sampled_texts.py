@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _SEED = 7
 
 
-def own_texts(model: Generator, count: int, length: int) -> list[list[int]]:
+def sampled_texts(model: Generator, count: int, length: int) -> list[list[int]]:
     """Samples texts behind a start token, the same ones at every call.
 
     Args:

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from textapp.layers import BlockSettings, TransformerDecoder
 from textapp.models.generator import Generator
-from textapp.models.own_texts import own_texts
+from textapp.models.sampled_texts import sampled_texts
 
 START, NEVER_ID = 2, 4
 
@@ -23,9 +23,9 @@ def make_model() -> Generator:
 
 def test_sampled_texts_follow_the_probabilities_of_the_model():
     model = make_model()
-    ids = np.array(own_texts(model, 2000, 10))
+    ids = np.array(sampled_texts(model, 2000, 10))
     assert ids.shape == (2000, 10) and (ids[:, 0] == START).all() and NEVER_ID not in ids
-    assert ids.tolist() == own_texts(model, 2000, 10)
+    assert ids.tolist() == sampled_texts(model, 2000, 10)
 
     logits = np.array(model({"token_ids": tf.constant(ids[:, :-1], tf.int32)}), np.float64)
     logits[:, :, NEVER_ID] = -np.inf
