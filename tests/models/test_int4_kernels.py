@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from textapp.models.gptq import FactoredMoments
 from textapp.models.int4_kernels import BLOCK, Int4Kernel, as_int4, is_int4, rounded_to_int4
 
 
@@ -22,7 +23,7 @@ def test_the_nearest_of_a_kernel_on_the_grid_is_itself():
     assert found.values[0, :3].tolist() == [-7, -6, -5] and found.scales[0].tolist() == [1, 0.5]
 
 
-@pytest.mark.parametrize("moments", [None, np.eye(64)])
+@pytest.mark.parametrize("moments", [None, FactoredMoments.of(np.eye(64))])
 def test_integers_and_scales_are_found_again(moments):
     kernel = np.random.default_rng(1).normal(size=(64, 48)) * 10.0 ** np.linspace(-9, 3, 48)
     rounded = rounded_to_int4(kernel, moments).astype(np.float32)
@@ -46,7 +47,7 @@ def test_gptq_loses_less_of_its_products_than_the_nearest():
     random = np.random.default_rng(3)
     inputs = random.normal(size=(400, 8)) @ random.normal(size=(8, 96)) + 0.1 * random.normal(size=(400, 96))
     kernel = random.normal(size=(96, 32))
-    rounded = rounded_to_int4(kernel, inputs.T @ inputs)
+    rounded = rounded_to_int4(kernel, FactoredMoments.of(inputs.T @ inputs))
     errors = [np.square(inputs @ (one - kernel)).mean() for one in (rounded, rounded_to_int4(kernel))]
     assert errors[0] < 0.2 * errors[1] and as_int4(rounded.astype(np.float32)) is not None
 

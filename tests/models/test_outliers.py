@@ -14,6 +14,7 @@ from textapp.export.tflite import convert, write_saved_model
 from textapp.layers import BlockSettings, TransformerDecoder
 from textapp.models import outliers as module
 from textapp.models.generator import Generator
+from textapp.models.gptq import FactoredMoments
 from textapp.models.int4_kernels import as_int4
 from textapp.models.int8_kernels import on_grid, rounded_kernel
 from textapp.models.outliers import block_mixing, orthogonal, remove_outliers, round_to_int4
@@ -90,6 +91,15 @@ def test_kernels_become_int4_with_a_rotation_where_outliers_are(outlier, rotated
     assert 0.95 < np.corrcoef(logits_of(model).reshape(-1), before.reshape(-1))[0, 1] < 0.99999
 
 
+@pytest.mark.parametrize("round_model", [round_to_int4, remove_outliers])
+def test_moments_are_factored_once_for_all_kernels_that_read_the_same_inputs(monkeypatch, round_model):
+    dims, of = [], FactoredMoments.of
+    monkeypatch.setattr(FactoredMoments, "of", lambda moments: dims.append(len(moments)) or of(moments))
+    round_model(make_llama(64, outlier=12.0), IDS.tolist())
+    # Of queries, keys and values; the output of attention; both layers into the hidden one; the one out of it.
+    assert dims == [64, 64, 64, 128]
+
+
 @pytest.mark.parametrize(("texts", "written"), [(IDS.tolist(), (50, 12)), (IDS.tolist() * 20, None)])
 def test_few_texts_are_joined_by_those_that_the_model_writes(monkeypatch, texts, written):
     asked = []
@@ -136,7 +146,7 @@ def test_a_rounded_kernel_loses_less_of_its_products_than_the_nearest():
     inputs = random.normal(size=(400, 8)) @ random.normal(size=(8, 96)) + 0.1 * random.normal(size=(400, 96))
     kernel = random.normal(size=(96, 32))
     steps = np.abs(kernel).max(axis=0) / 127
-    rounded, nearest = rounded_kernel(kernel, inputs.T @ inputs), np.round(kernel / steps) * steps
+    rounded, nearest = rounded_kernel(kernel, FactoredMoments.of(inputs.T @ inputs)), np.round(kernel / steps) * steps
     errors = [np.square(inputs @ (one - kernel)).mean() for one in (rounded, nearest)]
     assert errors[0] < 0.2 * errors[1]
     assert on_grid(rounded.astype(np.float32))
@@ -147,10 +157,10 @@ def test_an_unused_input_and_an_output_of_zeros_round_as_well():
     kernel = np.random.default_rng(4).normal(size=(64, 32))
     kernel[:, 5] = 0
     inputs = np.random.default_rng(5).normal(size=(10, 64)) * (np.arange(64) != 7)  # fewer tokens than inputs
-    rounded = rounded_kernel(kernel, inputs.T @ inputs)
+    rounded = rounded_kernel(kernel, FactoredMoments.of(inputs.T @ inputs))
     assert not rounded[:, 5].any() and np.isfinite(rounded).all()
     assert np.abs(rounded - kernel).max() < 0.2
-    np.testing.assert_array_equal(rounded_kernel(kernel, np.zeros((64, 64)))[:, 5], 0)
+    np.testing.assert_array_equal(rounded_kernel(kernel, FactoredMoments.of(np.zeros((64, 64))))[:, 5], 0)
 
 
 def test_an_int8_file_has_the_rounded_integers_and_answers_as_in_float32(tmp_path):

@@ -6,6 +6,7 @@ Frantar et al., 2023. What the grid is, int8_kernels.py and int4_kernels.py say.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,7 +14,28 @@ DAMPING = 0.01  # of the second moments, as a share of their mean
 COLUMNS = 32  # inputs whose errors are spread together
 
 
-def gptq(kernel: np.ndarray, moments: np.ndarray, nearest: Callable[[int, np.ndarray], np.ndarray]) -> np.ndarray:
+class FactoredMoments(NamedTuple):
+    """The second moments of inputs as `gptq` uses them, computed once for all kernels that read the same inputs.
+
+    Attributes:
+        squares: `[inputs]`, the sum of squares of each.
+        order: `[inputs]`, their numbers, those with the largest values first.
+        factor: `[inputs, inputs]`, of the inverse of the moments in this order, see `_inverse_factor`.
+    """
+
+    squares: np.ndarray
+    order: np.ndarray
+    factor: np.ndarray
+
+    @classmethod
+    def of(cls, moments: np.ndarray) -> FactoredMoments:
+        """From the sum of products of the inputs, `x.T @ x`, `[inputs, inputs]` float64."""
+        squares = np.diag(moments)
+        order = np.argsort(-squares, kind="stable")
+        return cls(squares, order, _inverse_factor(moments[np.ix_(order, order)]))
+
+
+def gptq(kernel: np.ndarray, moments: FactoredMoments, nearest: Callable[[int, np.ndarray], np.ndarray]) -> np.ndarray:
     """The kernel on a grid whose product is nearest to the original's on given inputs.
 
     Inputs are rounded one after the other, those with the largest values first, and each error is made good for by the
@@ -21,14 +43,14 @@ def gptq(kernel: np.ndarray, moments: np.ndarray, nearest: Callable[[int, np.nda
 
     Args:
         kernel: `[inputs, outputs]`.
-        moments: `[inputs, inputs]` float64, the sum of products of the inputs, `x.T @ x`.
+        moments: of the inputs.
         nearest: from the number of an input and its weights `[outputs]` to the nearest values of the grid.
 
     Returns:
         `[inputs, outputs]` float64.
     """
-    order = np.argsort(-np.diag(moments), kind="stable")
-    weights, upper = kernel[order].astype(np.float64), _inverse_factor(moments[np.ix_(order, order)])
+    order, upper = moments.order, moments.factor
+    weights = kernel[order].astype(np.float64)
     rounded = np.empty_like(weights)
     for start in range(0, len(weights), COLUMNS):
         end = min(start + COLUMNS, len(weights))

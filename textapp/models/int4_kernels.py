@@ -11,7 +11,7 @@ from typing import NamedTuple
 import ml_dtypes
 import numpy as np
 
-from textapp.models.gptq import gptq
+from textapp.models.gptq import FactoredMoments, gptq
 from textapp.models.int8_kernels import MIN_QUANTIZED
 
 BLOCK = 32  # inputs with one scale
@@ -39,18 +39,17 @@ def is_int4(kernel: np.ndarray) -> bool:
     return kernel.ndim == 2 and kernel.size >= MIN_QUANTIZED and len(kernel) % BLOCK == 0
 
 
-def rounded_to_int4(kernel: np.ndarray, moments: np.ndarray | None = None) -> np.ndarray:
+def rounded_to_int4(kernel: np.ndarray, moments: FactoredMoments | None = None) -> np.ndarray:
     """The kernel on the grid of int4 whose product is nearest to the original's on given inputs; see `gptq`.
 
     Args:
         kernel: `[inputs, outputs]`, one that `is_int4`.
-        moments: `[inputs, inputs]` float64, the sum of products of the inputs, `x.T @ x`; None: each weight becomes the
-            nearest of the grid.
+        moments: of the inputs; None: each weight becomes the nearest of the grid.
 
     Returns:
         `[inputs, outputs]`; each value is -8 to 7 times the scale of its block.
     """
-    importance = np.ones(len(kernel)) if moments is None else np.diag(moments)
+    importance = np.ones(len(kernel)) if moments is None else moments.squares
     scales = np.repeat(_scales(np.asarray(kernel, np.float64), importance), BLOCK, axis=0)
 
     def nearest(number: int, weights: np.ndarray) -> np.ndarray:

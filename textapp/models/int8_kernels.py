@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from textapp.models.gptq import gptq
+from textapp.models.gptq import FactoredMoments, gptq
 
 MIN_QUANTIZED = 1024  # weights; the converter leaves smaller constants in float32
 OFF_GRID = 1e-3  # of an int8 step; float32 is off by 1e-5, an untrained kernel by up to 0.5
@@ -32,7 +32,7 @@ def is_pruned(kernel: np.ndarray) -> bool:
     return bool(np.mean(kernel == 0) > MANY_ZEROS)
 
 
-def rounded_kernel(kernel: np.ndarray, moments: np.ndarray) -> np.ndarray:
+def rounded_kernel(kernel: np.ndarray, moments: FactoredMoments) -> np.ndarray:
     """The kernel on the grid of int8 whose product is nearest to the original's on given inputs; see `gptq`.
 
     The largest weight of each output stays the largest, so that a converter, which takes it for 127 steps, finds the
@@ -40,7 +40,7 @@ def rounded_kernel(kernel: np.ndarray, moments: np.ndarray) -> np.ndarray:
 
     Args:
         kernel: `[inputs, outputs]` float64.
-        moments: `[inputs, inputs]` float64, the sum of products of the inputs, `x.T @ x`.
+        moments: of the inputs.
 
     Returns:
         `[inputs, outputs]`; each value is -127 to 127 times the step of its output.

@@ -26,6 +26,7 @@ import tensorflow as tf
 
 from textapp.layers import DecoderBlock, RmsNorm, TransformerDecoder
 from textapp.models.generator import Generator
+from textapp.models.gptq import FactoredMoments
 from textapp.models.int4_kernels import is_int4, rounded_to_int4
 from textapp.models.int8_kernels import MIN_QUANTIZED, is_pruned, rounded_kernel
 from textapp.models.sampled_texts import sampled_texts
@@ -38,7 +39,7 @@ TOKENS = 16_384  # read at most for the rounding
 TOKENS_FOR_INT4, SAMPLED_LENGTH = 8_192, 256
 _SEED = 7
 
-Rounding = Callable[[np.ndarray, np.ndarray], np.ndarray]  # of a kernel, by the moments of its inputs
+Rounding = Callable[[np.ndarray, FactoredMoments], np.ndarray]  # of a kernel, by the moments of its inputs
 
 log = logging.getLogger("textapp")
 
@@ -234,9 +235,10 @@ class _Rounding:
             moments: of the input.
             kernels: of the layers, if they are to be others than theirs.
         """
+        factored = FactoredMoments.of(moments)
         for layer, kernel in zip(layers, kernels or [np.asarray(layer.kernel) for layer in layers], strict=True):
             rounding = _to_int8 if id(layer) in self._in_int8 else self.rounding
-            layer.kernel.assign(rounding(kernel, moments).astype(np.float32))
+            layer.kernel.assign(rounding(kernel, factored).astype(np.float32))
 
 
 class _Rotation(_Rounding):
@@ -299,12 +301,12 @@ def _moments(values: Sequence[np.ndarray]) -> np.ndarray:
     return inputs.T @ inputs
 
 
-def _to_int8(kernel: np.ndarray, moments: np.ndarray) -> np.ndarray:
+def _to_int8(kernel: np.ndarray, moments: FactoredMoments) -> np.ndarray:
     """The kernel on the grid of int8, unless the file holds it in float32."""
     return kernel if kernel.size < MIN_QUANTIZED else rounded_kernel(kernel, moments)
 
 
-def _to_int4(kernel: np.ndarray, moments: np.ndarray) -> np.ndarray:
+def _to_int4(kernel: np.ndarray, moments: FactoredMoments) -> np.ndarray:
     """The kernel on the grid of int4, or of what else the file holds."""
     return rounded_to_int4(kernel, moments) if is_int4(kernel) else _to_int8(kernel, moments)
 
