@@ -15,7 +15,16 @@ import pytest
 
 from textapp import folders
 from textapp.errors import ArtifactError, UsageError
-from textapp.folders import MARKER, WorkFolder, atomic_file, check_output, check_place, scratch_folder, write_text
+from textapp.folders import (
+    MARKER,
+    WorkFolder,
+    atomic_file,
+    check_output,
+    check_place,
+    new_folder,
+    scratch_folder,
+    write_text,
+)
 
 ROOT = Path(__file__).parents[1]
 
@@ -177,6 +186,21 @@ def test_temporary_folders_of_killed_processes_go(tmp_path: Path, monkeypatch: p
         assert first.is_dir() and second.is_dir() and str(os.getpid()) in str(first)
     assert [path.name for path in tmp_path.iterdir()] == ["textapp-export-mine"]
     assert (tmp_path / "textapp-export-mine" / "thesis.txt").exists()
+
+
+def test_a_new_folder_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
+    final = tmp_path / "cache" / "copy"
+    with pytest.raises(OSError, match="full"), new_folder(final, "copy") as new:
+        (new / "half").touch()
+        raise OSError("full")
+    assert list(final.parent.iterdir()) == []
+    with new_folder(final, "copy") as slower:
+        (slower / "slower").touch()
+        with new_folder(final, "copy") as new:
+            (new / "faster").touch()
+            assert not final.exists()
+    assert [path.name for path in final.parent.iterdir()] == ["copy"]
+    assert [path.name for path in final.iterdir()] == ["faster"]
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:

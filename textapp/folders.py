@@ -437,6 +437,23 @@ def scratch_folder(purpose: str, parent: Path | None = None) -> Iterator[Path]:
             lock.release(remove=False)
 
 
+@contextmanager
+def new_folder(final: Path, purpose: str) -> Iterator[Path]:
+    """Yields an empty folder, which becomes `final` when the block ends without an error, so that none is ever half.
+
+    Where another process was faster, its folder stays.
+
+    Args:
+        final: is missing, such as a folder of the cache that several processes may want at the same time.
+        purpose: see `scratch_folder`.
+    """
+    final.parent.mkdir(parents=True, exist_ok=True)
+    with scratch_folder(purpose, final.parent) as new:
+        yield new
+        if not final.is_dir():
+            new.rename(final)
+
+
 def remove_dead(folder: Path, purpose: str) -> None:
     """Removes a work folder or a temporary folder of the user's own whose process was killed, unless it holds an `old`.
 

@@ -306,7 +306,7 @@ def test_pip_without_an_index(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_environment_that_is_there_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tpu_environment, "_make", lambda folder, wanted: pytest.fail("made again"))
+    monkeypatch.setattr(tpu_environment, "_run", lambda command, folder: pytest.fail("made again"))
     compiler_folder().mkdir(parents=True)
     assert compiler_python(pytest.fail) == compiler_folder() / "bin" / "python"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from textapp.artifact.files import MANIFEST
 from textapp.artifact.manifest import inside, open_artifact, read_manifest
 from textapp.errors import ArtifactError
-from textapp.folders import cache_folder, scratch_folder
+from textapp.folders import cache_folder, new_folder
 from textapp.remote import RemotePath
 
 _logger = logging.getLogger("textapp")
@@ -52,8 +52,7 @@ def local_copy(place: RemotePath) -> Path:
         if folder.is_dir():
             return folder
         _logger.info("copying %s to %s, once", place, folder)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with scratch_folder("copy", folder.parent) as new:
+        with new_folder(folder, "copy") as new:
             (new / MANIFEST).write_bytes(manifest)
             try:
                 names = list(read_manifest(new)["files"])
@@ -63,8 +62,6 @@ def local_copy(place: RemotePath) -> Path:
                 open_artifact(new)
             except ArtifactError as error:
                 raise ArtifactError(str(error).replace(str(new), str(place))) from error
-            if not folder.is_dir():  # another process may have been faster
-                new.rename(folder)
     except FileNotFoundError as error:
         raise ArtifactError(
             f"{place}: has no {MANIFEST}, or a file that it lists is missing; expected a finished folder: copy or "

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from textapp.errors import TextappError
-from textapp.folders import cache_folder, scratch_folder
+from textapp.folders import cache_folder, new_folder
 
 # Together, as the script calls what jax keeps private. The packages that they need are pinned too, so that the
 # environment of tomorrow is the one that was tried.
@@ -66,20 +66,12 @@ def compiler_python(tell: Callable[[str], None]) -> Path:
         wanted = [f"{name}=={version}" for name, version in PACKAGES.items()]
         tell(f"making an environment for the TPU compiler, once, about 1.3 GB: {folder} ({', '.join(wanted)})")
         try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            _make(folder, wanted)
+            with new_folder(folder, "compiler") as new:
+                _run([sys.executable, "-m", "venv", new], folder)
+                _run([new / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-input", *wanted], folder)
         except OSError as error:
             raise NoCompiler(f"{folder}: cannot be made ({error.strerror or error})") from error
     return folder / "bin" / "python"
-
-
-def _make(folder: Path, wanted: list[str]) -> None:
-    """Makes the environment beside its place and moves it there as a whole, so that half of one is never used."""
-    with scratch_folder("compiler", folder.parent) as new:
-        _run([sys.executable, "-m", "venv", new], folder)
-        _run([new / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-input", *wanted], folder)
-        if not folder.is_dir():  # another process may have been faster
-            new.rename(folder)
 
 
 def _run(command: list[Any], folder: Path) -> None:
