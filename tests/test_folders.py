@@ -1,48 +1,26 @@
-"""Work folders, locks, and files that get their name when they are whole."""
+"""Work folders, new folders, and their locks."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import pytest
+from killed import ROOT, killed
 
-from textapp import folders
+from textapp import locks
 from textapp.errors import ArtifactError, UsageError
-from textapp.folders import (
-    MARKER,
-    WorkFolder,
-    atomic_file,
-    check_output,
-    check_place,
-    new_folder,
-    scratch_folder,
-    write_text,
-)
-
-ROOT = Path(__file__).parents[1]
+from textapp.folders import WorkFolder, check_place, interrupted, new_folder, scratch_folder
+from textapp.locks import MARKER
 
 
 def nothing(_: Path) -> set[str]:
     return set()
-
-
-def killed(code: str, *arguments: object) -> int:
-    """Runs Python that prints a line when it has begun and then sleeps; kills it, and returns its process id."""
-    whole = "import sys, time\nfrom pathlib import Path\nfrom textapp.folders import *\n" + code
-    process = subprocess.Popen(
-        [sys.executable, "-c", whole, *map(str, arguments)], cwd=ROOT, stdout=subprocess.PIPE, encoding="utf-8"
-    )
-    assert process.stdout.readline() == "begun\n"
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    return process.pid
 
 
 WORKS = """
@@ -72,7 +50,7 @@ def test_the_second_process_is_told_of_the_first(tmp_path: Path) -> None:
 def test_without_locks_a_process_that_is_gone_is_recognised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dead = killed(WORKS, tmp_path / "run", "training")
     assert json.loads((tmp_path / "run.textapp-work" / MARKER).read_text())["pid"] == dead
-    monkeypatch.setattr(folders, "fcntl", None)
+    monkeypatch.setattr(locks, "fcntl", None)
     with WorkFolder(tmp_path / "run", "training") as work:
         marker = json.loads((work.path / MARKER).read_text())
         (work.path / MARKER).write_text(json.dumps({**marker, "pid": os.getppid()}))
@@ -117,13 +95,10 @@ def test_interrupted_work_of_another_kind_stays(tmp_path: Path) -> None:
     assert not (tmp_path / "run.textapp-work").exists()
 
 
-def test_a_pipe_with_a_name_of_ours_is_neither_read_nor_written(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "metrics.json")
-    with pytest.raises(ArtifactError, match="metrics.json: found a folder, a pipe or a device, expected a file"):
-        write_text(tmp_path / "metrics.json", "{}")
+def test_a_pipe_with_a_name_of_ours_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "run.textapp-work").mkdir()
     os.mkfifo(tmp_path / "run.textapp-work" / MARKER)
-    assert folders.interrupted(tmp_path / "run") == ""
+    assert interrupted(tmp_path / "run") == ""
 
 
 def test_a_work_folder_that_was_deleted_does_not_become_a_run(tmp_path: Path) -> None:
@@ -171,8 +146,6 @@ def test_places_that_cannot_be_written_are_found_first(tmp_path: Path, monkeypat
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(UsageError, match=f"run: {tmp_path} cannot be written"):
         check_place(tmp_path / "run")
-    with pytest.raises(UsageError, match="no folder that can be written"):
-        check_output(tmp_path / "answers")
 
 
 def test_temporary_folders_of_killed_processes_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,38 +174,3 @@ def test_a_new_folder_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
             assert not final.exists()
     assert [path.name for path in final.parent.iterdir()] == ["copy"]
     assert [path.name for path in final.iterdir()] == ["faster"]
-
-
-def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
-    file = tmp_path / "metrics.json"
-    (tmp_path / "metrics.json.partial").write_text("mine")
-    write_text(file, "old")
-    file.chmod(0o640)
-    with pytest.raises(OSError, match="No space"), atomic_file(file) as opened:
-        opened.write("half")
-        raise OSError(28, "No space left on device")
-    assert file.read_text() == "old" and sorted(tmp_path.iterdir()) == [file, tmp_path / "metrics.json.partial"]
-    write_text(file, "new")
-    assert file.read_text() == "new" and file.stat().st_mode & 0o777 == 0o640
-    assert (tmp_path / "metrics.json.partial").read_text() == "mine"
-
-
-def test_what_a_killed_process_left_of_a_file_goes(tmp_path: Path) -> None:
-    file = tmp_path / "answers[1].jsonl"
-    killed("with atomic_file(Path(sys.argv[1])) as file:\n print('begun', flush=True); time.sleep(60)", file)
-    assert len(list(tmp_path.iterdir())) == 1 and not file.exists()
-    with atomic_file(file) as one, atomic_file(file) as two:  # one that is in use stays
-        one.write("one")
-        two.write("two")
-    assert list(tmp_path.iterdir()) == [file] and file.read_text() == "one"
-
-
-def test_a_link_stays_a_link(tmp_path: Path) -> None:
-    (tmp_path / "link").symlink_to(tmp_path / "folder" / "file")
-    write_text(tmp_path / "link", "text")
-    assert (tmp_path / "link").is_symlink() and (tmp_path / "folder" / "file").read_text() == "text"
-    with atomic_file(Path("/dev/null")) as file:
-        file.write("text")
-    assert not Path("/dev/null").is_file()
-    with pytest.raises(UsageError, match="is a folder"):
-        check_output(tmp_path)

@@ -1,35 +1,26 @@
-"""How files and folders are replaced: whole or not at all, by one process at a time, and nothing of the user's is lost.
+"""How folders are replaced: whole or not at all, by one process at a time, and nothing of the user's is lost.
 
 Uses only the standard library, because a device reads bundles with what is above this module.
 """
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shutil
-import socket
 import stat
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TextIO
 
 from textapp.errors import ArtifactError, UsageError
-from textapp.untrusted import read_json
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+from textapp.files import write_text
+from textapp.locks import MARKER, Marked, in_use, is_ours, owner
 
 WORK = ".textapp-work"  # what a folder's name is followed by in that of its work folder
-MARKER = "textapp.json"  # in a work folder
 KEPT = ".kept"  # what the name of a user's file is followed by where textapp needs its name
-NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)  # of a file system without flock
+Made = Callable[[Path], set[str]]  # a folder -> the names of what textapp made in it, relative to it, with slashes
 
 
 def work_folder(final: Path) -> Path:
@@ -40,21 +31,6 @@ def work_folder(final: Path) -> Path:
 def cache_folder() -> Path:
     """Where textapp keeps what it can get again: below `$XDG_CACHE_HOME`, else `~/.cache`."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "textapp"
-
-
-def resolved(path: Path) -> Path:
-    """The folder or file that a path means, behind symbolic links, even if it does not exist yet.
-
-    Raises:
-        UsageError: the links lead to each other.
-    """
-    try:
-        found = path.resolve()
-    except (RuntimeError, OSError) as error:
-        raise UsageError(f"{path}: cannot be resolved ({error}): use another name") from error
-    if found.is_symlink():
-        raise UsageError(f"{path}: a symbolic link that leads to itself: use another name")
-    return found
 
 
 def check_place(final: Path) -> None:
@@ -81,157 +57,9 @@ def check_place(final: Path) -> None:
         )
 
 
-def is_ours(folder: Path) -> bool:
-    """Whether textapp made a folder: it has the marker, or is empty, as between its making and the marker's."""
-    if folder.is_symlink() or not folder.is_dir():
-        return False
-    marker = folder / MARKER
-    if not marker.is_file() or marker.is_symlink():
-        return not any(folder.iterdir())
-    return not marker.stat().st_size or bool(owner(folder))
-
-
-def owner(folder: Path) -> dict[str, Any]:
-    """What the marker of a work folder tells: made_by, purpose, pid, host, since; empty if it is not textapp's."""
-    try:
-        content = read_json(folder / MARKER)
-    except (OSError, ArtifactError):
-        return {}
-    ours = isinstance(content, dict) and content.get("made_by") == "textapp"
-    return content if ours else {}
-
-
-# --- one process at a time -----------------------------------------------------------------------------------------
-
-
 def mark(folder: Path, purpose: str) -> None:
     """Marks a folder that stays as textapp's; see `owner`."""
     write_text(folder / MARKER, json.dumps({"made_by": "textapp", "purpose": purpose}) + "\n")
-
-
-class Marked:
-    """A folder of textapp that one process uses at a time.
-
-    Its marker says which, and is locked (flock): the lock ends with the process, however that ends. On a file system
-    without locks the process that the marker names has to be gone, if it was of this machine.
-
-    Args:
-        folder: made if it is missing.
-        purpose: `training` or `export`.
-        what: the folder that messages name.
-        keeps: see `WorkFolder`.
-
-    Raises:
-        ArtifactError: another process uses it.
-        UsageError: it is not textapp's.
-    """
-
-    def __init__(self, folder: Path, purpose: str, what: Path, keeps: str | None = None) -> None:
-        self.folder, self._purpose, self._what, self._keeps = folder, purpose, what, keeps
-        self._marker = folder / MARKER
-        while True:
-            folder.mkdir(parents=True, exist_ok=True)
-            if not is_ours(folder):
-                raise UsageError(f"{folder}: expected a work folder of textapp, found one of yours: rename it")
-            try:
-                self._file = os.open(self._marker, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o644)
-            except FileNotFoundError:  # the process before has just removed the folder
-                continue
-            if not self._locked():
-                os.close(self._file)
-                raise ArtifactError(f"{what}: {in_use(folder)}: wait until it ends, or use another folder")
-            if self.intact():
-                break
-            os.close(self._file)
-        self._describe()
-
-    def _locked(self) -> bool:
-        try:
-            return _flock(self._file)
-        except OSError:
-            return not _alive(owner(self.folder))
-
-    def _describe(self) -> None:
-        content = {
-            "made_by": "textapp",
-            "about": f"textapp works here ({self._purpose}) for {self._what.name}, and removes this folder at the end",
-            "purpose": self._purpose,
-            "keeps": self._keeps,
-            "pid": os.getpid(),
-            "host": socket.gethostname(),
-            "since": time.strftime("%Y-%m-%d %H:%M:%S"),
-        }
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, (json.dumps(content, indent=1) + "\n").encode(), 0)
-
-    def intact(self) -> bool:
-        """Whether the folder is still the one that was locked, and was not deleted."""
-        with suppress(OSError):
-            return os.path.samestat(os.fstat(self._file), os.stat(self._marker))
-        return False
-
-    def release(self, remove: bool) -> None:
-        """Ends the use; with `remove` the folder goes, unless somebody put something into it."""
-        with suppress(OSError):
-            if remove and self.intact() and [path.name for path in self.folder.iterdir()] == [MARKER]:
-                self._marker.unlink()
-                self.folder.rmdir()
-        os.close(self._file)
-
-
-def _flock(file: int) -> bool:
-    """Locks a file; False if another process has it.
-
-    Raises:
-        OSError: there are no locks here.
-    """
-    if fcntl is None:
-        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in NO_LOCKS:
-            raise
-        return False
-    return True
-
-
-def _alive(found: dict[str, Any]) -> bool:
-    """Whether the process of a marker runs, on this machine."""
-    pid = found.get("pid")
-    if found.get("host") != socket.gethostname() or not isinstance(pid, int) or pid == os.getpid():
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        pass  # it is somebody else's
-    return True
-
-
-def in_use(folder: Path) -> str:
-    """Says which process uses a work folder; empty if none does."""
-    try:
-        file = os.open(folder / MARKER, os.O_RDWR)
-    except OSError:
-        return ""
-    found = owner(folder)
-    try:
-        free = _flock(file)
-    except OSError:
-        free = not _alive(found)
-    finally:
-        os.close(file)
-    if free:
-        return ""
-    where = f"process {found['pid']} on {found['host']}" if {"pid", "host"} <= found.keys() else "another process"
-    return f"{where} works on it ({found.get('purpose', 'textapp')}, since {found.get('since', 'a moment ago')})"
-
-
-# --- folders -------------------------------------------------------------------------------------------------------
-
-Made = Callable[[Path], set[str]]  # a folder -> the names of what textapp made in it, relative to it, with slashes
 
 
 class WorkFolder:
@@ -468,107 +296,3 @@ def remove_dead(folder: Path, purpose: str) -> None:
                 lock = Marked(folder, purpose, folder)
                 shutil.rmtree(folder / "new", ignore_errors=True)
                 lock.release(remove=True)
-
-
-# --- files ---------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def atomic_file(path: Path, newline: str | None = None, encoding: str = "utf-8") -> Iterator[TextIO]:
-    """Opens a text file for writing that gets its name when it is complete; after an error the old one stays.
-
-    Works beside the file, in `.<name>.textapp-<process>-<random>`; what a killed process left there is removed by the
-    next one. A symbolic link stays one; a device or a pipe is written directly. Half of a surrogate pair, as in a file
-    name that is not UTF-8, is written as its escape.
-
-    Args:
-        path: the file; its folder is made.
-        newline, encoding: as for `open`.
-    """
-    if _is_special(path):
-        with path.open("w", encoding=encoding, errors="backslashreplace", newline=newline) as file:
-            yield file
-        return
-    final = resolved(path)
-    final.parent.mkdir(parents=True, exist_ok=True)
-    _remove_dead_files(final)
-    partial = final.with_name(f"{_partial_prefix(final)}{os.getpid()}-{os.urandom(4).hex()}")
-    file = partial.open("x", encoding=encoding, errors="backslashreplace", newline=newline)
-    try:
-        with suppress(OSError):
-            _flock(file.fileno())
-        try:
-            yield file
-        finally:
-            file.close()  # a full disk may be noticed only here
-        if final.exists():
-            shutil.copymode(final, partial)
-        os.replace(partial, final)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a file of textapp's own atomically: on a full disk the old one stays.
-
-    Raises:
-        ArtifactError: something that is no file has its name, such as a pipe in a stranger's run.
-    """
-    if path.exists() and not path.is_file():
-        raise ArtifactError(f"{path}: found a folder, a pipe or a device, expected a file to replace: move it away")
-    with atomic_file(path) as file:
-        file.write(text)
-
-
-def check_output(path: Path) -> None:
-    """Checks that a file can be written, before the work begins.
-
-    Raises:
-        UsageError: it is a folder, a part of its path is a file, or its folder cannot be written.
-    """
-    if _is_special(path):
-        return
-    final = resolved(path)
-    if final.is_dir():
-        raise UsageError(f"{path}: is a folder, expected the name of a file")
-    above = next(folder for folder in final.parents if folder.exists() or folder.is_symlink())
-    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
-        raise UsageError(f"{path}: {above} is no folder that can be written: use another name")
-
-
-def same_file(one: Path, other: Path) -> bool:
-    """Whether two paths mean the same file: by links of both kinds, or in another case where that does not count."""
-    if "\0" in f"{one}{other}":  # as a damaged manifest may list it: no file has such a name
-        return False
-    try:
-        return os.path.samefile(one, other)
-    except OSError:
-        return os.path.realpath(one) == os.path.realpath(other)
-
-
-def _is_special(path: Path) -> bool:
-    """Whether a path is a device or a pipe, such as /dev/null and /dev/stdout, which a rename would replace."""
-    if path.absolute().parts[1:2] in (("dev",), ("proc",)):
-        return True
-    return path.exists() and not path.is_file() and not path.is_dir()
-
-
-def _partial_prefix(final: Path) -> str:
-    return f".{final.name}.textapp-"
-
-
-def _remove_dead_files(final: Path) -> None:
-    for left in final.parent.glob(f"{_escaped(_partial_prefix(final))}*-????????"):
-        with suppress(OSError):
-            if left.is_symlink() or (hasattr(os, "getuid") and left.stat().st_uid != os.getuid()):
-                continue
-            pid = left.name.removeprefix(_partial_prefix(final)).split("-")[0]
-            if not pid.isdigit() or _alive({"pid": int(pid), "host": socket.gethostname()}):
-                continue
-            with left.open("a") as file:
-                if _flock(file.fileno()):
-                    left.unlink()
-
-
-def _escaped(name: str) -> str:
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)

@@ -62,8 +62,8 @@ def test_nothing_of_textapp_above_the_predictor_is_loaded(answered: dict) -> Non
     conversations = {"textapp.records", "textapp.records.messages", "textapp.records.json_objects"}  # no reader
     own = set(answered["own"]) - conversations
     packages = {name.split(".")[1] for name in own if "." in name}
-    below = {"arrays", "artifact", "decoding", "errors", "folders", "noise", "remote", "runners", "tasks", "text"}
-    assert packages <= below | {"catalog", "loading", "predictors", "untrusted"}
+    below = {"arrays", "artifact", "decoding", "errors", "files", "folders", "locks", "noise", "remote", "runners"}
+    assert packages <= below | {"catalog", "loading", "predictors", "tasks", "text", "untrusted"}
 
 
 def test_a_run_folder_says_what_it_needs(tiny_run: Path) -> None:

@@ -14,7 +14,8 @@ from typing import Any
 
 from textapp.artifact.files import LITERT_LM_FILE, LOADED, MANIFEST, SAVED_MODEL, TOKENIZER, made_files
 from textapp.errors import ArtifactError
-from textapp.folders import interrupted, recover, resolved, write_text
+from textapp.files import resolved, write_text
+from textapp.folders import interrupted, recover
 from textapp.untrusted import (
     FLAG,
     LENGTHS,

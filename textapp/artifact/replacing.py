@@ -11,7 +11,8 @@ from pathlib import Path
 
 from textapp.artifact.files import LOADED, MANIFEST, SAVED_MODEL, kind_of, made_files
 from textapp.errors import UsageError
-from textapp.folders import WorkFolder, check_place, recover, resolved, same_file, work_folder
+from textapp.files import resolved, same_file
+from textapp.folders import WorkFolder, check_place, recover, work_folder
 
 _logger = logging.getLogger("textapp")
 

@@ -27,7 +27,8 @@ from textapp.commands.batch_worker import BLOCKS, END, FAILED, Job, Stripe, answ
 from textapp.commands.examples import check_has_columns, layout_of
 from textapp.decoding.options import decoding_options
 from textapp.errors import ArtifactError, DataError, UsageError, require
-from textapp.folders import WorkFolder, recover, resolved, write_text
+from textapp.files import resolved, write_text
+from textapp.folders import WorkFolder, recover
 from textapp.loading import load
 from textapp.processes import usable_cores
 from textapp.records.files import expand

@@ -26,7 +26,8 @@ from textapp.compression.vocabulary import cut_tokenizer
 from textapp.config import Config, PresetModel, Role, data_directory
 from textapp.config.reading import differing_entry
 from textapp.errors import ArtifactError, ConfigError, UsageError
-from textapp.folders import WorkFolder, resolved, write_text
+from textapp.files import resolved, write_text
+from textapp.folders import WorkFolder
 from textapp.noise import import_tensorflow
 from textapp.recipes.resolving import locate
 from textapp.recipes.splits import load_splits, settled_layout

@@ -14,7 +14,7 @@ from textapp.commands import tables
 from textapp.commands.examples import evaluation_records
 from textapp.commands.measure import scores
 from textapp.errors import ArtifactError, DataError, UsageError, visible
-from textapp.folders import atomic_file, check_output, write_text
+from textapp.files import atomic_file, check_output, write_text
 from textapp.loading import load_artifact
 from textapp.metrics.speed import latency, ranks, timed
 from textapp.predictors.predictor import Predictor

@@ -16,7 +16,9 @@ from textapp.compression.search_budget import Budget, parse_latency, parse_size
 from textapp.compression.search_journal import is_journal
 from textapp.errors import ArtifactError, ExportError, OptionError, UsageError, require
 from textapp.export.options import EDGE_TARGETS
-from textapp.folders import WorkFolder, mark, owner, resolved, write_text
+from textapp.files import resolved, write_text
+from textapp.folders import WorkFolder, mark
+from textapp.locks import owner
 from textapp.runners.interpreter import available
 
 RESULT = "result.json"  # in the folder of a search

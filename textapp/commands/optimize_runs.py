@@ -19,7 +19,7 @@ from textapp.compression.recipe import as_data, load_recipe, parse_recipe
 from textapp.compression.search_space import ALONE, FORMATS, Candidate, Pace, epochs_of, shortened
 from textapp.compression.trainings import EPOCHS, MODEL
 from textapp.errors import ArtifactError, UsageError
-from textapp.folders import write_text
+from textapp.files import write_text
 from textapp.recipes.training_run import METRICS
 
 log = logging.getLogger("textapp")

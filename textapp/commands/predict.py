@@ -21,7 +21,7 @@ from textapp.commands.typed import given_text
 from textapp.decoding.options import decoding_options
 from textapp.encodings import AUTO, text_encoding
 from textapp.errors import DataError, UsageError
-from textapp.folders import atomic_file, check_output
+from textapp.files import atomic_file, check_output
 from textapp.loading import load
 from textapp.predictors.predictor import Predictor
 from textapp.records.fasttext import without_labels

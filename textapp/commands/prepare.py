@@ -31,7 +31,8 @@ from textapp.commands.prepare_texts import preparable, read_texts
 from textapp.commands.train import changed, checksums
 from textapp.config import Config, data_directory, differing_key
 from textapp.errors import ArtifactError, ConfigError, DataError, TextappError, UsageError
-from textapp.folders import WorkFolder, cache_folder, resolved, write_text
+from textapp.files import resolved, write_text
+from textapp.folders import WorkFolder, cache_folder
 from textapp.processes import usable_cores
 from textapp.recipes.preparing import KEY, settings_of
 from textapp.recipes.recipe import PreparableRecipe

@@ -13,7 +13,7 @@ from textapp.commands import tables
 from textapp.commands.benchmark import Child, answering, benchmark
 from textapp.commands.examples import evaluation_records
 from textapp.errors import ArtifactError, TextappError, UsageError
-from textapp.folders import atomic_file, check_output
+from textapp.files import atomic_file, check_output
 from textapp.metrics.machine import core_speed
 from textapp.processes import THREAD_SETTINGS
 from textapp.report.facts import Facts, gather

@@ -15,7 +15,7 @@ from textapp.artifact import check_not_of_an_artifact, open_artifact
 from textapp.commands import tables
 from textapp.commands.examples import evaluation_records
 from textapp.errors import ArtifactError, DataError, UsageError
-from textapp.folders import atomic_file, check_output, write_text
+from textapp.files import atomic_file, check_output, write_text
 from textapp.loading import load
 from textapp.metrics import preference
 from textapp.predictors.predictor import Predictor

@@ -24,7 +24,8 @@ from textapp.artifact import (
 from textapp.catalog import load_config, parse_config, recipe_of_config
 from textapp.config import Config, data_directory, differing_key
 from textapp.errors import ArtifactError, DataError, TextappError
-from textapp.folders import WorkFolder, resolved, scratch_folder, write_text
+from textapp.files import resolved, write_text
+from textapp.folders import WorkFolder, scratch_folder
 from textapp.noise import import_tensorflow
 from textapp.processes import slurm_tasks
 from textapp.recipes.resolving import locate

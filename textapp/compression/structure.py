@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from textapp.batches.pipeline import Batch, BatchSource
-from textapp.folders import write_text
+from textapp.files import write_text
 from textapp.layers import Lstm, SpanLogits, TransformerBlock, WindowFeatures
 
 

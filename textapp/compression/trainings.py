@@ -24,7 +24,7 @@ from textapp.compression.recipe import (
 )
 from textapp.compression.vocabulary import cut_weights
 from textapp.errors import ArtifactError, ConfigError
-from textapp.folders import write_text
+from textapp.files import write_text
 from textapp.recipes.training_run import begun, build_under, fit, summary
 
 if TYPE_CHECKING:

@@ -32,7 +32,8 @@ from textapp.export.options import MAX_DROP, NO_INT4, WEIGHTS_ONLY, ExportOption
 from textapp.export.saved_model import write_served
 from textapp.export.target import run_in_target
 from textapp.export.weights_only import quantize_weights
-from textapp.folders import WORK, remove_dead, resolved, scratch_folder
+from textapp.files import resolved
+from textapp.folders import WORK, remove_dead, scratch_folder
 from textapp.models.int4_kernels import BLOCK
 from textapp.models.saving import MODEL, load_float32
 from textapp.objectives.checks.check import Check, Verdict, run_all

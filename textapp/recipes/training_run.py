@@ -17,7 +17,7 @@ from textapp.arrays import plain
 from textapp.artifact import TARGET_TOKENIZER, TOKENIZER, write_manifest
 from textapp.config import save_config
 from textapp.errors import ArtifactError
-from textapp.folders import write_text
+from textapp.files import write_text
 from textapp.prepared import Prepared
 from textapp.records.layout import Layout
 from textapp.records.token_ids import CACHE

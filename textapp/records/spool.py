@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from textapp.errors import ArtifactError
-from textapp.folders import write_text
+from textapp.files import write_text
 
 Records = Sequence[dict[str, Any]]
 PARTS = "texts.json"

@@ -15,7 +15,7 @@ from typing import Any
 from textapp.arrays import plain
 from textapp.artifact import BENCHMARK, Artifact
 from textapp.errors import ArtifactError
-from textapp.folders import write_text
+from textapp.files import write_text
 from textapp.untrusted import read_json
 
 OWN = "."  # the run itself

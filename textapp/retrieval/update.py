@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 from textapp.artifact import sha256
 from textapp.encodings import AUTO
 from textapp.errors import DataError, UsageError, require
-from textapp.folders import write_text
+from textapp.files import write_text
 from textapp.records.rows import RowError
 from textapp.retrieval import passages as splitting
 from textapp.retrieval import terms as folding
