@@ -3,25 +3,45 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import importlib.util
-import inspect as introspection
 import logging
-import math
 import os
 import shlex
 import signal
 import sys
 import traceback
-from collections.abc import Callable
-from dataclasses import fields
-from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any
 
 import typer
 
-from textapp.decoding.options import DecodingOptions
+from textapp.cli_options import (
+    BatchRunner,
+    ColumnsOption,
+    ConfigPath,
+    DataDir,
+    DataFiles,
+    EncodingOption,
+    Json,
+    NoAnswerThreshold,
+    Overflow,
+    Overrides,
+    Overwrite,
+    PathArgument,
+    Quantize,
+    RunArgument,
+    RunFolder,
+    Runtime,
+    Target,
+    Threads,
+    Threshold,
+    Trusted,
+    finite,
+    generation_option,
+    path_argument,
+    path_option,
+    with_decoding_options,
+)
 from textapp.errors import OptionError, TextappError, UsageError
 from textapp.terminal import guard_streams, printable
 
@@ -36,152 +56,13 @@ app = typer.Typer(
 )
 
 
-class Target(str, Enum):
-    litert = "litert"
-    tflite_runtime = "tflite-runtime"
-    saved_model = "saved_model"
-    litert_lm = "litert-lm"
-
-
-class Quantize(str, Enum):
-    none = "none"
-    float16 = "float16"
-    dynamic = "dynamic"
-    int8 = "int8"
-    int4 = "int4"
-    int8_weights = "int8-weights"
-    int4_weights = "int4-weights"
-    auto = "auto"
-
-
-class BatchRunner(str, Enum):
-    local = "local"
-    beam = "beam"
-    ray = "ray"
-
-
-class Overflow(str, Enum):
-    truncate = "truncate"
-    error = "error"
-
-
-def _generative(help: str, *names: str) -> Any:
-    """An option for models that generate text."""
-    return typer.Option(*names, help=help, rich_help_panel="Translation and generation")
-
-
-def _with_decoding_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Gives a command that takes `**decoding` an option for each field of `DecodingOptions`; it gets those given."""
-    parameters = list(introspection.signature(command, eval_str=True).parameters.values())[:-1]
-    parameters += [
-        introspection.Parameter(
-            option.name,
-            introspection.Parameter.KEYWORD_ONLY,
-            default=None,
-            annotation=Annotated[_cli_type(hint) | None, _generative(option.metadata["help"])],
-        )
-        for option, hint in zip(fields(DecodingOptions), get_type_hints(DecodingOptions).values(), strict=True)
-    ]
-
-    names = {option.name for option in fields(DecodingOptions)}
-
-    @functools.wraps(command)
-    def with_options(**arguments: Any) -> None:
-        command(**{name: value for name, value in arguments.items() if name not in names or value not in (None, [])})
-
-    with_options.__signature__ = introspection.Signature(parameters)  # type: ignore[attr-defined]  # typer reads it
-    with_options.__annotations__ = {each.name: each.annotation for each in parameters}
-    return with_options
-
-
-def _cli_type(hint: Any) -> Any:
-    """The type of an option on the command line: a tuple of strings is an option that repeats."""
-    if get_origin(hint) is tuple:
-        return list[str]
-    return next((part for part in get_args(hint) if part is not type(None)), hint)
-
-
-def _path(text: str) -> Path:
-    """A path of the command line; a shell does not replace the `~` of `--input=~/texts.csv`."""
-    return Path(os.path.expanduser(text))
-
-
-def _finite(value: float | None) -> float | None:
-    """Refuses NaN, which passes every comparison with a minimum and a maximum."""
-    if value is not None and not math.isfinite(value):
-        raise typer.BadParameter(f"found {value}, expected a number")
-    return value
-
-
-ConfigPath = Annotated[
-    Path, typer.Argument(parser=_path, metavar="CONFIG", help="YAML config of the run; examples are in configs/")
-]
-PathArgument = Annotated[Path, typer.Argument(parser=_path, metavar="PATH", help="a run folder or a bundle")]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="override a config key, such as training.epochs=1; the value is YAML; repeatable",
-    ),
-]
-DataDir = Annotated[
-    Path | None,
-    typer.Option(
-        parser=_path,
-        metavar="DIR",
-        help="base folder of relative data paths [default: TEXTAPP_DATA, else the working directory]",
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="print JSON to stdout, and everything else to stderr")]
-DataFiles = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--data",
-        parser=_path,
-        metavar="FILE",
-        help="use these examples instead of the run's; parallel files: --data SOURCE --data TARGET",
-    ),
-]
-ColumnsOption = Annotated[
-    str | None,
-    typer.Option(metavar="FIELD=COLUMN,..", help="columns of those files by number or name, such as text=0,label=1"),
-]
-EncodingOption = Annotated[
-    str | None,
-    typer.Option("--encoding", metavar="NAME", help="encoding of those files: gb18030, ..; auto: the likely one"),
-]
-Threads = Annotated[int, typer.Option(min=1, help="CPU threads per answer")]
-Threshold = Annotated[
-    float | None,
-    typer.Option(
-        min=0,
-        max=1,
-        callback=_finite,
-        help="minimum probability; below it the answer is 'unknown' (multi-label: labels at or above it)",
-    ),  # fmt: skip
-]
-Trusted = Annotated[
-    bool, typer.Option("--trusted", help="open a SavedModel, a program that can read and write any file of yours")
-]
-NoAnswerThreshold = Annotated[
-    float | None,
-    typer.Option(
-        min=0, max=1, help="minimum score of an answer; below it there is none", rich_help_panel="Question answering"
-    ),
-]
-Runtime = Annotated[
-    str, typer.Option(metavar="NAME", help="interpreter of .tflite files: auto, litert or tflite-runtime")
-]
-
-
 @app.command()
 def train(
     config: ConfigPath,
     overrides: Overrides = None,
-    run: Annotated[str | None, typer.Option(metavar="DIR", help="run folder [default: run in the config]")] = None,
+    run: RunFolder = None,
     data_dir: DataDir = None,
-    overwrite: Annotated[bool, typer.Option(help="replace an existing run; files of yours in it stay")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Train the model that CONFIG describes. The same command resumes an interrupted training."""
     from textapp.commands.train import train as command
@@ -223,9 +104,9 @@ def launch(
     config: ConfigPath,
     workers: Annotated[int, typer.Option(min=2, max=64, help="number of worker processes")] = 2,
     overrides: Overrides = None,
-    run: Annotated[str | None, typer.Option(metavar="DIR", help="run folder [default: run in the config]")] = None,
+    run: RunFolder = None,
     data_dir: DataDir = None,
-    overwrite: Annotated[bool, typer.Option(help="replace an existing run; files of yours in it stay")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Train with several worker processes on this machine's CPU, to try what several machines would do."""
     from textapp.commands.launch import launch as command
@@ -235,10 +116,8 @@ def launch(
 
 @app.command()
 def compress(
-    run: Annotated[Path, typer.Argument(parser=_path, metavar="RUN", help="a run folder")],
-    recipe: Annotated[
-        Path, typer.Option(parser=_path, metavar="FILE", help="YAML recipe; examples are in configs/compression/")
-    ],
+    run: RunArgument,
+    recipe: Annotated[Path, path_option("FILE", "YAML recipe; examples are in configs/compression/")],
     new_run: Annotated[
         str | None, typer.Option("--run", metavar="DIR", help="new run folder [default: RUN-RECIPE]")
     ] = None,
@@ -247,7 +126,7 @@ def compress(
         typer.Option("--set", metavar="KEY=VALUE", help="override a key, such as steps.0.epochs=1; repeatable"),
     ] = None,
     data_dir: DataDir = None,
-    overwrite: Annotated[bool, typer.Option(help="replace an existing run; files of yours in it stay")] = False,
+    overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Compress a run by a recipe into a new run. The same command resumes an interrupted one."""
@@ -258,13 +137,13 @@ def compress(
 
 @app.command()
 def optimize(
-    run: Annotated[Path, typer.Argument(parser=_path, metavar="RUN", help="a run folder")],
+    run: RunArgument,
     target: Annotated[Target, typer.Option(help="target runtime: litert or tflite-runtime")] = Target.litert,
     max_drop: Annotated[
         float,
         typer.Option(
             min=0,
-            callback=_finite,
+            callback=finite,
             help="allowed loss on validation: points of accuracy, F1 or BLEU, or percent of perplexity",
         ),
     ] = 0.5,
@@ -274,16 +153,12 @@ def optimize(
     max_latency: Annotated[
         str | None, typer.Option(metavar="TIME", help="allowed time of the median answer to one text, such as 3ms")
     ] = None,
-    minutes: Annotated[float, typer.Option(callback=_finite, help="time for the search, all its calls together")] = 60,
+    minutes: Annotated[float, typer.Option(callback=finite, help="time for the search, all its calls together")] = 60,
     keep: Annotated[
-        Path | None,
-        typer.Option(parser=_path, metavar="DIR", help="folder of the search, to go on in [default: RUN-optimize]"),
+        Path | None, path_option("DIR", "folder of the search, to go on in [default: RUN-optimize]")
     ] = None,
     recipes: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--recipe", parser=_path, metavar="FILE", help="try this recipe instead of textapp's own; repeatable"
-        ),
+        list[Path] | None, path_option("FILE", "try this recipe instead of textapp's own; repeatable", "--recipe")
     ] = None,
     data_dir: DataDir = None,
     as_json: Json = False,
@@ -296,10 +171,7 @@ def optimize(
 
 @app.command()
 def evaluate(
-    path: Annotated[
-        Path | None,
-        typer.Argument(parser=_path, metavar="PATH", help="a run folder or a bundle; omitted with --judged"),
-    ] = None,
+    path: Annotated[Path | None, path_argument("PATH", "a run folder or a bundle; omitted with --judged")] = None,
     data: DataFiles = None,
     columns: ColumnsOption = None,
     encoding: EncodingOption = None,
@@ -311,28 +183,14 @@ def evaluate(
     trusted: Trusted = False,
     output: Annotated[
         Path | None,
-        typer.Option(
-            parser=_path,
-            metavar="DIR",
-            help="folder for metrics.json, and mistakes.tsv or outputs.tsv [default: RUN/evaluation]",
-        ),
+        path_option("DIR", "folder for metrics.json, and mistakes.tsv or outputs.tsv [default: RUN/evaluation]"),
     ] = None,
     sheet: Annotated[
         Path | None,
-        typer.Option(
-            "--side-by-side",
-            parser=_path,
-            metavar="FILE",
-            help="write the outputs of PATH and --against to a .csv for human judges",
-        ),
+        path_option("FILE", "write the outputs of PATH and --against to a .csv for human judges", "--side-by-side"),
     ] = None,
-    against: Annotated[
-        list[Path] | None,
-        typer.Option(parser=_path, metavar="PATH", help="another variant for --side-by-side; repeatable"),
-    ] = None,
-    judged: Annotated[
-        Path | None, typer.Option(parser=_path, metavar="FILE", help="read a judged .csv and count the preferences")
-    ] = None,
+    against: Annotated[list[Path] | None, path_option("PATH", "another variant for --side-by-side; repeatable")] = None,
+    judged: Annotated[Path | None, path_option("FILE", "read a judged .csv and count the preferences")] = None,
     as_json: Json = False,
 ) -> None:
     """Measure quality and latency on the test split, else on the validation split."""
@@ -371,7 +229,7 @@ def evaluate(
 
 @app.command()
 def export(
-    run: Annotated[Path, typer.Argument(parser=_path, metavar="RUN", help="a run folder")],
+    run: RunArgument,
     target: Annotated[
         Target, typer.Option(help="target runtime; litert-lm: LiteRT-LM's apps, for language models")
     ] = Target.litert,
@@ -387,21 +245,18 @@ def export(
         float | None,
         typer.Option(
             min=0,
-            callback=_finite,
+            callback=finite,
             help="allowed loss: points of accuracy, F1 or BLEU, or percent of perplexity "
             "[default: 0.5; 2 if the run has no texts to measure it on; 6 for a language model in int4]",
         ),
     ] = None,
     text: Annotated[bool, typer.Option("--text", help="saved_model: add a signature that takes strings")] = False,
     data_dir: DataDir = None,
-    output: Annotated[
-        Path | None, typer.Option(parser=_path, metavar="DIR", help="bundle folder [default: RUN/exports/TARGET]")
-    ] = None,
+    output: Annotated[Path | None, path_option("DIR", "bundle folder [default: RUN/exports/TARGET]")] = None,
     batch_size: Annotated[
         int,
         typer.Option(
-            min=1,
-            help="generative .tflite: add signatures for batches of this size; faster, but takes more memory",
+            min=1, help="generative .tflite: add signatures for batches of this size; faster, but takes more memory"
         ),
     ] = 1,
     golden: Annotated[
@@ -422,7 +277,7 @@ def export(
 
 
 @app.command()
-@_with_decoding_options
+@with_decoding_options
 def predict(
     path: PathArgument,
     texts: Annotated[
@@ -436,26 +291,23 @@ def predict(
     ] = None,
     context: Annotated[
         list[Path] | None,
-        typer.Option(
-            parser=_path,
-            metavar="FILE",
-            help="text file to find the answers in: one for all questions, or one for each",
-            rich_help_panel="Question answering",
+        path_option(
+            "FILE",
+            "text file to find the answers in: one for all questions, or one for each",
+            panel="Question answering",
         ),
     ] = None,
     inputs: Annotated[
         list[Path] | None,
-        typer.Option(
-            "--input",
-            parser=_path,
-            metavar="FILE",
-            help="a .csv, .tsv, .jsonl, .json or .txt file, to translate also .sgm, .xml, .tmx; also .gz;"
+        path_option(
+            "FILE",
+            "a .csv, .tsv, .jsonl, .json or .txt file, to translate also .sgm, .xml, .tmx; also .gz;"
             " with --runner repeatable, and a glob in quotes",
+            "--input",
         ),
     ] = None,
     output: Annotated[
-        Path | None,
-        typer.Option(parser=_path, metavar="FILE", help="write one JSON line per input to this file; --runner: folder"),
+        Path | None, path_option("FILE", "write one JSON line per input to this file; --runner: folder")
     ] = None,
     runner: Annotated[
         BatchRunner | None,
@@ -494,11 +346,11 @@ def predict(
     ] = False,
     as_json: Json = False,
     overflow: Annotated[
-        Overflow | None, _generative("if an input is too long: truncate it (default) or report an error")
+        Overflow | None, generation_option("if an input is too long: truncate it (default) or report an error")
     ] = None,
-    stream: Annotated[bool, _generative("print the text while it is generated", "--stream")] = False,
+    stream: Annotated[bool, generation_option("print the text while it is generated", "--stream")] = False,
     chat: Annotated[
-        bool, _generative("each line, also of --input, is a message, or the messages of a chat in JSON", "--chat")
+        bool, generation_option("each line, also of --input, is a message, or the messages of a chat in JSON", "--chat")
     ] = False,
     **decoding: Any,
 ) -> None:
@@ -546,16 +398,10 @@ def predict(
 def ask(
     path: PathArgument,
     context: Annotated[
-        Path | None,
-        typer.Option(
-            parser=_path, metavar="FILE", help="the file to look in: .txt, .md, .html, .jsonl, .csv, also .gz"
-        ),
+        Path | None, path_option("FILE", "the file to look in: .txt, .md, .html, .jsonl, .csv, also .gz")
     ] = None,
     documents: Annotated[
-        Path | None,
-        typer.Option(
-            parser=_path, metavar="DIR", help="a folder of such files, or a long file: its best passages are read"
-        ),
+        Path | None, path_option("DIR", "a folder of such files, or a long file: its best passages are read")
     ] = None,
     questions: Annotated[
         list[str] | None,
@@ -570,12 +416,7 @@ def ask(
         typer.Option(min=0, max=1, help="minimum score, below which a question has no answer [default: the model's]"),
     ] = None,
     index: Annotated[
-        Path | None,
-        typer.Option(
-            parser=_path,
-            metavar="DIR",
-            help="folder of the index of --documents [default: in the run, else in the cache]",
-        ),
+        Path | None, path_option("DIR", "folder of the index of --documents [default: in the run, else in the cache]")
     ] = None,
     encoding: Annotated[
         str, typer.Option(metavar="NAME", help="of the files; auto: UTF-8, else the likely one of each file")
@@ -600,19 +441,19 @@ def ask(
 
 
 @app.command()
-@_with_decoding_options
+@with_decoding_options
 def chat(
     path: PathArgument,
     system: Annotated[str | None, typer.Option(metavar="TEXT", help="what the model is told before the chat")] = None,
     template: Annotated[
-        Path | None,
-        typer.Option(parser=_path, metavar="FILE", help="a chat template in Jinja [default: that of the model]"),
+        Path | None, path_option("FILE", "a chat template in Jinja [default: that of the model]")
     ] = None,
     threads: Threads = 1,
     runtime: Runtime = "auto",
     trusted: Trusted = False,
     overflow: Annotated[
-        Overflow | None, _generative("if a chat is too long: truncate its oldest turns (default) or report an error")
+        Overflow | None,
+        generation_option("if a chat is too long: truncate its oldest turns (default) or report an error"),
     ] = None,
     **decoding: Any,
 ) -> None:
@@ -624,7 +465,7 @@ def chat(
 
 @app.command()
 def benchmark(
-    paths: Annotated[list[Path], typer.Argument(parser=_path, metavar="PATH..", help="run folders and bundles")],
+    paths: Annotated[list[Path], path_argument("PATH..", "run folders and bundles")],
     data: DataFiles = None,
     columns: ColumnsOption = None,
     encoding: EncodingOption = None,
@@ -642,10 +483,8 @@ def benchmark(
 
 @app.command()
 def report(
-    runs: Annotated[list[Path], typer.Argument(parser=_path, metavar="RUN..", help="run folders of one task")],
-    output: Annotated[
-        Path | None, typer.Option(parser=_path, metavar="FILE", help="the page [default: RUN/report.html]")
-    ] = None,
+    runs: Annotated[list[Path], path_argument("RUN..", "run folders of one task")],
+    output: Annotated[Path | None, path_option("FILE", "the page [default: RUN/report.html]")] = None,
     measure: Annotated[
         bool, typer.Option("--measure", help="measure every variant first: quality, speed, memory, and where time goes")
     ] = False,
@@ -671,10 +510,7 @@ def inspect(path: PathArgument, as_json: Json = False) -> None:
 
 @app.command()
 def check(
-    config: Annotated[
-        Path | None,
-        typer.Argument(parser=_path, metavar="CONFIG", help="YAML config; omitted: check the environment only"),
-    ] = None,
+    config: Annotated[Path | None, path_argument("CONFIG", "YAML config; omitted: check the environment only")] = None,
     overrides: Overrides = None,
     data_dir: DataDir = None,
     device: Annotated[
@@ -691,9 +527,7 @@ def check(
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Option("--run", parser=_path, metavar="DIR", help="run folder of the demo")] = Path(
-        "saved_models/demo"
-    ),
+    folder: Annotated[Path, path_option("DIR", "run folder of the demo", "--run")] = Path("saved_models/demo"),
 ) -> None:
     """Train, export and benchmark on the samples of a checkout."""
     if importlib.util.find_spec("textapp.demo") is None:
