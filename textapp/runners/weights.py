@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Iterator
+from functools import cache
 from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -133,13 +133,10 @@ def _type_name(kind: int) -> str:
     return _names("TensorType").get(kind, "")
 
 
+@cache
 def _names(kind: str) -> dict[int, str]:
     schema = importlib.import_module(f"{_PACKAGE}.schema_py_generated")
-    return dict(_values(getattr(schema, kind)))
-
-
-def _values(kind: Any) -> Iterator[tuple[int, str]]:
-    return ((value, name) for name, value in vars(kind).items() if isinstance(value, int))
+    return {value: name for name, value in vars(getattr(schema, kind)).items() if isinstance(value, int)}
 
 
 def _text(key: Any) -> str:
