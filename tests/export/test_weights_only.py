@@ -1,4 +1,4 @@
-"""Weights-only quantization of models that write: one table, and the same answers in the compiled loop as in Keras."""
+"""Weights-only quantization: what is counted, and of models that write one table and the answers of Keras."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from exports import stored_variables
+from tensorflow.core.protobuf import saved_model_pb2
 
 from textapp.config import TransformerModel
 from textapp.export.tflite import write_saved_model
 from textapp.export.weights_only import quantize_weights
+from textapp.layers import TokenEmbedding
 from textapp.models import GeneratorSettings, build_generator
 from textapp.objectives import decoding
 from textapp.objectives.serving import any_rows, compiled
@@ -38,6 +40,9 @@ def test_a_tied_table_is_stored_once_and_read_in_the_loop(quantize: str, tmp_pat
     np.testing.assert_array_equal(saved["token_ids"], outputs["token_ids"])
     np.testing.assert_allclose(saved["score"], outputs["score"], atol=1e-4)
 
+    saved_file = saved_model_pb2.SavedModel.FromString((tmp_path / "saved_model" / "saved_model.pb").read_bytes())
+    assert not saved_file.meta_graphs[0].graph_def.library.registered_gradients  # nobody trains what is served
+
     stored = stored_variables(tmp_path)
     table = (VOCABULARY, DIM if quantize == "int8-weights" else DIM // 2)
     assert [each.dtype for each in stored if each.shape == table] == [np.int8]
@@ -45,6 +50,48 @@ def test_a_tied_table_is_stored_once_and_read_in_the_loop(quantize: str, tmp_pat
     assert max(each.size for each in stored if each.dtype == np.float32 and each.shape not in positions) < 1024
     large = [each.size for each in plain if each.ndim > 1 and each.size >= 1024 and each.shape not in positions]
     assert report["quantized_share"] == round(100 * sum(large) / sum(each.size for each in plain), 2)
+
+
+IN, OUT = 150, 9  # more than a block of int4, and an odd number of values
+UNITS = np.eye(IN, dtype=np.float32)
+
+
+class Parts(keras.Model):
+    """One layer of each kind, half of whose weights are 0."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # What shows the floats that the integers of each layer stand for.
+        self.shown = [
+            (keras.layers.Dense(OUT, use_bias=False), lambda layer: layer(UNITS)),
+            (keras.layers.EinsumDense("ab,bcd->acd", (3, OUT)), lambda layer: layer(UNITS)),
+            (keras.layers.Embedding(OUT, IN + 1), lambda layer: layer(np.arange(OUT))),
+            (TokenEmbedding(OUT, IN + 1), lambda layer: layer(np.arange(OUT))),
+            (keras.layers.ReversibleEmbedding(OUT, IN, tie_weights=False), lambda layer: layer(np.arange(OUT))),
+        ]
+        self.parts = [layer for layer, _ in self.shown]
+        for layer in self.parts:
+            layer.build((None, IN))
+        dice = np.random.default_rng(0)
+        for weight in self.weights:
+            weight.assign(dice.normal(size=weight.shape) * (dice.random(weight.shape) < 0.5))
+        self.built = True
+
+    def floats(self) -> list[np.ndarray]:
+        reverse = self.parts[-1](UNITS, reverse=True)
+        return [*(np.asarray(show(layer)) for layer, show in self.shown), np.asarray(reverse)]
+
+
+@pytest.mark.parametrize("quantize", ["none", "int8-weights", "int4-weights"])
+def test_weights_that_stand_for_zero_are_counted(quantize: str) -> None:
+    model = Parts()
+    report = quantize_weights(model, quantize)
+    total = (4 + 2) * IN * OUT + 2 * (IN + 1) * OUT
+    expected = sum(int(np.count_nonzero(np.abs(floats) > 1e-6)) for floats in model.floats())
+    assert (report["parameters"], report["nonzero"]) == (total, expected)
+    assert report.get("quantized_share", 100.0) == 100.0
+    rounded_to_zero = {"none": 0, "int8-weights": 0.01, "int4-weights": 0.12}[quantize]
+    assert expected / total == pytest.approx(0.5 * (1 - rounded_to_zero), abs=0.03)
 
 
 def make_translator() -> keras.Model:

@@ -65,6 +65,27 @@ def test_a_damaged_export_and_one_of_another_model_are_told(tmp_path: Path) -> N
     assert len(facts.variants) == 1 and "golden.json: changed" in facts.notes[0]
 
 
+@pytest.mark.parametrize(
+    ("counts", "told"),
+    [
+        ({"parameters": 2**32, "nonzero": 2**31}, {"parameters": 2**32, "nonzero": 2**31}),
+        ({"parameters": 2, "nonzero": 3}, {}),
+        ({"parameters": "2", "nonzero": 1}, {}),
+        ({}, {}),
+    ],
+)
+def test_a_saved_model_has_the_parameters_that_its_export_counted(tmp_path: Path, counts: dict, told: dict) -> None:
+    bundle = make_run(tmp_path / "run", {}) / "exports" / "saved_model"
+    (bundle / "saved_model").mkdir(parents=True)
+    (bundle / "saved_model" / "saved_model.pb").write_bytes(b"graph" * 100)
+    manifest = {"kind": "bundle", "task": "classification", "target": "saved_model", "quantize": "int4-weights"}
+    write_manifest(bundle, {**manifest, "verification": {"max_error": 0.1, **counts}})
+    variant = run_facts(open_artifact(tmp_path / "run")).variants[1]
+    assert variant.title == "run · saved_model int4-weights"
+    packed = gzip_bytes(bundle / "saved_model")
+    assert variant.sizes == {"file_bytes": 500, "gzip_bytes": packed, **told} and packed < 100
+
+
 def test_runs_of_different_tasks_are_refused(tmp_path: Path) -> None:
     runs = [open_artifact(make_run(tmp_path / name, {}, task=name)) for name in ("translation", "generation")]
     with pytest.raises(UsageError, match="generation: is of generation, but .* of translation: make a report for each"):

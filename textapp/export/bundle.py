@@ -196,7 +196,7 @@ class _Export:
     def _served(self, model: keras.Model, check: Check) -> Made:
         # Before the signatures are traced, and after the check has the answers of the float model.
         quantize = self.options.quantize if self.options.quantize in WEIGHTS_ONLY else "none"
-        done = {} if quantize == "none" else quantize_weights(model, quantize)
+        done = quantize_weights(model, quantize)
         _logger.info("%s: converting and verifying on %d examples", self.options.target, len(check.examples.records))
         signatures = self.objective.served_signatures(model, self.task)
         text = None

@@ -52,7 +52,9 @@ def write_saved_model(
     variables = [weight.value for weight in model.weights]
     variables += [variable for function in functions.values() for variable in function.graph.variables]
     module.kept = list({id(variable): variable for variable in variables}.values())
-    tf.saved_model.save(module, str(folder), signatures=functions)
+    # Keras' quantized products have gradients of their own, a function each, which nobody who is served asks for.
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    tf.saved_model.save(module, str(folder), signatures=functions, options=options)
 
 
 def convert(

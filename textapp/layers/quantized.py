@@ -14,7 +14,8 @@ class QuantizedWeight:
 
     The integers and their scales are those of Keras' own layers: int8 is symmetric, with one scale for each output of a
     kernel or each row of a table; int4 has a scale and a zero point for each `block_size` inputs. They take the place
-    of the float variable in the layer. Activations stay float.
+    of the float variable in the layer and are called as Keras calls them: `kernel`, `kernel_scale`, `kernel_zero`.
+    Activations stay float.
 
     Args:
         layer: that the variable belongs to, in its `quantize`.
@@ -44,32 +45,32 @@ class QuantizedWeight:
         if config.mode == "int4":
             rows = np.asarray(keras.quantizers.pack_int4(rows, axis=-1)[0])
         self.packed = config.mode == "int4"
-        parts = {"integers": rows, "scales": np.asarray(scales, np.float32).T}
+        parts = {"": rows, "_scale": np.asarray(scales, np.float32).T}
         if zeros is not None:
-            parts["zeros"] = np.asarray(zeros).T
+            parts["_zero"] = np.asarray(zeros).T
         layer._untrack_variable(variable)
-        self._parts = {name: _added(layer, f"{variable.name}_{name}", part) for name, part in parts.items()}
+        self._parts = {end: _added(layer, variable.name + end, part) for end, part in parts.items()}
 
     def __tf_tensor__(self, dtype: Any = None, name: str | None = None) -> tf.Tensor:
         """The whole weight, of its shape, in float32 or as asked."""
-        rows = self._floats({name: tf.convert_to_tensor(part) for name, part in self._parts.items()})
+        rows = self._floats({end: tf.convert_to_tensor(part) for end, part in self._parts.items()})
         floats = rows if self.table else tf.reshape(tf.transpose(rows), self.shape)
         return floats if dtype is None else tf.cast(floats, dtype)
 
     def rows(self, indices: Any) -> tf.Tensor:
         """Rows of a table: `[*indices, dim]` float32."""
-        return self._floats({name: tf.gather(part, indices) for name, part in self._parts.items()})
+        return self._floats({end: tf.gather(part, indices) for end, part in self._parts.items()})
 
     def _floats(self, parts: dict[str, tf.Tensor]) -> tf.Tensor:
         """The floats of rows `[..., inputs]`, from their integers, scales and zero points."""
-        integers = parts["integers"]
+        integers = parts[""]
         if self.packed:
             shape = [*integers.shape[:-1], self.inputs]  # which unpacking forgets where the number of rows is open
             integers = tf.ensure_shape(keras.quantizers.unpack_int4(integers, self.inputs, axis=-1), shape)
         values = tf.cast(integers, tf.float32)
-        if "zeros" in parts:
-            values -= self._spread(tf.cast(parts["zeros"], tf.float32))
-        return values * self._spread(parts["scales"])
+        if "_zero" in parts:
+            values -= self._spread(tf.cast(parts["_zero"], tf.float32))
+        return values * self._spread(parts["_scale"])
 
     def _spread(self, of_blocks: tf.Tensor) -> tf.Tensor:
         """`[..., blocks]` to what multiplies `[..., inputs]`."""

@@ -203,13 +203,20 @@ def variant_facts(artifact: Artifact, metrics: Mapping[str, Any], evaluated: Map
     return Variant(
         name=variant(artifact.manifest) + _folder_if_unusual(artifact),
         run=run.resolve().name,
-        sizes=sizes(artifact.path),
+        sizes={**_counted(artifact), **sizes(artifact.path)},
         quality=numbers(quality),
         intervals=intervals(quality),
         data=data,
         speed=_speed(row),
         measured=_measured(row),
     )
+
+
+def _counted(artifact: Artifact) -> dict[str, int]:
+    """The parameters of a SavedModel as its export counted them; without TensorFlow nobody reads its file."""
+    counts = numbers(artifact.manifest.get("verification"))
+    found = {name: counts[name] for name in ("parameters", "nonzero") if whole(0, 2**63).fits(counts.get(name))}
+    return found if len(found) == 2 and found["nonzero"] <= found["parameters"] else {}
 
 
 def numbers(value: Any) -> dict[str, float]:
