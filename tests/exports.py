@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 
 from textapp.artifact import Artifact
-from textapp.catalog import recipe_of, task_from_manifest
+from textapp.catalog import recipe_of, recipe_of_manifest, task_from_manifest
 from textapp.export import bundle
 from textapp.export.options import ExportOptions
 from textapp.export.tflite import convert, write_saved_model
+from textapp.export.weights_only import quantize_weights
+from textapp.models.saving import load_float32
 from textapp.objectives.signature import Signature
+from textapp.predictors.predictor import Predictor
 from textapp.tasks.task import Record
 from textapp.text.tokenizer import load_tokenizers
 
@@ -55,3 +58,11 @@ def write_small_model(folder: Path) -> Path:
     names = [signature.name for signature in signatures]
     convert(folder / "saved_model", folder / "model.tflite", names, "litert", "none", folder / "unused.npz")
     return folder / "model.tflite"
+
+
+def rounded_keras(run: Artifact, quantize: str) -> Predictor:
+    """The run's model in Keras, with its weights as `--quantize int8-weights` or `int4-weights` makes them."""
+    task = task_from_manifest(run.manifest, load_tokenizers(run.path))
+    model = load_float32(run.path / "model.keras")
+    quantize_weights(model, quantize)
+    return task.predictor(recipe_of_manifest(run.manifest).objective().runner(model, task), run.manifest, run.path, 1)

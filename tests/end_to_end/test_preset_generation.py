@@ -74,14 +74,19 @@ def test_a_preset_is_tuned_measured_exported_and_writes(name: str, ways: list[st
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["gpt2", "opt"])
-def test_a_saved_model_of_a_preset_writes_what_keras_writes(name: str, tmp_path: Path) -> None:
-    from exports import export_run
+@pytest.mark.parametrize("quantize", ["none", "int8-weights", "int4-weights"])
+def test_a_saved_model_of_a_preset_writes_what_keras_writes(
+    name: str, quantize: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from exports import export_run, rounded_keras
 
     import textapp
+    from textapp.export import weights_only
 
+    monkeypatch.setattr(weights_only, "MIN_QUANTIZED", 1)  # all products of a tiny model
     run = open_artifact(trained(tmp_path, name))
-    bundle = export_run(run, "saved_model", "none", 0.5, make_documents(40))
-    writer, keras = textapp.load(bundle, trusted=True), textapp.load(run.path)
+    bundle = export_run(run, "saved_model", quantize, 0.5 if quantize == "none" else 20.0, make_documents(40))
+    writer, keras = textapp.load(bundle, trusted=True), rounded_keras(run, quantize)
     assert [answer.output for answer in writer.batch(TEXTS)] == [answer.output for answer in keras.batch(TEXTS)]
 
 

@@ -14,8 +14,10 @@ from pathlib import Path
 
 import pytest
 from environments import BLOCKED, INTERPRETER, NUMPY, SENTENCEPIECE
+from exports import rounded_keras
 
 import textapp
+from textapp.artifact import open_artifact
 from textapp.commands.evaluate import evaluate
 from textapp.commands.export import export
 from textapp.commands.inspect import inspect
@@ -155,6 +157,16 @@ def test_every_runtime_gives_the_same_spans(run: Path, bundle: Path, tmp_path: P
     pooled = textapp.load(bundle, workers=2)
     pairs = [("Where is Anna?", f"{name.title()} lives in Rome. " * 6) for name in NAMES]
     assert pooled.batch(pairs, workers=2) == pooled.batch(pairs)
+
+
+@pytest.mark.parametrize("quantize", ["int8-weights", "int4-weights"])
+def test_a_saved_model_of_integer_weights_gives_the_spans_of_keras_with_these(
+    run: Path, quantize: str, tmp_path: Path
+) -> None:
+    served = made(run, tmp_path / "served", ExportOptions("saved_model", quantize, max_drop=10.0))
+    spans = asked(textapp.load(served, trusted=True))
+    assert spans == asked(rounded_keras(open_artifact(run), quantize))
+    assert any(start is not None for start, _ in spans)
 
 
 def test_int8_is_refused_with_the_reason(run: Path, tmp_path: Path) -> None:

@@ -6,17 +6,22 @@ from functools import partial
 from pathlib import Path
 
 import keras
+import keras_hub
 import numpy as np
+import published
 import pytest
 import tensorflow as tf
 from exports import stored_variables
+from language_presets import save_preset
 from tensorflow.core.protobuf import saved_model_pb2
 
-from textapp.config import TransformerModel
+from textapp.config import PresetModel, TransformerModel
+from textapp.export import weights_only
 from textapp.export.tflite import write_saved_model
 from textapp.export.weights_only import quantize_weights
 from textapp.layers import TokenEmbedding
-from textapp.models import GeneratorSettings, build_generator
+from textapp.models import GeneratorSettings, build_encoder, build_generator
+from textapp.models.saving import load_float32
 from textapp.objectives import decoding
 from textapp.objectives.serving import any_rows, compiled
 from textapp.objectives.signature import Signature
@@ -92,6 +97,52 @@ def test_weights_that_stand_for_zero_are_counted(quantize: str) -> None:
     assert report.get("quantized_share", 100.0) == 100.0
     rounded_to_zero = {"none": 0, "int8-weights": 0.01, "int4-weights": 0.12}[quantize]
     assert expected / total == pytest.approx(0.5 * (1 - rounded_to_zero), abs=0.03)
+
+
+def published_model(name: str, folder: Path) -> keras.Model:
+    """A published folder on textapp's own layers."""
+    config = PresetModel(architecture="preset", path=str(published.write(name, folder)), dropout=0.0)
+    if name in ("bert", "albert"):
+        return build_encoder(config, VOCABULARY, 0, 16)
+    source = 16 if name == "t5" else None
+    settings = GeneratorSettings(VOCABULARY, pad_id=0, start_id=1, end_id=2, max_length=16, max_source_length=source)
+    return build_generator(config, settings)
+
+
+def kerashub_model(name: str, folder: Path) -> keras.Model:
+    """A preset on KerasHub's layers."""
+    if name != "deberta":
+        config = PresetModel(architecture="preset", path=str(save_preset(name, folder)), dropout=0.0)
+        return build_generator(config, GeneratorSettings(VOCABULARY, pad_id=0, start_id=1, end_id=2, max_length=16))
+    keras_hub.models.DebertaV3Backbone(
+        vocabulary_size=VOCABULARY, num_layers=2, num_heads=2, hidden_dim=16, intermediate_dim=24, bucket_size=8,
+        max_sequence_length=16,
+    ).save_to_preset(str(folder))  # fmt: skip
+    return build_encoder(PresetModel(architecture="preset", path=str(folder), dropout=0.0), VOCABULARY, 0, 16)
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        *((published_model, name) for name in ("bert", "albert", "gpt2", "llama", "t5")),
+        *((kerashub_model, name) for name in ("deberta", "opt", "gemma")),
+    ],
+)
+def test_a_preset_computes_with_its_integers(make, name: str, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(weights_only, "MIN_QUANTIZED", 1)  # all products of a tiny model
+    features = {"token_ids": published.TOKENS} | ({"target_ids": published.TOKENS} if name == "t5" else {})
+    model = make(name, tmp_path / "preset")
+    model.save(tmp_path / "model.keras")
+    plain = np.asarray(model(features))
+    for quantize, most in (("int8-weights", 0.03), ("int4-weights", 0.4)):
+        rounded = load_float32(tmp_path / "model.keras")
+        report = quantize_weights(rounded, quantize)
+        error = np.linalg.norm(np.asarray(rounded(features)) - plain) / np.linalg.norm(plain - plain.mean())
+        assert most / 100 < error < most
+        left = {each.path for each in rounded.weights if each.dtype == "float32" and len(each.shape) > 1}
+        left = {path for path in left if not path.endswith("_scale")}
+        assert all("position" in path or "relative" in path or "rel_embedding" in path for path in left), left
+        assert report["parameters"] == model.count_params() and report["quantized_share"] > 60
 
 
 def make_translator() -> keras.Model:

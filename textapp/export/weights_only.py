@@ -1,7 +1,7 @@
 """Int8 and int4 weights of a SavedModel: Keras' own quantization, without that of activations.
 
-A server that keeps weights as integers needs a quarter or an eighth of the disk and memory for them. It computes in
-float32 all the same, and makes the floats anew at each call, so it does not answer faster.
+A file of integers needs a quarter or an eighth of the bytes for its weights. A server computes in float32 all the same,
+and makes the floats anew at each call: it answers more slowly, and its memory at the peak is no less.
 """
 
 from __future__ import annotations
