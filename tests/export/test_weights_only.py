@@ -134,13 +134,13 @@ def test_a_preset_computes_with_its_integers(make, name: str, tmp_path: Path, mo
     model = make(name, tmp_path / "preset")
     model.save(tmp_path / "model.keras")
     plain = np.asarray(model(features))
-    for quantize, most in (("int8-weights", 0.03), ("int4-weights", 0.4)):
+    for quantize, most in (("int8-weights", 0.05), ("int4-weights", 0.5)):
         rounded = load_float32(tmp_path / "model.keras")
         report = quantize_weights(rounded, quantize)
         error = np.linalg.norm(np.asarray(rounded(features)) - plain) / np.linalg.norm(plain - plain.mean())
         assert most / 100 < error < most
         left = {each.path for each in rounded.weights if each.dtype == "float32" and len(each.shape) > 1}
-        left = {path for path in left if not path.endswith("_scale")}
+        left = {path for path in left if not path.endswith(("_scale", "/bias"))}
         assert all("position" in path or "relative" in path or "rel_embedding" in path for path in left), left
         assert report["parameters"] == model.count_params() and report["quantized_share"] > 60
 
