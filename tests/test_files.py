@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from killed import killed
+from killing import killed
 
 from textapp.errors import ArtifactError, UsageError
 from textapp.files import atomic_file, check_output, write_text

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from killed import ROOT, killed
+from killing import ROOT, killed
 
 from textapp import locks
 from textapp.errors import ArtifactError, UsageError
