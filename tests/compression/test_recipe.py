@@ -36,7 +36,7 @@ def test_the_shipped_recipes_do_what_their_names_say() -> None:
     assert [step.method for step in steps["prune80_quantize_aware"]] == ["prune", "quantize_aware"]
     assert [step.model.architecture for step in steps["distill_small"]] == ["transformer"]
     assert [step.keep for step in steps["structure50"]] == [0.5]
-    assert [(step.keep, step.decoder_layers) for step in steps["shallow_decoder"]] == [(None, 0.25)]
+    assert [(step.decoder_layers, step.dropout) for step in steps["shallow_decoder"]] == [(0.25, 0.1)]
 
 
 def test_defaults_and_overrides(tmp_path: Path) -> None:

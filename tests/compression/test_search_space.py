@@ -60,6 +60,9 @@ def test_what_is_tried_first() -> None:
     assert "bag" not in own_recipes(TRANSFORMER, "encoder-decoder", 7, False)  # a translator is no bag of words
     deep, shallow = ({**TRANSFORMER, "encoder_layers": 4, "decoder_layers": layers} for layers in (4, 1))
     assert list(own_recipes(deep, "encoder-decoder", 7, False))[:2] == ["structure50", "shallow_decoder"]
+    for dropout, expected in ((0.3, 0.1), (0.05, 0.05)):  # never more than that of the run
+        recipes = own_recipes({**deep, "dropout": dropout}, "encoder-decoder", 7, False)
+        assert recipes["shallow_decoder"]["steps"][0]["dropout"] == expected
     assert "shallow_decoder" not in own_recipes(shallow, "encoder-decoder", 7, False)
 
 

@@ -236,6 +236,8 @@ def test_of_equal_units_the_first_stay() -> None:
             {"units": [2, 1], "dense_units": 2},
         ),
         ({"architecture": "cnn", "filters": 10}, {"units": 0.7}, {"filters": 7}),
+        ({"architecture": "cnn", "filters": 10}, {"keep": 0.5}, {"filters": 5, "dropout": 0.0}),
+        ({"architecture": "cnn", "filters": 10}, {"keep": 0.5, "dropout": 0.1}, {"filters": 5, "dropout": 0.1}),
         ({"architecture": "mlp", "hidden_dims": [9]}, {"keep": 0.5}, {"hidden_dims": [5]}),
     ],
 )  # fmt: skip

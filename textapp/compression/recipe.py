@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from textapp.config import Model, ModelConfig, Training
 from textapp.config.faults import flat_fault_lines
-from textapp.config.parts import Count, Counts, Files, Float, Int, Share, shown
+from textapp.config.parts import Count, Counts, Files, Float, Int, Rate, Share, shown
 from textapp.config.reading import read_keys
 from textapp.config.yaml_text import Place
 from textapp.errors import ConfigError, did_you_mean
@@ -162,6 +162,9 @@ class Structure(Trained):
     )
     units: PartShare | None = Field(
         default=None, description="share that stays of the units of each LSTM or hidden layer, or of the filters"
+    )
+    dropout: Rate | None = Field(
+        default=None, description="of the smaller model, which needs less than a larger one; None: that of the run"
     )
     examples: Count = Field(default=256, description="training examples that importance is measured on")
     teacher: bool = Field(default=True, description="whether the smaller model also learns from the answers of the run")

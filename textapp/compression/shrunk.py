@@ -79,7 +79,8 @@ def smaller_model(
             f"({', '.join(f'{name} {size}' for name, size in update.items()) or 'it has no hidden layers'}): lower a "
             "share, or leave the step out"
         )
-    return config.model_copy(update=_named(config, update))
+    named = _named(config, update)
+    return config.model_copy(update=named if step.dropout is None else {**named, "dropout": step.dropout})
 
 
 def _sizes(config: Any) -> Mapping[str, Any]:
