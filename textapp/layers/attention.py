@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import keras
@@ -247,11 +247,10 @@ class SelfAttention(_Attention):
             # Of several tokens the last may be padding, behind the longest text.
             places = position if tokens == 1 else tf.minimum(position + tf.range(tokens), self.max_length - 1)
 
-            def rows(waves: list[np.ndarray]) -> list[tf.Tensor]:
-                found = [constant_rows(wave, places, self.compute_dtype) for wave in waves]
-                return [tf.reshape(each, [-1, 1, tokens, self.head_dim]) for each in found]
+            def rows(wave: np.ndarray) -> tf.Tensor:
+                return tf.reshape(constant_rows(wave, places, self.compute_dtype), [-1, 1, tokens, self.head_dim])
 
-            query, new[0] = _turned(query, *rows(self._query_waves())), _turned(new[0], *rows(self._waves()))
+            query, new[0] = self._rotated(query, new[0], rows)
         query = self._grouped(query)
         parts = [(key, value) for key, value in (*past, new) if key.shape[2]]
         if tokens > 1:
@@ -271,11 +270,10 @@ class SelfAttention(_Attention):
         query, key, value = self._query(sequence), self._key(sequence), self._value(sequence)
         if self.rope:
 
-            def rows(waves: list[np.ndarray]) -> list[tf.Tensor]:
-                size = [axis_size(sequence, 1), -1]
-                return [tf.slice(tf.constant(wave, self.compute_dtype), [0, 0], size) for wave in waves]
+            def rows(wave: np.ndarray) -> tf.Tensor:
+                return tf.slice(tf.constant(wave, self.compute_dtype), [0, 0], [axis_size(sequence, 1), -1])
 
-            query, key = _turned(query, *rows(self._query_waves())), _turned(key, *rows(self._waves()))
+            query, key = self._rotated(query, key, rows)
         return query, key, value
 
     def _waves(self) -> list[np.ndarray]:
@@ -283,9 +281,11 @@ class SelfAttention(_Attention):
         sines = np.sin(self.angles)
         return [np.tile(np.cos(self.angles), 2), np.concatenate([-sines, sines], axis=-1)]
 
-    def _query_waves(self) -> list[np.ndarray]:
-        """The same for queries, which also scales them: an operation less."""
-        return [wave * self.head_dim**-0.5 for wave in self._waves()]
+    def _rotated(self, query, key, rows: Callable[[np.ndarray], tf.Tensor]):
+        """Both rotated; `rows` takes those of their positions out of a wave. That of queries scales them, too."""
+        waves = self._waves()
+        scaled = [rows(wave * self.head_dim**-0.5) for wave in waves]
+        return _turned(query, *scaled), _turned(key, *map(rows, waves))
 
     def get_config(self) -> dict[str, Any]:
         names = ("rope", "max_length", "rope_rates", "head_norms", "epsilon")
