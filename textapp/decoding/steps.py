@@ -246,10 +246,10 @@ class InPlaceSession:
             self.read_on(ids)
 
     def cost(self, count: int) -> int:
-        whole, rest = divmod(count, self._most) if self._extends(count) else (0, count)
-        if self._extends(rest):
-            whole, rest = whole + 1, 0
-        return PASSES_OF_EXTEND * whole + -(-rest // self.several)
+        passes = 0
+        while self._extends(count):
+            passes, count = passes + PASSES_OF_EXTEND, max(0, count - self._most)
+        return passes + -(-count // self.several)
 
     def _extends(self, count: int) -> bool:
         """Whether so many tokens are read faster by `extend`."""
