@@ -94,14 +94,12 @@ class CompiledFile:
         # Outputs are described under the names of their tensors, in the order of the signature.
         details = model.get_input_tensor_details(signature)
         described = dict(zip(names["outputs"], model.get_output_tensor_details(signature).values(), strict=True))
-        made: list[str] = []
 
         def buffer(create: Callable[[str, str], Any], name: str, about: dict[str, Any], shares: bool) -> Any:
             key = (name, str(np.dtype(about["dtype"])), tuple(about["shape"]))
             if not shares:
                 return create(signature, name)
             if key not in self._shared:
-                made.append(name)
                 self._shared[key] = create(signature, name)
             return self._shared[key]
 
@@ -116,7 +114,7 @@ class CompiledFile:
         views = {name: _view(each, details[name]) for name, each in inputs.items()}
         results = {name: _view(each, described[name]) for name, each in outputs.items()}
         for name, values in views.items():
-            if name in made or not name.startswith(CACHE):
+            if not name.startswith(CACHE):  # a cache is written as a whole before it is read
                 values.fill(0)
         shared = any(name.startswith(CACHE) for name in (*inputs, *outputs))
         return Memory(views, results, partial(self._run, signature, inputs, outputs), shared)
