@@ -20,16 +20,13 @@ def reading(kind: type[Chain], **settings: Any) -> Reading:
 
     def opened(ids: list[int]) -> Session:
         length = 4 if len(ids) <= 4 else 8
-        padded = np.zeros((1, length), np.int32)
-        padded[0, : len(ids)] = ids
-        features = {"token_ids": padded, "num_tokens": np.array([len(ids)], np.int32)}
-        return open_session(chain, f"prefill_{length}", features, len(ids))
+        return open_session(chain, f"prefill_{length}", _prompt(ids, length), len(ids))
 
     return Reading(opened, [4, 8])
 
 
-def _prompt(ids: list[int]) -> dict[str, np.ndarray]:
-    padded = np.zeros((1, 4), np.int32)
+def _prompt(ids: list[int], length: int = 4) -> dict[str, np.ndarray]:
+    padded = np.zeros((1, length), np.int32)
     padded[0, : len(ids)] = ids
     return {"token_ids": padded, "num_tokens": np.array([len(ids)], np.int32)}
 
