@@ -19,13 +19,14 @@ from textapp.objectives import generative
 from textapp.runners.edge import EdgeRunner
 
 VOCABULARY, READ, NEW = 90, 16, 40
+SHORT = READ + NEW  # tokens of a text for which there is a signature of its own
 
 
 class Lengths:
     """What signatures need of a task."""
 
     generate_lengths = ((READ, NEW),)
-    lengths = (READ + NEW,)
+    lengths = (2 * SHORT + 8,)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         architecture="transformer", hidden_dim=32, num_layers=2, num_heads=4, num_key_value_heads=2, positions="rope",
         tie_embeddings=True, intermediate_dim=64, dropout=0.0,
     )  # fmt: skip
-    model = build_generator(config, GeneratorSettings(VOCABULARY, 0, 2, 3, max_length=READ + NEW))
+    model = build_generator(config, GeneratorSettings(VOCABULARY, 0, 2, 3, max_length=Lengths.lengths[0]))
     dice = np.random.default_rng(4)
     for weight in model.weights:
         scale = 0.25 if "embedding" in weight.path else 1.0 if "gamma" in weight.path else 1.5 * weight.shape[0] ** -0.5
@@ -48,7 +49,8 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         signatures = generative.GenerativeObjective().signatures(model, Lengths())  # type: ignore[arg-type]
     tflite.write_saved_model(model, signatures, folder / "saved_model")
     names = [signature.name for signature in signatures]
-    assert names == [f"generate_{READ}_{NEW}", f"prefill_{READ}", "decode", "decode_5", "extend_32"]
+    steps = ["decode", "decode_5", f"decode_5_{SHORT}", "extend_32"]
+    assert names == [f"generate_{READ}_{NEW}", f"prefill_{READ}", *steps]
     tflite.convert(folder / "saved_model", folder / "model.tflite", names, "litert", "dynamic", folder / "unused")
     return folder / "model.tflite"
 
@@ -74,8 +76,8 @@ def test_guesses_change_no_token(runner: EdgeRunner) -> None:
         padded = np.zeros((1, READ), np.int32)
         padded[0, : len(ids)] = ids
         features = {"token_ids": padded, "num_tokens": np.array([len(ids)], np.int32)}
-        # Up to where the context ends so soon that tokens are read by `decode`, which rounds otherwise.
-        rules = Rules(min(NEW, READ + NEW - 5 - len(ids)), 3)
+        # Up to where all places are looked at, which may round otherwise.
+        rules = Rules(min(NEW, SHORT - 5 - len(ids)), 3)
         plain = open_session(runner, f"prefill_{READ}", features, len(ids))
         guessing = GuessingSession(open_session(runner, f"prefill_{READ}", features, len(ids)), ids)
         found = list(walk(guessing, rules, argmax_token))
@@ -111,6 +113,38 @@ def test_a_turn_that_is_read_at_once_is_read_as_by_less(runner: EdgeRunner) -> N
         at_once.extend(turn)
         np.testing.assert_allclose(at_once.logits, by_five.logits, atol=0.05)
     assert runner.buffers("extend_32").inputs["num_tokens"][0] == 11
+
+
+def test_short_texts_are_read_by_a_faster_signature_and_grow_out_of_it(runner: EdgeRunner) -> None:
+    """Forth and back, in turns with another text, though a large file has one cache of each length for all sessions."""
+    ids, other = prompts()[:2]
+    features, others = (
+        {"token_ids": np.array([row], np.int32), "num_tokens": np.array([READ], np.int32)} for row in (ids, other)
+    )
+    new = [token_id for row in prompts()[2:8] for token_id in row][:80]
+    expected = open_session(runner, f"prefill_{READ}", features, READ, ["decode_5"]).read_on(new)
+    session, second = (open_session(runner, f"prefill_{READ}", each, READ) for each in (features, others))
+    short, whole = runner.buffers(f"decode_5_{SHORT}"), runner.buffers("decode_5")
+    positions = []
+    found = [session.read_on(new[:5])]
+    second.read_on(new[:10])
+    for start in range(5, 80, 5):
+        found.append(session.read_on(new[start : start + 5]))
+        positions.append((int(short.inputs["position"][0]), int(whole.inputs["position"][0])))
+    np.testing.assert_allclose(np.concatenate(found), expected, atol=0.05)
+    assert positions[6] == (READ + 35, positions[0][1]) and positions[-1] == (READ + 35, READ + 75)
+
+    assert session.rewind(READ + 12)
+    np.testing.assert_allclose(session.read_on(new[12:17]), expected[12:17], atol=0.05)
+    assert short.inputs["position"][0] == READ + 12
+    session.extend(new[17:60])
+    np.testing.assert_allclose(session.logits[0], expected[59], atol=0.05)
+    np.testing.assert_array_equal(second.read_on(new[10:15]), second_alone(runner, others, new)[10:15])
+
+
+def second_alone(runner: EdgeRunner, features: dict[str, np.ndarray], new: list[int]) -> np.ndarray:
+    """The logits after each token without another text between them."""
+    return open_session(runner, f"prefill_{READ}", features, READ).read_on(new[:15])
 
 
 def test_a_large_file_has_one_cache(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from textapp.decoding.scoring import Window, scores
-from textapp.decoding.signatures import extend_of, lengths_of, prefill_name, several_of
+from textapp.decoding.signatures import extend_of, lengths_of, prefill_name, several_name, several_of
 from textapp.decoding.steps import logits_before, open_session
 
 # Keys of a group beside its inputs: the given tokens `[rows, steps]`, their number `[rows]`, and the tokens that are
 # never generated `[tokens]`.
 GENERATED, GENERATED_TOKENS, NEVER_GENERATED = "generated_ids", "generated_tokens", "never_ids"
-# Ends of the names of groups with the texts that a file generated itself: read by `decode`; several at once; and with
-# the end of each prompt behind the rest of it, as a new turn.
-OWN, AT_ONCE, EXTENDED = ".own", ".at_once", ".extended"
+# Ends of the names of groups with the texts that a file generated itself: read by `decode`; several at once; so by the
+# signature for texts of any length; and with the end of each prompt behind the rest of it, as a new turn.
+OWN, AT_ONCE, ANY_LENGTH, EXTENDED = WAYS = (".own", ".at_once", ".any_length", ".extended")
 
 if TYPE_CHECKING:
     from textapp.runners.runner import Runner
@@ -58,7 +58,7 @@ def force(
         token_ids: the given tokens, `[rows, steps]` int32.
         num_tokens: the number of given tokens of each row, `[rows]` int32.
         never_ids: tokens that are never generated, although they may be given.
-        way: `OWN`: by `decode`; `AT_ONCE`: as many tokens at once as the model can; `EXTENDED`: so is the prompt's end.
+        way: one of `WAYS` to read them.
 
     Example: if the most probable first token is 7, `token_ids` `[[7, 3]]` give `best[0, 0] == 7` and `gap[0, 0] == 0`;
     `best[0, 1]` is the most probable token after 7.
@@ -99,7 +99,7 @@ def force_all(runner: Runner, groups: Mapping[str, Mapping[str, np.ndarray]]) ->
     can = several_of(getattr(runner, "signatures", ())) > 1
     for group, named in groups.items():
         prefill = prefill_name(lengths_of(group.split(".")[0])[0])
-        way = OWN if group.endswith(OWN) or not can else EXTENDED if group.endswith(EXTENDED) else AT_ONCE
+        way = next((way for way in WAYS if group.endswith(way)), AT_ONCE) if can else OWN
         columns = {name: values for name, values in named.items() if name != NEVER_GENERATED}
         keys = [_key(f"{prefill}{way}", columns, row) for row in range(len(named[GENERATED]))]
         rows = [row for row, key in enumerate(keys) if key not in known]
@@ -205,6 +205,8 @@ def _logits_of_one(
         session = open_session(runner, prefill, {**features, "num_tokens": np.array([position], np.int32)}, position)
         session.extend(ids[position:count])
     else:
-        session = open_session(runner, prefill, features, position, way == AT_ONCE)
+        several = several_name(several_of(getattr(runner, "signatures", ())))
+        usable = {OWN: (), ANY_LENGTH: (several,)}.get(way)
+        session = open_session(runner, prefill, features, position, usable)
     for logits in logits_before(session, token_ids.tolist()):
         yield logits[None]

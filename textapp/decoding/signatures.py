@@ -2,8 +2,9 @@
 
 `generate_<read>_<new>` is the whole greedy loop, `batch_<rows>_generate_<read>_<new>` the same for several texts at
 once, `prefill_<read>` reads a source or a prompt, `decode` reads one more token, `decode_<tokens>` so many tokens at
-once, `extend_<tokens>` up to so many of a new turn, and `score` (of a Keras model only) reads given texts at once.
-`read` and `new` are numbers of input and new tokens.
+once, `decode_<tokens>_<places>` the same while a text has at most so many tokens, which is faster, `extend_<tokens>` up
+to so many of a new turn, and `score` (of a Keras model only) reads given texts at once. `read` and `new` are numbers of
+input and new tokens.
 """
 
 from __future__ import annotations
@@ -41,14 +42,20 @@ def prefill_name(read: int) -> str:
     return f"{PREFILL}_{read}"
 
 
-def several_name(tokens: int) -> str:
-    """`several_name(5)` is `decode_5`."""
-    return f"{DECODE}_{tokens}"
+def several_name(tokens: int, places: int | None = None) -> str:
+    """`several_name(5)` is `decode_5`; with `places` 384, for texts of so many tokens, `decode_5_384`."""
+    return f"{DECODE}_{tokens}" if places is None else f"{DECODE}_{tokens}_{places}"
 
 
 def several_of(signatures: Iterable[str]) -> int:
     """How many tokens a model reads at once behind others: 5 if it has the signature `decode_5`, 1 if only `decode`."""
     return max(1, _longest(DECODE, signatures))
+
+
+def short_places(signatures: Iterable[str], tokens: int) -> list[int]:
+    """The lengths of texts for which a model has a faster signature of so many tokens: `[384]` with `decode_5_384`."""
+    found = [re.fullmatch(rf"{DECODE}_{tokens}_([0-9]{{1,7}})", name) for name in signatures]
+    return sorted(int(match[1]) for match in found if match)
 
 
 def extend_name(tokens: int) -> str:

@@ -1,4 +1,4 @@
-"""Runs a model step by step: `prefill_<L>`, `decode` and, if they are there, `decode_<tokens>` and `extend_<tokens>`.
+"""Runs a model step by step: `prefill_<L>`, `decode` and, where there are some, signatures for several tokens at once.
 
 Owns the cache and how hypotheses share it. The runner computes the steps: Keras, SavedModel or a .tflite file.
 """
@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from textapp.decoding.signatures import CACHE, DECODE, extend_name, extend_of, several_name, several_of
+from textapp.decoding.signatures import CACHE, DECODE, extend_name, extend_of, several_name, several_of, short_places
 from textapp.runners.runner import Runner
 from textapp.runners.tenancy import Tenancy
 
@@ -90,7 +90,11 @@ class Buffers(Protocol):
 
 
 def open_session(
-    runner: Runner, prefill: str, features: Mapping[str, np.ndarray], position: int, at_once: bool = True
+    runner: Runner,
+    prefill: str,
+    features: Mapping[str, np.ndarray],
+    position: int,
+    signatures: Iterable[str] | None = None,
 ) -> Session:
     """Runs `prefill`, and returns a session before the first new token.
 
@@ -100,14 +104,15 @@ def open_session(
         features: its inputs, one row: `token_ids` `[1, 16]`, for a language model also `num_tokens` `[1]`.
         position: the position at which `decode` reads the first new token: 1 after a start token, else the length of
             the prompt.
-        at_once: use the signatures that read several tokens at once, if there are some.
+        signatures: names of those that may be used beside `decode`; None: all that the runner has.
     """
     buffers = runner.buffers(DECODE) if hasattr(runner, "buffers") else None
     if buffers is None:
         outputs = runner.run(prefill, features)
         return CopySession(runner, outputs.pop(LOGITS), outputs, position)
     memory = _Memory(buffers)
-    signatures = getattr(runner, "signatures", ()) if at_once else ()
+    if signatures is None:
+        signatures = getattr(runner, "signatures", ())
     with buffers.lock:
         found = runner.run_in_place(prefill, features, memory) if hasattr(runner, "run_in_place") else None
         if found is None:
@@ -201,6 +206,7 @@ class InPlaceSession:
         self._memories = [memory]
         self._first_position = position
         self._tokens, self._most = several_of(signatures), extend_of(signatures)
+        self._short = short_places(signatures, self._tokens)
         cache = memory.cache if memory.saved is None else memory.saved
         # Memory that is not shared begins with the same cache when it is first used.
         self._initial = memory.saved
@@ -223,7 +229,7 @@ class InPlaceSession:
 
     def advance(self, parents: Sequence[int], token_ids: Sequence[int]) -> None:
         if len(token_ids) == 1 and self.several > 1:  # so that a token has the same logits, read alone or with others
-            self._read(several_name(self._tokens), token_ids)
+            self._read(self._several_name(), token_ids)
             return
         buffers = self._buffers(DECODE)
         with buffers.lock:
@@ -234,7 +240,7 @@ class InPlaceSession:
         while ids:
             several = self.several
             part, ids = ids[:several], ids[several:]
-            logits.append(self._read(several_name(several), part) if several > 1 else one_by_one(self, part))
+            logits.append(self._read(self._several_name(), part) if several > 1 else one_by_one(self, part))
         return logits[0] if len(logits) == 1 else np.concatenate(logits)
 
     def extend(self, token_ids: Sequence[int]) -> None:
@@ -259,12 +265,21 @@ class InPlaceSession:
         """Whether a signature for so many tokens can read the next ones, or fewer and padding behind them."""
         if self._states or len(self._histories) > 1:
             return False
-        return self._first_position + len(self._steps) + tokens <= self._places
+        return self._position + tokens <= self._places
+
+    @property
+    def _position(self) -> int:
+        """Of the next token."""
+        return self._first_position + len(self._steps)
+
+    def _several_name(self) -> str:
+        """The signature for several tokens that looks at the fewest places."""
+        end = self._position + self._tokens
+        return several_name(self._tokens, next((places for places in self._short if places >= end), None))
 
     def _read(self, signature: str, token_ids: Sequence[int]) -> np.ndarray:
         """Reads at most as many tokens at once as a signature takes."""
-        count, buffers = len(token_ids), self._buffers(signature)
-        position = self._first_position + len(self._steps)
+        count, buffers, position = len(token_ids), self._buffers(signature), self._position
         with buffers.lock:
             memory = self._load(buffers, self._histories[0])
             buffers.inputs["token_ids"][0, :count] = token_ids
@@ -288,7 +303,7 @@ class InPlaceSession:
         inputs, outputs = buffers.inputs, buffers.outputs
         histories = [self._histories[parent] for parent in parents]
         states = {name: values[list(parents)] for name, values in self._states.items()}
-        position = self._first_position + len(self._steps)
+        position = self._position
         step = {name: np.empty((len(histories), *shape), dtype) for name, shape, dtype in self._written}
         logits = np.empty((len(histories), self.logits.shape[1]), self.logits.dtype)
         inputs["position"][0] = position
@@ -324,7 +339,7 @@ class InPlaceSession:
         """Copies the keys and values of a row's history to the inputs where these hold other ones."""
         memory = next((each for each in self._memories if each.tenancy is buffers.tenancy), None)
         if memory is None:
-            memory = _Memory(buffers, self._initial)
+            memory = _Memory(buffers, self._prefilled())
             self._memories.append(memory)
         memory.take()
         for index, row in enumerate(history if memory.loaded != history else ()):
@@ -334,13 +349,20 @@ class InPlaceSession:
         memory.loaded = history
         return memory
 
+    def _prefilled(self) -> Cache:
+        """The cache of `prefill`, with what later steps wrote behind it."""
+        if self._initial is not None:
+            return self._initial
+        self._memories[0].take()
+        return self._memories[0].cache
+
 
 class _Memory:
     """The cache of a session in memory that others use as well; saved while another one is there.
 
     Args:
         buffers: of a signature.
-        saved: what it begins with; None: what is written in place.
+        saved: what it begins with, of at least its shapes; None: what is written in place.
 
     Attributes:
         cache: name -> array in the memory.
@@ -358,7 +380,8 @@ class _Memory:
         if self.tenancy.take(self):
             return
         for name, values in (self.saved or {}).items():
-            self.cache[name][...] = values
+            memory = self.cache[name]
+            memory[...] = values[tuple(map(slice, memory.shape))]
         self.saved = None
 
     def save(self) -> None:

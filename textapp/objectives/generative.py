@@ -15,15 +15,14 @@ from textapp.artifact import SENTENCEPIECE_FILE, TARGET_TOKENIZER, TOKENIZER
 from textapp.decoding.signatures import (
     CACHE,
     DECODE,
+    EXTEND,
     GENERATE,
     SCORE,
     batch_name,
     extend_name,
-    extend_of,
     generate_name,
     prefill_name,
     several_name,
-    several_of,
     step_caches,
 )
 from textapp.layers.greedy_loop import is_one_of
@@ -121,8 +120,9 @@ class GenerativeObjective(Objective):
         `num_tokens` `[1]` and `score` `[1]`. `prefill_<S>`: the same inputs to `logits` `[1, vocabulary]` of the first
         new token, and the cache. `decode`: `token_id` `[1]`, `position` `[1]` and the cache to `logits` and the changed
         entries. `decode_<tokens>`, of a language model: `token_ids` `[1, tokens]`, `position` of the first of them and
-        the cache to `logits` `[1, tokens, vocabulary]` and the rows that they add to the cache. `extend_<tokens>`: the
-        same, with `num_tokens` `[1]`, to `logits` `[1, vocabulary]` after the last. With a `batch_size` above 1 also
+        the cache to `logits` `[1, tokens, vocabulary]` and the rows that they add to the cache.
+        `decode_<tokens>_<places>`: the same with the first places of the cache alone. `extend_<tokens>`: the same, with
+        `num_tokens` `[1]`, to `logits` `[1, vocabulary]` after the last. With a `batch_size` above 1 also
         `batch_<rows>_generate_<S>_<N>`; the last sources of such a batch may be empty, all padding.
         """
         pairs = sorted(task.generate_lengths)
@@ -147,8 +147,13 @@ class GenerativeObjective(Objective):
         inputs = {"token_id": (1,), "position": (1,), **cache}
         several = []
         if _reads_several(model, cache):
-            tokens = {"token_ids": (1, SEVERAL), "position": (1,), **cache}
-            several = [Signature(several_name(SEVERAL), tokens, partial(decoding.read_more, model))]
+            tokens = {"token_ids": (1, SEVERAL), "position": (1,)}
+            read_more = partial(decoding.read_more, model)
+            several = [Signature(several_name(SEVERAL), tokens | cache, read_more)]
+            places = _short_places(pairs, caches.cache)
+            if places:
+                short = {name: (*shape[:2], places, *shape[3:]) for name, shape in cache.items()}
+                several.append(Signature(several_name(SEVERAL, places), tokens | short, read_more))
             if all(shape[2] >= EXTENDS for shape in cache.values()):
                 tokens = {"token_ids": (1, EXTENDS), "num_tokens": (1,), "position": (1,), **cache}
                 several.append(Signature(extend_name(EXTENDS), tokens, partial(decoding.extend, model)))
@@ -157,9 +162,8 @@ class GenerativeObjective(Objective):
     def served_signatures(self, model: Generator, task: GenerativeTask) -> list[Signature]:
         """Signatures for any number of rows, and `generate`, which takes ids of any length."""
         one_text = self.signatures(model, task)
-        names = [signature.name for signature in one_text]
-        of_one_row = several_name(several_of(names)), extend_name(extend_of(names))
-        signatures = [any_rows(signature) for signature in one_text if signature.name not in of_one_row]
+        of_one_row = f"{DECODE}_", f"{EXTEND}_"
+        signatures = [any_rows(signature) for signature in one_text if not signature.name.startswith(of_one_row)]
         loops = [compiled(signature) for signature in signatures if signature.name.startswith(GENERATE)]
         steps = [signature for signature in signatures if not signature.name.startswith(GENERATE)]
         return [*loops, *steps, any_length(loops, model.pad_id)]
@@ -225,6 +229,19 @@ def _reads_several(model: Generator, cache: Mapping[str, tuple[int, ...]]) -> bo
     if model.has_encoder or model.loops_copy or model.count_params() < MIN_WEIGHTS_OF_SEVERAL:
         return False
     return all(len(shape) == 4 and shape[2] >= SEVERAL for shape in cache.values())
+
+
+def _short_places(pairs: Sequence[tuple[int, int]], context: int) -> int | None:
+    """The most tokens of a text that is read on by a signature of its own, which looks at no more places than these.
+
+    A step of a chat looks at all places of the cache, also at empty ones, which takes as long as reading the weights of
+    a small language model. A further graph pays where it leaves out half of them.
+
+    Args:
+        pairs: `(read, new)` of the greedy signatures: the texts that are expected.
+        context: places of the cache.
+    """
+    return max((read + new for read, new in pairs if 2 * (read + new) <= context), default=None)
 
 
 def _texts(task: GenerativeTask, records: Sequence[Record]) -> list[list[int]]:

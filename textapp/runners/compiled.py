@@ -38,13 +38,13 @@ class Memory(NamedTuple):
     Attributes:
         inputs, outputs: by name.
         invoke: reads the inputs and writes the outputs.
-        shared: whether signatures share some of it.
+        shared: the names and shapes of the caches in it; signatures with the same ones share them.
     """
 
     inputs: dict[str, np.ndarray]
     outputs: dict[str, np.ndarray]
     invoke: Callable[[], None]
-    shared: bool
+    shared: frozenset[tuple[str, tuple[int, ...]]]
 
 
 def open_compiled(model_path: str | Path, threads: int) -> CompiledFile | None:
@@ -116,8 +116,8 @@ class CompiledFile:
         for name, values in views.items():
             if not name.startswith(CACHE):  # a cache is written as a whole before it is read
                 values.fill(0)
-        shared = any(name.startswith(CACHE) for name in (*inputs, *outputs))
-        return Memory(views, results, partial(self._run, signature, inputs, outputs), shared)
+        caches = {name: values.shape for name, values in (results | views).items() if name.startswith(CACHE)}
+        return Memory(views, results, partial(self._run, signature, inputs, outputs), frozenset(caches.items()))
 
     def _run(self, signature: str, inputs: dict[str, Any], outputs: dict[str, Any]) -> None:
         if self._told:

@@ -69,7 +69,7 @@ class EdgeRunner:
         self._lock = threading.RLock()  # setting inputs, invoking and getting outputs are three calls
         self._calls: dict[str, Call] = {}
         self._buffers: dict[str, EdgeBuffers | None] = {}
-        self._tenancy = Tenancy()  # of the memory that signatures share
+        self._tenancies: dict[Any, Tenancy] = {}  # of the memory that signatures share
 
     def run(self, signature: str, features: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Runs a signature on one text.
@@ -123,8 +123,8 @@ class EdgeRunner:
     def buffers(self, signature: str) -> EdgeBuffers | None:
         """The memory of a signature, to call it for each token without copying inputs and outputs.
 
-        Signatures of a large file share the memory of their caches. `run` overwrites all of it, but for the state of a
-        tenant, which is saved before.
+        Signatures of a large file share the memory of caches of one shape. `run` overwrites all of it, but for the
+        state of a tenant, which is saved before.
 
         Returns:
             The buffers; None if the interpreter does not expose its memory.
@@ -138,7 +138,7 @@ class EdgeRunner:
                 with self._faults(signature):
                     if self._compiled:
                         memory = self._compiled.memory(signature)
-                        tenancy = self._tenancy if memory.shared else Tenancy()
+                        tenancy = self._tenancies.setdefault(memory.shared, Tenancy())
                         self._buffers[signature] = EdgeBuffers(*memory[:3], self._lock, tenancy)
                     else:
                         self._buffers[signature] = _edge_buffers(self._interpreter, signature, self._lock)

@@ -19,6 +19,7 @@ from textapp.decoding.signatures import (
     prefill_name,
     several_name,
     several_of,
+    short_places,
 )
 from textapp.errors import ArtifactError, DataError, UsageError
 from textapp.predictors.requests import TOKENS, Request
@@ -220,6 +221,13 @@ class GenerativeTask(Task):
         if tokens > 1:
             name = several_name(tokens)
             self._check_several(name, shapes[name], tokens, (1, tokens, size), caches)
+        for places in short_places(shapes, tokens):
+            name = several_name(tokens, places)
+            short = {
+                entry: (*shape[:2], min(places, shape[2]), *shape[3:]) if len(shape) == 4 else shape
+                for entry, shape in caches.items()
+            }
+            self._check_several(name, shapes[name], tokens, (1, tokens, size), short)
         if most:
             name = extend_name(most)
             self._check_several(name, shapes[name], most, (1, size), caches)

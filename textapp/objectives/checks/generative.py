@@ -18,12 +18,10 @@ import numpy as np
 
 from textapp.arrays import padded, spread
 from textapp.decoding.forced import (
-    AT_ONCE,
-    EXTENDED,
     GENERATED,
     GENERATED_TOKENS,
     NEVER_GENERATED,
-    OWN,
+    WAYS,
     force,
     force_all,
     read_all,
@@ -257,14 +255,14 @@ class GenerativeCheck(Check):
     def _check_steps(self, forced: Arrays, limit: float) -> float:
         """Every token of `generate_*` has to be the most probable one of `prefill_*` and `decode`, except for ties.
 
-        The same holds for `decode_<tokens>` and `extend_<tokens>`, which read several at once.
+        The same holds for the signatures that read several tokens at once.
 
         Args:
             forced: the steps of the export.
             limit: how far a token may lie below the best one of its step. Two tokens change places if rounding moves
                 each by half of this; in a quantized file by no more than quantization moves a log-probability.
         """
-        ends = tuple(f"{way}/gap" for way in (OWN, AT_ONCE, EXTENDED))
+        ends = tuple(f"{way}/gap" for way in WAYS)
         gap = max(float(values.max()) for key, values in forced.items() if key.endswith(ends))
         if gap > limit:
             raise ExportError(
