@@ -290,9 +290,10 @@ class InPlaceSession:
             buffers.invoke()
             logits = buffers.outputs[LOGITS]
             logits = logits[0, :count].copy() if logits.ndim == 3 else logits.copy()
-            rows = {name: buffers.outputs[name][0, :, :count].copy() for name, _, _ in self._written}
+            places = slice(position, position + count)
+            rows = {name: buffers.outputs[name][0, :, places].copy() for name, _, _ in self._written}
             for name, values in rows.items():
-                memory.cache[name][0, :, position : position + count] = values
+                memory.cache[name][0, :, places] = values
             self._steps += [{name: values[None, :, place] for name, values in rows.items()} for place in range(count)]
             self._histories = [self._histories[0] + (0,) * count]
             memory.loaded = self._histories[0]

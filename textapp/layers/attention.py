@@ -225,7 +225,7 @@ class SelfAttention(_Attention):
     def step(self, vector, position, mask, past):
         """Attends with one token, or a few that follow each other, to themselves and to the tokens before them.
 
-        Their keys and values are returned and not written into the cache here. So caches are written after the
+        The key and value of one token are returned and not written into the cache here. So caches are written after the
         last block, and nothing comes between the products of one block and those of the next.
 
         Args:
@@ -238,8 +238,8 @@ class SelfAttention(_Attention):
                 room for theirs.
 
         Returns:
-            the attended vectors `[batch, tokens, dim]`, and the tokens' keys and values,
-            `[batch, key-value heads, tokens, head_dim]` each.
+            the attended vectors `[batch, tokens, dim]`; and the token's key and value, `[batch, key-value heads, 1,
+            head_dim]` each, or of several tokens the pair of `past` with theirs in it.
         """
         tokens = vector.shape[1]
         query, new = self._query(vector), [self._key(vector), self._value(vector)]
@@ -257,7 +257,8 @@ class SelfAttention(_Attention):
             # In their places, so that sums have one order, and what is computed for a token does not depend on which
             # tokens it is read with.
             ((key, value),) = past
-            parts = [(written_at(key, new[0], position), written_at(value, new[1], position))]
+            new = [written_at(key, new[0], position), written_at(value, new[1], position)]
+            parts = [tuple(new)]
             mask = tf.tile(mask, [1, 1, self.num_heads // self.num_key_value_heads, 1])
         weights = tf.nn.softmax(tf.concat([_scores(query, key) for key, _ in parts], axis=-1) + mask)
         mixed, start = 0.0, 0

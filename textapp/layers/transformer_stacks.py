@@ -236,8 +236,8 @@ class TransformerDecoder(_TransformerStack):
             recent: the latest tokens, where their rows are not in the cache.
 
         Returns:
-            a vector for each of `vector`, in its shape, and the rows to write from `position` on:
-            `cache_<layer>_key|value` `[batch, key-value heads, tokens, head_dim]`.
+            a vector for each of `vector`, in its shape; and the row to write at `position`, `cache_<layer>_key|value`
+            `[batch, key-value heads, 1, head_dim]`, or of several tokens the entries of the cache with their rows.
         """
         shape, tokens = [-1, *vector.shape[1:]], vector.shape[1] if len(vector.shape) == 3 else 1
         vector = tf.reshape(vector, [-1, tokens, self.hidden_dim])

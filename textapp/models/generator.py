@@ -235,7 +235,8 @@ class Generator(keras.Model):
 
         Returns:
             logits of the token after each, `[batch, vocabulary_size]` float32 or, of several,
-            `[batch, tokens, vocabulary_size]`, and the rows and states to write to the cache.
+            `[batch, tokens, vocabulary_size]`; and the row and states to write to the cache, or of several tokens the
+            cache with their rows.
         """
         state, rows = self.decoder.step(self._embedded(token_id, self.token_embedding), position, cache, recent)
         return self._logits(state), rows
@@ -249,10 +250,10 @@ class Generator(keras.Model):
             position, cache: as for `step`.
 
         Returns:
-            logits `[batch, vocabulary_size]` float32, and the rows to write to the cache.
+            logits `[batch, vocabulary_size]` float32, and the cache with the rows of all of them.
         """
-        states, rows = self.decoder.step(self._embedded(token_ids, self.token_embedding), position, cache)
-        return self._logits(tf.squeeze(row_at(states, num_tokens - 1), 1)), rows
+        states, cache = self.decoder.step(self._embedded(token_ids, self.token_embedding), position, cache)
+        return self._logits(tf.squeeze(row_at(states, num_tokens - 1), 1)), cache
 
     def round_tables(self) -> None:
         """Quantizes the embedding tables in place; see `TokenEmbedding.round_rows`."""

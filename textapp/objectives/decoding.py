@@ -96,12 +96,11 @@ def read_more(model: Generator, features: Mapping[str, Any]) -> Tensors:
         features: `token_ids` `[1, tokens]` int32, `position` `[1]` of the first of them, and the cache.
 
     Returns:
-        `logits` `[1, tokens, vocabulary_size]`, and for each entry of the cache the rows to write from `position` on,
-        `[1, key-value heads, tokens, head_dim]`.
+        `logits` `[1, tokens, vocabulary_size]`, and the cache with the rows of these tokens.
     """
     cache = {name: value for name, value in features.items() if name.startswith(CACHE)}
-    logits, rows = model.step(features["token_ids"], features["position"], cache)
-    return {"logits": logits, **rows}
+    logits, cache = model.step(features["token_ids"], features["position"], cache)
+    return {"logits": logits, **cache}
 
 
 def extend(model: Generator, features: Mapping[str, Any]) -> Tensors:
@@ -112,11 +111,11 @@ def extend(model: Generator, features: Mapping[str, Any]) -> Tensors:
         features: `token_ids` `[1, tokens]` int32, padded; `num_tokens` `[1]`; `position` `[1]` of the first; the cache.
 
     Returns:
-        `logits` `[1, vocabulary_size]` of the token after the last, and rows as `read_more` has them.
+        `logits` `[1, vocabulary_size]` of the token after the last, and the cache with the rows of all.
     """
     cache = {name: value for name, value in features.items() if name.startswith(CACHE)}
-    logits, rows = model.extend(features["token_ids"], features["num_tokens"], features["position"], cache)
-    return {"logits": logits, **rows}
+    logits, cache = model.extend(features["token_ids"], features["num_tokens"], features["position"], cache)
+    return {"logits": logits, **cache}
 
 
 def score(model: Generator, features: Mapping[str, Any], targets: Any) -> Tensors:

@@ -119,11 +119,11 @@ class GenerativeObjective(Objective):
         `generate_<S>_<N>`: `token_ids` `[1, S]` (for a language model also `num_tokens` `[1]`) to `token_ids` `[1, N]`,
         `num_tokens` `[1]` and `score` `[1]`. `prefill_<S>`: the same inputs to `logits` `[1, vocabulary]` of the first
         new token, and the cache. `decode`: `token_id` `[1]`, `position` `[1]` and the cache to `logits` and the changed
-        entries. `decode_<tokens>`, of a language model: `token_ids` `[1, tokens]`, `position` of the first of them and
-        the cache to `logits` `[1, tokens, vocabulary]` and the rows that they add to the cache.
-        `decode_<tokens>_<places>`: the same with the first places of the cache alone. `extend_<tokens>`: the same, with
-        `num_tokens` `[1]`, to `logits` `[1, vocabulary]` after the last. With a `batch_size` above 1 also
-        `batch_<rows>_generate_<S>_<N>`; the last sources of such a batch may be empty, all padding.
+        entries. Of a language model, `decode_<tokens>`: `token_ids` `[1, tokens]`, `position` of the first of them and
+        the cache to `logits` `[1, tokens, vocabulary]` and the changed cache; `decode_<tokens>_<places>`: the same with
+        the first places of the cache alone; `extend_<tokens>`: the same with the whole, and with `num_tokens` `[1]`, to
+        `logits` `[1, vocabulary]` after the last. With a `batch_size` above 1 also `batch_<rows>_generate_<S>_<N>`; the
+        last sources of such a batch may be empty, all padding.
         """
         pairs = sorted(task.generate_lengths)
         caches = step_caches(pairs, model.has_encoder, task.lengths[-1])

@@ -6,7 +6,8 @@ kernels and their results are the same. It copies inputs and outputs, though, wh
 values, and Python has no other access. So the address of a buffer is asked for by the C API of the same package.
 
 A buffer may serve several signatures, too: keys and values are written by the signature that reads a prompt where those
-that go on read them, and are in memory once.
+that go on read them, and are in memory once. These write theirs there as well: where a kernel would copy a whole cache
+to change a row of it, it changes the row alone.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import atexit
 import ctypes
 import importlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
@@ -88,7 +89,8 @@ class CompiledFile:
         """Allocates the inputs and outputs of a signature.
 
         Inputs of one name, type and shape whose name begins with `CACHE` are the same memory in all signatures, and so
-        are the outputs of a signature that has no such input.
+        are the outputs of a signature that has no such input. An output with a row for each token is the memory of the
+        input of its name: a graph looks at no row that it writes, unless it has written it.
         """
         model, names = self._model, self.get_signature_list()[signature]
         # Outputs are described under the names of their tensors, in the order of the signature.
@@ -108,7 +110,9 @@ class CompiledFile:
             for name in names["inputs"]
         }
         outputs = {
-            name: buffer(model.create_output_buffer_by_name, name, about, name.startswith(CACHE) and name not in inputs)
+            name: inputs[name]
+            if _changes_rows(name, about["shape"], details)
+            else buffer(model.create_output_buffer_by_name, name, about, name.startswith(CACHE) and name not in inputs)
             for name, about in described.items()
         }
         views = {name: _view(each, details[name]) for name, each in inputs.items()}
@@ -126,6 +130,13 @@ class CompiledFile:
         with suppress_stderr():  # the first run of a process lists the machine's accelerators
             self._model.run_by_name(signature, inputs, outputs)
         self._told = True
+
+
+def _changes_rows(name: str, shape: Sequence[int], inputs: Mapping[str, dict[str, Any]]) -> bool:
+    """Whether an output is an input, `[batch, heads, length, head_dim]`, with other rows; not a state of an LSTM."""
+    return (
+        name in inputs and name.startswith(CACHE) and len(shape) == 4 and tuple(inputs[name]["shape"]) == tuple(shape)
+    )
 
 
 @cache
