@@ -197,13 +197,12 @@ class Buffers:
 
 
 class SeveralBuffers(Buffers):
-    """Those of a signature that reads several tokens at once; it returns only what they add to the cache."""
+    """Those of a signature that reads several tokens at once."""
 
     def __init__(self, chain: Chain, tokens: int) -> None:
         super().__init__(chain)
         self.inputs["token_ids"] = np.full((1, tokens), 9, np.int32)
         self.outputs["logits"] = np.full((1, tokens, chain.logits.shape[1]), 9, np.float32)
-        self.outputs["cache_0_key"] = np.full((1, 1, tokens, 1), 9, np.float32)
 
     def invoke(self) -> None:
         self._chain.calls.append(("decode", self.inputs["token_ids"].shape[1]))
@@ -212,7 +211,8 @@ class SeveralBuffers(Buffers):
             position = self.inputs["position"] + place
             outputs = self._chain._step(self.inputs["token_ids"][:, place], position, cache)
             self.outputs["logits"][:, place] = outputs["logits"]
-            self.outputs["cache_0_key"][0, 0, place] = token_id
+            cache["cache_0_key"][0, 0, position] = token_id
+        self.outputs["cache_0_key"][...] = cache["cache_0_key"]
 
 
 class TurnBuffers(SeveralBuffers):

@@ -45,7 +45,7 @@ def test_the_recipes_are_recipes(model: dict, preset: bool) -> None:
 
 def test_what_is_tried_first() -> None:
     recipes = own_recipes(CNN, "encoder", 7, False)
-    assert list(recipes)[:5] == ["structure50", "half", "quarter", "bag", "quantize_aware"]
+    assert list(recipes)[:6] == ["structure50", "half", "quarter", "bag", "small_vocabulary", "quantize_aware"]
     assert [step["method"] for step in recipes["half_quantize_aware"]["steps"]] == ["distill", "quantize_aware"]
     assert recipes["half"]["steps"][0]["epochs"] == 7
     names = [each.name for each in known_good(recipes)]
@@ -64,6 +64,20 @@ def test_what_is_tried_first() -> None:
         recipes = own_recipes({**deep, "dropout": dropout}, "encoder-decoder", 7, False)
         assert recipes["shallow_decoder"]["steps"][0]["dropout"] == expected
     assert "shallow_decoder" not in own_recipes(shallow, "encoder-decoder", 7, False)
+
+
+def test_rare_pieces_leave_where_quality_does_not_depend_on_pieces() -> None:
+    deep = {**TRANSFORMER, "encoder_layers": 4, "decoder_layers": 4}
+    cut = own_recipes(deep, "encoder-decoder", 7, False)["small_vocabulary"]["steps"][0]
+    assert cut == {"method": "vocabulary", "min_count": 20, "keep_characters": True}
+    assert not own_recipes(CNN, "encoder", 7, False)["small_vocabulary"]["steps"][0]["keep_characters"]
+    for recipes in (
+        own_recipes(deep, "encoder-decoder", 7, False, one_tokenizer=False),
+        own_recipes({"architecture": "preset"}, "encoder", 7, True),
+        own_recipes({"architecture": "mlp"}, "encoder", 7, False),
+        own_recipes(TRANSFORMER, "decoder", 7, False),  # perplexity does
+    ):
+        assert "small_vocabulary" not in recipes
 
 
 def test_what_has_parts_to_spare() -> None:

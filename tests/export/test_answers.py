@@ -58,7 +58,8 @@ def test_every_file_is_timed_on_every_input(model_path):
         (["decode"], {".own": 2}),
         (["decode", "decode_5"], {".own": 1, ".at_once": 2}),
         (["decode", "decode_5", "extend_32"], {".own": 1, ".at_once": 2, ".extended": 2}),
-        (["decode", "decode_5", "decode_5_6"], {".own": 1, ".at_once": 2, ".any_length": 1}),
+        (["decode", "decode_5", "decode_5_6"], {".own": 1, ".at_once": 2, ".whole_cache": 1}),
+        (["decode", "decode_5", "decode_5_5"], {".own": 1, ".at_once": 2}),
     ],
 )
 def test_the_texts_that_a_file_generated_are_forced_too(signatures, rows):

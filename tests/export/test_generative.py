@@ -17,7 +17,7 @@ from textapp.artifact import open_artifact
 from textapp.errors import ExportError, UsageError
 from textapp.export import auto
 from textapp.export.flatbuffer import narrow
-from textapp.export.flatbuffer.graphs import parse, type_name
+from textapp.export.flatbuffer.graphs import operator_name, parse, type_name
 from textapp.export.flatbuffer.loops import float_weights, loop_variables
 from textapp.objectives import generative
 from textapp.runners.edge import EdgeRunner
@@ -55,6 +55,32 @@ def test_the_manifest_tells_signatures_and_quality(litert):
     assert report["examples"] == 240 and report["agreement"] >= 99 and report["bleu"] > 80
     assert 0.01 < report["max_error"] < 1  # less would mean that nothing was quantized
     assert manifest["quality"] == {name: report[name] for name in ("examples", "bleu", "chrf", "perplexity")}
+
+
+def test_steps_that_write_in_place_write_the_same(litert, pairs, monkeypatch):
+    """As in a large file, whose keys and values of all hypotheses and sources are in the same memory."""
+    sources = [pair["source"] for pair in pairs[:12]]
+    found = []
+    for least in (1 << 30, 0):
+        monkeypatch.setattr("textapp.runners.edge.MIN_BYTES", least)
+        predictor = textapp.load(litert)
+        found.append([predictor(source, beam_size=4, num_hypotheses=3) for source in sources])
+        found[-1] += ["".join(predictor.stream(source)) for source in sources]
+    assert found[0] == found[1]
+
+
+def test_a_kernel_has_one_bias_in_all_signatures(litert, language_model, documents, tmp_path):
+    """XNNPACK's cache of packed weights, which opens large files, takes one with another bias for the same."""
+    for bundle in (litert, export_run(language_model, "litert", "dynamic", 5.0, documents, out=tmp_path / "lm")):
+        model, biases = parse((bundle / "model.tflite").read_bytes()), {}
+        for graph in model.subgraphs:
+            for operator in graph.operators:
+                if operator_name(model, operator) == "FULLY_CONNECTED":
+                    _, kernel, *bias = operator.inputs
+                    biases.setdefault(graph.tensors[kernel].buffer, set()).update(
+                        graph.tensors[index].buffer if index >= 0 else None for index in bias
+                    )
+        assert len(biases) > 10 and max(map(len, biases.values())) == 1
 
 
 def test_a_loop_carries_the_text_and_the_cache_and_no_weight(litert):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from toys import Letters
 
 from textapp.config import TransformerModel
 from textapp.decoding.beam import beam_search
@@ -13,14 +14,23 @@ from textapp.decoding.greedy import argmax_token, walk
 from textapp.decoding.logits import Rules
 from textapp.decoding.lookup import GuessingSession
 from textapp.decoding.steps import open_session
+from textapp.errors import ArtifactError
 from textapp.export import tflite
 from textapp.export.folding import fold_norms
 from textapp.models import GeneratorSettings, build_generator
 from textapp.objectives import generative
 from textapp.runners.edge import EdgeRunner
+from textapp.runners.flatfile import check_flatfile
+from textapp.tasks.generation import GenerationTask
 
 VOCABULARY, READ, NEW = 90, 16, 40
-SHORT = READ + NEW  # tokens of a text for which there is a signature of its own
+SHORT = 64  # places of the cache for texts of READ + NEW tokens
+
+
+class Vocabulary(Letters):
+    """Of the model."""
+
+    vocabulary_size = VOCABULARY
 
 
 class Lengths:
@@ -133,7 +143,7 @@ def test_short_texts_are_read_by_a_faster_signature_and_grow_out_of_it(runner: E
         found.append(session.read_on(new[start : start + 5]))
         positions.append((int(short.inputs["position"][0]), int(whole.inputs["position"][0])))
     np.testing.assert_allclose(np.concatenate(found), expected, atol=0.05)
-    assert positions[6] == (READ + 35, positions[0][1]) and positions[-1] == (READ + 35, READ + 75)
+    assert positions[7] == (READ + 40, positions[0][1]) and positions[-1] == (READ + 40, READ + 75)
 
     assert session.rewind(READ + 12)
     np.testing.assert_allclose(session.read_on(new[12:17]), expected[12:17], atol=0.05)
@@ -148,7 +158,7 @@ def second_alone(runner: EdgeRunner, features: dict[str, np.ndarray], new: list[
     return open_session(runner, f"prefill_{READ}", features, READ).read_on(new[:15])
 
 
-def test_hypotheses_that_share_a_cache_are_those_of_single_ones(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hypotheses_are_the_same_where_steps_write_in_place(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A large file writes the row of each where it reads those of the others."""
     found = []
     for least in (1 << 30, 0):
@@ -180,3 +190,24 @@ def test_a_large_file_has_one_cache(file: Path, monkeypatch: pytest.MonkeyPatch)
     session.advance([0], [5])
     np.testing.assert_array_equal(session.logits, expected)
     np.testing.assert_array_equal(runner.run(f"prefill_{READ}", features)["cache_0_key"], before["cache_0_key"])
+
+
+def test_a_bundle_whose_signatures_share_no_cache_is_refused(file: Path) -> None:
+    """As one of an earlier version, or one whose signatures would use the memory of each other's sessions."""
+    task = GenerationTask(Vocabulary(), [READ + NEW + 1], [(READ, NEW)])
+    shapes = check_flatfile(file)
+    task.check_model(shapes)
+    rows, short = (1, 2, 5, 8), (1, 2, SHORT, 8)
+    for name, side, entry, shape, told in (
+        ("decode_5", "outputs", "cache_0_key", rows, "as an earlier textapp wrote them.*export it anew"),
+        (f"decode_5_{SHORT}", "inputs", "cache_1_value", rows, r"found cache_1_value of the shape \[1, 2, 5, 8\]"),
+        (f"decode_5_{SHORT}", "outputs", "cache_1_value", None, "found cache_1_value of the shape none"),
+        ("extend_32", "inputs", "cache_0_key", short, r"found cache_0_key of the shape \[1, 2, 64, 8\]"),
+        ("extend_32", "inputs", "cache_9_key", short, "found cache_9_key, which 'decode' has not"),
+        (f"prefill_{READ}", "outputs", "cache_9_key", short, "found cache_9_key, which 'decode' has not"),
+    ):
+        changed = {**getattr(shapes[name], side), entry: shape}
+        if shape is None:
+            del changed[entry]
+        with pytest.raises(ArtifactError, match=f"{name}.*{told}"):
+            task.check_model({**shapes, name: shapes[name]._replace(**{side: changed})})

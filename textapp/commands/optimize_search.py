@@ -16,7 +16,7 @@ from typing import Any
 
 import textapp
 from textapp.arrays import spread
-from textapp.artifact import Artifact, check_target, open_artifact, replaced_folder
+from textapp.artifact import TARGET_TOKENIZER, Artifact, check_target, open_artifact, replaced_folder
 from textapp.catalog import recipe_of_manifest
 from textapp.commands import tables
 from textapp.commands.benchmark import model_size
@@ -91,7 +91,10 @@ class Search:
         preset = config.tokenizer is not None and config.tokenizer.kind == "preset"
         labels = artifact.manifest.get("labels")
         classes = len(labels) if labels else None
-        own = own_recipes(config.model.model_dump(mode="json"), task.keys.role, epochs, preset, classes)
+        own = own_recipes(
+            config.model.model_dump(mode="json"), task.keys.role, epochs, preset, classes,
+            one_tokenizer=not (artifact.path / TARGET_TOKENIZER).is_dir(),
+        )  # fmt: skip
         self.recipes = given_recipes(files, epochs) if files else own
         self.runs = CandidateRuns(artifact, folder, target, self.recipes, self.data_dir)
         self.base = self.runs.base

@@ -24,6 +24,7 @@ _MULTIPLE = 8  # of widths
 _SMALL = {"architecture": "transformer", "hidden_dim": 128, "num_layers": 2, "num_heads": 4, "dropout": 0.1}
 _BAG = {"architecture": "mlp", "embedding_dim": 32, "ngrams": 1, "subwords": []}
 _DIMS = 10  # of a bag of n-grams
+_RARE = 20  # times that a piece occurs at the least, to stay
 _DROPOUT = 0.1  # of a translator with few decoder layers, if that of its run is no lower
 
 
@@ -51,7 +52,12 @@ class Candidate:
 
 
 def own_recipes(
-    model: Mapping[str, Any], role: str, epochs: int, preset: bool, classes: int | None = None
+    model: Mapping[str, Any],
+    role: str,
+    epochs: int,
+    preset: bool,
+    classes: int | None = None,
+    one_tokenizer: bool = True,
 ) -> dict[str, dict[str, Any]]:
     """The recipes that make sense for a run, by name, in the order in which they are tried.
 
@@ -61,6 +67,7 @@ def own_recipes(
         epochs: that it was trained for; a student is trained as long.
         preset: whether its tokenizer is that of a preset, with pieces that the run's texts never have.
         classes: labels of a classifier; None: it is none.
+        one_tokenizer: whether both sides of a translator have the same.
 
     Example: `own_recipes({"architecture": "cnn", "filters": 100}, "encoder", 5, False)` begins with `structure50`.
     """
@@ -77,7 +84,7 @@ def own_recipes(
         if student
     }
     adapted = {"method": "quantize_aware", "epochs": 3}
-    cut = {"method": "vocabulary"}
+    cut: dict[str, Any] = {"method": "vocabulary"}
     found: dict[str, list[dict[str, Any]]] = {"vocabulary_cut": [cut]} if preset else {}
     halved = {"method": "structure", "keep": 0.5, "epochs": 5}
     if model["architecture"] != "mlp" and (model["architecture"] != "preset" or role not in WRITERS):
@@ -86,6 +93,10 @@ def own_recipes(
         rate = min(_DROPOUT, model.get("dropout") or 0.0)
         found["shallow_decoder"] = [{"method": "structure", "decoder_layers": 0.25, "dropout": rate, "epochs": 6}]
     found |= distilled
+    # Of a language model not: the perplexity of smaller pieces is another one.
+    if not preset and one_tokenizer and model["architecture"] != "mlp" and role != "decoder":
+        rare = {**cut, "min_count": _RARE, "keep_characters": role in WRITERS}
+        found["small_vocabulary"] = [rare, {**adapted, "epochs": 4}]
     found["quantize_aware"] = [adapted]
     if preset:
         found["vocabulary_cut_quantize_aware"] = [cut, adapted]

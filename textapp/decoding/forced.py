@@ -18,9 +18,9 @@ from textapp.decoding.steps import logits_before, open_session
 # Keys of a group beside its inputs: the given tokens `[rows, steps]`, their number `[rows]`, and the tokens that are
 # never generated `[tokens]`.
 GENERATED, GENERATED_TOKENS, NEVER_GENERATED = "generated_ids", "generated_tokens", "never_ids"
-# Ends of the names of groups with the texts that a file generated itself: read by `decode`; several at once; so by the
-# signature for texts of any length; and with the end of each prompt behind the rest of it, as a new turn.
-OWN, AT_ONCE, ANY_LENGTH, EXTENDED = WAYS = (".own", ".at_once", ".any_length", ".extended")
+# Ends of the names of groups with the texts that a file generated itself: read by `decode`; several at once; so with
+# the whole cache, though they are short; and with the end of each prompt behind the rest of it, as a new turn.
+OWN, AT_ONCE, WHOLE_CACHE, EXTENDED = WAYS = (".own", ".at_once", ".whole_cache", ".extended")
 
 if TYPE_CHECKING:
     from textapp.runners.runner import Runner
@@ -206,7 +206,7 @@ def _logits_of_one(
         session.extend(ids[position:count])
     else:
         several = several_name(several_of(getattr(runner, "signatures", ())))
-        usable = {OWN: (), ANY_LENGTH: (several,)}.get(way)
+        usable = {OWN: (), WHOLE_CACHE: (several,)}.get(way)
         session = open_session(runner, prefill, features, position, usable)
     for logits in logits_before(session, token_ids.tolist()):
         yield logits[None]

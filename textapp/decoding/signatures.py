@@ -2,7 +2,7 @@
 
 `generate_<read>_<new>` is the whole greedy loop, `batch_<rows>_generate_<read>_<new>` the same for several texts at
 once, `prefill_<read>` reads a source or a prompt, `decode` reads one more token, `decode_<tokens>` so many tokens at
-once, `decode_<tokens>_<places>` the same while a text has at most so many tokens, which is faster, `extend_<tokens>` up
+once, `decode_<tokens>_<places>` the same with so many places of the cache, which is faster, `extend_<tokens>` up
 to so many of a new turn, and `score` (of a Keras model only) reads given texts at once. `read` and `new` are numbers of
 input and new tokens.
 """
@@ -43,7 +43,7 @@ def prefill_name(read: int) -> str:
 
 
 def several_name(tokens: int, places: int | None = None) -> str:
-    """`several_name(5)` is `decode_5`; with `places` 384, for texts of so many tokens, `decode_5_384`."""
+    """`several_name(5)` is `decode_5`; with 448 places of the cache alone `decode_5_448`."""
     return f"{DECODE}_{tokens}" if places is None else f"{DECODE}_{tokens}_{places}"
 
 
@@ -53,7 +53,7 @@ def several_of(signatures: Iterable[str]) -> int:
 
 
 def short_places(signatures: Iterable[str], tokens: int) -> list[int]:
-    """The lengths of texts for which a model has a faster signature of so many tokens: `[384]` with `decode_5_384`."""
+    """The lengths of shorter caches for which a model reads so many tokens at once: `[448]` with `decode_5_448`."""
     found = [re.fullmatch(rf"{DECODE}_{tokens}_([0-9]{{1,7}})", name) for name in signatures]
     return sorted(int(match[1]) for match in found if match)
 

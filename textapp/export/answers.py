@@ -15,16 +15,16 @@ import numpy as np
 
 from textapp.arrays import filled_up
 from textapp.decoding.forced import (
-    ANY_LENGTH,
     AT_ONCE,
     EXTENDED,
     GENERATED,
     GENERATED_TOKENS,
     NEVER_GENERATED,
     OWN,
+    WHOLE_CACHE,
     force_all,
 )
-from textapp.decoding.signatures import extend_of, rows_of, several_of, short_places
+from textapp.decoding.signatures import extend_of, lengths_of, rows_of, several_of, short_places
 from textapp.errors import TextappError
 from textapp.runners.edge import EdgeRunner
 from textapp.runners.inputs import Inputs, load_inputs
@@ -50,13 +50,13 @@ def with_own(forced: Inputs, outputs: Mapping[str, np.ndarray], signatures: Iter
         forced: the groups for forced decoding, see `textapp.decoding.forced.force_all`.
         outputs: of the file, as `answers` returns them.
         signatures: of the file. If it reads several tokens at once, these texts are in groups `generate_*.at_once`, and
-            only the first also in `generate_*.own`, whose tokens are read one by one, and, where short texts have a
-            signature of their own, in `generate_*.any_length`; if it reads the end of a prompt as a new turn,
-            `generate_*.extended` has the first token after each prompt.
+            only the first also in `generate_*.own`, whose tokens are read one by one; in `generate_*.whole_cache`, if
+            these texts are so short that they have a signature of their own; if it reads the end of a prompt as a new
+            turn, `generate_*.extended` has the first token after each prompt.
     """
     own, signatures = {}, list(signatures)
     several, extends = several_of(signatures) > 1, extend_of(signatures) > 0
-    shorter = bool(short_places(signatures, several_of(signatures)))
+    short = max(short_places(signatures, several_of(signatures)), default=0)
     for group, named in forced.items():
         signature, origin = group.split(".")
         if origin == "expected":
@@ -66,8 +66,8 @@ def with_own(forced: Inputs, outputs: Mapping[str, np.ndarray], signatures: Iter
             own[f"{signature}{OWN}"] = _first(texts, 1 if several else rows)
             if several:
                 own[f"{signature}{AT_ONCE}"] = _first(texts, rows)
-            if shorter:
-                own[f"{signature}{ANY_LENGTH}"] = _first(texts, 1)
+            if sum(lengths_of(signature)) <= short:
+                own[f"{signature}{WHOLE_CACHE}"] = _first(texts, 1)
             if extends:
                 one = {**texts, GENERATED: token_ids[:, :1], GENERATED_TOKENS: np.minimum(counts, 1)}
                 own[f"{signature}{EXTENDED}"] = _first(one, rows)

@@ -205,7 +205,7 @@ class DecoderBlock(TransformerBlock):
             memory_mask: as in the call.
 
         Returns:
-            `[batch, tokens, dim]`, and their keys and values, `[batch, key-value heads, tokens, head_dim]` each.
+            `[batch, tokens, dim]`, and keys and values as `SelfAttention.step` returns them.
         """
         query = self._pre_norm(self.attention_norm, vector)
         attended, key, value = self.attention.step(query, position, mask, past)

@@ -69,6 +69,11 @@ def prefill(
     token_id, position, cache = model.begin(features, cache_length)
     if memory_length is not None:
         cache = {name: _longer(value, name, memory_length) for name, value in cache.items()}
+    if model.has_encoder:
+        # The start token by way of an input, which is never negative: else the first products are constants, which the
+        # converter adds to the bias of the next one. XNNPACK's cache of packed weights knows a kernel by its weights
+        # alone, so all signatures have to use it with the same bias.
+        token_id += tf.minimum(features["token_ids"][:, 0], 0)
     logits, rows = model.step(token_id, position, cache)
     return {"logits": logits, **cache, **written(cache, rows, position)}
 

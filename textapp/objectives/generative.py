@@ -45,6 +45,7 @@ from textapp.tasks.task import Record
 # Tokens that a language model reads at once behind others. The int8 kernels of x86 compute five rows at once.
 # A model of fewer weights than this computes for longer than it reads them, so its steps would become slower.
 SEVERAL = 5
+PLACES = 64  # of a shorter cache, or a multiple
 EXTENDS = 32  # tokens of a new turn that it reads at once, in about the time of two passes over five
 MIN_WEIGHTS_OF_SEVERAL = 50_000_000
 INT8_REFUSED = (
@@ -232,16 +233,21 @@ def _reads_several(model: Generator, cache: Mapping[str, tuple[int, ...]]) -> bo
 
 
 def _short_places(pairs: Sequence[tuple[int, int]], context: int) -> int | None:
-    """The most tokens of a text that is read on by a signature of its own, which looks at no more places than these.
+    """The places of a shorter cache, for texts of the longest pair that is at most half of the context; or None.
 
     A step of a chat looks at all places of the cache, also at empty ones, which takes as long as reading the weights of
-    a small language model. A further graph pays where it leaves out half of them.
+    a small language model. A further graph pays where it leaves out half of them. It has room for the padding of the
+    last tokens, and whole blocks of places, so that sums have the order that they have over the whole cache.
 
     Args:
         pairs: `(read, new)` of the greedy signatures: the texts that are expected.
         context: places of the cache.
     """
-    return max((read + new for read, new in pairs if 2 * (read + new) <= context), default=None)
+    longest = max((read + new for read, new in pairs if 2 * (read + new) <= context), default=None)
+    if longest is None:
+        return None
+    places = -(-(longest + SEVERAL - 1) // PLACES) * PLACES
+    return places if places < context else None
 
 
 def _texts(task: GenerativeTask, records: Sequence[Record]) -> list[list[int]]:

@@ -69,16 +69,10 @@ def signatures(model: Generator, task: GenerationTask) -> list[Signature]:
 
 
 def _prefill(model: Generator, features: Mapping[str, Any]) -> dict[str, Any]:
-    return _step(model, features["tokens"], features)[1]
+    return to_kv(model.step(features["tokens"], features["input_pos"][:1], from_kv(features))[1])
 
 
 def _decode(model: Generator, features: Mapping[str, Any]) -> dict[str, Any]:
-    logits, caches = _step(model, features["tokens"][:, 0], features)
-    return {"logits": logits[:, None], **caches}
-
-
-def _step(model: Generator, tokens: Any, features: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """The logits after tokens, and the caches with the rows that they add."""
-    cache, position = from_kv(features), features["input_pos"][:1]
-    logits, rows = model.step(tokens, position, cache)
-    return logits, to_kv(written(cache, rows, position))
+    cache, position = from_kv(features), features["input_pos"]
+    logits, rows = model.step(features["tokens"][:, 0], position, cache)
+    return {"logits": logits[:, None], **to_kv(written(cache, rows, position))}

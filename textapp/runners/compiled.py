@@ -16,7 +16,7 @@ import atexit
 import ctypes
 import importlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
@@ -111,7 +111,7 @@ class CompiledFile:
         }
         outputs = {
             name: inputs[name]
-            if _changes_rows(name, about["shape"], details)
+            if _changes_rows(name, about, details)
             else buffer(model.create_output_buffer_by_name, name, about, name.startswith(CACHE) and name not in inputs)
             for name, about in described.items()
         }
@@ -132,11 +132,11 @@ class CompiledFile:
         self._told = True
 
 
-def _changes_rows(name: str, shape: Sequence[int], inputs: Mapping[str, dict[str, Any]]) -> bool:
+def _changes_rows(name: str, output: Mapping[str, Any], inputs: Mapping[str, Mapping[str, Any]]) -> bool:
     """Whether an output is an input, `[batch, heads, length, head_dim]`, with other rows; not a state of an LSTM."""
-    return (
-        name in inputs and name.startswith(CACHE) and len(shape) == 4 and tuple(inputs[name]["shape"]) == tuple(shape)
-    )
+    if name not in inputs or not name.startswith(CACHE) or len(output["shape"]) != 4:
+        return False
+    return all(np.array_equal(inputs[name][key], output[key]) for key in ("shape", "dtype"))
 
 
 @cache

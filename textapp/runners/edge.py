@@ -182,7 +182,8 @@ class EdgeBuffers:
     """The memory of one signature, allocated once.
 
     Attributes:
-        inputs, outputs: name -> the interpreter's own array. A call does not change the inputs.
+        inputs, outputs: name -> the interpreter's own array. Caches may be the same memory in both; a call changes no
+            other input.
         invoke: reads the inputs and writes the outputs.
         lock: of the interpreter; hold it from writing the inputs to reading the outputs.
         tenancy: whose state is in the inputs; signatures that share memory share it.

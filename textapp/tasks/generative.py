@@ -207,6 +207,7 @@ class GenerativeTask(Task):
             expect_shape(shapes[prefill].outputs, "logits", (1, size), prefill, "tokenizer")
             for name, shape in caches.items():
                 expect_shape(shapes[prefill].outputs, name, shape, prefill, f"the signature {DECODE!r}")
+            _check_caches(prefill, shapes[prefill].outputs, caches)
         places = self.first_position(1) + self.room(1)
         for name, shape in caches.items():
             if "_memory_" in name:
@@ -245,6 +246,13 @@ class GenerativeTask(Task):
         expect_shape(several.inputs, TOKENS, (1, tokens), name, "its name")
         expect_shape(several.inputs, "position", (1,), name, "generate_lengths")
         expect_shape(several.outputs, "logits", logits, name, "tokenizer")
+        rows = {entry: (*shape[:2], tokens, *shape[3:]) for entry, shape in caches.items()}
+        if any(several.outputs.get(entry) == shape != caches[entry] for entry, shape in rows.items()):
+            raise ArtifactError(
+                f"model.tflite: signature {name!r}: found the rows that it adds to the cache, as an earlier textapp "
+                "wrote them, expected the cache: export it anew"
+            )
+        _check_caches(name, several.inputs, caches)
         for entry, shape in caches.items():
             expect_shape(several.inputs, entry, shape, name, f"the signature {DECODE!r}")
             expect_shape(several.outputs, entry, shape, name, "its own inputs")
@@ -401,3 +409,16 @@ def _shown(text: str) -> str:
 
 def _letters(text: str) -> int:
     return sum(map(len, text.split()))
+
+
+def _check_caches(signature: str, found: Mapping[str, tuple[int, ...]], caches: Mapping[str, tuple[int, ...]]) -> None:
+    """Checks that a signature has no further entries of the cache: signatures that share memory share all of it.
+
+    Raises:
+        ArtifactError: it has.
+    """
+    more = sorted(name for name in found if name.startswith(CACHE) and name not in caches)
+    if more:
+        raise ArtifactError(
+            f"model.tflite: signature {signature!r}: found {more[0]}, which {DECODE!r} has not: export it anew"
+        )
