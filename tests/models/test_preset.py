@@ -51,8 +51,10 @@ def test_a_preset_says_what_it_reads(bert):
 
 
 def test_missing_preset(tmp_path):
-    with pytest.raises(ConfigError, match=r"model\.path: found '.*nothing', which does not load"):
+    with pytest.raises(ConfigError, match=r"model\.path: .*nothing: no such file or folder"):
         preset.encoder(config(str(tmp_path / "nothing")), 40, PAD, 16)
+    with pytest.raises(ConfigError, match=r"model\.path: found 'nothing', which does not load"):
+        preset.encoder(config("nothing"), 40, PAD, 16)
 
 
 def test_too_long(bert):

@@ -7,6 +7,7 @@ weights, and so have their fast attention; other KerasHub families keep KerasHub
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
@@ -155,6 +156,8 @@ def load_backbone(path: str, load_weights: bool = True) -> keras.Model:
         ConfigError: there is no such preset.
     """
     keras_hub = require("keras_hub", "train")
+    if "/" in path and "://" not in path and not Path(path).exists():
+        raise ConfigError(f"model.path: {path}: no such file or folder; expected one, or the name of a KerasHub preset")
     if path.startswith("hf://"):
         _check_hub(path)
     try:
