@@ -43,7 +43,7 @@ def test_a_model_says_how_many_tokens_it_reads_at_once(names, expected):
 def test_a_model_says_which_texts_it_reads_faster():
     names = ["decode_5", several_name(5, 448), several_name(5, 96), "decode_4_8", "decode_5_", "extend_32"]
     assert (names[1], several_of(names[:3])) == ("decode_5_448", 5)
-    assert short_places(names, 5) == [96, 448]
+    assert short_places(names) == [96, 448]
 
 
 @pytest.mark.parametrize(("names", "expected"), [(["decode_5", extend_name(32)], 32), (["decode_5", "extend_"], 0)])

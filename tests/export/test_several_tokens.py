@@ -73,6 +73,13 @@ def prompts() -> list[list[int]]:
     return rows + [[*row[:7], *row[:7]] for row in rows[:10]] + [row[:2] * 6 for row in rows[:10]]
 
 
+def prompt(ids: list[int]) -> dict[str, np.ndarray]:
+    """The inputs of `prefill`."""
+    padded = np.zeros((1, READ), np.int32)
+    padded[0, : len(ids)] = ids
+    return {"token_ids": padded, "num_tokens": np.array([len(ids)], np.int32)}
+
+
 @pytest.fixture(params=["interpreter", "compiled"])
 def runner(file: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> EdgeRunner:
     """Of the file, as small and as large files are run."""
@@ -84,9 +91,7 @@ def runner(file: Path, request: pytest.FixtureRequest, monkeypatch: pytest.Monke
 def test_guesses_change_no_token(runner: EdgeRunner) -> None:
     passes, tokens, as_loop = 0, 0, 0
     for ids in prompts():
-        padded = np.zeros((1, READ), np.int32)
-        padded[0, : len(ids)] = ids
-        features = {"token_ids": padded, "num_tokens": np.array([len(ids)], np.int32)}
+        features = prompt(ids)
         # Up to where all places are looked at, which may round otherwise.
         rules = Rules(min(NEW, SHORT - 5 - len(ids)), 3)
         plain = open_session(runner, f"prefill_{READ}", features, len(ids))
@@ -102,7 +107,7 @@ def test_guesses_change_no_token(runner: EdgeRunner) -> None:
 
 def test_logits_after_several_tokens_are_those_of_single_ones(runner: EdgeRunner) -> None:
     ids = prompts()[0]
-    features = {"token_ids": np.array([ids], np.int32), "num_tokens": np.array([READ], np.int32)}
+    features = prompt(ids)
     new = prompts()[1]
     one, several = (open_session(runner, f"prefill_{READ}", features, READ) for _ in range(2))
     expected = []
@@ -129,9 +134,7 @@ def test_a_turn_that_is_read_at_once_is_read_as_by_less(runner: EdgeRunner) -> N
 def test_short_texts_are_read_by_a_faster_signature_and_grow_out_of_it(runner: EdgeRunner) -> None:
     """Forth and back, in turns with another text, though a large file has one cache of each length for all sessions."""
     ids, other = prompts()[:2]
-    features, others = (
-        {"token_ids": np.array([row], np.int32), "num_tokens": np.array([READ], np.int32)} for row in (ids, other)
-    )
+    features, others = prompt(ids), prompt(other)
     new = [token_id for row in prompts()[2:8] for token_id in row][:80]
     expected = open_session(runner, f"prefill_{READ}", features, READ, ["decode_5"]).read_on(new)
     session, second = (open_session(runner, f"prefill_{READ}", each, READ) for each in (features, others))
@@ -150,12 +153,9 @@ def test_short_texts_are_read_by_a_faster_signature_and_grow_out_of_it(runner: E
     assert short.inputs["position"][0] == READ + 12
     session.extend(new[17:60])
     np.testing.assert_allclose(session.logits[0], expected[59], atol=0.05)
-    np.testing.assert_array_equal(second.read_on(new[10:15]), second_alone(runner, others, new)[10:15])
-
-
-def second_alone(runner: EdgeRunner, features: dict[str, np.ndarray], new: list[int]) -> np.ndarray:
-    """The logits after each token without another text between them."""
-    return open_session(runner, f"prefill_{READ}", features, READ).read_on(new[:15])
+    found = second.read_on(new[10:15])
+    alone = open_session(runner, f"prefill_{READ}", others, READ).read_on(new[:15])
+    np.testing.assert_array_equal(found, alone[10:15])
 
 
 def test_hypotheses_are_the_same_where_steps_write_in_place(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,7 +165,7 @@ def test_hypotheses_are_the_same_where_steps_write_in_place(file: Path, monkeypa
         monkeypatch.setattr("textapp.runners.edge.MIN_BYTES", least)
         runner = EdgeRunner(file)
         for ids in prompts()[:5]:
-            features = {"token_ids": np.array([ids], np.int32), "num_tokens": np.array([READ], np.int32)}
+            features = prompt(ids)
             session = open_session(runner, f"prefill_{READ}", features, READ)
             found.append([each.token_ids for each in beam_search(session, Rules(20, 3), 4, num_hypotheses=3)])
     assert found[:5] == found[5:] and len({str(each) for each in found[0]}) == 3
@@ -174,7 +174,7 @@ def test_hypotheses_are_the_same_where_steps_write_in_place(file: Path, monkeypa
 def test_a_large_file_has_one_cache(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("textapp.runners.edge.MIN_BYTES", 0)
     runner, ids = EdgeRunner(file), prompts()[0]
-    features = {"token_ids": np.array([ids], np.int32), "num_tokens": np.array([READ], np.int32)}
+    features = prompt(ids)
     prefill, decode, several = (runner.buffers(name) for name in (f"prefill_{READ}", "decode", "decode_5"))
     for other in (prefill.outputs, several.inputs):
         assert np.shares_memory(decode.inputs["cache_0_key"], other["cache_0_key"])

@@ -52,9 +52,10 @@ def several_of(signatures: Iterable[str]) -> int:
     return max(1, _longest(DECODE, signatures))
 
 
-def short_places(signatures: Iterable[str], tokens: int) -> list[int]:
-    """The lengths of shorter caches for which a model reads so many tokens at once: `[448]` with `decode_5_448`."""
-    found = [re.fullmatch(rf"{DECODE}_{tokens}_([0-9]{{1,7}})", name) for name in signatures]
+def short_places(signatures: Iterable[str]) -> list[int]:
+    """The lengths of shorter caches with which a model reads several tokens at once: `[448]` with `decode_5_448`."""
+    names = list(signatures)
+    found = [re.fullmatch(rf"{DECODE}_{several_of(names)}_([0-9]{{1,7}})", name) for name in names]
     return sorted(int(match[1]) for match in found if match)
 
 

@@ -206,7 +206,7 @@ class InPlaceSession:
         self._memories = [memory]
         self._first_position = position
         self._tokens, self._most = several_of(signatures), extend_of(signatures)
-        self._short = short_places(signatures, self._tokens)
+        self._short = short_places(signatures)
         cache = memory.cache if memory.saved is None else memory.saved
         # Memory that is not shared begins with the same cache when it is first used.
         self._initial = memory.saved

@@ -56,7 +56,7 @@ def with_own(forced: Inputs, outputs: Mapping[str, np.ndarray], signatures: Iter
     """
     own, signatures = {}, list(signatures)
     several, extends = several_of(signatures) > 1, extend_of(signatures) > 0
-    short = max(short_places(signatures, several_of(signatures)), default=0)
+    short = max(short_places(signatures), default=0)
     for group, named in forced.items():
         signature, origin = group.split(".")
         if origin == "expected":

@@ -21,6 +21,7 @@ from textapp.models.kerashub_model import KerasHubLanguageModel
 from textapp.models.preset_published import served
 from textapp.models.preset_published_encoder import encoder as published_encoder
 from textapp.models.preset_published_encoder import encoder_facts, encoder_layers, encoder_sizes, first_part
+from textapp.text.preset_files import is_name
 
 POOLING = "mean"
 
@@ -156,7 +157,7 @@ def load_backbone(path: str, load_weights: bool = True) -> keras.Model:
         ConfigError: there is no such preset.
     """
     keras_hub = require("keras_hub", "train")
-    if "/" in path and "://" not in path and not Path(path).exists():
+    if not is_name(path) and not Path(path).exists():
         raise ConfigError(f"model.path: {path}: no such file or folder; expected one, or the name of a KerasHub preset")
     if path.startswith("hf://"):
         _check_hub(path)

@@ -88,7 +88,7 @@ def decode(model: Generator, features: Mapping[str, Any]) -> Tensors:
     Returns:
         `logits` `[batch, vocabulary_size]` of the next token, and the changed entries of the cache.
     """
-    cache = {name: value for name, value in features.items() if name.startswith(CACHE)}
+    cache = _cache(features)
     logits, rows = model.step(features["token_id"], features["position"], cache)
     return {"logits": logits, **written(cache, rows, features["position"])}
 
@@ -103,7 +103,7 @@ def read_more(model: Generator, features: Mapping[str, Any]) -> Tensors:
     Returns:
         `logits` `[1, tokens, vocabulary_size]`, and the cache with the rows of these tokens.
     """
-    cache = {name: value for name, value in features.items() if name.startswith(CACHE)}
+    cache = _cache(features)
     logits, cache = model.step(features["token_ids"], features["position"], cache)
     return {"logits": logits, **cache}
 
@@ -118,7 +118,7 @@ def extend(model: Generator, features: Mapping[str, Any]) -> Tensors:
     Returns:
         `logits` `[1, vocabulary_size]` of the token after the last, and the cache with the rows of all.
     """
-    cache = {name: value for name, value in features.items() if name.startswith(CACHE)}
+    cache = _cache(features)
     logits, cache = model.extend(features["token_ids"], features["num_tokens"], features["position"], cache)
     return {"logits": logits, **cache}
 
@@ -144,6 +144,10 @@ def score(model: Generator, features: Mapping[str, Any], targets: Any) -> Tensor
     best = tf.argmax(logits, axis=-1, output_type=tf.int32)
     gap = tf.gather(logits, best, batch_dims=2) - given
     return {"log_probability": -losses * real, "best": best * tf.cast(real, tf.int32), "gap": gap * real}
+
+
+def _cache(features: Mapping[str, Any]) -> Tensors:
+    return {name: value for name, value in features.items() if name.startswith(CACHE)}
 
 
 def _ids(model: Generator) -> dict[str, Any]:

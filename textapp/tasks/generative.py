@@ -205,8 +205,6 @@ class GenerativeTask(Task):
                 raise ArtifactError(f"model.tflite: has the signature {DECODE!r}, but not {prefill!r}: export it anew")
             expect_shape(shapes[prefill].inputs, TOKENS, (1, length), prefill, "generate_lengths")
             expect_shape(shapes[prefill].outputs, "logits", (1, size), prefill, "tokenizer")
-            for name, shape in caches.items():
-                expect_shape(shapes[prefill].outputs, name, shape, prefill, f"the signature {DECODE!r}")
             _check_caches(prefill, shapes[prefill].outputs, caches)
         places = self.first_position(1) + self.room(1)
         for name, shape in caches.items():
@@ -222,7 +220,7 @@ class GenerativeTask(Task):
         if tokens > 1:
             name = several_name(tokens)
             self._check_several(name, shapes[name], tokens, (1, tokens, size), caches)
-        for places in short_places(shapes, tokens):
+        for places in short_places(shapes):
             name = several_name(tokens, places)
             short = {
                 entry: (*shape[:2], min(places, shape[2]), *shape[3:]) if len(shape) == 4 else shape
@@ -254,7 +252,6 @@ class GenerativeTask(Task):
             )
         _check_caches(name, several.inputs, caches)
         for entry, shape in caches.items():
-            expect_shape(several.inputs, entry, shape, name, f"the signature {DECODE!r}")
             expect_shape(several.outputs, entry, shape, name, "its own inputs")
 
     def record(self, text: Any = None, *more: Any, **fields: Any) -> Record:
@@ -412,11 +409,13 @@ def _letters(text: str) -> int:
 
 
 def _check_caches(signature: str, found: Mapping[str, tuple[int, ...]], caches: Mapping[str, tuple[int, ...]]) -> None:
-    """Checks that a signature has no further entries of the cache: signatures that share memory share all of it.
+    """Checks that a signature has these entries of the cache, and no others: those that share memory share all of it.
 
     Raises:
-        ArtifactError: it has.
+        ArtifactError: it has others, or of another shape.
     """
+    for name, shape in caches.items():
+        expect_shape(found, name, shape, signature, f"the signature {DECODE!r}")
     more = sorted(name for name in found if name.startswith(CACHE) and name not in caches)
     if more:
         raise ArtifactError(

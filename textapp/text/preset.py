@@ -18,7 +18,7 @@ from textapp.errors import ConfigError, require
 from textapp.text import preset_gguf
 from textapp.text.chat import TOKENS, ChatTemplate, template_fault
 from textapp.text.huggingface import HuggingFaceTokenizer
-from textapp.text.preset_files import DOWNLOAD, check_file, check_folder, read_json, read_text
+from textapp.text.preset_files import DOWNLOAD, check_file, check_folder, is_name, read_json, read_text
 from textapp.text.preset_gguf import SPLIT_PATTERN
 from textapp.text.sentencepiece import SentencePieceTokenizer
 from textapp.text.template import Template
@@ -44,8 +44,6 @@ _CONVERT = (
     "write tokenizer.json with the package transformers: "
     "AutoTokenizer.from_pretrained(FOLDER, use_fast=True).save_pretrained(FOLDER)"
 )
-_REMOTE = re.compile(r"[a-z]+://.+")
-_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 _START, _END = ("[CLS]", "<s>"), ("[SEP]", "</s>")
 _PAD, _UNKNOWN = ("[PAD]", "<pad>", "<|endoftext|>", "<|padding|>"), ("[UNK]", "<unk>", "<|endoftext|>")
 # The tokens before and after a generated text, in order of preference. A model without a start token of its own was
@@ -103,7 +101,7 @@ def preset_tokenizer(path: str | Path) -> Tokenizer:
         if folder.exists():
             check_folder(folder)
             return _with_chat_template(_from_folder(folder), *_published_chat_template(folder), folder)
-        if _REMOTE.fullmatch(str(path)) or _NAME.fullmatch(str(path)):
+        if is_name(str(path)):
             return _from_name(str(path))
     except ConfigError:
         raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,12 @@ from textapp.errors import ConfigError
 from textapp.untrusted import git_lfs_pointer
 
 DOWNLOAD = "download the file again"
+_NAME = re.compile(r"[a-z]+://.+|[A-Za-z0-9_.-]+")
+
+
+def is_name(path: str) -> bool:
+    """Whether a path may be the name or the URL of a preset: `bert_tiny_en_uncased`, `hf://owner/name`."""
+    return _NAME.fullmatch(path) is not None
 
 
 def check_folder(path: Path) -> None:
