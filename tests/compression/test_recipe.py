@@ -36,7 +36,9 @@ def test_the_shipped_recipes_do_what_their_names_say() -> None:
     assert [step.method for step in steps["prune80_quantize_aware"]] == ["prune", "quantize_aware"]
     assert [step.model.architecture for step in steps["distill_small"]] == ["transformer"]
     assert [step.keep for step in steps["structure50"]] == [0.5]
-    assert [(step.decoder_layers, step.dropout) for step in steps["shallow_decoder"]] == [(0.25, 0.1)]
+    shallow, small = steps["shallow_decoder"], steps["small_vocabulary"]
+    assert [(step.decoder_layers, step.dropout) for step in shallow] == [(0.25, 0.1)]
+    assert steps["shallow_decoder_small_vocabulary"] == [*shallow, *small]
 
 
 def test_defaults_and_overrides(tmp_path: Path) -> None:

@@ -11,11 +11,13 @@ import pytest
 
 import textapp
 from textapp.artifact import open_artifact
-from textapp.catalog import parse_config
+from textapp.catalog import load_config, parse_config
 from textapp.commands.compress import compress
 from textapp.commands.train import train_config
+from textapp.compression.trainings import MODEL, Compression
 from textapp.compression.vocabulary import cut_weights
 from textapp.errors import ConfigError, DataError
+from textapp.models.saving import load_model
 
 GOOD, BAD = ("fine", "lovely", "superb"), ("awful", "dull", "broken")
 
@@ -41,7 +43,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def table_of(run: Path) -> Any:
     """The table of embeddings of a run."""
     from textapp.compression.kernels import kernels_of
-    from textapp.models.saving import load_model
 
     return next(kernel for kernel in kernels_of(load_model(run / "model.keras"), embeddings=True) if kernel.embedding)
 
@@ -77,6 +78,52 @@ def test_a_chain_goes_on_with_the_smaller_vocabulary(run: Path, tmp_path: Path) 
     assert np.mean(np.asarray(table.variable) == 0) == pytest.approx(0.5, abs=0.02)
 
 
+def test_a_chain_is_what_a_command_for_each_step_makes(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A smaller model, then a smaller vocabulary, then zeros; it ends and goes on after the first step."""
+    rate = "epochs: 2, learning_rate: 0.002"
+    steps = [
+        f"{{method: structure, keep: 0.5, examples: 16, {rate}}}", "{method: vocabulary, min_count: 8}",
+        f"{{method: prune, sparsity: 0.5, embeddings: true, {rate}}}",
+    ]  # fmt: skip
+    alone = run
+    for number, step in enumerate(steps):
+        alone = compress(alone, recipe(tmp_path, f"steps: [{step}]"), new_run=str(tmp_path / str(number)))
+
+    chain, cut = recipe(tmp_path, f"steps: [{', '.join(steps)}]"), Compression._cut
+    monkeypatch.setattr(Compression, "_cut", lambda self, *about: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        compress(run, chain, new_run=str(tmp_path / "chain"))
+    monkeypatch.setattr(Compression, "_cut", cut)
+    made = compress(run, chain, new_run=str(tmp_path / "chain"))
+
+    for one, other in zip(load_model(made / MODEL).weights, load_model(alone / MODEL).weights, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+    assert load_config(made / "config.yaml").model == load_config(alone / "config.yaml").model
+    assert load_config(made / "config.yaml").model.filters == 4
+    assert textapp.load(made).tokenizer.pieces() == textapp.load(alone).tokenizer.pieces()
+    done = json.loads((made / "metrics.json").read_text(encoding="utf-8"))["compression"]
+    assert [step["method"] for step in done["steps"]] == ["structure", "vocabulary", "prune"]
+    assert done["before"]["sizes"]["parameters"] == load_model(run / MODEL).count_params()
+    assert open_artifact(made).manifest["parent"]["run"] == "run"
+
+
+def test_a_student_loses_pieces(run: Path, tmp_path: Path) -> None:
+    student = "model: {architecture: mlp, embedding_dim: 4, ngrams: 1, subwords: []}, epochs: 1"
+    steps = f"steps: [{{method: distill, {student}}}, {{method: vocabulary, min_count: 8}}]"
+    made = compress(run, recipe(tmp_path, steps), new_run=str(tmp_path / "student"))
+    assert table_of(made).variable.shape == (textapp.load(made).tokenizer.vocabulary_size, 4)
+
+
+def test_a_late_step_is_refused_before_anything_is_trained(run: Path, tmp_path: Path, capsys: Any) -> None:
+    steps = "steps: [{method: structure, keep: 0.5}, {method: vocabulary}]"
+    with pytest.raises(ConfigError, match=r"found all \d+ pieces in use"):
+        compress(run, recipe(tmp_path, steps), new_run=str(tmp_path / "refused"))
+    assert "epoch" not in capsys.readouterr().err
+    assert not (tmp_path / "refused").exists()
+
+
 def test_pieces_of_further_texts_stay(run: Path, tmp_path: Path) -> None:
     (tmp_path / "more.txt").write_text("zebra37 zebra74\n" * 8, encoding="utf-8")
     steps = f"steps: [{{method: vocabulary, min_count: 8, texts: {tmp_path / 'more.txt'}}}]"
@@ -93,7 +140,7 @@ def test_pieces_of_further_texts_stay(run: Path, tmp_path: Path) -> None:
     ("steps", "found"),
     [
         ("[{method: vocabulary}]", r"found all \d+ pieces in use, .* raise min_count"),
-        ("[{method: prune, sparsity: 0.5}, {method: vocabulary}]", r"cut.yaml, line 1: steps.1.method: found vocab"),
+        ("[{method: cluster}, {method: vocabulary}]", r"steps.1.method: found vocabulary after cluster, expected it b"),
         ("[{method: vocabulary, texts: none.txt}]", r"none.txt"),
         ("[{method: vocabulary, min_count: 0}]", r"cut.yaml, line 1: steps.0.min_count: found 0"),
     ],

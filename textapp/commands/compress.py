@@ -17,13 +17,12 @@ import textapp
 from textapp.artifact import TARGET_TOKENIZER, TOKENIZER, Artifact, check_no_input, open_artifact, sha256
 from textapp.catalog import load_config, parse_config, recipe_of_manifest
 from textapp.commands import tables
-from textapp.commands.students import prepared_student, student_config, unlabelled_records
+from textapp.commands.compress_stages import Stages
+from textapp.commands.students import unlabelled_records
 from textapp.commands.train import REQUEST, changed, checksums, disk_errors_reported, enter, put_in_place, replaces_run
 from textapp.compression.recipe import LoadedRecipe, as_data, load_recipe
-from textapp.compression.shrunk import smaller_model
 from textapp.compression.trainings import MODEL, STEPS, Compression, first_file
-from textapp.compression.vocabulary import cut_tokenizer
-from textapp.config import Config, PresetModel, Role, data_directory
+from textapp.config import Config, data_directory
 from textapp.config.reading import differing_entry
 from textapp.errors import ArtifactError, ConfigError, UsageError
 from textapp.files import resolved, write_text
@@ -123,13 +122,12 @@ def _compress(artifact: Artifact, recipe: LoadedRecipe, config: Config, data_dir
         # Before the import of TensorFlow, which takes seconds, so that errors in the data are reported at once.
         task = recipe_of_manifest(artifact.manifest)
         sums = checksums(config, data_dir)
-        files = expand(recipe.recipe.files, data_dir) if recipe.recipe.files else []
-        more = {str(file): sha256(file) for file in files}
+        more = {str(file): sha256(file) for texts in recipe.recipe.texts for file in expand(texts, data_dir)}
         check_no_input(place, map(Path, [*sums, *more]))
         _warn_of_other_data(artifact, sums)
         layout = settled_layout(task, config, data_dir)
         splits = load_splits(task, config, data_dir, layout)
-        student, unlabelled = student_config(config, recipe), unlabelled_records(task, recipe, files, layout, data_dir)
+        unlabelled = unlabelled_records(task, recipe, layout, data_dir)
         import_tensorflow()
         from textapp.training.strategy import make_strategy
 
@@ -138,27 +136,15 @@ def _compress(artifact: Artifact, recipe: LoadedRecipe, config: Config, data_dir
         with disk_errors_reported(work):
             _open_work(artifact, recipe, config, {**sums, **more}, work, overwrite)
             prepared = task.prepare(locate(config, data_dir), splits, work.new)
-            lengths_given = artifact.manifest.get("lengths_from") == "config"
-            prepared = replace(prepared, lengths_given=lengths_given)
-            new, pieces = prepared, []
-            if student is not None:
-                new = prepared_student(task, student, splits, prepared, data_dir, work.new)
-            elif recipe.recipe.cuts:
-                pieces = cut_tokenizer(recipe.recipe.cuts, work.new, [*splits.train, *splits.validation], files)
-                new = task.prepare(locate(config, data_dir), splits, work.new)
-                new = replace(new, lengths_given=lengths_given)
-            elif recipe.recipe.shrinks:
-                new = replace(prepared, config=_smaller(prepared.config, recipe, task.keys.role))
-            compression = Compression(
-                artifact, recipe, prepared, new, task.objective(), strategy, work.new, pieces, unlabelled
-            )
+            prepared = replace(prepared, lengths_given=artifact.manifest.get("lengths_from") == "config")
+            stages = Stages(task, recipe, data_dir, work.new).of(prepared)
+            compression = Compression(artifact, recipe, stages, task.objective(), strategy, work.new, unlabelled)
             model, history, done = compression.run()
             seconds = time.perf_counter() - started
             parent = {"run": artifact.path.resolve().name, "sha256": artifact.manifest["files"][MODEL]}
-            settings = compression.settings[-1]
             finish(
-                replace(new, config=new.config.model_copy(update={"training": settings})),
-                compression.objective, model, history, work.new, layout, data_dir, seconds, parent, done,
+                compression.prepared(len(stages) - 1), compression.objective, model, history, work.new, layout,
+                data_dir, seconds, parent, done,
             )  # fmt: skip
             shutil.rmtree(work.new / STEPS)
         put_in_place(work, final, replaces)
@@ -198,17 +184,6 @@ def _config_of(artifact: Artifact, recipe: LoadedRecipe, run: str) -> Config:
         if one in own and other not in own:
             training[other] = None
     return parse_config({**config, "run": run, "training": training}, recipe.where("training"))
-
-
-def _smaller(config: Config, recipe: LoadedRecipe, role: Role) -> Config:
-    """The config of the model that the first step rebuilds smaller."""
-    model, step, sizes = config.model, recipe.recipe.shrinks, None
-    assert step is not None
-    if isinstance(model, PresetModel) and role in ("encoder", "reader"):
-        from textapp.models.preset import sizes_of
-
-        sizes = sizes_of(model)
-    return config.model_copy(update={"model": smaller_model(model, step, recipe.where, sizes)})
 
 
 def _warn_of_other_data(artifact: Artifact, sums: Mapping[str, str]) -> None:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from textapp.catalog import parse_config
-from textapp.compression.recipe import LoadedRecipe
+from textapp.compression.recipe import Distill, LoadedRecipe
 from textapp.config import Config, TokenizerConfig
 from textapp.errors import ConfigError, DataError
 from textapp.prepared import Prepared
 from textapp.recipes.recipe import Recipe
 from textapp.recipes.resolving import locate
+from textapp.records.files import expand
 from textapp.records.layout import Layout
 from textapp.records.rows import RowError
-from textapp.records.splits import Splits
 from textapp.tasks.task import Record
 
 log = logging.getLogger("textapp")
@@ -27,19 +26,17 @@ KEPT = (
 )  # fmt: skip
 
 
-def student_config(config: Config, recipe: LoadedRecipe) -> Config | None:
+def student_config(config: Config, recipe: LoadedRecipe, step: Distill) -> Config:
     """The config of a student: that of its teacher with another model, trained as one of its architecture is.
 
     Args:
         config: of the teacher, with the recipe's keys of training.
-        recipe: the recipe; None is returned if its first step does not distill.
+        recipe: the recipe.
+        step: its first step.
 
     Raises:
         ConfigError: the student does not serve the task, or its tokenizer would be another.
     """
-    step = recipe.recipe.distills
-    if step is None:
-        return None
     where, tokenizer = recipe.where("steps.0.model"), config.tokenizer or TokenizerConfig()
     preset = tokenizer.kind == "preset"
     if step.model.pretrained and not preset:
@@ -58,15 +55,12 @@ def student_config(config: Config, recipe: LoadedRecipe) -> Config | None:
     )  # fmt: skip
 
 
-def prepared_student(
-    task: Recipe, config: Config, splits: Splits, teacher: Prepared, data_dir: Path, folder: Path
-) -> Prepared:
+def prepared_student(task: Recipe, config: Config, teacher: Prepared, data_dir: Path, folder: Path) -> Prepared:
     """The data as a student reads it.
 
     Args:
         task: of the run.
         config: of the student.
-        splits: the records.
         teacher: the data as the teacher reads it.
         data_dir: base folder of relative paths.
         folder: of the new run, with the tokenizers of the teacher.
@@ -84,18 +78,15 @@ def prepared_student(
                 f"steps.0.model.path: {path}: its tokens are not those of the teacher ({len(expected):,}): expected a "
                 "preset of the same family, or another architecture"
             )
-    return replace(task.prepare(located, splits, folder), lengths_given=teacher.lengths_given)
+    return replace(task.prepare(located, teacher.splits, folder), lengths_given=teacher.lengths_given)
 
 
-def unlabelled_records(
-    task: Recipe, recipe: LoadedRecipe, files: Sequence[Path], layout: Layout, data_dir: Path
-) -> list[Record]:
+def unlabelled_records(task: Recipe, recipe: LoadedRecipe, layout: Layout, data_dir: Path) -> list[Record]:
     """The records of a recipe's texts without labels, but for empty ones.
 
     Args:
         task: of the run.
         recipe: whose first step may distill; else there are none.
-        files: that it names.
         layout: of the run's own files.
         data_dir: base folder of relative paths.
 
@@ -103,14 +94,15 @@ def unlabelled_records(
         ConfigError: the task has no use for them.
         DataError: a row cannot be read, or there is no text.
     """
-    if recipe.recipe.distills is None or not files:
+    step = recipe.recipe.distills
+    if step is None or not step.unlabelled:
         return []
     if task.keys.role != "encoder":
         key = "steps.0.unlabelled"
         raise ConfigError(
             f"{recipe.where(key)}: {key}: only a classifier learns from texts without labels: leave it out"
         )
-    records = []
+    records, files = [], expand(step.unlabelled, data_dir)
     for _, record in task.scan([str(file) for file in files], layout, data_dir):
         if isinstance(record, RowError):
             raise record

@@ -189,15 +189,17 @@ METHODS: dict[str, type[Model]] = {
     "prune": Prune, "cluster": Cluster, "distill": Distill, "vocabulary": Vocabulary, "quantize_aware": QuantizeAware,
     "structure": Structure,
 }  # fmt: skip
-# Methods that can only begin, as they change how the data is read; and what a step before them would be lost for.
-FIRST = {
-    "distill": "a student is a new model, which has nothing of what a step before it made",
-    "vocabulary": "the steps after it read the data by the smaller vocabulary",
-    "structure": "the steps after it go on from the smaller model",
-}
+# Methods that can only begin, and what a step before them would be lost for.
+FIRST = {"distill": "a student is a new model, which has nothing of what a step before it made"}
 # Methods after which none may come, as it would undo them, and methods that they would undo themselves.
 LAST = {"quantize_aware": "a training after it would take the weights off the grid of int8"}
 UNDOES = {("cluster", "quantize_aware"): "the grid of int8 has other values than the clusters"}
+# Methods that rebuild the model, and what they would do to the zeros and shared values of steps before them.
+REBUILDS = {
+    "structure": "the smaller model is trained, which moves every weight",
+    "vocabulary": "zeros and values are those of the rows that stay",
+}
+SHAPES = ("prune", "cluster")
 KEYS = "keys such as steps: [{method: prune, sparsity: 0.8}]"
 
 
@@ -213,21 +215,10 @@ class Recipe(Model):
         return self.steps[0] if isinstance(self.steps[0], Distill) else None
 
     @property
-    def files(self) -> str | list[str] | None:
-        """The further texts that the first step names, without labels."""
-        if self.distills:
-            return self.distills.unlabelled
-        return self.cuts.texts if self.cuts else None
-
-    @property
-    def cuts(self) -> Vocabulary | None:
-        """The first step, if it cuts the vocabulary."""
-        return self.steps[0] if isinstance(self.steps[0], Vocabulary) else None
-
-    @property
-    def shrinks(self) -> Structure | None:
-        """The first step, if it rebuilds the model smaller."""
-        return self.steps[0] if isinstance(self.steps[0], Structure) else None
+    def texts(self) -> list[str | list[str]]:
+        """The files of further texts that its steps name."""
+        named = (getattr(step, key, None) for step in self.steps for key in ("unlabelled", "texts"))
+        return [files for files in named if files]
 
 
 class LoadedRecipe:
@@ -305,10 +296,12 @@ def _order_faults(methods: Sequence[str], source: str, places: Mapping[str, Plac
     for number, method in enumerate(methods):
         where = f"{_where(f'steps.{number}.method', source, places)}: steps.{number}.method: found {method}"
         if number and method in FIRST:
-            yield f"{where} after another step, expected it as the first: {FIRST[method]}; compress twice"
+            yield f"{where} after another step, expected it as the first: {FIRST[method]}"
         if number < len(methods) - 1 and method in LAST:
             yield f"{where} before another step, expected it as the last: {LAST[method]}"
         for earlier in methods[:number]:
+            if earlier in SHAPES and method in REBUILDS:
+                yield f"{where} after {earlier}, expected it before: {REBUILDS[method]}"
             if (earlier, method) in UNDOES:
                 yield f"{where} after {earlier}, expected one of the two: {UNDOES[earlier, method]}"
 

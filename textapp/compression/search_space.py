@@ -97,6 +97,8 @@ def own_recipes(
     if not preset and one_tokenizer and model["architecture"] != "mlp" and role != "decoder":
         rare = {**cut, "min_count": _RARE, "keep_characters": role in WRITERS}
         found["small_vocabulary"] = [rare, {**adapted, "epochs": 4}]
+        if "shallow_decoder" in found:
+            found["shallow_decoder_small_vocabulary"] = [*found["shallow_decoder"], *found["small_vocabulary"]]
     found["quantize_aware"] = [adapted]
     if preset:
         found["vocabulary_cut_quantize_aware"] = [cut, adapted]

@@ -33,14 +33,16 @@ def smaller_model(
     step: Structure,
     where: Callable[[str], str] = str,
     preset: Mapping[str, int] | None = None,
+    name: str = "steps.0",
 ) -> ModelConfig:
     """The model part of the config of the smaller model.
 
     Args:
-        config: resolved, of the run.
-        step: the first of its recipe.
+        config: resolved, of the model that the step begins with.
+        step: of a recipe.
         where: a dotted key of the recipe to where it stands, for messages.
         preset: the sizes of a preset, if it is a text encoder.
+        name: the dotted key of the step.
 
     Raises:
         ConfigError: the model has not what is to be removed, or none of it would be left, or nothing leaves.
@@ -50,16 +52,16 @@ def smaller_model(
     """
     known = SIZES[config.architecture]
     if config.pretrained and not preset:
-        key = "steps.0.method"
+        key = f"{name}.method"
         raise ConfigError(
             f"{where(key)}: {key}: found structure for a preset that writes, whose sizes are those of its folder; of "
             "presets only text encoders become smaller: distill into a transformer instead"
         )
     sizes = preset or _sizes(config)
-    able = [part for part in known if any(sizes.get(name) for name in known[part])]
+    able = [part for part in known if any(sizes.get(size) for size in known[part])]
     for part in WORDS:
         if getattr(step, part) is not None and part not in able:
-            key = f"steps.0.{part}"
+            key = f"{name}.{part}"
             raise ConfigError(
                 f"{where(key)}: {key}: found a share of {WORDS[part]}, of which this {config.architecture} has none to "
                 f"spare, expected of it: {', '.join(able) or 'nothing, leave the step out'}"
@@ -70,14 +72,15 @@ def smaller_model(
         named = share is not None
         if not named:
             share = (step.keep if part not in DEPTHS else None) or 1.0
-        for name in names:
-            if sizes.get(name) and (named or name not in update):
-                update[name] = _kept(sizes[name], share, named, part, where)
-    if all(size == sizes[name] for name, size in update.items()):
+        for size in names:
+            if sizes.get(size) and (named or size not in update):
+                key = f"{name}.{part}"
+                update[size] = _kept(sizes[size], share, named, WORDS[part], f"{where(key)}: {key}")
+    if all(number == sizes[size] for size, number in update.items()):
         raise ConfigError(
-            f"{where('steps.0')}: steps.0: found nothing to remove from the model "
-            f"({', '.join(f'{name} {size}' for name, size in update.items()) or 'it has no hidden layers'}): lower a "
-            "share, or leave the step out"
+            f"{where(name)}: {name}: found nothing to remove from the model "
+            f"({', '.join(f'{size} {number}' for size, number in update.items()) or 'it has no hidden layers'}): lower "
+            "a share, or leave the step out"
         )
     named = _named(config, update)
     return config.model_copy(update=named if step.dropout is None else {**named, "dropout": step.dropout})
@@ -105,15 +108,13 @@ def _named(config: Any, update: dict[str, Any]) -> dict[str, Any]:
     return {**update, "num_heads": kept * (config.num_heads // before), "head_dim": dim, **shared}
 
 
-def _kept(size: Any, share: float, named: bool, part: str, where: Callable[[str], str]) -> Any:
+def _kept(size: Any, share: float, named: bool, words: str, where: str) -> Any:
     """What stays of a size, or of each of a list; of a part that only `keep` means at least 1."""
     if isinstance(size, list):
-        return [_kept(each, share, named, part, where) for each in size]
+        return [_kept(each, share, named, words, where) for each in size]
     kept = int(size * share + 0.5)
     if kept == 0 and named:
-        key = f"steps.0.{part}"
         raise ConfigError(
-            f"{where(key)}: {key}: found {share:g} of {size} {WORDS[part]}, which leaves none, expected at least "
-            f"{1 / size:.2g}"
+            f"{where}: found {share:g} of {size} {words}, which leaves none, expected at least {1 / size:.2g}"
         )
     return max(1, kept)

@@ -6,6 +6,8 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +24,7 @@ from textapp.compression.recipe import (
     Vocabulary,
     as_data,
 )
-from textapp.compression.vocabulary import cut_weights
+from textapp.compression.vocabulary import cut_axes, cut_weights
 from textapp.errors import ArtifactError, ConfigError
 from textapp.files import write_text
 from textapp.recipes.training_run import begun, build_under, fit, summary
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("textapp")
 EPOCHS = 3  # of a step, unless the recipe says otherwise
 STEPS = "steps"  # folder of the trainings, a folder each by its number from 1
-FIRST = f"{STEPS}/1/checkpoints/last.npz"  # is there once there is something to resume
+CHECKPOINT = "checkpoints/last.npz"  # of a step
 MODEL, DONE = "model.keras", "done.json"  # of a step
 ANSWERS = "answers"  # of a teacher, in the folder of its step
 KEPT = "kept.json"  # what stays of a model, in the folder of its step
@@ -49,11 +51,21 @@ KEPT = "kept.json"  # what stays of a model, in the folder of its step
 
 def first_file(recipe: Recipe) -> str:
     """The file of a work folder that is there once there is something to resume."""
-    if recipe.cuts:
-        return f"{STEPS}/1/{DONE}"
-    if recipe.shrinks:
-        return f"{STEPS}/1/{KEPT}"
-    return f"{STEPS}/1/{ANSWERS}/{COMPLETE}" if recipe.distills else FIRST
+    files = {Vocabulary: DONE, Structure: KEPT, Distill: f"{ANSWERS}/{COMPLETE}"}
+    return f"{STEPS}/1/{files.get(type(recipe.steps[0]), CHECKPOINT)}"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a step leaves to the next one.
+
+    Attributes:
+        prepared: the data, as the model after the step reads them, and its config.
+        pieces: of each id of a vocabulary that it cut, the id before.
+    """
+
+    prepared: Prepared
+    pieces: Sequence[int] = ()
 
 
 @dataclass
@@ -63,30 +75,35 @@ class Compression:
     Attributes:
         artifact: the run that they begin with.
         recipe: the recipe.
-        source: the data as the run reads it.
-        prepared: the same data as the new run reads it.
+        stages: the run as it is, and what is after each step.
         objective: of its task.
         strategy: of the variables.
         folder: the new run, in the making.
-        pieces: of each id of a cut vocabulary, the id before.
         unlabelled: further records, for a student.
     """
 
     artifact: Artifact
     recipe: LoadedRecipe
-    source: Prepared
-    prepared: Prepared
+    stages: Sequence[Stage]
     objective: Objective
     strategy: tf.distribute.Strategy
     folder: Path
-    pieces: Sequence[int] = ()
     unlabelled: Sequence[Record] = ()
 
     def __post_init__(self) -> None:
         self.steps: list[Any] = self.recipe.recipe.steps
-        self.batches = self.objective.batches(self.prepared).plan(0).steps
-        self.settings = [self._training(step) for step in self.steps]
-        self.lesson: Lesson | None = None  # of the student
+        self.lessons: dict[int, Lesson] = {}  # of the steps that learn from the model before them
+        self.batches: list[int] = []  # of an epoch, for each step
+        for before, after in pairwise(self.stages):
+            same = bool(self.batches) and after.prepared is before.prepared
+            self.batches.append(self.batches[-1] if same else self.objective.batches(after.prepared).plan(0).steps)
+
+    def prepared(self, number: int) -> Prepared:
+        """The data of a stage, with the keys of training of the step before it."""
+        prepared = self.stages[number].prepared
+        if not number:
+            return prepared
+        return replace(prepared, config=prepared.config.model_copy(update={"training": self._training(number - 1)}))
 
     def run(self) -> tuple[keras.Model, History, dict[str, Any]]:
         """The compressed model, the epochs of the last training, and what was done."""
@@ -106,15 +123,16 @@ class Compression:
         done = {"recipe": as_data(self.recipe.recipe), "before": before, "steps": steps}
         return model, _history(steps[-1]), {**done, "sizes": sizes(model, self.folder / STEPS)}
 
-    def _training(self, step: Any) -> Any:
+    def _training(self, number: int) -> Any:
         """The keys of training of a step."""
-        config, given = self.prepared.config.training, self.recipe.recipe.training
+        step, given = self.steps[number], self.recipe.recipe.training
+        config = self.stages[number + 1].prepared.config.training
         if isinstance(step, (Distill, Vocabulary)):
             return config  # that of a new run, with the epochs and the learning rate of the step
         own = given.model_fields_set
         epochs = step.epochs or given.epochs or EPOCHS
         rate = step.learning_rate or given.learning_rate or config.learning_rate * 0.5
-        updates = self.batches * epochs // config.gradient_accumulation_steps
+        updates = self.batches[number] * epochs // config.gradient_accumulation_steps
         warmup = config.warmup_steps if "warmup_steps" in own else min(config.warmup_steps, updates // 10)
         update = {"epochs": epochs, "learning_rate": rate, "warmup_steps": warmup}
         if not isinstance(step, (Prune, Structure)):
@@ -127,50 +145,70 @@ class Compression:
         Args:
             model: of the run.
         """
-        from textapp.compression.kernels import kernels_of, unknown_layer
-        from textapp.compression.quantize_aware import quantized_kernels
-        from textapp.models.int8_kernels import MIN_QUANTIZED
-
-        found, expected = self.objective.manifest(self.prepared).get("labels"), self.artifact.manifest.get("labels")
+        found = self.objective.manifest(self.stages[0].prepared).get("labels")
+        expected = self.artifact.manifest.get("labels")
         if found != expected:
             raise ArtifactError(
                 f"{self.artifact.path}: was trained on the labels {', '.join(expected or ())}, but the data has "
                 f"{', '.join(found or ())}: use the data that it was trained on"
             )
-        teacher = model
-        if self.recipe.recipe.distills:
-            model = self._checked_student(model)
-        elif self.recipe.recipe.shrinks:
-            model = self.objective.build_inference(self.prepared)
-            if self.recipe.recipe.shrinks.teacher:
-                self.lesson = self.objective.lesson(self.prepared)
-        self._check_hidden_states(teacher, model)
-        for number, step in enumerate(self.steps):
-            if isinstance(step, QuantizeAware) and not quantized_kernels(model):
-                raise ConfigError(
-                    f"{self.recipe.where(f'steps.{number}.method')}: steps.{number}.method: found {step.method} for a "
-                    f"model without a matrix of at least {MIN_QUANTIZED:,} weights: an int8 file of it quantizes none, "
-                    "so leave the step out"
-                )
-            if not isinstance(step, Step):
-                continue
-            unknown = unknown_layer(model, step.layers or [], step.embeddings)
-            if unknown:
-                key = f"steps.{number}.layers.{unknown[0]}"
-                found_name = step.layers[unknown[0]]
-                raise ConfigError(f"{self.recipe.where(key)}: {key}: found {found_name!r}, {unknown[1]}")
-            if not kernels_of(model, step.embeddings, step.layers):
-                where = f"{self.recipe.where(f'steps.{number}')}: steps.{number}"
-                raise ConfigError(f"{where}: found no kernel to {step.method} in the model: set embeddings: true")
+        for number in range(len(self.steps)):
+            model = self._checked(number, model)
 
-    def _checked_student(self, teacher: keras.Model) -> keras.Model:
-        """The student, not trained.
+    def _checked(self, number: int, before: keras.Model) -> keras.Model:
+        """The model after a step, not trained, if the step fits the one before it."""
+        step, stage, model = self.steps[number], self.stages[number + 1], before
+        if isinstance(step, (Distill, Structure, Vocabulary)):
+            model = self.objective.build_inference(stage.prepared)
+        if isinstance(step, Vocabulary):
+            cut_axes(*([each.shape for each in one.weights] for one in (before, model)), stage.pieces)
+        elif isinstance(step, Distill):
+            self._check_student(step, before, model)
+        elif isinstance(step, Structure) and step.teacher:
+            self.lessons[number] = self.objective.lesson(stage.prepared)
+        elif isinstance(step, (QuantizeAware, Step)):
+            self._check_kernels(number, model)
+        if getattr(step, "hidden_states", None) is not None:
+            fault = state_fault(self.lessons[number], before, model)
+            if fault is not None:
+                key = f"steps.{number}.hidden_states"
+                raise ConfigError(f"{self.recipe.where(key)}: {key}: found {step.hidden_states:g}, but {fault}")
+        return model
+
+    def _check_kernels(self, number: int, model: keras.Model) -> None:
+        """Checks that a model has what a step is for.
+
+        Raises:
+            ConfigError: it has not.
+        """
+        from textapp.compression.kernels import kernels_of, unknown_layer
+        from textapp.compression.quantize_aware import quantized_kernels
+        from textapp.models.int8_kernels import MIN_QUANTIZED
+
+        step, name = self.steps[number], f"steps.{number}"
+        if isinstance(step, QuantizeAware):
+            if not quantized_kernels(model):
+                raise ConfigError(
+                    f"{self.recipe.where(f'{name}.method')}: {name}.method: found {step.method} for a model without a "
+                    f"matrix of at least {MIN_QUANTIZED:,} weights: an int8 file of it quantizes none, so leave the "
+                    "step out"
+                )
+            return
+        unknown = unknown_layer(model, step.layers or [], step.embeddings)
+        if unknown:
+            key = f"{name}.layers.{unknown[0]}"
+            raise ConfigError(f"{self.recipe.where(key)}: {key}: found {step.layers[unknown[0]]!r}, {unknown[1]}")
+        if not kernels_of(model, step.embeddings, step.layers):
+            where = f"{self.recipe.where(name)}: {name}"
+            raise ConfigError(f"{where}: found no kernel to {step.method} in the model: set embeddings: true")
+
+    def _check_student(self, step: Distill, teacher: keras.Model, student: keras.Model) -> None:
+        """Checks that a student can learn from its teacher.
 
         Raises:
             ConfigError: it is larger than its teacher, has options that its lesson has no use for, or is a preset with
                 another vocabulary.
         """
-        student, step = self.objective.build_inference(self.prepared), self.steps[0]
         found, most = student.count_params(), teacher.count_params()
         where = self.recipe.where("steps.0.model")
         if found > most:
@@ -178,33 +216,18 @@ class Compression:
                 f"{where}: steps.0.model: found a student of {found:,} parameters, expected at most the {most:,} of "
                 f"its teacher, {self.artifact.path}: take a smaller model"
             )
-        self.lesson = self.objective.lesson(self.prepared, self.unlabelled)
-        for name in () if self.lesson.mixes else ("temperature", "alpha"):
+        lesson = self.lessons[0] = self.objective.lesson(self.stages[1].prepared, self.unlabelled)
+        for name in () if lesson.mixes else ("temperature", "alpha"):
             if getattr(step, name) is not None:
                 raise ConfigError(
                     f"{self.recipe.where(f'steps.0.{name}')}: steps.0.{name}: found {getattr(step, name):g}, but this "
                     "student learns from the texts that its teacher writes, which take the place of the targets: leave "
                     "it out"
                 )
-        return student
-
-    def _check_hidden_states(self, teacher: keras.Model, student: keras.Model) -> None:
-        """Checks that hidden states can be compared, if the first step compares them.
-
-        Raises:
-            ConfigError: they cannot.
-        """
-        weight, key = getattr(self.steps[0], "hidden_states", None), "steps.0.hidden_states"
-        if weight is None:
-            return
-        assert self.lesson is not None
-        fault = state_fault(self.lesson, teacher, student)
-        if fault is not None:
-            raise ConfigError(f"{self.recipe.where(key)}: {key}: found {weight:g}, but {fault}")
 
     def _quality(self, model: keras.Model) -> dict[str, Any]:
         """The measures of the task on validation and test."""
-        prepared = self.objective.settled(self.source, model)
+        prepared = self.objective.settled(self.stages[0].prepared, model)
         found = {}
         for name, records in (("validation", prepared.splits.validation), ("test", prepared.splits.test)):
             if records:
@@ -222,19 +245,16 @@ class Compression:
         if (folder / DONE).is_file():
             return load_model(folder / MODEL), json.loads((folder / DONE).read_text(encoding="utf-8"))
         folder.mkdir(parents=True, exist_ok=True)
-        config = self.prepared.config.model_copy(update={"training": self.settings[number]})
-        prepared, step = replace(self.prepared, config=config), self.steps[number]
+        step = self.steps[number]
         if isinstance(step, Distill):
-            model, history, about = self._student(step, prepared, before, folder)
+            model, history, about = self._student(step, before, folder)
         elif isinstance(step, Vocabulary):
-            model, history, about = self._cut(before)
+            model, history, about = self._cut(number, before)
         elif isinstance(step, Structure):
-            model, history, about = self._smaller(step, prepared, before, folder)
+            model, history, about = self._smaller(number, before, folder)
         else:
-            model, history = fit(
-                prepared, self.objective, folder, self.strategy, lambda model: self._hooks(number, model),
-                before.get_weights(),
-            )  # fmt: skip
+            prepared, hooks = self.prepared(number + 1), partial(self._hooks, number)
+            model, history = fit(prepared, self.objective, folder, self.strategy, hooks, before.get_weights())
             about = {"kernels": self._kernels(number, model)}
         row = {"history": history.epochs, "monitor": history.monitor, "average": history.average, **about}
         model.save(folder / MODEL)
@@ -242,16 +262,15 @@ class Compression:
         return model, row
 
     def _student(
-        self, step: Distill, prepared: Prepared, teacher: keras.Model, folder: Path
+        self, step: Distill, teacher: keras.Model, folder: Path
     ) -> tuple[keras.Model, History, dict[str, Any]]:
         """The student after its training, and what is told of the two."""
-        lesson = self.lesson
-        assert lesson is not None
-        stored = store_answers(self.objective.lesson(self.source, self.unlabelled), teacher, folder / ANSWERS)
+        lesson, source, prepared = self.lessons[0], self.prepared(0), self.prepared(1)
+        stored = store_answers(self.objective.lesson(source, self.unlabelled), teacher, folder / ANSWERS)
         objective = taught(self.objective, lesson, step, stored, teacher)
         model, history = fit(prepared, objective, folder, self.strategy, student_hooks(step))
         run = {"run": self.artifact.path.resolve().name}
-        pairs = (("teacher", self.source, teacher), ("student", prepared, model))
+        pairs = (("teacher", source, teacher), ("student", prepared, model))
         return model, history, {
             name: {
                 **(run if name == "teacher" else {}),
@@ -261,35 +280,34 @@ class Compression:
             for name, data, each in pairs
         } | {"answers": lesson.rows, "unlabelled": len(self.unlabelled)}  # fmt: skip
 
-    def _cut(self, before: keras.Model) -> tuple[keras.Model, History, dict[str, Any]]:
+    def _cut(self, number: int, before: keras.Model) -> tuple[keras.Model, History, dict[str, Any]]:
         """The model for the smaller vocabulary."""
-        model = self.objective.build_inference(self.prepared)
+        stage = self.stages[number + 1]
+        model = self.objective.build_inference(stage.prepared)
         shapes = [weight.shape for weight in model.weights]
-        model.set_weights(cut_weights(before.get_weights(), shapes, self.pieces))
-        pieces = {"before": self.source.task.tokenizer.vocabulary_size, "after": len(self.pieces)}
+        model.set_weights(cut_weights(before.get_weights(), shapes, stage.pieces))
+        pieces = {"before": self.stages[number].prepared.task.tokenizer.vocabulary_size, "after": len(stage.pieces)}
         return model, _history({"monitor": "loss", "history": [], "average": None}), {"pieces": pieces}
 
-    def _smaller(
-        self, step: Structure, prepared: Prepared, teacher: keras.Model, folder: Path
-    ) -> tuple[keras.Model, History, dict[str, Any]]:
+    def _smaller(self, number: int, teacher: keras.Model, folder: Path) -> tuple[keras.Model, History, dict[str, Any]]:
         """The model without the units, heads and layers of the least importance, after its training."""
         from textapp.compression import structure
 
+        step, source, prepared = self.steps[number], self.prepared(number), self.prepared(number + 1)
         objective, weights = self.objective, teacher.get_weights()
-        before = build_under(lambda: begun(self.source, objective, weights), "float32")  # as its config describes it
+        before = build_under(lambda: begun(source, objective, weights), "float32")  # as its config describes it
         found = structure.anatomy(before)
         kept = structure.stored_kept(folder / KEPT)
         if kept is None:
             log.info("structure: importance by %s examples", f"{step.examples:,}")
-            batches, loss = objective.batches(self.source), objective.loss(self.source)
+            batches, loss = objective.batches(source), objective.loss(source)
             importance = structure.importance(before, found, batches, loss, step.examples)
             kept = structure.choose(found, importance, structure.anatomy(objective.build_inference(prepared)))
             structure.store_kept(kept, folder / KEPT)
         weights = structure.kept_weights(before, found, kept)
         if step.teacher:
-            stored = store_answers(objective.lesson(self.source), teacher, folder / ANSWERS)
-            assert self.lesson is not None
-            objective = taught(objective, self.lesson, step, stored, teacher)
+            stored = store_answers(objective.lesson(source), teacher, folder / ANSWERS)
+            objective = taught(objective, self.lessons[number], step, stored, teacher)
         model, history = fit(prepared, objective, folder, self.strategy, student_hooks(step), weights)
         return model, history, structure.told(found, kept)
 
@@ -299,13 +317,15 @@ class Compression:
         from textapp.compression.prune import pruning_hooks
         from textapp.compression.quantize_aware import quantizing_hooks
 
-        step, training = self.steps[number], self.settings[number]
+        step, training = self.steps[number], self._training(number)
         pruned = any(isinstance(earlier, Prune) for earlier in self.steps[:number])
         if isinstance(step, QuantizeAware):
             return quantizing_hooks(model, pruned)
         kernels = kernels_of(model, step.embeddings, step.layers)
         if isinstance(step, Prune):
-            return pruning_hooks(step, kernels, self.batches * training.epochs // training.gradient_accumulation_steps)
+            return pruning_hooks(
+                step, kernels, self.batches[number] * training.epochs // training.gradient_accumulation_steps
+            )
         return clustering_hooks(step, model, kernels, pruned if step.keep_zeros is None else step.keep_zeros)
 
     def _kernels(self, number: int, model: keras.Model) -> list[dict[str, Any]]:

@@ -79,18 +79,38 @@ def cut_weights(
 
     Example: a table `[[1], [2], [3]]`, the shape `(2, 1)` and `before` `[0, 2]` give `[[1], [3]]`.
     """
-    cut = []
-    for weight, shape in zip(weights, map(tuple, shapes), strict=True):
-        axes = [axis for axis, size in enumerate(shape) if size != weight.shape[axis]]
-        if axes and (len(axes) > 1 or shape[axes[0]] != len(before) or weight.shape[axes[0]] <= before[-1]):
+    axes = cut_axes([weight.shape for weight in weights], shapes, before)
+    return [
+        weight if axis is None else np.take(weight, before, axis=axis)
+        for weight, axis in zip(weights, axes, strict=True)
+    ]
+
+
+def cut_axes(
+    shapes: Sequence[Sequence[int]], smaller: Sequence[Sequence[int]], before: Sequence[int]
+) -> list[int | None]:
+    """The axis of each weight that has a piece of the vocabulary in each place; None if it has none.
+
+    Args:
+        shapes: of the weights of a model.
+        smaller: of those of the same model for the smaller vocabulary, in their order.
+        before: the id before of each id.
+
+    Raises:
+        ConfigError: as for `cut_weights`.
+    """
+    found: list[int | None] = []
+    for shape, less in zip(shapes, smaller, strict=True):
+        axes = [axis for axis, size in enumerate(less) if size != shape[axis]]
+        if axes and (len(axes) > 1 or less[axes[0]] != len(before) or shape[axes[0]] <= before[-1]):
             raise ConfigError(
-                f"vocabulary: found a table of {weight.shape[axes[0]]:,} rows that are no pieces of the vocabulary, "
-                "such as n-grams of characters: leave the step out"
+                f"vocabulary: found a table of {shape[axes[0]]:,} rows that are no pieces of the vocabulary, such as "
+                "n-grams of characters: leave the step out"
             )
-        cut.append(np.take(weight, before, axis=axes[0]) if axes else weight)
-    if all(one is other for one, other in zip(cut, weights, strict=True)):
+        found.append(axes[0] if axes else None)
+    if all(axis is None for axis in found):
         raise ConfigError("vocabulary: found tables whose size is that of the preset: leave the step out")
-    return cut
+    return found
 
 
 def _counts(tokenizer: Tokenizer, records: Iterable[Mapping[str, Any]]) -> Counter[int]:

@@ -10,20 +10,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from textapp.decoding.signatures import (
-    CACHE,
-    DECODE,
-    extend_name,
-    extend_of,
-    generate_name,
-    prefill_name,
-    several_name,
-    several_of,
-    short_places,
-)
-from textapp.errors import ArtifactError, DataError, UsageError
+from textapp.decoding.signatures import generate_name, prefill_name
+from textapp.errors import DataError, UsageError
 from textapp.predictors.requests import TOKENS, Request
-from textapp.tasks.task import Record, Task, expect_shape, smallest
+from textapp.tasks.signature_checks import check_signatures
+from textapp.tasks.task import Record, Task, smallest
 from textapp.tasks.warned import Warned
 from textapp.untrusted import MAX_LENGTH, Kind, list_of, shown, whole
 
@@ -186,73 +177,9 @@ class GenerativeTask(Task):
 
     def check_model(self, shapes: Mapping[str, SignatureShapes]) -> None:
         """See `Task`: the lengths, the vocabulary, and the cache that steps pass on."""
-        for read, new in self.generate_lengths:
-            outputs = shapes[generate_name(read, new)].outputs
-            for output, shape in {TOKENS: (1, new), "num_tokens": (1,), "score": (1,)}.items():
-                expect_shape(outputs, output, shape, generate_name(read, new), "generate_lengths")
-        if DECODE not in shapes:  # it decodes greedily only
-            return
-        step, size = shapes[DECODE], self.target_tokenizer.vocabulary_size
-        found = step.outputs.get("logits", ())
-        if self.target_tokenizer.kind == "preset" and found[1:] and found[1] > size:
-            size = found[1]  # a preset's vocabulary may be filled up
-        caches = {name: shape for name, shape in step.inputs.items() if name.startswith(CACHE)}
-        for name in ("token_id", "position"):
-            expect_shape(step.inputs, name, (1,), DECODE, "generate_lengths")
-        expect_shape(step.outputs, "logits", (1, size), DECODE, "tokenizer")
-        for prefill, length in self._prefills:
-            if prefill not in shapes:
-                raise ArtifactError(f"model.tflite: has the signature {DECODE!r}, but not {prefill!r}: export it anew")
-            expect_shape(shapes[prefill].inputs, TOKENS, (1, length), prefill, "generate_lengths")
-            expect_shape(shapes[prefill].outputs, "logits", (1, size), prefill, "tokenizer")
-            _check_caches(prefill, shapes[prefill].outputs, caches)
-        places = self.first_position(1) + self.room(1)
-        for name, shape in caches.items():
-            if "_memory_" in name:
-                continue
-            expect_shape(step.outputs, name, shape, DECODE, "its own inputs")
-            if name.endswith(("_key", "_value")) and (len(shape) != 4 or shape[2] < places):
-                raise ArtifactError(
-                    f"model.tflite: signature {DECODE!r}: found {name} of the shape {list(shape)}, expected {places} "
-                    "places as lengths and generate_lengths of manifest.json have it: copy the whole folder again"
-                )
-        tokens, most = several_of(shapes), extend_of(shapes)
-        if tokens > 1:
-            name = several_name(tokens)
-            self._check_several(name, shapes[name], tokens, (1, tokens, size), caches)
-        for places in short_places(shapes):
-            name = several_name(tokens, places)
-            short = {
-                entry: (*shape[:2], min(places, shape[2]), *shape[3:]) if len(shape) == 4 else shape
-                for entry, shape in caches.items()
-            }
-            self._check_several(name, shapes[name], tokens, (1, tokens, size), short)
-        if most:
-            name = extend_name(most)
-            self._check_several(name, shapes[name], most, (1, size), caches)
-            expect_shape(shapes[name].inputs, "num_tokens", (1,), name, "generate_lengths")
-
-    def _check_several(
-        self,
-        name: str,
-        several: SignatureShapes,
-        tokens: int,
-        logits: tuple[int, ...],
-        caches: Mapping[str, tuple[int, ...]],
-    ) -> None:
-        """Checks a signature that reads several tokens at once."""
-        expect_shape(several.inputs, TOKENS, (1, tokens), name, "its name")
-        expect_shape(several.inputs, "position", (1,), name, "generate_lengths")
-        expect_shape(several.outputs, "logits", logits, name, "tokenizer")
-        rows = {entry: (*shape[:2], tokens, *shape[3:]) for entry, shape in caches.items()}
-        if any(several.outputs.get(entry) == shape != caches[entry] for entry, shape in rows.items()):
-            raise ArtifactError(
-                f"model.tflite: signature {name!r}: found the rows that it adds to the cache, as an earlier textapp "
-                "wrote them, expected the cache: export it anew"
-            )
-        _check_caches(name, several.inputs, caches)
-        for entry, shape in caches.items():
-            expect_shape(several.outputs, entry, shape, name, "its own inputs")
+        check_signatures(
+            shapes, self.generate_lengths, self.target_tokenizer, places=self.first_position(1) + self.room(1)
+        )
 
     def record(self, text: Any = None, *more: Any, **fields: Any) -> Record:
         """Makes a record from a text or a record.
@@ -406,18 +333,3 @@ def _shown(text: str) -> str:
 
 def _letters(text: str) -> int:
     return sum(map(len, text.split()))
-
-
-def _check_caches(signature: str, found: Mapping[str, tuple[int, ...]], caches: Mapping[str, tuple[int, ...]]) -> None:
-    """Checks that a signature has these entries of the cache, and no others: those that share memory share all of it.
-
-    Raises:
-        ArtifactError: it has others, or of another shape.
-    """
-    for name, shape in caches.items():
-        expect_shape(found, name, shape, signature, f"the signature {DECODE!r}")
-    more = sorted(name for name in found if name.startswith(CACHE) and name not in caches)
-    if more:
-        raise ArtifactError(
-            f"model.tflite: signature {signature!r}: found {more[0]}, which {DECODE!r} has not: export it anew"
-        )
