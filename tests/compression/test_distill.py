@@ -299,7 +299,7 @@ def test_a_student_answers_as_its_teacher(tmp_path: Path) -> None:
     assert halved < 0.2 * kl(softmax(logits / 2), softmax(begun / 2)).mean()
 
 
-def test_the_teacher_is_not_asked_again(tmp_path: Path) -> None:
+def test_the_teacher_is_not_asked_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     data = small.prepared(tmp_path, "cnn")
     lesson = recipe_of("classification").objective().lesson(data)
     asked: list[int] = []
@@ -322,7 +322,9 @@ def test_the_teacher_is_not_asked_again(tmp_path: Path) -> None:
     with pytest.raises(Killed):
         store_answers(Half(), teacher, tmp_path / "answers")
     assert not (tmp_path / "answers").exists()
-    first = store_answers(lesson, teacher, tmp_path / "answers")
+    with caplog.at_level("INFO", "textapp"):
+        first = store_answers(lesson, teacher, tmp_path / "answers")
+    assert f"teacher: {lesson.rows} of {lesson.rows} rows" in caplog.text
     again = store_answers(Half(), None, tmp_path / "answers")
     assert asked == [0] and isinstance(again["logits"], np.memmap)
     assert np.array_equal(first["logits"], again["logits"]) and np.all(np.any(first["logits"] != 0, axis=1))

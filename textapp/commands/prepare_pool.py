@@ -8,7 +8,6 @@ import multiprocessing
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -17,7 +16,6 @@ from typing import Any, TypeVar
 from textapp.errors import TextappError
 
 log = logging.getLogger("textapp")
-SECONDS_BETWEEN_LINES = 10.0
 # Objects between two searches for cycles, of which records have none: by Python's 700 these take a third of the time.
 _OBJECTS = 500_000
 Job, Task, Result = TypeVar("Job"), TypeVar("Task"), TypeVar("Result")
@@ -98,25 +96,3 @@ def _begin_child() -> None:
         os._exit(1)
 
     threading.Thread(target=follow, daemon=True).start()
-
-
-class Lines:
-    """Lines of progress, one every ten seconds.
-
-    Args:
-        what: is done.
-        total: number of examples, if it is known.
-    """
-
-    def __init__(self, what: str, total: int | None = None) -> None:
-        self._what, self._total, self._started = what, total, time.monotonic()
-        self._last = self._started
-
-    def __call__(self, done: int) -> None:
-        now = time.monotonic()
-        if now - self._last < SECONDS_BETWEEN_LINES and done != self._total:
-            return
-        self._last, rate = now, done / max(1e-3, now - self._started)
-        of_all = f" of {self._total:,}" if self._total else ""
-        left = f", {(self._total - done) / max(1e-3, rate):.0f} s left" if self._total and done < self._total else ""
-        log.info("%s: %s%s examples, %s/s%s", self._what, f"{done:,}", of_all, f"{rate:,.0f}", left)

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from textapp.catalog import parse_config
-from textapp.commands.prepare_pool import Lines, Pool
+from textapp.commands.prepare_pool import Pool
 from textapp.commands.prepare_texts import preparable
 from textapp.config import Config
 from textapp.records.shards import FOLDER, Block, index_name, remove_partial, shard_name, write_shard
 from textapp.records.spool import Spool
+from textapp.training.progress import RateLines
 
 SHARD_EXAMPLES = 250_000  # of a shard, at most
 USUAL_SHARDS, MIN_EXAMPLES = 16, 10_000  # as many shards, unless they had fewer examples: all processes get some
@@ -68,7 +69,7 @@ def write_shards(
     remove_partial(folder)
     todo = [shard for shard in shards if not _finished(folder, shard)]
     examples, done = shards[-1].end, sum(shard.end - shard.begin for shard in shards if shard not in todo)
-    tell, unknown = Lines("tokenising", examples), Counter[str]()
+    tell, unknown = RateLines("tokenising", examples), Counter[str]()
     job = _Job(config.model_dump(mode="json"), str(folder), labels)
     for shard, found in pool.results(_begin, job, todo):
         unknown.update(found)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from textapp.catalog import parse_config, recipe_of
-from textapp.commands.prepare_pool import Lines, Pool
+from textapp.commands.prepare_pool import Pool
 from textapp.config import Config
 from textapp.errors import TextappError
 from textapp.recipes.recipe import PreparableRecipe
@@ -18,6 +18,7 @@ from textapp.records.layout import Layout
 from textapp.records.parts import Part, Records, Uncut, parts_of, read_part
 from textapp.records.sources import Source, describe
 from textapp.records.spool import Spool, is_part, is_spool, notes_of, write_part
+from textapp.training.progress import RateLines
 
 log = logging.getLogger("textapp")
 
@@ -61,7 +62,7 @@ def read_texts(config: Config, data_dir: Path, layout: Layout, folder: Path, poo
     """
     if is_spool(folder):
         return Spool(folder)
-    recipe, tell, seen = preparable(config), Lines("reading"), 0
+    recipe, tell, seen = preparable(config), RateLines("reading"), 0
     assert config.data.train is not None
     groups = {
         f"{number:05}": parts

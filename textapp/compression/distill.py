@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from textapp.compression.recipe import Distill, Structure
+from textapp.training.progress import RateLines
 
 if TYPE_CHECKING:
     import keras
@@ -51,9 +52,12 @@ def store_answers(lesson: Lesson, model: keras.Model, folder: Path) -> dict[str,
             name: _reserved(begun / f"{name}.npy", kind, (lesson.rows, *shape))
             for name, (shape, kind) in lesson.arrays.items()
         }
+        tell, done = RateLines("teacher", lesson.rows, "rows"), 0
         for rows, found in lesson.answers(model):
             for name, array in arrays.items():
                 array[rows] = found[name]
+            done += len(found[name])
+            tell(done)
         for array in arrays.values():
             array.flush()
         (begun / COMPLETE).touch()

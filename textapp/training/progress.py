@@ -1,7 +1,8 @@
-"""The progress display of a training, on stderr: a bar on a terminal, plain lines elsewhere."""
+"""The progress display of long work, on stderr: for a training a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,9 @@ from typing import Any, Protocol
 from textapp.terminal import printable
 
 SECONDS_BETWEEN_LINES = 30
+SECONDS_BETWEEN_RATES = 10
+
+log = logging.getLogger("textapp")
 
 
 class Progress(Protocol):
@@ -61,6 +65,29 @@ class LineProgress:
 
     def _say(self, line: str) -> None:
         print(printable(line, sys.stderr), file=sys.stderr, flush=True)
+
+
+class RateLines:
+    """Lines of the log on long work that is no training, one every ten seconds.
+
+    Args:
+        what: is done.
+        total: number of items, if it is known.
+        items: what they are.
+    """
+
+    def __init__(self, what: str, total: int | None = None, items: str = "examples") -> None:
+        self._what, self._total, self._items = what, total, items
+        self._started = self._last = time.monotonic()
+
+    def __call__(self, done: int) -> None:
+        now = time.monotonic()
+        if now - self._last < SECONDS_BETWEEN_RATES and done != self._total:
+            return
+        self._last, rate = now, done / max(1e-3, now - self._started)
+        of_all = f" of {self._total:,}" if self._total else ""
+        left = f", {(self._total - done) / max(1e-3, rate):.0f} s left" if self._total and done < self._total else ""
+        log.info("%s: %s%s %s, %s/s%s", self._what, f"{done:,}", of_all, self._items, f"{rate:,.0f}", left)
 
 
 class BarProgress(LineProgress):
