@@ -273,6 +273,32 @@ def terminal() -> Any:
             os.close(ours)
 
 
+def test_what_comes_first_is_read_while_the_first_message_is_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    predictor = talker()
+    stream = predictor.stream_chat
+    monkeypatch.setattr(
+        predictor, "stream_chat", lambda *about, **options: asked.append(about) or stream(*about, **options)
+    )
+    conversation = module.Conversation(predictor, "be brief", None, {"max_new_tokens": 6})
+    conversation.warm_up()
+    conversation._warming.join()
+    ((messages, _),) = asked
+    assert messages[0] == {"role": "system", "content": "be brief"} and messages[-1]["role"] == "user"
+    ((_, reading),) = predictor._readings
+    assert predictor.tokenizer.decode(reading.token_ids).startswith("sbe brief")
+    assert reading.fresh == 1
+    assert conversation.take("hi") and reading.fresh == 1  # the first message goes on from there
+
+
+def test_a_fault_of_the_template_is_told_with_the_first_message(capsys: pytest.CaptureFixture) -> None:
+    conversation = module.Conversation(talker(), None, "{{ raise_exception('no') }}", {})
+    conversation.warm_up()
+    conversation._warming.join()
+    assert capsys.readouterr() == ("", "")
+    assert not conversation.take("hi") and "error: " in capsys.readouterr().out
+
+
 def test_ctrl_c_stops_an_answer_and_not_the_program(terminal: Any) -> None:
     child, ours = terminal
     (answer,) = expected("hi")

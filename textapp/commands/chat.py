@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from textapp.commands import tables
 from textapp.commands.typed import given_text, piped_lines, typed_lines
 from textapp.decoding.options import decoding_options
-from textapp.errors import DataError, UsageError
+from textapp.errors import DataError, TextappError, UsageError
 from textapp.loading import load
 from textapp.predictors.chat import ChatAnswer
 from textapp.predictors.predictor import Predictor
@@ -22,6 +24,7 @@ from textapp.terminal import printable
 
 PROMPT = "you> "
 RESET, EXIT = "/reset", "/exit"
+_WARM_TOKENS = 4  # the first one is that of another signature than those after it
 _HELP = f"{RESET} begins anew, {EXIT} or Ctrl-D leaves, Ctrl-C stops an answer"
 
 
@@ -72,6 +75,7 @@ def chat(
             tables.warn(f"{bad} message{'s' * (bad > 1)} had no answer because of an error: see above")
         return bad
     tables.note(_HELP)
+    conversation.warm_up()
     for line in typed_lines(PROMPT):
         if line == EXIT:
             break
@@ -161,6 +165,19 @@ class Conversation:
         self._template, self._decoding = template, decoding
         self._first: list[Message] = [] if system is None else [{"role": SYSTEM, "content": system}]
         self._messages = list(self._first)
+        self._warming: Thread | None = None
+
+    def warm_up(self) -> None:
+        """Begins to read what comes before the first message while that is typed: in a new process the model has to be
+        brought into memory, and what it is told first may be long."""
+        self._warming = Thread(target=self._read_ahead)
+        self._warming.start()
+
+    def _read_ahead(self) -> None:
+        messages = [*self._first, {"role": USER, "content": "a"}]
+        with suppress(TextappError):  # the first message will have it, too
+            for _ in self._predictor.stream_chat(messages, self._template, max_new_tokens=_WARM_TOKENS):
+                pass
 
     def take(self, line: str | RowError, interruptible: bool = False) -> bool:
         """Obeys a command, or answers a message and prints the answer while it is generated.
@@ -190,6 +207,8 @@ class Conversation:
         pieces = self._predictor.stream_chat(messages, self._template, **self._decoding)
         stopped = False
         try:
+            if self._warming:
+                self._warming.join()
             for piece in pieces:
                 written.append(piece)
                 _print(piece)
