@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from textapp.compression.recipe import parse_recipe
+from textapp.compression.recipe import load_recipe, parse_recipe
 from textapp.compression.search_space import (
     ALONE,
     Candidate,
@@ -16,6 +18,7 @@ from textapp.compression.search_space import (
     shortened,
 )
 
+RECIPES = Path(__file__).parents[2] / "configs" / "compression"
 CNN = {"architecture": "cnn", "dropout": 0.5, "embedding_dim": 128, "filters": 100, "kernel_sizes": [2, 3, 4],
        "vectors": "words.vec", "batch_normalization": False}  # fmt: skip
 TRANSFORMER = {"architecture": "transformer", "hidden_dim": 96, "num_heads": 3, "num_layers": 3, "embedding_dim": None}
@@ -64,6 +67,17 @@ def test_what_is_tried_first() -> None:
         recipes = own_recipes({**deep, "dropout": dropout}, "encoder-decoder", 7, False)
         assert recipes["shallow_decoder"]["steps"][0]["dropout"] == expected
     assert "shallow_decoder" not in own_recipes(shallow, "encoder-decoder", 7, False)
+
+
+def test_recipes_of_one_name_are_one_recipe() -> None:
+    """Those of configs/compression, which a user changes, and those of a search."""
+    deep = {**TRANSFORMER, "encoder_layers": 4, "decoder_layers": 4, "dropout": 0.3}
+    own = own_recipes(deep, "encoder-decoder", 7, False) | own_recipes({"architecture": "preset"}, "encoder", 7, True)
+    shipped = {path.stem: load_recipe(path).recipe.steps for path in RECIPES.glob("*.yaml")}
+    both = own.keys() & shipped.keys()
+    assert len(both) == 9
+    for name in both:
+        assert parse_recipe(own[name]).steps == shipped[name], name
 
 
 def test_rare_pieces_leave_where_quality_does_not_depend_on_pieces() -> None:
