@@ -9,7 +9,7 @@ import numpy as np
 from textapp.decoding.greedy import Hypothesis
 from textapp.decoding.logits import Rules
 from textapp.decoding.sampling import highest
-from textapp.decoding.steps import Session
+from textapp.decoding.steps import Stepping
 
 
 class _Live(NamedTuple):
@@ -20,7 +20,7 @@ class _Live(NamedTuple):
 
 
 def beam_search(
-    session: Session, rules: Rules, beam_size: int, length_penalty: float = 1.0, num_hypotheses: int = 1
+    session: Stepping, rules: Rules, beam_size: int, length_penalty: float = 1.0, num_hypotheses: int = 1
 ) -> list[Hypothesis]:
     """Finds the best hypotheses by beam search.
 
@@ -63,7 +63,7 @@ def beam_search(
     return sorted(finished, key=lambda hypothesis: -hypothesis.rank)[:num_hypotheses]
 
 
-def _best_continuations(session: Session, rules: Rules, live: list[_Live], count: int) -> list[tuple[int, int, float]]:
+def _best_continuations(session: Stepping, rules: Rules, live: list[_Live], count: int) -> list[tuple[int, int, float]]:
     """`(row, token, score)` of the `count` most probable continuations, the best first."""
     rows, token_ids, scores = [], [], []
     for row, hypothesis in enumerate(live):

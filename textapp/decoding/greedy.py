@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from textapp.decoding.logits import Rules
-from textapp.decoding.steps import Session
+from textapp.decoding.steps import Stepping
 
 Choose = Callable[[np.ndarray], int]
 
@@ -27,7 +27,7 @@ class Hypothesis(NamedTuple):
     rank: float
 
 
-def walk(session: Session, rules: Rules, choose: Choose) -> Iterator[tuple[int, float]]:
+def walk(session: Stepping, rules: Rules, choose: Choose) -> Iterator[tuple[int, float]]:
     """Yields each new token with its log-probability as soon as it is chosen.
 
     Args:
@@ -53,7 +53,7 @@ def argmax_token(logits: np.ndarray) -> int:
     return int(logits.argmax())
 
 
-def greedy_search(session: Session, rules: Rules, choose: Choose = argmax_token) -> Hypothesis:
+def greedy_search(session: Stepping, rules: Rules, choose: Choose = argmax_token) -> Hypothesis:
     """Generates a text by taking the most probable token at each step, or the one that `choose` picks.
 
     Args:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from textapp.decoding.steps import Session, one_by_one
+from textapp.decoding.steps import Session
 
 NGRAM = 2  # tokens in a row that have to be found earlier in the text
 
@@ -50,7 +50,7 @@ class Lookup:
 
 
 class GuessingSession:
-    """A session of one row that reads guesses along with a token, and then advances over the right ones at once.
+    """Steps of one row through a session, which reads guesses along with each token; the right ones need no step.
 
     Its logits are those of the session, so any search over single tokens writes the same text, in fewer passes. A
     wrong guess costs nothing: a session that can read several tokens at once takes as long for one.
@@ -60,7 +60,7 @@ class GuessingSession:
         token_ids: all that it has read.
 
     Attributes:
-        logits: see `Session`.
+        logits: see `Stepping`.
         passes: how often the model was run.
     """
 
@@ -72,13 +72,8 @@ class GuessingSession:
         self._guesses: list[int] = []  # those that were read, too, and may still be right
         self._behind = np.zeros((0, 0), np.float32)  # the logits after each of them
 
-    @property
-    def several(self) -> int:
-        """See `Session`; guesses are its own."""
-        return 1
-
     def advance(self, parents: Sequence[int], token_ids: Sequence[int]) -> None:
-        """Reads one more token, unless it was guessed; see `Session`."""
+        """Reads one more token, unless it was guessed; see `Stepping`."""
         (token_id,) = token_ids
         self._lookup.append(token_id)
         if self._guesses and self._guesses[0] == token_id:
@@ -87,22 +82,6 @@ class GuessingSession:
         else:
             self._pass(token_id)
         self._read += 1
-
-    def read_on(self, token_ids: Sequence[int]) -> np.ndarray:
-        """Reads tokens one by one; see `Session`."""
-        return one_by_one(self, token_ids)
-
-    def extend(self, token_ids: Sequence[int]) -> None:
-        """Reads tokens one by one; see `Session`."""
-        one_by_one(self, token_ids)
-
-    def cost(self, count: int) -> int:
-        """See `Session`."""
-        return count
-
-    def rewind(self, position: int) -> bool:
-        """Not supported: what was guessed is a text that goes on."""
-        return False
 
     def _pass(self, token_id: int) -> None:
         """Runs the model on a token, and on guesses if there are some."""

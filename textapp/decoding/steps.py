@@ -20,14 +20,25 @@ PASSES_OF_EXTEND = 2  # passes of `decode_<tokens>` in the time of one of `exten
 Cache = dict[str, np.ndarray]
 
 
-class Session(Protocol):
-    """One text that is being generated: at first one row, later one for each hypothesis of the search.
+class Stepping(Protocol):
+    """One text that is being generated, as a search sees it: at first one row, later one for each hypothesis.
 
     Attributes:
         logits: `[rows, vocabulary]` float32, the logits of each row's next token.
     """
 
     logits: np.ndarray
+
+    def advance(self, parents: Sequence[int], token_ids: Sequence[int]) -> None:
+        """Replaces the rows: new row i continues the old row `parents[i]` with the token `token_ids[i]`.
+
+        Example: `advance([0, 0], [7, 9])` replaces all rows by two continuations of the first, with tokens 7 and 9.
+        """
+        ...
+
+
+class Session(Stepping, Protocol):
+    """One text that is being generated, which also reads given tokens and goes back."""
 
     @property
     def several(self) -> int:
@@ -48,13 +59,6 @@ class Session(Protocol):
 
     def cost(self, count: int) -> int:
         """How many times as long as one more token it takes to `extend` by so many."""
-        ...
-
-    def advance(self, parents: Sequence[int], token_ids: Sequence[int]) -> None:
-        """Replaces the rows: new row i continues the old row `parents[i]` with the token `token_ids[i]`.
-
-        Example: `advance([0, 0], [7, 9])` replaces all rows by two continuations of the first, with tokens 7 and 9.
-        """
         ...
 
     def rewind(self, position: int) -> bool:
@@ -405,7 +409,7 @@ def logits_before(session: Session, token_ids: Sequence[int]) -> Iterator[np.nda
         read += len(part)
 
 
-def one_by_one(session: Session, token_ids: Sequence[int]) -> np.ndarray:
+def one_by_one(session: Stepping, token_ids: Sequence[int]) -> np.ndarray:
     """Reads tokens by `advance`; see `Session.read_on`."""
     rows = []
     for token_id in token_ids:

@@ -23,7 +23,7 @@ from textapp.decoding.reading import Reading
 from textapp.decoding.sampling import Sampler
 from textapp.decoding.scoring import Window, scores, stepwise_log_probabilities
 from textapp.decoding.signatures import SCORE, batch_name
-from textapp.decoding.steps import Session, open_session
+from textapp.decoding.steps import Session, Stepping, open_session
 from textapp.decoding.stopping import Stops, pieces
 from textapp.errors import ArtifactError, DataError, OptionError, UsageError
 from textapp.predictors.answer_forms import Forms, unfinished
@@ -480,7 +480,7 @@ def _pieces(
 
 def _chosen(
     session: Session, read: Sequence[int], rules: Rules, options: DecodingOptions
-) -> tuple[Session, Rules, Choose]:
+) -> tuple[Stepping, Rules, Choose]:
     """The arguments of `walk` for a text of which the session has read these tokens."""
     if options.sampled:
         return session, rules, Sampler(options)
