@@ -31,8 +31,10 @@ def test_unknown_positions():
         Positions("rotary", 8)
 
 
-def test_rows_of_constants_stay_exact_in_a_quantized_file(tmp_path: Path):
-    """The converter makes an int8 table of a float constant that is gathered, and the step of a cosine is 0.008."""
+@pytest.mark.parametrize("kinds", [[], [tf.float16]])
+def test_rows_of_constants_stay_exact_in_a_quantized_file(tmp_path: Path, kinds: list[tf.DType]):
+    """The converter makes an int8 table of a float constant that is gathered, and the step of a cosine is 0.008; or it
+    makes 0 of a constant that float16 does not have."""
     table = np.cos(np.arange(64)[:, None] * np.linspace(0.01, 1, 32))
 
     @tf.function(input_signature=[tf.TensorSpec((1,), tf.int32)])
@@ -40,7 +42,7 @@ def test_rows_of_constants_stay_exact_in_a_quantized_file(tmp_path: Path):
         return {"rows": constant_rows(table, position, "float32")}
 
     converter = tf.lite.TFLiteConverter.from_concrete_functions([rows.get_concrete_function()], tf.Module())
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.optimizations, converter.target_spec.supported_types = [tf.lite.Optimize.DEFAULT], kinds
     (tmp_path / "model.tflite").write_bytes(converter.convert())
     runner = EdgeRunner(tmp_path / "model.tflite")
     for position in (0, 7, 63):

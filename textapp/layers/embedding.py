@@ -13,6 +13,7 @@ from textapp.layers.quantized import QuantizedWeight, gather_rows
 from textapp.layers.shapes import axis_size
 
 FIXED_POINT = 2.0**30
+TABLE_UNIT = 2.0**-24  # of tables of constants; float16, as which a file may hold it, has no smaller number
 
 
 @keras.saving.register_keras_serializable(package="textapp")
@@ -177,7 +178,7 @@ class Positions(keras.layers.Layer):
 
 
 def constant_rows(table: np.ndarray, indices: Any, dtype: str) -> tf.Tensor:
-    """Rows of a table of constants, which a quantized file keeps exact to 2**-31.
+    """Rows of a table of constants, which a quantized file keeps exact to 2**-25.
 
     A converter quantizes a float constant that is gathered to int8 with one scale for all of it, whatever follows; then
     a decoding step would rotate keys by other angles than the prompt before it. It leaves integers as they are.
@@ -190,8 +191,8 @@ def constant_rows(table: np.ndarray, indices: Any, dtype: str) -> tf.Tensor:
     Returns:
         `[*indices, dim]`.
     """
-    whole = tf.constant(np.round(table * FIXED_POINT).astype(np.int32))
-    return tf.cast(tf.cast(tf.gather(whole, indices), tf.float32) * FIXED_POINT**-1, dtype)
+    whole = tf.constant(np.round(table / TABLE_UNIT).astype(np.int32))
+    return tf.cast(tf.cast(tf.gather(whole, indices), tf.float32) * TABLE_UNIT, dtype)
 
 
 def sinusoids(length: int, dim: int) -> np.ndarray:
