@@ -217,6 +217,16 @@ def test_numbers_that_cannot_work_are_refused(tiny_bundle, arguments, message, c
     assert left.value.code == 2 and message in capsys.readouterr().err
 
 
+def test_ctrl_c_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("textapp.commands.inspect.inspect", interrupted)
+    with pytest.raises(SystemExit) as left:
+        cli.main(["inspect", "anywhere"])
+    assert left.value.code == 130 and capsys.readouterr().err == "interrupted\n"
+
+
 @pytest.mark.parametrize(
     ("stop", "code", "line"),
     [

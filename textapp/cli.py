@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from textapp.cli_options import (
     BatchRunner,
@@ -45,8 +46,19 @@ from textapp.cli_options import (
 from textapp.errors import OptionError, TextappError, UsageError
 from textapp.terminal import guard_streams, printable
 
+
+class _Commands(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        """Typer would make of Ctrl-C an exit without a word."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise typer.Abort from error
+
+
 app = typer.Typer(
     name="textapp",
+    cls=_Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

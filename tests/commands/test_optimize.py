@@ -134,7 +134,9 @@ def test_few_validation_examples_are_told(
     )
 
 
-def test_a_budget_that_nothing_keeps(tiny_run: Path, tmp_path: Path, half: Path, workshop: Workshop, capsys) -> None:
+def test_a_budget_that_nothing_keeps(
+    tiny_run: Path, tmp_path: Path, half: Path, workshop: Workshop, capsys, caplog
+) -> None:
     folder = tmp_path / "search"
     optimize(tiny_run, keep=folder, recipes=[half])
     with pytest.raises(ExportError) as caught:
@@ -143,8 +145,30 @@ def test_a_budget_that_nothing_keeps(tiny_run: Path, tmp_path: Path, half: Path,
         "none of 8 candidates keeps the budget (a drop of 0.25, 0.6 ms): the nearest is half + dynamic, which loses "
         "0.30 points of accuracy, more than 0.25: allow more, or more --minutes"
     )
-    assert caught.value.exit_code == 1 and "half + dynamic" in capsys.readouterr().out
+    shown = capsys.readouterr().out.rpartition("candidate")[2]
+    assert caught.value.exit_code == 1 and "half + dynamic" in shown and " best" not in shown
     assert result_of(folder)["best"] is None and not (folder / "best").exists()
+    assert f"{folder / 'best'}: goes, as it does not keep this budget" in caplog.text
+
+
+def test_all_milliseconds_are_of_one_measurement(
+    tiny_run: Path, tmp_path: Path, half: Path, workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine that is slower at the end: what is measured then counts, also for what is not measured again."""
+    folder = tmp_path / "search"
+    optimize(tiny_run, keep=folder, recipes=[half])
+
+    def slow(artifacts: list[Any], records: Any) -> list[dict[str, float]]:
+        return [
+            {name: 10 * value for name, value in each.items()} for each in workshop.timed_in_turns(artifacts, records)
+        ]
+
+    monkeypatch.setattr(search, "timed_in_turns", slow)
+    monkeypatch.setattr(search, "FINALISTS", 1)
+    optimize(tiny_run, max_latency="6ms", keep=folder, recipes=[half])
+    by_name = {each["name"]: each for each in result_of(folder)["candidates"]}
+    assert by_name["float16"]["latency_ms"] == {"p50": 20.2, "p90": 20.2, "p99": 20.2}
+    assert by_name["dynamic"]["reason"] == "takes 10.000 ms, more than 6 ms"
 
 
 def test_what_is_interrupted_goes_on(tiny_run: Path, tmp_path: Path, half: Path, workshop: Workshop) -> None:
@@ -187,6 +211,7 @@ def test_the_time_decides_how_long_is_trained(
     optimize(tiny_run, minutes=150 / 60, keep=tmp_path / "a", recipes=[half])
     assert "tiny-cnn-half-50percent" in workshop.jobs
     assert {each["epochs_share"] for each in result_of(tmp_path / "a")["candidates"]} == {1.0, 0.5}
+    assert "half + dynamic: trained for 50% of its epochs" in " ".join(capsys.readouterr().out.split())
     optimize(tiny_run, minutes=50 / 60, keep=tmp_path / "b", recipes=[half])
     result = result_of(tmp_path / "b")
     assert "half + dynamic" in result["not_started"] and result["best"] == "dynamic"

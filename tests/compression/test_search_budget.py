@@ -7,6 +7,7 @@ import pytest
 from textapp.compression.search_budget import (
     Budget,
     Measured,
+    change_words,
     drop,
     fastest,
     front,
@@ -91,13 +92,21 @@ def test_the_fastest_keeps_the_budget() -> None:
 def test_the_nearest_to_a_budget() -> None:
     assert Budget(0.0, max_size=1_900_000).nearest(ROWS) == INT8  # passes each by little
     assert Budget(0.8).nearest([HALF, Measured("far", 0.1, 0.1, 1, 20.0)]) == HALF
+    # What no file reaches counts little: the best of those that lose nothing.
+    assert Budget(0.5, max_latency=0.001).nearest([INT8, Measured("far", 0.4, 0.4, 1, 17.0)]) == INT8
+
+
+def test_a_change_in_words() -> None:
+    assert change_words(15.449, "% of perplexity") == "15.45 % of perplexity worse"
+    assert change_words(-0.3, UNIT) == "0.30 points of accuracy better"
+    assert change_words(-0.001, UNIT) == "as the run"
 
 
 def test_why_each_was_dropped() -> None:
     budget = Budget(0.5, max_latency=1.5)
     assert reason(INT8, ROWS, INT8, budget, UNIT) == ""
     assert reason(HALF, ROWS, INT8, budget, UNIT) == "loses 0.90 points of accuracy, more than 0.5"
-    assert reason(FULL, ROWS, INT8, budget, UNIT) == "takes 2.000 ms, more than 1.5"
+    assert reason(FULL, ROWS, INT8, budget, UNIT) == "takes 2.000 ms, more than 1.5 ms"
     assert reason(FULL, ROWS, INT8, Budget(), UNIT) == (
         "0.20 points of accuracy better, but takes 2.00 times as long as dynamic"
     )

@@ -136,7 +136,8 @@ def _show(console: Any, result: Mapping[str, Any]) -> None:
             f"{validation[measure]:.2f}", f"{row['drop']:.2f}" if row else None,
         ]  # fmt: skip
         found += [f"{test[measure]:.2f}" if test else None] if tests else []
-        return found + [("best" if row.get("name") == result["best"] else "front" if row.get("front") else "")]
+        best = bool(row) and row["name"] == result["best"]
+        return found + [("best" if best else "front" if row.get("front") else "")]
 
     rows = [cells("the run in Keras", {}, reference["validation"], reference["test"])]
     rows += [cells(each["name"], each, each["validation"], each["test"]) for each in result["candidates"]]
@@ -146,6 +147,9 @@ def _show(console: Any, result: Mapping[str, Any]) -> None:
     for each in result["candidates"]:
         if each["reason"]:
             tables.line(console, f"{each['name']}: {each['reason']}")
+        if each["epochs_share"] < 1:
+            share = f"{each['epochs_share']:.0%}"
+            tables.line(console, f"{each['name']}: trained for {share} of its epochs, as time was short")
     for name, words in result["failed"].items():
         tables.line(console, f"{name}: could not be made: {words}")
     if result["stopped"]:

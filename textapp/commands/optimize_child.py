@@ -38,6 +38,7 @@ def do(job: dict[str, Any]) -> None:
 
         compress(run, Path(job["recipe"]), new_run=job["new_run"], data_dir=data_dir)
         return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(75))  # when the time is over; what is half made is removed
     from textapp.commands.export import export
     from textapp.export.options import ExportOptions
 

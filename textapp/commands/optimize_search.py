@@ -26,6 +26,7 @@ from textapp.commands.optimize_work import Clock, Failed, OutOfTime, quality, ti
 from textapp.compression.search_budget import (
     Budget,
     Measured,
+    change_words,
     drop,
     fastest,
     front,
@@ -37,8 +38,8 @@ from textapp.compression.search_journal import LENGTH, REASON, RECIPE, REFUSED, 
 from textapp.compression.search_space import ALONE, FORMATS, Candidate, Pace, known_good, own_recipes
 from textapp.config import Config, data_directory
 from textapp.errors import ArtifactError, ExportError, UsageError
-from textapp.metrics.generation import FALLING
 from textapp.metrics.machine import machine
+from textapp.metrics.names import FALLING
 from textapp.metrics.size import gzip_bytes
 from textapp.report.kept import keep as keep_figures
 from textapp.tasks.task import Record
@@ -104,7 +105,8 @@ class Search:
             "validation": f"{len(self.validation)} examples ({_digest(self.validation)})",
             **{f"{RECIPE}{name}": _digest(recipe) for name, recipe in self.recipes.items()},
         }  # fmt: skip
-        self.journal = Journal(folder / JOURNAL, about, budget, [ALONE, *self.recipes], FORMATS)
+        self.formats = FORMATS if task.keys.role == "encoder" else FORMATS[:-1]  # full int8 is for classifiers
+        self.journal = Journal(folder / JOURNAL, about, budget, [ALONE, *self.recipes], self.formats)
         self.epoch_seconds = epoch_seconds
         self.not_started: list[str] = []
         self.stopped: str | None = None
@@ -122,7 +124,7 @@ class Search:
         self.reference = self._remembered(REFERENCE, self.base, self.validation)
         self.measure = limited(self.reference)
         self._warn_of_few()
-        first = known_good(self.recipes)
+        first = known_good(self.recipes, self.formats)
         for trial in self.journal.candidates(first):
             if self._left() < 0:
                 trial.skip()
@@ -201,8 +203,9 @@ class Search:
             return True
         trial.measured(row, time.monotonic() - began, {**made, **more})
         log.info(
-            "%s: %.2f times as fast, %s, %s %.2f (%+.2f)", candidate.name, 1 / row.time, in_megabytes(row.size_bytes),
-            self.measures.get(self.measure, self.measure), more["figures"][self.measure], 0.0 - row.drop,
+            "%s: %.2f times as fast, %s, %s %.2f (%s)", candidate.name, 1 / row.time, in_megabytes(row.size_bytes),
+            self.measures.get(self.measure, self.measure), more["figures"][self.measure],
+            change_words(row.drop, self._unit()),
         )  # fmt: skip
         return True
 
@@ -260,6 +263,9 @@ class Search:
         if not known:
             raise ExportError(_no_candidate(failed, self.not_started))
         rows, latencies = self._in_turns({name: row for name, (row, _) in known.items()})
+        told_latencies = {
+            name: latencies.get(name) or _scaled(more["latency_ms"], rows[name]) for name, (_, more) in known.items()
+        }
         best, on_front = fastest(list(rows.values()), self.budget), [row.name for row in front(list(rows.values()))]
         told = [*on_front, *([best.name] if best else [])]
         tested = self._tested({name: each for name, each in latencies.items() if name in told}, known)
@@ -267,7 +273,7 @@ class Search:
         unit = self._unit()
         candidates = [
             {
-                "name": name, "speedup": round(1 / row.time, 3), "latency_ms": latencies.get(name, more["latency_ms"]),
+                "name": name, "speedup": round(1 / row.time, 3), "latency_ms": told_latencies[name],
                 "size_bytes": row.size_bytes, "gzip_bytes": more["gzip_bytes"], "drop": row.drop,
                 "validation": more["figures"], "test": tested.get(name), "epochs_share": more[LENGTH],
                 "seconds": more[SECONDS], "path": more["path"], "front": name in on_front,
@@ -291,7 +297,10 @@ class Search:
         }  # fmt: skip
 
     def _in_turns(self, rows: dict[str, Measured]) -> tuple[dict[str, Measured], dict[str, dict[str, float]]]:
-        """The figures with new times of the finalists, all measured in turns, and the latencies of these."""
+        """The figures with new times of the finalists, all measured in turns, and the latencies of these.
+
+        The milliseconds of the others are those of their ratio to the reference file, as this machine is now.
+        """
         anchor = self.journal.remembered(ANCHOR)
         paths = {name: each["path"] for name, (_, each) in self._rows().items()}
         names: list[str] = []
@@ -307,10 +316,12 @@ class Search:
             log.info("measuring %d finalist%s in turns", len(names), "s" * (len(names) != 1))
             bundles = [open_artifact(self.folder / paths[name]) for name in names]
             latencies = dict(zip(names, timed_in_turns(bundles, self.validation), strict=True))
-            rows = {**rows, **{
-                name: replace(rows[name], time=each["p50"] / latencies[anchor]["p50"], latency_ms=each["p50"])
-                for name, each in latencies.items()
-            }}  # fmt: skip
+            reference = latencies[anchor]["p50"]
+            times = {name: each["p50"] / reference for name, each in latencies.items()}
+            rows = {
+                name: replace(row, time=times.get(name, row.time), latency_ms=times.get(name, row.time) * reference)
+                for name, row in rows.items()
+            }
         return rows, latencies
 
     def _tested(self, latencies: Mapping[str, dict[str, float]], known: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -343,6 +354,7 @@ class Search:
         place = self.folder / BEST
         if best is None:
             if check_target(place, "bundle"):
+                log.warning("%s: goes, as it does not keep this budget; the one before brings it back", place)
                 with replaced_folder(place, "search"):
                     pass
                 with suppress(OSError):  # files of the user stay
@@ -355,6 +367,12 @@ class Search:
     def _unit(self) -> str:
         title = self.measures.get(self.measure, self.measure)
         return f"% of {title}" if self.measure in FALLING else f"points of {title}"
+
+
+def _scaled(latency_ms: Mapping[str, float], row: Measured) -> dict[str, float]:
+    """The latencies of one measurement, so that their median is that of a row."""
+    factor = row.latency_ms / latency_ms["p50"]
+    return {name: round(factor * value, 4) for name, value in latency_ms.items()}
 
 
 def _never(candidate: Candidate, error: Exception) -> str | None:

@@ -10,12 +10,10 @@ from typing import Any
 
 from textapp.errors import OptionError, UsageError
 from textapp.export.auto import TIE
-from textapp.metrics.generation import FALLING
+from textapp.metrics.names import FALLING, MAIN
 
 SIZES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 TIMES = {"us": 1e-3, "ms": 1.0, "s": 1e3}  # in milliseconds
-# The first of them that a task has is the one that a budget limits, as of an export's own check.
-LIMITED = ("accuracy", "f1", "bleu", "perplexity")
 _QUANTITY = re.compile(r"\s*([0-9]+\.?[0-9]*|\.[0-9]+)\s*([^\W\d_]*)\s*")
 
 
@@ -119,11 +117,11 @@ class Budget:
         if above.get("size", 0) > 0 and self.max_size is not None:
             words.append(f"has {in_megabytes(row.size_bytes)}, more than {in_megabytes(self.max_size)}")
         if above.get("latency", 0) > 0:
-            words.append(f"takes {row.latency_ms:.3f} ms, more than {self.max_latency:g}")
+            words.append(f"takes {row.latency_ms:.3f} ms, more than {self.max_latency:g} ms")
         return words
 
     def nearest(self, rows: Sequence[Measured]) -> Measured:
-        """The candidate that passes the limits by the least; sizes and times count by their ratio to the limit.
+        """The candidate that passes the limits by the least; of sizes and times the logarithm of their ratio counts.
 
         Args:
             rows: at least one.
@@ -131,8 +129,8 @@ class Budget:
 
         def distance(row: Measured) -> float:
             above = self.excess(row)
-            above["drop"] /= max(self.max_drop, 0.5)
-            return sum(max(0.0, value) for value in above.values())
+            lost = max(0.0, above.pop("drop")) / max(self.max_drop, 0.5)
+            return lost + sum(math.log1p(max(0.0, value)) for value in above.values())
 
         return min(rows, key=lambda row: (distance(row), row.time))
 
@@ -155,9 +153,9 @@ def limited(figures: Mapping[str, Any]) -> str:
     Raises:
         UsageError: there is none.
     """
-    found = next((name for name in LIMITED if name in figures), None)
+    found = next((name for name in MAIN if name in figures), None)
     if found is None:
-        raise UsageError(f"found the figures {', '.join(figures)}, expected one of {', '.join(LIMITED)}")
+        raise UsageError(f"found the figures {', '.join(figures)}, expected one of {', '.join(MAIN)}")
     return found
 
 
@@ -171,6 +169,20 @@ def drop(measure: str, before: float, after: float) -> float:
     Example: `drop("accuracy", 90.0, 89.5)` is 0.5, and `drop("perplexity", 10.0, 10.2)` 2.
     """
     return 100 * (after / before - 1) if measure in FALLING else before - after
+
+
+def change_words(lost: float, unit: str) -> str:
+    """A change of quality in words.
+
+    Args:
+        lost: see `drop`.
+        unit: of it.
+
+    Example: `change_words(0.5, "points of accuracy")` is `0.50 points of accuracy worse`.
+    """
+    if round(lost, 2) == 0:
+        return "as the run"
+    return f"{abs(lost):.2f} {unit} {'worse' if lost > 0 else 'better'}"
 
 
 def beats(one: Measured, other: Measured) -> bool:

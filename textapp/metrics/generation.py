@@ -15,7 +15,6 @@ from textapp.metrics.bootstrap import Intervals, intervals, mean_intervals
 from textapp.text.words import word_pattern
 
 ROUGE = ("rouge1", "rouge2", "rougeL")
-FALLING = ("loss", "perplexity", "perplexity_per_character", "nats_per_character")  # the lower, the better
 _MAX_NATS = 700.0  # exp of it is about the largest number that a float holds
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from textapp.metrics.generation import FALLING
+from textapp.metrics.names import FALLING, MAIN
 from textapp.report.facts import Facts, RunFacts, Variant, mapping, numbers
 
 SAME_SIZE = 1.05  # ratios below it are no difference
@@ -123,8 +123,9 @@ def figure(name: str, value: float) -> str:
 
 
 def main_measure(variants: Sequence[Variant], measures: Mapping[str, str]) -> str | None:
-    """The first measure of the task that all of the variants have."""
-    return next((name for name in measures if variants and all(name in each.quality for each in variants)), None)
+    """The measure that a search limits, else the first of the task, of those that all of the variants have."""
+    common = [name for name in measures if variants and all(name in each.quality for each in variants)]
+    return next((name for name in (*MAIN, *common) if name in common), None)
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from textapp.artifact import REPORT_MARK
-from textapp.metrics.generation import FALLING
+from textapp.metrics.names import FALLING
 from textapp.report import charts, markup
 from textapp.report.facts import Facts, Variant, mapping
 from textapp.report.findings import bytes_words, figure, findings, main_measure, ms_words, nonzero_share, pareto_front

@@ -20,7 +20,7 @@ import tensorflow as tf
 from textapp.batches.pipeline import BatchSource
 from textapp.config import Training
 from textapp.errors import ArtifactError, ConfigError, TextappError, UsageError
-from textapp.metrics.generation import FALLING
+from textapp.metrics.names import FALLING
 from textapp.training.checkpoints import LAST, Checkpoints
 from textapp.training.loop import Batch, Hooks, TrainingLoop
 from textapp.training.optimizers import make_optimizer, scaled_learning_rate
