@@ -145,6 +145,8 @@ def test_the_gap_between_loop_and_steps_is_judged_by_what_quantization_changes(c
         check.judge(arrays, "keras", "dynamic")
     arrays["generate_8_12.expected/log_probability"][1, 0] += 0.4  # a model whose int8 weights change this much
     assert check.judge(arrays, "keras", "dynamic").report["steps_gap"] == pytest.approx(0.65)
+    with pytest.raises(ExportError, match=r"expected at most 0.2$"):  # float16 changes next to nothing
+        check.judge(arrays, "keras", "float16")
     arrays["generate_8_12.own/gap"][0, 0] = 0.9
     with pytest.raises(ExportError, match=r"0.9000 below the best one of its step, expected at most 0.8"):
         check.judge(arrays, "keras", "dynamic")
