@@ -22,6 +22,7 @@ from textapp.cli_options import (
     ConfigPath,
     DataDir,
     DataFiles,
+    EdgeTarget,
     EncodingOption,
     Json,
     NoAnswerThreshold,
@@ -150,7 +151,7 @@ def compress(
 @app.command()
 def optimize(
     run: RunArgument,
-    target: Annotated[Target, typer.Option(help="target runtime: litert or tflite-runtime")] = Target.litert,
+    target: Annotated[EdgeTarget, typer.Option(help="target runtime")] = EdgeTarget.litert,
     max_drop: Annotated[
         float,
         typer.Option(

@@ -24,6 +24,11 @@ class Target(str, Enum):
     litert_lm = "litert-lm"
 
 
+class EdgeTarget(str, Enum):
+    litert = "litert"
+    tflite_runtime = "tflite-runtime"
+
+
 class Quantize(str, Enum):
     none = "none"
     float16 = "float16"
