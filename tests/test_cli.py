@@ -234,7 +234,8 @@ def test_ctrl_c_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         (signal.SIGTERM, 75, "stopped by SIGTERM: run the same command again to resume from the last checkpoint\n"),
     ],
 )
-def test_a_stop_while_a_training_is_imported(stop: signal.Signals, code: int, line: str) -> None:
+@pytest.mark.parametrize("command", ["train", "launch"])
+def test_a_stop_while_a_training_is_imported(stop: signal.Signals, code: int, line: str, command: str) -> None:
     """Also while the import of TensorFlow discards what is written to stderr, and where an exception would be lost."""
     program = (
         "import contextlib, os, sys\n"
@@ -245,7 +246,7 @@ def test_a_stop_while_a_training_is_imported(stop: signal.Signals, code: int, li
         "    with suppress_stderr(), contextlib.suppress(BaseException):\n"
         f"        os.kill(os.getpid(), {int(stop)})\n"
         "textapp.cli.main = command\n"
-        "sys.argv = ['textapp', 'train', 'config.yaml']\n"
+        f"sys.argv = ['textapp', '{command}', 'config.yaml']\n"
         "__main__.main()\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, encoding="utf-8", timeout=60)

@@ -16,7 +16,7 @@ ENDINGS = {
 
 def main() -> None:
     """Runs one command; a stop of a training while code is still being imported ends as it does later."""
-    if next((word for word in sys.argv[1:] if not word.startswith("-")), None) == "train":
+    if next((word for word in sys.argv[1:] if not word.startswith("-")), None) in ("train", "launch"):
         _end_training_on_signals()
     try:
         from textapp.cli import main as command

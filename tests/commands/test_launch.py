@@ -62,6 +62,33 @@ def seen(process: subprocess.Popen[str], pattern: str) -> re.Match[str]:
     raise AssertionError(f"ended without {pattern}")
 
 
+def by_hand(config: Path, *more: list[str]) -> list[tuple[int, str]]:
+    """The exit code and stderr of `textapp train` as each of two workers, with arguments of its own."""
+    cluster = {"worker": [f"127.0.0.1:{port}" for port in launch._free_ports(2)]}
+    workers = []
+    for index, arguments in enumerate(more):
+        task = {"cluster": cluster, "task": {"type": "worker", "index": index}}
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CONFIG": json.dumps(task)}
+        workers.append(subprocess.Popen(
+            [sys.executable, "-m", "textapp", "train", str(config), *arguments], env=environment,
+            stderr=subprocess.PIPE, encoding="utf-8",
+        ))  # fmt: skip
+    return [(worker.wait(timeout=120), worker.stderr.read()) for worker in workers]
+
+
+def test_workers_that_train_something_else_are_told(tmp_path: Path) -> None:
+    config = write_config(tmp_path)
+    for code, told in by_hand(config, [], ["--set", "training.learning_rate=0.1"]):
+        assert code == 2 and "error: training: the workers have different configs, expected the same" in told
+    lines = (tmp_path / "data.tsv").read_text(encoding="utf-8").splitlines()
+    (tmp_path / "less.tsv").write_text("\n".join(lines[:40]) + "\n", encoding="utf-8")
+    for code, told in by_hand(config, [], ["--set", f"data.train={tmp_path / 'less.tsv'}"]):
+        assert code == 2 and "error: training: the workers have different data, expected the same" in told
+    (tmp_path / "same.tsv").write_bytes((tmp_path / "data.tsv").read_bytes())  # elsewhere, as on another machine
+    found = by_hand(config, [], ["--set", f"data.train={tmp_path / 'same.tsv'}"])
+    assert [code for code, _ in found] == [0, 0], found
+
+
 # --- worker processes that only run a line of Python ------------------------------------------------------------------
 
 

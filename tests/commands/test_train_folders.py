@@ -227,6 +227,17 @@ def test_damaged_checkpoints_are_found_when_a_training_is_resumed(
     assert {path.name for path in tmp_path.iterdir()} == {"run", "whole"} and open_artifact(run).kind == "run"
 
 
+def test_a_last_checkpoint_that_is_gone_is_that_before_it(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, messages: pytest.LogCaptureFixture
+) -> None:
+    run, checkpoints = tmp_path / "run", tmp_path / "run.textapp-work" / "new" / "checkpoints"
+    stopped(config_of(run), finished, monkeypatch)
+    (checkpoints / "last.npz").rename(checkpoints / "previous.npz")
+    train_config(config_of(run), finished)
+    assert f"last.npz: missing: going on from {checkpoints / 'previous.npz'}" in messages.text
+    assert "resuming" in messages.text and open_artifact(run).kind == "run"
+
+
 def test_a_run_put_in_the_place_while_it_trains_stays(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from textapp.config import MlpModel, Model, PresetModel, TransformerModel
-from textapp.errors import ConfigError, UsageError
+from textapp.errors import ConfigError, TextappError, UsageError
 from textapp.processes import TENSORFLOW_THREADS, child_environment, usable_cores
 from textapp.training import strategy
 from textapp.training.strategy import choose_precision, is_chief, make_strategy
@@ -54,6 +54,27 @@ def test_auto_takes_every_gpu(monkeypatch, gpus: int, device: str) -> None:
 def test_auto_follows_tf_config(monkeypatch) -> None:
     monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": {"worker": ["a:1", "b:1"]}, "task": {}}))
     assert strategy._best_device() == "multi_worker"
+
+
+def test_a_cluster_that_is_none_is_refused(monkeypatch) -> None:
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": {"worker": 2}}))
+    with pytest.raises(UsageError, match="TF_CONFIG: the cluster has no list 'worker'"):
+        make_strategy("auto")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("kind", [tf.errors.UnavailableError, tf.errors.InternalError])
+def test_a_worker_that_is_left_alone_says_so(monkeypatch, kind: type[tf.errors.OpError], workers: int) -> None:
+    monkeypatch.setattr(strategy, "num_workers", lambda strategy: workers)
+    error = kind(None, None, "Graph execution error:\n\n{{node x}} Collective ops is aborted by: task 1\nmore")
+    with (
+        pytest.raises(
+            kind if workers == 1 else TextappError,
+            match="aborted by: task 1" if workers == 1 else r"gone \(Coll.*task 1\): start all",
+        ),
+        strategy.gone_workers_reported(None),
+    ):
+        raise error
 
 
 def test_no_gpu_says_how_to_mend_it(monkeypatch) -> None:

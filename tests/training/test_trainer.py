@@ -221,18 +221,6 @@ def test_one_process_asks_only_when_it_got_a_signal() -> None:
     assert stops.due(2) and stops.signal(2) == signal.SIGINT
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_worker_that_is_left_alone_says_so(monkeypatch, workers: int) -> None:
-    monkeypatch.setattr(trainer, "num_workers", lambda strategy: workers)
-    error = tf.errors.UnavailableError(None, None, "{{node x}} Collective ops is aborted by: task 1\nmore")
-    expected = tf.errors.UnavailableError if workers == 1 else TextappError
-    with (
-        pytest.raises(expected, match="aborted by: task 1" if workers == 1 else r"gone \(Coll.*task 1\): start all"),
-        trainer._gone_workers_reported(None),
-    ):
-        raise error
-
-
 def test_early_stopping_and_the_best_weights(tmp_path: Path) -> None:
     model, seen = tiny.make_model(), []
     scores = iter([50.0, 80.0, 80.0, 60.0, 99.0])

@@ -67,7 +67,7 @@ def chip_of(device: str) -> str:
     if kind not in CHIPS:
         known = ["tpu", *(f"tpu:{name}" for name in CHIPS)]
         near = did_you_mean(device, known)
-        raise UsageError(f"--device: found {device!r}{near}; expected {', '.join(known)}")
+        raise UsageError(f"--device: found {device!r}, expected {', '.join(known)}{near}")
     return kind
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -9,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from textapp.artifact import (
     MANIFEST,
@@ -23,7 +25,7 @@ from textapp.artifact import (
 )
 from textapp.catalog import load_config, parse_config, recipe_of_config
 from textapp.config import Config, data_directory, differing_key
-from textapp.errors import ArtifactError, DataError, TextappError
+from textapp.errors import ArtifactError, DataError, TextappError, UsageError
 from textapp.files import resolved, write_text
 from textapp.folders import WorkFolder, scratch_folder
 from textapp.noise import import_tensorflow
@@ -32,9 +34,12 @@ from textapp.recipes.resolving import locate
 from textapp.recipes.splits import data_files, load_splits, open_prepared, settled_layout
 from textapp.recipes.training_run import finish, fit
 
+if TYPE_CHECKING:
+    import tensorflow as tf
+
 log = logging.getLogger("textapp")
 REQUEST = "checkpoints/request.json"  # the requested config and checksums of the data, for resuming
-LAST = "checkpoints/last.npz"
+LAST, PREVIOUS = "checkpoints/last.npz", "checkpoints/previous.npz"
 
 
 def train(
@@ -98,9 +103,10 @@ def train_config(config: Config, data_dir: Path, overwrite: bool = False) -> Pat
         splits = load_splits(recipe, config, data_dir, layout, prepared_data)
         located = locate(config, data_dir)
         import_tensorflow()
-        from textapp.training.strategy import is_chief, make_strategy
+        from textapp.training.strategy import gone_workers_reported, is_chief, make_strategy
 
         strategy = make_strategy(config.training.device, config.training.xla)
+        stack.enter_context(gone_workers_reported(strategy))
         started = time.perf_counter()
         chief = is_chief(strategy)
         if chief and not alone:
@@ -110,6 +116,7 @@ def train_config(config: Config, data_dir: Path, overwrite: bool = False) -> Pat
         with disk_errors_reported(work):
             if chief:
                 _open_work(config, sums, work, overwrite)
+            _check_workers(strategy, config, sums)
             prepared = recipe.prepare(located, splits, folder)
             objective = recipe.objective()
             model, history = fit(prepared, objective, work.new, strategy)
@@ -119,6 +126,27 @@ def train_config(config: Config, data_dir: Path, overwrite: bool = False) -> Pat
         if chief:
             put_in_place(work, final, replaces)
     return final
+
+
+def _check_workers(strategy: tf.distribute.Strategy, config: Config, sums: Mapping[str, str]) -> None:
+    """Checks that all workers train one model on the same data: else they would, each in part, without a word.
+
+    Raises:
+        UsageError: they do not.
+    """
+    from textapp.training.strategy import of_all_replicas
+
+    own = config.model_dump(mode="json", exclude={"run"})
+    for name in ("train", "validation", "test", "prepared"):
+        if not isinstance(own["data"][name], float):  # a file, which may have another path on each machine
+            del own["data"][name]
+    for what, value in (("configs", own), ("data", list(sums.values()))):
+        digest = hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+        if len(set(of_all_replicas(strategy, int(digest[:7], 16)))) > 1:
+            raise UsageError(
+                f"training: the workers have different {what}, expected the same: start all of them with one command, "
+                "--set included, and the same files"
+            )
 
 
 def replaces_run(final: Path, overwrite: bool) -> bool:
@@ -226,6 +254,9 @@ def checksums(config: Config, data_dir: Path) -> dict[str, str]:
 def _open_work(config: Config, sums: Mapping[str, str], work: WorkFolder, overwrite: bool) -> None:
     """Clears the folder of the training, or goes on in that of an interrupted one with the same config and data."""
     request = work.new / REQUEST
+    if not overwrite and (work.new / PREVIOUS).is_file() and not (work.new / LAST).exists():
+        log.warning("%s: missing: going on from %s, the checkpoint before it", work.new / LAST, work.new / PREVIOUS)
+        os.replace(work.new / PREVIOUS, work.new / LAST)
     if (work.new / LAST).is_file() and not overwrite:
         config_before, sums_before = _read_request(request)
         if key := differing_key(config_before, config):

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import tensorflow as tf
 
 from textapp.config import Architecture
-from textapp.errors import ConfigError, UsageError
+from textapp.errors import ConfigError, TextappError, UsageError
 from textapp.processes import TENSORFLOW_THREADS, slurm_tasks, usable_cores
 
 logger = logging.getLogger(__name__)
@@ -20,6 +21,8 @@ logger = logging.getLogger(__name__)
 CPUINFO = Path("/proc/cpuinfo")  # Linux; elsewhere nothing is known of bfloat16
 
 MOST_PARTS = 4  # each has gradients of its own; measured on two cores, so many cores are left to TensorFlow
+
+GONE = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError)
 
 SLURM_PORT = 10_000  # the first port of the workers of a job, and 15,999 above it
 
@@ -105,6 +108,26 @@ def of_all_replicas(strategy: tf.distribute.Strategy, number: int) -> list[int]:
     return gathered().numpy().tolist() if strategy.num_replicas_in_sync > 1 else [number]
 
 
+@contextmanager
+def gone_workers_reported(strategy: tf.distribute.Strategy) -> Iterator[None]:
+    """Turns the errors of a worker that another one left alone into one that tells what to do.
+
+    Raises:
+        TextappError: another worker is gone.
+    """
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if num_workers(strategy) == 1 or not (isinstance(error, GONE) or "Collective ops is aborted" in error.message):
+            raise
+        lines = [line.strip() for line in re.sub(r"\{\{.*?\}\}", "", error.message).splitlines()]
+        reason = next((line for line in lines if line and line != "Graph execution error:"), type(error).__name__)
+        raise TextappError(
+            f"training: another worker is gone ({reason}): start all workers again, and they resume from the last "
+            "checkpoint"
+        ) from error
+
+
 def choose_precision(precision: str, model: Architecture, device: str) -> str:
     """Resolves `auto`: mixed_bfloat16 where the hardware has it and the model is large enough to gain, else float32.
 
@@ -128,9 +151,13 @@ def choose_precision(precision: str, model: Architecture, device: str) -> str:
 
 
 def _best_device() -> str:
-    workers = os.environ.get("TF_CONFIG") and len(_tf_config()["cluster"].get("worker", []))
-    if workers and workers > 1:
-        return "multi_worker"
+    if os.environ.get("TF_CONFIG"):
+        config = _tf_config()
+        workers = config["cluster"].get("worker", [])
+        if not isinstance(workers, list):
+            _check_cluster(config)
+        if len(workers) > 1:
+            return "multi_worker"
     return ("cpu", "gpu", "mirrored")[min(2, len(tf.config.list_physical_devices("GPU")))]
 
 

@@ -32,7 +32,6 @@ logger = logging.getLogger(__name__)
 STEPS_BETWEEN_CHECKS = 50
 SECONDS_BETWEEN_SAVES = 300.0
 SECONDS_BETWEEN_QUESTIONS = 2.0  # of several workers, whether one of them got a signal
-GONE = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError)
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 75}
 
 
@@ -156,7 +155,7 @@ def train_model(
     run.validate, run.samples, run.progress = validate, samples, progress or make_progress()
     run.complete = hooks.complete or (lambda: True)
     callbacks = [*callbacks, *_tensorboard(folder / "logs", strategy)]
-    with _signals_held() as received, _optimizer_attached(model, loop.optimizer), _gone_workers_reported(strategy):
+    with _signals_held() as received, _optimizer_attached(model, loop.optimizer):
         return run(received, keras.callbacks.CallbackList(callbacks, model=model))
 
 
@@ -402,21 +401,6 @@ class _Stops:
         number, shortest = self._largest([received, -wait])
         self._asked, self._asked_at, self._next = step, time.monotonic(), step - shortest
         return number
-
-
-@contextmanager
-def _gone_workers_reported(strategy: tf.distribute.Strategy):
-    """Turns the errors of a worker that another one left alone into one that tells what to do."""
-    try:
-        yield
-    except tf.errors.OpError as error:
-        if num_workers(strategy) == 1 or not isinstance(error, GONE):
-            raise
-        reason = re.sub(r"\{\{.*?\}\}", "", error.message).strip().splitlines()[0]
-        raise TextappError(
-            f"training: another worker is gone ({reason}): start all workers again, and they resume from the last "
-            "checkpoint"
-        ) from error
 
 
 @contextmanager
