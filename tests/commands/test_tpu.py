@@ -194,8 +194,8 @@ def test_without_a_network_the_steps_are_compiled_here_and_that_is_told(config: 
 @pytest.mark.parametrize(
     ("device", "message"),
     [
-        ("tpu:v5", "--device: found 'tpu:v5'; did you mean 'tpu:v5e'?; expected tpu, tpu:v5e, tpu:v6e, tpu:v4"),
-        ("gpu", "--device: found 'gpu'; did you mean 'tpu'?; expected tpu,"),
+        ("tpu:v5", "--device: found 'tpu:v5', expected tpu, tpu:v5e, tpu:v6e, tpu:v4; did you mean 'tpu:v5e'?"),
+        ("gpu", "--device: found 'gpu', expected tpu,"),
     ],
 )
 def test_an_unknown_chip_names_the_nearest(config: Path, device: str, message: str) -> None:
