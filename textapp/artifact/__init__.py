@@ -22,7 +22,7 @@ from textapp.artifact.files import (
     own_exports,
     stale_exports,
 )
-from textapp.artifact.manifest import Artifact, open_artifact, sha256, variant, write_manifest
+from textapp.artifact.manifest import Artifact, open_artifact, sha256, sha256_of, variant, write_manifest
 from textapp.artifact.replacing import (
     check_no_input,
     check_not_of_an_artifact,
@@ -62,6 +62,7 @@ __all__ = [
     "publish",
     "replaced_folder",
     "sha256",
+    "sha256_of",
     "stale_exports",
     "tell_renamed",
     "variant",

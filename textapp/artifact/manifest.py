@@ -130,6 +130,11 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def sha256_of(value: Any) -> str:
+    """The SHA-256 of a value of JSON, in hexadecimal; the order of keys does not count."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
 def write_manifest(folder: Path, manifest: Mapping[str, Any], files: Iterable[str] | None = None) -> None:
     """Writes manifest.json with the checksum of each file.
 

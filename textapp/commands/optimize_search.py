@@ -105,7 +105,9 @@ class Search:
             "validation": f"{len(self.validation)} examples ({_digest(self.validation)})",
             **{f"{RECIPE}{name}": _digest(recipe) for name, recipe in self.recipes.items()},
         }  # fmt: skip
-        self.formats = FORMATS if task.keys.role == "encoder" else FORMATS[:-1]  # full int8 is for classifiers
+        self.formats = [
+            each for each in FORMATS if each != "int8" or task.keys.role == "encoder"
+        ]  # int8 is for classifiers
         self.journal = Journal(folder / JOURNAL, about, budget, [ALONE, *self.recipes], self.formats)
         self.epoch_seconds = epoch_seconds
         self.not_started: list[str] = []

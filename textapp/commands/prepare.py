@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,7 @@ from textapp.artifact import (
     check_target,
     made_files,
     publish,
+    sha256_of,
     tell_renamed,
     write_manifest,
 )
@@ -155,7 +155,7 @@ def _prepare(
 ) -> dict[str, Any]:
     recipe, remote = preparable(config), final if isinstance(final, RemotePath) else None
     # What is to be elsewhere is made here, and copied when it is finished: an object store renames nothing.
-    local = cache_folder() / f"prepare-{_hash(str(final))[:16]}" if remote else final
+    local = cache_folder() / f"prepare-{sha256_of(str(final))[:16]}" if remote else final
     if remote:
         local.parent.mkdir(parents=True, exist_ok=True)
     place, replaces = resolved(local), _check_remote(remote) if remote else check_target(local, KIND)
@@ -260,7 +260,7 @@ def _make(
         "features": features, "tokens": {name: sizes[name] for name in encoder.unknown_ids}, "labels": labels,
         "label_counts": [spool.labels[label] for label in labels], "languages": begun.languages,
         "size": begun.size, "origin": describe(source), "layout": layout.to_manifest(), "settings": settings,
-        "hash": _hash([VERSION, settings, list(sums.values())]), "sources": _named_from(data_dir, sums),
+        "hash": sha256_of([VERSION, settings, list(sums.values())]), "sources": _named_from(data_dir, sums),
         "seed": config.seed,
         "shards": {shard.name: shard.end - shard.begin for shard in wanted},
         "versions": {name: metadata.version(name) for name in PACKAGES},
@@ -280,8 +280,3 @@ def _named_from(data_dir: Path, sums: Mapping[str, str]) -> dict[str, str]:
         (file.relative_to(base).as_posix() if file.is_relative_to(base) else file.name): sum
         for file, sum in files.items()
     }
-
-
-def _hash(value: Any) -> str:
-    """The SHA-256 of what determined the content of a folder."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

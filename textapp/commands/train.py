@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -19,6 +18,7 @@ from textapp.artifact import (
     made_files,
     own_exports,
     sha256,
+    sha256_of,
     stale_exports,
     tell_renamed,
     write_failure_reason,
@@ -134,15 +134,16 @@ def _check_workers(strategy: tf.distribute.Strategy, config: Config, sums: Mappi
     Raises:
         UsageError: they do not.
     """
-    from textapp.training.strategy import of_all_replicas
+    from textapp.training.strategy import num_workers, of_all_replicas
 
+    if num_workers(strategy) == 1:
+        return
     own = config.model_dump(mode="json", exclude={"run"})
     for name in ("train", "validation", "test", "prepared"):
         if not isinstance(own["data"][name], float):  # a file, which may have another path on each machine
             del own["data"][name]
     for what, value in (("configs", own), ("data", list(sums.values()))):
-        digest = hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-        if len(set(of_all_replicas(strategy, int(digest[:7], 16)))) > 1:
+        if len(set(of_all_replicas(strategy, int(sha256_of(value)[:7], 16)))) > 1:
             raise UsageError(
                 f"training: the workers have different {what}, expected the same: start all of them with one command, "
                 "--set included, and the same files"

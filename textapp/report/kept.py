@@ -6,14 +6,13 @@ on by a checksum, so that figures of a model that was replaced are not taken for
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from textapp.arrays import plain
-from textapp.artifact import BENCHMARK, Artifact
+from textapp.artifact import BENCHMARK, Artifact, sha256_of
 from textapp.errors import ArtifactError
 from textapp.files import write_text
 from textapp.untrusted import read_json
@@ -54,7 +53,7 @@ def kept(artifact: Artifact) -> dict[str, Any]:
 
 def checksum(artifact: Artifact) -> str:
     """Of all files that the manifest lists."""
-    return hashlib.sha256(json.dumps(artifact.manifest["files"], sort_keys=True).encode()).hexdigest()
+    return sha256_of(artifact.manifest["files"])
 
 
 def _rows(run: Path) -> dict[str, Any]:
