@@ -55,3 +55,6 @@ def test_a_suggestion_that_looks_alike_says_what_differs() -> None:
     assert did_you_mean("Epochs", known) == "; did you mean 'epochs'?"
     assert did_you_mean("epochs\u200b", known) == "; did you mean 'epochs', which differs in U+200B?"
     assert did_you_mean("zzz", known) == ""
+    assert did_you_mean("review", ["ID", " REVIEWS"], lambda name: name.strip().casefold()) == (
+        "; did you mean ' REVIEWS'?"
+    )

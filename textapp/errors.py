@@ -9,7 +9,7 @@ import difflib
 import importlib
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import islice
 from types import ModuleType
 
@@ -62,21 +62,26 @@ class ConfigError(UsageError):
     """A YAML config has an unknown key, a value out of range, or keys that do not go together."""
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
+def did_you_mean(word: str, known: Iterable[str], form: Callable[[str], str] = str) -> str:
     """Returns `; did you mean 'epochs'?` for the known word most similar to `word`, else an empty string.
 
     If the two look alike, it says what they differ in. Only the first 1,000 known words of a similar length are
     compared, and no word of more than 100 characters.
+
+    Args:
+        word: what was found, or expected.
+        known: the words that there are.
+        form: words are compared in it, such as `str.casefold`, and told as they are.
     """
     if len(word) > _MAX_COMPARED_LENGTH:
         return ""
     # Words whose lengths differ by more than a factor of 3 cannot have a similarity of 0.5.
     similar = (other for other in known if len(other) <= min(3 * len(word), _MAX_COMPARED_LENGTH))
-    nearest = next(
-        iter(difflib.get_close_matches(word, list(islice(similar, _MAX_COMPARED_WORDS)), n=1, cutoff=0.5)), None
-    )
-    if nearest is None:
+    of_forms = {form(other): other for other in islice(similar, _MAX_COMPARED_WORDS)}
+    found = difflib.get_close_matches(form(word), list(of_forms), n=1, cutoff=0.5)
+    if not found:
         return ""
+    nearest = of_forms[found[0]]
     alike = nearest.casefold() != word.casefold() and look(nearest) == look(word)
     return f"; did you mean '{visible(nearest)}'{f', which differs in {difference(nearest, word)}' if alike else ''}?"
 

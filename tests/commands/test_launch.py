@@ -10,12 +10,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
+from textapp.catalog import parse_config
 from textapp.commands import launch
 from textapp.commands.launch import WorkerFailed
+from textapp.commands.train import _check_workers
 from textapp.errors import ConfigError, UsageError
 
 ROOT = Path(__file__).parents[2]
@@ -87,6 +90,26 @@ def test_workers_that_train_something_else_are_told(tmp_path: Path) -> None:
     (tmp_path / "same.tsv").write_bytes((tmp_path / "data.tsv").read_bytes())  # elsewhere, as on another machine
     found = by_hand(config, [], ["--set", f"data.train={tmp_path / 'same.tsv'}"])
     assert [code for code, _ in found] == [0, 0], found
+
+
+@pytest.mark.parametrize(
+    ("architecture", "precision", "hardware", "refused"),
+    [
+        ("transformer", "auto", [1, 0], True), ("transformer", "auto", [1, 1], False), ("mlp", "auto", [1, 0], False),
+        ("transformer", "float32", [1, 0], False),
+    ],
+)  # fmt: skip
+def test_workers_that_would_compute_in_other_numbers_are_told(
+    monkeypatch, architecture: str, precision: str, hardware: list[int], refused: bool
+) -> None:
+    found = iter([[1, 1], [2, 2], hardware])  # what the workers say of their configs, data and machines
+    monkeypatch.setattr("textapp.training.strategy.num_workers", lambda strategy: 2)
+    monkeypatch.setattr("textapp.training.strategy.of_all_replicas", lambda strategy, number: next(found))
+    content = {"task": "classification", "data": {"train": "a.tsv"}, "model": {"architecture": architecture}}
+    config = parse_config({**content, "training": {"precision": precision}}, "config")
+    told = pytest.raises(UsageError, match="auto, but only some of the workers compute in bfloat16: set it to float32")
+    with told if refused else nullcontext():
+        _check_workers(None, config, {})
 
 
 # --- worker processes that only run a line of Python ------------------------------------------------------------------

@@ -203,3 +203,10 @@ def test_what_is_called_gz_and_is_none_is_named(tmp_path: Path, content: bytes, 
     (tmp_path / "a.csv.gz").write_bytes(content)
     with pytest.raises(DataError, match=f"a.csv.gz: {message}"):
         read_source(tmp_path / "a.csv.gz")
+
+
+def test_a_missing_file_names_the_option_only_where_one_chose_the_folder(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"none.tsv: no such file; expected a file or a glob such as .* --data-dir"):
+        expand("none.tsv", tmp_path)
+    with pytest.raises(DataError, match=r"none.tsv: no such file; expected a file or a glob such as data/\*.tsv$"):
+        expand("none.tsv", tmp_path, of_config=False)

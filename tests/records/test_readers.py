@@ -108,6 +108,7 @@ def test_pattern(tmp_path) -> None:
         ("a.csv", "", ["empty"]),
         ("a.csv", "label,text\n", ["no rows"]),
         ("a.csv", "labell,text,x\n1,a,b\n", ["labell", "did you mean 'labell'"]),
+        ("a.csv", "LABELL,text,x\n1,a,b\n", ["did you mean 'LABELL'"]),
         ("a.tsv", "label\ttext\n1\ta\n1\n", ["a.tsv:3", "1 cell,", "expected 2 separated by tabs: add the others"]),
         ("a.csv", 'label,text\n1,"a\n0,b\n', ["a.csv:2", "never closed"]),
         ("a.csv", "label,text\n1,a\n1,b\n0,c, d\n", ["a.csv:4", "3 cells"]),

@@ -190,7 +190,11 @@ def test_no_tpu_says_so(monkeypatch) -> None:
         raise ValueError("Please provide a TPU Name to connect to.")
 
     monkeypatch.setattr(tf.distribute.cluster_resolver, "TPUClusterResolver", absent)
-    with pytest.raises(ConfigError, match="no TPU answers.*TPU_NAME"):
+    monkeypatch.delenv("TPU_NAME", raising=False)
+    with pytest.raises(ConfigError, match="no TPU answers.*: set TPU_NAME, or"):
+        make_strategy("tpu")
+    monkeypatch.setenv("TPU_NAME", "local")
+    with pytest.raises(ConfigError, match="no TPU answers.*TPU_NAME is 'local', expected local on a TPU VM, else"):
         make_strategy("tpu")
 
 

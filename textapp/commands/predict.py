@@ -111,7 +111,7 @@ def predict(
     if chat and (pair or values or columns or stream or workers > 1):
         raise UsageError("--chat answers one line after the other: leave out --pair, --columns, --stream and --workers")
     if output:
-        _check_output(output, path, expand(input_file, Path()) if input_file else ())
+        _check_output(output, path, expand(input_file, Path(), of_config=False) if input_file else ())
     predictor = load(path, threads=threads, runtime=runtime, **(options or {}))
     if (decoding or stream) and not predictor.streams:
         names = _options([*decoding, *["stream"] * stream])

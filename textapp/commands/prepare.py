@@ -113,7 +113,8 @@ _SHOWN = ("task", "examples", "dropped", "tokens", "hash")
 
 def _show(console: Any, result: Mapping[str, Any]) -> None:
     tokens = ", ".join(f"{count:,} {name}" for name, count in result["tokens"].items())
-    console.print(f"{result['examples']:,} examples ({tokens}) in {result['shards']} shards: {result['path']}")
+    shards = "1 shard" if result["shards"] == 1 else f"{result['shards']} shards"
+    console.print(f"{result['examples']:,} examples ({tokens}) in {shards}: {result['path']}")
     console.print(f"Train from them: textapp train CONFIG --set data.prepared={result['prepared']}", soft_wrap=True)
 
 

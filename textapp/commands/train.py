@@ -107,6 +107,8 @@ def train_config(config: Config, data_dir: Path, overwrite: bool = False) -> Pat
 
         strategy = make_strategy(config.training.device, config.training.xla)
         stack.enter_context(gone_workers_reported(strategy))
+        if strategy.num_replicas_in_sync > 1 or config.training.device in ("mirrored", "multi_worker", "tpu"):
+            log.info("replicas: %d", strategy.num_replicas_in_sync)
         started = time.perf_counter()
         chief = is_chief(strategy)
         if chief and not alone:
@@ -134,7 +136,7 @@ def _check_workers(strategy: tf.distribute.Strategy, config: Config, sums: Mappi
     Raises:
         UsageError: they do not.
     """
-    from textapp.training.strategy import num_workers, of_all_replicas
+    from textapp.training.strategy import bfloat16_hardware, num_workers, of_all_replicas
 
     if num_workers(strategy) == 1:
         return
@@ -147,6 +149,13 @@ def _check_workers(strategy: tf.distribute.Strategy, config: Config, sums: Mappi
             raise UsageError(
                 f"training: the workers have different {what}, expected the same: start all of them with one command, "
                 "--set included, and the same files"
+            )
+    if config.training.precision == "auto" and config.model.attention:
+        found = of_all_replicas(strategy, int(bfloat16_hardware(config.training.device) is not None))
+        if len(set(found)) > 1:
+            raise UsageError(
+                "training.precision: auto, but only some of the workers compute in bfloat16: set it to float32, or to "
+                "mixed_bfloat16, which the others compute more slowly"
             )
 
 

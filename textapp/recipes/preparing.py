@@ -83,12 +83,16 @@ def check_prepared(prepared: TokenShards | None, config: Config) -> None:
         prepared.check_settings(settings_of(config), differing_entry)
 
 
-def log_sizes(splits: Splits, languages: Sequence[str]) -> None:
-    """Logs the number of examples of each split, and the languages."""
-    log.info(
-        "data: %s training, %s validation, %s test examples (%s)",
-        splits.train_size, len(splits.validation), len(splits.test), " to ".join(languages),
-    )  # fmt: skip
+def log_sizes(sizes: Sequence[int], unit: str, languages: Sequence[str]) -> None:
+    """Logs how much data there is, such as `data: 800 training, 100 test examples (en)`.
+
+    Args:
+        sizes: of training, validation and test; 0 for what there is none of.
+        unit: examples or characters.
+        languages: of the texts; of a translation the source and the target.
+    """
+    told = [f"{size:,} {name}" for size, name in zip(sizes, ("training", "validation", "test"), strict=True) if size]
+    log.info("data: %s (%s)", f"{', '.join(told)} {unit}" if told else "none", " to ".join(languages))
 
 
 def begun(
@@ -111,5 +115,5 @@ def begun(
         ConfigError: the data were prepared with other settings.
     """
     check_prepared(splits.prepared, config)
-    log_sizes(splits, languages)
+    log_sizes((splits.train_size, len(splits.validation), len(splits.test)), "examples", languages)
     return Begun(config, languages, load_or_make(folder, make, splits.prepared))

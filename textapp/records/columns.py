@@ -290,7 +290,7 @@ def missing_column(
     free = [name for name in found if normalised(name) not in taken]
     compared = [name[:_COMPARED_LENGTH] for name in free[:_COMPARED]]
     near = next(filter(None, (looks_like(cell, names) for cell in compared)), "") or next(
-        filter(None, (did_you_mean(normalised(name), map(normalised, compared)) for name in names[:_COMPARED])), ""
+        filter(None, (did_you_mean(name, compared, normalised) for name in names[:_COMPARED])), ""
     )
     shown = ", ".join(f"'{visible(name.strip()[:40])}'" for name in found[:12]) + (", ..." if len(found) > 12 else "")
     expected = repr(names[0]) if len(names) == 1 else "one of " + ", ".join(names)

@@ -179,12 +179,16 @@ def _perhaps(likely: Sequence[str]) -> str:
 # --- finding and opening -------------------------------------------------------------------------------------------
 
 
-def expand(source: str | Path | list[str], data_dir: Path) -> list[Path]:
-    """Finds the files that a config names.
+_BASE = " (relative paths of a config start at --data-dir, else TEXTAPP_DATA, else the working directory)"
+
+
+def expand(source: str | Path | list[str], data_dir: Path, of_config: bool = True) -> list[Path]:
+    """Finds the files that a config or an option names.
 
     Args:
         source: a path, a URL, a glob, or a list of them; relative ones start at `data_dir`.
         data_dir: the folder of the data.
+        of_config: whether an option chose `data_dir`, which is told if a file is missing.
 
     Returns:
         The files, each once, in the given order; those of one glob are sorted by name. A `RemotePath` for a URL.
@@ -203,8 +207,7 @@ def expand(source: str | Path | list[str], data_dir: Path) -> list[Path]:
         if not files:
             found = "a folder" if whole.is_dir() else "no such file"
             raise DataError(
-                f"{whole}: {found}; expected a file or a glob such as data/*.tsv"
-                f" (relative paths of a config start at --data-dir, else TEXTAPP_DATA, else the working directory)"
+                f"{whole}: {found}; expected a file or a glob such as data/*.tsv{_BASE if of_config else ''}"
             )
         paths += [path for path in files if path not in paths]
     return paths

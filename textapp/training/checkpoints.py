@@ -125,6 +125,15 @@ class Checkpoints:
         if self._writes:
             (self.folder / EPOCH.format(epoch - keep)).unlink(missing_ok=True)
 
+    def check_epochs(self, last: int, number: int) -> None:
+        """Checks that the weights that were saved after the last epochs can be averaged; see `average_epochs`.
+
+        Raises:
+            ArtifactError: a file is damaged, or of another model.
+        """
+        for name in self._saved_epochs(last, number):
+            self._arrays(name, self._weights)
+
     def average_epochs(self, last: int, number: int) -> int:
         """Sets the model's float weights to their mean over the last epochs.
 
@@ -138,15 +147,19 @@ class Checkpoints:
         Raises:
             ArtifactError: a file is damaged, or of another model.
         """
-        if not self._writes:  # only the chief saves the model, and the folder is renamed right after that
-            return 0
-        names = [EPOCH.format(epoch) for epoch in range(last, max(0, last - number), -1)]
-        saved = [self._arrays(name, self._weights)[0] for name in names if (self.folder / name).is_file()]
+        saved = [self._arrays(name, self._weights)[0] for name in self._saved_epochs(last, number)]
         for i, variable in enumerate(self._weights):
             if saved and keras.backend.is_float_dtype(variable.dtype):
                 mean = np.mean([arrays[str(i)] for arrays in saved], axis=0, dtype=np.float64)
                 variable.assign(mean.astype(saved[0][str(i)].dtype))
         return len(saved)
+
+    def _saved_epochs(self, last: int, number: int) -> list[str]:
+        """The files of the last epochs, the newest first; none on workers other than the chief."""
+        if not self._writes:  # only the chief saves the model, and the folder is renamed right after that
+            return []
+        names = [EPOCH.format(epoch) for epoch in range(last, max(0, last - number), -1)]
+        return [name for name in names if (self.folder / name).is_file()]
 
     def _keep_previous(self) -> None:
         """Gives the last checkpoint a second name, as there must be a last one at any moment."""

@@ -123,8 +123,8 @@ def gone_workers_reported(strategy: tf.distribute.Strategy) -> Iterator[None]:
         lines = [line.strip() for line in re.sub(r"\{\{.*?\}\}", "", error.message).splitlines()]
         reason = next((line for line in lines if line and line != "Graph execution error:"), type(error).__name__)
         raise TextappError(
-            f"training: another worker is gone ({reason}): start all workers again, and they resume from the last "
-            "checkpoint"
+            f"training: another worker is gone ({reason}): start all workers again; they resume from the last "
+            "checkpoint, if one was saved"
         ) from error
 
 
@@ -143,7 +143,7 @@ def choose_precision(precision: str, model: Architecture, device: str) -> str:
     """
     if precision != "auto":
         return precision
-    where = _bfloat16_hardware(device) if model.attention else None
+    where = bfloat16_hardware(device) if model.attention else None
     chosen = "mixed_bfloat16" if where else "float32"
     reason = where or ("no bfloat16 hardware" if model.attention else f"model {model.architecture}")
     logger.info("precision: %s (%s); training.precision sets another", chosen, reason)
@@ -253,20 +253,26 @@ def _check_cluster(config: dict) -> None:
 
 
 def _on_tpu() -> tf.distribute.Strategy:
+    name = os.environ.get("TPU_NAME", "")
     try:
-        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=os.environ.get("TPU_NAME", ""))
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=name)
         tf.config.experimental_connect_to_cluster(resolver)
         tf.tpu.experimental.initialize_tpu_system(resolver)
     except (ValueError, tf.errors.OpError) as error:
         first = str(error).strip().splitlines()[0]
+        mend = f"TPU_NAME is {name!r}, expected local on a TPU VM, else the name of a TPU" if name else "set TPU_NAME"
         raise ConfigError(
-            f"training.device: tpu, but no TPU answers ({first}): set TPU_NAME, or set training.device to auto"
+            f"training.device: tpu, but no TPU answers ({first}): {mend}, or set training.device to auto"
         ) from error
     return tf.distribute.TPUStrategy(resolver)
 
 
-def _bfloat16_hardware(device: str) -> str | None:
-    """What there is of it, in words; None for nothing."""
+def bfloat16_hardware(device: str) -> str | None:
+    """What computes in bfloat16 here, in words, such as `CPU with amx_bf16`; None if nothing does.
+
+    Args:
+        device: of the config.
+    """
     if device == "tpu":
         return "TPU"
     if device != "cpu" and tf.config.list_physical_devices("GPU"):

@@ -268,6 +268,8 @@ class _Run:
                 ) from error
             if best is not None:
                 self.checkpoints.check_best()  # now, and not after the rest of the training
+            if self.config.average_checkpoints:
+                self.checkpoints.check_epochs(self.position.epoch, self.config.average_checkpoints)
         steps = of_all_replicas(self.loop.strategy, self.position.total_steps)
         if len(set(steps)) > 1:
             raise UsageError(
