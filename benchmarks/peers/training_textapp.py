@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import sys
@@ -32,12 +33,18 @@ def load(job: dict[str, Any]) -> tuple[Callable[[int], float], dict[str, Any]]:
     strategy, work = make_strategy("cpu", job["xla"]), Path(job["work"])
     fixed = ["model.dropout=0", "training.warmup_steps=0", "training.schedule=constant", f"training.xla={job['xla']}"]
     prepared, objective = prepared_of(load_config(Path(job["config"]), fixed), Path(job["data_dir"]), work)
-    config = prepared.config
+    # It was made for a TPU, which has fewer shapes of batches.
+    training = prepared.config.training.model_copy(update={"device": "cpu"})
+    config = prepared.config.model_copy(update={"training": training})
+    prepared = dataclasses.replace(prepared, config=config)
     keras.utils.set_random_seed(config.seed)
     model, source = objective.build(prepared), objective.batches(prepared)
     plan, loss = source.plan(0), objective.loss(prepared)
     loop = make_loop(model, loss, config.training, plan.steps, strategy, Hooks(), parts_of_a_batch(strategy))
-    batches = [batch for batch, _ in zip(source.distributed(plan, strategy), range(job["batches"]), strict=False)]
+    made = source.distributed(plan, strategy)
+    if source.many_shapes:
+        loop.open_shapes(made.element_spec)
+    batches = [batch for batch, _ in zip(made, range(job["batches"]), strict=False)]
     arrays = {
         f"{number}/{name}": values.numpy()
         for number, batch in enumerate(batches)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from textapp.batches.buckets import BatchPlan
@@ -14,7 +15,7 @@ def batches(pad_id: int = 0) -> BucketBatches:
     segments = [np.ones(len(row), np.int32) for row in ROWS]
     weights = np.array([1, 2, 3, 4], np.float32)
     features = {"token_ids": rows, "segment_ids": segments}
-    return BucketBatches(Examples(features, np.arange(4, dtype=np.int32), weights), [2, 4], pad_id, 2, seed=0)
+    return BucketBatches(Examples(features, np.arange(4, dtype=np.int32), weights), 4, pad_id, 2, seed=0)
 
 
 PLAN = BatchPlan(np.array([4, 2], np.int32), np.array([[1, 2], [3, -1]], np.int32))
@@ -37,12 +38,26 @@ def test_a_batch_is_padded_cut_and_weighed() -> None:
 def test_it_starts_from_any_step() -> None:
     rng = np.random.default_rng(0)
     rows = [rng.integers(2, 99, rng.integers(1, 20)).astype(np.int32) for _ in range(50)]
-    many = BucketBatches(Examples({"token_ids": rows}, np.arange(50, dtype=np.int32)), [8, 20], 0, 8, seed=0)
+    many = BucketBatches(Examples({"token_ids": rows}, np.arange(50, dtype=np.int32)), 20, 0, 8, seed=0)
     plan, strategy = many.plan(0), tf.distribute.get_strategy()
     whole = [batch["targets"].numpy().tolist() for batch in many.distributed(plan, strategy)]
     rest = [batch["targets"].numpy().tolist() for batch in many.distributed(plan, strategy, start=3)]
     assert len(whole) == 7
     assert rest == whole[3:]
+
+
+@pytest.mark.parametrize(("static_shapes", "most", "least"), [(False, 48, 95), (True, 12, 85)])
+def test_reviews_are_batched_with_little_padding(caplog, static_shapes: bool, most: int, least: float) -> None:
+    counts = np.clip(np.random.default_rng(1).lognormal(4.2, 0.8, 6000), 3, 600).astype(int)  # 512 are kept of each
+    examples = Examples({"token_ids": [np.ones(n, np.int32) for n in counts]}, np.zeros(6000, np.int32))
+    source = BucketBatches(examples, 512, 0, 16, seed=0, static_shapes=static_shapes)
+    plan = source.plan(0)
+    useful = 100 * np.minimum(counts, 512).sum() / (plan.lengths.sum() * 16)
+    assert plan.steps == 375 and len(set(plan.lengths)) <= most and plan.lengths.max() == 512 and useful > least
+    assert source.many_shapes is not static_shapes
+    with caplog.at_level("INFO", "textapp"):
+        source.log_shapes()
+    assert f"batches: {len(set(plan.lengths))} shapes, {useful:.1f} % of their tokens are no padding" in caplog.text
 
 
 def test_workers_take_consecutive_rows_of_the_same_batch() -> None:

@@ -29,7 +29,7 @@ def test_rows_of_texts_from_a_memory_map(tmp_path: Path) -> None:
     numbers = np.arange(len(ROWS), dtype=np.int32)
     np.save(tmp_path / "said.npy", np.stack([numbers * 2, numbers * 3], axis=1).astype(np.float16))
     stored = {"said": np.load(tmp_path / "said.npy", mmap_mode="r")}
-    source = BucketBatches(Examples({"token_ids": ROWS}, numbers), [4, 8], pad_id=0, batch_size=4, seed=1)
+    source = BucketBatches(Examples({"token_ids": ROWS}, numbers), 8, pad_id=0, batch_size=4, seed=1)
     batches = all_batches(source, stored, "rows")
     for batch in batches:
         targets = batch["targets"].numpy()

@@ -170,7 +170,7 @@ class ParityObjective:
         windows, targets = prepared.data["train"]
         config = prepared.config
         return BucketBatches(
-            Examples({"token_ids": windows}, targets), config.lengths, 0, config.training.batch_size, config.seed
+            Examples({"token_ids": windows}, targets), config.lengths[-1], 0, config.training.batch_size, config.seed
         )
 
     def loss(self, prepared: Prepared) -> Any:

@@ -12,9 +12,13 @@ MASK = (np.arange(16)[None] < LENGTHS[:, None]).astype(np.float32)
 SEQUENCE = np.random.default_rng(3).normal(size=(3, 16, 6)).astype(np.float32)
 
 
-@pytest.mark.parametrize("length", [16, 12, 7], ids=["whole_chunks", "smaller_chunks", "single_steps"])
+LENGTHS_OF_CHUNKS = pytest.mark.parametrize("length", [16, 12, 7, 13], ids=["whole", "smaller", "single", "filled"])
+
+
+@LENGTHS_OF_CHUNKS
+@pytest.mark.parametrize("open_length", [False, True])
 @pytest.mark.parametrize("bidirectional", [False, True])
-def test_answers_as_keras(bidirectional, length):
+def test_answers_as_keras(bidirectional, open_length, length):
     ours = Lstm(4, bidirectional)
     theirs = keras.layers.LSTM(4, return_sequences=True)
     if bidirectional:
@@ -28,11 +32,21 @@ def test_answers_as_keras(bidirectional, length):
     theirs.set_weights(weights)
     real = mask.astype(bool)
     expected = np.asarray(theirs(sequence, mask=real))
-    np.testing.assert_allclose(np.asarray(ours(sequence, mask))[real], expected[real], atol=1e-5)
+    found = np.asarray(opened(ours)(sequence, mask) if open_length else ours(sequence, mask))
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(found[real], expected[real], atol=1e-5)
 
 
-@pytest.mark.parametrize("length", [16, 12, 7], ids=["whole_chunks", "smaller_chunks", "single_steps"])
-def test_gradients_are_those_of_keras(length):
+def opened(layer):
+    """The layer in a graph of open lengths, as a training traces it."""
+    sequence, mask, state = tf.TensorSpec([None, None, 6]), tf.TensorSpec([None, None]), tf.TensorSpec([None, 4])
+    signatures = {2: [sequence, mask], 3: [sequence, mask, [state, state]]}
+    return lambda *inputs: tf.function(layer.__call__, input_signature=signatures[len(inputs)])(*inputs)
+
+
+@LENGTHS_OF_CHUNKS
+@pytest.mark.parametrize("open_length", [False, True])
+def test_gradients_are_those_of_keras(open_length, length):
     ours, theirs = Lstm(4), keras.layers.LSTM(4, return_sequences=True, return_state=True)
     sequence, mask = tf.constant(SEQUENCE[:, :length]), MASK[:, :length]
     first = [tf.constant(np.random.default_rng(seed).normal(size=(3, 4)), tf.float32) for seed in (1, 2)]
@@ -42,7 +56,7 @@ def test_gradients_are_those_of_keras(length):
     ours.set_weights(theirs.get_weights())
     found = []
     for call in (
-        lambda: ours(sequence, mask, first),
+        lambda: (opened(ours) if open_length else ours)(sequence, mask, first),
         lambda: theirs(sequence, mask=mask.astype(bool), initial_state=first)[0],
     ):
         with tf.GradientTape() as tape:

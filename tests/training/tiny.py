@@ -13,7 +13,7 @@ from textapp.batches.pipeline import BucketBatches, Examples, replicated
 from textapp.batches.sequences import StreamBatches, TokenBatches
 from textapp.config import Training
 
-LENGTHS = [4, 8]
+MAX_LENGTH = 8
 
 
 def make_examples(number: int = 60) -> Examples:
@@ -24,8 +24,8 @@ def make_examples(number: int = 60) -> Examples:
     return Examples({"token_ids": rows}, targets, rng.uniform(0.5, 2, number).astype(np.float32))
 
 
-def make_batches(seed: int = 1, batch_size: int = 8) -> BucketBatches:
-    return BucketBatches(make_examples(), LENGTHS, 0, batch_size, seed)
+def make_batches(seed: int = 1, batch_size: int = 8, static_shapes: bool = False) -> BucketBatches:
+    return BucketBatches(make_examples(), MAX_LENGTH, 0, batch_size, seed, static_shapes)
 
 
 def make_token_batches(static_shapes: bool = False) -> TokenBatches:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -12,8 +13,11 @@ import tensorflow as tf
 from textapp.arrays import truncated_and_padded
 from textapp.batches.buckets import FILL, BatchPlan, evaluation_plan, training_plan
 from textapp.batches.tables import Targets, make_table
+from textapp.batches.token_buckets import bucket_lengths
 from textapp.records.cache import lengths_of
 from textapp.records.shards import ManyLabels
+
+logger = logging.getLogger(__name__)
 
 TOKENS = "token_ids"
 Batch = dict[str, Any]
@@ -101,21 +105,30 @@ class BucketBatches:
 
     Args:
         examples: with their targets.
-        lengths: the buckets in tokens, ascending.
+        max_length: of a row in tokens; longer ones are truncated.
         pad_id: pads `token_ids`; other features are padded with 0.
         batch_size: examples a step, over all replicas and workers.
         seed: determines the order.
+        static_shapes: few of them, for a compiler that makes a program for each.
     """
 
-    many_shapes = False
-
-    def __init__(self, examples: Examples, lengths: Sequence[int], pad_id: int, batch_size: int, seed: int) -> None:
+    def __init__(
+        self, examples: Examples, max_length: int, pad_id: int, batch_size: int, seed: int, static_shapes: bool = False
+    ) -> None:
         self._table = make_table(
             examples.features, {name: pad_id if name == TOKENS else 0 for name in examples.features}
         )
         self._names, self._targets = list(examples.features), Targets(examples.targets)
         self._weights = examples.row_weights()
-        self._counts, self._lengths, self.batch_size, self._seed = examples.counts, lengths, batch_size, seed
+        self._counts = np.minimum(examples.counts, max_length)
+        self._lengths = bucket_lengths(self._counts, batch_size, static_shapes)
+        self.many_shapes, self.batch_size, self._seed = not static_shapes, batch_size, seed
+
+    def log_shapes(self) -> None:
+        """Logs the number of shapes, and the share of tokens that are no padding."""
+        lengths = self.plan(0).lengths
+        useful = 100 * int(self._counts.sum()) / (int(lengths.sum(dtype=np.int64)) * self.batch_size)
+        log_shapes(len(np.unique(lengths)), useful)
 
     def plan(self, epoch: int) -> BatchPlan:
         """See `training_plan`."""
@@ -145,6 +158,11 @@ class BucketBatches:
             }
 
         return make
+
+
+def log_shapes(shapes: int, useful: float) -> None:
+    """Logs the number of different shapes of batches, and the percentage of their tokens that are no padding."""
+    logger.info("batches: %d shapes, %.1f %% of their tokens are no padding", shapes, useful)
 
 
 def replicated(make: MakeBatch, steps: int, strategy: tf.distribute.Strategy, start: int = 0) -> Iterator:

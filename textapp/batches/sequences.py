@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -11,15 +10,13 @@ import tensorflow as tf
 from textapp.arrays import IGNORED
 from textapp.batches.buckets import FILL
 from textapp.batches.packing import PackedPlan, packed_plan
-from textapp.batches.pipeline import TOKENS, Batch, MakeBatch, replicated
+from textapp.batches.pipeline import TOKENS, Batch, MakeBatch, log_shapes, replicated
 from textapp.batches.stream import StreamPlan, stream_plan
 from textapp.batches.tables import make_table, positions_of, starts_of
 from textapp.batches.token_buckets import TokenPlan, token_buckets, token_plan
 from textapp.errors import DataError
 from textapp.records.cache import lengths_of
 from textapp.records.shards import ShardColumn
-
-logger = logging.getLogger(__name__)
 
 SEGMENTS = "segment_ids"
 TARGETS = "targets"
@@ -65,8 +62,7 @@ class TokenBatches:
 
     def log_shapes(self) -> None:
         """Logs the number of shapes, and the share of tokens that are no padding."""
-        told = self._buckets.shapes, 100 * self._buckets.useful
-        logger.info("batches: %d shapes, %.1f %% of their tokens are no padding", *told)
+        log_shapes(self._buckets.shapes, 100 * self._buckets.useful)
 
     def plan(self, epoch: int) -> TokenPlan:
         """See `token_plan`."""

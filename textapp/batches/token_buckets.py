@@ -119,6 +119,19 @@ def token_buckets(
     )
 
 
+def bucket_lengths(counts: np.ndarray, batch_size: int, static_shapes: bool = False) -> list[int]:
+    """The lengths that batches of a number of rows are padded to, ascending; see `token_buckets`.
+
+    Args:
+        counts: int `[examples]`, the tokens of each example.
+        batch_size: rows of a batch.
+        static_shapes: for a compiler that makes a program for each length.
+
+    Example: counts `[3, 20, 3, 20]` and batches of two rows give the lengths 3 and 20.
+    """
+    return sorted(token_buckets({"": counts}, None, batch_size, static_shapes=static_shapes).lengths[""].tolist())
+
+
 def _kinds(lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Examples of equal lengths, or of about equal ones where there are more than `MAX_KINDS`.
 

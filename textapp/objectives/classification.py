@@ -68,7 +68,9 @@ class ClassificationObjective(Objective):
     def batches(self, prepared: Prepared) -> BucketBatches:
         """See `Objective`."""
         train = prepared.data["train"]
-        return _batches(prepared, Examples(train.features, train.targets))
+        batches = _batches(prepared, Examples(train.features, train.targets))
+        batches.log_shapes()
+        return batches
 
     def loss(self, prepared: Prepared) -> Loss:
         """See `Objective`."""
@@ -167,5 +169,6 @@ class ClassificationObjective(Objective):
 
 
 def _batches(prepared: Prepared, examples: Examples) -> BucketBatches:
-    config, pad_id = prepared.config, prepared.task.tokenizer.pad_id
-    return BucketBatches(examples, config.lengths, pad_id, config.training.batch_size, config.seed)
+    config, training, pad_id = prepared.config, prepared.config.training, prepared.task.tokenizer.pad_id
+    sizes = config.lengths[-1], pad_id, training.batch_size
+    return BucketBatches(examples, *sizes, config.seed, training.static_shapes)

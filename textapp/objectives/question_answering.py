@@ -66,9 +66,12 @@ class QuestionAnsweringObjective(Objective):
 
     def batches(self, prepared: Prepared) -> BucketBatches:
         """See `Objective`."""
-        config, train = prepared.config, prepared.data["train"]
+        config, training, train = prepared.config, prepared.config.training, prepared.data["train"]
         examples, pad_id = Examples(train.features, train.targets), prepared.task.tokenizer.pad_id
-        return BucketBatches(examples, config.lengths, pad_id, config.training.batch_size, config.seed)
+        sizes = config.lengths[-1], pad_id, training.batch_size
+        batches = BucketBatches(examples, *sizes, config.seed, training.static_shapes)
+        batches.log_shapes()
+        return batches
 
     def loss(self, prepared: Prepared) -> Loss:
         """The mean cross-entropy of the first and the last token, among the context's and that of no answer."""
