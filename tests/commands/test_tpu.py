@@ -73,7 +73,7 @@ def test_each_step_is_compiled_and_told_with_its_bytes(config: Path, monkeypatch
     assert (found["chip"], found["memory_bytes"], found["precision"]) == ("v6e", 32 * 2**30, "float32")
     assert found["compiler"] == {"jax": "0.10.2", "libtpu": "0.0.42"} and found["warnings"] == []
     assert [(row["step"], row["shape"], row["share"]) for row in found["steps"]] == [
-        ("training", "16 x 8", 1.0), ("evaluation", "16 x 8", 1.0),
+        ("training", "16 x 5", 1.0), ("evaluation", "16 x 5", 1.0),
     ]  # fmt: skip
     assert all(row["total_bytes"] == TOTAL and row["seconds"] == 1.5 for row in found["steps"])
     assert [topology for _, topology in given] == ["v6e:2x2"] * 2 and given[0][0] != given[1][0]
@@ -95,6 +95,30 @@ def test_the_loops_of_a_model_that_writes_are_compiled_too(tmp_path: Path, monke
         ("decoding", "64 x 8 to 4", None),
     ]
     assert len(given) == 3
+
+
+def test_of_a_model_as_it_is_the_loops_alone_are_compiled(config: Path, tmp_path: Path) -> None:
+    """`training.epochs: 0` is for presets, which have no training data then."""
+
+    def steps(content: dict[str, Any]) -> list[tuple[str, str]]:
+        prepared, objective = tpu.prepared_of(parse_config(content), tmp_path, tmp_path / "ids")
+        training = prepared.config.training.model_copy(update={"epochs": 0})
+        prepared = replace(
+            prepared, config=prepared.config.model_copy(update={"training": training}),
+            data={name: [] for name in prepared.data},
+        )  # fmt: skip
+        precision, _, found = tpu.steps_of(prepared, objective)
+        assert precision == "float32"
+        return [(step.kind, step.shape) for step in found]
+
+    (tmp_path / "a.txt").write_text("".join(f"line {i} of this text\n" for i in range(40)), encoding="utf-8")
+    writes = {
+        "task": "generation", "run": "never", "lengths": [16], "generate_lengths": [[8, 4]], "data": {"train": "a.txt"},
+        "model": LSTM, "training": {"batch_size": 4},
+    }  # fmt: skip
+    assert steps(writes) == [("decoding", "64 x 8 to 4")]
+    with pytest.raises(ConfigError, match=r"training\.epochs: found 0, .* no step of it runs on a TPU: expected 1"):
+        steps(json.loads(config.read_text(encoding="utf-8")))
 
 
 WORDS = ["a", "bad", "cat", "dog", "fine", "good", "great", "in", "of", "on", "plot", "poor", "the", "very", "was"]

@@ -19,7 +19,7 @@ from textapp.commands.tpu_environment import (
 )
 from textapp.config import Config
 from textapp.decoding.signatures import GENERATE
-from textapp.errors import TextappError, UsageError, did_you_mean
+from textapp.errors import ConfigError, TextappError, UsageError, did_you_mean
 from textapp.folders import scratch_folder
 from textapp.noise import import_tensorflow
 from textapp.recipes.resolving import locate
@@ -139,31 +139,47 @@ def _compiler() -> tuple[Path | None, str | None]:
 
 
 def steps_of(prepared: Any, objective: Any) -> tuple[str, set[str], list[Step]]:
-    """The precision of the model, the names of its layers, and the steps of its training on a TPU."""
+    """The precision of the model, the names of its layers, and the steps of its training on a TPU.
+
+    Raises:
+        ConfigError: there are none: the model is a preset as it is, and does not write.
+    """
     import keras
+
+    from textapp.training.strategy import choose_precision
+
+    config, task = prepared.config, prepared.task
+    as_it_is = config.training.epochs == 0
+    if as_it_is and not objective.decodes:
+        raise ConfigError(
+            "training.epochs: found 0, so the preset is taken as it is, and no step of it runs on a TPU: expected 1 or "
+            "more"
+        )
+    precision = choose_precision(config.training.precision, config.model, config.training.device)
+    keras.utils.set_random_seed(config.seed)
+    build = objective.build_inference if as_it_is else objective.build
+    model = build_under(lambda: build(prepared), precision)
+    steps = [] if as_it_is else list(_training(prepared, objective, model))
+    if objective.decodes:
+        steps += _decoding(objective, model, task)
+    return precision, {model.name, *(layer.name for layer in model._flatten_layers())}, steps
+
+
+def _training(prepared: Any, objective: Any, model: Any) -> Iterator[Step]:
+    """The training steps, and those of evaluation, for each shape of batches."""
     import tensorflow as tf
 
     from textapp.training.loop import Hooks
     from textapp.training.lowering import evaluation_step, static_shapes
-    from textapp.training.strategy import choose_precision
     from textapp.training.trainer import make_loop
 
-    config, task = prepared.config, prepared.task
-    precision = choose_precision(config.training.precision, config.model, config.training.device)
-    keras.utils.set_random_seed(config.seed)
-    model = build_under(lambda: objective.build(prepared), precision)
     source, loss = objective.batches(prepared), objective.loss(prepared)
-    loop = make_loop(model, loss, config.training, source.plan(0).steps, tf.distribute.get_strategy(), Hooks())
-    shapes = static_shapes(source, task.tokenizer.pad_id)
-    functions = {"training": loop.compiled_step(), "evaluation": evaluation_step(model, loss)}
-    steps = [
-        Step(kind, shape.words, shape.share, shape.padding, function, shape.specs)
-        for kind, function in functions.items()
-        for shape in shapes
-    ]
-    if objective.decodes:
-        steps += _decoding(objective, model, task)
-    return precision, {model.name, *(layer.name for layer in model._flatten_layers())}, steps
+    training, strategy = prepared.config.training, tf.distribute.get_strategy()
+    loop = make_loop(model, loss, training, source.plan(0).steps, strategy, Hooks())
+    shapes = static_shapes(source, prepared.task.tokenizer.pad_id)
+    for kind, function in {"training": loop.compiled_step(), "evaluation": evaluation_step(model, loss)}.items():
+        for shape in shapes:
+            yield Step(kind, shape.words, shape.share, shape.padding, function, shape.specs)
 
 
 def _decoding(objective: Any, model: Any, task: Any) -> Iterator[Step]:
