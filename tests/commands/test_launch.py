@@ -105,7 +105,12 @@ def test_workers_that_would_compute_in_other_numbers_are_told(
     found = iter([[1, 1], [2, 2], hardware])  # what the workers say of their configs, data and machines
     monkeypatch.setattr("textapp.training.strategy.num_workers", lambda strategy: 2)
     monkeypatch.setattr("textapp.training.strategy.of_all_replicas", lambda strategy, number: next(found))
-    content = {"task": "classification", "data": {"train": "a.tsv"}, "model": {"architecture": architecture}}
+    content = {
+        "task": "classification",
+        "run": "run",
+        "data": {"train": "a.tsv"},
+        "model": {"architecture": architecture},
+    }
     config = parse_config({**content, "training": {"precision": precision}}, "config")
     told = pytest.raises(UsageError, match="auto, but only some of the workers compute in bfloat16: set it to float32")
     with told if refused else nullcontext():

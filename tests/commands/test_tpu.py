@@ -19,7 +19,7 @@ from textapp.commands import tables, tpu, tpu_environment
 from textapp.commands.check import check
 from textapp.commands.tpu_compiler import without_copies
 from textapp.commands.tpu_environment import CHIPS, NoCompiler, answer_of, compiler_folder, compiler_python
-from textapp.errors import DataError, TextappError, UsageError
+from textapp.errors import ConfigError, DataError, TextappError, UsageError
 from textapp.training import lowering
 
 ANSWER = {
@@ -202,7 +202,7 @@ def test_without_a_network_the_steps_are_compiled_here_and_that_is_told(config: 
     with pytest.raises(TextappError) as caught:  # after the report
         check(config, data_dir=config.parent, as_json=True, device="tpu")
     assert str(caught.value).startswith(
-        "1 of 2 steps cannot be compiled for a TPU, first the training step 16 x 8 (step/classifier_1/logits_1/Sort, "
+        "1 of 2 steps cannot be compiled for a TPU, first the training step 16 x 5 (step/classifier_1/logits_1/Sort, "
         "in layer classifier/logits): no sort"
     )
     out, told = capsys.readouterr()
