@@ -114,7 +114,8 @@ def test_of_a_model_as_it_is_the_loops_alone_are_compiled(config: Path, tmp_path
     (tmp_path / "a.txt").write_text("".join(f"line {i} of this text\n" for i in range(40)), encoding="utf-8")
     writes = {
         "task": "generation", "run": "never", "lengths": [16], "generate_lengths": [[8, 4]], "data": {"train": "a.txt"},
-        "model": LSTM, "training": {"batch_size": 4},
+        "model": {"architecture": "transformer", "num_layers": 1, "hidden_dim": 8, "num_heads": 2},
+        "training": {"batch_size": 4},
     }  # fmt: skip
     assert steps(writes) == [("decoding", "64 x 8 to 4")]
     with pytest.raises(ConfigError, match=r"training\.epochs: found 0, .* no step of it runs on a TPU: expected 1"):
