@@ -159,7 +159,8 @@ def test_the_distance_is_added_to_the_loss_over_the_tokens_of_a_text(tmp_path: P
     data = small.prepared(tmp_path, "transformer")
     lesson = recipe_of("classification").objective().lesson(data)
     batch = batch_of(lesson, {"logits": DICE.normal(0, 2, (64, 4)).astype(np.float16)})[0]
-    ids = batch["features"]["token_ids"].numpy()
+    ids = np.pad(batch["features"]["token_ids"], [(0, 0), (0, 2)], constant_values=data.task.tokenizer.pad_id)
+    batch["features"]["token_ids"] = tf.constant(ids)
     student, teacher = DICE.normal(0, 1, (2, *ids.shape, 3)).astype(np.float32)
 
     def asked(features: Any, training: bool) -> None:
