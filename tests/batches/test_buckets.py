@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from textapp.batches.buckets import FILL, evaluation_plan, training_plan
+from textapp.batches.buckets import FILL, evaluation_plan, told_by_bucket, training_plan
 
 COUNTS = np.random.default_rng(0).integers(1, 40, 103)
 LENGTHS = [8, 16, 32]
@@ -50,6 +50,23 @@ def test_the_docstring_example() -> None:
     assert set(by_length) == {4, 16}
     assert 2 in by_length[16]
     assert 2 not in by_length[4]
+
+
+@pytest.mark.parametrize(
+    ("right", "examples", "told", "error"),
+    [(1.0, 1000, 1.0, 0.01), (0.9, 4000, 0.53, 0.03), (0.5, 4000, 0.0, 0.01), (0.5, 40, 0.0, 0.15)],
+    ids=["each", "nine of ten", "by chance", "few by chance"],
+)
+def test_how_much_of_a_label_its_bucket_tells(right: float, examples: int, told: float, error: float) -> None:
+    """Of a fair coin that is right nine times of ten: 1 less the entropy of 0.9 in bits, 0.469."""
+    dice = np.random.default_rng(2)
+    labels = dice.integers(0, 2, examples)
+    guessed = np.where(dice.random(examples) < right, labels, 1 - labels)
+    assert told_by_bucket(labels, 4 * guessed + dice.integers(0, 4, examples)) == pytest.approx(told, abs=error)
+
+
+def test_of_one_label_there_is_nothing_to_tell() -> None:
+    assert told_by_bucket(np.zeros(9, int), np.arange(9)) == 0
 
 
 def test_evaluation_goes_by_length() -> None:

@@ -174,7 +174,9 @@ class ParityObjective:
         )
 
     def loss(self, prepared: Prepared) -> Any:
-        return lambda batch, odd: tf.keras.losses.binary_crossentropy(batch["targets"][:, None], odd)
+        return lambda batch, odd: tf.keras.losses.binary_crossentropy(
+            tf.cast(batch["targets"][:, None], odd.dtype), odd
+        )
 
     def validation(self, prepared: Prepared, model: keras.Model) -> Any:
         return lambda: {"right": self.figures(prepared, model, prepared.splits.validation)["right"]}
@@ -266,7 +268,7 @@ class ParityRecipe:
         )
         task = ParityTask(tokenizer, config.lengths)
         windows = [window for record in splits.train for window in task.windows(record["words"]) if window]
-        targets = np.array([len(window) % 2 for window in windows], np.float32)
+        targets = np.array([len(window) % 2 for window in windows], np.int32)
         data = {"train": ([np.array(window, np.int32) for window in windows], targets)}
         return Prepared(config, splits, task, ["en"], True, data)
 

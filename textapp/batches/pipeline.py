@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from textapp.arrays import truncated_and_padded
-from textapp.batches.buckets import FILL, BatchPlan, evaluation_plan, training_plan
+from textapp.batches.buckets import FILL, BatchPlan, evaluation_plan, told_by_bucket, training_plan
 from textapp.batches.tables import Targets, make_table
 from textapp.batches.token_buckets import bucket_lengths
 from textapp.records.cache import lengths_of
@@ -20,6 +20,7 @@ from textapp.records.shards import ManyLabels
 logger = logging.getLogger(__name__)
 
 TOKENS = "token_ids"
+MOST_TOLD = 0.2  # of the labels, by the lengths of the texts
 Batch = dict[str, Any]
 MakeBatch = Callable[[tf.Tensor, tf.Tensor, int], Batch]  # (step, replica, replicas) -> that replica's share
 
@@ -101,7 +102,10 @@ class Examples:
 
 
 class BucketBatches:
-    """Batches of texts of similar length, padded to the length of their bucket, for classification.
+    """Batches of texts of similar length, for classification.
+
+    Where the length of a text tells much of its label, as of titles and bodies, batches of one length would be batches
+    of one label, from which a model learns worse: then they have texts of all lengths.
 
     Args:
         examples: with their targets.
@@ -122,6 +126,9 @@ class BucketBatches:
         self._weights = examples.row_weights()
         self._counts = np.minimum(examples.counts, max_length)
         self._lengths = bucket_lengths(self._counts, batch_size, static_shapes)
+        self._mixed = _told(examples.targets, np.searchsorted(self._lengths, self._counts)) > MOST_TOLD
+        if self._mixed:
+            self._lengths = self._lengths[-1:]
         self.many_shapes, self.batch_size, self._seed = not static_shapes, batch_size, seed
 
     def log_shapes(self) -> None:
@@ -129,10 +136,16 @@ class BucketBatches:
         lengths = self.plan(0).lengths
         useful = 100 * int(self._counts.sum()) / (int(lengths.sum(dtype=np.int64)) * self.batch_size)
         log_shapes(len(np.unique(lengths)), useful)
+        if self._mixed:
+            logger.info("batches: of texts of all lengths, as their length tells much of their label")
 
     def plan(self, epoch: int) -> BatchPlan:
-        """See `training_plan`."""
-        return training_plan(self._counts, self._lengths, self.batch_size, self._seed, epoch)
+        """See `training_plan`; open shapes are as long as the longest text of each batch."""
+        plan = training_plan(self._counts, self._lengths, self.batch_size, self._seed, epoch)
+        if not self.many_shapes:
+            return plan
+        longest = np.where(plan.indices == FILL, 1, self._counts[plan.indices]).max(axis=1)
+        return BatchPlan(longest.astype(np.int32), plan.indices)
 
     def distributed(self, plan: BatchPlan, strategy: tf.distribute.Strategy, start: int = 0) -> Iterator:
         """See `BatchSource`."""
@@ -158,6 +171,12 @@ class BucketBatches:
             }
 
         return make
+
+
+def _told(targets: np.ndarray | ManyLabels, buckets: np.ndarray) -> float:
+    """See `told_by_bucket`; 0 for targets that are not one label each."""
+    single = isinstance(targets, np.ndarray) and targets.ndim == 1 and targets.dtype.kind in "iu"
+    return told_by_bucket(targets, buckets) if single else 0.0
 
 
 def log_shapes(shapes: int, useful: float) -> None:
