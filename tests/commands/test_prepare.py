@@ -137,17 +137,14 @@ def test_a_training_from_shards_makes_the_model_of_a_training_from_texts(data: P
     source = objective.batches(texts)
     loop = make_loop(models[0], objective.loss(texts), training, source.plan(0).steps, strategy, Hooks())
     variables = [*models[0].variables, *loop.optimizer.variables]
-    begin, traced, results = values(variables), False, []
+    begin, results = values(variables), []
     for each in (source, objective.batches(shards)):
         for variable, value in zip(variables, begin, strict=True):
             variable.assign(value)
         losses = []
         for epoch in range(2):
-            batches = each.distributed(each.plan(epoch), strategy)
-            if not traced:
-                loop.open_shapes(batches.element_spec)
-                traced = True
-            losses += [float(loop.step(batch)) for batch in batches]
+            plan = each.plan(epoch)
+            losses += loop.steps(each.distributed(plan, strategy), tf.constant(plan.steps)).numpy().tolist()
         results.append((losses, values(variables)))
     assert results[0][0] == pytest.approx(results[1][0], rel=1e-6) and len(results[0][0]) > 4
     for one, other in zip(results[0][1], results[1][1], strict=True):

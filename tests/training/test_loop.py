@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -106,12 +106,32 @@ def test_parts_of_a_batch_add_up_to_it(make_layer, parts: int, open_rows: bool) 
     model, batch = make_model(make_layer), make_batch()
     loss, expected = by_hand(model, batch)
     loop = make_loop(model, parts=parts)
-    if open_rows:
-        total = batch["total_weight"]
-        shapes = tf.nest.map_structure(lambda each: tf.TensorSpec([None, *each.shape[1:]], each.dtype), batch)
-        loop.open_shapes({**shapes, "total_weight": tf.TensorSpec([], total.dtype)})
-    assert float(loop.step(batch)) == pytest.approx(loss, abs=1e-5)
+    found = loop.steps(opened([batch]), tf.constant(1))[0] if open_rows else loop.step(batch)
+    assert float(found) == pytest.approx(loss, abs=1e-5)
     assert_close(arrays(model), expected)
+
+
+def opened(batches: list) -> Iterator:
+    """An iterator over batches whose number of rows is not known to a trace."""
+    shapes = tf.nest.map_structure(lambda each: tf.TensorSpec([None, *each.shape[1:]], each.dtype), batches[0])
+    shapes["total_weight"] = tf.TensorSpec([], batches[0]["total_weight"].dtype)
+    return iter(tf.data.Dataset.from_generator(lambda: iter(batches), output_signature=shapes))
+
+
+@LAYERS
+@pytest.mark.parametrize("accumulated", [1, 2])
+def test_several_steps_of_a_call_are_those_of_several_calls(make_layer, accumulated: int) -> None:
+    """Batches of different sizes; the second call traces nothing."""
+    batch = make_batch()
+    rows = {name: each for name, each in batch.items() if name != "total_weight"}
+    smaller = tf.nest.map_structure(lambda each: each[:3], rows)
+    batches = [batch, {**smaller, "total_weight": tf.reduce_sum(smaller["weights"])}] * 3
+    one, several = (make_loop(make_model(make_layer), gradient_accumulation_steps=accumulated) for _ in range(2))
+    losses = [float(one.step(each)) for each in batches]
+    made = opened(batches)
+    found = [*several.steps(made, tf.constant(2)).numpy(), *several.steps(made, tf.constant(4)).numpy()]
+    assert found == pytest.approx(losses, abs=1e-5) and several.steps.experimental_get_tracing_count() == 1
+    assert_close(arrays(several.model), arrays(one.model))
 
 
 @LAYERS

@@ -66,9 +66,7 @@ def losses(architecture: str, source: TokenBatches, plan: TokenPlan) -> list[flo
     model = build_generator(parse_config(config).model, settings)
     # `adam` updates the rows of an embedding that a batch used, with those of its padding.
     loop = make_loop(model, make_loss(0.1), tiny.make_config(), plan.steps, STRATEGY, Hooks())
-    batches = source.distributed(plan, STRATEGY)
-    loop.open_shapes(batches.element_spec)
-    return [float(loop.step(batch)) for batch in batches]
+    return loop.steps(source.distributed(plan, STRATEGY), tf.constant(plan.steps)).numpy().tolist()
 
 
 @pytest.mark.parametrize("architecture", SIZES)
@@ -115,7 +113,7 @@ def test_the_step_is_traced_once_for_each_shape_and_a_resumed_training_ends_with
 ) -> None:
     monkeypatch.setattr(trainer, "STEPS_BETWEEN_CHECKS", 2)
     steps = []
-    monkeypatch.setattr(TrainingLoop, "open_shapes", lambda loop, spec: pytest.fail("open shapes"))
+    monkeypatch.setattr(TrainingLoop, "_steps", lambda *_: pytest.fail("open shapes"))
     traced = TrainingLoop._loss_and_gradients
 
     def counted(loop: TrainingLoop, batch: Any) -> Any:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ import tensorflow as tf
 from textapp.errors import ArtifactError, ConfigError, TextappError
 from textapp.objectives import language
 from textapp.training import trainer
-from textapp.training.loop import Hooks
+from textapp.training.loop import Hooks, TrainingLoop
 from textapp.training.trainer import History, Interrupted, train_model
 
 HERE = Path(__file__).parent
@@ -389,6 +390,37 @@ def test_batches_of_many_shapes_are_traced_once_and_resume_to_equal_weights(tmp_
     with pytest.raises(Interrupted):
         run("cut", progress=stop)
     assert equal(run("cut"), whole)
+
+
+def test_quick_steps_are_made_several_a_call_up_to_the_next_check(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(trainer, "STEPS_BETWEEN_CHECKS", 3)
+    counts: list[int] = []
+    monkeypatch.setattr(TrainingLoop, "__init__", recording(TrainingLoop.__init__, counts))
+
+    def run(folder: str, seconds: float) -> list[np.ndarray]:
+        monkeypatch.setattr(trainer, "SECONDS_OF_A_CALL", seconds)
+        counts.clear()
+        model = tiny.make_model(0.3)
+        train_model(model, tiny.make_batches(), **tiny.arguments(tmp_path / folder, epochs=2))
+        return weights(model)
+
+    steps = tiny.make_batches().plan(0).steps
+    slow = run("slow", 0)
+    assert steps == 8 and counts == [1] * 16
+    quick = run("quick", 1e6)
+    assert counts == [1, 1, 1, 3, 2, 3, 3, 2]  # the first ones tell how long a step takes
+    assert equal(quick, slow)
+
+
+def recording(init: Callable, counts: list[int]) -> Callable:
+    """`TrainingLoop.__init__` of loops that note the number of steps of each call."""
+
+    def recorded(self: TrainingLoop, *arguments: object, **options: object) -> None:
+        init(self, *arguments, **options)
+        steps = self.steps
+        self.steps = lambda batches, number: (counts.append(int(number)), steps(batches, number))[1]
+
+    return recorded
 
 
 def test_logs_do_not_name_the_machine(tmp_path: Path) -> None:

@@ -103,16 +103,20 @@ class TrainingLoop:
             each._all_reduce_sum_gradients = list
         self._gradients = tf.function(self._loss_and_gradients, jit_compile=jit_compile)
         self._keeps_rows = keeps_rows
-        self.step = tf.function(self._step)
+        self.step, self.steps = tf.function(self._step), tf.function(self._steps)
         self._rest = tf.function(lambda: self._update_if(self._sums.any()))
 
-    def open_shapes(self, element_spec: Any) -> None:
-        """Traces the step once for batches of any shape, instead of once for each shape.
+    def _steps(self, batches: Iterator, number: tf.Tensor) -> tf.Tensor:
+        """Trains on the next batches of an iterator, in one program for all shapes; returns their losses `[number]`.
 
-        Args:
-            element_spec: of the iterator over the batches, with dynamic shapes.
+        One call for several steps leaves out what Python takes between two of them.
         """
-        self.step = tf.function(self._step, input_signature=[element_spec])
+
+        def step(done: tf.Tensor, losses: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
+            return done + 1, losses.write(done, self._step(next(batches)))
+
+        start = tf.constant(0), tf.TensorArray(tf.float32, size=number)
+        return tf.while_loop(lambda done, _: done < number, step, start, parallel_iterations=1)[1].stack()
 
     def compiled_step(self) -> tf.types.experimental.GenericFunction:
         """The step as one program of XLA, update included; a TPU compiles it so."""

@@ -30,6 +30,7 @@ from textapp.training.strategy import is_chief, make_largest, num_workers, of_al
 logger = logging.getLogger(__name__)
 
 STEPS_BETWEEN_CHECKS = 50
+SECONDS_OF_A_CALL = 0.1  # of TensorFlow, for several steps; a signal is seen after it
 SECONDS_BETWEEN_SAVES = 300.0
 SECONDS_BETWEEN_QUESTIONS = 2.0  # of several workers, whether one of them got a signal
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 75}
@@ -214,7 +215,7 @@ class _Run:
     def __init__(self, loop: TrainingLoop, checkpoints: Checkpoints, source: BatchSource, config: Training) -> None:
         self.loop, self.checkpoints, self.source, self.config = loop, checkpoints, source, config
         self.history, self.position = History(config.monitor), _Position()
-        self.traced = False
+        self.pace = math.inf  # seconds of a step
         self.last_save = time.monotonic()
 
     def __call__(self, received: list[int], callbacks: keras.callbacks.CallbackList) -> History:
@@ -296,16 +297,19 @@ class _Run:
         last = min(plan.steps, position.step + self.limit - position.total_steps)
         self.progress.begin(position.epoch + 1, self.config.epochs, last, position.step)
         batches = self.source.distributed(plan, self.loop.strategy, position.step)
-        if self.source.many_shapes and not self.traced:
-            self.loop.open_shapes(batches.element_spec)
-            self.traced = True
-        losses, started = [], time.monotonic()
-        for step in range(position.step + 1, last + 1):
-            losses.append(self.loop.step(next(batches)))
+        losses, started, step = [], time.monotonic(), position.step
+        while step < last:
+            number = position.total_steps + step - position.step  # of steps in the whole training
+            if self.source.many_shapes:
+                count = min(self._steps_of_a_call(step), last - step, self.stops.left(number))
+                losses.append(self.loop.steps(batches, tf.constant(count)))
+            else:
+                count = 1
+                losses.append(self.loop.step(next(batches))[None])
+            step, number = step + count, number + count
             if step == last:
                 self.loop.update_from_rest()
             saves = time.monotonic() - self.last_save > SECONDS_BETWEEN_SAVES
-            number = position.total_steps + step - position.step  # of this step in the whole training
             asks = step == last or self.stops.due(number)
             # Reading a loss waits for the device, so losses are read in blocks.
             if step % STEPS_BETWEEN_CHECKS and not asks and not saves:
@@ -317,8 +321,13 @@ class _Run:
             if asks or self.stops.due(number):
                 self._stop_if_asked()
 
+    def _steps_of_a_call(self, step: int) -> int:
+        """The number of steps after `step` that take about `SECONDS_OF_A_CALL`, up to the next check."""
+        return min(max(1, int(SECONDS_OF_A_CALL / self.pace)), STEPS_BETWEEN_CHECKS - step % STEPS_BETWEEN_CHECKS)
+
     def _advance(self, losses: list[tf.Tensor], seconds: float) -> None:
-        values = tf.stack(losses).numpy().tolist()
+        values = tf.concat(losses, 0).numpy().tolist()
+        self.pace = seconds / len(values)
         for number, value in enumerate(values, start=self.position.step + 1):
             if not math.isfinite(value):
                 raise TextappError(
@@ -392,6 +401,10 @@ class _Stops:
     def due(self, step: int) -> bool:
         """Whether to ask for the signal after a step, counted from the start of the training."""
         return bool(self._received) if self._largest is None else step >= self._next
+
+    def left(self, step: int) -> int:
+        """The number of steps until the next question, at most."""
+        return STEPS_BETWEEN_CHECKS if self._largest is None else max(1, self._next - step)
 
     def signal(self, step: int) -> int:
         """The number of the signal that stops the training after a step, or 0; all workers have to ask."""
