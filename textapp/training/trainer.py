@@ -301,7 +301,7 @@ class _Run:
         while step < last:
             number = position.total_steps + step - position.step  # of steps in the whole training
             if self.source.many_shapes:
-                count = min(self._steps_of_a_call(step), last - step, self.stops.left(number))
+                count = min(self._steps_of_a_call(step), last - step)
                 losses.append(self.loop.steps(batches, tf.constant(count)))
             else:
                 count = 1
@@ -323,6 +323,10 @@ class _Run:
 
     def _steps_of_a_call(self, step: int) -> int:
         """The number of steps after `step` that take about `SECONDS_OF_A_CALL`, up to the next check."""
+        # A sum over workers is known by its place in the loop of a call, so they would need the same calls, or wait
+        # for ever; but each has its own pace.
+        if num_workers(self.loop.strategy) > 1:
+            return 1
         return min(max(1, int(SECONDS_OF_A_CALL / self.pace)), STEPS_BETWEEN_CHECKS - step % STEPS_BETWEEN_CHECKS)
 
     def _advance(self, losses: list[tf.Tensor], seconds: float) -> None:
@@ -401,10 +405,6 @@ class _Stops:
     def due(self, step: int) -> bool:
         """Whether to ask for the signal after a step, counted from the start of the training."""
         return bool(self._received) if self._largest is None else step >= self._next
-
-    def left(self, step: int) -> int:
-        """The number of steps until the next question, at most."""
-        return STEPS_BETWEEN_CHECKS if self._largest is None else max(1, self._next - step)
 
     def signal(self, step: int) -> int:
         """The number of the signal that stops the training after a step, or 0; all workers have to ask."""
