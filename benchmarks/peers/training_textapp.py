@@ -42,8 +42,8 @@ def load(job: dict[str, Any]) -> tuple[Callable[[int], float], dict[str, Any]]:
     plan, loss = source.plan(0), objective.loss(prepared)
     loop = make_loop(model, loss, config.training, plan.steps, strategy, Hooks(), parts_of_a_batch(strategy))
     made = source.distributed(plan, strategy)
-    # As `textapp train` has it, one program for all shapes.
-    step = tf.function(loop._step, input_signature=[made.element_spec]) if source.many_shapes else loop.step
+    if source.many_shapes:
+        loop.open_shapes(made.element_spec)
     batches = [batch for batch, _ in zip(made, range(job["batches"]), strict=False)]
     arrays = {
         f"{number}/{name}": values.numpy()
@@ -60,7 +60,7 @@ def load(job: dict[str, Any]) -> tuple[Callable[[int], float], dict[str, Any]]:
     rows = float(np.mean([batch["targets"].shape[0] for batch in batches]))
     size = sum(int(np.prod(weight.shape)) * 4 for weight in model.weights)
     return (
-        lambda index: float(step(batches[index])),
+        lambda index: float(loop.step(batches[index])),
         {"version": f"tensorflow {tf.__version__}", "size_bytes": size, "rows": rows},
     )
 

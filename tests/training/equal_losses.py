@@ -31,7 +31,7 @@ def train(
     Args:
         strategy: of the training.
         options: `xla`, `tokens` (batches by tokens), `static` (those of fixed shapes), `linear` (half the learning
-            rate, scaled by the replicas).
+            rate, scaled by the replicas), `calls` (as many steps in a call as an epoch has, and their mean losses).
         steps: how many.
         folder: one that stays.
     """
@@ -62,8 +62,12 @@ def main(device: str, processors: int, trainings: Sequence[dict[str, Any]]) -> N
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * processors)
     strategy = make_strategy(device)
-    trainer.STEPS_BETWEEN_CHECKS = 1
-    print(json.dumps([train(strategy, **training) for training in trainings]))
+    found = []
+    for training in trainings:
+        calls = "calls" in training.get("options", ())
+        trainer.STEPS_BETWEEN_CHECKS, trainer.SECONDS_OF_A_CALL = (50, 1e9) if calls else (1, 0)
+        found.append(train(strategy, **training))
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

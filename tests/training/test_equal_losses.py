@@ -21,6 +21,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 import accumulated  # noqa: E402
 import equal_losses  # noqa: E402
+import tiny  # noqa: E402
 
 
 def start(script: str, device: str, processors: int, *more: str, tf_config: dict | None = None) -> subprocess.Popen:
@@ -67,6 +68,14 @@ def test_two_mirrored_replicas(one_replica: list[float]) -> None:
     for found in result(start("equal_losses.py", "mirrored", 2, json.dumps(trainings))):
         assert found["replicas"] == 2
         assert found["losses"] == pytest.approx(one_replica, abs=1e-4)
+
+
+def test_two_mirrored_replicas_with_several_steps_of_a_call(one_replica: list[float]) -> None:
+    steps = tiny.make_batches().plan(0).steps
+    means = [float(np.mean(one_replica[start : start + steps])) for start in range(0, 30, steps)]
+    (found,) = result(start("equal_losses.py", "mirrored", 2, json.dumps([{"options": ["calls"]}])))
+    assert found["replicas"] == 2 and len(means) == 4
+    assert found["losses"] == pytest.approx(means, abs=1e-4)
 
 
 def test_accumulated_batches_on_two_replicas_move_as_one_of_all_their_rows() -> None:

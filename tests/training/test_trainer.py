@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -411,15 +410,6 @@ def test_quick_steps_are_made_several_a_call_up_to_the_next_check(tmp_path: Path
     quick = run("quick", 1e6)
     assert counts == [1, 1, 1, 3, 2, 3, 3, 2]  # the first ones tell how long a step takes
     assert equal(quick, slow)
-
-
-@pytest.mark.parametrize(("workers", "pace", "count"), [(1, 1e-6, 50), (1, 0.03, 3), (1, 9, 1), (2, 1e-6, 1)])
-def test_a_worker_among_several_makes_one_step_a_call(monkeypatch, workers: int, pace: float, count: int) -> None:
-    """Calls of different lengths would wait for each other for ever: each worker has its own pace."""
-    monkeypatch.setattr(trainer, "num_workers", lambda strategy: workers)
-    run = object.__new__(trainer._Run)
-    run.loop, run.pace = SimpleNamespace(strategy=None), pace
-    assert run._steps_of_a_call(100) == count
 
 
 def recording(init: Callable, counts: list[int]) -> Callable:

@@ -106,10 +106,19 @@ class TrainingLoop:
         self.step, self.steps = tf.function(self._step), tf.function(self._steps)
         self._rest = tf.function(lambda: self._update_if(self._sums.any()))
 
+    def open_shapes(self, element_spec: Any) -> None:
+        """Traces the step once for batches of any shape, instead of once for each shape.
+
+        Args:
+            element_spec: of the iterator over the batches, with dynamic shapes.
+        """
+        self.step = tf.function(self._step, input_signature=[element_spec])
+
     def _steps(self, batches: Iterator, number: tf.Tensor) -> tf.Tensor:
         """Trains on the next batches of an iterator, in one program for all shapes; returns their losses `[number]`.
 
-        One call for several steps leaves out what Python takes between two of them.
+        One call for several steps leaves out what Python takes between two of them. It is for one replica: sums over
+        replicas are known by their place in the loop, where those of two steps meet, or wait for ever.
         """
 
         def step(done: tf.Tensor, losses: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:

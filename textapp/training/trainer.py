@@ -215,6 +215,7 @@ class _Run:
     def __init__(self, loop: TrainingLoop, checkpoints: Checkpoints, source: BatchSource, config: Training) -> None:
         self.loop, self.checkpoints, self.source, self.config = loop, checkpoints, source, config
         self.history, self.position = History(config.monitor), _Position()
+        self.opened = False
         self.pace = math.inf  # seconds of a step
         self.last_save = time.monotonic()
 
@@ -297,16 +298,18 @@ class _Run:
         last = min(plan.steps, position.step + self.limit - position.total_steps)
         self.progress.begin(position.epoch + 1, self.config.epochs, last, position.step)
         batches = self.source.distributed(plan, self.loop.strategy, position.step)
+        several = self.source.many_shapes and self.loop.strategy.num_replicas_in_sync == 1
+        if self.source.many_shapes and not several and not self.opened:
+            self.loop.open_shapes(batches.element_spec)
+            self.opened = True
         losses, started, step = [], time.monotonic(), position.step
         while step < last:
+            count = min(self._steps_of_a_call(step), last - step) if several else 1
+            losses.append(
+                self.loop.steps(batches, tf.constant(count)) if several else self.loop.step(next(batches))[None]
+            )
+            step += count
             number = position.total_steps + step - position.step  # of steps in the whole training
-            if self.source.many_shapes:
-                count = min(self._steps_of_a_call(step), last - step)
-                losses.append(self.loop.steps(batches, tf.constant(count)))
-            else:
-                count = 1
-                losses.append(self.loop.step(next(batches))[None])
-            step, number = step + count, number + count
             if step == last:
                 self.loop.update_from_rest()
             saves = time.monotonic() - self.last_save > SECONDS_BETWEEN_SAVES
@@ -323,10 +326,6 @@ class _Run:
 
     def _steps_of_a_call(self, step: int) -> int:
         """The number of steps after `step` that take about `SECONDS_OF_A_CALL`, up to the next check."""
-        # A sum over workers is known by its place in the loop of a call, so they would need the same calls, or wait
-        # for ever; but each has its own pace.
-        if num_workers(self.loop.strategy) > 1:
-            return 1
         return min(max(1, int(SECONDS_OF_A_CALL / self.pace)), STEPS_BETWEEN_CHECKS - step % STEPS_BETWEEN_CHECKS)
 
     def _advance(self, losses: list[tf.Tensor], seconds: float) -> None:
