@@ -156,7 +156,7 @@ def _reason(code: int, said: str) -> str:
     if code >= 0:
         return said
     name = signal.Signals(-code).name
-    return f"killed by {name}: run the same command again: it resumes from the last checkpoint, if one was saved"
+    return f"killed by {name}: run the same command again to resume from the last checkpoint, if one was saved"
 
 
 def _wait(processes: list[subprocess.Popen[bytes]], ended: queue.Queue[_End]) -> None:
