@@ -269,6 +269,13 @@ def test_the_input_is_never_overwritten(predictor, tmp_path, how: str) -> None:
     assert given.read_text(encoding="utf-8") == "source\tlabel\ncat\thours of work\n"
 
 
+@pytest.mark.parametrize("output", [False, True])
+def test_a_missing_input_is_told_without_an_option_that_this_command_has_not(tmp_path, output: bool) -> None:
+    """Before the model is loaded, whose folder does not exist either."""
+    with pytest.raises(DataError, match=r"none\.tsv: no such file; expected a file or a glob such as data/\*\.tsv$"):
+        predict(tmp_path / "model", input_file=tmp_path / "none.tsv", output=tmp_path / "o.jsonl" if output else None)
+
+
 def test_the_file_of_standard_input_is_not_overwritten(predictor, tmp_path, monkeypatch) -> None:
     (tmp_path / "texts").write_text("cat\n")
     with (tmp_path / "texts").open() as file:

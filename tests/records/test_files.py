@@ -209,4 +209,4 @@ def test_a_missing_file_names_the_option_only_where_one_chose_the_folder(tmp_pat
     with pytest.raises(DataError, match=r"none.tsv: no such file; expected a file or a glob such as .* --data-dir"):
         expand("none.tsv", tmp_path)
     with pytest.raises(DataError, match=r"none.tsv: no such file; expected a file or a glob such as data/\*.tsv$"):
-        expand("none.tsv", tmp_path, of_config=False)
+        expand(str(tmp_path / "none.tsv"))

@@ -179,7 +179,7 @@ def _files(inputs: Sequence[Path], final: Path) -> list[_File]:
         DataError: a path or a glob matches no file.
         UsageError: one is no regular file, or in the folder to be made.
     """
-    found = [Path(os.path.abspath(file)) for file in expand([str(each) for each in inputs], Path(), of_config=False)]
+    found = [Path(os.path.abspath(file)) for file in expand([str(each) for each in inputs])]
     paths = list(dict.fromkeys(found))
     for path in paths:
         if not path.is_file():

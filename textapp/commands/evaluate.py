@@ -146,7 +146,7 @@ def _check_folder(folder: Path, data: Sequence[Path], asked: bool) -> None:
     """
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"--output {folder}: is a file, expected the name of a folder")
-    inputs = [file for each in data for file in expand(each, Path(), of_config=False)]
+    inputs = [file for each in data for file in expand(each)]
     for name in EVALUATION:
         file = folder / name
         check_output(file)

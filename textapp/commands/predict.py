@@ -110,8 +110,9 @@ def predict(
         raise UsageError("--stream prints a text while it is generated: leave out --json, --output and --workers")
     if chat and (pair or values or columns or stream or workers > 1):
         raise UsageError("--chat answers one line after the other: leave out --pair, --columns, --stream and --workers")
+    inputs = expand(input_file) if input_file else []
     if output:
-        _check_output(output, path, expand(input_file, Path(), of_config=False) if input_file else ())
+        _check_output(output, path, inputs)
     predictor = load(path, threads=threads, runtime=runtime, **(options or {}))
     if (decoding or stream) and not predictor.streams:
         names = _options([*decoding, *["stream"] * stream])

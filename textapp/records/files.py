@@ -182,13 +182,12 @@ def _perhaps(likely: Sequence[str]) -> str:
 _BASE = " (relative paths of a config start at --data-dir, else TEXTAPP_DATA, else the working directory)"
 
 
-def expand(source: str | Path | list[str], data_dir: Path, of_config: bool = True) -> list[Path]:
+def expand(source: str | Path | list[str], data_dir: Path | None = None) -> list[Path]:
     """Finds the files that a config or an option names.
 
     Args:
         source: a path, a URL, a glob, or a list of them; relative ones start at `data_dir`.
-        data_dir: the folder of the data.
-        of_config: whether an option chose `data_dir`, which is told if a file is missing.
+        data_dir: the folder of the data of a config; None: the files are those of an option, and start here.
 
     Returns:
         The files, each once, in the given order; those of one glob are sorted by name. A `RemotePath` for a URL.
@@ -201,13 +200,13 @@ def expand(source: str | Path | list[str], data_dir: Path, of_config: bool = Tru
         if is_remote(name):
             paths += [path for path in _remote_files(str(name)) if path not in paths]
             continue
-        whole = Path(data_dir) / os.path.expanduser(name)
+        whole = Path(data_dir or "") / os.path.expanduser(name)
         matches = [whole] if whole.exists() else [Path(path) for path in sorted(glob.glob(str(whole), recursive=True))]
         files = [path for path in matches if not path.is_dir()]
         if not files:
             found = "a folder" if whole.is_dir() else "no such file"
             raise DataError(
-                f"{whole}: {found}; expected a file or a glob such as data/*.tsv{_BASE if of_config else ''}"
+                f"{whole}: {found}; expected a file or a glob such as data/*.tsv{'' if data_dir is None else _BASE}"
             )
         paths += [path for path in files if path not in paths]
     return paths
