@@ -79,14 +79,19 @@ def test_each_step_is_compiled_and_told_with_its_bytes(config: Path, monkeypatch
     assert [topology for _, topology in given] == ["v6e:2x2"] * 2 and given[0][0] != given[1][0]
 
 
-def test_the_loops_of_a_model_that_writes_are_compiled_too(tmp_path: Path, monkeypatch) -> None:
-    given = answering(monkeypatch, ANSWER)
-    (tmp_path / "a.txt").write_text("".join(f"line {i} of this text\n" for i in range(40)), encoding="utf-8")
-    content = {
+def writing(folder: Path) -> dict[str, Any]:
+    """The config of a model that writes, with its text."""
+    (folder / "a.txt").write_text("".join(f"line {i} of this text\n" for i in range(40)), encoding="utf-8")
+    return {
         "task": "generation", "run": "never", "lengths": [16], "generate_lengths": [[8, 4]], "data": {"train": "a.txt"},
         "model": {"architecture": "transformer", "num_layers": 1, "hidden_dim": 8, "num_heads": 2},
         "training": {"batch_size": 4},
     }  # fmt: skip
+
+
+def test_the_loops_of_a_model_that_writes_are_compiled_too(tmp_path: Path, monkeypatch) -> None:
+    given = answering(monkeypatch, ANSWER)
+    content = writing(tmp_path)
     (tmp_path / "config.yaml").write_text(json.dumps(content), encoding="utf-8")
     rows = check(tmp_path / "config.yaml", data_dir=tmp_path, as_json=True, device="tpu")["tpu"]["steps"]
     assert [(row["step"], row["shape"], row["padding"]) for row in rows] == [
@@ -111,13 +116,7 @@ def test_of_a_model_as_it_is_the_loops_alone_are_compiled(config: Path, tmp_path
         assert precision == "float32"
         return [(step.kind, step.shape) for step in found]
 
-    (tmp_path / "a.txt").write_text("".join(f"line {i} of this text\n" for i in range(40)), encoding="utf-8")
-    writes = {
-        "task": "generation", "run": "never", "lengths": [16], "generate_lengths": [[8, 4]], "data": {"train": "a.txt"},
-        "model": {"architecture": "transformer", "num_layers": 1, "hidden_dim": 8, "num_heads": 2},
-        "training": {"batch_size": 4},
-    }  # fmt: skip
-    assert steps(writes) == [("decoding", "64 x 8 to 4")]
+    assert steps(writing(tmp_path)) == [("decoding", "64 x 8 to 4")]
     with pytest.raises(ConfigError, match=r"training\.epochs: found 0, .* no step of it runs on a TPU: expected 1"):
         steps(json.loads(config.read_text(encoding="utf-8")))
 

@@ -31,7 +31,7 @@ def train(
     Args:
         strategy: of the training.
         options: `xla`, `tokens` (batches by tokens), `static` (those of fixed shapes), `linear` (half the learning
-            rate, scaled by the replicas), `calls` (as many steps in a call as an epoch has, and their mean losses).
+            rate, scaled by the replicas), `calls` (no limit to the time of a call; the mean losses of epochs).
         steps: how many.
         folder: one that stays.
     """

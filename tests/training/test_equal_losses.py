@@ -70,7 +70,7 @@ def test_two_mirrored_replicas(one_replica: list[float]) -> None:
         assert found["losses"] == pytest.approx(one_replica, abs=1e-4)
 
 
-def test_two_mirrored_replicas_with_several_steps_of_a_call(one_replica: list[float]) -> None:
+def test_mirrored_replicas_make_one_step_a_call_however_quick_it_is(one_replica: list[float]) -> None:
     steps = tiny.make_batches().plan(0).steps
     means = [float(np.mean(one_replica[start : start + steps])) for start in range(0, 30, steps)]
     (found,) = result(start("equal_losses.py", "mirrored", 2, json.dumps([{"options": ["calls"]}])))

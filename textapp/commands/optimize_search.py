@@ -105,9 +105,8 @@ class Search:
             "validation": f"{len(self.validation)} examples ({_digest(self.validation)})",
             **{f"{RECIPE}{name}": _digest(recipe) for name, recipe in self.recipes.items()},
         }  # fmt: skip
-        self.formats = [
-            each for each in FORMATS if each != "int8" or task.keys.role == "encoder"
-        ]  # int8 is for classifiers
+        classifies = task.keys.role == "encoder"  # int8 is for those alone
+        self.formats = [each for each in FORMATS if classifies or each != "int8"]
         self.journal = Journal(folder / JOURNAL, about, budget, [ALONE, *self.recipes], self.formats)
         self.epoch_seconds = epoch_seconds
         self.not_started: list[str] = []

@@ -155,13 +155,14 @@ def steps_of(prepared: Any, objective: Any) -> tuple[str, set[str], list[Step]]:
             "training.epochs: found 0, so the preset is taken as it is, and no step of it runs on a TPU: expected 1 or "
             "more"
         )
-    precision = "float32"  # of a preset as it is, see `fit`
-    if not as_it_is:
-        precision = choose_precision(config.training.precision, config.model, config.training.device)
     keras.utils.set_random_seed(config.seed)
-    build = objective.build_inference if as_it_is else objective.build
-    model = build_under(lambda: build(prepared), precision)
-    steps = [] if as_it_is else list(_training(prepared, objective, model))
+    if as_it_is:
+        precision = "float32"  # as `fit` makes it
+        model, steps = build_under(lambda: objective.build_inference(prepared), precision), []
+    else:
+        precision = choose_precision(config.training.precision, config.model, config.training.device)
+        model = build_under(lambda: objective.build(prepared), precision)
+        steps = list(_training(prepared, objective, model))
     if objective.decodes:
         steps += _decoding(objective, model, task)
     return precision, {model.name, *(layer.name for layer in model._flatten_layers())}, steps

@@ -18,7 +18,7 @@ from textapp.objectives.label_validation import LabelValidation
 from textapp.objectives.lengths import finer_lengths
 from textapp.objectives.lessons import LabelLesson
 from textapp.objectives.naive_bayes import begin_as_naive_bayes
-from textapp.objectives.objective import Loss, Objective
+from textapp.objectives.objective import Loss, Objective, bucket_batches
 from textapp.objectives.signature import Signature, Tensors, TextSignature
 from textapp.objectives.text_in_graph import check_text_signature, tokenize_in_graph
 from textapp.predictors.predictor import Predictor
@@ -68,7 +68,7 @@ class ClassificationObjective(Objective):
     def batches(self, prepared: Prepared) -> BucketBatches:
         """See `Objective`."""
         train = prepared.data["train"]
-        batches = _batches(prepared, Examples(train.features, train.targets))
+        batches = bucket_batches(prepared, Examples(train.features, train.targets))
         batches.log_shapes()
         return batches
 
@@ -92,7 +92,7 @@ class ClassificationObjective(Objective):
             name: [*rows, *(np.asarray(each[name], np.int32) for each in more)] for name, rows in train.features.items()
         }
         none = np.zeros((len(more), *train.targets.shape[1:]), train.targets.dtype)
-        source = _batches(prepared, Examples(features, np.concatenate([train.targets, none])))
+        source = bucket_batches(prepared, Examples(features, np.concatenate([train.targets, none])))
         return LabelLesson(
             source, self.loss(prepared), features, config.lengths, task.tokenizer.pad_id, len(task.labels),
             task.multiple, len(train.targets),
@@ -166,9 +166,3 @@ class ClassificationObjective(Objective):
             return {"probabilities": probabilities(model(dict(features), training=False), task.multiple)}
 
         return classify
-
-
-def _batches(prepared: Prepared, examples: Examples) -> BucketBatches:
-    config, training, pad_id = prepared.config, prepared.config.training, prepared.task.tokenizer.pad_id
-    sizes = config.lengths[-1], pad_id, training.batch_size
-    return BucketBatches(examples, *sizes, config.seed, training.static_shapes)

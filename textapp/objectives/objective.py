@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import keras
 
-from textapp.batches.pipeline import Batch, BatchSource
+from textapp.batches.pipeline import Batch, BatchSource, BucketBatches, Examples
 from textapp.errors import UsageError
 from textapp.objectives.checks.check import Check
 from textapp.objectives.signature import Signature, TextSignature
@@ -20,6 +20,19 @@ if TYPE_CHECKING:
     from textapp.objectives.lessons import Lesson
 
 Loss = Callable[[Batch, Any], Any]
+
+
+def bucket_batches(prepared: Prepared, examples: Examples) -> BucketBatches:
+    """The training batches of examples of one input, as the config says.
+
+    Args:
+        prepared: the config, and the tokenizer of the task.
+        examples: with their targets.
+    """
+    config, training, pad_id = prepared.config, prepared.config.training, prepared.task.tokenizer.pad_id
+    assert config.lengths and training.batch_size  # resolved
+    sizes = config.lengths[-1], pad_id, training.batch_size
+    return BucketBatches(examples, *sizes, config.seed, training.static_shapes)
 
 
 class Objective(Protocol):

@@ -18,7 +18,7 @@ from textapp.models import build_reader
 from textapp.objectives.checks.question_answering import QuestionAnsweringCheck
 from textapp.objectives.lengths import finer_lengths
 from textapp.objectives.lessons import SpanLesson, no_unlabelled, span_mask
-from textapp.objectives.objective import Loss, Objective
+from textapp.objectives.objective import Loss, Objective, bucket_batches
 from textapp.objectives.signature import Signature, Tensors, TextSignature
 from textapp.predictors.predictor import Predictor
 from textapp.prepared import Prepared
@@ -66,10 +66,8 @@ class QuestionAnsweringObjective(Objective):
 
     def batches(self, prepared: Prepared) -> BucketBatches:
         """See `Objective`."""
-        config, training, train = prepared.config, prepared.config.training, prepared.data["train"]
-        examples, pad_id = Examples(train.features, train.targets), prepared.task.tokenizer.pad_id
-        sizes = config.lengths[-1], pad_id, training.batch_size
-        batches = BucketBatches(examples, *sizes, config.seed, training.static_shapes)
+        train = prepared.data["train"]
+        batches = bucket_batches(prepared, Examples(train.features, train.targets))
         batches.log_shapes()
         return batches
 

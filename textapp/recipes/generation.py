@@ -268,11 +268,11 @@ def _check_context(config: Config) -> None:
 
 
 def _log_sizes(splits: Splits, language: str, running: bool) -> None:
-    if running:
-        sizes = [sum(len(record["text"]) for record in records) for records in records_by_split(splits).values()]
-    else:
-        sizes = [splits.train_size, len(splits.validation), len(splits.test)]
-    log_sizes(sizes, "characters" if running else "examples", [language])
+    if not running:
+        log_sizes(splits.sizes, "examples", [language])
+        return
+    sizes = [sum(len(record["text"]) for record in records) for records in records_by_split(splits).values()]
+    log_sizes(sizes, "characters", [language])
 
 
 def _counts(train: Sequence[Document], splits: Splits) -> tuple[list[int], list[int] | None]:

@@ -115,5 +115,5 @@ def begun(
         ConfigError: the data were prepared with other settings.
     """
     check_prepared(splits.prepared, config)
-    log_sizes((splits.train_size, len(splits.validation), len(splits.test)), "examples", languages)
+    log_sizes(splits.sizes, "examples", languages)
     return Begun(config, languages, load_or_make(folder, make, splits.prepared))

@@ -36,6 +36,11 @@ class Splits(NamedTuple):
         return len(self.train) if self.prepared is None else len(self.prepared)
 
     @property
+    def sizes(self) -> tuple[int, int, int]:
+        """The numbers of training, validation and test examples."""
+        return self.train_size, len(self.validation), len(self.test)
+
+    @property
     def leading(self) -> list[Record]:
         """The training records, else those of the first other split that has some."""
         return self.train or self.validation or self.test

@@ -8,7 +8,7 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -298,17 +298,10 @@ class _Run:
         last = min(plan.steps, position.step + self.limit - position.total_steps)
         self.progress.begin(position.epoch + 1, self.config.epochs, last, position.step)
         batches = self.source.distributed(plan, self.loop.strategy, position.step)
-        several = self.source.many_shapes and self.loop.strategy.num_replicas_in_sync == 1
-        if self.source.many_shapes and not several and not self.opened:
-            self.loop.open_shapes(batches.element_spec)
-            self.opened = True
         losses, started, step = [], time.monotonic(), position.step
         while step < last:
-            count = min(self._steps_of_a_call(step), last - step) if several else 1
-            losses.append(
-                self.loop.steps(batches, tf.constant(count)) if several else self.loop.step(next(batches))[None]
-            )
-            step += count
+            losses.append(self._call(batches, step, last))
+            step += len(losses[-1])
             number = position.total_steps + step - position.step  # of steps in the whole training
             if step == last:
                 self.loop.update_from_rest()
@@ -324,9 +317,16 @@ class _Run:
             if asks or self.stops.due(number):
                 self._stop_if_asked()
 
-    def _steps_of_a_call(self, step: int) -> int:
-        """The number of steps after `step` that take about `SECONDS_OF_A_CALL`, up to the next check."""
-        return min(max(1, int(SECONDS_OF_A_CALL / self.pace)), STEPS_BETWEEN_CHECKS - step % STEPS_BETWEEN_CHECKS)
+    def _call(self, batches: Iterator, step: int, last: int) -> tf.Tensor:
+        """Runs the next step after `step`, or as many as take about `SECONDS_OF_A_CALL`; returns their losses."""
+        if self.source.many_shapes and self.loop.strategy.num_replicas_in_sync == 1:
+            count = max(1, int(SECONDS_OF_A_CALL / self.pace))
+            until = min(last - step, STEPS_BETWEEN_CHECKS - step % STEPS_BETWEEN_CHECKS)
+            return self.loop.steps(batches, tf.constant(min(count, until)))
+        if self.source.many_shapes and not self.opened:
+            self.loop.open_shapes(batches.element_spec)
+            self.opened = True
+        return self.loop.step(next(batches))[None]
 
     def _advance(self, losses: list[tf.Tensor], seconds: float) -> None:
         values = tf.concat(losses, 0).numpy().tolist()
