@@ -74,6 +74,7 @@ class System:
             "TOKENIZERS_PARALLELISM": "false",
             **(settings or {}),
         }
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # a package that is installed has its bytecode
         command = ["taskset", "-c", cores, python, str(PEERS / script), json.dumps(job), *(["--whole"] * whole)]
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115  open as long as the process
         self._process = subprocess.Popen(

@@ -185,15 +185,16 @@ def _edge_runner(artifact: Artifact, task: Task, threads: int, runtime: str, iso
     from textapp.runners.flatfile import check_flatfile
 
     file, chosen = artifact.path / TFLITE, _runtime(artifact, runtime)
-    shapes = check_flatfile(file)
-    _check_signatures(artifact, task, shapes)
     if isolated:
         from textapp.runners.isolated import IsolatedRunner
 
+        _check_signatures(artifact, task, check_flatfile(file))
         return IsolatedRunner(file, threads, chosen)
     from textapp.runners.edge import EdgeRunner
 
-    return EdgeRunner(file, threads, chosen, shapes)
+    runner = EdgeRunner(file, threads, chosen)
+    _check_signatures(artifact, task, runner.shapes)
+    return runner
 
 
 def _runtime(artifact: Artifact, runtime: str) -> str:

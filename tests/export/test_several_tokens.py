@@ -171,6 +171,20 @@ def test_hypotheses_are_the_same_where_steps_write_in_place(file: Path, monkeypa
     assert found[:5] == found[5:] and len({str(each) for each in found[0]}) == 3
 
 
+def test_a_loop_opened_alone_gives_way_to_the_whole_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("textapp.runners.edge.MIN_BYTES", 0)
+    features, loop, prefill = prompt(prompts()[0]), f"generate_{READ}_{NEW}", f"prefill_{READ}"
+    whole = EdgeRunner(file)
+    expected, session = whole.run(loop, features), open_session(whole, prefill, features, READ)
+    monkeypatch.setattr("textapp.runners.compiled._WORTH_A_COPY", 0)
+    runner = EdgeRunner(file)
+    for alone in (loop, None):
+        for name, values in runner.run(loop, features).items():
+            np.testing.assert_array_equal(values, expected[name])
+        assert runner._alone == alone
+        np.testing.assert_array_equal(open_session(runner, prefill, features, READ).logits, session.logits)
+
+
 def test_a_large_file_has_one_cache(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("textapp.runners.edge.MIN_BYTES", 0)
     runner, ids = EdgeRunner(file), prompts()[0]

@@ -13,23 +13,51 @@ def features(length: int, seed: int = 0) -> dict[str, np.ndarray]:
     return {"token_ids": np.random.default_rng(seed).integers(0, 50, (1, length), np.int32)}
 
 
+def fail_for_memory(*_: object) -> int:
+    raise OSError(12, "Cannot allocate memory")
+
+
 @pytest.fixture
 def large(model_path, monkeypatch) -> EdgeRunner:
     """The runner of a file that counts as large."""
     monkeypatch.setattr(edge, "MIN_BYTES", 0)
     runner = EdgeRunner(model_path, runtime="litert")
-    assert runner._compiled is not None
+    assert runner._interpreter is None
     return runner
 
 
 def test_answers_are_those_of_an_interpreter(large, model_path, monkeypatch):
     monkeypatch.setattr(edge, "MIN_BYTES", 1 << 40)
     plain = EdgeRunner(model_path, runtime="litert")
-    assert plain._compiled is None and large.signatures == plain.signatures
+    assert large.signatures == plain.signatures == plain._interpreter.get_signature_list()
     for length, seed in ((4, 1), (8, 2), (4, 3)):
         found = large.run(f"classify_{length}", features(length, seed))["probabilities"]
         expected = plain.run(f"classify_{length}", features(length, seed))["probabilities"]
         np.testing.assert_array_equal(found, expected)
+    assert large._compiled is not None and plain._compiled is None
+
+
+def test_the_first_signature_is_opened_alone_and_the_file_for_the_next(large, model_path, monkeypatch):
+    expected = {length: large.run(f"classify_{length}", features(length))["probabilities"] for length in (4, 8)}
+    assert large._alone is None  # so small a file is not worth a copy
+    monkeypatch.setattr(compiled, "_WORTH_A_COPY", 0)
+    runner = large.clone()
+    for length, alone in ((8, "classify_8"), (8, "classify_8"), (4, None), (8, None)):
+        found = runner.run(f"classify_{length}", features(length))["probabilities"]
+        np.testing.assert_array_equal(found, expected[length])
+        assert runner._alone == alone
+        assert list(runner._compiled.get_signature_list()) == ([alone] if alone else ["classify_4", "classify_8"])
+
+
+@pytest.mark.parametrize("name", ["_MAX_COPY_BYTES", "_WORTH_A_COPY", "memory"])
+def test_a_copy_that_is_too_large_or_worth_nothing_or_impossible_is_not_made(large, monkeypatch, name):
+    monkeypatch.setattr(compiled, "_WORTH_A_COPY", 0)
+    if name == "memory":
+        monkeypatch.setattr("os.memfd_create", fail_for_memory)
+    else:
+        monkeypatch.setattr(compiled, name, 1000)
+    assert large.run("classify_4", features(4))["probabilities"].shape == (1, 3)
+    assert large._alone is None
 
 
 def test_memory_keeps_its_place_and_answers_are_copies(large):
@@ -61,5 +89,5 @@ def test_where_litert_cannot_an_interpreter_opens_the_file(model_path, monkeypat
     monkeypatch.setattr(edge, "MIN_BYTES", 0)
     monkeypatch.setattr(compiled, lacking, fail)
     runner = EdgeRunner(model_path, runtime="litert")
-    assert runner._compiled is None
     assert runner.run("classify_4", features(4))["probabilities"].sum() == pytest.approx(1, abs=1e-6)
+    assert runner._compiled is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import struct
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 
 from textapp.errors import ArtifactError
 from textapp.processes import child_environment
-from textapp.runners.flatfile import SignatureShapes, check_flatfile
+from textapp.runners.flatfile import SignatureShapes, check_flatfile, copy_of_one
 
 FLIPS = 60
 # Opens and runs each file, and prints a line for each: a crash shows as a missing one.
@@ -22,8 +23,11 @@ PROGRAM = """
 import sys
 import numpy as np
 from textapp.errors import ArtifactError
+from textapp.runners import compiled, edge
 from textapp.runners.edge import EdgeRunner
-for path in sys.argv[1:]:
+if sys.argv[1] == "large":
+    edge.MIN_BYTES = compiled._WORTH_A_COPY = 0
+for path in sys.argv[2:]:
     try:
         runner = EdgeRunner(path)
         for name, shapes in runner.shapes.items():
@@ -41,7 +45,8 @@ def test_the_shapes_of_its_signatures(model_path: Path) -> None:
     }
 
 
-def test_bit_flips_give_an_answer_or_an_error(model_path: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("size", ["small", "large"])
+def test_bit_flips_give_an_answer_or_an_error(model_path: Path, tmp_path: Path, size: str) -> None:
     content, dice, paths = model_path.read_bytes(), random.Random(5), []
     # Numbers below the size of the file are mostly offsets and indices.
     places = [at for at in range(0, len(content) - 4, 4) if struct.unpack_from("<I", content, at)[0] < len(content)]
@@ -54,7 +59,7 @@ def test_bit_flips_give_an_answer_or_an_error(model_path: Path, tmp_path: Path) 
         paths.append(tmp_path / f"{number}.tflite")
         paths[-1].write_bytes(changed)
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, *map(str, paths)],
+        [sys.executable, "-c", PROGRAM, size, *map(str, paths)],
         env=child_environment(), capture_output=True, encoding="utf-8", timeout=120,
     )  # fmt: skip
     lines = done.stdout.split()
@@ -83,21 +88,59 @@ CHANGES: dict[str, tuple[Callable[[Any], None], str]] = {
 }
 
 
+def import_graphs() -> Any:
+    pytest.importorskip("tensorflow")
+    from textapp.export.flatbuffer import graphs
+
+    return graphs
+
+
 def _constant(model: Any) -> Any:
     return max(model.buffers, key=lambda buffer: 0 if buffer.data is None else len(buffer.data))
 
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_field_out_of_range_is_named(model_path: Path, tmp_path: Path, name: str) -> None:
-    pytest.importorskip("tensorflow")
-    from textapp.export.flatbuffer.graphs import pack, parse
-
+    graphs = import_graphs()
     change, message = CHANGES[name]
-    model = parse(model_path.read_bytes())
+    model = graphs.parse(model_path.read_bytes())
     change(model)
-    (tmp_path / "model.tflite").write_bytes(pack(model))
+    (tmp_path / "model.tflite").write_bytes(graphs.pack(model))
     with pytest.raises(ArtifactError, match=rf"model\.tflite: the file is damaged: .*{message}"):
         check_flatfile(tmp_path / "model.tflite")
+
+
+def test_a_copy_has_the_graphs_of_one_signature(model_path: Path, tmp_path: Path) -> None:
+    graphs = import_graphs()
+    before = graphs.parse(model_path.read_bytes())
+    copy = copy_of_one(model_path, "classify_8", 1)
+    assert copy is not None
+    content = Path(f"/proc/self/fd/{copy}").read_bytes()
+    os.close(copy)
+    after = graphs.parse(content)
+    assert [each.signatureKey for each in after.signatureDefs] == [b"classify_8"]
+    number = after.signatureDefs[0].subgraphIndex
+    for place, (graph, kept) in enumerate(zip(before.subgraphs, after.subgraphs, strict=True)):
+        assert len(kept.operators) == (len(graph.operators) if place == number else 0)
+    (tmp_path / "model.tflite").write_bytes(content)
+    assert check_flatfile(tmp_path / "model.tflite") == {"classify_8": check_flatfile(model_path)["classify_8"]}
+    others = len(before.subgraphs[1 - number].operators)
+    assert copy_of_one(model_path, "classify_8", others + 1) is None
+
+
+def test_a_copy_is_checked(model_path: Path, tmp_path: Path) -> None:
+    graphs = import_graphs()
+    model = graphs.parse(model_path.read_bytes())
+    number = next(each.subgraphIndex for each in model.signatureDefs if each.signatureKey == b"classify_8")
+    put_first(model.subgraphs[number].operators[0], "inputs", 4000)
+    file = tmp_path / "model.tflite"
+    file.write_bytes(graphs.pack(model))
+    assert set(check_flatfile(file, graphs=False)) == {"classify_4", "classify_8"}
+    with pytest.raises(ArtifactError, match=r"model\.tflite: the file is damaged: an input of an operator"):
+        copy_of_one(file, "classify_8", 0)
+    copy = copy_of_one(file, "classify_4", 0)  # the fault is not in it
+    assert copy is not None
+    os.close(copy)
 
 
 @pytest.mark.parametrize("content", [b"", b"TFL3", b"\0\0\0\0TFL3", b"PK\3\4" * 100])

@@ -18,13 +18,18 @@ import numpy as np
 
 from textapp.errors import ArtifactError
 from textapp.noise import suppress_stderr
-from textapp.runners.compiled import MIN_BYTES, open_compiled
+from textapp.runners.compiled import MIN_BYTES, CompiledFile, open_alone, open_compiled
 from textapp.runners.flatfile import SignatureShapes, check_flatfile
 from textapp.runners.interpreter import choose, open_interpreter
 from textapp.runners.runner import CACHE
 from textapp.runners.tenancy import Tenancy, Tenant
 
 Call = Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
+
+
+def is_large(model_path: Path) -> bool:
+    """Whether a file is opened as compiled.py does; False for one that is not there."""
+    return model_path.is_file() and model_path.stat().st_size >= MIN_BYTES
 
 
 class EdgeRunner:
@@ -34,11 +39,15 @@ class EdgeRunner:
         model_path: the file.
         threads: number of CPU threads; small models are fastest with 1.
         runtime: `litert`, `tflite-runtime` or `auto`.
-        shapes: what `check_flatfile` returned for this file, if it was checked before.
+        shapes: what `check_flatfile` returned for this file, if all of it was checked before.
 
     Attributes:
         signatures: `{"classify_16": {"inputs": ["token_ids"], "outputs": ["probabilities"]}}`.
         shapes: of the inputs and outputs of each signature.
+
+    Raises:
+        ArtifactError: the file is missing or damaged, or the runtime cannot open it, which of the graphs of a large
+            file is told when they are first used.
 
     Example:
         runner = EdgeRunner("model.tflite")
@@ -57,19 +66,21 @@ class EdgeRunner:
         shapes: Mapping[str, SignatureShapes] | None = None,
     ) -> None:
         self.model_path = Path(model_path)
-        self.shapes = check_flatfile(model_path) if shapes is None else shapes
         self.threads = threads
         self.runtime = choose(runtime)
-        self._compiled = None
-        if self.runtime == "litert" and self.model_path.stat().st_size >= MIN_BYTES:
-            self._compiled = open_compiled(model_path, threads)
-        self._interpreter = None if self._compiled else open_interpreter(model_path, threads, self.runtime)
-        opened: Any = self._compiled or self._interpreter
-        self.signatures: dict[str, dict[str, list[str]]] = opened.get_signature_list()
+        large = self.runtime == "litert" and is_large(self.model_path)
+        self.shapes = check_flatfile(model_path, graphs=not large) if shapes is None else shapes
+        self._checked = shapes is not None or not large
+        self.signatures = {
+            name: {"inputs": list(inputs), "outputs": list(outputs)} for name, (inputs, outputs) in self.shapes.items()
+        }
         self._lock = threading.RLock()  # setting inputs, invoking and getting outputs are three calls
         self._calls: dict[str, Call] = {}
         self._buffers: dict[str, EdgeBuffers | None] = {}
         self._tenancies: dict[Any, Tenancy] = {}  # of the memory that signatures share
+        self._compiled: CompiledFile | None = None
+        self._alone: str | None = None  # the only signature that is open in it
+        self._interpreter = None if large else open_interpreter(model_path, threads, self.runtime)
 
     def run(self, signature: str, features: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Runs a signature on one text.
@@ -109,9 +120,10 @@ class EdgeRunner:
         Raises:
             ArtifactError, ValueError: as `run`.
         """
-        if self._compiled is None:
-            return None
         with self._lock:
+            self._open_file(signature)
+            if self._compiled is None:
+                return None
             buffers = self.buffers(signature)
             assert buffers is not None
             try:
@@ -134,7 +146,7 @@ class EdgeRunner:
         """
         with self._lock:
             if signature not in self._buffers:
-                self._check(signature)
+                self._open_file(signature)
                 with self._faults(signature):
                     if self._compiled:
                         memory = self._compiled.memory(signature)
@@ -146,10 +158,10 @@ class EdgeRunner:
 
     def clone(self) -> EdgeRunner:
         """A second runner of the same file, for another thread."""
-        return EdgeRunner(self.model_path, self.threads, self.runtime, self.shapes)
+        return EdgeRunner(self.model_path, self.threads, self.runtime, self.shapes if self._checked else None)
 
     def _open(self, signature: str) -> Call:
-        self._check(signature)
+        self._open_file(signature)
         if self._compiled:
             buffers = self.buffers(signature)
             assert buffers is not None
@@ -157,11 +169,28 @@ class EdgeRunner:
         with self._faults(signature):
             return _direct_call(self._interpreter, signature) or _signature_call(self._interpreter, signature)
 
-    def _check(self, signature: str) -> None:
+    def _open_file(self, signature: str) -> None:
+        """Opens a large file: for its first signature alone where it can, and as a whole for the next."""
         if signature not in self.signatures:
             raise ArtifactError(
                 f"{self.model_path}: has no signature {signature!r}; it has {', '.join(self.signatures) or 'none'}"
             )
+        if self._interpreter or (self._compiled and self._alone in (None, signature)):
+            return
+        if self._compiled is None:
+            self._compiled = open_alone(self.model_path, self.threads, signature, self.shapes[signature])
+            if self._compiled:
+                self._alone = signature
+                return
+        self._compiled = self._alone = None
+        for opened in (self._calls, self._buffers, self._tenancies):
+            opened.clear()
+        if not self._checked:
+            check_flatfile(self.model_path)
+            self._checked = True
+        self._compiled = open_compiled(self.model_path, self.threads)
+        if self._compiled is None:
+            self._interpreter = open_interpreter(self.model_path, self.threads, self.runtime)
 
     @contextmanager
     def _faults(self, signature: str) -> Iterator[None]:

@@ -2,13 +2,18 @@
 
 The interpreter trusts a file, so that one wrong number can end the process. Only what leads somewhere is read: tables,
 indices and shapes, never the weights. The field numbers are those of TensorFlow Lite's schema.fbs.
+
+Most of the time goes into graphs, of which a language model has many, so a copy of the file can be made that has the
+graphs of one signature alone.
 """
 
 from __future__ import annotations
 
 import mmap
+import os
 import struct
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from math import prod
 from pathlib import Path
 from typing import NamedTuple
@@ -53,17 +58,81 @@ class _Fault(Exception):
     """What is wrong with a file."""
 
 
-def check_flatfile(path: str | Path) -> dict[str, SignatureShapes]:
+def check_flatfile(path: str | Path, graphs: bool = True) -> dict[str, SignatureShapes]:
     """Checks a .tflite file, and returns the shapes of its signatures by name.
+
+    Args:
+        path: the file.
+        graphs: whether its graphs are checked, too, as they have to be before anything runs them.
 
     Raises:
         ArtifactError: it is missing or damaged.
 
     Example: `check_flatfile("model.tflite")["classify_16"].inputs == {"token_ids": (1, 16)}`.
     """
+    with _opened(path) as (_, content):
+        checker = _Checker(content)
+        if graphs:
+            checker.check()
+        return checker.signatures()
+
+
+def copy_of_one(path: str | Path, signature: str, worth: int) -> int | None:
+    """Copies a file into memory, with the graphs of one signature, which are checked; all others are empty in it.
+
+    Args:
+        path: the file.
+        signature: one of its signatures.
+        worth: the number of operators that the copy has to be without.
+
+    Returns:
+        the descriptor of the copy, which the caller closes; None: it would have most of the operators, or this system
+        has no files in memory.
+
+    Raises:
+        ArtifactError: the file is missing or damaged.
+    """
+    with _opened(path) as (file, content):
+        if _Checker(content).operators_beside(signature) < worth:
+            return None
+        empty = -(-len(content) // 8) * 8
+        copy = _copy(file, empty + len(_EMPTY_GRAPH))
+        if copy is None:
+            return None
+        try:
+            with mmap.mmap(copy, 0) as copied:
+                copied[empty:] = _EMPTY_GRAPH
+                checker = _Checker(copied)
+                checker.check(signature)
+                checker.keep(signature, empty + _EMPTY_GRAPH_TABLE)
+        except BaseException:
+            os.close(copy)
+            raise
+        return copy
+
+
+def _copy(file: int, size: int) -> int | None:
+    """The descriptor of a copy of a file in memory, with zeros up to a size; None: the system has none, or no room."""
+    try:
+        copy = os.memfd_create("model.tflite")
+    except (AttributeError, OSError):
+        return None
+    try:
+        while os.sendfile(copy, file, None, size):
+            pass
+        os.ftruncate(copy, size)
+    except OSError:
+        os.close(copy)
+        return None
+    return copy
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[tuple[int, mmap.mmap]]:
+    """The descriptor and the content of a file; turns what is wrong with it into an ArtifactError."""
     try:
         with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            return _Checker(content).check()
+            yield file.fileno(), content
     except OSError as error:
         found = "no such file" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
         raise ArtifactError(f"{path}: {found}; expected a .tflite file") from error
@@ -92,15 +161,13 @@ class _Tensor(NamedTuple):
     in_blocks: bool
 
 
-class _Graph(NamedTuple):
-    tensors: list[_Tensor]
-    inputs: Sequence[int]
-    outputs: Sequence[int]
-    called: set[int]
+# A layout of four fields; a table of that layout, whose tensors, inputs, outputs and operators are one empty list.
+_EMPTY_GRAPH_TABLE = 12
+_EMPTY_GRAPH = struct.pack("<6H i4I I", 12, 20, 4, 8, 12, 16, 12, 16, 12, 8, 4, 0)
 
 
 class _Checker:
-    """Walks through one file.
+    """Walks through one file, and checks what all its graphs refer to.
 
     Args:
         content: the whole file.
@@ -112,23 +179,60 @@ class _Checker:
         self._layouts: dict[int, tuple[int, tuple[int, ...]]] = {}
         self._lists: dict[int, Callable[..., tuple[int, ...]]] = {}  # of so many integers
         self._i32, self._u64 = struct.Struct("<i").unpack_from, struct.Struct("<Q").unpack_from
-
-    def check(self) -> dict[str, SignatureShapes]:
         if self.size < 8 or self.content[4:8] != b"TFL3":
             raise _Fault("it does not begin as a .tflite file does")
-        model = self._table(self._u32(self.content, 0)[0])
+        self._model = model = self._table(self._u32(content, 0)[0])
         self._whole(model, 0, range(3, 4), "version")
-        codes = [self._code(table) for table in self._tables(model, 1)]
-        sizes = [self._buffer_size(table) for table in self._tables(model, 4)]
+        self._codes = [self._code(table) for table in self._tables(model, 1)]
+        self._sizes = [self._buffer_size(table) for table in self._tables(model, 4)]
         for table in self._tables(model, 6):
             self._name(table, 0)
-            self._index(self._number(table, 1), len(sizes), "a buffer of metadata")
-        starts = list(self._tables(model, 2))
-        if not starts:
+            self._index(self._number(table, 1), len(self._sizes), "a buffer of metadata")
+        self._graphs = list(self._tables(model, 2))
+        if not self._graphs:
             raise _Fault("it has no graph")
-        graphs = [self._graph(table, codes, sizes, len(starts)) for table in starts]
-        _check_calls(graphs)
-        return dict(self._signature(table, graphs) for table in self._tables(model, 7))
+
+    def signatures(self) -> dict[str, SignatureShapes]:
+        return dict(self._signature(table) for table in self._tables(self._model, 7))
+
+    def check(self, signature: str | None = None) -> None:
+        """Checks the graphs of a signature, or all."""
+        graphs = range(len(self._graphs)) if signature is None else self._graphs_of(signature)
+        _check_calls({number: self._graph(self._graphs[number]) for number in graphs})
+
+    def operators_beside(self, signature: str) -> int:
+        """The number of operators in graphs that a signature does not run."""
+        kept = self._graphs_of(signature)
+        return sum(self._vector(table, 3, 4)[1] for number, table in enumerate(self._graphs) if number not in kept)
+
+    def keep(self, signature: str, empty: int) -> None:
+        """Leaves one signature in the file, and another graph in the place of those that it does not run.
+
+        Args:
+            signature: the one that stays; its graphs keep their numbers.
+            empty: where the table of the other graph is, behind the model.
+        """
+        kept, model, offset = self._graphs_of(signature), self._model, struct.Struct("<I")
+        first, count = self._vector(model, 2, 4)
+        for number in set(range(count)) - kept:
+            offset.pack_into(self.content, first + 4 * number, empty - (first + 4 * number))
+        first, _ = self._vector(model, 7, 4)
+        offset.pack_into(self.content, first, self._signature_table(signature).start - first)
+        offset.pack_into(self.content, first - 4, 1)
+
+    def _signature_table(self, signature: str) -> _Table:
+        return next(table for table in self._tables(self._model, 7) if self._name(table, 2) == signature)
+
+    def _graphs_of(self, signature: str) -> set[int]:
+        """The graph of a signature, and those that it calls."""
+        graphs: set[int] = set()
+        waiting = {self._number(self._signature_table(signature), 4)}
+        while waiting:
+            number = self._index(waiting.pop(), len(self._graphs), f"the graph of the signature {signature!r}")
+            graphs.add(number)
+            for operator in self._tables(self._graphs[number], 3):
+                waiting |= self._options(operator, self._code_of(operator)) - graphs
+        return graphs
 
     def _code(self, table: _Table) -> int:
         old, new = table.at(0), self._number(table, 3, self._i32)
@@ -149,9 +253,10 @@ class _Checker:
 
     # --- graphs ------------------------------------------------------------------------------------------------------
 
-    def _graph(self, table: _Table, codes: list[int], sizes: list[int], num_graphs: int) -> _Graph:
+    def _graph(self, table: _Table) -> set[int]:
+        """Checks a graph; returns those that it calls."""
         tables = list(self._tables(table, 0))
-        tensors = [self._tensor(each, sizes) for each in tables]
+        tensors = [self._tensor(each) for each in tables]
         inputs, outputs = self._integers(table, 1), self._integers(table, 2)
         for index in (*inputs, *outputs):
             self._index(index, len(tensors), "an input or an output of a graph")
@@ -165,16 +270,16 @@ class _Checker:
             ready[index] = True
         called: set[int] = set()
         for operator in self._tables(table, 3):
-            called |= self._operator(operator, codes, tensors, ready, num_graphs)
+            called |= self._operator(operator, tensors, ready)
         for index in outputs:
             if not ready[index]:
                 raise _Fault(f"tensor {index} is the output of a graph, but no operator computes it")
         self._name(table, 4)
         for each in tables:
             self._name(each, 3)
-        return _Graph(tensors, inputs, outputs, called)
+        return called
 
-    def _tensor(self, table: _Table, sizes: list[int]) -> _Tensor:
+    def _tensor(self, table: _Table) -> _Tensor:
         shape = self._integers(table, 0)
         position = table.at(1)
         kind = self.content[position] if position else 0
@@ -188,8 +293,7 @@ class _Checker:
         open_shape = self._integers(table, 7)
         if open_shape and (len(open_shape) != len(shape) or min(open_shape) < -1):
             raise _Fault(f"a tensor of the shape {list(shape)} has the signature {list(open_shape)}")
-        buffer = self._index(self._number(table, 2), len(sizes), "the buffer of a tensor")
-        have = sizes[buffer]
+        have = self._sizes[self._index(self._number(table, 2), len(self._sizes), "the buffer of a tensor")]
         sparse, variable = table.at(6), table.at(5)
         if sparse:
             raise _Fault("a tensor is sparse, which textapp does not export")
@@ -243,11 +347,12 @@ class _Checker:
                 f"{list(scales.shape)}, or of no float16"
             )
 
-    def _operator(
-        self, table: _Table, codes: list[int], tensors: list[_Tensor], ready: list[bool], num_graphs: int
-    ) -> set[int]:
+    def _code_of(self, operator: _Table) -> int:
+        return self._codes[self._index(self._number(operator, 0), len(self._codes), "the code of an operator")]
+
+    def _operator(self, table: _Table, tensors: list[_Tensor], ready: list[bool]) -> set[int]:
         """Checks one operator, marks its outputs as computed, and returns the graphs that it calls."""
-        code = codes[self._index(self._number(table, 0), len(codes), "the code of an operator")]
+        code = self._code_of(table)
         inputs, outputs, between = self._integers(table, 1), self._integers(table, 2), self._integers(table, 8)
         optional = _BUILTINS_WITH_OPTIONAL_INPUTS.get(code, len(inputs))
         count = len(tensors)
@@ -271,9 +376,10 @@ class _Checker:
         self._vector(table, 5, 1)
         if table.at(9) or table.at(12):
             raise _Fault("an operator has options outside of the flatbuffer, which textapp does not export")
-        return self._options(table, code, num_graphs)
+        return self._options(table, code)
 
-    def _options(self, table: _Table, code: int, num_graphs: int) -> set[int]:
+    def _options(self, table: _Table, code: int) -> set[int]:
+        """The graphs that an operator calls."""
         kind, position = table.at(3), table.at(4)
         if not position:
             if code in _GRAPHS_IN_OPTIONS:
@@ -285,23 +391,28 @@ class _Checker:
         if not kind:
             raise _Fault("an operator has options without a type")
         numbers = [self._number(options, number, self._i32) for number in range(_GRAPHS_IN_OPTIONS[code])]
-        return {self._index(number, num_graphs, "a graph that an operator calls") for number in numbers}
+        return {self._index(number, len(self._graphs), "a graph that an operator calls") for number in numbers}
 
-    def _signature(self, table: _Table, graphs: list[_Graph]) -> tuple[str, SignatureShapes]:
+    def _signature(self, table: _Table) -> tuple[str, SignatureShapes]:
         name = self._name(table, 2)
-        graph = graphs[self._index(self._number(table, 4), len(graphs), f"the graph of the signature {name!r}")]
-        inputs, outputs = self._sides(table, 0, graph, graph.inputs), self._sides(table, 1, graph, graph.outputs)
-        if len(inputs) != len(graph.inputs):
-            raise _Fault(f"the signature {name!r} names {len(inputs)} inputs of {len(graph.inputs)}")
+        number = self._index(self._number(table, 4), len(self._graphs), f"the graph of the signature {name!r}")
+        graph = self._graphs[number]
+        inputs, outputs = self._sides(table, graph, 0), self._sides(table, graph, 1)
+        count = self._vector(graph, 1, 4)[1]
+        if len(inputs) != count:
+            raise _Fault(f"the signature {name!r} names {len(inputs)} inputs of {count}")
         return name, SignatureShapes(inputs, outputs)
 
-    def _sides(self, table: _Table, number: int, graph: _Graph, members: Sequence[int]) -> Shapes:
-        shapes = {}
+    def _sides(self, table: _Table, graph: _Table, number: int) -> Shapes:
+        """The shapes of the inputs, 0, or the outputs, 1, of a signature."""
+        members, shapes = self._integers(graph, number + 1), {}
+        start, count = self._vector(graph, 0, 4)
         for each in self._tables(table, number):
             name, index = self._name(each, 0), self._number(each, 1)
             if index not in members:
                 raise _Fault(f"the signature's tensor {name!r} is number {index}, which its graph does not list")
-            shapes[name] = graph.tensors[index].shape
+            position = start + 4 * self._index(index, count, "an input or an output of a graph")
+            shapes[name] = self._tensor(self._table(position + self._u32(self.content, position)[0])).shape
         return shapes
 
     # --- flatbuffers -------------------------------------------------------------------------------------------------
@@ -374,9 +485,12 @@ class _Checker:
         return index
 
 
-def _check_calls(graphs: list[_Graph]) -> None:
-    """Checks that no graph calls itself, also by way of others: that would never end."""
-    waiting = {number: set(graph.called) for number, graph in enumerate(graphs)}
+def _check_calls(waiting: dict[int, set[int]]) -> None:
+    """Checks that no graph calls itself, also by way of others: that would never end.
+
+    Args:
+        waiting: the graphs that each calls.
+    """
     while waiting:
         done = [number for number, called in waiting.items() if not called & waiting.keys()]
         if not done:
