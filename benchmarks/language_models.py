@@ -3,6 +3,7 @@
     python benchmarks/language_models.py RUN                  all tables, about eight minutes on a quiet machine
     python benchmarks/language_models.py RUN --only prepare   builds what they need, times nothing
     python benchmarks/language_models.py RUN --only 32+64 512+128 512+1 start chat
+    python benchmarks/language_models.py RUN --only tokens --bundle FLOAT32     whether llama.cpp in F32 writes the same
 
 RUN is a run of a GGUF file as it is (`training: {epochs: 0}`), with a bundle that has the three pairs of lengths of
 docs/language_models.md. The peers have the same weights, quantized again. README.md in this folder says more.
@@ -12,11 +13,12 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import itertools
 import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,7 @@ ROWS = {(32, 64): (4, 16), (512, 128): (2, 6), (512, 1): (2, 8)}
 STARTS = 4  # fresh processes of each system
 CHATS = 8
 HISTORY = 500  # tokens of the first message
+COMPARED, SAME = 10, 40  # prompts, and tokens of each that have to be the same in float32
 ATTENTION = "OPENVINO_ATTENTION"  # see peers/writer_openvino.py
 
 
@@ -49,17 +52,21 @@ def prepare(options: argparse.Namespace) -> dict[str, Any]:
     report = options.work / "report.json"
     if not report.is_file():
         options.work.mkdir(parents=True, exist_ok=True)
-        built = run_builder([options.peers_python, HERE / "peers" / "build_gguf.py", options.gguf, options.work])
+        built = build(options, "Q8_0", "Q4_0")
         write_queries(options.bundle, options.work)
         report.write_text(built.splitlines()[-1], encoding="utf-8")
     return json.loads(report.read_text(encoding="utf-8"))
+
+
+def build(options: argparse.Namespace, *kinds: str) -> str:
+    """Writes the model as GGUF files of some kinds into the work folder; returns what the builder tells."""
+    return run_builder([options.peers_python, HERE / "peers" / "build_gguf.py", options.gguf, options.work, *kinds])
 
 
 def write_queries(bundle: Path, work: Path) -> None:
     """Prompts of a fixed length from the texts that textapp brings along, whose answers do not end before the last
     token, and first messages of a chat.
     """
-    from textapp.recipes.generation_texts import TEXTS
     from textapp.runners.edge import EdgeRunner
 
     task = task_of(bundle)
@@ -67,17 +74,12 @@ def write_queries(bundle: Path, work: Path) -> None:
     missing = [pair for pair in ROWS if pair[1] > 1 and pair not in known]
     if missing:
         raise SystemExit(f"{bundle} has the generate_lengths {known}, expected {missing} too")
-    stream = [token_id for text in TEXTS for token_id in task.tokenizer.ids(f"{text}\n\n")]
     runner = EdgeRunner(bundle / "model.tflite", threads=2)
-
-    def windows(length: int) -> Any:
-        return (stream[start : start + length] for start in range(0, len(stream) - length, 53))
-
     for (source, new), (count, _) in ROWS.items():
         folder = work / f"{source}_{new}"
         folder.mkdir(exist_ok=True)
         kept: list[list[int]] = []
-        for window in windows(source - 1):
+        for window in windows(task, source - 1):
             ids = task.joined(window)
             features = {"token_ids": np.array([ids], np.int32), "num_tokens": np.array([len(ids)], np.int32)}
             if new == 1 or runner.run(f"generate_{source}_{new}", features)["num_tokens"][0] == new:
@@ -89,8 +91,16 @@ def write_queries(bundle: Path, work: Path) -> None:
         _write(folder / "queries.json", {"source": source, "new": new, "ids": kept})
         _write(folder / "model.json", {"pad_id": task.tokenizer.pad_id})
         _write(folder / "examples.json", [{"source": task.decode(ids[1:])} for ids in kept])
-    chats = [f"{task.decode(window)}\n\nWhat is this about?" for window in windows(HISTORY)]
+    chats = [f"{task.decode(window)}\n\nWhat is this about?" for window in windows(task, HISTORY)]
     _write(work / "chats.json", chats[:CHATS])
+
+
+def windows(task: Any, length: int) -> Iterator[list[int]]:
+    """Parts of the texts that textapp brings along, of so many tokens."""
+    from textapp.recipes.generation_texts import TEXTS
+
+    stream = [token_id for text in TEXTS for token_id in task.tokenizer.ids(f"{text}\n\n")]
+    return (stream[start : start + length] for start in range(0, len(stream) - length, 53))
 
 
 def task_of(bundle: Path) -> Any:
@@ -186,6 +196,30 @@ def start(options: argparse.Namespace) -> None:
     print(markdown(rows) + "\n")
 
 
+def tokens(options: argparse.Namespace) -> None:
+    """Whether a float32 bundle and llama.cpp in F32 go on with the same tokens."""
+    task, (source, new) = task_of(options.bundle), next(iter(ROWS))
+    folder = options.work / "tokens"
+    if not (options.work / "F32.gguf").is_file():
+        build(options, "F32")
+    folder.mkdir(exist_ok=True)
+    prompts = [task.joined(window) for window in itertools.islice(windows(task, source - 1), COMPARED)]
+    _write(folder / "queries.json", {"source": source, "new": new, "ids": prompts})
+    _write(folder / "model.json", {"pad_id": task.tokenizer.pad_id})
+    written = {}
+    for name, script in {"textapp": SCRIPTS["textapp"], "llama.cpp F32": PEERS["llama.cpp Q8_0"]}.items():
+        job = {**_job(options, folder, "ids"), "variant": name.split()[-1]}
+        system = System(name, script, str(options.peers_python), job)
+        written[name] = system.ask(indices=list(range(COMPARED)))["answers"]
+        system.close()
+    rows = []
+    for ids, text in zip(*written.values(), strict=True):
+        begins = [task.decode(ids[:count]) for count in range(min(SAME, len(ids)) + 1)]
+        equal = max(count for count, begin in enumerate(begins) if text.lstrip().startswith(begin.lstrip()))
+        rows.append({"prompt": str(len(rows) + 1), "tokens": str(len(begins) - 1), "equal until": str(equal)})
+    print(f"### The first {SAME} tokens, float32 bundle and llama.cpp in F32\n\n{markdown(rows)}\n")
+
+
 def chat(options: argparse.Namespace) -> None:
     """Time to the first piece of an answer: to a first message of 500 tokens, and to a short one after it."""
     job = {"work": str(options.work), "bundle": str(options.bundle), "threads": 1}
@@ -219,15 +253,12 @@ def faster_attention(options: argparse.Namespace) -> str:
 
 
 def _system(options: argparse.Namespace, name: str, folder: Path, mode: str) -> System:
-    job = {
-        "work": str(folder),
-        "bundle": str(options.bundle),
-        "mode": mode,
-        "limit": None,
-        "threads": 1,
-        "variant": name.split()[-1],
-    }
+    job = {**_job(options, folder, mode), "variant": name.split()[-1]}
     return System(name, SCRIPTS[name], str(options.peers_python), job, settings={ATTENTION: options.attention})
+
+
+def _job(options: argparse.Namespace, folder: Path, mode: str) -> dict[str, Any]:
+    return {"work": str(folder), "bundle": str(options.bundle), "mode": mode, "limit": None, "threads": 1}
 
 
 def _close(systems: list[System]) -> None:
@@ -246,7 +277,9 @@ def _read(path: Path) -> Any:
 def main() -> None:
     options = _options()
     report = prepare(options)
-    if options.only == ["prepare"]:
+    if options.only and "tokens" in options.only:
+        tokens(options)
+    if options.only and {"prepare", "tokens"}.issuperset(options.only):
         return
     options.attention = faster_attention(options)
     tables: dict[str, Callable[[], None]] = {"start": lambda: start(options), "chat": lambda: chat(options)}
@@ -266,7 +299,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("run", type=Path, help="a run folder")
     parser.add_argument("--bundle", type=Path, help="default: RUN/exports/litert")
     parser.add_argument("--gguf", type=Path, help="the model's file; default: model.path of the run")
-    names = ["prepare", *(f"{source}+{new}" for source, new in ROWS), "start", "chat"]
+    names = ["prepare", *(f"{source}+{new}" for source, new in ROWS), "start", "chat", "tokens"]
     parser.add_argument("--only", nargs="+", choices=names, help="some of the tables")
     parser.add_argument("--rounds", type=int, help="queries of each system; default: 4 to 16, by the table")
     parser.add_argument("--peers-python", type=Path, default=HERE.parent / ".venv-peers" / "bin" / "python")

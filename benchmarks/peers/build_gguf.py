@@ -1,7 +1,7 @@
-"""A GGUF file again in Q8_0 and in Q4_0: the same weights for llama.cpp and OpenVINO as for textapp.
+"""A GGUF file again in Q8_0, Q4_0 or F32: the same weights for llama.cpp and OpenVINO as for textapp.
 
-Runs in the peers' environment: `python benchmarks/peers/build_gguf.py SOURCE.gguf WORK`; prints one JSON object. All
-matrices are quantized, the table of tokens too, so a peer reads as few bytes a step as the format allows.
+Runs in the peers' environment: `python benchmarks/peers/build_gguf.py SOURCE.gguf WORK KIND..`; prints one JSON object.
+All matrices are quantized, the table of tokens too, so a peer reads as few bytes a step as the format allows.
 """
 
 from __future__ import annotations
@@ -14,14 +14,18 @@ from typing import Any
 import gguf
 import numpy as np
 
-KINDS = {"Q8_0": gguf.LlamaFileType.MOSTLY_Q8_0, "Q4_0": gguf.LlamaFileType.MOSTLY_Q4_0}
+KINDS = {
+    "Q8_0": gguf.LlamaFileType.MOSTLY_Q8_0,
+    "Q4_0": gguf.LlamaFileType.MOSTLY_Q4_0,
+    "F32": gguf.LlamaFileType.ALL_F32,
+}
 LEFT_OUT = ("GGUF.", "general.architecture", "general.file_type", "general.quantization_version")  # the writer's own
 
 
-def main(source: Path, work: Path) -> dict[str, Any]:
+def main(source: Path, work: Path, kinds: list[str]) -> dict[str, Any]:
     reader = gguf.GGUFReader(source)
     tensors = {each.name: gguf.dequantize(each.data, each.tensor_type) for each in reader.tensors}
-    for name in KINDS:
+    for name in kinds:
         write(reader, tensors, work / f"{name}.gguf", name)
     return {"gguf of": source.name, "parameters": sum(values.size for values in tensors.values())}
 
@@ -48,4 +52,4 @@ def write(reader: gguf.GGUFReader, tensors: dict[str, np.ndarray], path: Path, n
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(Path(sys.argv[1]), Path(sys.argv[2]))))
+    print(json.dumps(main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])))
