@@ -15,13 +15,16 @@ import textapp
 from textapp.artifact import LITERT_LM_FILE, open_artifact
 from textapp.commands.benchmark import open_all
 from textapp.commands.inspect import inspect
+from textapp.decoding.litert_lm import StepRunner
+from textapp.decoding.steps import open_session
 from textapp.errors import ExportError, UsageError
 from textapp.export import litert_lm as module
-from textapp.export import options
+from textapp.export import options, tflite
 from textapp.export.auto import Candidate, smallest
 from textapp.export.options import LITERT_LM_PACKAGES, ExportOptions
 from textapp.objectives.checks.check import Verdict
-from textapp.objectives.litert_lm import check_served
+from textapp.objectives.litert_lm import check_served, signatures
+from textapp.runners.edge import EdgeRunner
 
 MISSING = [name for name in LITERT_LM_PACKAGES if options.util.find_spec(name) is None]
 needs_litert_lm = pytest.mark.skipif(bool(MISSING), reason=f"pip install 'textapp[litert-lm]': {MISSING} missing")
@@ -88,6 +91,34 @@ def test_padding_behind_the_last_position_changes_nothing(language_model):
     tokens, position = tf.constant([[5, 6, 7, 8, 0, 0, 0, 0]]), tf.constant([36])
     logits = [model.step(part, position, cache)[0] for part in (tokens[:, :4], tokens)]
     np.testing.assert_allclose(logits[1][:, :4], logits[0], atol=1e-5)
+
+
+def test_a_large_file_is_stepped_in_place(language_model, tmp_path, monkeypatch):
+    """Its steps write keys and values where they read them, an interpreter's are copied from call to call."""
+    from textapp.models.saving import load_float32
+
+    model, task = load_float32(language_model.path / "model.keras"), textapp.load(language_model.path).task
+    made, file = signatures(model, task), tmp_path / "model.tflite"
+    tflite.write_saved_model(model, made, tmp_path / "saved")
+    tflite.convert(tmp_path / "saved", file, [each.name for each in made], "litert", "none", tmp_path / "none.npz")
+    prompts = [[2, *(4 + place % 7 for place in range(count))] for count in (0, 4, 19, 32)]
+    found = []
+    for least in (1 << 40, 0):
+        monkeypatch.setattr("textapp.runners.edge.MIN_BYTES", least)
+        runner = StepRunner(EdgeRunner(file), task.end_ids, task.tokenizer.pad_id)
+        ids = [np.array([prompt], np.int32) for prompt in prompts[1:3]]
+        features = [{"token_ids": each, "num_tokens": np.array([each.shape[1]], np.int32)} for each in ids]
+        sessions = [open_session(runner, "prefill_16", each, each["token_ids"].shape[1]) for each in features]
+        for session, token_id in zip([*sessions, *sessions], (7, 8, 9, 7), strict=True):  # in turn
+            session.advance([0], [token_id])
+        found.append(([runner.generate(prompt, 3) for prompt in prompts], [each.logits for each in sessions]))
+        alone = open_session(runner, "prefill_16", features[0], ids[0].shape[1])
+        np.testing.assert_allclose(alone.read_on([7, 9])[-1:], sessions[0].logits, atol=1e-6)
+    copied, in_place = found
+    assert [[step.token_id for step in steps] for steps in copied[0]] == [
+        [step.token_id for step in steps] for steps in in_place[0]
+    ]
+    np.testing.assert_allclose(in_place[1], copied[1], atol=1e-5)
 
 
 @needs_litert_lm

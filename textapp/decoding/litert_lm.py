@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -16,10 +16,11 @@ import numpy as np
 from textapp.decoding.greedy import argmax_token, walk
 from textapp.decoding.logits import Rules
 from textapp.decoding.signatures import CACHE, DECODE, GENERATE, PREFILL, lengths_of, prefill_name
-from textapp.decoding.steps import CopySession
-from textapp.runners.edge import EdgeRunner
+from textapp.decoding.steps import LOGITS, open_session
+from textapp.runners.edge import EdgeBuffers, EdgeRunner
+from textapp.runners.runner import KV_CACHE as KV_CACHE
+from textapp.runners.tenancy import Tenant
 
-KV_CACHE = "kv_cache_"  # prefix of the name of every cache
 Values = TypeVar("Values")
 
 
@@ -83,10 +84,45 @@ class StepRunner:
         """See `Runner`."""
         if signature == DECODE:
             return self._decode(features["token_id"], features["position"], to_kv(_cache_of(features)))
-        ids = features["token_ids"][0, : int(features["num_tokens"][0])]
+        ids = _ids_of(features)
         if signature.startswith(GENERATE):
             return self._generate(ids, lengths_of(signature)[1])
-        return self._prefill(ids)
+        cache = self._empty
+        for name, part in self._parts(ids):
+            cache = self._runner.run(name, {**part, **cache})
+        return self._decode(ids[-1:], np.array([len(ids) - 1], np.int32), cache)
+
+    def run_in_place(
+        self, signature: str, features: Mapping[str, np.ndarray], tenant: Tenant
+    ) -> dict[str, np.ndarray] | None:
+        """Reads a prompt; see `EdgeRunner.run_in_place`."""
+        ids = _ids_of(features)
+        parts = [*self._parts(ids), (DECODE, _tokens(ids[-1:], len(ids) - 1))]
+        memories = [self._runner.buffers(name) for name, _ in parts]
+        decode = memories[-1]
+        if decode is None or not all(each and _share(each, decode) for each in memories):
+            return None
+        with decode.lock:
+            decode.tenancy.take(tenant)
+            for name in self._empty:
+                decode.inputs[name].fill(0)
+            for memory, (_, part) in zip(memories, parts, strict=True):
+                assert memory is not None
+                for name, values in part.items():
+                    memory.inputs[name][...] = values
+                memory.invoke()
+            return {LOGITS: decode.outputs[LOGITS][:, 0].copy()}
+
+    def buffers(self, signature: str) -> EdgeBuffers | None:
+        """The memory of `decode` under textapp's names; see `EdgeRunner.buffers`."""
+        own = self._runner.buffers(signature)
+        if own is None:
+            return None
+        tokens = {"token_id": own.inputs["tokens"][0], "position": own.inputs["input_pos"]}
+        logits = {LOGITS: own.outputs[LOGITS][:, 0]}
+        return EdgeBuffers(
+            tokens | from_kv(own.inputs), logits | from_kv(own.outputs), own.invoke, own.lock, own.tenancy
+        )
 
     def generate(self, ids: Sequence[int] | np.ndarray, new: int) -> list[Step]:
         """Generates greedily.
@@ -95,8 +131,8 @@ class StepRunner:
             ids: of the prompt, with its start token.
             new: maximum number of new tokens.
         """
-        read = self._prefill(np.asarray(ids, np.int32))
-        session = CopySession(self, read.pop("logits"), read, len(ids))
+        features = {"token_ids": np.asarray(ids, np.int32)[None], "num_tokens": np.array([len(ids)], np.int32)}
+        session = open_session(self, PREFILL, features, len(ids))
         rules = Rules(new, self._end_ids[0], never_ids=self._never_ids, other_end_ids=self._end_ids[1:])
         margins: list[float] = []
 
@@ -116,23 +152,38 @@ class StepRunner:
         count = np.array([len(steps)], np.int32)
         return {"token_ids": token_ids, "num_tokens": count, "score": np.array([score], np.float32)}
 
-    def _prefill(self, ids: np.ndarray) -> dict[str, np.ndarray]:
-        cache, start = self._empty, 0
+    def _parts(self, ids: np.ndarray) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+        """The signatures that read a prompt but for its last token, and their inputs without the caches."""
+        start = 0
         while (left := len(ids) - 1 - start) > 0:
             length = next((each for each in self._lengths if each >= left), self._lengths[-1])
             count = min(left, length)
-            tokens, positions = np.zeros((1, length), np.int32), np.zeros(length, np.int32)
-            tokens[0, :count] = ids[start : start + count]
-            positions[:count] = np.arange(start, start + count)
-            cache = self._runner.run(prefill_name(length), {"tokens": tokens, "input_pos": positions, **cache})
+            yield prefill_name(length), _tokens(ids[start : start + count], start, length)
             start += count
-        return self._decode(ids[-1:], np.array([start], np.int32), cache)
 
     def _decode(
         self, token_id: np.ndarray, position: np.ndarray, cache: Mapping[str, np.ndarray]
     ) -> dict[str, np.ndarray]:
         outputs = self._runner.run(DECODE, {"tokens": token_id[None], "input_pos": position, **cache})
-        return {"logits": outputs["logits"][:, 0], **from_kv(outputs)}
+        return {LOGITS: outputs[LOGITS][:, 0], **from_kv(outputs)}
+
+
+def _ids_of(features: Mapping[str, np.ndarray]) -> np.ndarray:
+    return features["token_ids"][0, : int(features["num_tokens"][0])]
+
+
+def _tokens(ids: np.ndarray, start: int, length: int = 1) -> dict[str, np.ndarray]:
+    """The inputs of a signature that reads so many tokens, from a position on; padding is 0."""
+    tokens, positions = np.zeros((1, length), np.int32), np.zeros(length, np.int32)
+    tokens[0, : len(ids)], positions[: len(ids)] = ids, np.arange(start, start + len(ids))
+    return {"tokens": tokens, "input_pos": positions}
+
+
+def _share(buffers: EdgeBuffers, others: EdgeBuffers) -> bool:
+    """Whether two signatures read and write the same caches."""
+    name = next(name for name in others.inputs if name.startswith(KV_CACHE))
+    cache = others.inputs[name]
+    return np.shares_memory(buffers.inputs[name], cache) and np.shares_memory(buffers.outputs[name], cache)
 
 
 def _cache_of(features: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -29,7 +29,7 @@ import numpy as np
 
 from textapp.noise import suppress_stderr
 from textapp.runners.flatfile import SignatureShapes, copy_of_one
-from textapp.runners.runner import CACHE
+from textapp.runners.runner import CACHES
 
 MIN_BYTES = 50_000_000  # of a file; smaller ones gain little, and an interpreter opens them faster
 # A copy takes 0.5 ms a MB, and memory; an operator that LiteRT need not prepare saves 0.02 ms.
@@ -65,7 +65,7 @@ def open_alone(model_path: str | Path, threads: int, signature: str, shapes: Sig
     Raises:
         ArtifactError: the file is damaged.
     """
-    if any(name.startswith(CACHE) for name in (*shapes.inputs, *shapes.outputs)):
+    if any(name.startswith(CACHES) for name in (*shapes.inputs, *shapes.outputs)):
         return None
     if Path(model_path).stat().st_size > _MAX_COPY_BYTES:
         return None
@@ -118,9 +118,9 @@ class CompiledFile:
     def memory(self, signature: str) -> Memory:
         """Allocates the inputs and outputs of a signature.
 
-        Inputs of one name, type and shape whose name begins with `CACHE` are the same memory in all signatures, and so
-        are the outputs of a signature that has no such input. An output with a row for each token is the memory of the
-        input of its name: a graph looks at no row that it writes, unless it has written it.
+        Inputs of one name, type and shape whose name begins as one of `CACHES` are the same memory in all signatures,
+        and so are the outputs of a signature that has no such input. An output with a row for each token is the memory
+        of the input of its name: a graph looks at no row that it writes, unless it has written it.
         """
         model, names = self._model, self.get_signature_list()[signature]
         # Outputs are described under the names of their tensors, in the order of the signature.
@@ -136,21 +136,21 @@ class CompiledFile:
             return self._shared[key]
 
         inputs = {
-            name: buffer(model.create_input_buffer_by_name, name, details[name], name.startswith(CACHE))
+            name: buffer(model.create_input_buffer_by_name, name, details[name], name.startswith(CACHES))
             for name in names["inputs"]
         }
         outputs = {
             name: inputs[name]
             if _changes_rows(name, about, details)
-            else buffer(model.create_output_buffer_by_name, name, about, name.startswith(CACHE) and name not in inputs)
+            else buffer(model.create_output_buffer_by_name, name, about, name.startswith(CACHES) and name not in inputs)
             for name, about in described.items()
         }
         views = {name: _view(each, details[name]) for name, each in inputs.items()}
         results = {name: _view(each, described[name]) for name, each in outputs.items()}
         for name, values in views.items():
-            if not name.startswith(CACHE):  # a cache is written as a whole before it is read
+            if not name.startswith(CACHES):  # a cache is written as a whole before it is read
                 values.fill(0)
-        caches = {name: values.shape for name, values in (results | views).items() if name.startswith(CACHE)}
+        caches = {name: values.shape for name, values in (results | views).items() if name.startswith(CACHES)}
         return Memory(views, results, partial(self._run, signature, inputs, outputs), frozenset(caches.items()))
 
     def _run(self, signature: str, inputs: dict[str, Any], outputs: dict[str, Any]) -> None:
@@ -164,7 +164,7 @@ class CompiledFile:
 
 def _changes_rows(name: str, output: Mapping[str, Any], inputs: Mapping[str, Mapping[str, Any]]) -> bool:
     """Whether an output is an input, `[batch, heads, length, head_dim]`, with other rows; not a state of an LSTM."""
-    if name not in inputs or not name.startswith(CACHE) or len(output["shape"]) != 4:
+    if name not in inputs or not name.startswith(CACHES) or len(output["shape"]) != 4:
         return False
     return all(np.array_equal(inputs[name][key], output[key]) for key in ("shape", "dtype"))
 

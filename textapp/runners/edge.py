@@ -21,7 +21,7 @@ from textapp.noise import suppress_stderr
 from textapp.runners.compiled import MIN_BYTES, CompiledFile, open_alone, open_compiled
 from textapp.runners.flatfile import SignatureShapes, check_flatfile
 from textapp.runners.interpreter import choose, open_interpreter
-from textapp.runners.runner import CACHE
+from textapp.runners.runner import CACHES
 from textapp.runners.tenancy import Tenancy, Tenant
 
 Call = Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
@@ -130,7 +130,7 @@ class EdgeRunner:
                 _invoke(buffers, features, tenant)
             except RuntimeError as error:
                 raise self._fault(signature, error) from error
-            return {name: values.copy() for name, values in buffers.outputs.items() if not name.startswith(CACHE)}
+            return {name: values.copy() for name, values in buffers.outputs.items() if not name.startswith(CACHES)}
 
     def buffers(self, signature: str) -> EdgeBuffers | None:
         """The memory of a signature, to call it for each token without copying inputs and outputs.

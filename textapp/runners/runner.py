@@ -9,6 +9,8 @@ import numpy as np
 
 Outputs = Mapping[str, np.ndarray]
 CACHE = "cache_"  # prefix of the name of every tensor that one call of a signature leaves for the next
+KV_CACHE = "kv_cache_"  # the same in files for LiteRT-LM
+CACHES = (CACHE, KV_CACHE)
 
 
 class Runner(Protocol):
