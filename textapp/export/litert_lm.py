@@ -22,18 +22,19 @@ from textapp.artifact import SENTENCEPIECE_FILE, TOKENIZERS_FILE
 from textapp.decoding.signatures import lengths_of
 from textapp.errors import DataError, ExportError, UsageError, require
 from textapp.export.children import run_child
-from textapp.objectives.checks.generative import NEAR_TIE, NEAR_TIE_QUANTIZED
+from textapp.objectives.checks.generative import NEAR_TIE, NEAR_TIE_QUANTIZED, rows_verified
 from textapp.predictors.chat import prompt_ids
 from textapp.records.messages import USER, asked
 from textapp.runners.inputs import save_inputs
 
 if TYPE_CHECKING:
-    from textapp.objectives.checks.check import Check, Verdict
+    from textapp.objectives.checks.check import Verdict
+    from textapp.objectives.checks.generative import GenerativeCheck
     from textapp.tasks.generative import GenerativeTask
     from textapp.tasks.task import Record
 
 TOP_P = 2  # kind of sampler; with k = 1 it is greedy, and GREEDY itself is not implemented in LiteRT-LM 0.18
-COMPARED = 100  # prompts that LiteRT-LM continues
+COMPARED = 100  # prompts that LiteRT-LM continues; of a large model fewer, see `rows_verified`
 SHOWN = 80
 # LiteRT-LM gives a template contents as lists of parts, and no special tokens; published ones expect texts, and names
 # for the tokens. The last expression keeps the template's first line break.
@@ -107,7 +108,9 @@ def _start(task: GenerativeTask) -> list[int]:
     return ids[:1] if ids[0] == task.start_id and hasattr(tokenizer, "model") else []
 
 
-def verify(file: Path, model_path: Path, task: GenerativeTask, check: Check, quantize: str, threads: int) -> Verdict:
+def verify(
+    file: Path, model_path: Path, task: GenerativeTask, check: GenerativeCheck, quantize: str, threads: int
+) -> Verdict:
     """Verifies a .litertlm file.
 
     Args:
@@ -122,7 +125,7 @@ def verify(file: Path, model_path: Path, task: GenerativeTask, check: Check, qua
         ExportError: it differs too much from the Keras model, or LiteRT-LM does.
     """
     assert check.forced is not None
-    prompts = prompts_of(task, check.examples.records, COMPARED)
+    prompts = prompts_of(task, check.examples.records, rows_verified(check.share, COMPARED))
     if not prompts:
         raise ExportError(
             f"found no prompt of at most {task.max_tokens} tokens among {len(check.examples.records)} examples, "

@@ -57,15 +57,16 @@ def share_verified(weights: int) -> float:
     return min(1.0, FULLY_VERIFIED / max(1, weights))
 
 
-def rows_verified(share: float) -> int:
+def rows_verified(share: float, most: int = MIN_PER_SIGNATURE) -> int:
     """How many texts of each signature the model and its export generate.
 
     Args:
         share: see `share_verified`.
+        most: of a small model.
 
     Example: 200 for a small model, 60 for one of 20 million weights, 8 from 150 million on.
     """
-    return max(MIN_ROWS, int(share * MIN_PER_SIGNATURE))
+    return max(MIN_ROWS, int(share * most))
 
 
 class GenerativeCheck(Check):
@@ -97,7 +98,7 @@ class GenerativeCheck(Check):
         self.quality = ("examples", *scored, "perplexity")
         self.figures = (*self.quality[1:], "agreement", "max_error")
         self.text_field = task.input_field
-        self._share = share
+        self.share = share
         self.examples = make_examples(task, records, rows_verified(share))
         self.inputs = self.examples.inputs
         self._runner, self._never_ids = runner, task.target_tokenizer.never_ids
@@ -199,7 +200,7 @@ class GenerativeCheck(Check):
 
     def _forced_steps(self) -> dict[str, np.ndarray]:
         """The steps of the Keras model; a small one is stepped as its exports are."""
-        return force_all(self._runner, self.forced) if self._share == 1.0 else self._read(self.forced)
+        return force_all(self._runner, self.forced) if self.share == 1.0 else self._read(self.forced)
 
     def _rounded_steps(self) -> dict[str, np.ndarray]:
         """The steps of the Keras model as it is now, its weights changed by the objective."""
@@ -210,7 +211,7 @@ class GenerativeCheck(Check):
         """The texts of a signature whose steps are compared."""
         _, new = lengths_of(signature)
         tokens = FORCED_TOKENS if rows_of(signature) == 1 else FORCED_TOKENS_OF_BATCH
-        return max(MIN_FORCED_ROWS, rows_of(signature), int(self._share * tokens) // new)
+        return max(MIN_FORCED_ROWS, rows_of(signature), int(self.share * tokens) // new)
 
     def _forced_texts(self) -> Inputs:
         """The tokens for forced decoding.
