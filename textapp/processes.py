@@ -1,8 +1,11 @@
-"""The environment of child processes that run a module of this package, and the cores that they share."""
+"""Child processes that run a module of this package: their environment, the cores that they share, their end."""
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
+import sys
 from pathlib import Path
 
 PACKAGE_ROOT = Path(__file__).parents[1]
@@ -24,6 +27,12 @@ def child_environment(**extra: str) -> dict[str, str]:
     """
     search_path = os.pathsep.join(filter(None, [str(PACKAGE_ROOT), os.environ.get("PYTHONPATH")]))
     return {**os.environ, "PYTHONPATH": search_path, "TF_CPP_MIN_LOG_LEVEL": "3", **extra}
+
+
+def end_with_parent() -> None:
+    """Lets this process get SIGTERM when the one that started it is killed; on Linux."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, int(signal.SIGTERM))  # PR_SET_PDEATHSIG
 
 
 def slurm_tasks() -> int:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
 from textapp.errors import ExportError
@@ -70,3 +76,29 @@ def test_a_child_that_does_not_start_is_told(module):
         ForkingChild(module("raise ImportError('no such library')")) as child,
     ):
         child.run({}, "converting")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its parent's end")
+@pytest.mark.parametrize("forks", [False, True])
+def test_a_child_ends_with_a_parent_that_is_killed(module, forks, tmp_path):
+    """Else a conversion that nobody waits for would keep cores and memory for an hour."""
+    note = tmp_path / "pid"
+    sleeps = f"open({str(note)!r}, 'w').write(str(os.getpid()) + '\\n'); import time; time.sleep(60)"
+    name = module(SERVER.replace('exec(job["body"])', sleeps) if forks else sleeps)
+    run = f"ForkingChild({name!r}).run({{}}, 'converting')" if forks else f"run_child({name!r}, {{}}, 'converting')"
+    code = f"from textapp.export.children import ForkingChild, run_child\n{run}"
+    with subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2]) as parent:
+        assert waited_for(lambda: note.is_file() and note.read_text().endswith("\n"))
+        child = Path("/proc", note.read_text().strip())
+        assert child.exists()
+        parent.kill()
+    assert waited_for(lambda: not child.exists() or "zombie" in (child / "status").read_text())
+
+
+def waited_for(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True

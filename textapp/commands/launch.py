@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import logging
 import os
@@ -19,7 +18,7 @@ from typing import IO, Any, NamedTuple
 
 from textapp.catalog import load_config
 from textapp.errors import ConfigError, TextappError, UsageError
-from textapp.processes import child_environment
+from textapp.processes import child_environment, end_with_parent
 from textapp.terminal import printable
 
 log = logging.getLogger("textapp")
@@ -123,13 +122,8 @@ def _start(command: list[str], addresses: list[str], index: int) -> subprocess.P
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,  # else Ctrl-C in a terminal would reach them twice, and the second one is not held
-        preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+        preexec_fn=end_with_parent,
     )
-
-
-def _end_with_parent() -> None:
-    """Lets this new process get SIGTERM when the process that started it is killed."""
-    ctypes.CDLL(None).prctl(1, int(signal.SIGTERM))  # PR_SET_PDEATHSIG
 
 
 def _follow(index: int, process: subprocess.Popen[bytes], ended: queue.Queue[_End]) -> None:

@@ -1,12 +1,14 @@
 """Child processes for conversion and verification.
 
-A conversion leaks memory and may crash; a verification must run without TensorFlow.
+A conversion leaks memory and may crash; a verification must run without TensorFlow. They end with the process that
+started them, also when that is killed.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -17,7 +19,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from textapp.errors import ExportError
-from textapp.processes import child_environment
+from textapp.processes import child_environment, end_with_parent
 
 TIME_LIMIT_SECONDS = 3600
 SERVE = "--serve"  # the argument of a module that calls `serve`
@@ -41,7 +43,7 @@ def run_child(module: str, job: dict[str, Any], what: str) -> dict[str, Any]:
     """
     try:
         done = subprocess.run(
-            [sys.executable, "-m", module, json.dumps(job)],
+            _command(module, json.dumps(job)),
             env=child_environment(CUDA_VISIBLE_DEVICES="-1"),
             capture_output=True, encoding="utf-8", errors="replace", timeout=TIME_LIMIT_SECONDS,
         )  # fmt: skip
@@ -68,7 +70,7 @@ class ForkingChild:
         self._process, self._errors = None, tempfile.TemporaryFile()  # noqa: SIM115
         if sys.platform == "linux":
             self._process = subprocess.Popen(
-                [sys.executable, "-m", module, SERVE], env=child_environment(CUDA_VISIBLE_DEVICES="-1"),
+                _command(module, SERVE), env=child_environment(CUDA_VISIBLE_DEVICES="-1"),
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, encoding="utf-8",
             )  # fmt: skip
 
@@ -95,6 +97,10 @@ class ForkingChild:
                 self._process.communicate()  # closes its input and waits
 
 
+def _command(module: str, argument: str) -> list[str]:
+    return [sys.executable, "-m", "textapp.export.children", module, argument]
+
+
 def serve(run: Callable[[list[str]], None]) -> None:
     """Runs each job of standard input in a process of its own, and answers with its exit code, output and errors.
 
@@ -113,6 +119,7 @@ def serve(run: Callable[[list[str]], None]) -> None:
 def _run_forked(run: Callable[[list[str]], None], job: str, output: int, errors: int) -> None:
     """Runs a job and ends the process."""
     code = 1
+    end_with_parent()
     try:
         signal.alarm(TIME_LIMIT_SECONDS)
         os.dup2(output, 1)
@@ -169,3 +176,9 @@ def _killed_for_memory(what: str) -> str:
 def _tail(stderr: str) -> str:
     lines = [line for line in stderr.splitlines() if line.strip()]
     return lines[-1][:500] if lines else "no message on stderr"
+
+
+if __name__ == "__main__":
+    end_with_parent()
+    del sys.argv[0]
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
