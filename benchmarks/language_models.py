@@ -28,12 +28,13 @@ from drive import System, Timing, compare, machine_limits, markdown, reading_spe
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-PEERS = {
-    f"{name} {kind}": script
-    for name, script in {"llama.cpp": "writer_llamacpp.py", "OpenVINO GenAI": "writer_openvino.py"}.items()
-    for kind in ("Q8_0", "Q4_0")
+SCRIPTS = {
+    "textapp": "writer_textapp.py",
+    "llama.cpp": "writer_llamacpp.py",
+    "OpenVINO GenAI": "writer_openvino.py",
 }
-SCRIPTS = {"textapp": "writer_textapp.py", **PEERS}
+KINDS = ("Q8_0", "Q4_0")  # of GGUF, in which the peers are timed
+SYSTEMS = ["textapp", *(f"{name} {kind}" for name in SCRIPTS if name != "textapp" for kind in KINDS)]
 # (tokens of a prompt, new tokens): prompts, and timed queries of each system in rounds of one.
 ROWS = {(32, 64): (4, 16), (512, 128): (2, 6), (512, 1): (2, 8)}
 STARTS = 4  # fresh processes of each system
@@ -52,7 +53,7 @@ def prepare(options: argparse.Namespace) -> dict[str, Any]:
     report = options.work / "report.json"
     if not report.is_file():
         options.work.mkdir(parents=True, exist_ok=True)
-        built = build(options, "Q8_0", "Q4_0")
+        built = build(options, *KINDS)
         write_queries(options.bundle, options.work)
         report.write_text(built.splitlines()[-1], encoding="utf-8")
     return json.loads(report.read_text(encoding="utf-8"))
@@ -116,7 +117,7 @@ def written(options: argparse.Namespace, source: int, new: int, num_bytes: int) 
     folder = options.work / f"{source}_{new}"
     what = f"{new} new tokens" if new > 1 else "the first new token (the time to read a prompt)"
     print(f"### Ids to ids, {source}-token prompts, {what}, batch 1, 1 thread\n")
-    systems = [_system(options, name, folder, "ids") for name in SCRIPTS]
+    systems = [_system(options, name, folder, "ids") for name in SYSTEMS]
     likeness = Likeness(task_of(options.bundle).decode)
     try:
         timings = compare(systems, likeness.judge, count, options.rounds or queries, block_size=1)
@@ -174,10 +175,10 @@ def start(options: argparse.Namespace) -> None:
     """From a fresh process to the first answer, string to string, imports included; and its most memory."""
     source, new = next(iter(ROWS))
     print(f"### Fresh process to the first answer, string to string, {source} + {new} tokens, 1 thread\n")
-    seconds: dict[str, list[float]] = {name: [] for name in SCRIPTS}
+    seconds: dict[str, list[float]] = {name: [] for name in SYSTEMS}
     memory, facts = {}, {}
     for _ in range(options.rounds or STARTS):
-        for name in SCRIPTS:
+        for name in SYSTEMS:
             begin = time.perf_counter()
             system = _system(options, name, options.work / f"{source}_{new}", "text")  # ready after one answer
             seconds[name].append(time.perf_counter() - begin)
@@ -206,14 +207,13 @@ def tokens(options: argparse.Namespace) -> None:
     prompts = [task.joined(window) for window in itertools.islice(windows(task, source - 1), COMPARED)]
     _write(folder / "queries.json", {"source": source, "new": new, "ids": prompts})
     _write(folder / "model.json", {"pad_id": task.tokenizer.pad_id})
-    written = {}
-    for name, script in {"textapp": SCRIPTS["textapp"], "llama.cpp F32": PEERS["llama.cpp Q8_0"]}.items():
-        job = {**_job(options, folder, "ids"), "variant": name.split()[-1]}
-        system = System(name, script, str(options.peers_python), job)
-        written[name] = system.ask(indices=list(range(COMPARED)))["answers"]
-        system.close()
+    systems = [_system(options, name, folder, "ids") for name in ("textapp", "llama.cpp F32")]
+    try:
+        written = [system.ask(indices=list(range(COMPARED)))["answers"] for system in systems]
+    finally:
+        _close(systems)
     rows = []
-    for ids, text in zip(*written.values(), strict=True):
+    for ids, text in zip(*written, strict=True):
         begins = [task.decode(ids[:count]) for count in range(min(SAME, len(ids)) + 1)]
         equal = max(count for count, begin in enumerate(begins) if text.lstrip().startswith(begin.lstrip()))
         rows.append({"prompt": str(len(rows) + 1), "tokens": str(len(begins) - 1), "equal until": str(equal)})
@@ -253,12 +253,16 @@ def faster_attention(options: argparse.Namespace) -> str:
 
 
 def _system(options: argparse.Namespace, name: str, folder: Path, mode: str) -> System:
-    job = {**_job(options, folder, mode), "variant": name.split()[-1]}
-    return System(name, SCRIPTS[name], str(options.peers_python), job, settings={ATTENTION: options.attention})
-
-
-def _job(options: argparse.Namespace, folder: Path, mode: str) -> dict[str, Any]:
-    return {"work": str(folder), "bundle": str(options.bundle), "mode": mode, "limit": None, "threads": 1}
+    job = {
+        "work": str(folder),
+        "bundle": str(options.bundle),
+        "mode": mode,
+        "limit": None,
+        "threads": 1,
+        "variant": name.split()[-1],
+    }
+    script = SCRIPTS[name if name in SCRIPTS else name.rpartition(" ")[0]]
+    return System(name, script, str(options.peers_python), job, settings={ATTENTION: options.attention})
 
 
 def _close(systems: list[System]) -> None:
@@ -305,6 +309,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--peers-python", type=Path, default=HERE.parent / ".venv-peers" / "bin" / "python")
     parser.add_argument("--work-dir", type=Path, default=HERE.parent / "saved_models" / "benchmarks")
     options = parser.parse_args()
+    options.attention = "PA"  # until the faster one is known
     options.bundle = options.bundle or options.run / "exports" / "litert"
     if options.gguf is None:
         import yaml

@@ -14,6 +14,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from killing import status, wait_for
 
 from textapp.catalog import parse_config
 from textapp.commands import launch
@@ -287,15 +288,4 @@ def test_workers_end_with_the_command_that_started_them(tmp_path: Path) -> None:
     pids = [int(seen(process, r"pid (\d+)")[1]) for _ in range(2)]
     process.kill()
     process.wait()
-    deadline = time.monotonic() + 20
-    while any(status(pid) != "Z" for pid in pids):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
-def status(pid: int) -> str:
-    """The state of a process; Z, as of one that nobody waited for, if it is gone."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return "Z"
+    wait_for(lambda: all(status(pid) == "Z" for pid in pids), seconds=20)

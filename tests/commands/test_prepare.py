@@ -9,13 +9,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from killing import wait_for
 from preparations import prepared_data
 
 from textapp.catalog import load_config, recipe_of, recipe_of_config
@@ -360,13 +360,6 @@ def large(folder: Path, lines: int) -> None:
     (folder / "train-0.tsv").write_text("text\tlabel\n" + part * (lines // 1000))
     (folder / "val.tsv").write_text("text\tlabel\n" + labelled(choice, 20))
     (folder / "c.yaml").write_text(CLASSIFIER.format(more=""))
-
-
-def wait_for(found: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + 120
-    while not found():
-        assert process.poll() is None and time.monotonic() < end
-        time.sleep(0.01)
 
 
 @pytest.mark.slow

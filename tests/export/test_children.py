@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from killing import status, wait_for
 
 from textapp.errors import ExportError
 from textapp.export.children import ForkingChild, run_child
@@ -88,17 +87,8 @@ def test_a_child_ends_with_a_parent_that_is_killed(module, forks, tmp_path):
     run = f"ForkingChild({name!r}).run({{}}, 'converting')" if forks else f"run_child({name!r}, {{}}, 'converting')"
     code = f"from textapp.export.children import ForkingChild, run_child\n{run}"
     with subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2]) as parent:
-        assert waited_for(lambda: note.is_file() and note.read_text().endswith("\n"))
-        child = Path("/proc", note.read_text().strip())
-        assert child.exists()
+        wait_for(lambda: note.is_file() and note.read_text().endswith("\n"), seconds=20)
+        child = int(note.read_text())
+        assert status(child) != "Z"
         parent.kill()
-    assert waited_for(lambda: not child.exists() or "zombie" in (child / "status").read_text())
-
-
-def waited_for(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.05)
-    return True
+    wait_for(lambda: status(child) == "Z", seconds=20)

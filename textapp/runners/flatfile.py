@@ -12,18 +12,17 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
 from typing import NamedTuple
 
 from textapp.errors import ArtifactError
+from textapp.runners.flatbuffer import Fault, Flatbuffer, Table
 
 MAX_TENSOR_BYTES = 1 << 31
 MAX_RANK = 8
-_MAX_NAMES = 1 << 16
-_MAX_FIELDS = 16  # of a table that are read
 # Bits of an element by TensorType; 0: strings, resources and variants, whose size is not that of the shape.
 _BITS = {
     0: 32, 1: 16, 2: 32, 3: 8, 4: 64, 5: 0, 6: 8, 7: 16, 8: 64, 9: 8, 10: 64, 11: 128, 12: 64, 13: 0, 14: 0, 15: 32,
@@ -52,10 +51,6 @@ class SignatureShapes(NamedTuple):
 
     inputs: Shapes
     outputs: Shapes
-
-
-class _Fault(Exception):
-    """What is wrong with a file."""
 
 
 def check_flatfile(path: str | Path, graphs: bool = True) -> dict[str, SignatureShapes]:
@@ -103,8 +98,7 @@ def copy_of_one(path: str | Path, signature: str, worth: int) -> int | None:
             with mmap.mmap(copy, 0) as copied:
                 copied[empty:] = _EMPTY_GRAPH
                 checker = _Checker(copied)
-                checker.check(signature)
-                checker.keep(signature, empty + _EMPTY_GRAPH_TABLE)
+                checker.keep(signature, checker.check(signature), empty + _EMPTY_GRAPH_TABLE)
         except BaseException:
             os.close(copy)
             raise
@@ -136,21 +130,9 @@ def _opened(path: str | Path) -> Iterator[tuple[int, mmap.mmap]]:
     except OSError as error:
         found = "no such file" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
         raise ArtifactError(f"{path}: {found}; expected a .tflite file") from error
-    except (_Fault, struct.error, ValueError, IndexError, OverflowError) as error:
-        reason = str(error) if isinstance(error, _Fault) else f"it is cut off or no .tflite file ({error})"
+    except (Fault, struct.error, ValueError, IndexError, OverflowError) as error:
+        reason = str(error) if isinstance(error, Fault) else f"it is cut off or no .tflite file ({error})"
         raise ArtifactError(f"{path}: the file is damaged: {reason}: copy it again, or export it anew") from error
-
-
-class _Table(NamedTuple):
-    """A table of the file: where it starts, and where its `_MAX_FIELDS` or more fields are: 0 for one that it lacks."""
-
-    start: int
-    fields: Sequence[int]
-
-    def at(self, number: int) -> int:
-        """The position of a field; 0: it has its default."""
-        offset = self.fields[number]
-        return self.start + offset if offset else 0
 
 
 class _Tensor(NamedTuple):
@@ -166,7 +148,7 @@ _EMPTY_GRAPH_TABLE = 12
 _EMPTY_GRAPH = struct.pack("<6H i4I I", 12, 20, 4, 8, 12, 16, 12, 16, 12, 8, 4, 0)
 
 
-class _Checker:
+class _Checker(Flatbuffer):
     """Walks through one file, and checks what all its graphs refer to.
 
     Args:
@@ -174,315 +156,250 @@ class _Checker:
     """
 
     def __init__(self, content: mmap.mmap) -> None:
-        self.content, self.size = content, len(content)
-        self._u16, self._u32 = struct.Struct("<H").unpack_from, struct.Struct("<I").unpack_from
-        self._layouts: dict[int, tuple[int, tuple[int, ...]]] = {}
-        self._lists: dict[int, Callable[..., tuple[int, ...]]] = {}  # of so many integers
-        self._i32, self._u64 = struct.Struct("<i").unpack_from, struct.Struct("<Q").unpack_from
+        super().__init__(content)
         if self.size < 8 or self.content[4:8] != b"TFL3":
-            raise _Fault("it does not begin as a .tflite file does")
-        self._model = model = self._table(self._u32(content, 0)[0])
-        self._whole(model, 0, range(3, 4), "version")
-        self._codes = [self._code(table) for table in self._tables(model, 1)]
-        self._sizes = [self._buffer_size(table) for table in self._tables(model, 4)]
-        for table in self._tables(model, 6):
-            self._name(table, 0)
-            self._index(self._number(table, 1), len(self._sizes), "a buffer of metadata")
-        self._graphs = list(self._tables(model, 2))
+            raise Fault("it does not begin as a .tflite file does")
+        self._model = model = self.table(self.u32(content, 0)[0])
+        self.whole(model, 0, range(3, 4), "version")
+        self._codes = [self._code(table) for table in self.tables(model, 1)]
+        self._sizes = [self._buffer_size(table) for table in self.tables(model, 4)]
+        for table in self.tables(model, 6):
+            self.name(table, 0)
+            self.index(self.number(table, 1), len(self._sizes), "a buffer of metadata")
+        self._graphs = list(self.tables(model, 2))
         if not self._graphs:
-            raise _Fault("it has no graph")
+            raise Fault("it has no graph")
 
     def signatures(self) -> dict[str, SignatureShapes]:
-        return dict(self._signature(table) for table in self._tables(self._model, 7))
+        return dict(self._signature(table) for table in self.tables(self._model, 7))
 
-    def check(self, signature: str | None = None) -> None:
-        """Checks the graphs of a signature, or all."""
-        graphs = range(len(self._graphs)) if signature is None else self._graphs_of(signature)
-        _check_calls({number: self._graph(self._graphs[number]) for number in graphs})
+    def check(self, signature: str | None = None) -> set[int]:
+        """Checks the graphs of a signature, or all; returns their numbers."""
+        waiting = set(range(len(self._graphs))) if signature is None else {self._first_graph(signature)}
+        called: dict[int, set[int]] = {}
+        while waiting:
+            number = waiting.pop()
+            called[number] = self._graph(self._graphs[number])
+            waiting |= called[number] - called.keys()
+        graphs = set(called)
+        _check_calls(called)
+        return graphs
 
     def operators_beside(self, signature: str) -> int:
         """The number of operators in graphs that a signature does not run."""
-        kept = self._graphs_of(signature)
-        return sum(self._vector(table, 3, 4)[1] for number, table in enumerate(self._graphs) if number not in kept)
+        kept: set[int] = set()
+        waiting = {self._first_graph(signature)}
+        while waiting:
+            number = waiting.pop()
+            kept.add(number)
+            for operator in self.tables(self._graphs[number], 3):
+                waiting |= self._options(operator, self._code_of(operator)) - kept
+        return sum(self.vector(table, 3, 4)[1] for number, table in enumerate(self._graphs) if number not in kept)
 
-    def keep(self, signature: str, empty: int) -> None:
+    def keep(self, signature: str, graphs: set[int], empty: int) -> None:
         """Leaves one signature in the file, and another graph in the place of those that it does not run.
 
         Args:
-            signature: the one that stays; its graphs keep their numbers.
+            signature: the one that stays.
+            graphs: those that it runs, which keep their numbers.
             empty: where the table of the other graph is, behind the model.
         """
-        kept, model, offset = self._graphs_of(signature), self._model, struct.Struct("<I")
-        first, count = self._vector(model, 2, 4)
-        for number in set(range(count)) - kept:
+        model, offset = self._model, struct.Struct("<I")
+        first, count = self.vector(model, 2, 4)
+        for number in set(range(count)) - graphs:
             offset.pack_into(self.content, first + 4 * number, empty - (first + 4 * number))
-        first, _ = self._vector(model, 7, 4)
+        first, _ = self.vector(model, 7, 4)
         offset.pack_into(self.content, first, self._signature_table(signature).start - first)
         offset.pack_into(self.content, first - 4, 1)
 
-    def _signature_table(self, signature: str) -> _Table:
-        return next(table for table in self._tables(self._model, 7) if self._name(table, 2) == signature)
+    def _signature_table(self, signature: str) -> Table:
+        return next(table for table in self.tables(self._model, 7) if self.name(table, 2) == signature)
 
-    def _graphs_of(self, signature: str) -> set[int]:
-        """The graph of a signature, and those that it calls."""
-        graphs: set[int] = set()
-        waiting = {self._number(self._signature_table(signature), 4)}
-        while waiting:
-            number = self._index(waiting.pop(), len(self._graphs), f"the graph of the signature {signature!r}")
-            graphs.add(number)
-            for operator in self._tables(self._graphs[number], 3):
-                waiting |= self._options(operator, self._code_of(operator)) - graphs
-        return graphs
+    def _first_graph(self, signature: str) -> int:
+        return self._graph_number(self._signature_table(signature), signature)
 
-    def _code(self, table: _Table) -> int:
-        old, new = table.at(0), self._number(table, 3, self._i32)
-        self._name(table, 1)
+    def _graph_number(self, table: Table, signature: str) -> int:
+        return self.index(self.number(table, 4), len(self._graphs), f"the graph of the signature {signature!r}")
+
+    def _code(self, table: Table) -> int:
+        old, new = table.at(0), self.number(table, 3, self.i32)
+        self.name(table, 1)
         code = max(self.content[old] if old else 0, new)
         if code in _STABLEHLO:
-            raise _Fault(f"it has the operator {code}, which textapp does not export")
+            raise Fault(f"it has the operator {code}, which textapp does not export")
         return code
 
-    def _buffer_size(self, table: _Table) -> int:
+    def _buffer_size(self, table: Table) -> int:
         """The bytes of a buffer, inside of the flatbuffer or behind it."""
-        start, size = self._number(table, 1, self._u64), self._number(table, 2, self._u64)
+        start, size = self.number(table, 1, self.u64), self.number(table, 2, self.u64)
         if start > 1:
             if start + size > self.size:
-                raise _Fault(f"a buffer ends at byte {start + size}, behind the end of the file at {self.size}")
+                raise Fault(f"a buffer ends at byte {start + size}, behind the end of the file at {self.size}")
             return size
-        return self._vector(table, 0, 1)[1]
+        return self.vector(table, 0, 1)[1]
 
     # --- graphs ------------------------------------------------------------------------------------------------------
 
-    def _graph(self, table: _Table) -> set[int]:
+    def _graph(self, table: Table) -> set[int]:
         """Checks a graph; returns those that it calls."""
-        tables = list(self._tables(table, 0))
+        tables = list(self.tables(table, 0))
         tensors = [self._tensor(each) for each in tables]
-        inputs, outputs = self._integers(table, 1), self._integers(table, 2)
+        inputs, outputs = self.integers(table, 1), self.integers(table, 2)
         for index in (*inputs, *outputs):
-            self._index(index, len(tensors), "an input or an output of a graph")
+            self.index(index, len(tensors), "an input or an output of a graph")
         ready = [tensor.constant or tensor.variable for tensor in tensors]
         for each, tensor in zip(tables, tensors, strict=True):
             if tensor.in_blocks:
                 self._blocks(each, tensor, tensors)
         for index in inputs:
             if tensors[index].constant:
-                raise _Fault(f"the constant tensor {index} is the input of a graph")
+                raise Fault(f"the constant tensor {index} is the input of a graph")
             ready[index] = True
         called: set[int] = set()
-        for operator in self._tables(table, 3):
+        for operator in self.tables(table, 3):
             called |= self._operator(operator, tensors, ready)
         for index in outputs:
             if not ready[index]:
-                raise _Fault(f"tensor {index} is the output of a graph, but no operator computes it")
-        self._name(table, 4)
+                raise Fault(f"tensor {index} is the output of a graph, but no operator computes it")
+        self.name(table, 4)
         for each in tables:
-            self._name(each, 3)
+            self.name(each, 3)
         return called
 
-    def _tensor(self, table: _Table) -> _Tensor:
-        shape = self._integers(table, 0)
+    def _tensor(self, table: Table) -> _Tensor:
+        shape = self.integers(table, 0)
         position = table.at(1)
         kind = self.content[position] if position else 0
         if len(shape) > MAX_RANK or min(shape, default=0) < 0:
-            raise _Fault(f"a tensor has the shape {list(shape[: MAX_RANK + 1])}, expected {MAX_RANK} sizes from 0")
+            raise Fault(f"a tensor has the shape {list(shape[: MAX_RANK + 1])}, expected {MAX_RANK} sizes from 0")
         if kind not in _BITS:
-            raise _Fault(f"a tensor has the unknown type {kind}")
+            raise Fault(f"a tensor has the unknown type {kind}")
         need = -(-prod(shape) * _BITS[kind] // 8)
         if need > MAX_TENSOR_BYTES:
-            raise _Fault(f"a tensor of the shape {list(shape)} takes {need >> 20} MB, expected at most 2048 MB")
-        open_shape = self._integers(table, 7)
+            raise Fault(f"a tensor of the shape {list(shape)} takes {need >> 20} MB, expected at most 2048 MB")
+        open_shape = self.integers(table, 7)
         if open_shape and (len(open_shape) != len(shape) or min(open_shape) < -1):
-            raise _Fault(f"a tensor of the shape {list(shape)} has the signature {list(open_shape)}")
-        have = self._sizes[self._index(self._number(table, 2), len(self._sizes), "the buffer of a tensor")]
+            raise Fault(f"a tensor of the shape {list(shape)} has the signature {list(open_shape)}")
+        have = self._sizes[self.index(self.number(table, 2), len(self._sizes), "the buffer of a tensor")]
         sparse, variable = table.at(6), table.at(5)
         if sparse:
-            raise _Fault("a tensor is sparse, which textapp does not export")
+            raise Fault("a tensor is sparse, which textapp does not export")
         if have and _BITS[kind] and have != need:
-            raise _Fault(f"a tensor of the shape {list(shape)} has {have} bytes, expected {need}")
+            raise Fault(f"a tensor of the shape {list(shape)} has {have} bytes, expected {need}")
         if have and not _BITS[kind]:
-            raise _Fault("a constant holds strings or resources, which textapp does not export")
+            raise Fault("a constant holds strings or resources, which textapp does not export")
         if table.at(9):
-            raise _Fault("a tensor is a variant, which textapp does not export")
+            raise Fault("a tensor is a variant, which textapp does not export")
         in_blocks = self._quantization(table, shape)
         constant = have > 0 or (need == 0 and bool(_BITS[kind]))
         return _Tensor(shape, kind, constant, bool(variable and self.content[variable]), in_blocks)
 
-    def _quantization(self, table: _Table, shape: tuple[int, ...]) -> bool:
+    def _quantization(self, table: Table, shape: tuple[int, ...]) -> bool:
         """Checks the scales of a tensor; returns whether it is quantized in blocks, whose scales `_blocks` checks."""
         position = table.at(4)
         if not position:
             return False
-        quantization = self._table(position + self._u32(self.content, position)[0])
-        scales, zeros = self._vector(quantization, 2, 4)[1], self._vector(quantization, 3, 8)[1]
-        details, axis = quantization.at(4), self._number(quantization, 6, self._i32)
+        quantization = self.table(position + self.u32(self.content, position)[0])
+        scales, zeros = self.vector(quantization, 2, 4)[1], self.vector(quantization, 3, 8)[1]
+        details, axis = quantization.at(4), self.number(quantization, 6, self.i32)
         if details and self.content[details]:
             if self.content[details] != _BLOCKWISE or scales or zeros:
-                raise _Fault("a tensor has a custom quantization, which textapp does not export")
+                raise Fault("a tensor has a custom quantization, which textapp does not export")
             return True
         if scales not in (0, 1) and (not 0 <= axis < len(shape) or shape[axis] != scales):
-            raise _Fault(f"a tensor of the shape {list(shape)} has {scales} scales along axis {axis}")
+            raise Fault(f"a tensor of the shape {list(shape)} has {scales} scales along axis {axis}")
         if zeros not in (0, 1, scales):
-            raise _Fault(f"a tensor has {scales} scales and {zeros} zero points")
+            raise Fault(f"a tensor has {scales} scales and {zeros} zero points")
         return False
 
-    def _blocks(self, table: _Table, tensor: _Tensor, tensors: list[_Tensor]) -> None:
+    def _blocks(self, table: Table, tensor: _Tensor, tensors: list[_Tensor]) -> None:
         """Checks the scales of a kernel that is quantized in blocks."""
         position = table.at(4)
-        quantization = self._table(position + self._u32(self.content, position)[0])
+        quantization = self.table(position + self.u32(self.content, position)[0])
         position = quantization.at(5)
         if not position:
-            raise _Fault("a tensor is quantized in blocks of no size")
-        blocks = self._table(position + self._u32(self.content, position)[0])
-        size = self._number(blocks, 2, self._i32)
+            raise Fault("a tensor is quantized in blocks of no size")
+        blocks = self.table(position + self.u32(self.content, position)[0])
+        size = self.number(blocks, 2, self.i32)
         kernel = tensor.kind == _INT4 and tensor.constant and len(tensor.shape) == 2
-        if not kernel or self._number(blocks, 1, self._i32) != -1:
-            raise _Fault("a tensor in blocks is no kernel of int4, or has zero points, which textapp does not export")
+        if not kernel or self.number(blocks, 1, self.i32) != -1:
+            raise Fault("a tensor in blocks is no kernel of int4, or has zero points, which textapp does not export")
         outputs, inputs = tensor.shape
         if size <= 0 or inputs % size:
-            raise _Fault(f"a tensor of the shape {list(tensor.shape)} has blocks of {size}")
-        scales = tensors[self._index(self._number(blocks, 0, self._i32), len(tensors), "the scales of a tensor")]
+            raise Fault(f"a tensor of the shape {list(tensor.shape)} has blocks of {size}")
+        scales = tensors[self.index(self.number(blocks, 0, self.i32), len(tensors), "the scales of a tensor")]
         if scales.kind != _FLOAT16 or not scales.constant or scales.shape != (outputs, inputs // size):
-            raise _Fault(
+            raise Fault(
                 f"a tensor of the shape {list(tensor.shape)} in blocks of {size} has scales of the shape "
                 f"{list(scales.shape)}, or of no float16"
             )
 
-    def _code_of(self, operator: _Table) -> int:
-        return self._codes[self._index(self._number(operator, 0), len(self._codes), "the code of an operator")]
+    def _code_of(self, operator: Table) -> int:
+        return self._codes[self.index(self.number(operator, 0), len(self._codes), "the code of an operator")]
 
-    def _operator(self, table: _Table, tensors: list[_Tensor], ready: list[bool]) -> set[int]:
+    def _operator(self, table: Table, tensors: list[_Tensor], ready: list[bool]) -> set[int]:
         """Checks one operator, marks its outputs as computed, and returns the graphs that it calls."""
         code = self._code_of(table)
-        inputs, outputs, between = self._integers(table, 1), self._integers(table, 2), self._integers(table, 8)
+        inputs, outputs, between = self.integers(table, 1), self.integers(table, 2), self.integers(table, 8)
         optional = _BUILTINS_WITH_OPTIONAL_INPUTS.get(code, len(inputs))
         count = len(tensors)
         for place, index in enumerate(inputs):
             if index == -1 and place >= optional:
                 continue
             if not 0 <= index < count:
-                self._index(index, count, "an input of an operator")
+                self.index(index, count, "an input of an operator")
             if not ready[index]:
-                raise _Fault(f"an operator reads tensor {index} before it is computed")
+                raise Fault(f"an operator reads tensor {index} before it is computed")
             if tensors[index].in_blocks and (code, place) != (_FULLY_CONNECTED, 1):
-                raise _Fault(f"tensor {index} is in blocks, and an operator reads it that is no matrix product")
+                raise Fault(f"tensor {index} is in blocks, and an operator reads it that is no matrix product")
         for index in outputs:
-            tensor = tensors[self._index(index, count, "an output of an operator")]
+            tensor = tensors[self.index(index, count, "an output of an operator")]
             if tensor.constant and 0 not in tensor.shape:
-                raise _Fault(f"an operator writes tensor {index}, which is constant")
+                raise Fault(f"an operator writes tensor {index}, which is constant")
             ready[index] = True
         for index in between:
             if index != -1:
-                self._index(index, count, "a tensor of an operator")
-        self._vector(table, 5, 1)
+                self.index(index, count, "a tensor of an operator")
+        self.vector(table, 5, 1)
         if table.at(9) or table.at(12):
-            raise _Fault("an operator has options outside of the flatbuffer, which textapp does not export")
+            raise Fault("an operator has options outside of the flatbuffer, which textapp does not export")
         return self._options(table, code)
 
-    def _options(self, table: _Table, code: int) -> set[int]:
+    def _options(self, table: Table, code: int) -> set[int]:
         """The graphs that an operator calls."""
         kind, position = table.at(3), table.at(4)
         if not position:
             if code in _GRAPHS_IN_OPTIONS:
-                raise _Fault("an operator that calls graphs does not name them")
+                raise Fault("an operator that calls graphs does not name them")
             return set()
-        options = self._table(position + self._u32(self.content, position)[0])
+        options = self.table(position + self.u32(self.content, position)[0])
         if code not in _GRAPHS_IN_OPTIONS:
             return set()
         if not kind:
-            raise _Fault("an operator has options without a type")
-        numbers = [self._number(options, number, self._i32) for number in range(_GRAPHS_IN_OPTIONS[code])]
-        return {self._index(number, len(self._graphs), "a graph that an operator calls") for number in numbers}
+            raise Fault("an operator has options without a type")
+        numbers = [self.number(options, number, self.i32) for number in range(_GRAPHS_IN_OPTIONS[code])]
+        return {self.index(number, len(self._graphs), "a graph that an operator calls") for number in numbers}
 
-    def _signature(self, table: _Table) -> tuple[str, SignatureShapes]:
-        name = self._name(table, 2)
-        number = self._index(self._number(table, 4), len(self._graphs), f"the graph of the signature {name!r}")
-        graph = self._graphs[number]
+    def _signature(self, table: Table) -> tuple[str, SignatureShapes]:
+        name = self.name(table, 2)
+        graph = self._graphs[self._graph_number(table, name)]
         inputs, outputs = self._sides(table, graph, 0), self._sides(table, graph, 1)
-        count = self._vector(graph, 1, 4)[1]
+        count = self.vector(graph, 1, 4)[1]
         if len(inputs) != count:
-            raise _Fault(f"the signature {name!r} names {len(inputs)} inputs of {count}")
+            raise Fault(f"the signature {name!r} names {len(inputs)} inputs of {count}")
         return name, SignatureShapes(inputs, outputs)
 
-    def _sides(self, table: _Table, graph: _Table, number: int) -> Shapes:
+    def _sides(self, table: Table, graph: Table, number: int) -> Shapes:
         """The shapes of the inputs, 0, or the outputs, 1, of a signature."""
-        members, shapes = self._integers(graph, number + 1), {}
-        start, count = self._vector(graph, 0, 4)
-        for each in self._tables(table, number):
-            name, index = self._name(each, 0), self._number(each, 1)
+        members, shapes = self.integers(graph, number + 1), {}
+        start, count = self.vector(graph, 0, 4)
+        for each in self.tables(table, number):
+            name, index = self.name(each, 0), self.number(each, 1)
             if index not in members:
-                raise _Fault(f"the signature's tensor {name!r} is number {index}, which its graph does not list")
-            position = start + 4 * self._index(index, count, "an input or an output of a graph")
-            shapes[name] = self._tensor(self._table(position + self._u32(self.content, position)[0])).shape
+                raise Fault(f"the signature's tensor {name!r} is number {index}, which its graph does not list")
+            position = start + 4 * self.index(index, count, "an input or an output of a graph")
+            shapes[name] = self._tensor(self.table(position + self.u32(self.content, position)[0])).shape
         return shapes
-
-    # --- flatbuffers -------------------------------------------------------------------------------------------------
-
-    def _table(self, start: int) -> _Table:
-        vtable = start - self._i32(self.content, start)[0]
-        extent, fields = self._layouts.get(vtable) or self._layout(vtable)
-        if start + extent > self.size:
-            raise _Fault(f"a table at byte {start} does not fit into the file")
-        return _Table(start, fields)
-
-    def _layout(self, vtable: int) -> tuple[int, tuple[int, ...]]:
-        """The size of tables of one layout, and the places of their fields; many tables share a layout."""
-        if vtable < 0:
-            raise _Fault("a table has no layout")
-        length, extent = self._u16(self.content, vtable)[0], self._u16(self.content, vtable + 2)[0]
-        if length < 4 or length % 2 or extent < 4 or vtable + length > self.size:
-            raise _Fault(f"the layout of a table at byte {vtable} does not fit into the file")
-        fields = struct.unpack_from(f"<{length // 2 - 2}H", self.content, vtable + 4)
-        if fields and max(fields) >= extent:
-            raise _Fault(f"a table at byte {vtable} has a field behind its end")
-        self._layouts[vtable] = layout = (extent, fields + (0,) * (_MAX_FIELDS - len(fields)))
-        return layout
-
-    def _vector(self, table: _Table, number: int, width: int) -> tuple[int, int]:
-        """The start and the number of elements of a vector, each of `width` bytes."""
-        offset = table.fields[number]  # read here and not by `at`: large files have a million vectors
-        if not offset:
-            return 0, 0
-        position = table.start + offset
-        start = position + self._u32(self.content, position)[0]
-        count = self._u32(self.content, start)[0]
-        if start + 4 + count * width > self.size:
-            raise _Fault(f"a list of {count} elements at byte {start} does not fit into the file")
-        return start + 4, count
-
-    def _tables(self, table: _Table, number: int) -> Iterator[_Table]:
-        start, count = self._vector(table, number, 4)
-        for position, offset in zip(
-            range(start, start + 4 * count, 4), struct.unpack_from(f"<{count}I", self.content, start), strict=True
-        ):
-            yield self._table(position + offset)
-
-    def _integers(self, table: _Table, number: int) -> tuple[int, ...]:
-        start, count = self._vector(table, number, 4)
-        if not count:
-            return ()
-        if count not in self._lists:
-            self._lists[count] = struct.Struct(f"<{count}i").unpack_from
-        return self._lists[count](self.content, start)
-
-    def _name(self, table: _Table, number: int) -> str:
-        start, count = self._vector(table, number, 1)
-        if count > _MAX_NAMES or (start and (start + count >= self.size or self.content[start + count] != 0)):
-            raise _Fault("a name is too long or has no end")
-        return self.content[start : start + count].decode("utf-8", "replace")
-
-    def _number(self, table: _Table, number: int, read: Callable[..., tuple[int]] | None = None) -> int:
-        position = table.at(number)
-        return (read or self._u32)(self.content, position)[0] if position else 0
-
-    def _whole(self, table: _Table, number: int, allowed: range, what: str) -> None:
-        value = self._number(table, number)
-        if value not in allowed:
-            raise _Fault(f"its {what} is {value}, expected {allowed[0]}")
-
-    def _index(self, index: int, count: int, what: str) -> int:
-        if not 0 <= index < count:
-            raise _Fault(f"{what} has the number {index}, expected one of {count}")
-        return index
 
 
 def _check_calls(waiting: dict[int, set[int]]) -> None:
@@ -494,6 +411,6 @@ def _check_calls(waiting: dict[int, set[int]]) -> None:
     while waiting:
         done = [number for number, called in waiting.items() if not called & waiting.keys()]
         if not done:
-            raise _Fault("a graph calls itself")
+            raise Fault("a graph calls itself")
         for number in done:
             del waiting[number]
