@@ -424,8 +424,11 @@ def test_a_run_with_other_labels_than_the_data(trained: Path, tmp_path: Path, ca
         text = (trained / f"{name}.tsv").read_text(encoding="utf-8")
         (tmp_path / f"{name}.tsv").write_text(text.replace("\tbad", "\tpoor"), encoding="utf-8")
     error = refused(run, tmp_path)
-    assert "was trained on the labels bad, good, but the data has good, poor" in error
+    assert "was trained on the labels bad, good, but the data has poor, which it was not trained on" in error
     assert any("quality before and after is that on the data as it is now" in line for line in caplog.messages)
+    rewritten(run, labels=["bad", "fair", "good"])
+    expected = "was trained on the labels bad, fair, good, but the data has no example of fair: use the data"
+    assert expected in refused(run, trained)
 
 
 def test_a_run_of_another_version(trained: Path, tmp_path: Path) -> None:

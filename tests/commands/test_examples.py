@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 
-from textapp.artifact import Artifact
-from textapp.commands.examples import check_has_columns, evaluation_records, layout_of
-from textapp.errors import DataError, UsageError
+from textapp.artifact import Artifact, open_artifact, write_manifest
+from textapp.commands.evaluate import evaluate
+from textapp.commands.examples import check_has_columns, evaluation_records, layout_of, own_splits
+from textapp.commands.export import export
+from textapp.commands.optimize import optimize
+from textapp.errors import ArtifactError, DataError, UsageError
+from textapp.export.options import ExportOptions
 from textapp.records.labelled import load_labelled
 from textapp.records.layout import Layout
 
@@ -53,6 +59,29 @@ def test_columns_of_a_call_bring_no_header_of_the_run(tmp_path: Path) -> None:
     expected = [{"text": "good", "label": "1"}, {"text": "bad", "label": "0"}]
     for run, name, columns in ((headed, "a.tsv", "text=1,label=0"), (numbered, "b.csv", "text=review,label=stars")):
         assert load_labelled(name, layout_of(run, columns), tmp_path) == expected
+
+
+def test_data_of_labels_that_a_run_was_not_trained_on(tiny_run: Path, tmp_path: Path) -> None:
+    """Not only `compress`: an export calibrated and a search measured with them would tell nothing of the model."""
+    run = Path(shutil.copytree(tiny_run, tmp_path / "run", ignore=shutil.ignore_patterns("exports", "evaluation")))
+    samples = tiny_run.with_name("samples")
+    shutil.copytree(samples, tmp_path / "data")
+    config = (run / "config.yaml").read_text(encoding="utf-8")
+    (run / "config.yaml").write_text(config.replace(str(samples), str(tmp_path / "data")), encoding="utf-8")
+    manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
+    write_manifest(run, manifest, list(manifest.pop("files")))
+    assert own_splits(open_artifact(run)).test
+    for file in (tmp_path / "data").glob("t*.tsv"):
+        file.write_text(file.read_text(encoding="utf-8").replace("negative", "bad"), encoding="utf-8")
+    expected = "the labels negative, positive, but the data has bad, which it was not trained on: use the data that"
+    for call in (
+        lambda: export(run, ExportOptions("litert", "int8"), output=tmp_path / "bundle"),
+        lambda: optimize(run, keep=tmp_path / "search"),
+        lambda: evaluate(run, output=tmp_path / "figures"),
+    ):
+        with pytest.raises(ArtifactError, match=expected):
+            call()
+    assert not any((tmp_path / name).exists() for name in ("bundle", "figures", "search/journal.log"))
 
 
 def test_the_encoding_of_a_call(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from textapp.artifact import TARGET_TOKENIZER, TOKENIZER, Artifact, check_no_inp
 from textapp.catalog import load_config, parse_config, recipe_of_manifest
 from textapp.commands import tables
 from textapp.commands.compress_stages import Stages
+from textapp.commands.examples import check_labels
 from textapp.commands.students import unlabelled_records
 from textapp.commands.train import REQUEST, changed, checksums, disk_errors_reported, enter, put_in_place, replaces_run
 from textapp.compression.recipe import LoadedRecipe, as_data, load_recipe
@@ -127,6 +128,7 @@ def _compress(artifact: Artifact, recipe: LoadedRecipe, config: Config, data_dir
         _warn_of_other_data(artifact, sums)
         layout = settled_layout(task, config, data_dir)
         splits = load_splits(task, config, data_dir, layout)
+        check_labels(artifact, task.labels(splits.train), every=True)
         unlabelled = unlabelled_records(task, recipe, layout, data_dir)
         import_tensorflow()
         from textapp.training.strategy import make_strategy

@@ -11,7 +11,7 @@ from textapp.artifact import Artifact
 from textapp.catalog import load_config, recipe_of_manifest
 from textapp.config import data_directory, same_column
 from textapp.encodings import text_encoding
-from textapp.errors import ArtifactError, UsageError
+from textapp.errors import ArtifactError, UsageError, visible
 from textapp.recipes.recipe import Recipe
 from textapp.recipes.splits import load_splits
 from textapp.records.files import kind_of
@@ -20,6 +20,7 @@ from textapp.records.sources import describe
 from textapp.records.splits import Splits
 
 Record = dict[str, Any]
+SHOWN_LABELS, SHOWN_LENGTH = 10, 40  # of labels in a message
 
 
 def evaluation_records(
@@ -65,15 +66,47 @@ def own_splits(artifact: Artifact, data_dir: Path | None = None) -> Splits:
         data_dir: base folder of relative data paths.
 
     Raises:
-        ArtifactError: a bundle is not inside its run.
+        ArtifactError: a bundle is not inside its run, or the data has a label that the model has not.
     """
     run = artifact.path if artifact.kind == "run" else artifact.parent
     if run is None:
         raise ArtifactError(
             f"{artifact.path}: is not inside its run, so it has no examples: give some with --data FILE"
         )
-    config = load_config(run / "config.yaml")
-    return load_splits(recipe_of_manifest(artifact.manifest), config, data_directory(data_dir, artifact.data_dir))
+    config, recipe = load_config(run / "config.yaml"), recipe_of_manifest(artifact.manifest)
+    splits = load_splits(recipe, config, data_directory(data_dir, artifact.data_dir))
+    check_labels(artifact, recipe.labels([*splits.train, *splits.validation, *splits.test]))
+    return splits
+
+
+def check_labels(artifact: Artifact, found: Sequence[str], every: bool = False) -> None:
+    """Checks that the data of a run has the labels that the run was trained on: the data may have changed since.
+
+    Args:
+        artifact: a run or a bundle.
+        found: the labels in the data; none of a task without labels.
+        every: whether each label of the run has to be there, as a training goes by the labels of its data.
+
+    Raises:
+        ArtifactError: the data has another label, or lacks one.
+    """
+    known = artifact.manifest.get("labels") or ()
+    unknown = [label for label in found if label not in known]
+    missing = [label for label in known if label not in found] if every else []
+    if not unknown and not missing:
+        return
+    fault = (
+        f"has {_named(unknown)}, which it was not trained on" if unknown else f"has no example of {_named(missing)}"
+    )
+    raise ArtifactError(
+        f"{artifact.path}: was trained on the labels {_named(known)}, but the data {fault}: use the data that it was "
+        "trained on, whose folder --data-dir names"
+    )
+
+
+def _named(labels: Sequence[str]) -> str:
+    shown = [visible(label[:SHOWN_LENGTH]) for label in labels[:SHOWN_LABELS]]
+    return ", ".join(shown) + ", ..." * (len(labels) > SHOWN_LABELS)
 
 
 def layout_of(manifest: Mapping[str, Any], columns: str | None = None, encoding: str | None = None) -> Layout:

@@ -9,11 +9,10 @@ from typing import Any
 from textapp.artifact import check_target, open_artifact
 from textapp.catalog import load_config, recipe_of_manifest, task_class, task_from_manifest
 from textapp.commands import tables
-from textapp.config import data_directory
+from textapp.commands.examples import own_splits
 from textapp.errors import ArtifactError
 from textapp.export.options import ExportOptions
 from textapp.noise import import_tensorflow
-from textapp.recipes.splits import load_splits
 from textapp.text.tokenizer import load_tokenizers
 
 MIN_EXAMPLES = 200  # with fewer validation examples, training examples are added
@@ -43,7 +42,8 @@ def export(
         The bundle.
 
     Raises:
-        ArtifactError: this is no run, or another process makes the same bundle.
+        ArtifactError: this is no run, its data has labels that it was not trained on, or another process makes the same
+            bundle.
         UsageError: `output` holds something else, or cannot be written.
         ExportError: the export does not pass; nothing is written, and an older bundle is unchanged.
     """
@@ -58,7 +58,7 @@ def export(
 
         config = load_config(run / "config.yaml")
         recipe = recipe_of_manifest(artifact.manifest)
-        splits = load_splits(recipe, config, data_directory(data_dir, artifact.manifest.get("data_dir")))
+        splits = own_splits(artifact, data_dir)
         records = splits.validation
         if len(records) < MIN_EXAMPLES and splits.train and not recipe.divides_texts(config):
             added = splits.train[: MIN_EXAMPLES - len(records)]

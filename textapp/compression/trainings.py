@@ -25,7 +25,7 @@ from textapp.compression.recipe import (
     as_data,
 )
 from textapp.compression.vocabulary import cut_axes, cut_weights
-from textapp.errors import ArtifactError, ConfigError
+from textapp.errors import ConfigError
 from textapp.files import write_text
 from textapp.recipes.training_run import begun, build_under, fit, summary
 
@@ -140,18 +140,11 @@ class Compression:
         return config.model_copy(update=update)
 
     def _check(self, model: keras.Model) -> None:
-        """Checks that the run, the data and the recipe go together.
+        """Checks that the run and the recipe go together.
 
         Args:
             model: of the run.
         """
-        found = self.objective.manifest(self.stages[0].prepared).get("labels")
-        expected = self.artifact.manifest.get("labels")
-        if found != expected:
-            raise ArtifactError(
-                f"{self.artifact.path}: was trained on the labels {', '.join(expected or ())}, but the data has "
-                f"{', '.join(found or ())}: use the data that it was trained on"
-            )
         for number in range(len(self.steps)):
             model = self._checked(number, model)
 
