@@ -17,7 +17,7 @@ import pytest
 import textapp
 from textapp.artifact import open_artifact, write_manifest
 from textapp.catalog import load_config, parse_config
-from textapp.commands.compress import compress
+from textapp.commands.compress import compress, config_of_run
 from textapp.commands.export import export
 from textapp.commands.train import train_config
 from textapp.compression import size
@@ -123,6 +123,28 @@ def test_the_summary_and_the_name_of_the_new_run(
         assert part in shown
     with pytest.raises(ArtifactError, match="finished already: use --overwrite"):
         compress(trained / "run", RECIPES / "cluster16.yaml")
+
+
+def test_what_earlier_runs_made_of_the_weights_stays_or_is_told(trained: Path, tmp_path: Path, caplog) -> None:
+    def made(run: Path, name: str, *steps: dict[str, object]) -> Path:
+        (tmp_path / name).mkdir()
+        return compress(run, write_recipe(tmp_path / name, list(steps)), new_run=str(tmp_path / name / "run"))
+
+    def zeros(run: Path) -> dict[str, np.ndarray]:
+        return {name: view == 0 for name, view in kernels(run).items()}
+
+    pruned = made(trained / "run", "a", {"method": "prune", "sparsity": 0.8, "embeddings": True, "epochs": 2})
+    clustered = made(pruned, "b", {"method": "cluster", "clusters": 4, "epochs": 1})
+    assert not [line for line in caplog.messages if "undoes" in line]
+    again = made(clustered, "c", {"method": "prune", "sparsity": 0.5, "ramp": 0.1, "epochs": 1})
+    expected = "was made by cluster, which steps.0 (prune) undoes: its training moves the values of the clusters; for"
+    assert [line for line in caplog.messages if expected in line and "came from, run, by one recipe" in line]
+    before = zeros(pruned)
+    assert min(each.mean() for each in before.values()) > 0.75 and "token_embedding/embeddings" in before
+    for run in (clustered, again):
+        assert all(now[before[name]].all() for name, now in zeros(run).items())
+    metrics = [json.loads((run / "metrics.json").read_text())["compression"] for run in (pruned, clustered, again)]
+    assert [each["earlier"] for each in metrics] == [[], ["prune"], ["prune", "cluster"]]
 
 
 def test_a_language_model_is_pruned_two_of_four(tmp_path: Path, capsys) -> None:
@@ -425,13 +447,14 @@ def test_a_run_with_other_labels_than_the_data(trained: Path, tmp_path: Path, ca
         (tmp_path / f"{name}.tsv").write_text(text.replace("\tbad", "\tpoor"), encoding="utf-8")
     error = refused(run, tmp_path)
     assert "was trained on the labels bad, good, but the data has poor, which it was not trained on" in error
-    assert any("quality before and after is that on the data as it is now" in line for line in caplog.messages)
+    expected = f"{tmp_path / 'train.tsv'}: changed since the training was started (its sha256 differs): the quality"
+    assert any(line.startswith(expected) for line in caplog.messages)
     rewritten(run, labels=["bad", "fair", "good"])
     expected = "was trained on the labels bad, fair, good, but the data has no example of fair: use the data"
     assert expected in refused(run, trained)
 
 
-def test_a_run_of_another_version(trained: Path, tmp_path: Path) -> None:
+def test_a_run_of_another_version(trained: Path, tmp_path: Path, caplog) -> None:
     run = copied(trained / "run", tmp_path)
     config = (run / "config.yaml").read_text(encoding="utf-8")
     (run / "config.yaml").write_text(config.replace("filters:", "feature_maps:"), encoding="utf-8")
@@ -439,6 +462,12 @@ def test_a_run_of_another_version(trained: Path, tmp_path: Path) -> None:
     error = refused(run)
     assert f"was trained by textapp 7.0.0, and its config is none of this version, {textapp.__version__}" in error
     assert "config.yaml, line" in error and "model.feature_maps" in error
+    # A version of which all is known but what it does.
+    (run / "config.yaml").write_text(config, encoding="utf-8")
+    rewritten(run, versions={"textapp": "0.0.9"})
+    config_of_run(open_artifact(run))
+    assert f"{run}: was trained by textapp 0.0.9, and this is {textapp.__version__}" in caplog.messages[-1]
+    assert len(caplog.messages) == 1
     # A version whose model is built otherwise: the config is known, the weights do not fit.
     (run / "config.yaml").write_text(config.replace("filters: 8", "filters: 9"), encoding="utf-8")
     rewritten(run)

@@ -21,7 +21,7 @@ from textapp.commands import optimize_runs as runs
 from textapp.commands import optimize_search as search
 from textapp.commands.optimize import optimize
 from textapp.commands.optimize_work import Clock, Failed, OutOfTime, run_job
-from textapp.errors import ExportError, OptionError, TextappError, UsageError
+from textapp.errors import ConfigError, ExportError, OptionError, TextappError, UsageError
 
 pytest.importorskip("optuna")
 ROOT = Path(__file__).parents[2]
@@ -42,6 +42,8 @@ class Workshop:
         self.before: Callable[[str], None] = lambda name: None
 
     def run_job(self, job: dict[str, Any], log: Path, seconds: float) -> None:
+        if job["do"] == "check":
+            return
         place = Path(job["new_run"] if job["do"] == "compress" else job["output"])
         self.jobs.append(place.relative_to(place.parents[0 if job["do"] == "compress" else 2]).as_posix())
         self.before(self.jobs[-1])
@@ -139,6 +141,7 @@ def test_a_budget_that_nothing_keeps(
 ) -> None:
     folder = tmp_path / "search"
     optimize(tiny_run, keep=folder, recipes=[half])
+    kept = open_artifact(folder / "best").manifest
     with pytest.raises(ExportError) as caught:
         optimize(tiny_run, max_drop=0.25, max_latency="0.6ms", keep=folder, recipes=[half])
     assert str(caught.value) == (
@@ -147,8 +150,8 @@ def test_a_budget_that_nothing_keeps(
     )
     shown = capsys.readouterr().out.rpartition("candidate")[2]
     assert caught.value.exit_code == 1 and "half + dynamic" in shown and " best" not in shown
-    assert result_of(folder)["best"] is None and not (folder / "best").exists()
-    assert f"{folder / 'best'}: goes, as it does not keep this budget" in caplog.text
+    assert result_of(folder)["best"] is None and open_artifact(folder / "best").manifest == kept
+    assert f"{folder / 'best'}: stays as it is, the best of an earlier budget; it does not keep this one" in caplog.text
 
 
 def test_all_milliseconds_are_of_one_measurement(
@@ -215,7 +218,9 @@ def test_the_time_decides_how_long_is_trained(
     optimize(tiny_run, minutes=50 / 60, keep=tmp_path / "b", recipes=[half])
     result = result_of(tmp_path / "b")
     assert "half + dynamic" in result["not_started"] and result["best"] == "dynamic"
-    assert "not started, as they would pass the time (--minutes): half + dynamic" in capsys.readouterr().out
+    assert (
+        "not started, as they would pass the time; more --minutes try them: half + dynamic" in capsys.readouterr().out
+    )
     with pytest.raises(
         ExportError, match="found no time for a candidate: none, dynamic, structure50 [+] dynamic would"
     ):
@@ -312,6 +317,11 @@ def test_runs_and_folders_that_do_not_fit(
     assert "the folder of another search: use another --keep" in refused(other, keep=tmp_path / "search")
     half.write_text(half.read_text().replace("0.5", "0.6"))
     assert "its recipe half is " in refused(keep=tmp_path / "search", recipes=[half])
+    with monkeypatch.context() as patched:
+        patched.setattr(search, "checksums", lambda *_: {"train.tsv": "another"})
+        assert "journal.log: is the journal of another search: its data is 2 files (" in refused(
+            keep=tmp_path / "search", recipes=[half]
+        )
     monkeypatch.setattr(search, "machine", lambda: {"cpu": "abacus", "cores": 1})
     assert "this one's abacus, 1 cores: use another --keep" in refused(keep=tmp_path / "search")
     monkeypatch.undo()
@@ -336,6 +346,26 @@ def test_a_folder_of_the_user_with_names_like_ours_is_left_alone(
     with pytest.raises(UsageError, match="work: exists and is no folder of a search: use one that is new or empty"):
         optimize(tiny_run, keep=tmp_path / "work", recipes=[half])
     assert {name: (tmp_path / "work" / name).read_text() for name in mine} == mine and workshop.jobs == []
+
+
+def test_a_recipe_that_does_not_fit_the_run_is_told_before_anything_is_trained(tiny_run: Path, tmp_path: Path) -> None:
+    recipes = {
+        "layer": "steps:\n- {method: prune, sparsity: 0.5}\n- method: cluster\n  layers: [attention]",
+        "heads": "steps:\n- method: structure\n  heads: 0.5",
+        "empty": "steps: []",
+    }
+    expected = {
+        "layer": ", line 4: steps.1.layers.0: found 'attention', expected a layer with a kernel: windows, logits",
+        "heads": ", line 3: steps.0.heads: found a share of heads, of which this cnn has none to spare",
+        "empty": ", line 1: steps: found [], expected keys such as",
+    }
+    for name, text in recipes.items():
+        file = tmp_path / f"{name}.yaml"
+        file.write_text(text)
+        with pytest.raises(ConfigError) as caught:
+            optimize(tiny_run, keep=tmp_path / "search", recipes=[file])
+        assert str(caught.value).startswith(f"{file}{expected[name]}"), str(caught.value)
+    assert not (tmp_path / "search").exists()
 
 
 def test_a_recipe_in_the_folder_of_a_search_is_not_overwritten(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from textapp.compression.recipe import Cluster, Prune, as_data, load_recipe, parse_recipe
+from textapp.compression.recipe import Cluster, Prune, as_data, load_recipe, parse_recipe, undone
 from textapp.errors import ConfigError
 
 ROOT = Path(__file__).parents[2] / "configs" / "compression"
@@ -130,6 +130,14 @@ def test_defaults_and_overrides(tmp_path: Path) -> None:
             "steps:\n- {method: cluster}\n- {method: quantize_aware}",
             "small.yaml, line 3: steps.1.method: found quantize_aware after cluster, expected one of the two: the grid",
         ),
+        (
+            "steps:\n- {method: cluster}\n- {method: prune, sparsity: 0.5}",
+            "small.yaml, line 3: steps.1.method: found prune after cluster, expected it before: its training moves",
+        ),
+        (
+            "steps:\n- {method: cluster}\n- {method: cluster}",
+            "small.yaml, line 3: steps.1.method: found cluster after cluster, expected one of the two: its training",
+        ),
         ("steps: [{method: quantize_aware, layers: [a]}]", "small.yaml, line 1: unknown key 'steps.0.layers'"),
         ("training: 3\nsteps: [{method: cluster}]", "small.yaml, line 1: training: found 3, expected keys"),
     ],
@@ -138,6 +146,23 @@ def test_a_fault_is_named_with_its_line(tmp_path: Path, text: str, expected: str
     with pytest.raises(ConfigError) as caught:
         load_recipe(write(tmp_path, text))
     assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("earlier", "methods", "lost"),
+    [
+        ("prune cluster", "prune", [("cluster", 0)]),
+        ("prune", "cluster structure", [("prune", 1)]),
+        ("prune", "cluster quantize_aware", []),
+        ("prune cluster", "vocabulary quantize_aware", [("cluster", 1)]),
+        ("quantize_aware", "prune structure", [("quantize_aware", 0)]),
+        ("quantize_aware", "quantize_aware", []),
+        ("cluster", "distill prune", []),
+        ("cluster structure", "prune", []),
+    ],
+)
+def test_what_a_recipe_undoes_of_earlier_runs(earlier: str, methods: str, lost: list[tuple[str, int]]) -> None:
+    assert [found[:2] for found in undone(earlier.split(), methods.split())] == lost
 
 
 def test_every_fault_is_reported_at_once(tmp_path: Path) -> None:

@@ -21,8 +21,8 @@ from textapp.commands.compress_stages import Stages
 from textapp.commands.examples import check_labels
 from textapp.commands.students import unlabelled_records
 from textapp.commands.train import REQUEST, changed, checksums, disk_errors_reported, enter, put_in_place, replaces_run
-from textapp.compression.recipe import LoadedRecipe, as_data, load_recipe
-from textapp.compression.trainings import MODEL, STEPS, Compression, first_file
+from textapp.compression.recipe import LoadedRecipe, as_data, load_recipe, undone
+from textapp.compression.trainings import MODEL, STEPS, Compression, earlier_methods, first_file
 from textapp.config import Config, data_directory
 from textapp.config.reading import differing_entry
 from textapp.errors import ArtifactError, ConfigError, UsageError
@@ -36,6 +36,7 @@ from textapp.records.files import expand
 from textapp.untrusted import read_json
 
 log = logging.getLogger("textapp")
+NO_SMALLER = "the packed file did not become smaller"
 HONEST = (
     "zeros and shared values make the packed file smaller; a .tflite file runs no faster by them "
     "(docs/compression.md says what does)"
@@ -93,13 +94,14 @@ def compress(
         raise ArtifactError(f"{run}: found a bundle, expected a run folder: compress the run that it came from")
     if "TF_CONFIG" in os.environ:
         raise UsageError("TF_CONFIG: found several workers, but a run is compressed by one: unset it")
-    if config_of_run(artifact).data.prepared is not None:
+    of_run = config_of_run(artifact)
+    if of_run.data.prepared is not None:
         raise UsageError(
             f"{run}: was trained from a prepared folder (data.prepared), expected a run that was trained from texts, "
             "which the steps of a recipe read: train it from texts"
         )
     name = new_run or f"{str(run).rstrip('/')}-{Path(recipe_path).stem}"
-    config = _config_of(artifact, recipe, name)
+    config = _config_of(artifact, of_run, recipe, name)
     with tables.stdout_for_json(as_json):
         made = _compress(
             artifact, recipe, config, data_directory(data_dir, artifact.manifest.get("data_dir")), overwrite
@@ -125,7 +127,8 @@ def _compress(artifact: Artifact, recipe: LoadedRecipe, config: Config, data_dir
         sums = checksums(config, data_dir)
         more = {str(file): sha256(file) for texts in recipe.recipe.texts for file in expand(texts, data_dir)}
         check_no_input(place, map(Path, [*sums, *more]))
-        _warn_of_other_data(artifact, sums)
+        warn_of_other_data(artifact, sums)
+        _warn_of_undone(artifact, recipe)
         layout = settled_layout(task, config, data_dir)
         splits = load_splits(task, config, data_dir, layout)
         check_labels(artifact, task.labels(splits.train), every=True)
@@ -157,24 +160,31 @@ def _compress(artifact: Artifact, recipe: LoadedRecipe, config: Config, data_dir
 
 
 def config_of_run(artifact: Artifact) -> Config:
-    """The config of a run.
+    """The config of a run, whose training goes on; warns if another version trained it.
 
     Raises:
         ArtifactError: it is none of this version.
     """
+    by = artifact.manifest.get("versions", {}).get("textapp", "another version")
     try:
-        return load_config(artifact.path / "config.yaml")
+        config = load_config(artifact.path / "config.yaml")
     except ConfigError as error:
-        by = artifact.manifest.get("versions", {}).get("textapp", "another version")
         raise ArtifactError(
             f"{artifact.path}: was trained by textapp {by}, and its config is none of this version, "
             f"{textapp.__version__}: train it again, or use the version that made it:\n{error}"
         ) from error
+    if by != textapp.__version__:
+        log.warning(
+            "%s: was trained by textapp %s, and this is %s: what its config leaves open may have another meaning now, "
+            "so compare the quality before with that of its training",
+            artifact.path, by, textapp.__version__,
+        )  # fmt: skip
+    return config
 
 
-def _config_of(artifact: Artifact, recipe: LoadedRecipe, run: str) -> Config:
+def _config_of(artifact: Artifact, of_run: Config, recipe: LoadedRecipe, run: str) -> Config:
     """The config of the new run: that of the run, with the recipe's keys of training."""
-    config = config_of_run(artifact).model_dump(mode="json")
+    config = of_run.model_dump(mode="json")
     if config["training"]["epochs"] == 0:
         raise ArtifactError(
             f"{artifact.path}: is a preset as it is (training.epochs: 0), and to compress is to go on training: "
@@ -188,7 +198,7 @@ def _config_of(artifact: Artifact, recipe: LoadedRecipe, run: str) -> Config:
     return parse_config({**config, "run": run, "training": training}, recipe.where("training"))
 
 
-def _warn_of_other_data(artifact: Artifact, sums: Mapping[str, str]) -> None:
+def warn_of_other_data(artifact: Artifact, sums: Mapping[str, str]) -> None:
     """Warns if the data is not as it was when the run was trained, as far as that is known."""
     try:
         before = read_json(artifact.path / REQUEST)["data"]
@@ -197,6 +207,17 @@ def _warn_of_other_data(artifact: Artifact, sums: Mapping[str, str]) -> None:
         return
     if found:
         log.warning("%s: the quality before and after is that on the data as it is now", found)
+
+
+def _warn_of_undone(artifact: Artifact, recipe: LoadedRecipe) -> None:
+    """Warns if a step undoes what the run was made by: within a recipe it would be refused."""
+    methods = [step.method for step in recipe.recipe.steps]
+    for earlier, number, why in undone(earlier_methods(artifact), methods):
+        log.warning(
+            "%s: was made by %s, which steps.%d (%s) undoes: %s; for both compress the run that it came from, %s, by "
+            "one recipe",
+            artifact.path, earlier, number, methods[number], why, artifact.manifest.get("parent", {}).get("run"),
+        )  # fmt: skip
 
 
 def _open_work(
@@ -261,8 +282,9 @@ def _show(console: Any, result: Mapping[str, Any], measures: Mapping[str, str]) 
             rows.append([f"{split}: {measures[key]}", f"{before[split][key]:.2f}", f"{after[split][key]:.2f}"])
     console.print(tables.table(None, ["", "before", "after"], rows))
     methods = {step["method"] for step in result["steps"]}
+    packed = HONEST if after["sizes"]["gzip_bytes"] < before["sizes"]["gzip_bytes"] else NO_SMALLER
     for told, words in (
-        ({"distill"}, STUDENT), ({"vocabulary"}, CUT), ({"prune", "cluster"}, HONEST), ({"quantize_aware"}, QUANTIZED),
+        ({"distill"}, STUDENT), ({"vocabulary"}, CUT), ({"prune", "cluster"}, packed), ({"quantize_aware"}, QUANTIZED),
         ({"structure"}, SMALLER),
     ):  # fmt: skip
         if methods & told:

@@ -1,4 +1,4 @@
-"""What each step of a recipe leaves to the next one: the data, as the model after it reads them, and its config."""
+"""What each step of a recipe leaves to the next one: the data as the model after it reads them, and its config."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from textapp.artifact import Artifact
+from textapp.catalog import recipe_of_manifest
 from textapp.commands.students import prepared_student, student_config
 from textapp.compression.recipe import Distill, LoadedRecipe, Structure, Vocabulary
 from textapp.compression.shrunk import smaller_model
-from textapp.compression.trainings import Stage
+from textapp.compression.trainings import MODEL, Stage, check_kernels
 from textapp.compression.vocabulary import cut_tokenizer
 from textapp.config import Config, PresetModel
 from textapp.prepared import Prepared
@@ -58,14 +60,40 @@ class Stages:
                 read = self.task.prepare(locate(prepared.config, self.data_dir), splits, self.folder)
                 prepared = replace(read, lengths_given=prepared.lengths_given)
             elif isinstance(step, Structure):
-                prepared = replace(prepared, config=self._smaller(prepared.config, step, f"steps.{number}"))
+                prepared = replace(prepared, config=_smaller(self.task, self.recipe, prepared.config, number))
             yield Stage(prepared, before)
 
-    def _smaller(self, config: Config, step: Structure, name: str) -> Config:
-        """The config of the model that a step rebuilds smaller."""
-        model, sizes = config.model, None
-        if isinstance(model, PresetModel) and self.task.keys.role in ("encoder", "reader"):
-            from textapp.models.preset import sizes_of
 
-            sizes: Mapping[str, int] = sizes_of(model)
-        return config.model_copy(update={"model": smaller_model(model, step, self.recipe.where, sizes, name)})
+def check_fits(artifact: Artifact, config: Config, recipe: LoadedRecipe) -> None:
+    """Checks that a recipe fits a run, as far as that is known without its data.
+
+    Args:
+        artifact: the run.
+        config: that it was trained with.
+        recipe: the recipe.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    from textapp.models.saving import load_float32
+
+    task, model = recipe_of_manifest(artifact.manifest), load_float32(artifact.path / MODEL)
+    for number, step in enumerate(recipe.recipe.steps):
+        if isinstance(step, Distill):
+            student_config(config, recipe, step)
+        elif isinstance(step, Structure):
+            _smaller(task, recipe, config, number)
+        if isinstance(step, (Distill, Structure)):
+            return  # of the model after it nothing is known
+        if not isinstance(step, Vocabulary):
+            check_kernels(recipe, number, model)
+
+
+def _smaller(task: Recipe, recipe: LoadedRecipe, config: Config, number: int) -> Config:
+    """The config of the model that a step rebuilds smaller."""
+    step, model, sizes = recipe.recipe.steps[number], config.model, None
+    if isinstance(model, PresetModel) and task.keys.role in ("encoder", "reader"):
+        from textapp.models.preset import sizes_of
+
+        sizes: Mapping[str, int] = sizes_of(model)
+    return config.model_copy(update={"model": smaller_model(model, step, recipe.where, sizes, f"steps.{number}")})

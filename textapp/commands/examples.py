@@ -95,9 +95,7 @@ def check_labels(artifact: Artifact, found: Sequence[str], every: bool = False) 
     missing = [label for label in known if label not in found] if every else []
     if not unknown and not missing:
         return
-    fault = (
-        f"has {_named(unknown)}, which it was not trained on" if unknown else f"has no example of {_named(missing)}"
-    )
+    fault = f"has {_named(unknown)}, which it was not trained on" if unknown else f"has no example of {_named(missing)}"
     raise ArtifactError(
         f"{artifact.path}: was trained on the labels {_named(known)}, but the data {fault}: use the data that it was "
         "trained on, whose folder --data-dir names"

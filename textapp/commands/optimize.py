@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
+import math
+import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,15 +16,18 @@ from textapp.commands import tables
 from textapp.commands.compress import config_of_run
 from textapp.commands.optimize_runs import RECIPES
 from textapp.commands.optimize_search import BEST, JOURNAL, Search
+from textapp.commands.optimize_work import Failed, run_job
+from textapp.compression.recipe import load_recipe
 from textapp.compression.search_budget import Budget, parse_latency, parse_size
 from textapp.compression.search_journal import is_journal
-from textapp.errors import ArtifactError, ExportError, OptionError, UsageError, require
+from textapp.errors import ArtifactError, ConfigError, ExportError, OptionError, TextappError, UsageError, require
 from textapp.export.options import EDGE_TARGETS
 from textapp.files import resolved, write_text
 from textapp.folders import WorkFolder, mark
 from textapp.locks import owner
 from textapp.runners.interpreter import available
 
+log = logging.getLogger("textapp")
 RESULT = "result.json"  # in the folder of a search
 SEARCH = "search"  # in its marker
 SHOWN = 8  # names of candidates that were not started
@@ -75,13 +82,25 @@ def optimize(
     config = config_of_run(artifact)
     folder = keep or Path(f"{str(run).rstrip('/')}-optimize")
     _check_folder(folder, recipes)
+    if recipes:
+        _check_recipes(run, recipes)
+    new = not resolved(folder).exists()
     with WorkFolder(resolved(folder), "search"):
         resolved(folder).mkdir(parents=True, exist_ok=True)
         mark(folder, SEARCH)
-        search = Search(artifact, config, folder, target, budget, recipes, data_dir)
+        try:
+            search = Search(artifact, config, folder, target, budget, recipes, data_dir)
+        except TextappError:
+            if new:
+                shutil.rmtree(resolved(folder))
+            raise
         with tables.stdout_for_json(as_json):
-            search.go(minutes)
-            result = search.result()
+            try:
+                search.go(minutes)
+                result = search.result()
+            except KeyboardInterrupt:
+                log.info("%s has what was measured: the same command goes on", folder)
+                raise
         write_text(folder / RESULT, json.dumps(result, ensure_ascii=False, indent=2) + "\n")
     tables.emit(result, as_json, lambda console: _show(console, result))
     if result["best"] is None:
@@ -107,6 +126,23 @@ def _check_folder(folder: Path, recipes: Sequence[Path]) -> None:
     for file in recipes:
         if resolved(folder) / RECIPES in resolved(file).parents:
             raise UsageError(f"--recipe {file}: is where the search writes its own recipes: copy it elsewhere")
+
+
+def _check_recipes(run: Path, recipes: Sequence[Path]) -> None:
+    """Checks that recipes can be read and fit the run, before anything is trained.
+
+    Raises:
+        ConfigError: one does not.
+    """
+    for file in recipes:
+        load_recipe(file)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            job = {"do": "check", "run": str(run), "recipes": [str(file) for file in recipes]}
+            run_job(job, Path(folder) / "log", math.inf)
+        except Failed as error:
+            if error.refused:  # else it is no fault of a recipe, and the search tells more
+                raise ConfigError(str(error)) from error
 
 
 def _is_search(folder: Path) -> bool:
@@ -157,7 +193,7 @@ def _show(console: Any, result: Mapping[str, Any]) -> None:
     if result["not_started"]:
         more = len(result["not_started"]) - SHOWN
         names = ", ".join(result["not_started"][:SHOWN]) + (f" and {more} more" if more > 0 else "")
-        tables.line(console, f"not started, as they would pass the time (--minutes): {names}")
+        tables.line(console, f"not started, as they would pass the time; more --minutes try them: {names}")
     tables.line(
         console,
         f"times as fast as {result['reference_file']}, measured in turns with one thread; size of model and tokenizer, "

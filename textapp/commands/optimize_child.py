@@ -2,9 +2,10 @@
 
     python -m textapp.commands.optimize_child JOB
 
-JOB is `{"do": "compress", "run", "recipe", "new_run", "data_dir"}` or `{"do": "export", "run", "target", "quantize",
-"output", "data_dir"}`. The last line on stdout is `{}`, or `{"error": message, "exit_code": 1}`. Its stdin is a pipe
-that the search holds open and never writes to: when the search is killed, this process and its own children are, too.
+JOB is `{"do": "check", "run", "recipes"}`, `{"do": "compress", "run", "recipe", "new_run", "data_dir"}` or
+`{"do": "export", "run", "target", "quantize", "output", "data_dir"}`. The last line on stdout is `{}`, or
+`{"error": message, "exit_code": 1}`. Its stdin is a pipe that the search holds open and never writes to: when the
+search is killed, this process and its own children are, too.
 """
 
 from __future__ import annotations
@@ -32,7 +33,11 @@ def _end_with_parent() -> None:
 
 def do(job: dict[str, Any]) -> None:
     """Does one job."""
-    run, data_dir = Path(job["run"]), Path(job["data_dir"])
+    run = Path(job["run"])
+    if job["do"] == "check":
+        _check(run, job["recipes"])
+        return
+    data_dir = Path(job["data_dir"])
     if job["do"] == "compress":
         from textapp.commands.compress import compress
 
@@ -44,6 +49,18 @@ def do(job: dict[str, Any]) -> None:
 
     options = ExportOptions(job["target"], job["quantize"], ANY_DROP)
     export(run, options, data_dir, Path(job["output"]))
+
+
+def _check(run: Path, recipes: list[str]) -> None:
+    """Checks that recipes fit a run."""
+    from textapp.artifact import open_artifact
+    from textapp.catalog import load_config
+    from textapp.commands.compress_stages import check_fits
+    from textapp.compression.recipe import load_recipe
+
+    artifact, config = open_artifact(run), load_config(run / "config.yaml")
+    for file in recipes:
+        check_fits(artifact, config, load_recipe(file))
 
 
 def main(job: str) -> None:

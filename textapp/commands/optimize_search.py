@@ -8,7 +8,6 @@ import logging
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -20,9 +19,11 @@ from textapp.artifact import TARGET_TOKENIZER, Artifact, check_target, open_arti
 from textapp.catalog import recipe_of_manifest
 from textapp.commands import tables
 from textapp.commands.benchmark import model_size
+from textapp.commands.compress import warn_of_other_data
 from textapp.commands.examples import own_splits
 from textapp.commands.optimize_runs import CandidateRuns, given_recipes, own_training
 from textapp.commands.optimize_work import Clock, Failed, OutOfTime, quality, timed_in_turns
+from textapp.commands.train import checksums
 from textapp.compression.search_budget import (
     Budget,
     Measured,
@@ -81,6 +82,8 @@ class Search:
         self.folder, self.target, self.budget = folder, target, budget
         self.data_dir = data_directory(data_dir, artifact.manifest.get("data_dir")).resolve()
         task = recipe_of_manifest(artifact.manifest)
+        sums = checksums(config, self.data_dir)
+        warn_of_other_data(artifact, sums)
         splits = own_splits(artifact, data_dir)
         if not splits.validation:
             raise UsageError(f"{artifact.path}: has no validation split, on which candidates are compared: give it one")
@@ -103,6 +106,7 @@ class Search:
             "run": f"{artifact.path.resolve().name} ({self.runs.model[:12]})", "target": target,
             "textapp": textapp.__version__, "machine": _machine(),
             "validation": f"{len(self.validation)} examples ({_digest(self.validation)})",
+            "data": f"{len(sums)} file{'s' * (len(sums) != 1)} ({_digest(list(sums.values()))})",
             **{f"{RECIPE}{name}": _digest(recipe) for name, recipe in self.recipes.items()},
         }  # fmt: skip
         classifies = task.keys.role == "encoder"  # int8 is for those alone
@@ -204,9 +208,10 @@ class Search:
             return True
         trial.measured(row, time.monotonic() - began, {**made, **more})
         log.info(
-            "%s: %.2f times as fast, %s, %s %.2f (%s)", candidate.name, 1 / row.time, in_megabytes(row.size_bytes),
+            "%s: %.2f times as fast, %s, %s %.2f (%s); %.0f min left",
+            candidate.name, 1 / row.time, in_megabytes(row.size_bytes),
             self.measures.get(self.measure, self.measure), more["figures"][self.measure],
-            change_words(row.drop, self._unit()),
+            change_words(row.drop, self._unit()), max(0.0, self.clock.left / 60),
         )  # fmt: skip
         return True
 
@@ -351,17 +356,12 @@ class Search:
         return found
 
     def _put(self, best: Measured | None, known: Mapping[str, Any]) -> None:
-        """Copies the best bundle to `best/`; that of an earlier budget goes."""
+        """Copies the best bundle to `best/`; without one that of an earlier budget stays."""
         place = self.folder / BEST
+        if check_target(place, "bundle") and best is None:
+            log.warning("%s: stays as it is, the best of an earlier budget; it does not keep this one", place)
         if best is None:
-            if check_target(place, "bundle"):
-                log.warning("%s: goes, as it does not keep this budget; the one before brings it back", place)
-                with replaced_folder(place, "search"):
-                    pass
-                with suppress(OSError):  # files of the user stay
-                    place.rmdir()
             return
-        check_target(place, "bundle")
         with replaced_folder(place, "search") as new:
             shutil.copytree(self.folder / known[best.name][1]["path"], new, dirs_exist_ok=True)
 

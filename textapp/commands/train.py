@@ -303,6 +303,9 @@ def changed(before: Mapping[str, str], now: Mapping[str, str]) -> str | None:
     """The first file of the data that is not as it was, in words; None for none. The folder of the data may differ."""
     if list(before.values()) == list(now.values()):
         return None
+    same_files = [Path(file).name for file in before] == [Path(file).name for file in now]
+    if same_files:
+        before = dict(zip(now, before.values(), strict=True))
     for file, sum in now.items():
         if before.get(file, sum) != sum:
             return f"{file}: changed since the training was started (its sha256 differs)"

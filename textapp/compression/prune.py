@@ -58,6 +58,24 @@ def pruning_hooks(step: Prune, kernels: Sequence[Kernel], updates: int) -> Hooks
     )
 
 
+def keeping_zeros(hooks: Hooks, kernels: Sequence[Kernel]) -> Hooks:
+    """The hooks of a training after which weights that are zero now are still zero; call it under `strategy.scope()`.
+
+    Args:
+        hooks: of the method.
+        kernels: those whose zeros stay.
+    """
+    masks = [keras.Variable(kernel.variable.value != 0, dtype="float32", name="zeros", **_LOCAL) for kernel in kernels]
+
+    def after_update() -> None:
+        if hooks.after_update is not None:
+            hooks.after_update()
+        for kernel, mask in zip(kernels, masks, strict=True):
+            kernel.variable.assign(kernel.variable.value * mask.value)
+
+    return hooks._replace(after_update=after_update, variables=[*hooks.variables, *masks])
+
+
 def make_schedule(step: Prune, updates: int) -> tuple[object, int]:
     """The schedule of TF-MOT, and the number of the update that chooses the last masks.
 

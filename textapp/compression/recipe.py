@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -193,12 +193,17 @@ METHODS: dict[str, type[Model]] = {
 FIRST = {"distill": "a student is a new model, which has nothing of what a step before it made"}
 # Methods after which none may come, as it would undo them, and methods that they would undo themselves.
 LAST = {"quantize_aware": "a training after it would take the weights off the grid of int8"}
-UNDOES = {("cluster", "quantize_aware"): "the grid of int8 has other values than the clusters"}
+UNDOES = {
+    ("cluster", "quantize_aware"): "the grid of int8 has other values than the clusters",
+    ("cluster", "prune"): "its training moves the values of the clusters",
+    ("cluster", "cluster"): "its training moves the values of the other",
+}
 # Methods that rebuild the model, and what they would do to the zeros and shared values of steps before them.
 REBUILDS = {
     "structure": "the smaller model is trained, which moves every weight",
     "vocabulary": "zeros and values are those of the rows that stay",
 }
+KEEPS_VALUES = ("vocabulary",)  # of these the ones whose weights stay zero, and have the same values
 SHAPES = ("prune", "cluster")
 KEYS = "keys such as steps: [{method: prune, sparsity: 0.8}]"
 
@@ -303,7 +308,47 @@ def _order_faults(methods: Sequence[str], source: str, places: Mapping[str, Plac
             if earlier in SHAPES and method in REBUILDS:
                 yield f"{where} after {earlier}, expected it before: {REBUILDS[method]}"
             if (earlier, method) in UNDOES:
-                yield f"{where} after {earlier}, expected one of the two: {UNDOES[earlier, method]}"
+                expected = "it before" if method in SHAPES and method != earlier else "one of the two"
+                yield f"{where} after {earlier}, expected {expected}: {UNDOES[earlier, method]}"
+
+
+def undone(earlier: Sequence[str], methods: Sequence[str]) -> Iterator[tuple[str, int, str]]:
+    """What the steps of a recipe undo of what earlier runs of `textapp compress` made of the weights.
+
+    Args:
+        earlier: the methods that a run was made by, from the first one on.
+        methods: of the recipe.
+
+    Yields:
+        The earlier method, the number of the step that undoes it, and why.
+
+    Example: of `["prune"]` and `["cluster", "structure"]` it is `("prune", 1, "the smaller model is trained, ...")`.
+    """
+    before = held(earlier)
+    for number, method in enumerate(methods):
+        for name in sorted(before):
+            why = _why_undone(name, method)
+            if why is not None:
+                yield name, number, why
+        before &= held([*earlier, *methods[: number + 1]])
+
+
+def held(methods: Iterable[str]) -> set[str]:
+    """Which of some methods, applied in turn, the weights still show: zeros, shared values, the grid of int8."""
+    found: set[str] = set()
+    for method in methods:
+        found = {name for name in found if method not in FIRST and _why_undone(name, method) is None}
+        found |= {method} & {*SHAPES, *LAST}
+    return found
+
+
+def _why_undone(earlier: str, method: str) -> str | None:
+    """Why a method undoes what an earlier one made of the weights; None if it does not, or makes a new model."""
+    if earlier in LAST and method not in FIRST and method != earlier:
+        return LAST[earlier]
+    if method in REBUILDS and method not in KEEPS_VALUES:
+        return REBUILDS[method]
+    return UNDOES.get((earlier, method))
 
 
 def _step(raw: Any, name: str, source: str, places: Mapping[str, Place], lines: list[str]) -> Any:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from textapp.artifact import Artifact
 from textapp.compression.distill import COMPLETE, state_fault, store_answers, student_hooks, taught
 from textapp.compression.recipe import (
+    Cluster,
     Distill,
     LoadedRecipe,
     Prune,
@@ -23,16 +24,19 @@ from textapp.compression.recipe import (
     Structure,
     Vocabulary,
     as_data,
+    held,
 )
 from textapp.compression.vocabulary import cut_axes, cut_weights
-from textapp.errors import ConfigError
+from textapp.errors import ArtifactError, ConfigError
 from textapp.files import write_text
-from textapp.recipes.training_run import begun, build_under, fit, summary
+from textapp.recipes.training_run import METRICS, begun, build_under, fit, summary
+from textapp.untrusted import read_json
 
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
+    from textapp.compression.kernels import Kernel
     from textapp.objectives.lessons import Lesson
     from textapp.objectives.objective import Objective
     from textapp.prepared import Prepared
@@ -47,12 +51,56 @@ CHECKPOINT = "checkpoints/last.npz"  # of a step
 MODEL, DONE = "model.keras", "done.json"  # of a step
 ANSWERS = "answers"  # of a teacher, in the folder of its step
 KEPT = "kept.json"  # what stays of a model, in the folder of its step
+EARLIER = "earlier"  # in what is told of a compression: the methods that the run before it was made by
 
 
 def first_file(recipe: Recipe) -> str:
     """The file of a work folder that is there once there is something to resume."""
     files = {Vocabulary: DONE, Structure: KEPT, Distill: f"{ANSWERS}/{COMPLETE}"}
     return f"{STEPS}/1/{files.get(type(recipe.steps[0]), CHECKPOINT)}"
+
+
+def check_kernels(recipe: LoadedRecipe, number: int, model: keras.Model) -> None:
+    """Checks that a model has what a step for kernels is for.
+
+    Args:
+        recipe: the recipe.
+        number: of the step, which prunes, clusters or quantizes.
+        model: as the step finds it.
+
+    Raises:
+        ConfigError: it has not.
+    """
+    from textapp.compression.kernels import kernels_of, unknown_layer
+    from textapp.compression.quantize_aware import quantized_kernels
+    from textapp.models.int8_kernels import MIN_QUANTIZED
+
+    step: Any = recipe.recipe.steps[number]
+    name = f"steps.{number}"
+    if isinstance(step, QuantizeAware):
+        if not quantized_kernels(model):
+            raise ConfigError(
+                f"{recipe.where(f'{name}.method')}: {name}.method: found {step.method} for a model without a matrix of "
+                f"at least {MIN_QUANTIZED:,} weights: an int8 file of it quantizes none, so leave the step out"
+            )
+        return
+    unknown = unknown_layer(model, step.layers or [], step.embeddings)
+    if unknown:
+        key = f"{name}.layers.{unknown[0]}"
+        raise ConfigError(f"{recipe.where(key)}: {key}: found {step.layers[unknown[0]]!r}, {unknown[1]}")
+    if not kernels_of(model, step.embeddings, step.layers):
+        where = f"{recipe.where(name)}: {name}"
+        raise ConfigError(f"{where}: found no kernel to {step.method} in the model: set embeddings: true")
+
+
+def earlier_methods(artifact: Artifact) -> list[str]:
+    """The methods of the steps that a run was made by, from the first `textapp compress` on, as its figures tell."""
+    try:
+        made = read_json(artifact.path / METRICS)["compression"]
+        methods = [*made.get(EARLIER, []), *(step["method"] for step in made["recipe"]["steps"])]
+    except (OSError, ArtifactError, KeyError, TypeError, AttributeError):
+        return []
+    return [method for method in methods if isinstance(method, str)]
 
 
 @dataclass(frozen=True)
@@ -92,6 +140,7 @@ class Compression:
 
     def __post_init__(self) -> None:
         self.steps: list[Any] = self.recipe.recipe.steps
+        self.earlier = earlier_methods(self.artifact)
         self.lessons: dict[int, Lesson] = {}  # of the steps that learn from the model before them
         self.batches: list[int] = []  # of an epoch, for each step
         for before, after in pairwise(self.stages):
@@ -120,7 +169,7 @@ class Compression:
             log.info("step %d of %d: %s", number + 1, len(self.steps), step.method)
             model, row = self._step(number, model)
             steps.append({"method": step.method, **row})
-        done = {"recipe": as_data(self.recipe.recipe), "before": before, "steps": steps}
+        done = {"recipe": as_data(self.recipe.recipe), EARLIER: self.earlier, "before": before, "steps": steps}
         return model, _history(steps[-1]), {**done, "sizes": sizes(model, self.folder / STEPS)}
 
     def _training(self, number: int) -> Any:
@@ -160,40 +209,13 @@ class Compression:
         elif isinstance(step, Structure) and step.teacher:
             self.lessons[number] = self.objective.lesson(stage.prepared)
         elif isinstance(step, (QuantizeAware, Step)):
-            self._check_kernels(number, model)
+            check_kernels(self.recipe, number, model)
         if getattr(step, "hidden_states", None) is not None:
             fault = state_fault(self.lessons[number], before, model)
             if fault is not None:
                 key = f"steps.{number}.hidden_states"
                 raise ConfigError(f"{self.recipe.where(key)}: {key}: found {step.hidden_states:g}, but {fault}")
         return model
-
-    def _check_kernels(self, number: int, model: keras.Model) -> None:
-        """Checks that a model has what a step is for.
-
-        Raises:
-            ConfigError: it has not.
-        """
-        from textapp.compression.kernels import kernels_of, unknown_layer
-        from textapp.compression.quantize_aware import quantized_kernels
-        from textapp.models.int8_kernels import MIN_QUANTIZED
-
-        step, name = self.steps[number], f"steps.{number}"
-        if isinstance(step, QuantizeAware):
-            if not quantized_kernels(model):
-                raise ConfigError(
-                    f"{self.recipe.where(f'{name}.method')}: {name}.method: found {step.method} for a model without a "
-                    f"matrix of at least {MIN_QUANTIZED:,} weights: an int8 file of it quantizes none, so leave the "
-                    "step out"
-                )
-            return
-        unknown = unknown_layer(model, step.layers or [], step.embeddings)
-        if unknown:
-            key = f"{name}.layers.{unknown[0]}"
-            raise ConfigError(f"{self.recipe.where(key)}: {key}: found {step.layers[unknown[0]]!r}, {unknown[1]}")
-        if not kernels_of(model, step.embeddings, step.layers):
-            where = f"{self.recipe.where(name)}: {name}"
-            raise ConfigError(f"{where}: found no kernel to {step.method} in the model: set embeddings: true")
 
     def _check_student(self, step: Distill, teacher: keras.Model, student: keras.Model) -> None:
         """Checks that a student can learn from its teacher.
@@ -307,19 +329,25 @@ class Compression:
     def _hooks(self, number: int, model: keras.Model) -> Hooks:
         from textapp.compression.cluster import clustering_hooks
         from textapp.compression.kernels import kernels_of
-        from textapp.compression.prune import pruning_hooks
-        from textapp.compression.quantize_aware import quantizing_hooks
+        from textapp.compression.prune import keeping_zeros, pruning_hooks
+        from textapp.compression.quantize_aware import quantized_kernels, quantizing_hooks
 
         step, training = self.steps[number], self._training(number)
-        pruned = any(isinstance(earlier, Prune) for earlier in self.steps[:number])
+        pruned = "prune" in held([*self.earlier, *(earlier.method for earlier in self.steps[:number])])
+        own: list[Kernel] = []  # whose zeros the hooks of the step see to
         if isinstance(step, QuantizeAware):
-            return quantizing_hooks(model, pruned)
-        kernels = kernels_of(model, step.embeddings, step.layers)
-        if isinstance(step, Prune):
-            return pruning_hooks(
-                step, kernels, self.batches[number] * training.epochs // training.gradient_accumulation_steps
-            )
-        return clustering_hooks(step, model, kernels, pruned if step.keep_zeros is None else step.keep_zeros)
+            hooks, own = quantizing_hooks(model, pruned), [each.kernel for each in quantized_kernels(model)]
+        elif isinstance(step, Cluster):
+            own = kernels_of(model, step.embeddings, step.layers)
+            hooks = clustering_hooks(step, model, own, pruned if step.keep_zeros is None else step.keep_zeros)
+        else:
+            updates = self.batches[number] * training.epochs // training.gradient_accumulation_steps
+            hooks = pruning_hooks(step, kernels_of(model, step.embeddings, step.layers), updates)
+        if not pruned:
+            return hooks
+        seen_to = {id(kernel.variable) for kernel in own}
+        kernels = kernels_of(model, embeddings=True)
+        return keeping_zeros(hooks, [kernel for kernel in kernels if id(kernel.variable) not in seen_to])
 
     def _kernels(self, number: int, model: keras.Model) -> list[dict[str, Any]]:
         """What a step made of each kernel."""
