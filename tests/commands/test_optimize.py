@@ -118,6 +118,13 @@ def test_the_fastest_within_the_budget(tiny_run: Path, tmp_path: Path, half: Pat
     # What the report reads.
     kept = json.loads((folder / "runs" / "tiny-cnn-half" / "evaluation" / "benchmark.json").read_text())
     assert kept["exports/litert-dynamic"]["accuracy"] == 89.7
+    data = {
+        name: row["data"].split()[0]
+        for run in ("tiny-cnn", "tiny-cnn-half")
+        for name, row in json.loads((folder / "runs" / run / "evaluation" / "benchmark.json").read_text()).items()
+    }
+    assert sorted(data) == [f"exports/litert-{name}" for name in ("dynamic", "float16", "int8", "none")]
+    assert data["exports/litert-none"] == "validation" and data["exports/litert-dynamic"] == "test"
     # The same command again makes nothing, and another budget takes another file.
     made = len(workshop.jobs)
     optimize(tiny_run, max_drop=0.25, keep=folder, recipes=[half], as_json=True)

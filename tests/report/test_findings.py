@@ -78,6 +78,9 @@ def test_a_compressed_run_is_compared_with_its_parent_if_that_is_given_too() -> 
     assert alone.gained == ["the file packed by gzip is 3.1 times smaller (1.2 MB, before 3.6 MB)"]
     assert alone.cost == "Accuracy 88.00, before 90.00: worse by 2.00"
     assert "against base as keras float32" in alone.subject
+    metrics["test"] = {"accuracy": 88.0, "examples": 150}  # of which 2 points are three
+    (alone,) = findings(Facts([child], MEASURES))
+    assert alone.cost.startswith("Accuracy 88.00, before 90.00: inside the interval of 8")
 
 
 def test_exports_are_compared_with_the_float32_file_and_that_with_keras() -> None:

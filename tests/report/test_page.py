@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -46,6 +47,20 @@ def test_a_page_is_whole_and_loads_nothing() -> None:
     addresses = [value for _, attributes in read.tags for name, value in attributes.items() if name in ("src", "href")]
     assert addresses and all(str(each).startswith("#") for each in addresses)
     assert "@import" not in read.text and "url(" not in read.text
+
+
+def test_figures_on_other_data_are_not_in_the_plot() -> None:
+    variants = [
+        make_variant(f"litert {name}", p50=ms, accuracy=accuracy, data=data)
+        for name, ms, accuracy, data in (
+            ("a", 1.0, 81.0, "validation (a.tsv)"), ("b", 2.0, 82.0, "validation (a.tsv)"),
+            ("c", 3.0, 70.0, "test (b.tsv)"), ("d", 4.0, 71.0, "test (b.tsv)"),
+            ("e", 0.5, 99.0, "validation (a.tsv)"),
+        )
+    ]  # fmt: skip
+    text = page(Facts([replace(make_facts().runs[0], variants=variants)], MEASURES))
+    assert "accuracy against latency of 2 variants" in text and "Quality on <bdi>test (b.tsv)</bdi>" in text
+    assert text.count("★ front") == 2
 
 
 def test_labels_of_any_script_are_text() -> None:

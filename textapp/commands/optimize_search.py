@@ -274,7 +274,8 @@ class Search:
         }
         best, on_front = fastest(list(rows.values()), self.budget), [row.name for row in front(list(rows.values()))]
         told = [*on_front, *([best.name] if best else [])]
-        tested = self._tested({name: each for name, each in latencies.items() if name in told}, known)
+        tested = self._tested([name for name in latencies if name in told], known)
+        self._keep(told_latencies, tested, known)
         self._put(best, known)
         unit = self._unit()
         candidates = [
@@ -330,30 +331,43 @@ class Search:
             }
         return rows, latencies
 
-    def _tested(self, latencies: Mapping[str, dict[str, float]], known: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-        """The quality on test of candidates and of the run; kept in their runs for `textapp report`.
+    def _tested(self, names: Sequence[str], known: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        """The quality on test of candidates and of the run.
 
         Args:
-            latencies: of each candidate, measured in turns.
+            names: of the candidates.
             known: figures of all.
         """
         if not self.test:
             tables.note("the run has no test split: the quality is that on validation alone")
             return {}
         found = {REFERENCE: self._remembered(f"{TEST}the run", self.base, self.test)}
-        kept = []
-        for name, latency_ms in latencies.items():
-            more = known[name][1]
-            bundle = open_artifact(self.folder / more["path"])
+        for name in names:
+            bundle = open_artifact(self.folder / known[name][1]["path"])
             found[name] = self._remembered(f"{TEST}{name}", bundle, self.test)
+        return found
+
+    def _keep(
+        self, latencies: Mapping[str, dict[str, float]], tested: Mapping[str, dict[str, Any]], known: Mapping[str, Any]
+    ) -> None:
+        """Keeps the figures of all candidates in their runs, for `textapp report`: on test, else on validation.
+
+        Args:
+            latencies: of each candidate, as of one measurement.
+            tested: figures on test.
+            known: figures of all.
+        """
+        about = {"measured": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "machine": machine()}
+        kept = []
+        for name, (row, more) in known.items():
+            split = "test" if name in tested else "validation"
+            bundle = open_artifact(self.folder / more["path"])
             kept.append((bundle, {
                 "path": str(bundle.path), "variant": tables.variant(bundle.manifest), "threads": 1,
-                "data": f"test ({self.origins['test']})", "size_bytes": known[name][0].size_bytes,
-                "latency_ms": latency_ms, **found[name],
-                "measured": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "machine": machine(),
+                "data": f"{split} ({self.origins[split]})", "size_bytes": row.size_bytes,
+                "latency_ms": latencies[name], **(tested.get(name) or more["figures"]), **about,
             }))  # fmt: skip
         keep_figures(kept)
-        return found
 
     def _put(self, best: Measured | None, known: Mapping[str, Any]) -> None:
         """Copies the best bundle to `best/`; without one that of an earlier budget stays."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from textapp.metrics.names import FALLING, MAIN
-from textapp.report.facts import Facts, RunFacts, Variant, mapping, numbers
+from textapp.report.facts import Facts, RunFacts, Variant, intervals, mapping, numbers
 
 SAME_SIZE = 1.05  # ratios below it are no difference
 SAME_SPEED = 1.10  # what a busy machine may add
@@ -206,8 +206,9 @@ def _told(run: RunFacts, measures: Mapping[str, str]) -> Finding:
     done = run.compression
     split = next((name for name in ("test", "validation") if mapping(mapping(done.get("before")).get(name))), "")
     before, parent = mapping(done.get("before")), run.parent.get("run", "its parent")
+    examples = mapping(run.metrics.get(split)).get("examples")
     pair = [
-        Variant("", "", numbers(sizes), numbers(quality), {}, split)
+        Variant("", "", numbers(sizes), numbers(quality), intervals({**quality, "examples": examples}), split)
         for sizes, quality in (
             (
                 done.get("sizes"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -148,8 +149,14 @@ def _measured_note(facts: Facts) -> str:
 
 
 def _front(facts: Facts) -> tuple[list[int], list[int], str | None]:
-    """Indices of the variants on the Pareto front, of those in the plot, and the measure of their quality."""
-    timed = [index for index, each in enumerate(facts.variants) if each.p50]
+    """Indices of the variants on the Pareto front, of those in the plot, and the measure of their quality.
+
+    Figures on different data are not compared: those on test are, else those on what most variants were measured on.
+    """
+    timed = [index for index, each in enumerate(facts.variants) if each.p50 and each.quality]
+    by_data = Counter(facts.variants[index].data for index in timed)
+    data = max(by_data, key=lambda name: (name.startswith("test") and by_data[name] > 1, by_data[name]), default="")
+    timed = [index for index in timed if facts.variants[index].data == data]
     name = main_measure([facts.variants[index] for index in timed], facts.measures)
     if name is None or len(timed) < 2:
         return [], [], None
@@ -185,7 +192,8 @@ def _pareto(facts: Facts) -> list[tuple[str, str]]:
     return [
         (
             svg,
-            f"{better} and left is better. Numbers: see the table. Areas: size of the file. Dashed: the Pareto front.",
+            f"{better} and left is better. Numbers: see the table. Areas: size of the file. Dashed: the Pareto front. "
+            f"Quality on {markup.bdi(facts.variants[timed[0]].data)}.",
         )
     ]
 
