@@ -43,6 +43,8 @@ def test_the_recipes_are_recipes(model: dict, preset: bool) -> None:
     for name, recipe in recipes.items():
         assert parse_recipe(recipe, name).steps
     assert ("vocabulary_cut" in recipes) == preset
+    layers = preset and model["architecture"] != "mlp"
+    assert ("shallow_vocabulary_cut" in recipes) == layers
     assert "prune80_quantize_aware" in recipes and ALONE not in recipes
 
 
@@ -75,7 +77,7 @@ def test_recipes_of_one_name_are_one_recipe() -> None:
     own = own_recipes(deep, "encoder-decoder", 7, False) | own_recipes({"architecture": "preset"}, "encoder", 7, True)
     shipped = {path.stem: load_recipe(path).recipe.steps for path in RECIPES.glob("*.yaml")}
     both = own.keys() & shipped.keys()
-    assert len(both) == 9
+    assert len(both) == 10
     for name in both:
         assert parse_recipe(own[name]).steps == shipped[name], name
 

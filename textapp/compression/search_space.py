@@ -24,6 +24,7 @@ _MULTIPLE = 8  # of widths
 _SMALL = {"architecture": "transformer", "hidden_dim": 128, "num_layers": 2, "num_heads": 4, "dropout": 0.1}
 _BAG = {"architecture": "mlp", "embedding_dim": 32, "ngrams": 1, "subwords": []}
 _DIMS = 10  # of a bag of n-grams
+_THIRD = 0.34  # of the layers of a preset: two of six
 _RARE = 20  # times that a piece occurs at the least, to stay
 _DROPOUT = 0.1  # of a translator with few decoder layers, if that of its run is no lower
 
@@ -89,6 +90,8 @@ def own_recipes(
     halved = {"method": "structure", "keep": 0.5, "epochs": 5}
     if model["architecture"] != "mlp" and (model["architecture"] != "preset" or role not in WRITERS):
         found["structure50"] = [halved]
+    if preset and "structure50" in found:
+        found["shallow_vocabulary_cut"] = [{"method": "structure", "layers": _THIRD, "epochs": 3}, cut]
     if (model.get("decoder_layers") or 1) > 1 and role == "encoder-decoder":
         rate = min(_DROPOUT, model.get("dropout") or 0.0)
         found["shallow_decoder"] = [{"method": "structure", "decoder_layers": 0.25, "dropout": rate, "epochs": 6}]
