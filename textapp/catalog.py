@@ -21,6 +21,7 @@ from textapp.untrusted import shown
 
 if TYPE_CHECKING:
     from textapp.config import Config, TaskKeys
+    from textapp.config.yaml_text import Place
     from textapp.recipes.recipe import Recipe
     from textapp.tasks.task import Task
     from textapp.text.tokenizer import Tokenizer
@@ -191,19 +192,20 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     return reading.load_config(path, _Keys(), overrides)
 
 
-def parse_config(raw: Mapping[str, Any], source: str = "config") -> Config:
+def parse_config(raw: Mapping[str, Any], source: str = "config", places: Mapping[str, Place] | None = None) -> Config:
     """Checks a mapping as read from YAML; see `textapp.config.reading.parse_config`.
 
     Args:
         raw: what the YAML holds.
         source: name of the config in error messages.
+        places: dotted key -> where it stands, for the messages.
 
     Raises:
         ConfigError: lists every error with its key, what was found and what was expected.
     """
     from textapp.config import reading
 
-    return reading.parse_config(raw, _Keys(), source)
+    return reading.parse_config(raw, _Keys(), source, places)
 
 
 class _Keys(Mapping[str, "TaskKeys"]):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import re
 from dataclasses import replace
 from pathlib import Path
 
 from textapp.catalog import parse_config
 from textapp.compression.recipe import Distill, LoadedRecipe
 from textapp.config import Config, TokenizerConfig
+from textapp.config.yaml_text import Place
 from textapp.errors import ConfigError, DataError
 from textapp.prepared import Prepared
 from textapp.recipes.recipe import Recipe
@@ -50,9 +52,29 @@ def student_config(config: Config, recipe: LoadedRecipe, step: Distill) -> Confi
     given = {"epochs": step.epochs, "learning_rate": step.learning_rate}
     training = {**kept, "patience": 0, **own, **{name: value for name, value in given.items() if value is not None}}
     parts = {"model": step.model, "tokenizer": tokenizer.model_copy(update={"path": path})}
-    return parse_config(
-        {**config.model_copy(update=parts).model_dump(mode="json"), "training": training}, where
-    )  # fmt: skip
+    raw = {**config.model_copy(update=parts).model_dump(mode="json"), "training": training}
+    try:
+        return parse_config(raw, where, _places(recipe, step))
+    except ConfigError as error:
+        raise ConfigError("\n".join(_of_recipe(line, step) for line in str(error).split("\n"))) from error
+
+
+def _places(recipe: LoadedRecipe, step: Distill) -> dict[str, Place]:
+    """Where the recipe has keys of the student's config."""
+    keys = {f"model.{name}": f"steps.0.model.{name}" for name in step.model.model_fields_set}
+    keys |= {f"training.{name}": f"training.{name}" for name in recipe.recipe.training.model_fields_set}
+    keys |= {f"training.{name}": f"steps.0.{name}" for name in ("epochs", "learning_rate") if getattr(step, name)}
+    return {"model": Place(recipe.where("steps.0.model")), **{key: Place(recipe.where(keys[key])) for key in keys}}
+
+
+def _of_recipe(line: str, step: Distill) -> str:
+    """A message about the student's config, with keys of its model as the recipe has them."""
+    fields = type(step.model).model_fields
+    named = re.compile(rf"(?<![\w./])model\.(?=(?:{'|'.join(fields)})\b)")
+    key = re.search(rf": {named.pattern}(\w+): found ", line)
+    optional = key is not None and not fields[key[1]].is_required() and fields[key[1]].default is None
+    mend = f" (--set steps.0.model.{key[1]}=null)" if key and optional else ""
+    return named.sub("steps.0.model.", line) + mend
 
 
 def prepared_student(task: Recipe, config: Config, teacher: Prepared, data_dir: Path, folder: Path) -> Prepared:
