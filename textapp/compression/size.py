@@ -12,23 +12,25 @@ import numpy as np
 from textapp.metrics.size import gzip_bytes
 
 
-def sizes(model: keras.Model, folder: Path) -> dict[str, Any]:
-    """Measures a model as it would be saved.
+def sizes(model: keras.Model, place: Path) -> dict[str, Any]:
+    """Measures a model as its file has it.
 
     Args:
         model: a finished model.
-        folder: where it is saved for a moment.
+        place: its `.keras` file, which is measured as it is: one that is written anew has another date, and other
+            numbers of shared objects, or none; or a folder, in which the model is saved for a moment.
 
     Returns:
         `file_bytes` and `gzip_bytes` of the `.keras` file, `parameters`, and `nonzero` of them.
     """
-    with TemporaryDirectory(dir=folder) as place:
-        file = Path(place) / "model.keras"
-        model.save(file)
-        weights = [keras.ops.convert_to_numpy(weight) for weight in model.weights]
-        return {
-            "file_bytes": file.stat().st_size,
-            "gzip_bytes": gzip_bytes(file),
-            "parameters": int(sum(weight.size for weight in weights)),
-            "nonzero": int(sum(np.count_nonzero(weight) for weight in weights)),
-        }
+    if place.is_dir():
+        with TemporaryDirectory(dir=place) as folder:
+            model.save(Path(folder) / "model.keras")
+            return sizes(model, Path(folder) / "model.keras")
+    weights = [keras.ops.convert_to_numpy(weight) for weight in model.weights]
+    return {
+        "file_bytes": place.stat().st_size,
+        "gzip_bytes": gzip_bytes(place),
+        "parameters": int(sum(weight.size for weight in weights)),
+        "nonzero": int(sum(np.count_nonzero(weight) for weight in weights)),
+    }

@@ -134,6 +134,7 @@ def finish(
     seconds: float,
     parent: Mapping[str, Any] | None = None,
     compression: Mapping[str, Any] | None = None,
+    saved: Path | None = None,
 ) -> None:
     """Measures the model on validation and test, and writes the rest of the run folder.
 
@@ -146,6 +147,8 @@ def finish(
         seconds: duration of the training.
         parent: the run that the training began with, for the manifest.
         compression: what a compression did, for metrics.json.
+        saved: a file of this model, which the run gets as it is, so that its sizes are those that were measured; None:
+            the model is saved.
 
     Raises:
         ArtifactError: the folder was changed during the training, so that a file of the run is missing.
@@ -166,7 +169,10 @@ def finish(
     }  # fmt: skip
     if history.average is not None:
         training["average"] = history.average
-    model.save(folder / MODEL)
+    if saved is None:
+        model.save(folder / MODEL)
+    else:
+        shutil.copyfile(saved, folder / MODEL)
     metrics = plain({**figures, "training": training, **({"compression": compression} if compression else {})})
     write_text(folder / METRICS, json.dumps(metrics, ensure_ascii=False, indent=2) + "\n")
     save_config(prepared.config, folder / CONFIG)
