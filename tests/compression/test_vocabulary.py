@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from textapp.artifact import open_artifact
 from textapp.catalog import load_config, parse_config
 from textapp.commands.compress import compress
 from textapp.commands.train import train_config
+from textapp.compression.recipe import Vocabulary
 from textapp.compression.trainings import MODEL, Compression
-from textapp.compression.vocabulary import cut_weights
+from textapp.compression.vocabulary import cut_axes, cut_tokenizer, cut_weights
 from textapp.errors import ConfigError, DataError
 from textapp.models.saving import load_model
 
@@ -162,3 +164,20 @@ def test_rows_and_columns_of_the_pieces_that_stay() -> None:
         cut_weights([np.ones((3, 2))], [(2, 2)], [0, 3])
     with pytest.raises(ConfigError, match="size is that of the preset"):
         cut_weights([table], [(4, 2)], [0, 3])
+    for smaller, found in (([(2, 2)], "found a table of 3 rows"), ([(3, 2)], "found tables whose size")):
+        with pytest.raises(ConfigError, match=f"^cut.yaml, line 3: steps.1: {found}"):
+            cut_axes([(3, 2)], smaller, [0, 3], "cut.yaml, line 3: steps.1")
+
+
+def test_what_leaves_no_piece_is_told_with_the_step_and_the_count_in_force(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run / "tokenizer", tmp_path / "tokenizer")
+    every = [{"text": piece} for piece in textapp.load(run).tokenizer.pieces()] * 4
+    where = "cut.yaml, line 2: steps.0"
+    with pytest.raises(
+        ConfigError,
+        match=f"^{where}: found all .* pieces in use, expected some to spare: .*, or raise min_count above 2$",
+    ):
+        cut_tokenizer(Vocabulary(method="vocabulary", min_count=2), tmp_path, every, where=where)
+    shutil.copytree(run / "tokenizer", tmp_path / "target_tokenizer")
+    with pytest.raises(ConfigError, match=f"^{where}: found a tokenizer for each language"):
+        cut_tokenizer(Vocabulary(method="vocabulary", min_count=2), tmp_path, every, where=where)

@@ -22,7 +22,11 @@ _NO_TEXT = ("id", "label")  # of a record
 
 
 def cut_tokenizer(
-    step: Vocabulary, folder: Path, records: Iterable[Mapping[str, Any]], files: Sequence[Path] = ()
+    step: Vocabulary,
+    folder: Path,
+    records: Iterable[Mapping[str, Any]],
+    files: Sequence[Path] = (),
+    where: str = "vocabulary",
 ) -> list[int]:
     """Replaces the tokenizer in the folder of a run by one with fewer pieces.
 
@@ -31,6 +35,7 @@ def cut_tokenizer(
         folder: of the new run, with a copy of the tokenizer.
         records: whose texts the pieces are for; their ids do not change but for their numbers.
         files: with further such texts, one a line.
+        where: the place and the key of the step, for messages.
 
     Returns:
         The id before of each id.
@@ -41,7 +46,7 @@ def cut_tokenizer(
     """
     if (folder / TARGET_TOKENIZER).is_dir():
         raise ConfigError(
-            "vocabulary: found a tokenizer for each language, which were trained on the run's own texts, expected one "
+            f"{where}: found a tokenizer for each language, which were trained on the run's own texts, expected one "
             "tokenizer: leave the step out"
         )
     tokenizer = load_tokenizer(folder / TOKENIZER)
@@ -53,8 +58,8 @@ def cut_tokenizer(
     smaller, before = cut_vocabulary(tokenizer, used, step.keep_characters)
     if len(before) >= tokenizer.vocabulary_size:
         raise ConfigError(
-            f"vocabulary: found all {tokenizer.vocabulary_size:,} pieces in use, expected some to spare: leave the "
-            "step out, or raise min_count"
+            f"{where}: found all {tokenizer.vocabulary_size:,} pieces in use, expected some to spare: leave the step "
+            f"out, or raise min_count above {step.min_count}"
         )
     log.info("vocabulary: %s of %s pieces stay", f"{len(before):,}", f"{tokenizer.vocabulary_size:,}")
     smaller.save(folder / TOKENIZER)
@@ -87,7 +92,10 @@ def cut_weights(
 
 
 def cut_axes(
-    shapes: Sequence[Sequence[int]], smaller: Sequence[Sequence[int]], before: Sequence[int]
+    shapes: Sequence[Sequence[int]],
+    smaller: Sequence[Sequence[int]],
+    before: Sequence[int],
+    where: str = "vocabulary",
 ) -> list[int | None]:
     """The axis of each weight that has a piece of the vocabulary in each place; None if it has none.
 
@@ -95,6 +103,7 @@ def cut_axes(
         shapes: of the weights of a model.
         smaller: of those of the same model for the smaller vocabulary, in their order.
         before: the id before of each id.
+        where: the place and the key of the step, for messages.
 
     Raises:
         ConfigError: as for `cut_weights`.
@@ -104,12 +113,12 @@ def cut_axes(
         axes = [axis for axis, size in enumerate(less) if size != shape[axis]]
         if axes and (len(axes) > 1 or less[axes[0]] != len(before) or shape[axes[0]] <= before[-1]):
             raise ConfigError(
-                f"vocabulary: found a table of {shape[axes[0]]:,} rows that are no pieces of the vocabulary, such as "
+                f"{where}: found a table of {shape[axes[0]]:,} rows that are no pieces of the vocabulary, such as "
                 "n-grams of characters: leave the step out"
             )
         found.append(axes[0] if axes else None)
     if all(axis is None for axis in found):
-        raise ConfigError("vocabulary: found tables whose size is that of the preset: leave the step out")
+        raise ConfigError(f"{where}: found tables whose size is that of the preset: leave the step out")
     return found
 
 
