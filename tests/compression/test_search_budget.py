@@ -112,6 +112,19 @@ def test_why_each_was_dropped() -> None:
     )
     worse = Measured("int8", 0.6, 1.2, 3_000_000, 0.3)
     assert reason(worse, [*ROWS, worse], INT8, Budget(), UNIT) == "no faster, smaller or better than dynamic"
-    assert reason(FULL, ROWS, None, Budget(0.0, max_size=1000), UNIT) == "has 8.00 MB, more than 0.001 MB"
+    assert reason(FULL, ROWS, None, Budget(0.0, max_size=1000), UNIT) == "has 8.0 MB, more than 1.0 kB"
     both = reason(HALF, ROWS, None, Budget(0.0, max_size=1000), UNIT)
-    assert both == "loses 0.90 points of accuracy, more than 0 and has 1.00 MB, more than 0.001 MB"
+    assert both == "loses 0.90 points of accuracy, more than 0 and has 1.0 MB, more than 1.0 kB"
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [
+        (5_000_000, "has 8.0 MB, more than 5.0 MB"),
+        (7_980_000, "has 8.00 MB, more than 7.98 MB"),
+        (7_999_999, "has 8,000,000 B, more than 7,999,999 B"),
+    ],
+)
+def test_two_sizes_are_told_apart(limit: int, expected: str) -> None:
+    assert Budget(0.5, max_size=limit).faults(FULL, UNIT) == [expected]
+    assert Budget(0.5, max_size=limit).words().startswith("a drop of 0.5, ")

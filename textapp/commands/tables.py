@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from textapp.arrays import plain
 from textapp.artifact import variant as variant
+from textapp.metrics.size import size_words
 from textapp.recipes.profile import Facts, Section
 from textapp.terminal import is_utf8, printable
 
@@ -230,8 +231,4 @@ def shown(value: Any) -> str:
 
 def size(size_bytes: int | None) -> str | None:
     """`512 B`, `38.2 kB`, `4.1 MB`: powers of 1000."""
-    if size_bytes is None:
-        return None
-    if size_bytes < 1000:
-        return f"{size_bytes} B"
-    return f"{size_bytes / 1e3:.1f} kB" if size_bytes < 1e6 else f"{size_bytes / 1e6:.1f} MB"
+    return None if size_bytes is None else size_words(size_bytes)

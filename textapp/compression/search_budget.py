@@ -11,9 +11,11 @@ from typing import Any
 from textapp.errors import OptionError, UsageError
 from textapp.export.auto import TIE
 from textapp.metrics.names import FALLING, MAIN
+from textapp.metrics.size import size_words
 
 SIZES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 TIMES = {"us": 1e-3, "ms": 1.0, "s": 1e3}  # in milliseconds
+in_megabytes = size_words  # the name that the search knows
 _QUANTITY = re.compile(r"\s*([0-9]+\.?[0-9]*|\.[0-9]+)\s*([^\W\d_]*)\s*")
 
 
@@ -115,7 +117,7 @@ class Budget:
         if above["drop"] > 0:
             words.append(f"loses {row.drop:.2f} {unit}, more than {self.max_drop:g}")
         if above.get("size", 0) > 0 and self.max_size is not None:
-            words.append(f"has {in_megabytes(row.size_bytes)}, more than {in_megabytes(self.max_size)}")
+            words.append("has {}, more than {}".format(*_told_apart(row.size_bytes, self.max_size)))
         if above.get("latency", 0) > 0:
             words.append(f"takes {row.latency_ms:.3f} ms, more than {self.max_latency:g} ms")
         return words
@@ -135,16 +137,20 @@ class Budget:
         return min(rows, key=lambda row: (distance(row), row.time))
 
     def words(self) -> str:
-        """`a drop of 0.5, 5.00 MB, 3 ms`: the limits."""
+        """`a drop of 0.5, 5.0 MB, 3 ms`: the limits."""
         limits = [f"a drop of {self.max_drop:g}"]
-        limits += [in_megabytes(self.max_size)] if self.max_size is not None else []
+        limits += [size_words(self.max_size)] if self.max_size is not None else []
         limits += [f"{self.max_latency:g} ms"] if self.max_latency is not None else []
         return ", ".join(limits)
 
 
-def in_megabytes(size_bytes: int) -> str:
-    """`5.00 MB`, or `0.080 MB` for what is small."""
-    return f"{size_bytes / 1e6:.{2 if size_bytes >= 1e6 else 3}f} MB"
+def _told_apart(one: int, other: int) -> tuple[str, str]:
+    """Two sizes in words, with as many digits as tell one from the other."""
+    for digits in range(1, 4):
+        words = size_words(one, digits), size_words(other, digits)
+        if words[0] != words[1]:
+            return words
+    return f"{one:,} B", f"{other:,} B"
 
 
 def limited(figures: Mapping[str, Any]) -> str:

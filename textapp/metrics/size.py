@@ -18,6 +18,18 @@ def size_bytes(path: str | Path) -> int:
     return path.stat().st_size
 
 
+def size_words(count: int, digits: int = 1) -> str:
+    """Bytes in words, by powers of 1000: `512 B`, `38.2 kB`, `4.1 MB`.
+
+    Args:
+        count: of bytes.
+        digits: behind the point.
+    """
+    if count < 1000:
+        return f"{count} B"
+    return f"{count / 1e3:.{digits}f} kB" if count < 1e6 else f"{count / 1e6:.{digits}f} MB"
+
+
 def gzip_bytes(path: Path) -> int:
     """The bytes of a file, or of all files of a folder, each packed by gzip."""
     files = sorted(path.rglob("*")) if path.is_dir() else [path]
