@@ -88,7 +88,7 @@ def test_the_room_for_the_answers_is_taken_before_they_are_written(tmp_path: Pat
         seen.append((tmp_path / "answers.part" / "logits.npy").stat().st_blocks * 512)
         yield slice(0, 3), {"logits": np.ones((3, 50_000), np.float32)}
 
-    lesson: Any = SimpleNamespace(rows=3, arrays={"logits": ((50_000,), "float32")}, answers=answers)
+    lesson: Any = SimpleNamespace(rows=3, items="texts", arrays={"logits": ((50_000,), "float32")}, answers=answers)
     stored = store_answers(lesson, None, tmp_path / "answers")
     assert seen[0] >= 3 * 50_000 * 4 and (stored["logits"] == 1).all()
 
@@ -311,7 +311,7 @@ def test_the_teacher_is_not_asked_again(tmp_path: Path, caplog: pytest.LogCaptur
     class Half:
         """A lesson whose teacher is killed after half of the rows."""
 
-        rows, arrays = lesson.rows, lesson.arrays
+        rows, items, arrays = lesson.rows, lesson.items, lesson.arrays
 
         def answers(self, model: Any) -> Any:
             for number, found in enumerate(lesson.answers(model)):
@@ -325,7 +325,8 @@ def test_the_teacher_is_not_asked_again(tmp_path: Path, caplog: pytest.LogCaptur
     assert not (tmp_path / "answers").exists()
     with caplog.at_level("INFO", "textapp"):
         first = store_answers(lesson, teacher, tmp_path / "answers")
-    assert f"teacher: {lesson.rows} of {lesson.rows} rows" in caplog.text
+    assert f"teacher: {lesson.rows} of {lesson.rows} texts" in caplog.text
+    assert f"teacher: answers for {lesson.rows} texts, {lesson.rows * 4 * 2} B on disk" in caplog.text  # 4 float16
     again = store_answers(Half(), None, tmp_path / "answers")
     assert asked == [0] and isinstance(again["logits"], np.memmap)
     assert np.array_equal(first["logits"], again["logits"]) and np.all(np.any(first["logits"] != 0, axis=1))
@@ -382,6 +383,7 @@ def test_a_reader_learns_from_the_logits_of_spans(tmp_path: Path) -> None:
     others = questions(tmp_path / "s", architecture="transformer", **{**sizes, "hidden_dim": 12})
     objective = recipe_of("question_answering").objective()
     lesson = objective.lesson(data)
+    assert lesson.items == "tokens" and lesson.rows > 2 * len(data.splits.train)
     student = student_of(tmp_path / "s", teacher, data, others, alpha=1.0)
     stored = {"logits": np.load(tmp_path / "s" / "answers" / "logits.npy")}
     batch = batch_of(lesson, stored)[0]
@@ -436,6 +438,7 @@ def test_a_language_model_learns_from_the_most_probable_tokens(tmp_path: Path, r
     stored = {name: np.load(tmp_path / "s" / "answers" / f"{name}.npy") for name in ("ids", "logits")}
     top = min(lessons.TOP, data.task.tokenizer.vocabulary_size)
     assert stored["ids"].shape == stored["logits"].shape == (objective.lesson(data).rows, top)
+    assert objective.lesson(data).items == "tokens"
     batch = batch_of(objective.lesson(data), stored)[0]
     logits, targets = teacher(batch["features"]).numpy(), batch["targets"].numpy()
     found = {name: value.numpy() for name, value in batch[TEACHER].items()}

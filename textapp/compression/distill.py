@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from textapp.compression.recipe import Distill, Structure
+from textapp.metrics.size import size_words
 from textapp.training.progress import RateLines
 
 if TYPE_CHECKING:
@@ -47,12 +48,12 @@ def store_answers(lesson: Lesson, model: keras.Model, folder: Path) -> dict[str,
         size = sum(
             lesson.rows * int(np.prod(shape)) * np.dtype(kind).itemsize for shape, kind in lesson.arrays.values()
         )
-        log.info("teacher: answers of %s rows, %s kB on disk", f"{lesson.rows:,}", f"{size / 1e3:,.1f}")
+        log.info("teacher: answers for %s %s, %s on disk", f"{lesson.rows:,}", lesson.items, size_words(size))
         arrays = {
             name: _reserved(begun / f"{name}.npy", kind, (lesson.rows, *shape))
             for name, (shape, kind) in lesson.arrays.items()
         }
-        tell, done = RateLines("teacher", lesson.rows, "rows"), 0
+        tell, done = RateLines("teacher", lesson.rows, lesson.items), 0
         for rows, found in lesson.answers(model):
             for name, array in arrays.items():
                 array[rows] = found[name]

@@ -55,11 +55,13 @@ class Lesson(Protocol):
 
     Attributes:
         rows: number of rows of answers.
+        items: what a row is, for messages: `texts`.
         arrays: name -> shape and type of a row.
         mixes: whether the answers are logits, so that temperature and labels take part.
     """
 
     rows: int
+    items: str
     arrays: Arrays
     mixes: bool
 
@@ -164,7 +166,7 @@ class LabelLesson(_Logits):
         super().__init__(source, own)
         self._features, self._lengths, self._pad_id = features, lengths, pad_id
         self._multiple, self._labelled = multiple, labelled
-        self.rows = len(features[TOKENS])
+        self.rows, self.items = len(features[TOKENS]), "texts"
         self.arrays: Arrays = {"logits": ((classes,), np.float16)}
 
     def answers(self, model: keras.Model) -> Answers:
@@ -202,7 +204,7 @@ class SpanLesson(_Logits):
         super().__init__(source, own)
         self._features, self._lengths, self._pad_id, self._has_start = features, lengths, pad_id, has_start
         self._starts = np.concatenate([[0], np.cumsum(lengths_of(features[TOKENS]), dtype=np.int64)])
-        self.rows = int(self._starts[-1])
+        self.rows, self.items = int(self._starts[-1]), "tokens"
         self.arrays: Arrays = {"logits": ((2,), np.float16)}
 
     def answers(self, model: keras.Model) -> Answers:
@@ -247,7 +249,7 @@ class TokenLesson(_Logits):
         self._windows, self._starts, self._skipped = windows, np.asarray(starts, np.int64), np.asarray(skipped)
         self._vocabulary_size, self._pad_id = vocabulary_size, pad_id
         self._top = min(TOP, vocabulary_size)
-        self.rows = int(self._starts[-1]) + len(windows[-1])
+        self.rows, self.items = int(self._starts[-1]) + len(windows[-1]), "tokens"
         self.arrays: Arrays = {"ids": ((self._top,), np.int32), "logits": ((self._top,), np.float16)}
 
     def answers(self, model: keras.Model) -> Answers:
@@ -429,7 +431,7 @@ class SequenceLesson:
     ) -> None:  # fmt: skip
         self._sources, self._targets, self._lengths, self._pad_id = sources, targets, lengths, pad_id
         self._new, self._end_ids, self._own, self._make = new, end_ids, own, make
-        self.rows = len(sources)
+        self.rows, self.items = len(sources), "texts"
         self.arrays: Arrays = {"ids": ((new,), np.int32), "counts": ((), np.int32)}
 
     def answers(self, model: keras.Model) -> Answers:
