@@ -33,6 +33,13 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
+def test_a_folder_that_is_not_there_is_told_with_what_was_wanted(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="nope: no such folder; expected a run folder or a bundle"):
+        open_artifact(tmp_path / "nope")
+    with pytest.raises(ArtifactError, match="nope: no such folder; expected a run folder$"):
+        open_artifact(tmp_path / "nope", "a run folder")
+
+
 def test_a_whole_folder_opens(folder: Path) -> None:
     artifact = open_artifact(folder)
     assert artifact.kind == "run" and set(artifact.manifest["files"]) == {"model.bin", "tokenizer/settings.json"}

@@ -8,6 +8,7 @@ import pytest
 
 from textapp.catalog import load_config, parse_config, recipe_of
 from textapp.config import data_directory, differing_key, save_config
+from textapp.config.reading import read_keys
 from textapp.errors import ConfigError
 
 resolve = recipe_of("classification").resolve
@@ -123,9 +124,18 @@ def test_overrides_are_yaml_and_reach_into_parts(tmp_path: Path) -> None:
             load_config(file, [wrong])
 
 
+def test_a_missing_file_of_another_kind_is_told_as_that(tmp_path: Path) -> None:
+    file = tmp_path / "x.yaml"
+    with pytest.raises(ConfigError, match=r"expected a YAML recipe \(configs/compression/ holds complete ones\)"):
+        read_keys(file, [], "keys", "recipe")
+    file.write_bytes(b"a: 1\n" * 300_000)
+    with pytest.raises(ConfigError, match="bytes, expected a YAML recipe; is it"):
+        read_keys(file, [], "keys", "recipe")
+
+
 def test_a_file_that_is_no_config_is_named(tmp_path: Path) -> None:
     file = tmp_path / "x.yaml"
-    with pytest.raises(ConfigError, match="no such file"):
+    with pytest.raises(ConfigError, match=r"no such file; expected a YAML config \(configs/ holds complete ones\)"):
         load_config(file)
     for content in (b"a: [", b"- 1\n", b"\xff\xfe\x00", b""):
         file.write_bytes(content)

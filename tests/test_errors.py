@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from textapp.errors import did_you_mean, difference, look, looks_like, visible
+from textapp.errors import did_you_mean, difference, look, looks_like, plural, visible
 
 
 @pytest.mark.parametrize(
@@ -58,3 +58,10 @@ def test_a_suggestion_that_looks_alike_says_what_differs() -> None:
     assert did_you_mean("review", ["ID", " REVIEWS"], lambda name: name.strip().casefold()) == (
         "; did you mean ' REVIEWS'?"
     )
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"), [(0, "0 steps"), (1, "1 step"), (2, "2 steps"), (1200, "1,200 steps"), (-1, "-1 steps")]
+)
+def test_a_number_with_its_noun(count: int, expected: str) -> None:
+    assert plural(count, "step") == expected

@@ -17,6 +17,18 @@ _MAX_COMPARED_LENGTH = 100
 _MAX_COMPARED_WORDS = 1000
 
 
+def plural(count: int, noun: str) -> str:
+    """A number with its noun, for a message.
+
+    Args:
+        count: of the things.
+        noun: one of them; the plural adds an s.
+
+    Example: `plural(1, "step")` is `1 step`, and `plural(1200, "step")` is `1,200 steps`.
+    """
+    return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
 class TextappError(Exception):
     """An error that the user can fix. Shown without a traceback unless `--debug` is given."""
 

@@ -95,7 +95,7 @@ def test_what_a_file_has_no_signature_for_is_left_out_and_said(capsys: pytest.Ca
 
 def test_nothing_to_measure_on_is_said() -> None:
     predictor = ByHeart(GenerationTask(Letters(), [16], [(4, 12)]), {})
-    with pytest.raises(DataError, match="found no text in 1 examples"):
+    with pytest.raises(DataError, match="found no text in 1 example:"):
         measure(predictor, [{"text": " "}])
 
 

@@ -182,8 +182,8 @@ def test_the_profile() -> None:
     assert found["rows"] == {"train": 40, "validation": 1, "test": 1}
     assert (found["contexts"], found["unanswerable"], found["language"]) == (1, 20, "en")
     assert found["misplaced"]["validation"] == 1 and found["overlaps"]["test"] == 1
-    assert any("validation have an answer that is not at its place" in line for line in found["warnings"])
-    assert any("1 questions of test are about a context that is also in train" in line for line in found["warnings"])
+    assert any("1 question of validation has an answer that is not at its place" in line for line in found["warnings"])
+    assert any("1 question of test is about a context that is also in train" in line for line in found["warnings"])
     assert recipe.sections(found)[0].values["without an answer"] == 20
 
 

@@ -60,7 +60,7 @@ def test_squad_is_read_and_its_questions_without_an_answer_skipped(tmp_path: Pat
 
 
 def test_data_without_answers_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="none of 1 questions has an answer, which mode: generative learns to write"):
+    with pytest.raises(DataError, match="none of 1 question has an answer, which mode: generative learns to write"):
         load_splits(RECIPE, config_of(tmp_path, ROWS[3:4]), tmp_path)
     with pytest.raises(DataError, match=r"no question can be trained on, such as .*train.jsonl:1: all are empty"):
         load_splits(RECIPE, config_of(tmp_path, ROWS[4:]), tmp_path)

@@ -93,7 +93,7 @@ def test_parallel_files_are_cut_at_the_same_lines(tmp_path: Path) -> None:
     parts, found, whole = parts_and_records(tmp_path, train, task="translation", model="lstm")
     assert len(parts) >= 4 and found == whole and len(whole) == 1500
     (tmp_path / "a.de").write_text("\n".join(sources[1:]), encoding="utf-8")
-    with pytest.raises(DataError, match="a.en has 1500 lines, .*a.de has 1499"):
+    with pytest.raises(DataError, match="a.en has 1,500 lines, .*a.de has 1,499"):
         parts_and_records(tmp_path, train, task="translation", model="lstm")
     with pytest.raises(DataError, match="found 2 source files, but 1 target files"):
         parts_and_records(tmp_path, '{source: ["a.en", "a.de"], target: a.de}', task="translation", model="lstm")

@@ -150,11 +150,15 @@ def write_manifest(folder: Path, manifest: Mapping[str, Any], files: Iterable[st
     write_text(folder / MANIFEST, json.dumps(content, ensure_ascii=False, indent=2) + "\n")
 
 
-def open_artifact(path: str | Path) -> Artifact:
+def open_artifact(path: str | Path, wanted: str = "a run folder or a bundle") -> Artifact:
     """Opens a run folder or a bundle and checks that every file exists and is unchanged.
 
     A stranger may have written it: no name may lead out of the folder, only regular files are read, and a file that
     would be loaded has to be listed.
+
+    Args:
+        path: of the folder.
+        wanted: what the caller takes, for messages.
 
     Raises:
         ArtifactError: the folder or its manifest is missing or damaged, or a file differs from the manifest.
@@ -163,7 +167,7 @@ def open_artifact(path: str | Path) -> Artifact:
     recover(resolved(folder), made_files)
     if not folder.is_dir():
         hint = _hint(folder)
-        raise ArtifactError(f"{folder}: no such folder; expected a run folder or a bundle{hint}")
+        raise ArtifactError(f"{folder}: no such folder; expected {wanted}{hint}")
     manifest = read_manifest(folder)
     for name, expected in manifest["files"].items():
         file = inside(folder, name)

@@ -15,7 +15,7 @@ from textapp.artifact import Artifact
 from textapp.commands import tables
 from textapp.commands.typed import given_text, piped_lines, typed_lines
 from textapp.encodings import text_encoding
-from textapp.errors import DataError, OptionError, UsageError
+from textapp.errors import DataError, OptionError, UsageError, plural
 from textapp.loading import load
 from textapp.predictors.predictor import Predictor
 from textapp.records.rows import RowError
@@ -97,7 +97,7 @@ def ask(
     if 0 < bad == count and (questions or not sys.stdin.isatty()):
         raise DataError(f"no question had an answer ({bad} given): see above")
     if bad:
-        tables.warn(f"{bad} question{'s' * (bad > 1)} had no answer because of an error: see above")
+        tables.warn(f"{plural(bad, 'question')} had no answer because of an error: see above")
     return bad
 
 
@@ -180,7 +180,7 @@ def _index(folder: Path, settings: Settings, predictor: Predictor, at: Path | No
     def progress(count: int) -> Any:
         if sys.stderr.isatty():
             return tables.progress(f"reading {folder}", count)
-        log.info("%s: %s file%s to read", folder, f"{count:,}", "s" * (count != 1))
+        log.info("%s: %s to read", folder, plural(count, "file"))
         return contextlib.nullcontext(lambda: None)
 
     if at is not None:
@@ -259,9 +259,7 @@ def _as_json(answer: FoundAnswer) -> dict[str, Any]:
 
 def _as_text(answer: FoundAnswer) -> str:
     if not answer.sources:
-        read = (
-            f"{answer.passages} passage{'s' * (answer.passages != 1)} read" if answer.passages else "no passage found"
-        )
+        read = f"{plural(answer.passages, 'passage')} read" if answer.passages else "no passage found"
         return f"no answer ({answer.score or 0:.2f}; {read})"
     return "\n".join(_source_as_text(source) for source in answer.sources)
 

@@ -26,7 +26,7 @@ from textapp.commands import batch_local, tables
 from textapp.commands.batch_worker import BLOCKS, END, FAILED, Job, Stripe, answers_name, faults_name
 from textapp.commands.examples import check_has_columns, layout_of
 from textapp.decoding.options import decoding_options
-from textapp.errors import ArtifactError, DataError, UsageError, require
+from textapp.errors import ArtifactError, DataError, UsageError, plural, require
 from textapp.files import resolved, write_text
 from textapp.folders import WorkFolder, recover
 from textapp.loading import load
@@ -416,5 +416,5 @@ def _told(done: Mapping[str, Any], output: Path, seconds: float, as_json: bool) 
     if 0 < faults == rows:
         raise DataError(f"no row had an answer ({faults} given): see {output / FAULTS}")
     if faults:
-        tables.warn(f"{faults} row{'s' * (faults > 1)} had no answer: see {output / FAULTS}")
+        tables.warn(f"{plural(faults, 'row')} had no answer: see {output / FAULTS}")
     return faults

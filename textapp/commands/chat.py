@@ -12,7 +12,7 @@ from typing import Any
 from textapp.commands import tables
 from textapp.commands.typed import given_text, piped_lines, typed_lines
 from textapp.decoding.options import decoding_options
-from textapp.errors import DataError, TextappError, UsageError
+from textapp.errors import DataError, TextappError, UsageError, plural
 from textapp.loading import load
 from textapp.predictors.chat import ChatAnswer
 from textapp.predictors.predictor import Predictor
@@ -72,7 +72,7 @@ def chat(
         if (bad := taken.count(False)) == len(taken) > 0:
             raise DataError(f"no message had an answer ({bad} given): see above")
         if bad:
-            tables.warn(f"{bad} message{'s' * (bad > 1)} had no answer because of an error: see above")
+            tables.warn(f"{plural(bad, 'message')} had no answer because of an error: see above")
         return bad
     tables.note(_HELP)
     conversation.warm_up()

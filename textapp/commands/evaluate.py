@@ -13,7 +13,7 @@ from textapp.artifact import EVALUATION, check_not_of_an_artifact, inputs_overwr
 from textapp.commands import tables
 from textapp.commands.examples import evaluation_records
 from textapp.commands.measure import scores
-from textapp.errors import ArtifactError, DataError, UsageError, visible
+from textapp.errors import ArtifactError, DataError, UsageError, plural, visible
 from textapp.files import atomic_file, check_output, write_text
 from textapp.loading import load_artifact
 from textapp.metrics.speed import latency, ranks, timed
@@ -96,7 +96,7 @@ def measure(predictor: Predictor, records: Sequence[Record]) -> tuple[dict[str, 
     """
     queries = predictor.task.queries(records, MAX_QUERIES)
     if not queries:
-        raise DataError(f"found no text in {len(records)} examples: expected texts to measure on")
+        raise DataError(f"found no text in {plural(len(records), 'example')}: expected texts to measure on")
     answers, block = [], predictor.block // 4  # a quarter, so that the progress bar moves more often
     with tables.progress("evaluating", total=-(-len(queries) // block)) as advance:
         for start in range(0, len(queries), block):

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from textapp.catalog import load_config
-from textapp.errors import ConfigError, TextappError, UsageError
+from textapp.errors import ConfigError, TextappError, UsageError, plural
 from textapp.processes import child_environment, end_with_parent
 from textapp.terminal import printable
 
@@ -99,7 +99,7 @@ def _run(command: list[str], workers: int) -> None:
         stack.callback(_kill, processes)
         for index in range(workers):
             processes.append(_start(command, addresses, index))
-        log.info("launch: %d workers on this machine's CPU, processes %s", workers, _ids(processes))
+        log.info("launch: %s on this machine's CPU, processes %s", plural(workers, "worker"), _ids(processes))
         for index, process in enumerate(processes):
             threading.Thread(target=_follow, args=(index, process, ended), daemon=True).start()
         _wait(processes, ended)

@@ -20,7 +20,7 @@ from textapp.commands.examples import check_has_columns, layout_of
 from textapp.commands.typed import given_text
 from textapp.decoding.options import decoding_options
 from textapp.encodings import AUTO, text_encoding
-from textapp.errors import DataError, UsageError
+from textapp.errors import DataError, UsageError, plural
 from textapp.files import atomic_file, check_output
 from textapp.loading import load
 from textapp.predictors.predictor import Predictor
@@ -105,7 +105,9 @@ def predict(
     if columns and not input_file:
         raise UsageError(f"--columns {columns}: found no --input FILE, expected one: give both, or neither")
     if pair and len(pair) != len(texts):
-        raise UsageError(f"--pair: found {len(pair)} second texts for {len(texts)} texts, expected one for each")
+        raise UsageError(
+            f"--pair: found {plural(len(pair), 'second text')} for {plural(len(texts), 'text')}, expected one for each"
+        )
     if stream and (as_json or output or workers > 1):
         raise UsageError("--stream prints a text while it is generated: leave out --json, --output and --workers")
     if chat and (pair or values or columns or stream or workers > 1):
@@ -162,7 +164,7 @@ def _warned(bad: int, count: int) -> int:
     if 0 < bad == count:
         raise DataError(f"no input had an answer ({bad} given): see {errors}")
     if bad:
-        tables.warn(f"{bad} input{'s' * (bad > 1)} had no answer: see {errors}")
+        tables.warn(f"{plural(bad, 'input')} had no answer: see {errors}")
     return bad
 
 

@@ -30,7 +30,7 @@ from textapp.commands.prepare_shards import shards_of, write_shards
 from textapp.commands.prepare_texts import preparable, read_texts
 from textapp.commands.train import changed, checksums
 from textapp.config import Config, data_directory, differing_key
-from textapp.errors import ArtifactError, ConfigError, DataError, TextappError, UsageError
+from textapp.errors import ArtifactError, ConfigError, DataError, TextappError, UsageError, plural
 from textapp.files import resolved, write_text
 from textapp.folders import WorkFolder, cache_folder
 from textapp.processes import usable_cores
@@ -113,8 +113,9 @@ _SHOWN = ("task", "examples", "dropped", "tokens", "hash")
 
 def _show(console: Any, result: Mapping[str, Any]) -> None:
     tokens = ", ".join(f"{count:,} {name}" for name, count in result["tokens"].items())
-    shards = "1 shard" if result["shards"] == 1 else f"{result['shards']} shards"
-    console.print(f"{result['examples']:,} examples ({tokens}) in {shards}: {result['path']}")
+    console.print(
+        f"{plural(result['examples'], 'example')} ({tokens}) in {plural(result['shards'], 'shard')}: {result['path']}"
+    )
     console.print(f"Train from them: textapp train CONFIG --set data.prepared={result['prepared']}", soft_wrap=True)
 
 

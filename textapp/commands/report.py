@@ -12,7 +12,7 @@ from textapp.artifact import REPORT, Artifact, check_not_of_an_artifact, exports
 from textapp.commands import tables
 from textapp.commands.benchmark import Child, answering, benchmark
 from textapp.commands.examples import evaluation_records
-from textapp.errors import ArtifactError, TextappError, UsageError
+from textapp.errors import ArtifactError, TextappError, UsageError, plural
 from textapp.files import atomic_file, check_output
 from textapp.metrics.machine import core_speed
 from textapp.processes import THREAD_SETTINGS
@@ -177,4 +177,4 @@ def _show(console: Any, facts: Facts, file: Path) -> None:
     for each in findings(facts):
         tables.line(console, each.subject)
         tables.line(console, f"  {each.sentence()}")
-    tables.line(console, f"{len(facts.variants)} variants; saved in {file}")
+    tables.line(console, f"{plural(len(facts.variants), 'variant')}; saved in {file}")

@@ -14,7 +14,7 @@ from textapp.arrays import spread
 from textapp.artifact import check_not_of_an_artifact, open_artifact
 from textapp.commands import tables
 from textapp.commands.examples import evaluation_records
-from textapp.errors import ArtifactError, DataError, UsageError
+from textapp.errors import ArtifactError, DataError, UsageError, plural
 from textapp.files import atomic_file, check_output, write_text
 from textapp.loading import load
 from textapp.metrics import preference
@@ -82,7 +82,8 @@ def write_sheet(
     rows, identical = preference.anonymous_rows(list(zip(*answers, strict=True)), SEED)
     if not rows:
         raise DataError(
-            f"found the same outputs of all variants on {len(records)} examples ({origin}), expected some to judge"
+            f"found the same outputs of all variants on {plural(len(records), 'example')} ({origin}), expected some "
+            "to judge"
         )
     _write_csv(sheet, task, records, rows, len(paths))
     variants = [str(variant) for variant in paths]
@@ -121,7 +122,9 @@ def read_sheet(sheet: Path, as_json: bool = False) -> dict[str, Any]:
         if (best := _best(sheet, row, len(order))) is not None:
             judged.append((best, order))
     if not judged:
-        raise DataError(f"{sheet}: the column 'best' is empty in all {len(rows)} rows: fill it with A, B, ... or tie")
+        raise DataError(
+            f"{sheet}: the column 'best' is empty in all {plural(len(rows), 'row')}: fill it with A, B, ... or tie"
+        )
     pairs = preference.preference_table(judged, len(key["variants"]), key["identical"])
     figures = {
         "data": key["data"],

@@ -11,7 +11,7 @@ from textapp.catalog import parse_config
 from textapp.compression.recipe import Distill, LoadedRecipe
 from textapp.config import Config, TokenizerConfig
 from textapp.config.yaml_text import Place
-from textapp.errors import ConfigError, DataError
+from textapp.errors import ConfigError, DataError, plural
 from textapp.prepared import Prepared
 from textapp.recipes.recipe import Recipe
 from textapp.recipes.resolving import locate
@@ -132,5 +132,5 @@ def unlabelled_records(task: Recipe, recipe: LoadedRecipe, layout: Layout, data_
             records.append(record)
     if not records:
         raise DataError(f"{files[0]}: found no text, expected texts for unlabelled of the recipe")
-    log.info("unlabelled: %s texts", f"{len(records):,}")
+    log.info("unlabelled: %s", plural(len(records), "text"))
     return records

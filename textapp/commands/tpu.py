@@ -19,7 +19,7 @@ from textapp.commands.tpu_environment import (
 )
 from textapp.config import Config
 from textapp.decoding.signatures import GENERATE
-from textapp.errors import ConfigError, TextappError, UsageError, did_you_mean
+from textapp.errors import ConfigError, TextappError, UsageError, did_you_mean, plural
 from textapp.folders import scratch_folder
 from textapp.noise import import_tensorflow
 from textapp.recipes.resolving import locate
@@ -315,7 +315,8 @@ def refused(result: Mapping[str, Any]) -> TextappError | None:
     operation = f" ({first['operation']}{place})" if first["operation"] else ""
     mend = ": lower training.batch_size or batch_tokens" if "RESOURCE_EXHAUSTED" in first["error"] else ""
     return TextappError(
-        f"{len(faults)} of {len(result['steps'])} steps cannot be compiled for a TPU, first the {first['step']} step "
+        f"{len(faults)} of {plural(len(result['steps']), 'step')} cannot be compiled for a TPU, first the "
+        f"{first['step']} step "
         f"{first['shape']}{operation}: {first['error']}{mend}"
     )
 

@@ -23,6 +23,7 @@ from textapp.untrusted import git_lfs_pointer
 
 MAX_BYTES = 1_000_000  # of a config
 KEYS = "keys such as task, run, data and model"
+COMPLETE = {"config": "configs/", "recipe": "configs/compression/"}  # kind of a YAML file -> where complete ones are
 
 
 def load_config(path: str | Path, known: Known, overrides: Sequence[str] = ()) -> Config:
@@ -40,18 +41,19 @@ def load_config(path: str | Path, known: Known, overrides: Sequence[str] = ()) -
     return parse_config(raw, known, str(path), places)
 
 
-def read_keys(path: Path, overrides: Sequence[str], expected: str) -> Document:
+def read_keys(path: Path, overrides: Sequence[str], expected: str, kind: str = "config") -> Document:
     """Reads a YAML file of keys and applies `key=value` overrides; an item of a list has its number as a key.
 
     Args:
         path: the file.
         overrides: `key=value` pairs, whose values are YAML.
         expected: the keys of such a file, for messages: `keys such as steps`.
+        kind: of the file, for messages, of `COMPLETE`.
 
     Raises:
         ConfigError: the file is missing or not YAML, or holds no keys.
     """
-    raw, places = read_yaml(_text(path), lambda line: f"{path}, line {line}")
+    raw, places = read_yaml(_text(path, kind), lambda line: f"{path}, line {line}")
     if not isinstance(raw, dict):
         found = "an empty file" if raw is None else shown(raw)
         mend = ": write a space after each colon" if isinstance(raw, str) and ":" in raw else ""
@@ -61,8 +63,8 @@ def read_keys(path: Path, overrides: Sequence[str], expected: str) -> Document:
     return Document(raw, places)
 
 
-def _text(path: Path) -> str:
-    """The text of a file, which may begin with a byte order mark."""
+def _text(path: Path, kind: str) -> str:
+    """The text of a file of a kind, which may begin with a byte order mark."""
     try:
         if path.exists() and not path.is_file():
             found = "a folder" if path.is_dir() else "a pipe or a device"
@@ -70,13 +72,15 @@ def _text(path: Path) -> str:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError as error:
-        raise ConfigError(f"{path}: no such file; expected a YAML config (configs/ holds complete ones)") from error
+        raise ConfigError(
+            f"{path}: no such file; expected a YAML {kind} ({COMPLETE[kind]} holds complete ones)"
+        ) from error
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
     if (pointer := git_lfs_pointer(path)) is not None:
         raise ConfigError(f"{path}: {pointer}")
     if len(data) > MAX_BYTES:
-        raise ConfigError(f"{path}: found more than {MAX_BYTES:,} bytes, expected a YAML config; is it a file of data?")
+        raise ConfigError(f"{path}: found more than {MAX_BYTES:,} bytes, expected a YAML {kind}; is it a file of data?")
     return _decoded(path, data)
 
 

@@ -22,7 +22,7 @@ from textapp.artifact import (
     write_failure_reason,
     write_manifest,
 )
-from textapp.errors import ExportError
+from textapp.errors import ExportError, plural
 from textapp.export import auto, litert_lm, tflite
 from textapp.export.auto import Candidate
 from textapp.export.flatbuffer.loops import check_loops, loop_copies
@@ -197,7 +197,9 @@ class _Export:
         # Before the signatures are traced, and after the check has the answers of the float model.
         quantize = self.options.quantize if self.options.quantize in WEIGHTS_ONLY else "none"
         done = quantize_weights(model, quantize)
-        _logger.info("%s: converting and verifying on %d examples", self.options.target, len(check.examples.records))
+        _logger.info(
+            "%s: converting and verifying on %s", self.options.target, plural(len(check.examples.records), "example")
+        )
         signatures = self.objective.served_signatures(model, self.task)
         text = None
         if self.options.text_signature:
@@ -257,7 +259,9 @@ class _Export:
             tflite.check_builtins(file)
             if self.objective.decodes and not copies:
                 check_loops(file, quantize)
-            _logger.info("%s, quantize %s: verifying on %d examples", target, quantize, len(check.examples.records))
+            _logger.info(
+                "%s, quantize %s: verifying on %s", target, quantize, plural(len(check.examples.records), "example")
+            )
             verdict = self._verdict(file, check, quantize, threads=usable_cores() if large else 1)
             verdict.report.update(done or {})
             if copies:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from textapp.config import Config
+from textapp.errors import plural
 from textapp.recipes.profile import Facts, Section, bucket_table, records_by_split, row_counts
 from textapp.records.profile import length_profile, percent
 from textapp.records.splits import Splits
@@ -56,7 +57,8 @@ def profile(recipe: WrittenAnswersRecipe, config: Config, splits: Splits) -> dic
         "generate_lengths": [list(pair) for pair in config.generate_lengths],
         "overlaps": overlaps,
         "warnings": [
-            f"{count} questions of {name} are about a context that is also in train: scores on them say little about"
+            f"{plural(count, 'question')} of {name} {'is' if count == 1 else 'are'} about a context that is also in "
+            "train: scores on them say little about"
             f" new texts"
             for name, count in overlaps.items()
             if count

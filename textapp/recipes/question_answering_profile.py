@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from textapp.config import Config
+from textapp.errors import plural
 from textapp.recipes.profile import Facts, Section, bucket_table, records_by_split, row_counts
 from textapp.records.profile import NOTABLE_SHARE, length_profile, percent
 from textapp.records.splits import Splits
@@ -102,7 +103,8 @@ def _warnings(
     overlaps: Mapping[str, int],
 ) -> list[str]:
     lines = [
-        f"{count} questions of {name} have an answer that is not at its place in the context"
+        f"{plural(count, 'question')} of {name} {'has' if count == 1 else 'have'} an answer that is not at its place "
+        "in the context"
         for name, count in misplaced.items()
         if count
     ]
@@ -120,7 +122,8 @@ def _warnings(
             f"only {unanswerable} of {num_train} training questions have no answer: the model will rarely say so"
         )
     lines += [
-        f"{count} questions of {name} are about a context that is also in train: scores on them say little about new"
+        f"{plural(count, 'question')} of {name} {'is' if count == 1 else 'are'} about a context that is also in "
+        "train: scores on them say little about new"
         f" texts"
         for name, count in overlaps.items()
         if count

@@ -12,6 +12,7 @@ import numpy as np
 
 from textapp.artifact import SETTINGS, TARGET_TOKENIZER, TOKENIZER
 from textapp.config import Config
+from textapp.errors import plural
 from textapp.languages import logographic
 from textapp.records.shards import TokenShards
 from textapp.text.tokenizer import Tokenizer, load_tokenizers
@@ -39,7 +40,7 @@ def make_tokenizer(config: Config, train: Records, fields: Sequence[str], langua
         return preset_tokenizer(config.tokenizer.path or config.model.path)
     texts = _Texts(train, fields)
     settings = config.tokenizer
-    log.info("tokenizer: training %s on the texts of %s examples (%s)", settings.kind, f"{len(train):,}", language)
+    log.info("tokenizer: training %s on the texts of %s (%s)", settings.kind, plural(len(train), "example"), language)
     return train_tokenizer(
         settings.kind, settings.vocabulary_size, texts, config.cleaning, language, config.seed, purpose
     )

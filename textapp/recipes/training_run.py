@@ -16,7 +16,7 @@ import numpy as np
 from textapp.arrays import plain
 from textapp.artifact import TARGET_TOKENIZER, TOKENIZER, write_manifest
 from textapp.config import save_config
-from textapp.errors import ArtifactError
+from textapp.errors import ArtifactError, plural
 from textapp.files import write_text
 from textapp.prepared import Prepared
 from textapp.records.layout import Layout
@@ -213,7 +213,7 @@ def summary(name: str, figures: Mapping[str, Any], measures: Mapping[str, str]) 
         measures: name -> title of the figures to show.
     """
     shown = [f"{words} {figures[key]:.2f}" for key, words in measures.items() if key in figures]
-    return f"{name}: {', '.join(shown)} on {figures['examples']:,} examples ({figures['data']})"
+    return f"{name}: {', '.join(shown)} on {plural(figures['examples'], 'example')} ({figures['data']})"
 
 
 def _manifest(

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from textapp.errors import DataError, did_you_mean, looks_like, visible
+from textapp.errors import DataError, did_you_mean, looks_like, plural, visible
 from textapp.languages import named_language
 from textapp.records.dialects import Expected, normalised
 from textapp.records.tables import Tell
@@ -319,7 +319,7 @@ def _indices(
             position = column if column < len(first) else None
             if position is None and field in required:
                 raise DataError(
-                    f"{path}: no column {column} for {field}: the first line has {len(first)} cells;"
+                    f"{path}: no column {column} for {field}: the first line has {plural(len(first), 'cell')};"
                     f" set columns: {{{field}: N}}, N from 0 to {len(first) - 1}"
                 )
         else:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from textapp import languages
-from textapp.errors import DataError
+from textapp.errors import DataError, plural
 from textapp.records.columns import missing_column, names_of, other_names
 from textapp.records.dialects import normalised
 from textapp.records.files import Source
@@ -145,7 +145,7 @@ def _example(columns: Columns, required: Collection[str]) -> str:
 def _kind(content: Any) -> str:
     """What JSON calls a value that is no object."""
     if isinstance(content, list):
-        return f"an array of {len(content)} values"
+        return f"an array of {plural(len(content), 'value')}"
     kinds = {str: "a string", bool: "true or false", type(None): "null"}
     return kinds.get(type(content), "a number")
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from textapp.errors import DataError, visible
+from textapp.errors import DataError, plural, visible
 from textapp.records.columns import names_of
 from textapp.records.files import expand
 from textapp.records.label_cells import (
@@ -90,8 +90,8 @@ def settle_labels(source: Source, layout: Layout, data_dir: Path) -> Layout:
     _logger.info("labels are divided by %s", named(divider))
     for other, parts in other_dividers(cells, divider).items():
         _logger.warning(
-            "%s also occurs in %d label%s, such as '%s', and does not divide them: data.label_separator decides",
-            named(other), len(parts), "s" * (len(parts) > 1), visible(parts[0][:60]),
+            "%s also occurs in %s, such as '%s', and does not divide them: data.label_separator decides",
+            named(other), plural(len(parts), "label"), visible(parts[0][:60]),
         )  # fmt: skip
     return replace(layout, label_separator=divider)
 
@@ -112,9 +112,9 @@ def _label_of_flags(layout: Layout, cells: Collection[str]) -> str | None:
 def _warn_of_possible_dividers(cells: Collection[str]) -> None:
     for divider, having in possible_dividers(cells).items():
         _logger.warning(
-            "no text has several labels, but %s occurs in %d label%s, such as '%s': data.label_separator: '%s' sets it"
+            "no text has several labels, but %s occurs in %s, such as '%s': data.label_separator: '%s' sets it"
             " as the divider",
-            named(divider), len(having), "s" * (len(having) > 1), visible(having[0][:60]), divider,
+            named(divider), plural(len(having), "label"), visible(having[0][:60]), divider,
         )  # fmt: skip
 
 

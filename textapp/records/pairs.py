@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from itertools import chain, zip_longest
 from pathlib import Path
 
-from textapp.errors import DataError, visible
+from textapp.errors import DataError, plural, visible
 from textapp.records.files import expand, kind_of, read_source
 from textapp.records.layout import Layout
 from textapp.records.markup import KINDS as MARKUP
@@ -229,6 +229,7 @@ def _unequal(source: _Side, target: _Side) -> str:
     longer = source if source.count > target.count else target
     hint = f"; line {longer.first_empty} of {longer.path.name} is empty" if longer.first_empty else ""
     return (
-        f"{source.path} has {source.count} lines, {target.path} has {target.count}; expected the same number: line n of"
+        f"{source.path} has {plural(source.count, 'line')}, {target.path} has {target.count:,}; expected the same "
+        "number: line n of"
         f" one is the translation of line n of the other{hint}"
     )

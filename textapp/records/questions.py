@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from textapp.errors import DataError, is_blank
+from textapp.errors import DataError, is_blank, plural
 from textapp.records.files import expand, kind_of, read_source
 from textapp.records.json_objects import BROKEN, Repeated, whole
 from textapp.records.layout import Layout
@@ -155,7 +155,8 @@ def with_written_answers(records: list[dict], source: Source) -> list[dict]:
     kept = [{**record, "answer": record["answers"][0]["text"]} for record in records if record["answers"]]
     if records and not kept:
         raise DataError(
-            f"{describe(source)}: none of {len(records)} questions has an answer, which mode: generative learns to"
+            f"{describe(source)}: none of {plural(len(records), 'question')} has an answer, which mode: generative "
+            "learns to"
             f" write: give answers, or set mode: extractive"
         )
     if len(kept) < len(records):

@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+from textapp.errors import plural
+
 ONE_COLUMN = "\ufdd0"  # the delimiter of a file of one column; a code point that no text contains
 MAX_CELL = 2**25  # characters; after an unclosed quote no more than this is held in memory
 _ESCAPED_QUOTE = "\ufdd1"  # stands for \" while csv.reader runs, which would drop other backslashes as well
@@ -131,7 +133,7 @@ def _fault(error: str, lines: list[str], dialect: Dialect) -> str:
         fault = f"a {quote} in this row is never closed: double every quote inside a quoted cell"
     elif "expected after" in error and len(lines) > 1:
         fault = (
-            f"a {quote} in this row is closed {len(lines) - 1} lines below, where text follows it:"
+            f"a {quote} in this row is closed {plural(len(lines) - 1, 'line')} below, where text follows it:"
             f" double every quote inside a quoted cell"
         )
     elif "expected after" in error and re.search(rf"{dialect.quote}[ \t]+({re.escape(dialect.delimiter)}|$)", lines[0]):

@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from textapp.errors import DataError
+from textapp.errors import DataError, plural
 from textapp.records.columns import Placement, expected_of, find_columns, names_of, needs_names, repeats
 from textapp.records.dialects import normalised
 from textapp.records.fasttext import PREFIX, fasttext_rows
@@ -166,14 +166,14 @@ def _table_rows(
             continue
         if fault is None and len(cells) < needed:
             separated = " separated by tabs" if kind == ".tsv" else ""
-            found = f"found {len(cells)} cell{'s' * (len(cells) != 1)}"
+            found = f"found {plural(len(cells), 'cell')}"
             fault = (
                 f"{found}, expected {width if placement.has_header else needed}{separated}: add the others, delete the"
                 f' line, or put a cell with a line break in quotes (")'
             )
         elif fault is None and max_cells is not None and len(cells) > max_cells and any(cells[max_cells:]):
             others = "the header has" if placement.has_header else "most rows have"
-            fault = f"found {len(cells)} cells, but {others} {max_cells}: {_extra(cells, usual, max_cells)}"
+            fault = f"found {plural(len(cells), 'cell')}, but {others} {max_cells}: {_extra(cells, usual, max_cells)}"
         if fault is not None:
             yield RowError(path, row.line, fault, readable("\t".join(cells)))
         else:

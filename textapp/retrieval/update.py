@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 from textapp.artifact import sha256
 from textapp.encodings import AUTO
-from textapp.errors import DataError, UsageError, require
+from textapp.errors import DataError, UsageError, plural, require
 from textapp.files import write_text
 from textapp.records.rows import RowError
 from textapp.retrieval import passages as splitting
@@ -226,8 +226,9 @@ class _Update:
         build_scores(snapshot)
         count = writer.count
         _logger.info(
-            "%s: %s files read, %s passages of %s files indexed in %.1f s",
-            self.folder, f"{to_read:,}", f"{count:,}", f"{len(records):,}", time.monotonic() - begun,
+            "%s: %s read, %s of %s indexed in %.1f s",
+            self.folder, plural(to_read, "file"), plural(count, "passage"), plural(len(records), "file"),
+            time.monotonic() - begun,
         )  # fmt: skip
         return records
 

@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from textapp.batches.pipeline import BatchSource
 from textapp.config import Training
-from textapp.errors import ArtifactError, ConfigError, TextappError, UsageError
+from textapp.errors import ArtifactError, ConfigError, TextappError, UsageError, plural
 from textapp.metrics.names import FALLING
 from textapp.training.checkpoints import LAST, Checkpoints
 from textapp.training.loop import Batch, Hooks, TrainingLoop
@@ -376,7 +376,7 @@ class _Run:
         if number:
             self._save()
             name, epoch, step = signal.Signals(number).name, self.position.epoch, self.position.step
-            when = f"in epoch {epoch + 1} after {step} steps of it" if step else f"after epoch {epoch}"
+            when = f"in epoch {epoch + 1} after {plural(step, 'step')} of it" if step else f"after epoch {epoch}"
             raise Interrupted(
                 f"training: stopped by {name} {when}; saved in {self.checkpoints.folder}. Run the same command again "
                 "to resume",

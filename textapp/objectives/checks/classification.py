@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from textapp.arrays import spread
-from textapp.errors import ExportError
+from textapp.errors import ExportError, plural
 from textapp.objectives.checks.check import MIN_AGREEMENT, Arrays, Check, Verdict, check_finite, run_all
 from textapp.objectives.checks.examples import Examples, make_examples
 from textapp.runners.runner import Outputs, Runner
@@ -58,14 +58,16 @@ class ClassificationCheck(Check):
         count = len(self.examples.records)
         if before - after > self.max_drop:
             raise ExportError(
-                f"accuracy on {count} examples (each is {100 / count:.2g} points) falls from {before:.2f} to "
+                f"accuracy on {plural(count, 'example')} (each is {100 / count:.2g} points) falls from {before:.2f} "
+                "to "
                 f"{after:.2f}, expected at most {self.max_drop:g} points less: quantize less, or raise --max-drop"
             )
         same = [_same(one.label, other.label) for one, other in zip(answers_of_run, answers, strict=True)]
         agreement = 100 * sum(same) / count
         if agreement < MIN_AGREEMENT:
             raise ExportError(
-                f"the export agrees with the model on {agreement:.2f} % of {count} examples, expected {MIN_AGREEMENT:g}"
+                f"the export agrees with the model on {agreement:.2f} % of {plural(count, 'example')}, expected "
+                f"{MIN_AGREEMENT:g}"
             )
         report = {
             "runtime": runtime,

@@ -27,7 +27,7 @@ from textapp.decoding.forced import (
     read_all,
 )
 from textapp.decoding.signatures import BATCH, batch_name, lengths_of, prefill_name, rows_of
-from textapp.errors import ExportError
+from textapp.errors import ExportError, plural
 from textapp.objectives.checks.check import MIN_AGREEMENT, Arrays, Check, Verdict, check_finite, run_all
 from textapp.objectives.checks.examples import MIN_PER_SIGNATURE, Examples, make_examples
 from textapp.runners.inputs import Inputs
@@ -339,7 +339,8 @@ class GenerativeCheck(Check):
         agreement = 100 * same / steps
         if agreement < MIN_AGREEMENT:
             raise ExportError(
-                f"the export agrees with the model on {agreement:.2f} % of {steps} steps, expected {MIN_AGREEMENT:g}"
+                f"the export agrees with the model on {agreement:.2f} % of {plural(steps, 'step')}, expected "
+                f"{MIN_AGREEMENT:g}"
             )
         return round(agreement, 2)
 
@@ -371,7 +372,8 @@ class GenerativeCheck(Check):
             drop, unit = 100 * (after / before - 1), "percent of perplexity"
         if drop > self.max_drop:
             raise ExportError(
-                f"{self.measure} on {len(self.examples.records)} examples goes from {before:.2f} to {after:.2f}, "
+                f"{self.measure} on {plural(len(self.examples.records), 'example')} goes from {before:.2f} to "
+                f"{after:.2f}, "
                 f"expected a loss of at most {self.max_drop:g} {unit}: quantize less, or raise --max-drop"
             )
 

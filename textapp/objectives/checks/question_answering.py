@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from textapp.arrays import spread
-from textapp.errors import ExportError
+from textapp.errors import ExportError, plural
 from textapp.objectives.checks.check import MIN_AGREEMENT, Arrays, Check, Verdict, check_finite, run_all
 from textapp.objectives.checks.examples import Examples, make_examples
 from textapp.runners.runner import Outputs, Runner
@@ -51,7 +51,8 @@ class QuestionAnsweringCheck(Check):
         scores_of_run = self.task.score(self.examples.records, before)
         if scores_of_run["f1"] - scores["f1"] > self.max_drop:
             raise ExportError(
-                f"F1 on {count} questions (each is {100 / count:.2g} points) falls from {scores_of_run['f1']:.2f} to"
+                f"F1 on {plural(count, 'question')} (each is {100 / count:.2g} points) falls from "
+                f"{scores_of_run['f1']:.2f} to"
                 f" {scores['f1']:.2f}, expected at most {self.max_drop:g} points less: quantize less, or raise"
                 " --max-drop"
             )
@@ -59,7 +60,8 @@ class QuestionAnsweringCheck(Check):
         agreement = 100 * sum(same) / count
         if agreement < MIN_AGREEMENT:
             raise ExportError(
-                f"the export gives the spans of the model for {agreement:.2f} % of {count} questions, expected"
+                f"the export gives the spans of the model for {agreement:.2f} % of {plural(count, 'question')}, "
+                "expected"
                 f" {MIN_AGREEMENT:g}"
             )
         report = {
