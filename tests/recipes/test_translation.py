@@ -94,6 +94,27 @@ def test_lengths_that_no_pair_fits_into_are_told(tmp_path: Path) -> None:
         OBJECTIVE.batches(found)
 
 
+@pytest.mark.parametrize(
+    ("source", "target", "given", "expected"),
+    [
+        ("train.de", "train.en", {}, ["de", "en"]),
+        (["a.fr.gz", "b.fr"], "train.txt", {}, ["fr", "en"]),
+        (["a.fr", "b.de"], "b.nl", {"target_language": "es"}, ["en", "es"]),
+        ("train.zh", "train.xq", {}, ["en", "en"]),  # the texts are no Chinese, and there is no such language
+    ],
+)
+def test_the_names_of_parallel_files_tell_the_language(
+    source: object, target: object, given: dict[str, str], expected: list[str]
+) -> None:
+    config = parse_config({
+        "task": "translation", "run": "r", "data": {"train": {"source": source, "target": target}, **given},
+        "model": {"architecture": "transformer"}, "tokenizer": {"kind": "characters"},
+    })  # fmt: skip
+    assert RECIPE.languages(config, WORDS) == expected
+    profile = RECIPE.profile(config, Splits(WORDS, WORDS[:4], [], {}))
+    assert [profile["languages"][side]["language"] for side in ("source", "target")] == expected
+
+
 def test_the_profile_reads_the_cleaned_texts() -> None:
     pairs = [{"source": f"<p class='x'>好{n}</p>", "target": f"<p class='x'>good {n}</p>"} for n in range(12)]
     pairs += [{"source": "好1", "target": "good 1"}]

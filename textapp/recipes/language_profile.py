@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
-from textapp.languages import script_of
+from textapp.config.data import ParallelFiles
+from textapp.languages import is_language, normalized, script_of
 from textapp.records.profile import EXAMPLES, excerpt
 from textapp.text.language import guess_language, script_weights
 
@@ -31,6 +33,25 @@ def language_of(texts: Sequence[str], configured: str | None) -> dict[str, Any]:
         "elsewhere_share": round(100 * len(elsewhere) / max(1, min(len(texts), MAX_GUESSED)), 2),
         "examples": [excerpt(text) for text in elsewhere[:EXAMPLES]],
     }
+
+
+def language_of_files(files: Any, side: str, guessed: str) -> str:
+    """The language that the names of parallel files end in, as in `train.de`; the guessed one if they do not.
+
+    A script tells no German from English. The ending counts if it is a language of the script that was found.
+
+    Args:
+        files: `data.train` of a config.
+        side: `source` or `target`.
+        guessed: the language by the script of the texts.
+    """
+    if not isinstance(files, ParallelFiles):
+        return guessed
+    names = getattr(files, side)
+    endings = {PurePath(name.removesuffix(".gz")).suffix[1:] for name in ([names] if isinstance(names, str) else names)}
+    ending = endings.pop() if len(endings) == 1 else ""
+    named = len(ending) == 2 and is_language(ending) and script_of(ending) == script_of(guessed)
+    return normalized(ending) if named else guessed
 
 
 def script_warnings(languages: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -14,6 +14,7 @@ from textapp.config import Config, Corpus, TaskKeys, TokenizerConfig
 from textapp.errors import DataError
 from textapp.prepared import Prepared
 from textapp.recipes import translation_profile
+from textapp.recipes.language_profile import language_of_files
 from textapp.recipes.lengths import MAX_IN_BUCKET, choose_lengths, translation_lengths
 from textapp.recipes.preparing import Begun, Encoder, begun
 from textapp.recipes.profile import Section, records_by_split
@@ -29,6 +30,7 @@ from textapp.records.rows import RowError
 from textapp.records.shards import in_blocks
 from textapp.records.sources import Source
 from textapp.records.splits import Parts, Splits, split_connected
+from textapp.records.text_profile import SIDES
 from textapp.records.token_ids import IdsOnDisk, Sides
 from textapp.tasks.generative import GenerativeTask
 from textapp.tasks.translation import TranslationTask, framed
@@ -168,12 +170,10 @@ class TranslationRecipe(PreparableRecipe):
         return tokenizer_defaults(config, num_examples, *languages)
 
     def languages(self, config: Config, train: Records) -> list[str]:
-        """The languages of the texts, configured or guessed."""
-        data = config.data
-        return [
-            data.source_language or guess_language([record["source"] for record in train], config.cleaning),
-            data.target_language or guess_language([record["target"] for record in train], config.cleaning),
-        ]
+        """The languages of the texts: configured, told by the names of parallel files, or guessed."""
+        guessed = {side: guess_language([record[side] for record in train], config.cleaning) for side in SIDES}
+        given = {"source": config.data.source_language, "target": config.data.target_language}
+        return [given[side] or language_of_files(config.data.train, side, guessed[side]) for side in SIDES]
 
     def begin(self, config: Config, splits: Splits, folder: Path) -> Begun:
         """See `Recipe`."""

@@ -32,7 +32,7 @@ def profile(recipe: TranslationRecipe, config: Config, splits: Splits) -> dict[s
     texts = {side: [record[side] for record in splits.train] for side in SIDES}
     steps = config.cleaning
     read = {name: cleaned(records, SIDES, steps) for name, records in records_by_split(splits).items()}
-    configured = {"source": config.data.source_language, "target": config.data.target_language}
+    configured = dict(zip(SIDES, recipe.languages(config, splits.train), strict=True))
     languages = {side: language_of([record[side] for record in read["train"]], configured[side]) for side in SIDES}
     names = [languages[side]["language"] for side in SIDES]
     config = recipe.resolve(config, len(splits.train), names)
