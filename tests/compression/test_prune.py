@@ -110,7 +110,7 @@ def test_the_schedule_ends_within_the_training() -> None:
     constant, end = make_schedule(small.step_of(method="prune", sparsity=0.8, schedule="constant", ramp=0.9), 50)
     assert end == 46 and float(constant(1)[1]) == pytest.approx(0.8)
     assert make_schedule(small.step_of(method="prune", m_by_n=[2, 4]), 50)[1] == 1
-    with pytest.raises(ConfigError, match="found a training of 1 updates, expected at least 2: raise epochs"):
+    with pytest.raises(ConfigError, match="found a training of 1 update, expected at least 2: raise epochs"):
         make_schedule(polynomial, 1)
 
 

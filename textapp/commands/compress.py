@@ -25,6 +25,7 @@ from textapp.compression.recipe import LoadedRecipe, as_data, load_recipe, undon
 from textapp.compression.trainings import MODEL, STEPS, Compression, earlier_methods, first_file
 from textapp.config import Config, data_directory
 from textapp.config.reading import differing_entry
+from textapp.config.yaml_text import Place
 from textapp.errors import ArtifactError, ConfigError, UsageError
 from textapp.files import resolved, write_text
 from textapp.folders import WorkFolder
@@ -89,7 +90,7 @@ def compress(
         DataError: the data cannot be read.
     """
     recipe = load_recipe(recipe_path, overrides)
-    artifact = open_artifact(run)
+    artifact = open_artifact(run, "a run folder")
     if artifact.kind != "run":
         raise ArtifactError(f"{run}: found a bundle, expected a run folder: compress the run that it came from")
     if "TF_CONFIG" in os.environ:
@@ -149,7 +150,7 @@ def _compress(artifact: Artifact, recipe: LoadedRecipe, config: Config, data_dir
             parent = {"run": artifact.path.resolve().name, "sha256": artifact.manifest["files"][MODEL]}
             finish(
                 compression.prepared(len(stages) - 1), compression.objective, model, history, work.new, layout,
-                data_dir, seconds, parent, done,
+                data_dir, seconds, parent, done, compression.last_file,
             )  # fmt: skip
             shutil.rmtree(work.new / STEPS)
         put_in_place(work, final, replaces)
@@ -195,7 +196,8 @@ def _config_of(artifact: Artifact, of_run: Config, recipe: LoadedRecipe, run: st
     for one, other in (("batch_size", "batch_tokens"), ("batch_tokens", "batch_size")):
         if one in own and other not in own:
             training[other] = None
-    return parse_config({**config, "run": run, "training": training}, recipe.where("training"))
+    places = {f"training.{key}": Place(recipe.where(f"training.{key}")) for key in own}
+    return parse_config({**config, "run": run, "training": training}, recipe.where("training"), places)
 
 
 def warn_of_other_data(artifact: Artifact, sums: Mapping[str, str]) -> None:

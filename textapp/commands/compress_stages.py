@@ -56,7 +56,8 @@ class Stages:
                 prepared = prepared_student(self.task, config, prepared, self.data_dir, self.folder)
             elif isinstance(step, Vocabulary):
                 splits, files = prepared.splits, expand(step.texts or [], self.data_dir)
-                before = cut_tokenizer(step, self.folder, [*splits.train, *splits.validation], files)
+                records = [*splits.train, *splits.validation]
+                before = cut_tokenizer(step, self.folder, records, files, self.recipe.where_step(number))
                 read = self.task.prepare(locate(prepared.config, self.data_dir), splits, self.folder)
                 prepared = replace(read, lengths_given=prepared.lengths_given)
             elif isinstance(step, Structure):

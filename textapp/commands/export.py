@@ -47,7 +47,7 @@ def export(
         UsageError: `output` holds something else, or cannot be written.
         ExportError: the export does not pass; nothing is written, and an older bundle is unchanged.
     """
-    artifact = open_artifact(run)
+    artifact = open_artifact(run, "a run folder")
     if artifact.kind != "run":
         raise ArtifactError(f"{run}: found a bundle, expected a run folder: export the run that it came from")
     # Before minutes of work.

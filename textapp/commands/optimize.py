@@ -76,7 +76,7 @@ def optimize(
         raise OptionError(f"minutes: found {minutes:g}, expected more than 0, such as 60", "minutes")
     _check_target(target)
     require("optuna", "optimize")
-    artifact = open_artifact(run)
+    artifact = open_artifact(run, "a run folder")
     if artifact.kind != "run":
         raise ArtifactError(f"{run}: found a bundle, expected a run folder: optimize the run that it came from")
     config = config_of_run(artifact)

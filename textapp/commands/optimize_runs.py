@@ -18,7 +18,7 @@ from textapp.commands.optimize_work import finished, run_job
 from textapp.compression.recipe import as_data, load_recipe, parse_recipe
 from textapp.compression.search_space import ALONE, FORMATS, Candidate, Pace, epochs_of, shortened
 from textapp.compression.trainings import EPOCHS, MODEL
-from textapp.errors import ArtifactError, UsageError
+from textapp.errors import ArtifactError, UsageError, plural
 from textapp.files import write_text
 from textapp.recipes.training_run import METRICS
 
@@ -115,7 +115,7 @@ class CandidateRuns:
         file = self.folder / RECIPES / f"{run.name.removeprefix(self.base.path.name + '-')}.yaml"
         write_text(file, yaml.safe_dump(recipe, sort_keys=False))
         expected, began = pace.seconds(recipe), time.monotonic()
-        log.info("%s: training, %d epochs, about %.0f s", candidate.name, epochs_of(recipe), expected)
+        log.info("%s: training, %s, about %.0f s", candidate.name, plural(epochs_of(recipe), "epoch"), expected)
         self._job(candidate, {
             "do": "compress", "run": str(self.base.path), "recipe": str(file), "new_run": str(run)
         }, left)  # fmt: skip

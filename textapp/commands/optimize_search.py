@@ -31,17 +31,16 @@ from textapp.compression.search_budget import (
     drop,
     fastest,
     front,
-    in_megabytes,
     limited,
     reason,
 )
 from textapp.compression.search_journal import LENGTH, REASON, RECIPE, REFUSED, ROW, SECONDS, Journal, Trial
 from textapp.compression.search_space import ALONE, FORMATS, Candidate, Pace, known_good, own_recipes
 from textapp.config import Config, data_directory
-from textapp.errors import ArtifactError, ExportError, UsageError
+from textapp.errors import ArtifactError, ExportError, UsageError, plural
 from textapp.metrics.machine import machine
 from textapp.metrics.names import FALLING
-from textapp.metrics.size import gzip_bytes
+from textapp.metrics.size import gzip_bytes, size_words
 from textapp.report.kept import keep as keep_figures
 from textapp.tasks.task import Record
 
@@ -106,7 +105,7 @@ class Search:
             "run": f"{artifact.path.resolve().name} ({self.runs.model[:12]})", "target": target,
             "textapp": textapp.__version__, "machine": _machine(),
             "validation": f"{len(self.validation)} examples ({_digest(self.validation)})",
-            "data": f"{len(sums)} file{'s' * (len(sums) != 1)} ({_digest(list(sums.values()))})",
+            "data": f"{plural(len(sums), 'file')} ({_digest(list(sums.values()))})",
             **{f"{RECIPE}{name}": _digest(recipe) for name, recipe in self.recipes.items()},
         }  # fmt: skip
         classifies = task.keys.role == "encoder"  # int8 is for those alone
@@ -209,7 +208,7 @@ class Search:
         trial.measured(row, time.monotonic() - began, {**made, **more})
         log.info(
             "%s: %.2f times as fast, %s, %s %.2f (%s); %.0f min left",
-            candidate.name, 1 / row.time, in_megabytes(row.size_bytes),
+            candidate.name, 1 / row.time, size_words(row.size_bytes),
             self.measures.get(self.measure, self.measure), more["figures"][self.measure],
             change_words(row.drop, self._unit()), max(0.0, self.clock.left / 60),
         )  # fmt: skip
@@ -320,7 +319,7 @@ class Search:
             if more == names:
                 break
             names = more
-            log.info("measuring %d finalist%s in turns", len(names), "s" * (len(names) != 1))
+            log.info("measuring %s in turns", plural(len(names), "finalist"))
             bundles = [open_artifact(self.folder / paths[name]) for name in names]
             latencies = dict(zip(names, timed_in_turns(bundles, self.validation), strict=True))
             reference = latencies[anchor]["p50"]

@@ -16,26 +16,27 @@ import tensorflow as tf
 from textapp.compression.kernels import Kernel
 from textapp.compression.recipe import Prune
 from textapp.compression.tfmot import tfmot
-from textapp.errors import ConfigError
+from textapp.errors import ConfigError, plural
 from textapp.training.loop import Hooks
 
 MASK_UPDATES = 100  # during the ramp; each sorts the magnitudes of every kernel
 _LOCAL = {"trainable": False, "aggregation": "only_first_replica"}  # all replicas write the same values
 
 
-def pruning_hooks(step: Prune, kernels: Sequence[Kernel], updates: int) -> Hooks:
+def pruning_hooks(step: Prune, kernels: Sequence[Kernel], updates: int, where: str = "prune") -> Hooks:
     """The hooks of a training that prunes; call it under `strategy.scope()`.
 
     Args:
         step: the settings.
         kernels: those to prune.
         updates: of the whole training.
+        where: the place and the key of the step, for messages.
 
     Raises:
         ConfigError: there are too few updates for the ramp.
     """
     engine = tfmot("sparsity.keras.pruning_impl").Pruning
-    schedule, end = make_schedule(step, updates)
+    schedule, end = make_schedule(step, updates, where)
     count = keras.Variable(0, dtype="int64", name="pruning_updates", **_LOCAL)
     masks = [keras.Variable(tf.ones(kernel.view_shape), name="mask", **_LOCAL) for kernel in kernels]
     thresholds = [keras.Variable(0.0, name="threshold", **_LOCAL) for _ in kernels]
@@ -76,7 +77,7 @@ def keeping_zeros(hooks: Hooks, kernels: Sequence[Kernel]) -> Hooks:
     return hooks._replace(after_update=after_update, variables=[*hooks.variables, *masks])
 
 
-def make_schedule(step: Prune, updates: int) -> tuple[object, int]:
+def make_schedule(step: Prune, updates: int, where: str = "prune") -> tuple[object, int]:
     """The schedule of TF-MOT, and the number of the update that chooses the last masks.
 
     The engine sets the masks of a pattern at its first update, whatever the schedule.
@@ -84,6 +85,7 @@ def make_schedule(step: Prune, updates: int) -> tuple[object, int]:
     Args:
         step: the settings.
         updates: of the whole training.
+        where: the place and the key of the step, for messages.
 
     Raises:
         ConfigError: the training ends before the ramp.
@@ -95,7 +97,8 @@ def make_schedule(step: Prune, updates: int) -> tuple[object, int]:
     frequency = max(1, ramp // MASK_UPDATES)
     end = 1 if step.m_by_n else 1 + ramp // frequency * frequency
     if end > updates:
-        raise ConfigError(f"prune: found a training of {updates} updates, expected at least {end}: raise epochs")
+        found = f"found a training of {plural(updates, 'update')}, expected at least {end}"
+        raise ConfigError(f"{where}: {found}: raise epochs")
     if step.schedule == "constant" or step.m_by_n:
         return schedules.ConstantSparsity(step.sparsity or 0.0, 1, end, frequency), end
     return schedules.PolynomialDecay(0.0, step.sparsity, 1, end, frequency=frequency), end

@@ -246,6 +246,10 @@ class LoadedRecipe:
         place = self._places.get(key)
         return place.where if place else self._source
 
+    def where_step(self, number: int) -> str:
+        """The file, line and key of a step, for messages."""
+        return f"{self.where(f'steps.{number}')}: steps.{number}"
+
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> LoadedRecipe:
     """Reads a recipe and applies `--set key=value` overrides; steps are numbered from 0.
@@ -257,7 +261,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> LoadedRecipe
     Raises:
         ConfigError: the file is missing or not YAML, or a key or a value is not allowed.
     """
-    raw, places = read_keys(Path(path), overrides, KEYS)
+    raw, places = read_keys(Path(path), overrides, KEYS, "recipe")
     return LoadedRecipe(parse_recipe(raw, str(path), places), str(path), places)
 
 

@@ -15,7 +15,6 @@ from textapp.metrics.size import size_words
 
 SIZES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 TIMES = {"us": 1e-3, "ms": 1.0, "s": 1e3}  # in milliseconds
-in_megabytes = size_words  # the name that the search knows
 _QUANTITY = re.compile(r"\s*([0-9]+\.?[0-9]*|\.[0-9]+)\s*([^\W\d_]*)\s*")
 
 

@@ -27,7 +27,7 @@ from textapp.compression.recipe import (
     held,
 )
 from textapp.compression.vocabulary import cut_axes, cut_weights
-from textapp.errors import ArtifactError, ConfigError
+from textapp.errors import ArtifactError, ConfigError, plural
 from textapp.files import write_text
 from textapp.recipes.training_run import METRICS, begun, build_under, fit, summary
 from textapp.untrusted import read_json
@@ -89,7 +89,7 @@ def check_kernels(recipe: LoadedRecipe, number: int, model: keras.Model) -> None
         key = f"{name}.layers.{unknown[0]}"
         raise ConfigError(f"{recipe.where(key)}: {key}: found {step.layers[unknown[0]]!r}, {unknown[1]}")
     if not kernels_of(model, step.embeddings, step.layers):
-        where = f"{recipe.where(name)}: {name}"
+        where = recipe.where_step(number)
         raise ConfigError(f"{where}: found no kernel to {step.method} in the model: set embeddings: true")
 
 
@@ -163,14 +163,19 @@ class Compression:
             model = load_float32(self.artifact.path / MODEL)
         self._check(model)
         (self.folder / STEPS).mkdir(exist_ok=True)  # goes at the end, with what a killed process left in it
-        before = {"sizes": sizes(model, self.folder / STEPS), **self._quality(model)}
+        before = {"sizes": sizes(model, self.artifact.path / MODEL), **self._quality(model)}
         steps = []
         for number, step in enumerate(self.steps):
             log.info("step %d of %d: %s", number + 1, len(self.steps), step.method)
             model, row = self._step(number, model)
             steps.append({"method": step.method, **row})
         done = {"recipe": as_data(self.recipe.recipe), EARLIER: self.earlier, "before": before, "steps": steps}
-        return model, _history(steps[-1]), {**done, "sizes": sizes(model, self.folder / STEPS)}
+        return model, _history(steps[-1]), {**done, "sizes": sizes(model, self.last_file)}
+
+    @property
+    def last_file(self) -> Path:
+        """The model after the last step."""
+        return self.folder / STEPS / str(len(self.steps)) / MODEL
 
     def _training(self, number: int) -> Any:
         """The keys of training of a step."""
@@ -203,7 +208,8 @@ class Compression:
         if isinstance(step, (Distill, Structure, Vocabulary)):
             model = self.objective.build_inference(stage.prepared)
         if isinstance(step, Vocabulary):
-            cut_axes(*([each.shape for each in one.weights] for one in (before, model)), stage.pieces)
+            shapes = ([each.shape for each in one.weights] for one in (before, model))
+            cut_axes(*shapes, stage.pieces, where=self.recipe.where_step(number))
         elif isinstance(step, Distill):
             self._check_student(step, before, model)
         elif isinstance(step, Structure) and step.teacher:
@@ -314,7 +320,7 @@ class Compression:
         found = structure.anatomy(before)
         kept = structure.stored_kept(folder / KEPT)
         if kept is None:
-            log.info("structure: importance by %s examples", f"{step.examples:,}")
+            log.info("structure: importance by %s", plural(step.examples, "example"))
             batches, loss = objective.batches(source), objective.loss(source)
             importance = structure.importance(before, found, batches, loss, step.examples)
             kept = structure.choose(found, importance, structure.anatomy(objective.build_inference(prepared)))
@@ -342,7 +348,8 @@ class Compression:
             hooks = clustering_hooks(step, model, own, pruned if step.keep_zeros is None else step.keep_zeros)
         else:
             updates = self.batches[number] * training.epochs // training.gradient_accumulation_steps
-            hooks = pruning_hooks(step, kernels_of(model, step.embeddings, step.layers), updates)
+            kernels = kernels_of(model, step.embeddings, step.layers)
+            hooks = pruning_hooks(step, kernels, updates, self.recipe.where_step(number))
         if not pruned:
             return hooks
         seen_to = {id(kernel.variable) for kernel in own}

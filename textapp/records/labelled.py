@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from textapp.errors import DataError, did_you_mean, looks_like, visible
+from textapp.errors import DataError, did_you_mean, looks_like, plural, visible
 from textapp.records.files import expand, kind_of
 from textapp.records.label_cells import broken_list, divided, divider_of, flag, is_vector, listed
 from textapp.records.label_columns import column_field, with_label_columns
@@ -271,9 +271,9 @@ def _tell_missing(path: Path, rows: Sequence[Row], records: Sequence[dict]) -> N
                 found.setdefault(label, []).append(row.line)
     for label, lines in found.items():
         _logger.warning(
-            "%s: the label of %d row%s is '%s', the first is line %d: it is read as a class, but tools write a missing"
-            " label so: if it is one, fill it in, or delete the row", path, len(lines), "s" * (len(lines) > 1),
-            visible(label), lines[0],
+            "%s: the label of %s is '%s', the first is line %d: it is read as a class, but tools write a missing"
+            " label so: if it is one, fill it in, or delete the row", path,
+            plural(len(lines), "row"), visible(label), lines[0],
         )  # fmt: skip
 
 
@@ -309,7 +309,7 @@ def _check_glued(
     mend = f"if a text is glued to the label, put a space between: '__label__{visible(begins[label])} '"
     if len(glued) >= MANY_GLUED and len(glued) > GLUED * len(rows) and not multiple:
         raise RowError(path, line, f"{found}, as on {len(glued) - 1} more lines: {mend}")
-    _logger.warning("%s:%d: %s (%d such line%s): %s", path, line, found, len(glued), "s" * (len(glued) > 1), mend)
+    _logger.warning("%s:%d: %s (%s): %s", path, line, found, plural(len(glued), "such line"), mend)
 
 
 def _check_lines(path: Path, rows: Sequence[Row], records: Sequence[dict], layout: Layout) -> None:

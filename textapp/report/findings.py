@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from textapp.metrics.names import FALLING, MAIN
+from textapp.metrics.size import size_words
 from textapp.report.facts import Facts, RunFacts, Variant, intervals, mapping, numbers
 
 SAME_SIZE = 1.05  # ratios below it are no difference
@@ -69,7 +70,7 @@ def compared(subject: str, new: Variant, old: Variant, measures: Mapping[str, st
 
 def _smaller(what: str, before: int, after: int) -> tuple[bool, str]:
     """Whether a size fell, and the words: `the file is 3.1 times smaller (1.2 MB, before 3.7 MB)`."""
-    sizes = f"({bytes_words(after)}, before {bytes_words(before)})"
+    sizes = f"({size_words(after)}, before {size_words(before)})"
     ratio = before / max(after, 1)
     if ratio >= SAME_SIZE:
         return True, f"the {what} is {ratio:.1f} times smaller {sizes}"
@@ -163,13 +164,6 @@ def recipe_of(run: RunFacts) -> str:
     """What a compressed run was made by, in words."""
     steps = mapping(run.compression.get("recipe")).get("steps")
     return method_words(steps if isinstance(steps, list) else [])
-
-
-def bytes_words(count: int) -> str:
-    """`512 B`, `38.2 kB`, `4.1 MB`: powers of 1000."""
-    if count < 1000:
-        return f"{count} B"
-    return f"{count / 1e3:.1f} kB" if count < 1e6 else f"{count / 1e6:.1f} MB"
 
 
 def ms_words(ms: float) -> str:

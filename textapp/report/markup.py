@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any, NamedTuple
 
-from textapp.report.findings import bytes_words
+from textapp.metrics.size import size_words
 from textapp.untrusted import NUMBER
 
 DASH = "–"  # in a cell without a value
@@ -104,7 +104,7 @@ def count(value: Any) -> str:
 
 def size(value: Any) -> str:
     """A number of bytes: `1.2 MB`; empty for anything else."""
-    return f'<span class="nowrap">{bytes_words(value)}</span>' if NUMBER.fits(value) else ""
+    return f'<span class="nowrap">{size_words(value)}</span>' if NUMBER.fits(value) else ""
 
 
 def _cell(content: str) -> str:

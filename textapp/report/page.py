@@ -8,9 +8,10 @@ from pathlib import Path
 
 from textapp.artifact import REPORT_MARK
 from textapp.metrics.names import FALLING
+from textapp.metrics.size import size_words
 from textapp.report import charts, markup
 from textapp.report.facts import Facts, Variant, mapping
-from textapp.report.findings import bytes_words, figure, findings, main_measure, ms_words, nonzero_share, pareto_front
+from textapp.report.findings import figure, findings, main_measure, ms_words, nonzero_share, pareto_front
 from textapp.report.layers import KINDS, by_kind
 from textapp.report.markup import Column
 from textapp.report.page_run import run_section
@@ -201,7 +202,7 @@ def _pareto(facts: Facts) -> list[tuple[str, str]]:
 def _point_words(variant: Variant, name: str, title: str) -> str:
     size = variant.sizes.get("file_bytes")
     words = f"{variant.title}: {ms_words(variant.p50 or 0.0)}, {title} {figure(name, variant.quality[name])}"
-    return f"{words}, {bytes_words(size)}" if size else words
+    return f"{words}, {size_words(size)}" if size else words
 
 
 def _intervals(facts: Facts) -> list[tuple[str, str]]:
@@ -228,7 +229,7 @@ def _sizes(facts: Facts) -> list[tuple[str, str]]:
 
 
 def _bar(kind: str, size: int) -> tuple[str, float, str]:
-    return kind, size, bytes_words(size)
+    return kind, size, size_words(size)
 
 
 # --- the profile and the limit -------------------------------------------------------------------------------------

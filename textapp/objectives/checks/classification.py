@@ -58,9 +58,9 @@ class ClassificationCheck(Check):
         count = len(self.examples.records)
         if before - after > self.max_drop:
             raise ExportError(
-                f"accuracy on {plural(count, 'example')} (each is {100 / count:.2g} points) falls from {before:.2f} "
-                "to "
-                f"{after:.2f}, expected at most {self.max_drop:g} points less: quantize less, or raise --max-drop"
+                f"accuracy on {plural(count, 'example')} (each is {100 / count:.2g} points) falls from "
+                f"{before:.2f} to {after:.2f}, expected at most {self.max_drop:g} points less: quantize less, or "
+                "raise --max-drop"
             )
         same = [_same(one.label, other.label) for one, other in zip(answers_of_run, answers, strict=True)]
         agreement = 100 * sum(same) / count

@@ -373,8 +373,7 @@ class GenerativeCheck(Check):
         if drop > self.max_drop:
             raise ExportError(
                 f"{self.measure} on {plural(len(self.examples.records), 'example')} goes from {before:.2f} to "
-                f"{after:.2f}, "
-                f"expected a loss of at most {self.max_drop:g} {unit}: quantize less, or raise --max-drop"
+                f"{after:.2f}, expected a loss of at most {self.max_drop:g} {unit}: quantize less, or raise --max-drop"
             )
 
 

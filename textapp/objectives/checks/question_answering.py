@@ -52,17 +52,15 @@ class QuestionAnsweringCheck(Check):
         if scores_of_run["f1"] - scores["f1"] > self.max_drop:
             raise ExportError(
                 f"F1 on {plural(count, 'question')} (each is {100 / count:.2g} points) falls from "
-                f"{scores_of_run['f1']:.2f} to"
-                f" {scores['f1']:.2f}, expected at most {self.max_drop:g} points less: quantize less, or raise"
-                " --max-drop"
+                f"{scores_of_run['f1']:.2f} to {scores['f1']:.2f}, expected at most {self.max_drop:g} points less: "
+                "quantize less, or raise --max-drop"
             )
         same = [(one.start, one.end) == (other.start, other.end) for one, other in zip(before, after, strict=True)]
         agreement = 100 * sum(same) / count
         if agreement < MIN_AGREEMENT:
             raise ExportError(
                 f"the export gives the spans of the model for {agreement:.2f} % of {plural(count, 'question')}, "
-                "expected"
-                f" {MIN_AGREEMENT:g}"
+                f"expected {MIN_AGREEMENT:g}"
             )
         report = {
             "runtime": runtime,
