@@ -17,9 +17,9 @@ import pytest
 import textapp
 from textapp.artifact import open_artifact, write_manifest
 from textapp.catalog import load_config, parse_config
-from textapp.commands.compress import compress, config_of_run
+from textapp.commands.compress import compress, config_of_run, warn_of_other_data
 from textapp.commands.export import export
-from textapp.commands.train import train_config
+from textapp.commands.train import checksums, train_config
 from textapp.compression import size
 from textapp.errors import ArtifactError, ConfigError, DataError, TextappError, UsageError
 from textapp.export.flatbuffer.graphs import parse, shape_of, type_name
@@ -288,7 +288,9 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train(folder, model={"architecture": "cnn", "embedding_dim": 32, "filters": 32, "kernel_sizes": [1, 3]})
 
 
-def test_a_student_is_a_run_of_its_own_architecture_and_is_pruned(teacher: Path, tmp_path: Path, capsys) -> None:
+def test_a_student_is_a_run_of_its_own_architecture_and_is_pruned(
+    teacher: Path, tmp_path: Path, capsys, caplog
+) -> None:
     (tmp_path / "more.txt").write_text("a fine day\n\nan awful day\n", encoding="utf-8")
     steps = [{**STUDENT, "unlabelled": str(tmp_path / "more.txt"), "learning_rate": 0.02},
              {"method": "prune", "sparsity": 0.8, "epochs": 2}]  # fmt: skip
@@ -313,6 +315,9 @@ def test_a_student_is_a_run_of_its_own_architecture_and_is_pruned(teacher: Path,
     (logits,) = (view for name, view in kernels(new).items() if name.startswith("logits"))
     assert (logits == 0).sum() == logits.size - round(logits.size * 0.2) and pruned["kernels"]
     assert textapp.load(new)("number 3 was a lovely thing").label == "good"
+    caplog.clear()
+    warn_of_other_data(run, checksums(config, teacher.parent))  # of which more.txt is no part
+    assert caplog.messages == []
 
 
 @pytest.mark.slow
@@ -451,7 +456,7 @@ def test_a_run_with_other_labels_than_the_data(trained: Path, tmp_path: Path, ca
         (tmp_path / f"{name}.tsv").write_text(text.replace("\tbad", "\tpoor"), encoding="utf-8")
     error = refused(run, tmp_path)
     assert "was trained on the labels bad, good, but the data has poor, which it was not trained on" in error
-    expected = f"{tmp_path / 'train.tsv'}: changed since the training was started (its sha256 differs): the quality"
+    expected = f"{tmp_path / 'train.tsv'}: changed since the training was started (its sha256 differs): quality is"
     assert any(line.startswith(expected) for line in caplog.messages)
     rewritten(run, labels=["bad", "fair", "good"])
     expected = "was trained on the labels bad, fair, good, but the data has no example of fair: use the data"

@@ -37,6 +37,7 @@ from textapp.records.files import expand
 from textapp.untrusted import read_json
 
 log = logging.getLogger("textapp")
+TEXTS = "texts"  # in the request of a compression: further files that its steps read
 NO_SMALLER = "the packed file did not become smaller"
 HONEST = (
     "zeros and shared values make the packed file smaller; a .tflite file runs no faster by them "
@@ -140,7 +141,7 @@ def _compress(artifact: Artifact, recipe: LoadedRecipe, config: Config, data_dir
         strategy = make_strategy(config.training.device, config.training.xla)
         started = time.perf_counter()
         with disk_errors_reported(work):
-            _open_work(artifact, recipe, config, {**sums, **more}, work, overwrite)
+            _open_work(artifact, recipe, config, sums, more, work, overwrite)
             prepared = task.prepare(locate(config, data_dir), splits, work.new)
             prepared = replace(prepared, lengths_given=artifact.manifest.get("lengths_from") == "config")
             stages = Stages(task, recipe, data_dir, work.new).of(prepared)
@@ -208,7 +209,7 @@ def warn_of_other_data(artifact: Artifact, sums: Mapping[str, str]) -> None:
     except (OSError, ArtifactError, KeyError, TypeError, AttributeError):
         return
     if found:
-        log.warning("%s: the quality before and after is that on the data as it is now", found)
+        log.warning("%s: quality is that on the data as it is now", found)
 
 
 def _warn_of_undone(artifact: Artifact, recipe: LoadedRecipe) -> None:
@@ -223,8 +224,9 @@ def _warn_of_undone(artifact: Artifact, recipe: LoadedRecipe) -> None:
 
 
 def _open_work(
-    artifact: Artifact, recipe: LoadedRecipe, config: Config, sums: Mapping[str, str], work: WorkFolder, overwrite: bool
-) -> None:
+    artifact: Artifact, recipe: LoadedRecipe, config: Config, sums: Mapping[str, str], texts: Mapping[str, str],
+    work: WorkFolder, overwrite: bool,
+) -> None:  # fmt: skip
     """Clears the folder of the compression, or goes on in that of an interrupted one of the same run and recipe."""
     request = work.new / REQUEST
     tokenizers = [name for name in (TARGET_TOKENIZER, TOKENIZER) if (artifact.path / name).is_dir()]
@@ -233,14 +235,16 @@ def _open_work(
         "recipe": as_data(recipe.recipe),
         "config": config.model_dump(mode="json"),
         "data": dict(sums),
+        TEXTS: dict(texts),
     }
     if (work.new / first_file(recipe.recipe)).is_file() and not overwrite:
         try:
             before = read_json(request)
-            found = changed(before["data"], sums)
+            found = changed(before["data"], sums) or changed(before[TEXTS], texts)
         except (OSError, ArtifactError, KeyError, TypeError, AttributeError) as error:
             raise ArtifactError(f"{request}: missing or damaged ({error}): use --overwrite to start again") from error
-        key = differing_entry({**before, "data": None}, {**content, "data": None})
+        files = {"data": None, TEXTS: None}  # whose folder may be another
+        key = differing_entry({**before, **files}, {**content, **files})
         if found or key:
             raise ArtifactError(
                 f"{work.path}: {found or f'was started with another run or recipe, {key!r} differs'}: use those it was "
