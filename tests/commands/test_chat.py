@@ -111,6 +111,11 @@ def test_the_lines_of_stdin_are_one_conversation(call: Any) -> None:
     assert out.splitlines()[1] != expected("so")[0]
 
 
+def test_exit_ends_a_piped_conversation(call: Any) -> None:
+    code, out, _ = call(stdin="hi\n/exit\nso\n")
+    assert code == 0 and out.splitlines() == expected("hi")
+
+
 def test_system_options_and_template(call: Any, tmp_path: Path) -> None:
     _, out, _ = call("--system", "be", "--max-new-tokens", 4, stdin="hi\n")
     assert out.splitlines() == expected("hi", system="be", max_new_tokens=4)
@@ -243,6 +248,9 @@ def test_messages_with_a_fault_are_told_by_their_row(predicted: Any) -> None:
     rows = [json.loads(line) for line in out.splitlines()]
     assert rows[0]["error"].startswith("messages[0].role: found 'bot'") and rows[1]["output"] == expected("hi")[0]
     assert "1 input had no answer" in err
+    _, out, _ = predicted("[]", "[1]", "--json")
+    empty, text = (json.loads(line) for line in out.splitlines())
+    assert empty["error"].startswith("messages: found an empty list") and text["output"] == expected("[1]")[0]
     message = '{"role": "user", "content": "no", "content": "hi"}'
     _, out, _ = predicted(f"[{message}]", '{"messages": [], "messages": [1]}', "hi", "--json")
     errors = [json.loads(line).get("error") for line in out.splitlines()]

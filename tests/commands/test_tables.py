@@ -35,6 +35,13 @@ def test_without_json_the_readable_form_goes_to_stdout(capsys: pytest.CaptureFix
     assert capsys.readouterr().out == "readable\n"
 
 
+def test_a_pipe_has_room_for_every_column(capsys: pytest.CaptureFixture[str]) -> None:
+    titles = [f"a long title {number}" for number in range(12)]
+    tables.console().print(tables.table(None, ["variant", *titles], [["litert dynamic", *[123456.789] * 12]]))
+    header, _, row = (line for line in capsys.readouterr().out.splitlines() if line.strip())
+    assert header.split()[0] == "variant" and row.split()[:2] == ["litert", "dynamic"] and titles[-1] in header
+
+
 def test_markup_in_labels_is_only_text() -> None:
     assert "[bold]x" in printed(tables.table(None, ["label"], [["[bold]x"]]))
     assert "[red]" in printed(tables.facts(None, {"label": "[red]"}))

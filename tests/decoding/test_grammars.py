@@ -230,6 +230,7 @@ def test_a_beam_answers_with_the_best_that_is_complete():
         ({"json_schema": "[1]"}, r"json_schema: found \[1\], expected a JSON Schema"),
         ({"json_schema": "{nope"}, "which is not JSON .*line 1 column 2"),
         ({"json_schema": '{"type": "string", "type": "null"}'}, "the key 'type' is repeated"),
+        ({"json_schema": ""}, "found '', which is no file"),
         ({"json_schema": "nowhere.json"}, "found 'nowhere.json', which is no file"),
         ({"json_schema": {"const": float("nan")}}, "found what JSON does not have"),
         ({"json_schema": {"type": "text"}}, "which is not supported: Invalid type: text"),

@@ -176,6 +176,13 @@ def test_a_context_without_any_answer(tmp_path: Path, preset: Path) -> None:
         prepared(tmp_path, [talk("w9", "w8"), talk("w3", "w4")], preset=preset, lengths=[4], generate_lengths=[[2, 2]])
 
 
+def test_short_talks_leave_room_for_those_of_people(tmp_path: Path, preset: Path) -> None:
+    open_lengths = config(tmp_path, preset, lengths=None, generate_lengths=None)
+    for most, pairs in ((1024, [(32, 128), (128, 128), (256, 256)]), (64, [(8, 56)])):  # tokens that a model has
+        found = recipe_of("generation").resolve(open_lengths, 2, "en", [12, 10], [8, 6], most)
+        assert found.lengths == [min(most, 512)] and list(found.generate_lengths) == pairs
+
+
 def test_models_without_a_template_are_refused(tmp_path: Path) -> None:
     write_words(tmp_path / "preset", template=None)
     with pytest.raises(ConfigError, match=r"model.path: .*preset: found a preset without a chat template, .*jinja"):

@@ -39,6 +39,25 @@ def config_of(path: Path, run: Path, task: str = "generation", **parts: Any) -> 
 SMALL = {"lengths": [24], "generate_lengths": [[12, 8]]}
 
 
+@pytest.mark.parametrize(
+    ("template", "fault"),
+    [
+        ("{% for %}", "the model's chat template cannot be rendered"),
+        ("nothing", "found 'nothing' for the message 'Hello', expected the message in it"),
+        ("{{ messages[-1].content | upper }}", None),
+    ],
+)
+def test_a_chat_template_that_cannot_be_used_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, template: str, fault: str | None
+) -> None:
+    pytest.importorskip("jinja2")
+    folder = published_folder(tmp_path / "preset", [2])
+    (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
+    train_config(config_of(folder, tmp_path / "run", **SMALL), tmp_path)
+    told = [line for line in caplog.messages if "its chat template cannot be used" in line]
+    assert len(told) == (fault is not None) and all(fault in line for line in told)
+
+
 def verified_on(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **more: Any
 ) -> tuple[list[dict[str, Any]], float | None]:

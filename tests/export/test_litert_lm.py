@@ -237,6 +237,14 @@ def test_texts_for_golden_json_have_to_fit(language_model, documents, tmp_path):
         )
 
 
+@needs_litert_lm
+def test_without_a_prompt_that_fits_nothing_is_converted(language_model, documents, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "prompts_of", lambda *_: [])
+    monkeypatch.setattr("textapp.export.bundle._Export._tflite", lambda *_: pytest.fail("was converted"))
+    with pytest.raises(ExportError, match="found no prompt of at most 16 tokens among .* generate_lengths that reads"):
+        export_run(language_model, "litert-lm", "none", 0.5, documents, out=tmp_path / "out")
+
+
 LETTERS: Any = SimpleNamespace(
     running_text=True, tokenizer=SimpleNamespace(chat_template=None), decode=lambda ids: "".join(map(chr, ids))
 )

@@ -210,3 +210,7 @@ def test_a_file_that_was_cut_off(tmp_path: Path) -> None:
     (tmp_path / "model.gguf").write_bytes(b"GGUF")
     with pytest.raises(ConfigError, match=r"model\.gguf: found a damaged or partly downloaded file of 4 bytes"):
         preset_tokenizer(tmp_path / "model.gguf")
+    whole = written(tmp_path / "whole.gguf", {"model": "llama", "tokens": ["<unk>"] * 9, "scores": [0.5] * 9})
+    (tmp_path / "model.gguf").write_bytes(whole.read_bytes()[:121])
+    with pytest.raises(ConfigError, match=r"file of 121 bytes \(expected \d+ bytes from byte \d+ on, the file ends"):
+        preset_tokenizer(tmp_path / "model.gguf")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from itertools import takewhile
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -68,7 +69,7 @@ def chat(
     predictor = load(path, threads=threads, runtime=runtime, trusted=trusted, overflow=overflow)
     conversation = Conversation(predictor, system, source, decoding)
     if not sys.stdin.isatty():
-        taken = [conversation.take(line) for line in piped_lines("message")]
+        taken = [conversation.take(line) for line in takewhile(lambda line: line != EXIT, piped_lines("message"))]
         if (bad := taken.count(False)) == len(taken) > 0:
             raise DataError(f"no message had an answer ({bad} given): see above")
         if bad:
@@ -139,7 +140,7 @@ def _messages(line: str) -> Any:
         raise DataError(value.twice())
     if isinstance(value, dict) and "messages" in value:
         return value["messages"]
-    if isinstance(value, list) and value and isinstance(value[0], dict):
+    if isinstance(value, list) and (not value or isinstance(value[0], dict)):
         return value
     return [{"role": USER, "content": line}]
 

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 MISSING = "-"
+_PIPE_WIDTH = 1000  # columns; a table takes what it needs of them
+_WIDEST_FACT = 100  # of a value beside its name
+_WIDEST_TEXT = 60  # of a cell with text
+_LEAST = 16  # columns of a cell with text on a narrow terminal, if it is as long
 
 
 # --- stdout and stderr ---------------------------------------------------------------------------------------------
@@ -118,11 +122,11 @@ def progress(description: str, total: int) -> Iterator[Callable[[], None]]:
 
 
 def console(stderr: bool = False) -> Console:
-    """A rich console on stdout or stderr; a pipe gets 120 columns without colours."""
+    """A rich console on stdout or stderr; a pipe has no colours, and room for every column of a table."""
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
-    return Console(file=stream, width=None if stream.isatty() else 120)
+    return Console(file=stream, width=None if stream.isatty() else _PIPE_WIDTH)
 
 
 # --- tables --------------------------------------------------------------------------------------------------------
@@ -143,7 +147,11 @@ def table(title: str | None, columns: Sequence[str], rows: Sequence[Sequence[Any
     drawn = Table(title=_title(title), box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     for index, name in enumerate(columns):
         text = index < left
-        drawn.add_column(_text(name), justify="left" if text else "right", no_wrap=not text, overflow="fold")
+        longest = max((len(shown(row[index])) for row in rows), default=0) if text else None
+        drawn.add_column(
+            _text(name), justify="left" if text else "right", no_wrap=not text, overflow="fold",
+            min_width=None if longest is None else min(_LEAST, longest), max_width=_WIDEST_TEXT if text else None,
+        )  # fmt: skip
     for row in rows:
         drawn.add_row(*(_text(shown(cell)) for cell in row))
     return drawn
@@ -156,7 +164,7 @@ def facts(title: str | None, values: Mapping[str, Any]) -> Table:
 
     drawn = Table(title=_title(title), box=box.SIMPLE, title_justify="left", show_header=False, pad_edge=False)
     drawn.add_column(no_wrap=True, style="dim")
-    drawn.add_column(overflow="fold")
+    drawn.add_column(overflow="fold", max_width=_WIDEST_FACT)
     for name, value in values.items():
         if value not in (None, "", [], {}):
             drawn.add_row(_text(name), _text(shown(value)))

@@ -58,7 +58,7 @@ def _read(given: Any) -> Any:
     path = Path(given)
     try:
         if not path.is_file():
-            found = "which is a folder" if path.is_dir() else "which is no file"
+            found = "which is a folder" if given and path.is_dir() else "which is no file"
             raise OptionError(f"{_NAME}: found {str(given)!r:.200}, {found}, expected {_EXPECTED}", _NAME)
         if (size := path.stat().st_size) > MAX_BYTES:
             raise OptionError(f"{_NAME}: {path}: found {size:,} bytes, expected at most {MAX_BYTES:,}", _NAME)

@@ -154,6 +154,8 @@ class _Export:
         if max_drop is None:
             max_drop = self.objective.max_drops.get(options.quantize, MAX_DROP)
         check = self.objective.check(model, self.task, verified, max_drop, options.batch_size)
+        if options.for_litert_lm:
+            litert_lm.check_prompts(self.task, check.examples.records)
         made = self._served(model, check) if options.serves else self._tflite(model, check, calibrated)
         for name in (TOKENIZER, TARGET_TOKENIZER):
             if (run.path / name).is_dir():

@@ -20,7 +20,7 @@ import numpy as np
 from textapp.arrays import spread
 from textapp.artifact import SENTENCEPIECE_FILE, TOKENIZERS_FILE
 from textapp.decoding.signatures import lengths_of
-from textapp.errors import DataError, ExportError, UsageError, require
+from textapp.errors import DataError, ExportError, UsageError, plural, require
 from textapp.export.children import run_child
 from textapp.objectives.checks.generative import NEAR_TIE, NEAR_TIE_QUANTIZED, rows_verified
 from textapp.predictors.chat import prompt_ids
@@ -108,6 +108,24 @@ def _start(task: GenerativeTask) -> list[int]:
     return ids[:1] if ids[0] == task.start_id and hasattr(tokenizer, "model") else []
 
 
+def check_prompts(task: GenerativeTask, records: Sequence[Record]) -> None:
+    """Checks that there is something to try LiteRT-LM with, before minutes of work.
+
+    Args:
+        task: of the run.
+        records: that the export is verified on.
+
+    Raises:
+        ExportError: there is not.
+    """
+    if not prompts_of(task, records, 1):
+        raise ExportError(
+            f"found no prompt of at most {task.max_tokens} tokens among {plural(len(records), 'example')}, expected "
+            "some to try LiteRT-LM with: give the run a pair of generate_lengths that reads more, or shorter "
+            "validation texts"
+        )
+
+
 def verify(
     file: Path, model_path: Path, task: GenerativeTask, check: GenerativeCheck, quantize: str, threads: int
 ) -> Verdict:
@@ -126,11 +144,6 @@ def verify(
     """
     assert check.forced is not None
     prompts = prompts_of(task, check.examples.records, rows_verified(check.share, COMPARED))
-    if not prompts:
-        raise ExportError(
-            f"found no prompt of at most {task.max_tokens} tokens among {len(check.examples.records)} examples, "
-            "expected some to try LiteRT-LM with: give the run shorter validation texts"
-        )
     paths = {name: model_path.with_suffix(f".{name}.npz") for name in ("inputs", "outputs", "forced")}
     save_inputs(paths["inputs"], check.inputs)
     save_inputs(paths["forced"], check.forced)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from textapp.errors import DataError, UsageError, did_you_mean, require
@@ -16,6 +17,7 @@ from textapp.untrusted import shown
 if TYPE_CHECKING:
     from textapp.text.tokenizer import Tokenizer
 
+_PROBE = "Hello"
 _EXPECTED = '{"role": "user", "content": "a text"}'
 # Stands inside a special token that a user typed, until the template is rendered; no text of people has this character.
 GUARD = "\ufdd0"
@@ -114,6 +116,33 @@ def chat_template(tokenizer: Tokenizer, given: str | None, path: Any) -> ChatTem
         return ChatTemplate(given, own.tokens)
     pieces = tokenizer.pieces()
     return ChatTemplate(given, {"bos_token": pieces[tokenizer.start_id], "eos_token": pieces[tokenizer.end_id]})
+
+
+def unusable(tokenizer: Tokenizer) -> str | None:
+    """Why the chat template of a model cannot be used: it does not render a message, or leaves it out; else None.
+
+    Args:
+        tokenizer: of the model; without a template there is no fault, and without Jinja none is found.
+    """
+    template: ChatTemplate | None = getattr(tokenizer, "chat_template", None)
+    if template is None or find_spec("jinja2") is None:
+        return None
+    try:
+        return left_out(template)
+    except DataError as error:
+        return str(error)
+
+
+def left_out(template: ChatTemplate) -> str | None:
+    """What a template leaves out of a message; None if nothing.
+
+    Raises:
+        DataError: it cannot be rendered.
+    """
+    rendered = template.render([{"role": USER, "content": _PROBE}])
+    if _PROBE.casefold() in rendered.casefold():
+        return None
+    return f"found {shown(rendered)} for the message {_PROBE!r}, expected the message in it"
 
 
 def prompt_ids(tokenizer: Tokenizer, template: ChatTemplate, messages: Sequence[Message]) -> list[int]:

@@ -12,6 +12,7 @@ import numpy as np
 from textapp.arrays import IGNORED
 from textapp.artifact import TOKENIZER
 from textapp.config import Config, Corpus, TaskKeys
+from textapp.predictors.chat import unusable
 from textapp.prepared import Prepared
 from textapp.recipes import generation_prepared, generation_profile
 from textapp.recipes.generation_conversations import Conversations, check_converses, conversation_encoder
@@ -173,7 +174,8 @@ class GenerationRecipe(PreparableRecipe):
             ]  # fmt: skip
             room = NEW_TOKENS if running_text(config) else None
             update["lengths"] = lengths
-            usual = [] if token_counts else [pair for pair in LENGTHS_AS_IT_IS if sum(pair) <= lengths[-1]]
+            chosen = bool(token_counts) and not conversations(config)
+            usual = [] if chosen else [pair for pair in LENGTHS_AS_IT_IS if sum(pair) <= lengths[-1]]
             update["generate_lengths"] = (
                 config.generate_lengths or usual or generation_lengths(lengths[-1], prompts, room)
             )
@@ -208,6 +210,11 @@ class GenerationRecipe(PreparableRecipe):
         if config.model.pretrained and lengths_given:
             _check_context(config)
         config, (language,), (tokenizer, _), examples = self.begin(config, splits, folder)
+        if fault := unusable(tokenizer):
+            log.warning(
+                "model.path: %s: its chat template cannot be used: %s; textapp chat needs another (--template FILE)",
+                config.model.path, fault,
+            )  # fmt: skip
         running = running_text(config)
         learnt = {name: records for name, records in records_by_split(splits).items() if name != "test"}
         talks = Conversations(tokenizer, folder, learnt, prepared) if conversations(config) else None

@@ -53,7 +53,9 @@ def check_converses(config: Config, tokenizer: Tokenizer) -> None:
     try:
         end_id = ConversationReader(tokenizer, chat_template(tokenizer, None, path)).end_id
     except DataError as error:
-        raise ConfigError(f"model.path: {path}: {error}") from error
+        raise ConfigError(
+            f"model.path: {path}: {error} (to train with it, put another {CHAT_TEMPLATE} into its folder)"
+        ) from error
     if end_id not in (tokenizer.end_id, *tokenizer.other_end_ids):
         tokenizer.other_end_ids = [*tokenizer.other_end_ids, end_id]
         log.info("the chat template ends an answer with %s: it ends a generated text, too", tokenizer.pieces()[end_id])

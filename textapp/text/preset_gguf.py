@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from textapp.errors import ConfigError, require
 from textapp.text.preset_files import DOWNLOAD, check_file
 
@@ -102,10 +104,10 @@ def _read(path: Path, size: int, changed: int) -> Gguf:
         """Tells where a file was cut off; the package would go on with empty arrays."""
 
         def _get(self, offset: int, dtype: Any, count: int = 1, override_order: Any = None) -> Any:
-            values = super()._get(offset, dtype, count, override_order)
-            if len(values) != int(count):
-                raise ValueError(f"it ends before byte {offset:,} and what should follow")
-            return values
+            whole = np.dtype(dtype).itemsize * int(count)
+            if offset + whole > size:
+                raise ValueError(f"expected {whole:,} bytes from byte {offset:,} on, the file ends before")
+            return super()._get(offset, dtype, count, override_order)
 
     try:
         reader = Reader(path)
