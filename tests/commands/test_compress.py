@@ -17,7 +17,8 @@ import pytest
 import textapp
 from textapp.artifact import open_artifact, write_manifest
 from textapp.catalog import load_config, parse_config
-from textapp.commands.compress import compress, config_of_run, warn_of_other_data
+from textapp.commands.compress import compress, config_of_run
+from textapp.commands.examples import warn_of_other_data
 from textapp.commands.export import export
 from textapp.commands.train import checksums, train_config
 from textapp.compression import size
@@ -142,7 +143,9 @@ def test_what_earlier_runs_made_of_the_weights_stays_or_is_told(trained: Path, t
     assert not [line for line in caplog.messages if "undoes" in line]
     again = made(clustered, "c", {"method": "prune", "sparsity": 0.5, "ramp": 0.1, "epochs": 1})
     expected = "was made by cluster, which steps.0 (prune) undoes: its training moves the values of the clusters; for"
-    assert [line for line in caplog.messages if expected in line and "came from, run, by one recipe" in line]
+    assert [
+        line for line in caplog.messages if expected in line and "came from, run, by one recipe, prune before" in line
+    ]
     before = zeros(pruned)
     assert min(each.mean() for each in before.values()) > 0.75 and "token_embedding/embeddings" in before
     for run in (clustered, again):
@@ -316,7 +319,7 @@ def test_a_student_is_a_run_of_its_own_architecture_and_is_pruned(
     assert (logits == 0).sum() == logits.size - round(logits.size * 0.2) and pruned["kernels"]
     assert textapp.load(new)("number 3 was a lovely thing").label == "good"
     caplog.clear()
-    warn_of_other_data(run, checksums(config, teacher.parent))  # of which more.txt is no part
+    warn_of_other_data(new, checksums(config, teacher.parent))  # of which more.txt is no part
     assert caplog.messages == []
 
 
@@ -409,7 +412,10 @@ def test_a_student_that_does_not_fit_is_refused(
         ("steps: [{method: quantise}]", "steps.0.method: found 'quantise', expected one of prune, cluster, distill"),
         ("steps: [{method: prune, sparsity: 1.5}]", "steps.0.sparsity: found 1.5: expected a share"),
         ("training: {batch_size: 1000}\nsteps: [{method: prune, sparsity: 0.5, epochs: 1}]",
-         "recipe.yaml, line 2: steps.0: found a training of 1 update, expected at least 2: raise epochs"),
+         "recipe.yaml, line 2: steps.0: found a training of 1 update, expected at least 2: raise epochs, or lower"),
+        ("training: {batch_size: 1000}\nsteps: [{method: structure, keep: 0.5, epochs: 1000},\n"
+         "{method: prune, sparsity: 0.5, epochs: 1}]",  # before a thousand epochs
+         "recipe.yaml, line 3: steps.1: found a training of 1 update, expected at least 2: raise epochs, or lower"),
         ("training: {monitor: bleu}\nsteps: [{method: cluster}]", "training.monitor: found 'bleu'"),
     ],
 )  # fmt: skip

@@ -61,7 +61,7 @@ def test_columns_of_a_call_bring_no_header_of_the_run(tmp_path: Path) -> None:
         assert load_labelled(name, layout_of(run, columns), tmp_path) == expected
 
 
-def test_data_of_labels_that_a_run_was_not_trained_on(tiny_run: Path, tmp_path: Path) -> None:
+def test_data_of_labels_that_a_run_was_not_trained_on(tiny_run: Path, tmp_path: Path, caplog) -> None:
     """Not only `compress`: an export calibrated and a search measured with them would tell nothing of the model."""
     run = Path(shutil.copytree(tiny_run, tmp_path / "run", ignore=shutil.ignore_patterns("exports", "evaluation")))
     samples = tiny_run.with_name("samples")
@@ -70,7 +70,13 @@ def test_data_of_labels_that_a_run_was_not_trained_on(tiny_run: Path, tmp_path: 
     (run / "config.yaml").write_text(config.replace(str(samples), str(tmp_path / "data")), encoding="utf-8")
     manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
     write_manifest(run, manifest, list(manifest.pop("files")))
+    assert own_splits(open_artifact(run)).test and not caplog.messages
+    test = tmp_path / "data" / "test.tsv"
+    test.write_text(test.read_text(encoding="utf-8").replace("the", "a", 1), encoding="utf-8")
     assert own_splits(open_artifact(run)).test
+    assert caplog.messages == [
+        f"{test}: changed since the training was started (its sha256 differs): quality is that on the data as it is now"
+    ]
     for file in (tmp_path / "data").glob("t*.tsv"):
         file.write_text(file.read_text(encoding="utf-8").replace("negative", "bad"), encoding="utf-8")
     expected = "the labels negative, positive, but the data has bad, which it was not trained on: use the data that"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from textapp.compression.recipe import Cluster, Prune, as_data, load_recipe, parse_recipe, undone
+from textapp.compression.recipe import Cluster, Prune, as_data, in_this_order, load_recipe, parse_recipe, undone
 from textapp.errors import ConfigError
 
 ROOT = Path(__file__).parents[2] / "configs" / "compression"
@@ -163,6 +163,12 @@ def test_a_fault_is_named_with_its_line(tmp_path: Path, text: str, expected: str
 )
 def test_what_a_recipe_undoes_of_earlier_runs(earlier: str, methods: str, lost: list[tuple[str, int]]) -> None:
     assert [found[:2] for found in undone(earlier.split(), methods.split())] == lost
+
+
+def test_which_order_a_recipe_may_have() -> None:
+    assert in_this_order("prune", "cluster") and in_this_order("structure", "prune")
+    for pair in (("cluster", "prune"), ("cluster", "cluster"), ("cluster", "quantize_aware"), ("prune", "structure")):
+        assert not in_this_order(*pair), pair
 
 
 def test_every_fault_is_reported_at_once(tmp_path: Path) -> None:

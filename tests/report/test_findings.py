@@ -74,6 +74,8 @@ def test_a_compressed_run_is_compared_with_its_parent_if_that_is_given_too() -> 
     )
     (found,) = findings(Facts([parent, child], MEASURES))
     assert found.subject == "prune (m by n 2:4), then cluster (clusters 16): small · keras float32, against base"
+    (other,) = findings(Facts([replace(parent, data=["a"]), replace(child, data=["b"])], MEASURES))
+    assert "against base as keras float32" in other.subject  # on other data: what the compression measured itself
     (alone,) = findings(Facts([child], MEASURES))
     assert alone.gained == ["the file packed by gzip is 3.1 times smaller (1.2 MB, before 3.6 MB)"]
     assert alone.cost == "Accuracy 88.00, before 90.00: worse by 2.00"

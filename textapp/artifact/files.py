@@ -19,6 +19,7 @@ CHAT_TEMPLATE = "chat_template.jinja"
 TOKENIZER_FILES = (SETTINGS, SENTENCEPIECE_FILE, TOKENIZERS_FILE, CHAT_TEMPLATE)  # loaded of a tokenizer's folder
 LOADED = {*MODEL_FILES, *(f"{name}/{file}" for name in (TOKENIZER, TARGET_TOKENIZER) for file in TOKENIZER_FILES)}
 RUN_FILES = (MANIFEST, "config.yaml", "metrics.json", "model.keras")
+REQUEST = "checkpoints/request.json"  # the requested config and checksums of the data, for resuming
 EVALUATION = ("metrics.json", "mistakes.tsv", "outputs.tsv", "confusion.png")
 BENCHMARK = "evaluation/benchmark.json"  # what `textapp benchmark` measured
 REPORT = "report.html"

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import textapp
-from textapp.artifact import TARGET_TOKENIZER, TOKENIZER, Artifact, check_no_input, open_artifact, sha256
+from textapp.artifact import REQUEST, TARGET_TOKENIZER, TOKENIZER, Artifact, check_no_input, open_artifact, sha256
 from textapp.catalog import load_config, parse_config, recipe_of_manifest
 from textapp.commands import tables
 from textapp.commands.compress_stages import Stages
-from textapp.commands.examples import check_labels
+from textapp.commands.examples import check_labels, warn_of_other_data
 from textapp.commands.students import unlabelled_records
-from textapp.commands.train import REQUEST, changed, checksums, disk_errors_reported, enter, put_in_place, replaces_run
-from textapp.compression.recipe import LoadedRecipe, as_data, load_recipe, undone
+from textapp.commands.train import changed, checksums, disk_errors_reported, enter, put_in_place, replaces_run
+from textapp.compression.recipe import LoadedRecipe, as_data, in_this_order, load_recipe, undone
 from textapp.compression.trainings import MODEL, STEPS, Compression, earlier_methods, first_file
 from textapp.config import Config, data_directory
 from textapp.config.reading import differing_entry
@@ -129,7 +129,7 @@ def _compress(artifact: Artifact, recipe: LoadedRecipe, config: Config, data_dir
         sums = checksums(config, data_dir)
         more = {str(file): sha256(file) for texts in recipe.recipe.texts for file in expand(texts, data_dir)}
         check_no_input(place, map(Path, [*sums, *more]))
-        warn_of_other_data(artifact, sums)
+        warn_of_other_data(artifact.path, sums)
         _warn_of_undone(artifact, recipe)
         layout = settled_layout(task, config, data_dir)
         splits = load_splits(task, config, data_dir, layout)
@@ -201,25 +201,19 @@ def _config_of(artifact: Artifact, of_run: Config, recipe: LoadedRecipe, run: st
     return parse_config({**config, "run": run, "training": training}, recipe.where("training"), places)
 
 
-def warn_of_other_data(artifact: Artifact, sums: Mapping[str, str]) -> None:
-    """Warns if the data is not as it was when the run was trained, as far as that is known."""
-    try:
-        before = read_json(artifact.path / REQUEST)["data"]
-        found = changed(before, sums)
-    except (OSError, ArtifactError, KeyError, TypeError, AttributeError):
-        return
-    if found:
-        log.warning("%s: quality is that on the data as it is now", found)
-
-
 def _warn_of_undone(artifact: Artifact, recipe: LoadedRecipe) -> None:
     """Warns if a step undoes what the run was made by: within a recipe it would be refused."""
     methods = [step.method for step in recipe.recipe.steps]
     for earlier, number, why in undone(earlier_methods(artifact), methods):
+        origin = artifact.manifest.get("parent", {}).get("run")
+        mend = (
+            f"for both compress the run that it came from, {origin}, by one recipe, {methods[number]} before {earlier}"
+            if in_this_order(methods[number], earlier)
+            else "only one of the two is possible"
+        )
         log.warning(
-            "%s: was made by %s, which steps.%d (%s) undoes: %s; for both compress the run that it came from, %s, by "
-            "one recipe",
-            artifact.path, earlier, number, methods[number], why, artifact.manifest.get("parent", {}).get("run"),
+            "%s: was made by %s, which steps.%d (%s) undoes: %s; %s",
+            artifact.path, earlier, number, methods[number], why, mend,
         )  # fmt: skip
 
 

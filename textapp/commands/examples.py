@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from textapp.artifact import Artifact
+from textapp.artifact import REQUEST, Artifact
 from textapp.catalog import load_config, recipe_of_manifest
+from textapp.commands.train import changed, checksums
 from textapp.config import data_directory, same_column
 from textapp.encodings import text_encoding
 from textapp.errors import ArtifactError, UsageError, visible
@@ -18,7 +20,9 @@ from textapp.records.files import kind_of
 from textapp.records.layout import Layout
 from textapp.records.sources import describe
 from textapp.records.splits import Splits
+from textapp.untrusted import read_json
 
+log = logging.getLogger("textapp")
 Record = dict[str, Any]
 SHOWN_LABELS, SHOWN_LENGTH = 10, 40  # of labels in a message
 
@@ -74,9 +78,27 @@ def own_splits(artifact: Artifact, data_dir: Path | None = None) -> Splits:
             f"{artifact.path}: is not inside its run, so it has no examples: give some with --data FILE"
         )
     config, recipe = load_config(run / "config.yaml"), recipe_of_manifest(artifact.manifest)
-    splits = load_splits(recipe, config, data_directory(data_dir, artifact.data_dir))
+    folder = data_directory(data_dir, artifact.data_dir)
+    if config.data.prepared is None:
+        warn_of_other_data(run, checksums(config, folder))
+    splits = load_splits(recipe, config, folder)
     check_labels(artifact, recipe.labels([*splits.train, *splits.validation, *splits.test]))
     return splits
+
+
+def warn_of_other_data(run: Path, sums: Mapping[str, str]) -> None:
+    """Warns if the data of a run is not as it was when it was trained, as far as that is known.
+
+    Args:
+        run: its folder.
+        sums: the checksum of each file, as it is now.
+    """
+    try:
+        found = changed(read_json(run / REQUEST)["data"], sums)
+    except (OSError, ArtifactError, KeyError, TypeError, AttributeError):
+        return
+    if found:
+        log.warning("%s: quality is that on the data as it is now", found)
 
 
 def check_labels(artifact: Artifact, found: Sequence[str], every: bool = False) -> None:

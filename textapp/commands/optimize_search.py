@@ -19,7 +19,6 @@ from textapp.artifact import TARGET_TOKENIZER, Artifact, check_target, open_arti
 from textapp.catalog import recipe_of_manifest
 from textapp.commands import tables
 from textapp.commands.benchmark import model_size
-from textapp.commands.compress import warn_of_other_data
 from textapp.commands.examples import own_splits
 from textapp.commands.optimize_runs import CandidateRuns, given_recipes, own_training
 from textapp.commands.optimize_work import Clock, Failed, OutOfTime, quality, timed_in_turns
@@ -82,7 +81,6 @@ class Search:
         self.data_dir = data_directory(data_dir, artifact.manifest.get("data_dir")).resolve()
         task = recipe_of_manifest(artifact.manifest)
         sums = checksums(config, self.data_dir)
-        warn_of_other_data(artifact, sums)
         splits = own_splits(artifact, data_dir)
         if not splits.validation:
             raise UsageError(f"{artifact.path}: has no validation split, on which candidates are compared: give it one")

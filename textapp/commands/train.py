@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from textapp.artifact import (
     MANIFEST,
+    REQUEST,
     check_no_input,
     check_target,
     made_files,
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 log = logging.getLogger("textapp")
-REQUEST = "checkpoints/request.json"  # the requested config and checksums of the data, for resuming
 LAST, PREVIOUS = "checkpoints/last.npz", "checkpoints/previous.npz"
 
 

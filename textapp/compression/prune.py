@@ -98,7 +98,7 @@ def make_schedule(step: Prune, updates: int, where: str = "prune") -> tuple[obje
     end = 1 if step.m_by_n else 1 + ramp // frequency * frequency
     if end > updates:
         found = f"found a training of {plural(updates, 'update')}, expected at least {end}"
-        raise ConfigError(f"{where}: {found}: raise epochs")
+        raise ConfigError(f"{where}: {found}: raise epochs, or lower training.batch_size or ramp")
     if step.schedule == "constant" or step.m_by_n:
         return schedules.ConstantSparsity(step.sparsity or 0.0, 1, end, frequency), end
     return schedules.PolynomialDecay(0.0, step.sparsity, 1, end, frequency=frequency), end

@@ -337,6 +337,14 @@ def undone(earlier: Sequence[str], methods: Sequence[str]) -> Iterator[tuple[str
         before &= held([*earlier, *methods[: number + 1]])
 
 
+def in_this_order(first: str, second: str) -> bool:
+    """Whether a recipe may have a step of one method before one of another.
+
+    Example: it may have `prune` before `cluster`, not after it.
+    """
+    return not any(_order_faults([first, second], "", {}))
+
+
 def held(methods: Iterable[str]) -> set[str]:
     """Which of some methods, applied in turn, the weights still show: zeros, shared values, the grid of int8."""
     found: set[str] = set()

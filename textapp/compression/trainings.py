@@ -193,6 +193,11 @@ class Compression:
             update["average_checkpoints"] = 0  # the mean of clustered weights is not clustered, or off the int8 grid
         return config.model_copy(update=update)
 
+    def _updates(self, number: int) -> int:
+        """The updates of the training of a step."""
+        training = self._training(number)
+        return self.batches[number] * training.epochs // training.gradient_accumulation_steps
+
     def _check(self, model: keras.Model) -> None:
         """Checks that the run and the recipe go together.
 
@@ -216,6 +221,10 @@ class Compression:
             self.lessons[number] = self.objective.lesson(stage.prepared)
         elif isinstance(step, (QuantizeAware, Step)):
             check_kernels(self.recipe, number, model)
+        if isinstance(step, Prune):
+            from textapp.compression.prune import make_schedule
+
+            make_schedule(step, self._updates(number), self.recipe.where_step(number))
         if getattr(step, "hidden_states", None) is not None:
             fault = state_fault(self.lessons[number], before, model)
             if fault is not None:
@@ -338,7 +347,7 @@ class Compression:
         from textapp.compression.prune import keeping_zeros, pruning_hooks
         from textapp.compression.quantize_aware import quantized_kernels, quantizing_hooks
 
-        step, training = self.steps[number], self._training(number)
+        step = self.steps[number]
         pruned = "prune" in held([*self.earlier, *(earlier.method for earlier in self.steps[:number])])
         own: list[Kernel] = []  # whose zeros the hooks of the step see to
         if isinstance(step, QuantizeAware):
@@ -347,9 +356,8 @@ class Compression:
             own = kernels_of(model, step.embeddings, step.layers)
             hooks = clustering_hooks(step, model, own, pruned if step.keep_zeros is None else step.keep_zeros)
         else:
-            updates = self.batches[number] * training.epochs // training.gradient_accumulation_steps
             kernels = kernels_of(model, step.embeddings, step.layers)
-            hooks = pruning_hooks(step, kernels, updates, self.recipe.where_step(number))
+            hooks = pruning_hooks(step, kernels, self._updates(number), self.recipe.where_step(number))
         if not pruned:
             return hooks
         seen_to = {id(kernel.variable) for kernel in own}

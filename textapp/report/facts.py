@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from textapp.artifact import Artifact, exports_of, open_artifact, stale_exports, variant
+from textapp.artifact import REQUEST, Artifact, exports_of, open_artifact, stale_exports, variant
 from textapp.catalog import task_class
 from textapp.config.yaml_text import read_yaml
 from textapp.errors import ArtifactError, ConfigError, UsageError
@@ -99,6 +99,7 @@ class RunFacts:
         samples: title and rows of answers to read; each row maps columns to text.
         plots: files beside the run, relative to it.
         notes: what was left out, and why.
+        data: the checksums of its data, of the files in their order; empty if they are not known.
     """
 
     name: str
@@ -112,6 +113,7 @@ class RunFacts:
     samples: tuple[str, Sequence[Mapping[str, str]]] | None = None
     plots: Sequence[str] = ()
     notes: Sequence[str] = ()
+    data: Sequence[str] = ()
 
     @property
     def compression(self) -> Mapping[str, Any]:
@@ -186,6 +188,7 @@ def run_facts(run: Artifact) -> RunFacts:
         samples=_samples(path, bundles),
         plots=[name for name in ("evaluation/confusion.png",) if (path / name).is_file()],
         notes=notes,
+        data=[each for each in mapping(read(path / REQUEST).get("data")).values() if isinstance(each, str)],
     )
 
 

@@ -42,9 +42,8 @@ class Finding:
 def findings(facts: Facts) -> list[Finding]:
     """What each export and each compression brought, as far as it was measured."""
     found = [compared(subject, new, old, facts.measures) for subject, new, old in _pairs(facts)]
-    known = {run.sha256 for run in facts.runs}
     for run in facts.runs:
-        if run.compression and run.parent.get("sha256") not in known:
+        if run.compression and _parent(run, facts) is None:
             found.append(_told(run, facts.measures))
     return [each for each in found if each.gained or each.not_gained or each.cost]
 
@@ -173,7 +172,6 @@ def ms_words(ms: float) -> str:
 
 def _pairs(facts: Facts) -> Iterator[tuple[str, Variant, Variant]]:
     """What led to a variant, the variant, and the one to compare it with."""
-    parents = {run.sha256: run for run in facts.runs}
     for run in facts.runs:
         for each in run.variants[1:]:
             same = f"{each.name.split()[0]} float32"
@@ -182,8 +180,8 @@ def _pairs(facts: Facts) -> Iterator[tuple[str, Variant, Variant]]:
             # Much of what is faster than Keras is the runtime, whatever the number format.
             why = ", as there is no float32 file" if plain is run.variants[0] else ""
             yield f"{each.title}, against {other.name}{why}", each, other
-        parent = parents.get(run.parent.get("sha256", ""))
-        if parent is None or parent is run:
+        parent = _parent(run, facts)
+        if parent is None:
             continue
         before = {each.name: each for each in parent.variants}
         for each in run.variants:
@@ -195,8 +193,15 @@ def _pairs(facts: Facts) -> Iterator[tuple[str, Variant, Variant]]:
                 )
 
 
+def _parent(run: RunFacts, facts: Facts) -> RunFacts | None:
+    """The run of a report that a run was made from, if both were measured on the same data, as far as that is known."""
+    sha256 = run.parent.get("sha256", "")
+    found = next((each for each in facts.runs if each.sha256 == sha256 and each is not run), None)
+    return None if found is None or (found.data and run.data and found.data != run.data) else found
+
+
 def _told(run: RunFacts, measures: Mapping[str, str]) -> Finding:
-    """What a compression itself measured before and after; its parent is not part of the report."""
+    """What a compression itself measured before and after; its parent is not in the report, or was of other data."""
     done = run.compression
     split = next((name for name in ("test", "validation") if mapping(mapping(done.get("before")).get(name))), "")
     before, parent = mapping(done.get("before")), run.parent.get("run", "its parent")
