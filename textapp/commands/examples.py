@@ -13,10 +13,11 @@ from textapp.catalog import load_config, recipe_of_manifest
 from textapp.commands.train import changed, checksums
 from textapp.config import data_directory, same_column
 from textapp.encodings import text_encoding
-from textapp.errors import ArtifactError, UsageError, visible
+from textapp.errors import ArtifactError, UsageError
 from textapp.recipes.recipe import Recipe
 from textapp.recipes.splits import load_splits
 from textapp.records.files import kind_of
+from textapp.records.labelled import shown_labels
 from textapp.records.layout import Layout
 from textapp.records.sources import describe
 from textapp.records.splits import Splits
@@ -24,7 +25,6 @@ from textapp.untrusted import read_json
 
 log = logging.getLogger("textapp")
 Record = dict[str, Any]
-SHOWN_LABELS, SHOWN_LENGTH = 10, 40  # of labels in a message
 
 
 def evaluation_records(
@@ -62,12 +62,13 @@ def evaluation_records(
     return getattr(splits, name), f"{name} ({splits.origin[name]})"
 
 
-def own_splits(artifact: Artifact, data_dir: Path | None = None) -> Splits:
+def own_splits(artifact: Artifact, data_dir: Path | None = None, sums: Mapping[str, str] | None = None) -> Splits:
     """The records of a run, or of the run that contains a bundle.
 
     Args:
         artifact: a run or a bundle.
         data_dir: base folder of relative data paths.
+        sums: the checksums of its data; None: not computed yet.
 
     Raises:
         ArtifactError: a bundle is not inside its run, or the data has a label that the model has not.
@@ -80,7 +81,7 @@ def own_splits(artifact: Artifact, data_dir: Path | None = None) -> Splits:
     config, recipe = load_config(run / "config.yaml"), recipe_of_manifest(artifact.manifest)
     folder = data_directory(data_dir, artifact.data_dir)
     if config.data.prepared is None:
-        warn_of_other_data(run, checksums(config, folder))
+        warn_of_other_data(run, checksums(config, folder) if sums is None else sums)
     splits = load_splits(recipe, config, folder)
     check_labels(artifact, recipe.labels([*splits.train, *splits.validation, *splits.test]))
     return splits
@@ -117,16 +118,15 @@ def check_labels(artifact: Artifact, found: Sequence[str], every: bool = False) 
     missing = [label for label in known if label not in found] if every else []
     if not unknown and not missing:
         return
-    fault = f"has {_named(unknown)}, which it was not trained on" if unknown else f"has no example of {_named(missing)}"
-    raise ArtifactError(
-        f"{artifact.path}: was trained on the labels {_named(known)}, but the data {fault}: use the data that it was "
-        "trained on, whose folder --data-dir names"
+    fault = (
+        f"has {shown_labels(unknown)}, which it was not trained on"
+        if unknown
+        else f"has no example of {shown_labels(missing)}"
     )
-
-
-def _named(labels: Sequence[str]) -> str:
-    shown = [visible(label[:SHOWN_LENGTH]) for label in labels[:SHOWN_LABELS]]
-    return ", ".join(shown) + ", ..." * (len(labels) > SHOWN_LABELS)
+    raise ArtifactError(
+        f"{artifact.path}: was trained on the labels {shown_labels(known)}, but the data {fault}: use the data that "
+        "it was trained on, whose folder --data-dir names"
+    )
 
 
 def layout_of(manifest: Mapping[str, Any], columns: str | None = None, encoding: str | None = None) -> Layout:

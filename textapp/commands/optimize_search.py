@@ -81,7 +81,7 @@ class Search:
         self.data_dir = data_directory(data_dir, artifact.manifest.get("data_dir")).resolve()
         task = recipe_of_manifest(artifact.manifest)
         sums = checksums(config, self.data_dir)
-        splits = own_splits(artifact, data_dir)
+        splits = own_splits(artifact, data_dir, sums)
         if not splits.validation:
             raise UsageError(f"{artifact.path}: has no validation split, on which candidates are compared: give it one")
         self.validation: list[Record] = spread(splits.validation, MAX_RECORDS)
@@ -369,9 +369,10 @@ class Search:
     def _put(self, best: Measured | None, known: Mapping[str, Any]) -> None:
         """Copies the best bundle to `best/`; without one that of an earlier budget stays."""
         place = self.folder / BEST
-        if check_target(place, "bundle") and best is None:
-            log.warning("%s: stays as it is, the best of an earlier budget; it does not keep this one", place)
+        earlier = check_target(place, "bundle")
         if best is None:
+            if earlier:
+                log.warning("%s: stays as it is, the best of an earlier budget; it does not keep this one", place)
             return
         with replaced_folder(place, "search") as new:
             shutil.copytree(self.folder / known[best.name][1]["path"], new, dirs_exist_ok=True)

@@ -316,8 +316,7 @@ def refused(result: Mapping[str, Any]) -> TextappError | None:
     mend = ": lower training.batch_size or batch_tokens" if "RESOURCE_EXHAUSTED" in first["error"] else ""
     return TextappError(
         f"{len(faults)} of {plural(len(result['steps']), 'step')} cannot be compiled for a TPU, first the "
-        f"{first['step']} step "
-        f"{first['shape']}{operation}: {first['error']}{mend}"
+        f"{first['step']} step {first['shape']}{operation}: {first['error']}{mend}"
     )
 
 

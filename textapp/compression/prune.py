@@ -23,20 +23,19 @@ MASK_UPDATES = 100  # during the ramp; each sorts the magnitudes of every kernel
 _LOCAL = {"trainable": False, "aggregation": "only_first_replica"}  # all replicas write the same values
 
 
-def pruning_hooks(step: Prune, kernels: Sequence[Kernel], updates: int, where: str = "prune") -> Hooks:
+def pruning_hooks(step: Prune, kernels: Sequence[Kernel], updates: int) -> Hooks:
     """The hooks of a training that prunes; call it under `strategy.scope()`.
 
     Args:
         step: the settings.
         kernels: those to prune.
         updates: of the whole training.
-        where: the place and the key of the step, for messages.
 
     Raises:
         ConfigError: there are too few updates for the ramp.
     """
     engine = tfmot("sparsity.keras.pruning_impl").Pruning
-    schedule, end = make_schedule(step, updates, where)
+    schedule, end = make_schedule(step, updates)
     count = keras.Variable(0, dtype="int64", name="pruning_updates", **_LOCAL)
     masks = [keras.Variable(tf.ones(kernel.view_shape), name="mask", **_LOCAL) for kernel in kernels]
     thresholds = [keras.Variable(0.0, name="threshold", **_LOCAL) for _ in kernels]

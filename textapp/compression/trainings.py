@@ -357,7 +357,7 @@ class Compression:
             hooks = clustering_hooks(step, model, own, pruned if step.keep_zeros is None else step.keep_zeros)
         else:
             kernels = kernels_of(model, step.embeddings, step.layers)
-            hooks = pruning_hooks(step, kernels, self._updates(number), self.recipe.where_step(number))
+            hooks = pruning_hooks(step, kernels, self._updates(number))
         if not pruned:
             return hooks
         seen_to = {id(kernel.variable) for kernel in own}

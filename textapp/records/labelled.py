@@ -345,13 +345,18 @@ def _shown(label: str) -> str:
     return visible(label if len(label) <= _SHOWN_LENGTH else label[:_SHOWN_LENGTH] + "…")
 
 
+def shown_labels(labels: Collection[str]) -> str:
+    """The first labels of a model, for a message."""
+    more = ", ..." if len(labels) > _SHOWN_LABELS else ""
+    return ", ".join(_shown(label) for label in list(labels)[:_SHOWN_LABELS]) + more
+
+
 def _unknown_label(path: Path, row: Row, unknown: str, known: Collection[str]) -> RowError:
-    names = [_shown(label) for label in list(known)[:_SHOWN_LABELS]]
     return RowError(
         path,
         row.line,
         f"found the label '{_shown(unknown)}', which does not occur in the training data; expected one of"
-        f" {', '.join(names)}{', ...' if len(known) > _SHOWN_LABELS else ''}"
+        f" {shown_labels(known)}"
         f"{looks_like(unknown, known) or did_you_mean(unknown, known)}"
         f" (correct the label, delete the row, or add examples of it to train)",
     )
